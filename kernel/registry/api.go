@@ -1,0 +1,117 @@
+// Package registry is the only writer of the store. It serves the verbs of
+// every resource alike (get, list, watch, create, update, patch, apply,
+// delete, batch), whoever calls: the HTTP edge, plugins through their host, or
+// a component in this process. Admission and validation stand in between; authorization does not:
+// callers check it before (kernel/auth).
+//
+// Objects that go in may be of any registered version; objects that come out
+// are of the hub version, shared with the cache and immutable.
+package registry
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// Target names what a request is about.
+type Target struct {
+	Resource    schema.GroupVersionResource // Version is the request's, for managedFields and conversion
+	Namespace   string                      // "" for cluster scoped, or all namespaces (list, watch)
+	Name        string
+	Subresource string
+}
+
+// WriteOptions are the options that the writing verbs share.
+type WriteOptions struct {
+	DryRun          bool
+	FieldManager    string
+	FieldValidation string // metav1.FieldValidationStrict, Warn or Ignore; "" is Warn at the edge
+	Force           bool   // apply only
+}
+
+// Result is what a writing verb answers.
+type Result struct {
+	// Object after the write (of a dry run: as it would be). Nil when Answer
+	// is set.
+	Object *watch.Object
+	// Answer is set instead of Object when the verb answers another kind: a
+	// Status, a Scale, a TokenRequest.
+	Answer runtime.Object
+	// Created is true when update, patch or apply created the object.
+	Created bool
+	// Deleting is true when a delete left the object in place until its
+	// finalizers or its agent are done.
+	Deleting bool
+	Warnings []string
+}
+
+// List is the answer of a list: a consistent view at one revision.
+type List struct {
+	Revision int64
+	Items    []*watch.Object
+	// Continue is the opaque token of the next page; "" when there is none.
+	Continue  string
+	Remaining *int64
+}
+
+// Watcher delivers events of a watch. Events of one watcher are read by one
+// goroutine.
+type Watcher interface {
+	// Events closes when the watch ends. A selector's view is already applied:
+	// an object that leaves the selection arrives as Deleted.
+	Events() <-chan watch.Event
+	// Err says why Events closed: nil after Stop or ctx, an apierrors Gone or
+	// "too slow" otherwise.
+	Err() error
+	Stop()
+}
+
+// Registry serves the verbs. Every method returns errors that are
+// k8s.io/apimachinery/pkg/api/errors Status errors wherever a client caused
+// them. The caller's identity is taken from ctx (k8s.io/apiserver's
+// request.UserFrom). It is safe for concurrent use.
+type Registry interface {
+	Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.Object, error)
+	// GetProjection reads a projected subresource (scale).
+	GetProjection(ctx context.Context, t Target, o metav1.GetOptions) (runtime.Object, error)
+	List(ctx context.Context, t Target, o metav1.ListOptions) (*List, error)
+	Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watcher, error)
+
+	// Create stores a new object, or runs an action subresource (binding,
+	// eviction) when t.Subresource is set.
+	Create(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error)
+	Update(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error)
+	// Patch applies a JSON, merge, strategic merge or apply patch. Conflicts
+	// with other writers are retried inside unless the patch itself carries a
+	// resourceVersion.
+	Patch(ctx context.Context, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*Result, error)
+	Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*Result, error)
+	DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOptions, list metav1.ListOptions) ([]*watch.Object, error)
+	// Batch runs many writes. Each is validated and admitted by itself; those
+	// that pass are committed together in as few transactions as the store
+	// allows (store.MaxOps), each transaction atomic. One failed item does not
+	// fail the others unless atomic is set: then all are written or none, in
+	// one transaction. Results and errors are in the order of items.
+	Batch(ctx context.Context, items []BatchItem, atomic bool) ([]BatchResult, error)
+}
+
+// BatchItem is one write of a Batch.
+type BatchItem struct {
+	Verb    string // "create", "update", "delete"; "create" with Target.Subresource for actions (binding)
+	Target  Target
+	Object  runtime.Object       // create, update
+	Delete  metav1.DeleteOptions // delete
+	Options WriteOptions
+}
+
+// BatchResult is the answer to one BatchItem.
+type BatchResult struct {
+	Result *Result
+	Err    error
+}

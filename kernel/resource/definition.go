@@ -1,0 +1,192 @@
+// Package resource says what a resource is: its names, its versions, how it is
+// stored, and the hooks that give it meaning. It knows no built-in kind: those
+// are listed in plugins/resources and reach the kernel as a [Table].
+//
+// Everything here is a plain value; a Table may be read from any goroutine.
+package resource
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Definition describes one resource. The kernel holds every object in memory
+// in one version, the storage version (the "hub"); other served versions are
+// converted at the edge.
+type Definition struct {
+	Group    string // "" for the core group
+	Resource string // plural, lower case: "pods"
+	Singular string
+	Kind     string
+	// ListKind is usually Kind + "List".
+	ListKind   string
+	ShortNames []string
+	Categories []string
+	Namespaced bool
+
+	// Versions are the served versions, preferred first.
+	Versions []string
+	// StorageVersion is the version written to the store and held in memory.
+	// It may be a version that is not served.
+	StorageVersion string
+	// KeyPrefix is upstream's etcd prefix of this resource, without a
+	// trailing slash, e.g. "/registry/pods" or "/registry/services/specs".
+	// A virtual resource has none.
+	KeyPrefix string
+	// Verbs as discovery shows them, in upstream's order.
+	Verbs []string
+
+	Strategy     Strategy
+	Subresources []Subresource
+
+	// Create serves a virtual resource: one that is answered and never stored
+	// (TokenReview, SubjectAccessReview, Binding …). Nil for stored resources.
+	// The kernel passes what the answer depends on through ctx values of the
+	// package that owns them (kernel/auth).
+	Virtual bool
+}
+
+// GroupResource names the resource without a version.
+func (d *Definition) GroupResource() schema.GroupResource {
+	return schema.GroupResource{Group: d.Group, Resource: d.Resource}
+}
+
+// Hub is the kind and version held in memory and in the store.
+func (d *Definition) Hub() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: d.Group, Version: d.StorageVersion, Kind: d.Kind}
+}
+
+// Subresource looks a subresource up by name; nil when there is none.
+func (d *Definition) Subresource(name string) *Subresource {
+	for i := range d.Subresources {
+		if d.Subresources[i].Name == name {
+			return &d.Subresources[i]
+		}
+	}
+	return nil
+}
+
+// Strategy is what a kind adds to the generic verbs. Every object passed in
+// and out is of the hub version. A nil hook does nothing. Hooks may change obj
+// in place and must not keep it; they must never change old, which is shared
+// with the cache.
+type Strategy struct {
+	// PrepareForCreate resets what a client may not set (status, generation).
+	PrepareForCreate func(ctx context.Context, obj runtime.Object)
+	// PrepareForUpdate restores what a client may not change through the main
+	// resource and raises metadata.generation when the spec differs.
+	PrepareForUpdate func(ctx context.Context, obj, old runtime.Object)
+	Validate         func(ctx context.Context, obj runtime.Object) field.ErrorList
+	ValidateUpdate   func(ctx context.Context, obj, old runtime.Object) field.ErrorList
+	// Warnings go to the client as HTTP warning headers. old is nil on create.
+	Warnings func(ctx context.Context, obj, old runtime.Object) []string
+	// Canonicalize brings equal objects to one form after validation.
+	Canonicalize func(obj runtime.Object)
+
+	// AllowCreateOnUpdate lets PUT create the object (leases, for example).
+	AllowCreateOnUpdate bool
+	// AllowUnconditionalUpdate accepts an update without a resourceVersion.
+	AllowUnconditionalUpdate bool
+
+	// GracePeriod decides a deletion: the seconds to grant and whether the
+	// object stays until its agent confirms (graceful). Nil: deleted at once.
+	GracePeriod func(obj runtime.Object, opts *metav1.DeleteOptions) (seconds int64, graceful bool)
+	// PrepareForDelete may change the object as it is marked for deletion.
+	// DefaultPropagation answers what happens to dependents when the client
+	// does not say; nil means background.
+	DefaultPropagation func(obj runtime.Object) metav1.DeletionPropagation
+
+	// Fields are the object's selectable fields beyond metadata.name and
+	// metadata.namespace. FieldLabels lists their names.
+	Fields      func(obj runtime.Object) fields.Set
+	FieldLabels []string
+
+	// Companions are objects of other kinds written in the same transaction:
+	// a Service's IPAddress, for example. It may change obj (fill in the
+	// address). old is nil on create; obj is nil on delete. It is called again
+	// when a companion's precondition fails, at most a few times.
+	Companions func(ctx context.Context, r Reader, obj, old runtime.Object) ([]Companion, error)
+}
+
+// Companion is one object written together with its principal.
+type Companion struct {
+	Resource  schema.GroupResource
+	Namespace string
+	Name      string
+	// Object of the hub version to create; nil deletes the named object if it
+	// exists.
+	Object runtime.Object
+	// Update replaces an existing object at the resourceVersion that Object
+	// carries instead of creating a new one.
+	Update bool
+}
+
+// Reader reads objects of the hub version from the kernel's cache. What it
+// returns is shared: the caller must not modify it.
+type Reader interface {
+	// Get returns an apierrors NotFound when there is none.
+	Get(ctx context.Context, gr schema.GroupResource, namespace, name string) (runtime.Object, error)
+	// List returns the objects of a namespace, of all with "".
+	List(ctx context.Context, gr schema.GroupResource, namespace string) ([]runtime.Object, error)
+}
+
+// Subresource is a path below an object. Exactly one of the groups of hooks
+// below is set, by Style.
+type Subresource struct {
+	Name  string
+	Style Style
+	// Kind as discovery shows it; zero for the parent's kind.
+	Kind  schema.GroupVersionKind
+	Verbs []string
+
+	// StyleStatus and StylePart: like the main resource's hooks, but for an
+	// update through this path. PrepareForUpdate keeps everything of old that
+	// this path may not change.
+	PrepareForUpdate func(ctx context.Context, obj, old runtime.Object)
+	ValidateUpdate   func(ctx context.Context, obj, old runtime.Object) field.ErrorList
+
+	// StyleProjection (scale): another kind computed from the object and
+	// written back into it. Objects of Kind, not of the hub.
+	Get func(obj runtime.Object) (runtime.Object, error)
+	Set func(obj, sub runtime.Object) error
+
+	// StyleAction (binding, eviction, token): POST of body changes obj in
+	// place; old is nil. The answer is returned to the client; nil answers a
+	// Status "Success". A nil Action is served by the kernel package that
+	// owns the subject (token: kernel/auth).
+	Action func(ctx context.Context, obj, body runtime.Object) (answer runtime.Object, err error)
+
+	// StyleConnect (log, exec, attach, portforward, proxy): the request goes
+	// on to where the object lives.
+	Connect func(ctx context.Context, r Reader, obj runtime.Object, path string, query map[string][]string) (*Target, error)
+}
+
+// Style says how a subresource is served.
+type Style int
+
+// The styles of subresources.
+const (
+	StyleStatus     Style = iota // GET, PUT, PATCH of the same kind, status only
+	StylePart                    // the same for another part (ephemeralcontainers, resize, approval, finalize)
+	StyleProjection              // GET, PUT, PATCH of another kind (scale)
+	StyleAction                  // POST that changes the object (binding, eviction, token)
+	StyleConnect                 // proxied to the node (log, exec, attach, portforward, proxy)
+)
+
+// Target is where a connect request goes on: an HTTPS URL of a node agent, or
+// plain http for pod and service proxies.
+type Target struct {
+	Scheme string // "https" or "http"
+	Host   string // host:port
+	Path   string
+	Query  map[string][]string
+	// Node names the node whose serving certificate is expected ("" for none).
+	Node string
+	// Upgrade is true for streams (exec, attach, portforward).
+	Upgrade bool
+}

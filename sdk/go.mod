@@ -1,0 +1,3 @@
+module github.com/pintle-io/pintle/sdk
+
+go 1.26.0
