@@ -167,4 +167,3 @@ func Remove(cgroup string) error {
 	}
 	return errors.Join(errs...)
 }
-

@@ -1,0 +1,77 @@
+# Pintle. `make help` lists the targets.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED ?= 0
+PAYLOAD := internal/payload/files
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo v0.1.0)
+COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+PKG     := github.com/pintle-io/pintle
+LDFLAGS := -s -w -X $(PKG)/internal/version.Commit=$(COMMIT)
+WASM    := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w"
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: up
+up: packages build ## install what is missing, build, and start a cluster on this machine
+	bin/pintle up
+
+.PHONY: down
+down: ## stop the cluster of this machine (its data stay; `bin/pintle down --purge` removes them)
+	bin/pintle down
+
+.PHONY: packages
+packages: ## install the Debian packages that Pintle needs (containerd, runc, iproute2 …)
+	@hack/packages
+
+.PHONY: build
+build: payload ## build bin/pintle
+	@echo "building bin/pintle"
+	@go build -ldflags="$(LDFLAGS)" -o bin/pintle ./cmd/pintle
+
+.PHONY: payload
+payload:
+	@echo "building plugins and node programs"
+	@$(WASM) -o $(PAYLOAD)/scheduling.wasm ./plugins/cmd/scheduling
+	@$(WASM) -o $(PAYLOAD)/controllers.wasm ./plugins/cmd/controllers
+	@$(WASM) -o $(PAYLOAD)/admission.wasm ./plugins/cmd/admission
+	@go build -ldflags="-s -w" -o $(PAYLOAD)/ ./cmd/pause ./cmd/demo ./cmd/pintle-cni
+
+.PHONY: test
+test: packages build vet unit race e2e ## everything that CI runs
+
+.PHONY: vet
+vet: ## gofmt and go vet
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+	@go vet ./... && cd sdk && go vet ./...
+
+.PHONY: unit
+unit: ## unit tests, suites on real etcd, containerd and eBPF
+	@REQUIRE_REAL=1 go test -timeout 15m $$(go list ./... | grep -v /e2e)
+	@cd sdk && go test ./...
+
+# Packages whose concurrency is our own; those that link k8s.io/kubernetes are
+# left out, they take minutes to compile with the race detector.
+RACE := ./kernel/store/... ./kernel/watch/... ./kernel/registry/... ./kernel/admission/... ./kernel/scheduler/... ./kernel/reconcile/... ./node/pod/... ./node/dns/... ./node/service/...
+.PHONY: race
+race: ## the same with the race detector, where goroutines are ours
+	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -race -short -timeout 15m $(RACE)
+
+.PHONY: e2e
+e2e: build ## a lab of three nodes, driven as a stranger would
+	@go test -count=1 -timeout 20m -v ./internal/e2e/...
+
+.PHONY: bench
+bench: build ## the figures of docs/benchmarks.md, as a table
+	@go run ./conformance/bench
+
+.PHONY: generate
+generate: ## regenerate committed code (needs clang, llvm and libbpf-dev)
+	@CGO_ENABLED=0 go generate ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin && find $(PAYLOAD) -type f ! -name README.md -delete
