@@ -96,7 +96,15 @@ type Strategy struct {
 	// GracePeriod decides a deletion: the seconds to grant and whether the
 	// object stays until its agent confirms (graceful). Nil: deleted at once.
 	GracePeriod func(obj runtime.Object, opts *metav1.DeleteOptions) (seconds int64, graceful bool)
-	// PrepareForDelete may change the object as it is marked for deletion.
+	// PrepareForDelete may change the object as it is first marked for deletion
+	// (a Namespace's phase).
+	PrepareForDelete func(ctx context.Context, obj runtime.Object)
+	// Held says that an object marked for deletion must stay even without
+	// metadata.finalizers (a Namespace with spec.finalizers).
+	Held func(obj runtime.Object) bool
+	// ReturnDeleted answers a DELETE that removed the object with the object
+	// instead of a Status, as upstream does for some kinds (pods, services).
+	ReturnDeleted bool
 	// DefaultPropagation answers what happens to dependents when the client
 	// does not say; nil means background.
 	DefaultPropagation func(obj runtime.Object) metav1.DeletionPropagation
@@ -157,7 +165,8 @@ type Subresource struct {
 
 	// StyleAction (binding, eviction, token): POST of body changes obj in
 	// place; old is nil. The answer is returned to the client; nil answers a
-	// Status "Success". A nil Action is served by the kernel package that
+	// Status "Success"; a *metav1.DeleteOptions goes on to delete the changed
+	// object with these options in the same write (eviction). A nil Action is served by the kernel package that
 	// owns the subject (token: kernel/auth).
 	Action func(ctx context.Context, obj, body runtime.Object) (answer runtime.Object, err error)
 
