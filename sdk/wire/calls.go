@@ -1,0 +1,140 @@
+package wire
+
+import "time"
+
+// Frames of the operations that a kernel asks of a guest.
+//
+//	OpOpen      name string, config bytes → manifest
+//	OpReconcile Request                   → RequeueAfter
+//	OpMap       watch uint, pad, tape     → count, requests
+//	OpMutate, OpValidate  ReviewHeader, pad, tapes → Verdict
+
+// Request names what to reconcile.
+type Request struct{ Namespace, Name string }
+
+// Append encodes the request.
+func (q Request) Append(b []byte) []byte { return AppendString(AppendString(b, q.Namespace), q.Name) }
+
+// Request reads a Request.
+func (r *Reader) Request() Request { return Request{r.Str(), r.Str()} }
+
+// AppendOpen encodes an OpOpen request.
+func AppendOpen(b []byte, name string, config []byte) []byte {
+	return AppendBytes(AppendString(b, name), config)
+}
+
+// ReconcileResult reads the answer of OpReconcile.
+func ReconcileResult(resp []byte) (requeueAfter time.Duration, err error) {
+	r := NewReader(resp)
+	d := time.Duration(r.Int())
+	return d, r.Err()
+}
+
+// AppendMap encodes an OpMap request: the index of the watch in the manifest
+// and the object as a tape.
+func AppendMap(b []byte, watch int, tape []byte) []byte {
+	b = AppendUint(b, uint64(watch))
+	return append(align(b), tape...)
+}
+
+// MapRequest reads an OpMap request.
+func (r *Reader) MapRequest(frame []byte) (watch int, tape []byte) {
+	watch = int(r.Uint())
+	return watch, r.aligned(frame)
+}
+
+// Requests reads the answer of OpMap.
+func (r *Reader) Requests() []Request {
+	n := r.Count(2)
+	out := make([]Request, 0, n)
+	for range n {
+		out = append(out, r.Request())
+	}
+	return out
+}
+
+// ReviewHeader is an admission request without its objects.
+type ReviewHeader struct {
+	Operation, Resource, Subresource, Kind, Namespace, Name, User string
+	Groups                                                        []string
+	DryRun                                                        bool
+}
+
+// AppendReview encodes a review; object and old are tapes, empty when absent.
+func AppendReview(b []byte, h ReviewHeader, object, old []byte) []byte {
+	for _, s := range []string{h.Operation, h.Resource, h.Subresource, h.Kind, h.Namespace, h.Name, h.User} {
+		b = AppendString(b, s)
+	}
+	b = AppendBool(AppendStrings(b, h.Groups), h.DryRun)
+	b = AppendUint(b, uint64(len(object)))
+	b = append(align(b), object...)
+	return append(align(b), old...)
+}
+
+// Review reads what AppendReview wrote into frame, which r was made from.
+func (r *Reader) Review(frame []byte) (h ReviewHeader, object, old []byte) {
+	h = ReviewHeader{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Strings(), r.Bool()}
+	n := r.Uint()
+	body := r.aligned(frame)
+	if n > uint64(len(body)) {
+		r.fail()
+		return h, nil, nil
+	}
+	object = body[:n:n]
+	r.b = body[n:]
+	return h, object, r.aligned(frame)
+}
+
+// align pads b to a multiple of 8, so that a tape behind it can be read in
+// words.
+func align(b []byte) []byte {
+	for len(b)%8 != 0 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+func (r *Reader) aligned(frame []byte) []byte {
+	pos := len(frame) - len(r.b)
+	pad := -pos & 7
+	if r.err != nil || pad > len(r.b) {
+		r.fail()
+		return nil
+	}
+	r.b = r.b[pad:]
+	return r.b
+}
+
+// Verdict is the answer of an admission point.
+type Verdict struct {
+	Denied   bool
+	Message  string
+	Warnings []string
+	Patch    []PatchOp
+}
+
+// PatchOp is one change: JSON at a path, or a removal.
+type PatchOp struct {
+	Remove bool
+	Path   string
+	Value  []byte
+}
+
+// Append encodes the verdict.
+func (v Verdict) Append(b []byte) []byte {
+	b = AppendStrings(AppendString(AppendBool(b, v.Denied), v.Message), v.Warnings)
+	b = AppendUint(b, uint64(len(v.Patch)))
+	for _, p := range v.Patch {
+		b = AppendBytes(AppendString(AppendBool(b, p.Remove), p.Path), p.Value)
+	}
+	return b
+}
+
+// Verdict reads a Verdict; patch values are parts of the frame.
+func (r *Reader) Verdict() Verdict {
+	v := Verdict{Denied: r.Bool(), Message: r.Str(), Warnings: r.Strings()}
+	for range r.Count(3) {
+		v.Patch = append(v.Patch, PatchOp{Remove: r.Bool(), Path: r.Str(), Value: r.Bytes()})
+	}
+	return v
+}

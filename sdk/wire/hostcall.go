@@ -1,0 +1,189 @@
+package wire
+
+// Frames of the host operations. Resources are written as in
+// sdk.Object.APIResource; objects are JSON.
+//
+//	HostGet    GetRequest    → object JSON
+//	HostList   ListRequest   → list answer, see below
+//	HostWrite  WriteRequest  → object JSON as stored
+//	HostPatch  PatchRequest  → object JSON as stored
+//	HostDelete DeleteRequest → ()
+//	HostBatch  BatchRequest  → count, then per item a response (status byte
+//	           first, length-prefixed) whose payload is the object as stored
+//	HostEvent  EventRequest  → ()
+//
+// A list answer carries changes against what the guest holds already, so that
+// a list of thousands is decoded once and then only where it changed. The
+// guest names the answer that it holds by the token that came with it; a host
+// that does not remember that token answers in full. Layout:
+//
+//	token   uint   names this answer; never 0
+//	full    bool   true: items are the whole list, in order
+//	n       uint   number of items in the new list
+//	edits          until the new list is complete, a sequence of
+//	                 keep  uint   that many items of the held list are kept as they are
+//	                 drop  uint   then that many of the held list are left out
+//	                 add   uint   then that many new ones follow, each as bytes JSON
+//
+// kernel/plugin/listing implements the host's side of it, package sdk the
+// guest's.
+
+// GetRequest asks for one object.
+type GetRequest struct{ Resource, Namespace, Name string }
+
+// Append encodes the request.
+func (q GetRequest) Append(b []byte) []byte {
+	return AppendString(AppendString(AppendString(b, q.Resource), q.Namespace), q.Name)
+}
+
+// GetRequest reads a GetRequest.
+func (r *Reader) GetRequest() GetRequest {
+	return GetRequest{r.Str(), r.Str(), r.Str()}
+}
+
+// ListRequest asks for a list, or for what changed in it since Token.
+type ListRequest struct {
+	Resource  string
+	Namespace string
+	Labels    string
+	Fields    string
+	OwnerUID  string
+	Token     uint64 // 0: nothing held
+}
+
+// Append encodes the request.
+func (q ListRequest) Append(b []byte) []byte {
+	for _, s := range []string{q.Resource, q.Namespace, q.Labels, q.Fields, q.OwnerUID} {
+		b = AppendString(b, s)
+	}
+	return AppendUint(b, q.Token)
+}
+
+// ListRequest reads a ListRequest.
+func (r *Reader) ListRequest() ListRequest {
+	return ListRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Uint()}
+}
+
+// WriteRequest creates, updates or applies an object; its name and namespace
+// are in the object.
+type WriteRequest struct {
+	Verb        string // "create", "update", "apply"
+	Resource    string
+	Subresource string // "status" or ""
+	Force       bool   // apply only
+	Object      []byte // JSON
+}
+
+// Append encodes the request.
+func (q WriteRequest) Append(b []byte) []byte {
+	b = AppendString(AppendString(AppendString(b, q.Verb), q.Resource), q.Subresource)
+	return AppendBytes(AppendBool(b, q.Force), q.Object)
+}
+
+// WriteRequest reads a WriteRequest; Object is a part of the frame.
+func (r *Reader) WriteRequest() WriteRequest {
+	return WriteRequest{r.Str(), r.Str(), r.Str(), r.Bool(), r.Bytes()}
+}
+
+// PatchRequest patches an object.
+type PatchRequest struct {
+	Resource, Namespace, Name, Subresource string
+	Type                                   string // media type
+	Data                                   []byte
+}
+
+// Append encodes the request.
+func (q PatchRequest) Append(b []byte) []byte {
+	for _, s := range []string{q.Resource, q.Namespace, q.Name, q.Subresource, q.Type} {
+		b = AppendString(b, s)
+	}
+	return AppendBytes(b, q.Data)
+}
+
+// PatchRequest reads a PatchRequest; Data is a part of the frame.
+func (r *Reader) PatchRequest() PatchRequest {
+	return PatchRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Bytes()}
+}
+
+// DeleteRequest deletes an object.
+type DeleteRequest struct {
+	Resource, Namespace, Name string
+	UID, ResourceVersion      string // preconditions, "" for none
+	Propagation               string // "" for the default
+	Grace                     int64  // seconds; negative for the default
+}
+
+// Append encodes the request.
+func (q DeleteRequest) Append(b []byte) []byte {
+	for _, s := range []string{q.Resource, q.Namespace, q.Name, q.UID, q.ResourceVersion, q.Propagation} {
+		b = AppendString(b, s)
+	}
+	return AppendInt(b, q.Grace)
+}
+
+// DeleteRequest reads a DeleteRequest.
+func (r *Reader) DeleteRequest() DeleteRequest {
+	return DeleteRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Int()}
+}
+
+// BatchRequest is many writes. In an item exactly one of Write and Delete is
+// used: Delete when Write.Verb is "delete".
+type BatchRequest struct {
+	Atomic bool
+	Items  []BatchItem
+}
+
+// BatchItem is one write of a batch.
+type BatchItem struct {
+	Write  WriteRequest
+	Delete DeleteRequest
+}
+
+// Append encodes the request.
+func (q BatchRequest) Append(b []byte) []byte {
+	b = AppendUint(AppendBool(b, q.Atomic), uint64(len(q.Items)))
+	for _, it := range q.Items {
+		if it.Write.Verb == "delete" {
+			b = it.Delete.Append(append(b, 1))
+		} else {
+			b = it.Write.Append(append(b, 0))
+		}
+	}
+	return b
+}
+
+// BatchRequest reads a BatchRequest.
+func (r *Reader) BatchRequest() BatchRequest {
+	q := BatchRequest{Atomic: r.Bool()}
+	for range r.Count(6) {
+		var it BatchItem
+		if r.Byte() == 1 {
+			it.Delete = r.DeleteRequest()
+			it.Write.Verb = "delete"
+		} else {
+			it.Write = r.WriteRequest()
+		}
+		q.Items = append(q.Items, it)
+	}
+	return q
+}
+
+// EventRequest records an event about an object.
+type EventRequest struct {
+	Resource, Namespace, Name, UID, ResourceVersion string
+	Warning                                         bool
+	Reason, Message                                 string
+}
+
+// Append encodes the request.
+func (q EventRequest) Append(b []byte) []byte {
+	for _, s := range []string{q.Resource, q.Namespace, q.Name, q.UID, q.ResourceVersion} {
+		b = AppendString(b, s)
+	}
+	return AppendString(AppendString(AppendBool(b, q.Warning), q.Reason), q.Message)
+}
+
+// EventRequest reads an EventRequest.
+func (r *Reader) EventRequest() EventRequest {
+	return EventRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Bool(), r.Str(), r.Str()}
+}

@@ -1,0 +1,111 @@
+package wire
+
+// Point is a bit set of extension points that an instance serves.
+type Point uint32
+
+// The extension points.
+const (
+	PointPreFilter Point = 1 << iota
+	PointFilter
+	PointFilterAll
+	PointPreScore
+	PointScore
+	PointScoreAll
+	PointNormalize
+	PointMutate
+	PointValidate
+	PointController
+)
+
+// Scheduling, Admission are the points of one consumer each.
+const (
+	Scheduling = PointPreFilter | PointFilter | PointFilterAll | PointPreScore | PointScore | PointScoreAll | PointNormalize
+	Admission  = PointMutate | PointValidate
+)
+
+// Has tells whether any of q is served.
+func (p Point) Has(q Point) bool { return p&q != 0 }
+
+var pointNames = []string{"PreFilter", "Filter", "FilterAll", "PreScore", "Score", "ScoreAll", "Normalize", "Mutate", "Validate", "Controller"}
+
+// Names lists the points by name, in order.
+func (p Point) Names() []string {
+	var out []string
+	for i, n := range pointNames {
+		if p&(1<<i) != 0 {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Manifest is what a guest says about itself. Points and what follows are
+// known after OpOpen only.
+type Manifest struct {
+	Name         string
+	Version      string
+	Major, Minor uint32
+
+	Points  Point
+	Scope   uint8 // sdk.Scope
+	Match   []Match
+	Watches []Watch
+	Workers uint32
+}
+
+// Match is an admission match rule; see sdk.MatchRule.
+type Match struct {
+	Operations       []string
+	Resources        []string
+	Namespaces       []string
+	ExceptNamespaces []string
+}
+
+// Watch is one watch of a controller; see sdk.Watch. Map is an sdk.MapKind.
+type Watch struct {
+	Resource    string
+	Map         uint8
+	Arg         string
+	ToNamespace string
+	ToName      string
+}
+
+// AppendManifest encodes m.
+func AppendManifest(b []byte, m Manifest) []byte {
+	b = AppendString(b, m.Name)
+	b = AppendString(b, m.Version)
+	b = AppendUint(b, uint64(m.Major))
+	b = AppendUint(b, uint64(m.Minor))
+	b = AppendUint(b, uint64(m.Points))
+	b = append(b, m.Scope)
+	b = AppendUint(b, uint64(m.Workers))
+	b = AppendUint(b, uint64(len(m.Match)))
+	for _, x := range m.Match {
+		b = AppendStrings(b, x.Operations)
+		b = AppendStrings(b, x.Resources)
+		b = AppendStrings(b, x.Namespaces)
+		b = AppendStrings(b, x.ExceptNamespaces)
+	}
+	b = AppendUint(b, uint64(len(m.Watches)))
+	for _, w := range m.Watches {
+		b = AppendString(b, w.Resource)
+		b = append(b, w.Map)
+		b = AppendString(b, w.Arg)
+		b = AppendString(b, w.ToNamespace)
+		b = AppendString(b, w.ToName)
+	}
+	return b
+}
+
+// Manifest reads what AppendManifest wrote.
+func (r *Reader) Manifest() Manifest {
+	m := Manifest{Name: r.Str(), Version: r.Str(), Major: uint32(r.Uint()), Minor: uint32(r.Uint()),
+		Points: Point(r.Uint()), Scope: r.Byte(), Workers: uint32(r.Uint())}
+	for range r.Count(4) {
+		m.Match = append(m.Match, Match{r.Strings(), r.Strings(), r.Strings(), r.Strings()})
+	}
+	for range r.Count(5) {
+		m.Watches = append(m.Watches, Watch{Resource: r.Str(), Map: r.Byte(), Arg: r.Str(), ToNamespace: r.Str(), ToName: r.Str()})
+	}
+	return m
+}
