@@ -20,8 +20,15 @@ var (
 	ErrCompacted = errors.New("revision compacted")
 	// ErrFuture: the revision asked for does not exist yet.
 	ErrFuture = errors.New("revision is in the future")
-	// ErrTooLarge: more operations or bytes than a transaction takes.
+	// ErrTooLarge: more operations or bytes than a transaction takes. The text
+	// names the limit and, for an external etcd, the flag that raises it.
 	ErrTooLarge = errors.New("transaction too large")
+	// ErrNoSpace: the database reached its quota or the disk is full. Reads
+	// and deletions go on; the text names the remedy.
+	ErrNoSpace = errors.New("no space left in the store")
+	// ErrUnavailable: the store did not answer (no leader, stopped, timed
+	// out). A write may or may not have happened.
+	ErrUnavailable = errors.New("store unavailable")
 )
 
 // ConflictError names the first operation whose precondition failed.
@@ -57,7 +64,8 @@ type Op struct {
 	Expect int64
 }
 
-// KV is one stored value.
+// KV is one stored value. Value may be shared with the store and other
+// readers: nobody may modify it.
 type KV struct {
 	Key            string
 	Value          []byte
@@ -65,7 +73,9 @@ type KV struct {
 	CreateRevision int64
 }
 
-// MaxOps is the largest number of operations of one Commit.
+// MaxOps is the largest number of operations of one Commit. An embedded etcd
+// is configured for it; an external one must run with --max-txn-ops=512, or
+// larger Commits than its limit (128 by default) fail with ErrTooLarge.
 const MaxOps = 512
 
 // ListOptions narrow a List.
@@ -80,7 +90,6 @@ type ListOptions struct {
 type Event struct {
 	Delete bool
 	KV     KV // of a deletion: Key and ModRevision only
-	Prev   *KV
 }
 
 // Batch is all events of one or several consecutive revisions, in order.
@@ -94,26 +103,34 @@ type Batch struct {
 // Store is a linearizable key-value store with multi-version history.
 type Store interface {
 	// Commit applies all ops atomically or none. It returns the revision of
-	// the write, which is the ModRevision of every key put. Keys must be
-	// distinct and at most MaxOps.
+	// the write, which is the ModRevision of every key put. There must be one
+	// op at least and MaxOps at most, with distinct keys. Deleting an absent
+	// key (Expect Any or Absent) is allowed and changes nothing: a Commit that
+	// changes nothing returns the current revision.
 	//
 	// # Errors
 	//   - ErrConflict (*ConflictError) when a precondition failed
 	//   - ErrTooLarge
-	//   - ctx's error: the write may or may not have happened
+	//   - ErrNoSpace
+	//   - ErrUnavailable or ctx's error: the write may or may not have happened
 	Commit(ctx context.Context, ops []Op) (revision int64, err error)
 	// Get returns the value, or ok=false, and the revision of the read.
 	Get(ctx context.Context, key string) (kv KV, ok bool, revision int64, err error)
-	// List returns the keys with the prefix in order and whether more follow.
+	// List returns the keys with the prefix in order, whether more follow, and
+	// the revision of the view: o.Revision when that is set.
+	//
+	// # Errors
+	//   - ErrCompacted, ErrFuture when o.Revision cannot be served
 	List(ctx context.Context, prefix string, o ListOptions) (kvs []KV, more bool, revision int64, err error)
 	// Revision returns a revision that is at least that of every Commit that
 	// finished before the call (a linearizable read).
 	Revision(ctx context.Context) (int64, error)
 	// Watch delivers every change under prefix after revision, in order. The
 	// channel closes when ctx ends or on error; Err of the watcher says why.
-	// Values and previous values are included. prefix "" is everything.
+	// A revision that does not exist yet is waited for. prefix "" is everything.
 	Watch(ctx context.Context, prefix string, after int64) Watcher
-	// Compact drops history below revision.
+	// Compact drops history below revision: reads at it and watches after it
+	// still work. ErrCompacted when that has happened already.
 	Compact(ctx context.Context, revision int64) error
 	// Close releases the connection. It does not stop an embedded etcd.
 	Close() error
@@ -122,6 +139,7 @@ type Store interface {
 // Watcher is a running watch.
 type Watcher interface {
 	Batches() <-chan Batch
-	// Err is valid after Batches is closed: ErrCompacted, or nil after ctx ended.
+	// Err is valid after Batches is closed: ErrCompacted, ErrUnavailable, or
+	// nil after ctx ended.
 	Err() error
 }

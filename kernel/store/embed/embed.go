@@ -1,0 +1,206 @@
+// Package embed runs an etcd member in this process. Its own calls need no
+// socket: Store talks to the member through function calls. A single member
+// opens no listener at all; listeners for peers and for foreign clients are
+// opened when the Config names them.
+//
+// The member owns its data directory, under a lock. It survives being killed
+// at any moment: what Commit acknowledged is on disk (unless
+// Config.UnsafeNoFsync).
+package embed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+
+	"github.com/pintle-io/pintle/kernel/store"
+)
+
+// Errors of Start and Err that a person can act on. They are wrapped: test
+// with errors.Is. A full disk is store.ErrNoSpace.
+var (
+	// ErrInUse: another process, or another member in this one, holds the data
+	// directory.
+	ErrInUse = errors.New("data directory is in use")
+	// ErrAddress: a listen address is taken or not ours.
+	ErrAddress = errors.New("cannot listen")
+	// ErrCorrupt: the data directory cannot be read. It must be restored from
+	// a backup or, with other members running, be rebuilt by joining again.
+	ErrCorrupt = errors.New("data directory is damaged")
+)
+
+// Server is a running member.
+type Server struct {
+	etcd   *embed.Etcd
+	client *clientv3.Client
+	lock   *dirLock
+	faults *faults
+
+	close sync.Once
+	err   chan error
+	done  chan struct{}
+}
+
+// Start runs a member and returns when it serves requests. ctx bounds the
+// start only: Close ends the member. A new member of a larger cluster serves
+// when a majority of it is up.
+//
+// # Errors
+//   - ErrInUse, ErrAddress, ErrCorrupt, store.ErrNoSpace
+//   - ctx's error when ctx ends before the member serves
+func Start(ctx context.Context, c Config) (*Server, error) {
+	log := c.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if c.Dir == "" {
+		return nil, errors.New("store: no data directory given")
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", explain(err))
+	}
+	faults := newFaults()
+	cfg, err := c.etcd(log, faults)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	s := &Server{lock: lock, faults: faults, err: make(chan error, 1), done: make(chan struct{})}
+	if err := s.start(ctx, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", err), lock.release())
+	}
+	s.client = v3client.New(s.etcd.Server)
+	go s.supervise()
+	return s, nil
+}
+
+// start runs etcd up to the point where it serves.
+func (s *Server) start(ctx context.Context, cfg *embed.Config) error {
+	var err error
+	if s.etcd, err = s.startEtcd(cfg); err != nil {
+		return explain(err)
+	}
+	select {
+	case <-s.etcd.Server.ReadyNotify():
+		return nil
+	case err = <-s.etcd.Err():
+	case err = <-s.faults.first:
+	case <-s.etcd.Server.StopNotify():
+		err = errors.New("stopped while starting")
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	s.etcd.Close()
+	return explain(err)
+}
+
+// startEtcd calls etcd in a goroutine of its own, because a fault in what it
+// finds on disk ends the goroutine that meets it, this one or one behind it.
+func (s *Server) startEtcd(cfg *embed.Config) (*embed.Etcd, error) {
+	type result struct {
+		etcd *embed.Etcd
+		err  error
+	}
+	started := make(chan result, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				started <- result{nil, fmt.Errorf("%w: %v", ErrCorrupt, p)}
+			}
+		}()
+		e, err := embed.StartEtcd(cfg)
+		started <- result{e, err}
+	}()
+	select {
+	case r := <-started:
+		return r.etcd, r.err
+	case err := <-s.faults.first:
+		return nil, err
+	}
+}
+
+// supervise reports the end of the member.
+func (s *Server) supervise() {
+	defer close(s.err)
+	select {
+	case err := <-s.faults.first:
+		s.err <- explain(err)
+	case err, ok := <-s.etcd.Err():
+		if ok && err != nil {
+			s.err <- explain(err)
+		}
+	case <-s.etcd.Server.StopNotify():
+		s.err <- fmt.Errorf("%w: the member stopped by itself", store.ErrUnavailable)
+	case <-s.done:
+	}
+}
+
+// Err delivers the fault that stopped the member, if one does, and closes when
+// the member has ended. After a fault the process should exit: nothing that
+// was acknowledged is lost.
+func (s *Server) Err() <-chan error { return s.err }
+
+// Store returns the store kept by this member. Its Close does nothing of
+// consequence; close the Server instead.
+func (s *Server) Store() store.Store { return &view{Store: store.New(s.client, store.Config{})} }
+
+// view keeps the Close of one user from cutting off the others.
+type view struct{ store.Store }
+
+func (*view) Close() error { return nil }
+
+// Backup writes a consistent copy of the database, in the format of `etcdctl
+// snapshot save`.
+func (s *Server) Backup(ctx context.Context, w io.Writer) error {
+	r, err := s.client.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	if _, err = io.Copy(w, r); err != nil {
+		return errors.Join(fmt.Errorf("backup: %w", err), r.Close())
+	}
+	return r.Close()
+}
+
+// Reclaim gives the space of compacted history back to the file system and
+// lifts the alarm that a full database raised. The member does not answer
+// while it runs. Compact the store before it.
+func (s *Server) Reclaim(ctx context.Context) error {
+	if err := s.etcd.Server.Backend().Defrag(); err != nil {
+		return fmt.Errorf("defragment: %w", explain(err))
+	}
+	if _, err := s.client.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
+		return fmt.Errorf("disarm alarms: %w", err)
+	}
+	return nil
+}
+
+// Size returns the bytes of the database file and how many of them are in use.
+func (s *Server) Size() (file, used int64) {
+	b := s.etcd.Server.Backend()
+	return b.Size(), b.SizeInUse()
+}
+
+// Close stops the member in good order and releases its directory.
+func (s *Server) Close() error {
+	var err error
+	s.close.Do(func() {
+		close(s.done)
+		s.faults.closing.Store(true)
+		s.client.Close()
+		s.etcd.Close()
+		err = s.lock.release()
+	})
+	return err
+}

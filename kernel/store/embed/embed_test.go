@@ -1,0 +1,284 @@
+package embed_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/store/embed"
+	"github.com/pintle-io/pintle/kernel/store/storetest"
+)
+
+// start runs a member for one test.
+func start(t *testing.T, c embed.Config) *embed.Server {
+	t.Helper()
+	s, err := embed.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestSuite(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store {
+		return start(t, embed.Config{
+			Dir: t.TempDir(), UnsafeNoFsync: true, Progress: 100 * time.Millisecond, History: -1,
+		}).Store()
+	})
+}
+
+// TestSuiteRemote runs the suite through sockets, as with an external etcd.
+func TestSuiteRemote(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store {
+		dir := t.TempDir()
+		endpoint := "unix://" + filepath.Join(dir, "client.sock")
+		start(t, embed.Config{
+			Dir: dir, UnsafeNoFsync: true, Progress: 100 * time.Millisecond, History: -1,
+			ClientURLs: []string{endpoint},
+		})
+		s, err := store.Dial(t.Context(), store.DialConfig{Endpoints: []string{endpoint}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	})
+}
+
+func TestDialNobody(t *testing.T) {
+	endpoint := "unix://" + filepath.Join(t.TempDir(), "absent.sock")
+	_, err := store.Dial(t.Context(), store.DialConfig{Endpoints: []string{endpoint}, Timeout: 300 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), endpoint) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRestartKeepsData(t *testing.T) {
+	dir := t.TempDir()
+	var rev int64
+	for i := range 3 {
+		s, err := embed.Start(t.Context(), embed.Config{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := s.Store()
+		kv, ok, now, err := st.Get(t.Context(), "/a")
+		if err != nil || ok != (i > 0) || kv.ModRevision != rev || (i > 0 && now != rev) {
+			t.Fatalf("start %d: got %+v at %d, want revision %d: %v", i, kv, now, rev, err)
+		}
+		rev, err = st.Commit(t.Context(), []store.Op{{Key: "/a", Value: fmt.Append(nil, i), Expect: rev}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err, open := <-s.Err(); open {
+			t.Errorf("a member closed in good order reports %v", err)
+		}
+		if _, err := st.Revision(t.Context()); err == nil {
+			t.Error("a closed member still answers")
+		}
+	}
+}
+
+func TestDirectoryInUse(t *testing.T) {
+	dir := t.TempDir()
+	start(t, embed.Config{Dir: dir, UnsafeNoFsync: true})
+	_, err := embed.Start(t.Context(), embed.Config{Dir: dir})
+	if !errors.Is(err, embed.ErrInUse) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("second member: got %v", err)
+	}
+	// The same database by a process that does not know the lock.
+	other := t.TempDir()
+	if err := os.Symlink(filepath.Join(dir, "etcd"), filepath.Join(other, "etcd")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := embed.Start(t.Context(), embed.Config{Dir: other}); !errors.Is(err, embed.ErrInUse) {
+		t.Errorf("database in use: got %v", err)
+	}
+}
+
+func TestAddressInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	url := "http://" + l.Addr().String()
+	for _, c := range []embed.Config{{ClientURLs: []string{url}}, {PeerURLs: []string{url}}} {
+		c.Dir = t.TempDir()
+		_, err := embed.Start(t.Context(), c)
+		if !errors.Is(err, embed.ErrAddress) || !strings.Contains(err.Error(), l.Addr().String()) {
+			t.Errorf("got %v", err)
+		}
+		// Nothing is left behind that would keep a second attempt from working.
+		s, err := embed.Start(t.Context(), embed.Config{Dir: c.Dir, UnsafeNoFsync: true})
+		if err != nil {
+			t.Errorf("start after the failed one: %v", err)
+			continue
+		}
+		s.Close()
+	}
+}
+
+func TestDamage(t *testing.T) {
+	tests := map[string]func(t *testing.T, member string){
+		"database": func(t *testing.T, member string) {
+			overwrite(t, filepath.Join(member, "snap", "db"), 0, 16384)
+		},
+		"log": func(t *testing.T, member string) {
+			logs, err := filepath.Glob(filepath.Join(member, "wal", "*.wal"))
+			if err != nil || len(logs) == 0 {
+				t.Fatalf("no log in %s: %v", member, err)
+			}
+			overwrite(t, logs[0], 40, 200)
+		},
+	}
+	for name, damage := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := embed.Start(t.Context(), embed.Config{Dir: dir, UnsafeNoFsync: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 20 {
+				if _, err := s.Store().Commit(t.Context(), []store.Op{{Key: "/a", Value: fmt.Append(nil, i), Expect: store.Any}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			damage(t, filepath.Join(dir, "etcd", "member"))
+			_, err = embed.Start(t.Context(), embed.Config{Dir: dir, UnsafeNoFsync: true})
+			if !errors.Is(err, embed.ErrCorrupt) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func overwrite(t *testing.T, path string, offset int64, n int) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0xaa}, n), offset); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestQuota fills the database, sees writes refused and everything else go on,
+// and gets it to work again by the documented remedy.
+func TestQuota(t *testing.T) {
+	s := start(t, embed.Config{Dir: t.TempDir(), UnsafeNoFsync: true, Quota: 16 << 20, History: -1})
+	st := s.Store()
+	value := bytes.Repeat([]byte("v"), 1<<20)
+	var err error
+	for i := 0; i < 64 && err == nil; i++ {
+		_, err = st.Commit(t.Context(), []store.Op{{Key: "/big", Value: value, Expect: store.Any}})
+	}
+	if !errors.Is(err, store.ErrNoSpace) {
+		t.Fatalf("writing 64 MiB into 16: %v", err)
+	}
+	if _, ok, _, err := st.Get(t.Context(), "/big"); !ok || err != nil {
+		t.Errorf("a full store does not read: %v", err)
+	}
+	rev, err := st.Commit(t.Context(), []store.Op{{Key: "/big", Expect: store.Any}})
+	if err != nil {
+		t.Fatalf("a full store does not delete: %v", err)
+	}
+	if err := st.Compact(t.Context(), rev); err != nil {
+		t.Fatal(err)
+	}
+	// Compaction frees pages behind its answer.
+	before, _ := s.Size()
+	for range 100 {
+		if err := s.Reclaim(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if after, used := s.Size(); after < before/4 && used <= after {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if _, err := st.Commit(t.Context(), []store.Op{{Key: "/big", Value: value, Expect: store.Absent}}); err != nil {
+		t.Errorf("after Reclaim: %v", err)
+	}
+}
+
+func TestTooManyBytes(t *testing.T) {
+	st := start(t, embed.Config{Dir: t.TempDir(), UnsafeNoFsync: true}).Store()
+	_, err := st.Commit(t.Context(), []store.Op{{Key: "/a", Value: make([]byte, 9<<20), Expect: store.Any}})
+	if !errors.Is(err, store.ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBackup(t *testing.T) {
+	s := start(t, embed.Config{Dir: t.TempDir(), UnsafeNoFsync: true})
+	if _, err := s.Store().Commit(t.Context(), []store.Op{{Key: "/needle-in-backup", Value: []byte("x"), Expect: store.Any}}); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := s.Backup(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(out.Bytes(), []byte("/needle-in-backup")) {
+		t.Errorf("the key is not in %d bytes of backup", out.Len())
+	}
+}
+
+// TestQuiet checks that a healthy member says nothing above debug, and that
+// what it says at debug arrives.
+func TestQuiet(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s, err := embed.Start(t.Context(), embed.Config{Dir: t.TempDir(), Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "starting an etcd server") {
+		t.Error("etcd's messages do not arrive")
+	}
+	for line := range strings.Lines(out.String()) {
+		if !strings.Contains(line, "level=DEBUG") && !strings.Contains(line, "took too long") {
+			t.Errorf("a healthy member says: %s", line)
+		}
+	}
+}
+
+func TestStartEndsWithContext(t *testing.T) {
+	// A member of a cluster whose other half never comes.
+	dir := t.TempDir()
+	a, b := "unix://"+filepath.Join(dir, "a:1"), "unix://"+filepath.Join(dir, "b:1")
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := embed.Start(ctx, embed.Config{
+		Dir: filepath.Join(dir, "data"), Name: "a", PeerURLs: []string{a},
+		InitialCluster: "a=" + a + ",b=" + b, UnsafeNoFsync: true,
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
