@@ -1,0 +1,4 @@
+// Package api is the root of the light API types: Kubernetes' field names and
+// JSON tags without its code and dependencies. Its folders are written by
+// internal/lightgen; helpers beside the generated files are written by hand.
+package api
