@@ -1,0 +1,131 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Procs lists the processes in group and below it, in any hierarchy, each once.
+func (s *System) Procs(group string) ([]int, error) {
+	seen := map[int]bool{}
+	var out []int
+	for _, root := range s.roots() {
+		err := filepath.WalkDir(filepath.Join(root, group), func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return ignoreGone(err)
+			}
+			if d.IsDir() || d.Name() != "cgroup.procs" {
+				return nil
+			}
+			b, err := os.ReadFile(p)
+			if err != nil {
+				return ignoreGone(err)
+			}
+			for _, w := range strings.Fields(string(b)) {
+				// 0 stands for a process of another pid namespace.
+				if pid, err := strconv.Atoi(w); err == nil && pid > 0 && !seen[pid] {
+					seen[pid] = true
+					out = append(out, pid)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("processes of %s: %w", group, err)
+		}
+	}
+	return out, nil
+}
+
+func ignoreGone(err error) error {
+	if gone(err) {
+		return nil
+	}
+	return err
+}
+
+// Kill sends SIGKILL to every process of group until none is left, or ctx
+// ends. Zombies count as gone: their parent reaps them.
+func (s *System) Kill(ctx context.Context, group string) error {
+	for {
+		pids, err := s.Procs(group)
+		if err != nil {
+			return err
+		}
+		left := pids[:0]
+		for _, pid := range pids {
+			if zombie(pid) {
+				continue
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("kill %d of %s: %w", pid, group, err)
+			}
+			left = append(left, pid)
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("processes %v of %s do not end: %w", left, group, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func zombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	// The command may hold spaces and parentheses; the state follows the last.
+	i := strings.LastIndexByte(string(b), ')')
+	return i > 0 && i+2 < len(b) && (b[i+2] == 'Z' || b[i+2] == 'X')
+}
+
+// Remove removes group and the groups below it in every hierarchy. It fails
+// while processes are left in them. Removing a group that does not exist is
+// no error.
+func (s *System) Remove(group string) error {
+	if strings.Trim(group, "/") == "" {
+		return errors.New("remove cgroup: the root group is not ours")
+	}
+	var errs []error
+	for _, root := range s.roots() {
+		errs = append(errs, removeTree(filepath.Join(root, group)))
+	}
+	return errors.Join(errs...)
+}
+
+func removeTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	// A group is busy for a moment after its last process has been reaped.
+	for try := 0; ; try++ {
+		err := syscall.Rmdir(dir)
+		if err == nil || gone(err) {
+			return nil
+		}
+		if !errors.Is(err, syscall.EBUSY) || try == 20 {
+			return fmt.Errorf("remove cgroup %s: %w", dir, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

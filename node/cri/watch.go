@@ -1,0 +1,160 @@
+package cri
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/node/state"
+)
+
+// Intervals between looks at the runtime. A source of events only says when
+// to look: events may be lost, the list is the truth.
+const (
+	pollFast    = 200 * time.Millisecond // without events, while things happen
+	pollSlow    = time.Second            // without events, when nothing has for quietAfter
+	quietAfter  = 30 * time.Second
+	pollEvents  = 10 * time.Second // with events
+	settleFirst = 2 * time.Millisecond
+	settleFor   = time.Second
+)
+
+// Watcher reports which pods changed in the runtime.
+type Watcher struct {
+	client *Client
+	clock  clock.WithTicker
+	log    *slog.Logger
+	notify func(types.UID)
+	hints  chan struct{}
+	events chan bool // whether a source of events is connected
+}
+
+// NewWatcher makes a watcher that calls notify, from one goroutine, with the
+// UID of every pod whose sandboxes or containers came, went or changed phase.
+// log may be nil.
+func NewWatcher(client *Client, notify func(types.UID), log *slog.Logger) *Watcher {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Watcher{client: client, clock: clock.RealClock{}, log: log, notify: notify,
+		hints: make(chan struct{}, 1), events: make(chan bool)}
+}
+
+// Run looks at the runtime until ctx ends.
+func (w *Watcher) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.follow(ctx)
+	}()
+	w.loop(ctx)
+	<-done
+	return nil
+}
+
+func (w *Watcher) hint() {
+	select {
+	case w.hints <- struct{}{}:
+	default:
+	}
+}
+
+// loop relists on hints and timers. After a hint it looks again in growing
+// steps until the change shows: the runtime announces an exit before its own
+// books say so.
+func (w *Watcher) loop(ctx context.Context) {
+	var (
+		last    map[types.UID]fingerprint
+		events  bool
+		changed = w.clock.Now()
+		settle  time.Duration
+		timer   = w.clock.NewTimer(0)
+	)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case events = <-w.events:
+		case <-w.hints:
+			settle = settleFirst
+		case <-timer.C():
+		}
+		pods, err := w.client.Pods(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				w.log.Debug("runtime list", "err", err)
+			}
+		} else {
+			next := fingerprints(pods)
+			if w.diff(last, next) {
+				changed, settle = w.clock.Now(), 0
+			}
+			last = next
+		}
+		wait := pollSlow
+		switch {
+		case settle > 0 && settle < settleFor:
+			wait, settle = settle, 2*settle
+		case events:
+			wait = pollEvents
+		case w.clock.Since(changed) < quietAfter:
+			wait = pollFast
+		}
+		timer.Stop()
+		timer = w.clock.NewTimer(wait)
+	}
+}
+
+// fingerprint tells whether a pod changed: the phases by id.
+type fingerprint map[string]state.Phase
+
+func fingerprints(pods map[types.UID]*state.Pod) map[types.UID]fingerprint {
+	out := make(map[types.UID]fingerprint, len(pods))
+	for uid, p := range pods {
+		f := make(fingerprint, len(p.Sandboxes)+len(p.Containers))
+		for _, s := range p.Sandboxes {
+			f[s.ID] = state.Exited
+			if s.Ready {
+				f[s.ID] = state.Running
+			}
+		}
+		for _, c := range p.Containers {
+			f[c.ID] = c.Phase
+		}
+		out[uid] = f
+	}
+	return out
+}
+
+func (w *Watcher) diff(last, next map[types.UID]fingerprint) bool {
+	changed := false
+	for uid, f := range next {
+		if !equal(last[uid], f) {
+			changed = true
+			w.notify(uid)
+		}
+	}
+	for uid := range last {
+		if _, still := next[uid]; !still {
+			changed = true
+			w.notify(uid)
+		}
+	}
+	return changed
+}
+
+func equal(a, b fingerprint) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for id, p := range a {
+		if q, ok := b[id]; !ok || p != q {
+			return false
+		}
+	}
+	return true
+}
