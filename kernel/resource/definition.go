@@ -38,6 +38,11 @@ type Definition struct {
 	// trailing slash, e.g. "/registry/pods" or "/registry/services/specs".
 	// A virtual resource has none.
 	KeyPrefix string
+	// StoredAs is set when this resource is a second name for the objects of
+	// another one (events.k8s.io/events for the core group's events): same keys,
+	// same hub, same cache. Only the version at the edge differs; Codec.Convert
+	// and Codec.Encode cross the groups.
+	StoredAs *schema.GroupResource
 	// Verbs as discovery shows them, in upstream's order.
 	Verbs []string
 
@@ -58,7 +63,15 @@ func (d *Definition) GroupResource() schema.GroupResource {
 
 // Hub is the kind and version held in memory and in the store.
 func (d *Definition) Hub() schema.GroupVersionKind {
-	return schema.GroupVersionKind{Group: d.Group, Version: d.StorageVersion, Kind: d.Kind}
+	return schema.GroupVersionKind{Group: d.Stored().Group, Version: d.StorageVersion, Kind: d.Kind}
+}
+
+// Stored names the resource whose objects these are: StoredAs, or itself.
+func (d *Definition) Stored() schema.GroupResource {
+	if d.StoredAs != nil {
+		return *d.StoredAs
+	}
+	return d.GroupResource()
 }
 
 // Subresource looks a subresource up by name; nil when there is none.
@@ -169,9 +182,16 @@ type Subresource struct {
 	// object with these options in the same write (eviction). A nil Action is served by the kernel package that
 	// owns the subject (token: kernel/auth).
 	Action func(ctx context.Context, obj, body runtime.Object) (answer runtime.Object, err error)
+	// Companions of an action are called after Action and before the write,
+	// with the object that Action changed: objects of other kinds to write in
+	// the same transaction, or an error that refuses the action. An eviction
+	// spends its PodDisruptionBudget here.
+	Companions func(ctx context.Context, r Reader, obj, body runtime.Object) ([]Companion, error)
 
 	// StyleConnect (log, exec, attach, portforward, proxy): the request goes
-	// on to where the object lives.
+	// on to where the object lives. For proxy, the name in the URL may be
+	// "name:port" or "scheme:name:port": the caller splits it to find obj and
+	// hands scheme and port over with [WithProxyPort].
 	Connect func(ctx context.Context, r Reader, obj runtime.Object, path string, query map[string][]string) (*Target, error)
 }
 

@@ -45,14 +45,16 @@ func (t *Table) Index() error {
 	t.byKind = make(map[schema.GroupKind]*Definition, len(t.Definitions))
 	for _, d := range t.Definitions {
 		gr := d.GroupResource()
+		if d.StorageVersion == "" {
+			return fmt.Errorf("resource %s has no storage version", gr)
+		}
 		if t.byResource[gr] != nil {
 			return fmt.Errorf("resource %s is defined twice", gr)
 		}
 		if !d.Virtual && d.KeyPrefix == "" {
 			return fmt.Errorf("resource %s has no key prefix", gr)
 		}
-		for _, v := range append([]string{d.StorageVersion}, d.Versions...) {
-			gvk := schema.GroupVersionKind{Group: d.Group, Version: v, Kind: d.Kind}
+		for _, gvk := range d.kinds() {
 			if !t.Scheme.Recognizes(gvk) {
 				return fmt.Errorf("resource %s: no type is registered for %s", gr, gvk)
 			}
@@ -60,7 +62,24 @@ func (t *Table) Index() error {
 		t.byResource[gr] = d
 		t.byKind[schema.GroupKind{Group: d.Group, Kind: d.Kind}] = d
 	}
+	for _, d := range t.Definitions {
+		if d.StoredAs == nil {
+			continue
+		}
+		if to := t.byResource[*d.StoredAs]; to == nil || to.StoredAs != nil || to.Hub() != d.Hub() || to.KeyPrefix != d.KeyPrefix {
+			return fmt.Errorf("resource %s is stored as %s, which is not stored alike", d.GroupResource(), d.StoredAs)
+		}
+	}
 	return nil
+}
+
+// kinds are the hub and every served version.
+func (d *Definition) kinds() []schema.GroupVersionKind {
+	out := []schema.GroupVersionKind{d.Hub()}
+	for _, v := range d.Versions {
+		out = append(out, schema.GroupVersionKind{Group: d.Group, Version: v, Kind: d.Kind})
+	}
+	return out
 }
 
 // Lookup finds a definition by resource; nil when there is none.

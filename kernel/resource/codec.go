@@ -1,0 +1,177 @@
+package resource
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	k8sjson "k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"sigs.k8s.io/yaml"
+)
+
+// The media types that the codec reads and writes.
+const (
+	JSON     = runtime.ContentTypeJSON
+	YAML     = runtime.ContentTypeYAML
+	Protobuf = runtime.ContentTypeProtobuf
+)
+
+// Codec turns objects into bytes and back, and between versions. It may be
+// used from any goroutine. It never changes an object that it encodes.
+type Codec struct {
+	table  *Table
+	scheme *runtime.Scheme
+
+	json, jsonStrict *k8sjson.Serializer
+	yaml, yamlStrict *k8sjson.Serializer
+}
+
+// NewCodec returns the codec of a table that was indexed.
+func NewCodec(t *Table) *Codec {
+	serializer := func(yaml, strict bool) *k8sjson.Serializer {
+		return k8sjson.NewSerializerWithOptions(k8sjson.DefaultMetaFactory, t.Scheme, t.Scheme,
+			k8sjson.SerializerOptions{Yaml: yaml, Strict: strict})
+	}
+	return &Codec{
+		table: t, scheme: t.Scheme,
+		json: serializer(false, false), jsonStrict: serializer(false, true),
+		yaml: serializer(true, false), yamlStrict: serializer(true, true),
+	}
+}
+
+// Decode reads a stored value, in protobuf or JSON, and returns the hub object
+// with defaults and with rev as its resourceVersion. A value of an older
+// version is converted. The object does not share memory with value.
+func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, error) {
+	obj, kind, err := c.decodeStored(value)
+	if err != nil {
+		return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
+	}
+	c.scheme.Default(obj)
+	hub := d.Hub()
+	if kind != hub {
+		if kind.Kind != hub.Kind {
+			return nil, fmt.Errorf("decode stored %s: found a %s", d.GroupResource(), kind)
+		}
+		if obj, err = c.Convert(obj, hub.GroupVersion()); err != nil {
+			return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
+		}
+	}
+	obj.GetObjectKind().SetGroupVersionKind(hub)
+	acc, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
+	}
+	acc.SetResourceVersion(strconv.FormatInt(rev, 10))
+	return obj, nil
+}
+
+func (c *Codec) decodeStored(value []byte) (runtime.Object, schema.GroupVersionKind, error) {
+	if !isEnvelope(value) {
+		obj, kind, err := c.json.Decode(value, nil, nil)
+		if err != nil {
+			return nil, schema.GroupVersionKind{}, err
+		}
+		return obj, *kind, nil
+	}
+	kind, raw, err := openEnvelope(value)
+	if err != nil {
+		return nil, kind, err
+	}
+	obj, err := c.unmarshalProto(kind, raw)
+	return obj, kind, err
+}
+
+func (c *Codec) unmarshalProto(kind schema.GroupVersionKind, raw []byte) (runtime.Object, error) {
+	obj, err := c.scheme.New(kind)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := obj.(protoUnmarshaler)
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", kind, ErrNoProtobuf)
+	}
+	if err := m.Unmarshal(raw); err != nil {
+		return nil, fmt.Errorf("%s: %w", kind.Kind, err)
+	}
+	obj.GetObjectKind().SetGroupVersionKind(kind)
+	return obj, nil
+}
+
+// EncodeStorage writes an object for the store: in the storage version,
+// without resourceVersion, in the protobuf envelope, or as JSON where the
+// table's JSONStored says so. obj may be of any registered version.
+func (c *Codec) EncodeStorage(d *Definition, obj runtime.Object) ([]byte, error) {
+	hub := d.Hub()
+	out, err := c.Convert(obj, hub.GroupVersion())
+	if err != nil {
+		return nil, fmt.Errorf("encode %s for the store: %w", d.GroupResource(), err)
+	}
+	if out == obj {
+		out = shallow(obj)
+	}
+	acc, err := meta.Accessor(out)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s for the store: %w", d.GroupResource(), err)
+	}
+	acc.SetResourceVersion("")
+	acc.SetSelfLink("")
+	if !c.table.JSONStored[hub.GroupKind()] {
+		return sealEnvelope(out, hub)
+	}
+	out.GetObjectKind().SetGroupVersionKind(hub)
+	return json.Marshal(out)
+}
+
+// Encode writes obj in a version as a media type (JSON, YAML or Protobuf),
+// apiVersion and kind always set. JSON ends without a newline. The bytes are
+// the caller's.
+//
+// # Errors
+//   - ErrNoProtobuf: Protobuf was asked for and the type has none
+func (c *Codec) Encode(obj runtime.Object, gv schema.GroupVersion, mediaType string) ([]byte, error) {
+	out, err := c.Convert(obj, gv)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := c.kindOf(out, gv)
+	if err != nil {
+		return nil, err
+	}
+	if mediaType == Protobuf {
+		return sealEnvelope(out, kind)
+	}
+	if out.GetObjectKind().GroupVersionKind() != kind {
+		if out == obj {
+			out = shallow(obj)
+		}
+		out.GetObjectKind().SetGroupVersionKind(kind)
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", kind.Kind, err)
+	}
+	switch mediaType {
+	case JSON:
+		return b, nil
+	case YAML:
+		return yaml.JSONToYAML(b)
+	}
+	return nil, fmt.Errorf("encode %s: unknown media type %q", kind.Kind, mediaType)
+}
+
+// shallow copies the object's own struct, so that its type and metadata can be
+// set while everything below stays shared.
+func shallow(obj runtime.Object) runtime.Object {
+	v := reflect.ValueOf(obj)
+	if _, ok := obj.(runtime.Unstructured); ok || v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return obj.DeepCopyObject()
+	}
+	n := reflect.New(v.Elem().Type())
+	n.Elem().Set(v.Elem())
+	return n.Interface().(runtime.Object)
+}

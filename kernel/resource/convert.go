@@ -1,0 +1,69 @@
+package resource
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Convert returns obj in a version of its group, or of another group that has
+// the same kind (events). An object that is in that version already, and one
+// whose kind has no versions (Status), is returned as it is. The result may
+// share memory with obj: neither may be modified afterwards unless obj was the
+// caller's own.
+func (c *Codec) Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error) {
+	kinds, unversioned, err := c.kinds(obj)
+	if err != nil {
+		return nil, err
+	}
+	if unversioned {
+		return obj, nil
+	}
+	for _, k := range kinds {
+		if k.GroupVersion() == gv {
+			return obj, nil
+		}
+	}
+	from := kinds[0]
+	// Versions convert through the internal one, which no client sees. A kind
+	// without it can only have conversions of its own.
+	if internal := (schema.GroupVersionKind{Group: from.Group, Version: runtime.APIVersionInternal, Kind: from.Kind}); c.scheme.Recognizes(internal) && from != internal {
+		if obj, err = c.scheme.UnsafeConvertToVersion(obj, internal.GroupVersion()); err != nil {
+			return nil, fmt.Errorf("convert %s: %w", from, err)
+		}
+	}
+	out, err := c.scheme.UnsafeConvertToVersion(obj, gv)
+	if err != nil {
+		return nil, fmt.Errorf("convert %s to %s: %w", from, gv, err)
+	}
+	return out, nil
+}
+
+func (c *Codec) kinds(obj runtime.Object) ([]schema.GroupVersionKind, bool, error) {
+	if _, ok := obj.(runtime.Unstructured); ok {
+		return []schema.GroupVersionKind{obj.GetObjectKind().GroupVersionKind()}, false, nil
+	}
+	kinds, unversioned, err := c.scheme.ObjectKinds(obj)
+	if err != nil {
+		return nil, false, err
+	}
+	return kinds, unversioned, nil
+}
+
+// kindOf names the kind to write for an object that Convert brought to gv.
+func (c *Codec) kindOf(obj runtime.Object, gv schema.GroupVersion) (schema.GroupVersionKind, error) {
+	kinds, _, err := c.kinds(obj)
+	if err != nil {
+		return schema.GroupVersionKind{}, err
+	}
+	if have := obj.GetObjectKind().GroupVersionKind(); have.GroupVersion() == gv && have.Kind != "" {
+		return have, nil
+	}
+	for _, k := range kinds {
+		if k.GroupVersion() == gv {
+			return k, nil
+		}
+	}
+	return kinds[0], nil
+}
