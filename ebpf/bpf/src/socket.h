@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* Translation where a process names its peer: no packet is ever rewritten. */
+#pragma once
+
+#include "choose.h"
+#include "config.h"
+
+/* Where a sock_addr program reads and writes the address: IPv4, or IPv4 mapped
+ * into IPv6 (::ffff:a.b.c.d). */
+static __always_inline bool mapped(struct bpf_sock_addr *ctx)
+{
+	return !ctx->user_ip6[0] && !ctx->user_ip6[1] && ctx->user_ip6[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline __be32 socket_addr(struct bpf_sock_addr *ctx, bool v6)
+{
+	return v6 ? ctx->user_ip6[3] : ctx->user_ip4;
+}
+
+/* The verifier wants fields of the context at constant offsets from it; clang
+ * likes to keep the address of a field that is used twice, and to merge the
+ * stores of two branches. Volatile keeps each access where it is written, the
+ * barrier keeps the address from being shared. */
+static __always_inline void socket_set(struct bpf_sock_addr *ctx, bool v6, __be32 addr, __be16 port)
+{
+	volatile struct bpf_sock_addr *c;
+
+	barrier_var(ctx);
+	c = ctx;
+	if (v6)
+		c->user_ip6[3] = addr;
+	else
+		c->user_ip4 = addr;
+	c->user_port = port;
+}
+
+/* 127.0.0.0/8, and 0.0.0.0, which connect takes for it. */
+static __always_inline bool loopback(__be32 addr)
+{
+	return !addr || (bpf_ntohl(addr) >> 24) == 127;
+}
+
+static __always_inline struct frontend *socket_frontend(struct bpf_sock_addr *ctx, __be32 addr, __be16 port)
+{
+	__u8 proto = ctx->protocol;
+	struct frontend *f;
+
+	if (loopback(addr)) {
+		if (bpf_get_netns_cookie(ctx) != node_netns)
+			return NULL;
+	} else {
+		f = frontend_at(addr, port, proto, SCOPE_CLUSTER);
+		if (f)
+			return f;
+		if (!bpf_map_lookup_elem(&node_addrs, &addr))
+			return NULL;
+	}
+	if (addr) {
+		f = frontend_at(addr, port, proto, SCOPE_CLUSTER);
+		if (f)
+			return f;
+	}
+	return frontend_at(0, port, proto, SCOPE_CLUSTER);
+}
+
+static __always_inline int socket_refuse(void)
+{
+	count(COUNT_SOCKET_REFUSED);
+	if (have_set_retval)
+		bpf_set_retval(-ECONNREFUSED);
+	return 0;
+}
+
+static __always_inline int socket_connect(struct bpf_sock_addr *ctx, bool v6)
+{
+	__be32 addr = socket_addr(ctx, v6);
+	__be16 port = ctx->user_port;
+	struct frontend *f = socket_frontend(ctx, addr, port);
+	struct choice c = {};
+	struct peer p = {}, *old;
+
+	if (!f)
+		return 1;
+	if (!choose(f, bpf_get_prandom_u32(), false, bpf_get_netns_cookie(ctx), &c))
+		return socket_refuse();
+	p.addr = addr;
+	p.port = port;
+	p.backend_addr = c.backend.addr;
+	p.backend_port = c.backend.port;
+	if (ctx->sk) {
+		old = bpf_sk_storage_get(&peers, ctx->sk, &p, BPF_SK_STORAGE_GET_F_CREATE);
+		if (old)
+			*old = p; /* a socket may connect again */
+	}
+	socket_set(ctx, v6, c.backend.addr, c.backend.port);
+	count(COUNT_SOCKET_TRANSLATED);
+	return 1;
+}
+
+/* One unconnected socket keeps its backend while that is there, as conntrack
+ * would: a client that sends twice means the same server. */
+static __always_inline int socket_send(struct bpf_sock_addr *ctx, bool v6)
+{
+	struct datagram_key k = { .cookie = bpf_get_socket_cookie(ctx), .addr = socket_addr(ctx, v6), .port = ctx->user_port };
+	struct datagram_key back = { .cookie = k.cookie, .reply = 1 };
+	struct datagram d = {}, r = {}, *known;
+	struct frontend *f = socket_frontend(ctx, k.addr, k.port);
+	struct choice c = {};
+
+	if (!f)
+		return 1;
+	known = bpf_map_lookup_elem(&datagrams, &k);
+	if (!known || !choose_id(known->backend, &c)) {
+		if (!choose(f, bpf_get_prandom_u32(), false, bpf_get_netns_cookie(ctx), &c))
+			return socket_refuse();
+		d.addr = c.backend.addr;
+		d.port = c.backend.port;
+		d.backend = c.id;
+		bpf_map_update_elem(&datagrams, &k, &d, BPF_ANY);
+		count(COUNT_SOCKET_TRANSLATED);
+	}
+	back.addr = c.backend.addr;
+	back.port = c.backend.port;
+	known = bpf_map_lookup_elem(&datagrams, &back);
+	if (!known || known->addr != k.addr || known->port != k.port) {
+		r.addr = k.addr;
+		r.port = k.port;
+		r.backend = c.id;
+		if (bpf_map_update_elem(&datagrams, &back, &r, BPF_ANY))
+			return 0; /* an answer from a stranger's address would be refused anyway */
+	}
+	socket_set(ctx, v6, c.backend.addr, c.backend.port);
+	return 1;
+}
+
+/* The peer that a connected socket believes to have. The comparison makes a
+ * stale entry harmless after the socket connected elsewhere. */
+static __always_inline bool socket_peer(struct bpf_sock_addr *ctx, bool v6)
+{
+	struct peer *p = ctx->sk ? bpf_sk_storage_get(&peers, ctx->sk, 0, 0) : NULL;
+
+	if (!p || p->backend_addr != socket_addr(ctx, v6) || p->backend_port != (__be16)ctx->user_port)
+		return false;
+	socket_set(ctx, v6, p->addr, p->port);
+	return true;
+}
+
+static __always_inline int socket_receive(struct bpf_sock_addr *ctx, bool v6)
+{
+	struct datagram_key k = { .reply = 1 };
+	struct datagram *d;
+
+	if (socket_peer(ctx, v6))
+		return 1;
+	k.cookie = bpf_get_socket_cookie(ctx);
+	k.addr = socket_addr(ctx, v6);
+	k.port = ctx->user_port;
+	d = bpf_map_lookup_elem(&datagrams, &k);
+	if (d)
+		socket_set(ctx, v6, d->addr, d->port);
+	return 1;
+}

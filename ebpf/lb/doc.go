@@ -1,0 +1,29 @@
+// Package lb is the typed edge of the load balancer in the kernel: what a
+// service is ([Service]), how it is written into maps ([Balancer]), where the
+// programs are attached. It knows no Kubernetes object, watches nothing and
+// logs nothing.
+//
+// # Spec and object
+//
+// [LoadSpec] gives a [Spec]: what is asked of the kernel, made from the
+// embedded programs and a [Config] alone. [Open] turns it into a [Balancer]:
+// live maps and programs, which depend on the kernel and on what a predecessor
+// pinned. Reading starts at [Balancer.Upsert].
+//
+// # Restart
+//
+// With a [Config.PinDir], maps and links outlive the process: connections and
+// translation go on while nobody runs. The next Open finds them, reads back
+// what is there, and replaces the programs under the links atomically. A map
+// whose shape changed is made anew; then [Balancer.Replace] before
+// [Balancer.Attach] fills it before a program looks at it.
+//
+// # Order of writes
+//
+// Backends, then slots, then frontends; removed in reverse. Each step leaves
+// maps from which every service can be served, so a packet or a connect in the
+// middle of an update gets an old backend or a new one, never none. A change of
+// one endpoint is three map writes, however many services there are.
+//
+// All methods may be called concurrently.
+package lb

@@ -1,0 +1,204 @@
+package lb
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/pintle-io/pintle/ebpf/bpf"
+)
+
+// Reload forgets what this process believes and reads the maps. Whatever a
+// crash left half written is swept.
+func (b *Balancer) Reload() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	backends, err := b.readBackends()
+	if err != nil {
+		return err
+	}
+	slots, err := b.readSlots()
+	if err != nil {
+		return err
+	}
+	t := newTable()
+	if err := b.readFrontends(&t); err != nil {
+		return err
+	}
+	for id := range backends {
+		t.nextID = max(t.nextID, id+1)
+	}
+	for k := range slots {
+		t.nextID = max(t.nextID, k.Service+1)
+	}
+	used := map[uint32]bool{}
+	for _, g := range t.groups {
+		for i := range uint32(g.value.Count) {
+			k := bpf.LBSlotKey{Service: g.id, Slot: i}
+			id := slots[k]
+			v, ok := backends[id]
+			if !ok {
+				// Counted but not there: an id that is in no map keeps the
+				// place until Replace fills it.
+				id = t.take()
+			}
+			used[id] = true
+			delete(slots, k)
+			g.slots = append(g.slots, slot{id, v})
+		}
+	}
+	b.table = t
+	return b.sweep(slots, backends, used)
+}
+
+func (b *Balancer) readBackends() (map[uint32]bpf.LBBackend, error) {
+	out := map[uint32]bpf.LBBackend{}
+	var (
+		k uint32
+		v bpf.LBBackend
+	)
+	it := b.objects.Backends.Iterate()
+	for it.Next(&k, &v) {
+		out[k] = v
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("read backends: %w", err)
+	}
+	return out, nil
+}
+
+func (b *Balancer) readSlots() (map[bpf.LBSlotKey]uint32, error) {
+	out := map[bpf.LBSlotKey]uint32{}
+	var (
+		k bpf.LBSlotKey
+		v uint32
+	)
+	it := b.objects.Slots.Iterate()
+	for it.Next(&k, &v) {
+		out[k] = v
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("read slots: %w", err)
+	}
+	return out, nil
+}
+
+func (b *Balancer) readFrontends(t *table) error {
+	byID := map[uint32]*group{}
+	var (
+		k bpf.LBFrontendKey
+		v bpf.LBFrontend
+	)
+	it := b.objects.Frontends.Iterate()
+	for it.Next(&k, &v) {
+		g := byID[v.Service]
+		if g == nil {
+			g = &group{key: fmt.Sprintf("\x00%d", v.Service), id: v.Service, value: v, recovered: true}
+			byID[v.Service] = g
+			t.groups[g.key] = g
+			t.nextID = max(t.nextID, v.Service+1)
+		}
+		if v != g.value {
+			// Cut off between two frontends: no value is right, so that Upsert
+			// writes them all; the lower count has all its slots.
+			g.value.Count = min(g.value.Count, v.Count)
+			g.value.Flags = ^uint16(0)
+		}
+		g.frontends = append(g.frontends, k)
+		t.owners[k] = []*group{g}
+	}
+	for _, g := range t.groups {
+		slices.SortFunc(g.frontends, compareFrontends)
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("read frontends: %w", err)
+	}
+	return nil
+}
+
+// sweep deletes slots and backends that no frontend leads to.
+func (b *Balancer) sweep(slots map[bpf.LBSlotKey]uint32, backends map[uint32]bpf.LBBackend, used map[uint32]bool) error {
+	for k := range slots {
+		if err := ignoreMissing(b.objects.Slots.Delete(k)); err != nil {
+			return fmt.Errorf("delete slot: %w", err)
+		}
+	}
+	for id := range backends {
+		if used[id] {
+			continue
+		}
+		if err := ignoreMissing(b.objects.Backends.Delete(id)); err != nil {
+			return fmt.Errorf("delete backend: %w", err)
+		}
+	}
+	return nil
+}
+
+// Services returns what the kernel's maps say, read anew; in no order, and
+// with made-up keys.
+func (b *Balancer) Services() ([]Service, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	backends, err := b.readBackends()
+	if err != nil {
+		return nil, err
+	}
+	slots, err := b.readSlots()
+	if err != nil {
+		return nil, err
+	}
+	t := newTable()
+	if err := b.readFrontends(&t); err != nil {
+		return nil, err
+	}
+	var out []Service
+	for _, g := range t.groups {
+		s := Service{
+			Key:      g.key[1:],
+			Affinity: time.Duration(g.value.AffinitySeconds) * time.Second,
+			Maglev:   g.value.Flags&uint16(bpf.LBFrontendFlagFRONTEND_MAGLEV) != 0,
+		}
+		for _, k := range g.frontends {
+			s.Frontends = append(s.Frontends, frontendOf(k))
+		}
+		for i := range uint32(g.value.Count) {
+			s.Backends = append(s.Backends, backendOf(backends[slots[bpf.LBSlotKey{Service: g.id, Slot: i}]]))
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// SetNodeAddrs says which addresses are this node's.
+func (b *Balancer) SetNodeAddrs(addrs []netip.Addr) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	want := map[uint32]bool{}
+	for _, a := range addrs {
+		if a = a.Unmap(); !a.Is4() {
+			continue
+		}
+		want[be32(a)] = true
+		if err := b.objects.NodeAddrs.Put(be32(a), uint32(1)); err != nil {
+			return fmt.Errorf("write node address %s: %w", a, err)
+		}
+	}
+	var gone []uint32
+	var k, v uint32
+	it := b.objects.NodeAddrs.Iterate()
+	for it.Next(&k, &v) {
+		if !want[k] {
+			gone = append(gone, k)
+		}
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("read node addresses: %w", err)
+	}
+	for _, k := range gone {
+		if err := ignoreMissing(b.objects.NodeAddrs.Delete(k)); err != nil {
+			return fmt.Errorf("delete node address %s: %w", addr4(k), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package lb
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/pintle-io/pintle/ebpf/bpf"
+)
+
+// Protocol is an IP protocol number.
+type Protocol uint8
+
+// The protocols that are translated.
+const (
+	TCP Protocol = 6
+	UDP Protocol = 17
+)
+
+// String returns the protocol as Kubernetes writes it.
+func (p Protocol) String() string {
+	switch p {
+	case TCP:
+		return "TCP"
+	case UDP:
+		return "UDP"
+	}
+	return fmt.Sprintf("IP(%d)", uint8(p))
+}
+
+// Scope says who is answered by a frontend.
+type Scope uint8
+
+const (
+	// Cluster frontends answer processes and pods of this node, and packets
+	// from outside for which no External frontend stands.
+	Cluster = Scope(bpf.LBScopeSCOPE_CLUSTER)
+	// External frontends answer packets that come in by an uplink.
+	External = Scope(bpf.LBScopeSCOPE_EXTERNAL)
+)
+
+// A Frontend is an address that clients name. The unspecified address 0.0.0.0
+// stands for every address of this node (see [Balancer.SetNodeAddrs]) and, for
+// processes in the node's own network namespace, for its loopback.
+type Frontend struct {
+	Addr  netip.AddrPort
+	Proto Protocol
+	Scope Scope
+}
+
+// A Backend is an address that serves.
+type Backend struct {
+	Addr netip.AddrPort
+	// Local backends are on this node, so a packet to them from outside keeps
+	// the client's address.
+	Local bool
+}
+
+// A Service sends its frontends' traffic to its backends. It has one protocol:
+// that of its frontends.
+type Service struct {
+	// Key names the service among those of one Balancer.
+	Key       string
+	Frontends []Frontend
+	// Backends may be empty: then a connect is refused.
+	Backends []Backend
+	// Affinity keeps a client at its backend for as long as it comes again
+	// within this time. 0 means none. Rounded up to seconds.
+	Affinity time.Duration
+	// Maglev chooses by the packet's five-tuple where packets are translated,
+	// so that several nodes choose alike. Sockets choose at random anyway.
+	Maglev bool
+}
+
+func be32(a netip.Addr) uint32 {
+	b := a.Unmap().As4()
+	return binary.NativeEndian.Uint32(b[:])
+}
+
+func addr4(v uint32) netip.Addr {
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], v)
+	return netip.AddrFrom4(b)
+}
+
+// be16 converts between host and network order, in either direction.
+func be16(p uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], p)
+	return binary.NativeEndian.Uint16(b[:])
+}
+
+func (f Frontend) key() (bpf.LBFrontendKey, error) {
+	if !f.Addr.Addr().Unmap().Is4() {
+		return bpf.LBFrontendKey{}, fmt.Errorf("frontend %s: not an IPv4 address", f.Addr)
+	}
+	if f.Proto != TCP && f.Proto != UDP {
+		return bpf.LBFrontendKey{}, fmt.Errorf("frontend %s: protocol %s is not translated", f.Addr, f.Proto)
+	}
+	return bpf.LBFrontendKey{
+		Addr:  be32(f.Addr.Addr()),
+		Port:  be16(f.Addr.Port()),
+		Proto: uint8(f.Proto),
+		Scope: uint8(f.Scope),
+	}, nil
+}
+
+func frontendOf(k bpf.LBFrontendKey) Frontend {
+	return Frontend{
+		Addr:  netip.AddrPortFrom(addr4(k.Addr), be16(k.Port)),
+		Proto: Protocol(k.Proto),
+		Scope: Scope(k.Scope),
+	}
+}
+
+func (b Backend) value(proto Protocol) (bpf.LBBackend, error) {
+	if !b.Addr.Addr().Unmap().Is4() {
+		return bpf.LBBackend{}, fmt.Errorf("backend %s: not an IPv4 address", b.Addr)
+	}
+	v := bpf.LBBackend{Addr: be32(b.Addr.Addr()), Port: be16(b.Addr.Port()), Proto: uint8(proto)}
+	if b.Local {
+		v.Flags |= uint8(bpf.LBBackendFlagBACKEND_LOCAL)
+	}
+	return v, nil
+}
+
+func backendOf(v bpf.LBBackend) Backend {
+	return Backend{
+		Addr:  netip.AddrPortFrom(addr4(v.Addr), be16(v.Port)),
+		Local: v.Flags&uint8(bpf.LBBackendFlagBACKEND_LOCAL) != 0,
+	}
+}
+
+// frontendValue is what all frontends of a service hold, without the count.
+func (s Service) frontendValue(id uint32) bpf.LBFrontend {
+	v := bpf.LBFrontend{Service: id}
+	if s.Affinity > 0 {
+		v.Flags |= uint16(bpf.LBFrontendFlagFRONTEND_AFFINITY)
+		v.AffinitySeconds = uint32((s.Affinity + time.Second - 1) / time.Second)
+	}
+	if s.Maglev {
+		v.Flags |= uint16(bpf.LBFrontendFlagFRONTEND_MAGLEV)
+	}
+	return v
+}
