@@ -1,0 +1,116 @@
+package columns
+
+import "github.com/pintle-io/pintle/sdk/wire"
+
+// Delta brings a reader's tables up to date. String ids begin at 1 and count
+// up in the order in which strings are sent; 0 means absent. Sets are numbered
+// from 0.
+type Delta struct {
+	// Reset: forget all tables first.
+	Reset bool
+	// Layout: the region is new or its header changed.
+	Layout bool
+	Rows   int
+	// Strings and sets are appended to what the reader has.
+	Strings   []string
+	TaintSets [][]TaintRef
+	LabelSets [][]LabelRef
+	ImageSets [][]uint32 // indexes of images
+	// Images are new or changed.
+	Images []ImageRef
+}
+
+// Empty tells whether the reader's tables are unchanged.
+func (d *Delta) Empty() bool {
+	return !d.Reset && !d.Layout && len(d.Strings) == 0 && len(d.TaintSets) == 0 &&
+		len(d.LabelSets) == 0 && len(d.ImageSets) == 0 && len(d.Images) == 0
+}
+
+// TaintRef is a taint by string ids.
+type TaintRef struct{ Key, Value, Effect uint32 }
+
+// LabelRef is a label by string ids.
+type LabelRef struct{ Key, Value uint32 }
+
+// ImageRef is the state of one image.
+type ImageRef struct {
+	Index uint32
+	Name  uint32 // string id
+	Size  int64  // bytes
+	Nodes uint32 // that have it
+}
+
+// Append encodes the delta.
+func (d *Delta) Append(b []byte) []byte {
+	b = wire.AppendBool(wire.AppendBool(b, d.Reset), d.Layout)
+	b = wire.AppendUint(b, uint64(d.Rows))
+	b = wire.AppendStrings(b, d.Strings)
+	b = wire.AppendUint(b, uint64(len(d.TaintSets)))
+	for _, set := range d.TaintSets {
+		b = wire.AppendUint(b, uint64(len(set)))
+		for _, t := range set {
+			b = appendUints(b, t.Key, t.Value, t.Effect)
+		}
+	}
+	b = wire.AppendUint(b, uint64(len(d.LabelSets)))
+	for _, set := range d.LabelSets {
+		b = wire.AppendUint(b, uint64(len(set)))
+		for _, l := range set {
+			b = appendUints(b, l.Key, l.Value)
+		}
+	}
+	b = wire.AppendUint(b, uint64(len(d.ImageSets)))
+	for _, set := range d.ImageSets {
+		b = wire.AppendUint(b, uint64(len(set)))
+		b = appendUints(b, set...)
+	}
+	b = wire.AppendUint(b, uint64(len(d.Images)))
+	for _, m := range d.Images {
+		b = appendUints(b, m.Index, m.Name, m.Nodes)
+		b = wire.AppendInt(b, m.Size)
+	}
+	return b
+}
+
+// ReadDelta reads what Append wrote.
+func ReadDelta(b []byte) (*Delta, error) {
+	r := wire.NewReader(b)
+	d := &Delta{Reset: r.Bool(), Layout: r.Bool(), Rows: int(r.Uint()), Strings: r.Strings()}
+	for range r.Count(1) {
+		set := make([]TaintRef, r.Count(3))
+		for i := range set {
+			set[i] = TaintRef{u32(r), u32(r), u32(r)}
+		}
+		d.TaintSets = append(d.TaintSets, set)
+	}
+	for range r.Count(1) {
+		set := make([]LabelRef, r.Count(2))
+		for i := range set {
+			set[i] = LabelRef{u32(r), u32(r)}
+		}
+		d.LabelSets = append(d.LabelSets, set)
+	}
+	for range r.Count(1) {
+		set := make([]uint32, r.Count(1))
+		for i := range set {
+			set[i] = u32(r)
+		}
+		d.ImageSets = append(d.ImageSets, set)
+	}
+	for range r.Count(4) {
+		d.Images = append(d.Images, ImageRef{Index: u32(r), Name: u32(r), Nodes: u32(r), Size: r.Int()})
+	}
+	if d.Rows < 0 || d.Rows > MaxRows {
+		return nil, wire.Errorf(wire.KindProtocol, "%d rows", d.Rows)
+	}
+	return d, r.Err()
+}
+
+func u32(r *wire.Reader) uint32 { return uint32(r.Uint()) }
+
+func appendUints(b []byte, list ...uint32) []byte {
+	for _, v := range list {
+		b = wire.AppendUint(b, uint64(v))
+	}
+	return b
+}

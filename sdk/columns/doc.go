@@ -1,0 +1,16 @@
+// Package columns lays a cluster's nodes out as columns in one block of
+// memory that kernel and plugins share, and computes over them.
+//
+// A region begins with a header (see [Layout]) that names every column by id,
+// type and offset, so that a plugin finds what it knows and skips what it does
+// not: columns can be added without a new version. All numbers are little
+// endian; every column begins on a 64-byte boundary. Row i of every column is
+// the same node.
+//
+// The vector operations ([Short], [In], [Lookup], [Least2] …) work on any
+// slices, mostly columns and masks. Natively they are plain Go. In a WASM guest
+// they are imports, which the host serves from [Imports]: a guest's loop over
+// 5,000 rows costs ten times as much as the host's.
+//
+// Nothing here is safe for concurrent use with a writer of the same memory.
+package columns

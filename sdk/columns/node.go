@@ -1,0 +1,52 @@
+package columns
+
+// Node is what a [Table] is told about a node.
+type Node struct {
+	Name          string
+	Labels        map[string]string
+	Taints        []Taint
+	Allocatable   Resources
+	Pods          int64 // allocatable number of pods
+	Images        []Image
+	Unschedulable bool
+	Ready         bool
+}
+
+// Taint is a node's taint.
+type Taint struct{ Key, Value, Effect string }
+
+// Image is an image that a node has, under all its names.
+type Image struct {
+	Names []string
+	Size  int64 // bytes
+}
+
+// Resources is an amount of each resource. CPU is in thousandths of a core,
+// the others in bytes or pieces.
+type Resources struct {
+	MilliCPU, Memory, Ephemeral int64
+	Extended                    []Amount // without zeros
+}
+
+// Amount is some of an extended resource.
+type Amount struct {
+	Name  string
+	Value int64
+}
+
+// Of returns the amount of an extended resource.
+func (r *Resources) Of(name string) int64 {
+	for i := range r.Extended {
+		if r.Extended[i].Name == name {
+			return r.Extended[i].Value
+		}
+	}
+	return 0
+}
+
+// Usage is what a pod takes from its node.
+type Usage struct {
+	Requests Resources
+	// NonZero counts a container without a request with a default.
+	NonZeroCPU, NonZeroMemory int64
+}

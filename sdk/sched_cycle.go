@@ -1,0 +1,174 @@
+package sdk
+
+import "github.com/pintle-io/pintle/sdk/columns"
+
+// Cycle is one call of FilterAll or ScoreAll over a run of nodes. Position i
+// in masks, columns and scores is the node [Cycle.Node](i). It is valid until
+// the point returns.
+type Cycle struct {
+	snap  *Snapshot
+	pod   *Pod
+	start int
+	n     int
+
+	alive   columns.Mask
+	reasons []uint32
+	scores  []int64
+	reason  func(*Status) uint32
+	scratch *scratch
+	used    int // scratch masks given out
+}
+
+// scratch keeps masks between calls.
+type scratch struct{ masks []columns.Mask }
+
+// Pod to place.
+func (c *Cycle) Pod() *Pod { return c.pod }
+
+// Snapshot that the nodes belong to.
+func (c *Cycle) Snapshot() *Snapshot { return c.snap }
+
+// Len is the number of nodes of this call.
+func (c *Cycle) Len() int { return c.n }
+
+// Node returns the handle of the node at position i, 0 to Len()-1.
+func (c *Cycle) Node(i int) Node { return Node{c.snap, uint32(c.start + i)} }
+
+// Rows are the nodes that no filter has rejected so far. The caller must not
+// change it; Reject does.
+func (c *Cycle) Rows() columns.Mask { return c.alive }
+
+// Mask returns an empty mask to compute with.
+func (c *Cycle) Mask() columns.Mask {
+	if c.used == len(c.scratch.masks) {
+		c.scratch.masks = append(c.scratch.masks, nil)
+	}
+	m := c.scratch.masks[c.used]
+	if cap(m) < len(c.alive) {
+		m = make(columns.Mask, max(len(c.alive), columns.Words(1024)))
+		c.scratch.masks[c.used] = m
+	}
+	c.used++
+	m = m[:len(c.alive)]
+	m.Zero()
+	return m
+}
+
+// Reject says of the nodes in rows that the pod does not fit them. Nodes that
+// were rejected before keep their reason. The mask is changed to what was
+// rejected now.
+func (c *Cycle) Reject(rows columns.Mask, why *Status) {
+	rows.And(c.alive)
+	if !rows.Any() || !why.Rejected() {
+		return
+	}
+	c.alive.AndNot(rows)
+	columns.Mark(c.reasons, rows, c.reason(why))
+}
+
+// Scores is where ScoreAll writes the score of each node in Rows; it is zero
+// before.
+func (c *Cycle) Scores() []int64 { return c.scores }
+
+// Int64 returns a column of the nodes, nil when there is none. The caller must
+// not change it.
+func (c *Cycle) Int64(id columns.ID) []int64 {
+	f := &c.snap.cols
+	var col []int64
+	switch id {
+	case columns.AllocCPU:
+		col = f.allocCPU
+	case columns.AllocMemory:
+		col = f.allocMemory
+	case columns.AllocEphemeral:
+		col = f.allocEphemeral
+	case columns.AllocPods:
+		col = f.allocPods
+	case columns.RequestCPU:
+		col = f.requestCPU
+	case columns.RequestMemory:
+		col = f.requestMemory
+	case columns.RequestEphemeral:
+		col = f.requestEphemeral
+	case columns.RequestPods:
+		col = f.requestPods
+	case columns.NonZeroCPU:
+		col = f.nonZeroCPU
+	case columns.NonZeroMemory:
+		col = f.nonZeroMemory
+	default:
+		return nil
+	}
+	return col[c.start : c.start+c.n]
+}
+
+// Uint32 is Int64 for the columns of names, flags and sets.
+func (c *Cycle) Uint32(id columns.ID) []uint32 {
+	f := &c.snap.cols
+	var col []uint32
+	switch id {
+	case columns.Name:
+		col = f.name
+	case columns.Flags:
+		col = f.flags
+	case columns.TaintSet:
+		col = f.taintSet
+	case columns.ImageSet:
+		col = f.imageSet
+	case columns.LabelSet:
+		col = f.labelSet
+	default:
+		return nil
+	}
+	return col[c.start : c.start+c.n]
+}
+
+// Extended returns what the nodes have of an extended resource and what their
+// pods request; false when no node has any.
+func (c *Cycle) Extended(resource string) (alloc, used []int64, ok bool) {
+	x, ok := c.snap.cols.extended[c.snap.ids[resource]]
+	if !ok || len(x[0]) < c.start+c.n {
+		return nil, nil, false
+	}
+	return x[0][c.start : c.start+c.n], x[1][c.start : c.start+c.n], true
+}
+
+// Label returns the key's string id, 0 when no node has such a label, and the
+// column of its values, nil when the label is rare: then it is in the sets
+// that the LabelSet column names.
+func (c *Cycle) Label(key string) (id uint32, values []uint32) {
+	id = c.snap.ids[key]
+	col := c.snap.cols.labels[id]
+	if id == 0 || len(col) < c.start+c.n {
+		return id, nil
+	}
+	return id, col[c.start : c.start+c.n]
+}
+
+// Scores are the scores of one plugin for all nodes that fit.
+type Scores struct {
+	snap   *Snapshot
+	rows   []uint32
+	values []int64
+}
+
+// Len is the number of nodes.
+func (s *Scores) Len() int { return len(s.rows) }
+
+// Node returns the i-th node.
+func (s *Scores) Node(i int) Node { return Node{s.snap, s.rows[i]} }
+
+// At returns the i-th node's score.
+func (s *Scores) At(i int) int64 { return s.values[s.rows[i]] }
+
+// Set changes the i-th node's score; after Normalize it must be 0 to 100.
+func (s *Scores) Set(i int, score int64) { s.values[s.rows[i]] = score }
+
+// Max is the highest score, 0 when there is no node.
+func (s *Scores) Max() int64 {
+	var m int64
+	for i := range s.rows {
+		m = max(m, s.At(i))
+	}
+	return m
+}
