@@ -1,0 +1,138 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
+)
+
+// Check is one health check. It shows up as /livez/<name> and /readyz/<name>.
+type Check struct {
+	Name string
+	// ReadyOnly keeps the check out of /livez and /healthz: a failure means
+	// "send no requests", not "restart me".
+	ReadyOnly bool
+	Check     func(ctx context.Context) error
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Registry registry.Registry
+	Table    *resource.Table
+	Codec    Codec
+	// Reader serves the look-ups of connect hooks (a pod's node, for example).
+	Reader resource.Reader
+
+	// Authenticator finds the user of a request. Nil makes everybody
+	// system:anonymous.
+	Authenticator authenticator.Request
+	// Audiences of the tokens that this server accepts.
+	Audiences authenticator.Audiences
+	// Authorizer is asked once for every request.
+	Authorizer authorizer.UnconditionalAuthorizer
+
+	// NodeTLS authenticates this server to node agents; RootCAs verifies them.
+	// Nil refuses connect requests to nodes.
+	NodeTLS *tls.Config
+	// Dial connects to the targets of connect requests. Nil dials directly.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Checks are asked by /livez and /readyz.
+	Checks []Check
+	// OIDCDiscovery and JWKS serve /.well-known/openid-configuration and
+	// /openid/v1/jwks. Nil answers 404.
+	OIDCDiscovery, JWKS func() ([]byte, error)
+	// Paths are more handlers of paths outside the API, by exact path. They
+	// stand behind authorization like every other path.
+	Paths map[string]http.Handler
+
+	// Metrics takes the server's metrics and is what /metrics shows. Nil makes
+	// a registry of its own.
+	Metrics *prometheus.Registry
+	// Version is what /version answers; zero fields get the served level.
+	Version version.Info
+	Log     *slog.Logger
+
+	Limits Limits
+}
+
+// Limits bound what clients may ask. Zero fields take the defaults, which are
+// upstream's.
+type Limits struct {
+	BodyBytes       int64         // of a request; 0 means 3 MiB
+	ReadInFlight    int           // concurrent short reading requests; 0 means 400
+	WriteInFlight   int           // concurrent short writing requests; 0 means 200
+	RequestTimeout  time.Duration // of requests that do not stream; 0 means 60 s
+	MinWatchTimeout time.Duration // a watch without timeoutSeconds lasts one to two of these; 0 means 30 min
+	ShutdownDelay   time.Duration // between failing /readyz and closing; 0 means none
+	ShutdownTimeout time.Duration // for requests in flight; 0 means 60 s
+}
+
+// Codec is what the server needs of resource.Codec.
+type Codec interface {
+	// Convert brings an object into a version.
+	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
+	// Encode writes an object in a version as a media type.
+	Encode(obj runtime.Object, gv schema.GroupVersion, mediaType string) ([]byte, error)
+	// DecodeRequest reads a request body. defaultGVK stands in for a body that
+	// names no kind. strict are the complaints of strict decoding, empty unless
+	// it was asked for.
+	DecodeRequest(body []byte, mediaType string, defaultGVK *schema.GroupVersionKind, strict bool) (obj runtime.Object, gvk *schema.GroupVersionKind, strictErrs []error, err error)
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Registry == nil:
+		return errors.New("apiserver: no registry")
+	case c.Table == nil:
+		return errors.New("apiserver: no table")
+	case c.Codec == nil:
+		return errors.New("apiserver: no codec")
+	case c.Authorizer == nil:
+		return errors.New("apiserver: no authorizer")
+	}
+	return nil
+}
+
+func (c *Config) setDefaults() {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
+	setDefault(&c.Limits.BodyBytes, 3<<20)
+	setDefault(&c.Limits.ReadInFlight, 400)
+	setDefault(&c.Limits.WriteInFlight, 200)
+	setDefault(&c.Limits.RequestTimeout, 60*time.Second)
+	setDefault(&c.Limits.MinWatchTimeout, 30*time.Minute)
+	setDefault(&c.Limits.ShutdownTimeout, 60*time.Second)
+	v := &c.Version
+	setDefault(&v.Major, "1")
+	setDefault(&v.Minor, "37")
+	setDefault(&v.GitVersion, "v1.37.2-pintle")
+}
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}

@@ -1,0 +1,200 @@
+package apiserver
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metascheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme"
+	metainternalvalidation "k8s.io/apimachinery/pkg/apis/meta/internalversion/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+)
+
+// metaVersion is the version in which query parameters are read.
+var metaVersion = schema.GroupVersion{Version: "v1"}
+
+func decodeQuery(values url.Values, into runtime.Object) error {
+	if err := metascheme.ParameterCodec.DecodeParameters(values, metaVersion, into); err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	return nil
+}
+
+func invalidOptions(kind string, errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: kind}, "", errs)
+}
+
+// listOptions reads the query of a list, watch or deletecollection. A name in
+// the path (the old /watch/ paths) becomes a field selector.
+func (s *Server) listOptions(c *call) (metav1.ListOptions, error) {
+	var in metainternal.ListOptions
+	var out metav1.ListOptions
+	if err := decodeQuery(c.r.URL.Query(), &in); err != nil {
+		return out, err
+	}
+	metainternal.SetListOptionsDefaults(&in, true)
+	if err := invalidOptions("ListOptions", metainternalvalidation.ValidateListOptions(&in, true)); err != nil {
+		return out, err
+	}
+	if in.FieldSelector != nil {
+		sel, err := in.FieldSelector.Transform(s.fieldLabel(c))
+		if err != nil {
+			return out, apierrors.NewBadRequest(err.Error())
+		}
+		in.FieldSelector = sel
+	}
+	if name := c.target.Name; name != "" {
+		if in.FieldSelector == nil || in.FieldSelector.Empty() {
+			in.FieldSelector = fields.OneTermEqualSelector("metadata.name", name)
+		} else if got, ok := in.FieldSelector.RequiresExactMatch("metadata.name"); !ok || got != name {
+			return out, apierrors.NewBadRequest("fieldSelector metadata.name doesn't match requested name")
+		}
+	}
+	if err := metainternal.Convert_internalversion_ListOptions_To_v1_ListOptions(&in, &out, nil); err != nil {
+		return out, apierrors.NewBadRequest(err.Error())
+	}
+	return out, nil
+}
+
+// fieldLabel maps a selector's field of the request's version to the hub's,
+// or refuses it.
+func (s *Server) fieldLabel(c *call) func(label, value string) (string, string, error) {
+	return func(label, value string) (string, string, error) {
+		if label == "metadata.name" || label == "metadata.namespace" || slices.Contains(c.def.Strategy.FieldLabels, label) {
+			return label, value, nil
+		}
+		return s.Table.Scheme.ConvertFieldLabel(c.gv().WithKind(c.def.Kind), label, value)
+	}
+}
+
+// deleteOptions come in the body or, when that is empty, in the query.
+func (s *Server) deleteOptions(c *call) (metav1.DeleteOptions, error) {
+	var o metav1.DeleteOptions
+	data, err := s.readBody(c.r)
+	if err != nil {
+		return o, err
+	}
+	if len(data) == 0 {
+		err = decodeQuery(c.r.URL.Query(), &o)
+	} else {
+		err = decodeDeleteOptions(c.r, data, &o)
+	}
+	if err != nil {
+		return o, err
+	}
+	o.IgnoreStoreReadErrorWithClusterBreakingPotential = nil
+	err = invalidOptions("DeleteOptions", metavalidation.ValidateDeleteOptions(&o))
+	o.TypeMeta = metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: "v1"}
+	return o, err
+}
+
+// decodeDeleteOptions takes options of any group's version: they are all the
+// same type.
+func decodeDeleteOptions(r *http.Request, data []byte, o *metav1.DeleteOptions) error {
+	media, err := bodyMedia(r, mediaTypes)
+	if err != nil {
+		return err
+	}
+	if media == mediaProtobuf {
+		if err := protobufDeleteOptions(data, o); err != nil {
+			return apierrors.NewBadRequest(err.Error())
+		}
+		return nil
+	}
+	if err := yaml.Unmarshal(data, o); err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	if o.Kind != "" && o.Kind != "DeleteOptions" {
+		return apierrors.NewBadRequest("decoded object cannot be converted to DeleteOptions")
+	}
+	return nil
+}
+
+func protobufDeleteOptions(data []byte, o *metav1.DeleteOptions) error {
+	rest, ok := bytes.CutPrefix(data, []byte("k8s\x00"))
+	if !ok {
+		return errors.New("the body is no protobuf object")
+	}
+	var u runtime.Unknown
+	if err := u.Unmarshal(rest); err != nil {
+		return err
+	}
+	if u.Kind != "" && u.Kind != "DeleteOptions" {
+		return errors.New("decoded object cannot be converted to DeleteOptions")
+	}
+	return o.Unmarshal(u.Raw)
+}
+
+// readBody reads a request body within the limit.
+func (s *Server) readBody(r *http.Request) ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	limit := s.Limits.BodyBytes
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
+	}
+	data, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if err != nil {
+		if r.Context().Err() != nil {
+			return nil, r.Context().Err()
+		}
+		return nil, apierrors.NewBadRequest("unable to read the request body: " + err.Error())
+	}
+	if int64(len(data)) > limit {
+		return nil, tooLarge(limit)
+	}
+	return data, nil
+}
+
+func tooLarge(limit int64) error {
+	return apierrors.NewRequestEntityTooLargeError("limit is " + strconv.FormatInt(limit, 10))
+}
+
+// fieldManager is the manager asked for, or what the client calls itself.
+func fieldManager(asked string, r *http.Request) string {
+	if asked != "" {
+		return asked
+	}
+	name, _, _ := strings.Cut(r.UserAgent(), "/")
+	var buf bytes.Buffer
+	for _, c := range name {
+		if !unicode.IsPrint(c) {
+			continue
+		}
+		if buf.Len()+utf8.RuneLen(c) > metavalidation.FieldManagerMaxLength {
+			break
+		}
+		buf.WriteRune(c)
+	}
+	return buf.String()
+}
+
+// tableOptions reads what a table's rows shall include.
+func tableOptions(r *http.Request) (metav1.TableOptions, error) {
+	o := metav1.TableOptions{IncludeObject: metav1.IncludeObjectPolicy(r.URL.Query().Get("includeObject"))}
+	switch o.IncludeObject {
+	case "", metav1.IncludeNone, metav1.IncludeMetadata, metav1.IncludeObject:
+		return o, nil
+	}
+	return o, invalidOptions("TableOptions", field.ErrorList{field.Invalid(field.NewPath("includeObject"), o.IncludeObject,
+		"must be 'Metadata', 'Object', 'None', or empty")})
+}

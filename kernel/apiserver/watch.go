@@ -1,0 +1,187 @@
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// watch streams events until the client, the timeout or the server ends it.
+// An event's object is sent in the bytes it shares with lists; only the few
+// bytes of the frame around it are made here.
+func (s *Server) watch(c *call, a accept, o metav1.ListOptions) error {
+	if a.media == mediaYAML {
+		return notAcceptable([]string{mediaJSON + ";stream=watch", mediaProtobuf + ";stream=watch"})
+	}
+	f := &frames{s: s, c: c, a: a}
+	if a.as.Kind == "Table" {
+		opts, err := tableOptions(c.r)
+		if err != nil {
+			return err
+		}
+		f.table = opts
+	}
+	ctx, cancel := s.streamContext(c.r.Context(), s.watchTimeout(o))
+	defer cancel()
+	c.r = c.r.WithContext(ctx)
+	t := c.target
+	t.Name = ""
+	w, err := s.Registry.Watch(ctx, t, o)
+	if err != nil {
+		// A revision that is gone is told inside the stream, where clients
+		// expect it; anything else as a plain error.
+		if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+			return err
+		}
+		f.begin()
+		f.fail(err)
+		return nil
+	}
+	defer w.Stop()
+	f.initialEnd = o.SendInitialEvents != nil && *o.SendInitialEvents && o.AllowWatchBookmarks
+	f.begin()
+	f.run(w, o.AllowWatchBookmarks)
+	return nil
+}
+
+// frames writes watch events in one media type.
+type frames struct {
+	s     *Server
+	c     *call
+	a     accept
+	table metav1.TableOptions
+	// initialEnd: the next bookmark ends the initial events and says so.
+	initialEnd bool
+	flush      func()
+}
+
+func (f *frames) begin() {
+	contentType := f.a.media
+	if contentType != mediaJSON {
+		contentType += ";stream=watch"
+	}
+	f.c.w.Header().Set("Content-Type", contentType)
+	f.c.w.WriteHeader(http.StatusOK)
+	rc := http.NewResponseController(f.c.w)
+	f.flush = func() { _ = rc.Flush() } // a client that is gone shows in Write
+	f.flush()
+}
+
+func (f *frames) run(w registry.Watcher, bookmarks bool) {
+	count := f.s.metrics.watchEvents.WithLabelValues(f.c.def.Group, f.c.version, f.c.def.Resource)
+	events := w.Events()
+	ctx := f.c.r.Context()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-events:
+			if !ok {
+				if err := w.Err(); err != nil && ctx.Err() == nil {
+					f.fail(err)
+				}
+				return
+			}
+			if e.Type == watch.Bookmark && !bookmarks {
+				continue
+			}
+			if err := f.event(e); err != nil {
+				f.s.Log.Debug("watch ends", "path", f.c.r.URL.Path, "err", err)
+				return
+			}
+			count.Inc()
+			if len(events) == 0 {
+				f.flush()
+			}
+		}
+	}
+}
+
+func (f *frames) event(e watch.Event) error {
+	o := e.Object
+	if e.Type == watch.Bookmark {
+		var err error
+		if o, err = f.bookmark(e.Revision); err != nil {
+			return err
+		}
+	}
+	data, err := f.object(o)
+	if err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	return f.write(e.Type.String(), data)
+}
+
+func (f *frames) object(o *watch.Object) ([]byte, error) {
+	switch f.a.as.Kind {
+	case "Table":
+		t, err := f.s.table(f.c, f.a.as.Version, []*watch.Object{o}, f.table, false)
+		if err != nil {
+			return nil, err
+		}
+		t.ResourceVersion = strconv.FormatInt(o.Revision, 10)
+		f.table.NoHeaders = true // columns are sent once
+		b, err := encodeMeta(t, f.a)
+		return trimmed(f.a.media, b), err
+	case "PartialObjectMetadata", "PartialObjectMetadataList":
+		return encodePartial(f.a.as.Version, f.a.media, o)
+	}
+	return f.s.encodeObject(f.c.gv(), f.a.media, o)
+}
+
+// write sends one frame: a line of JSON, or a length and a message.
+func (f *frames) write(typ string, data []byte) error {
+	head, tail := jsonFrame(typ)
+	if f.a.media == mediaProtobuf {
+		head, tail = protobufFrame(typ, len(data)), nil
+	}
+	for _, p := range [][]byte{head, data, tail} {
+		if _, err := f.c.w.Write(p); err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+	}
+	return nil
+}
+
+// fail ends the stream with an ERROR event.
+func (f *frames) fail(err error) {
+	var api apierrors.APIStatus
+	if !errors.As(err, &api) {
+		f.s.Log.Warn("watch failed", "path", f.c.r.URL.Path, "err", err)
+	}
+	data, encErr := encodeMeta(status(err), accept{media: f.a.media})
+	if encErr != nil {
+		return
+	}
+	if f.write("ERROR", trimmed(f.a.media, data)) == nil {
+		f.flush()
+	}
+}
+
+// bookmark is an empty object of the kind at a revision.
+func (f *frames) bookmark(revision int64) (*watch.Object, error) {
+	obj, err := f.s.Table.Scheme.New(f.c.def.Hub())
+	if err != nil {
+		return nil, err
+	}
+	obj.GetObjectKind().SetGroupVersionKind(f.c.def.Hub())
+	m, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, err
+	}
+	m.SetResourceVersion(strconv.FormatInt(revision, 10))
+	if f.initialEnd {
+		f.initialEnd = false
+		m.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
+	}
+	return &watch.Object{Revision: revision, Obj: obj}, nil
+}
+
