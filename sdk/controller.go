@@ -1,0 +1,103 @@
+package sdk
+
+import (
+	"time"
+
+	"github.com/pintle-io/pintle/sdk/tape"
+)
+
+// Controller is the reconcile point of a plugin. The kernel owns cache, queue,
+// back-off and concurrency; the plugin writes Reconcile.
+type Controller struct {
+	// Watches say which objects are of interest and which requests their
+	// changes make.
+	Watches []Watch
+	// Workers is how many requests may be reconciled at once, each by an
+	// instance of its own. 0 means 1.
+	Workers int
+	// Reconcile brings the world one step closer to what is wanted for the
+	// named object. It is level based: it reads the present state and does not
+	// know which event woke it. A request is never reconciled by two workers
+	// at once. An error puts the request back with growing delay, and Result
+	// is then ignored.
+	Reconcile func(Client, Request) (Result, error)
+}
+
+// Request names what to reconcile.
+type Request struct {
+	Namespace string // "" for cluster scoped
+	Name      string
+}
+
+func (r Request) String() string {
+	if r.Namespace == "" {
+		return r.Name
+	}
+	return r.Namespace + "/" + r.Name
+}
+
+// Result is what a successful Reconcile asks for.
+type Result struct {
+	// RequeueAfter asks for another look after this time; 0: only when
+	// something changes.
+	RequeueAfter time.Duration
+}
+
+// Watch is one resource that a controller follows.
+type Watch struct {
+	// Resource as "group/version/plural", "v1/pods" for the core group.
+	Resource string
+	// Map turns a changed object into requests. The zero value is Self. On an
+	// update both the old and the new object are mapped.
+	Map Map
+}
+
+// MapKind says how a [Map] works; all but MapFunc are computed by the kernel
+// without a call.
+type MapKind uint8
+
+// The kinds of maps, numbered as on the wire.
+const (
+	MapSelf MapKind = iota
+	MapOwner
+	MapLabel
+	MapField
+	MapNamespace
+	MapConstant
+	MapFunc
+)
+
+// Map turns an object into requests.
+type Map struct {
+	Kind MapKind
+	Arg  string
+	To   Request
+	Func func(object Value) []Request
+}
+
+// Self requests the object itself.
+func Self() Map { return Map{Kind: MapSelf} }
+
+// Owner requests the object's controlling owner when it is of the given kind,
+// written as "apps/v1/ReplicaSet" or "v1/Node".
+func Owner(kind string) Map { return Map{Kind: MapOwner, Arg: kind} }
+
+// Label requests the object that the label's value names, in the same
+// namespace.
+func Label(key string) Map { return Map{Kind: MapLabel, Arg: key} }
+
+// Field requests the cluster-scoped object that the field names, for example
+// "spec.nodeName". An empty field requests nothing.
+func Field(path string) Map { return Map{Kind: MapField, Arg: path} }
+
+// InNamespace requests the object's namespace, as a cluster-scoped object.
+func InNamespace() Map { return Map{Kind: MapNamespace} }
+
+// Constant requests always the same.
+func Constant(r Request) Map { return Map{Kind: MapConstant, To: r} }
+
+// Func calls fn for every change of an object. fn must not keep object.
+func Func(fn func(object Value) []Request) Map { return Map{Kind: MapFunc, Func: fn} }
+
+// Value is a read-only view of an object or a part of it; see [tape.Value].
+type Value = tape.Value

@@ -1,0 +1,22 @@
+package sdk
+
+import (
+	"errors"
+
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// IsNotFound tells that the object does not exist.
+func IsNotFound(err error) bool { return errors.Is(err, wire.ErrNotFound) }
+
+// IsConflict tells that the object changed since it was read.
+func IsConflict(err error) bool { return errors.Is(err, wire.ErrConflict) }
+
+// IsAlreadyExists tells that an object of that name exists.
+func IsAlreadyExists(err error) bool { return errors.Is(err, wire.ErrAlreadyExists) }
+
+// IsInvalid tells that validation or admission refused the object.
+func IsInvalid(err error) bool { return errors.Is(err, wire.ErrInvalid) }
+
+// IsForbidden tells that the plugin lacks a permission, or a policy refused.
+func IsForbidden(err error) bool { return errors.Is(err, wire.ErrForbidden) }
