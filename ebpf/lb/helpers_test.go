@@ -1,14 +1,22 @@
 package lb_test
 
 import (
+	"fmt"
 	"os/exec"
 	"testing"
 )
 
+func runErr(args ...string) error {
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", args, err, out)
+	}
+	return nil
+}
+
 func run(t testing.TB, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", args, err, out)
+	if err := runErr(args...); err != nil {
+		t.Fatal(err)
 	}
 }
 

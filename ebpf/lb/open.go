@@ -103,7 +103,10 @@ func unpinIncompatible(spec *Spec, dir string) error {
 	if !stale {
 		return nil
 	}
-	for name := range spec.collection.Maps {
+	for name, m := range spec.collection.Maps {
+		if m.Pinning != ebpf.PinByName {
+			continue
+		}
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
