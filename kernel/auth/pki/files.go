@@ -1,0 +1,193 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+const (
+	certType = "CERTIFICATE"
+	keyType  = "PRIVATE KEY"
+)
+
+func encodeCert(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: certType, Bytes: c.Raw})
+}
+
+func encodeKey(k crypto.Signer) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: keyType, Bytes: der}), nil
+}
+
+func decodeCert(data []byte) (*x509.Certificate, error) {
+	b, _ := pem.Decode(data)
+	if b == nil || b.Type != certType {
+		return nil, errors.New("no certificate in PEM")
+	}
+	return x509.ParseCertificate(b.Bytes)
+}
+
+func decodeKey(data []byte) (crypto.Signer, error) {
+	b, _ := pem.Decode(data)
+	if b == nil {
+		return nil, errors.New("no key in PEM")
+	}
+	if b.Type == "EC PRIVATE KEY" {
+		return x509.ParseECPrivateKey(b.Bytes)
+	}
+	k, err := x509.ParsePKCS8PrivateKey(b.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := k.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("key of type %T cannot sign", k)
+	}
+	return s, nil
+}
+
+func (p *PKI) file(name string) string { return filepath.Join(p.cfg.Dir, name) }
+
+// write replaces a file atomically; only its owner may read it.
+func (p *PKI) write(name string, data []byte) (err error) {
+	f, err := os.CreateTemp(p.cfg.Dir, "."+name+"-*") // made with mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name()) // the first error says more
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		_ = f.Close() // as above
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		_ = f.Close() // as above
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), p.file(name))
+}
+
+func (p *PKI) loadPair(name string) (*Pair, error) {
+	certPEM, err := os.ReadFile(p.file(name + ".crt"))
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := os.ReadFile(p.file(name + ".key"))
+	if err != nil {
+		return nil, err
+	}
+	cert, err := decodeCert(certPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%s.crt: %w", name, err)
+	}
+	key, err := decodeKey(keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%s.key: %w", name, err)
+	}
+	if !samePublic(cert.PublicKey, key.Public()) {
+		return nil, fmt.Errorf("%s.crt and %s.key do not belong together", name, name)
+	}
+	return &Pair{Certificate: cert, CertPEM: certPEM, KeyPEM: keyPEM, key: key}, nil
+}
+
+func samePublic(a, b crypto.PublicKey) bool {
+	eq, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && eq.Equal(b)
+}
+
+// savePair writes the key first: a certificate without its key is not read,
+// a key without its certificate is replaced.
+func (p *PKI) savePair(name string, pair *Pair) error {
+	// A pair that is half replaced would not be read after a crash.
+	if err := os.Remove(p.file(name + ".crt")); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	if err := p.write(name+".key", pair.KeyPEM); err != nil {
+		return err
+	}
+	return p.write(name+".crt", pair.CertPEM)
+}
+
+func (p *PKI) openCA() error {
+	pair, err := p.loadPair("ca")
+	if err == nil {
+		p.ca, p.caKey, p.caPEM = pair.Certificate, pair.key, pair.CertPEM
+		if !p.ca.IsCA {
+			return errors.New("ca.crt is no certificate of an authority")
+		}
+		if now := p.cfg.Clock.Now(); now.After(p.ca.NotAfter) {
+			return fmt.Errorf("ca.crt expired at %s", p.ca.NotAfter)
+		}
+		return nil
+	}
+	if !os.IsNotExist(err) {
+		return err
+	}
+	// A new CA would cut off every node and client of the old one.
+	if _, err := os.Stat(p.file("ca.crt")); err == nil {
+		return errors.New("ca.crt exists but ca.key does not")
+	}
+	key, err := newKey()
+	if err != nil {
+		return err
+	}
+	cert, err := p.newCA(key)
+	if err != nil {
+		return err
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return err
+	}
+	p.cfg.Log.Info("made a certificate authority", "dir", p.cfg.Dir)
+	p.ca, p.caKey, p.caPEM = cert, key, encodeCert(cert)
+	return p.savePair("ca", &Pair{Certificate: cert, CertPEM: p.caPEM, KeyPEM: keyPEM, key: key})
+}
+
+func (p *PKI) openServiceAccountKey() error {
+	data, err := os.ReadFile(p.file("sa.key"))
+	if os.IsNotExist(err) {
+		return p.makeServiceAccountKey()
+	}
+	if err != nil {
+		return err
+	}
+	k, err := decodeKey(data)
+	if err != nil {
+		return fmt.Errorf("sa.key: %w", err)
+	}
+	ec, ok := k.(*ecdsa.PrivateKey)
+	if !ok {
+		return fmt.Errorf("sa.key: a %T, not an ECDSA key", k)
+	}
+	p.saKey = ec
+	return nil
+}
+
+func (p *PKI) makeServiceAccountKey() error {
+	key, err := newKey()
+	if err != nil {
+		return err
+	}
+	data, err := encodeKey(key)
+	if err != nil {
+		return err
+	}
+	p.saKey = key
+	return p.write("sa.key", data)
+}

@@ -1,0 +1,220 @@
+package pki_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	testclock "k8s.io/utils/clock/testing"
+
+	"github.com/pintle-io/pintle/kernel/auth/pki"
+)
+
+func open(t *testing.T, cfg pki.Config) *pki.PKI {
+	t.Helper()
+	p, err := pki.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestOpenMakesFilesForTheirOwnerOnly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	open(t, pki.Config{Dir: dir})
+	n := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if got := info.Mode().Perm() & 0o077; got != 0 {
+			t.Errorf("%s: mode %o, want nothing for others", path, info.Mode().Perm())
+		}
+		n++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 1 + 2 + 3*2 + 1; n != want {
+		t.Errorf("got %d files, want %d", n, want)
+	}
+}
+
+func TestOpenLoadsWhatIsThere(t *testing.T) {
+	cfg := pki.Config{Dir: t.TempDir()}
+	a, b := open(t, cfg), open(t, cfg)
+	if a.CAHash() != b.CAHash() {
+		t.Error("second open made another CA")
+	}
+	if !a.Admin().Certificate.Equal(b.Admin().Certificate) {
+		t.Error("second open issued another admin certificate")
+	}
+	if !a.ServiceAccountKey().Equal(b.ServiceAccountKey()) {
+		t.Error("second open made another service-account key")
+	}
+}
+
+func TestOpenRefusesHalfACA(t *testing.T) {
+	dir := t.TempDir()
+	open(t, pki.Config{Dir: dir})
+	if err := os.Remove(filepath.Join(dir, "ca.key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pki.Open(pki.Config{Dir: dir}); err == nil {
+		t.Fatal("opened with a certificate authority that has no key")
+	}
+}
+
+func TestRenewal(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	tests := []struct {
+		name  string
+		later time.Duration
+		renew bool
+	}{
+		{"fresh", 24 * time.Hour, false},
+		{"just before", pki.LeafLifetime - pki.RenewBefore - time.Hour, false},
+		{"near the end", pki.LeafLifetime - pki.RenewBefore + time.Hour, true},
+		{"past the end", pki.LeafLifetime + time.Hour, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			clk := testclock.NewFakeClock(start)
+			p := open(t, pki.Config{Dir: t.TempDir(), Clock: clk})
+			before := p.Admin().Certificate
+			clk.Step(tt.later)
+			if err := p.Renew(); err != nil {
+				t.Fatal(err)
+			}
+			if got := !p.Admin().Certificate.Equal(before); got != tt.renew {
+				t.Errorf("renewed: got %v, want %v", got, tt.renew)
+			}
+		})
+	}
+}
+
+func TestNewAddressReissuesServing(t *testing.T) {
+	dir := t.TempDir()
+	serving := func(p *pki.PKI) *x509.Certificate {
+		c, err := p.ServerTLS().GetCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Leaf
+	}
+	a := serving(open(t, pki.Config{Dir: dir}))
+	b := serving(open(t, pki.Config{Dir: dir}))
+	if !a.Equal(b) {
+		t.Error("reissued without a reason")
+	}
+	c := serving(open(t, pki.Config{Dir: dir, IPs: []net.IP{net.IPv4(10, 96, 0, 1)}, DNSNames: []string{"api.example"}}))
+	if c.Equal(a) {
+		t.Error("not reissued for a new address")
+	}
+	for _, name := range []string{"10.96.0.1", "api.example", "localhost", "127.0.0.1", "kubernetes.default.svc"} {
+		if err := c.VerifyHostname(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestMutualTLS(t *testing.T) {
+	p := open(t, pki.Config{Dir: t.TempDir()})
+	l, err := tls.Listen("tcp", "127.0.0.1:0", p.ServerTLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := make(chan string, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		defer c.Close()
+		tc := c.(*tls.Conn)
+		if err := tc.Handshake(); err != nil {
+			got <- err.Error()
+			return
+		}
+		certs := tc.ConnectionState().PeerCertificates
+		if len(certs) == 0 {
+			got <- "no client certificate"
+			return
+		}
+		got <- certs[0].Subject.CommonName + " " + certs[0].Subject.Organization[0]
+	}()
+	c, err := tls.Dial("tcp", l.Addr().String(), p.AdminTLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if g, want := <-got, "kubernetes-admin system:masters"; g != want {
+		t.Errorf("got %q, want %q", g, want)
+	}
+}
+
+func TestIssuedForNodes(t *testing.T) {
+	p := open(t, pki.Config{Dir: t.TempDir()})
+	client, err := p.IssueNodeClient("n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving, err := p.IssueNodeServing("n1", []net.IP{net.IPv4(192, 0, 2, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		pair  *pki.Pair
+		usage x509.ExtKeyUsage
+		ok    bool
+	}{
+		{client, x509.ExtKeyUsageClientAuth, true},
+		{client, x509.ExtKeyUsageServerAuth, false},
+		{serving, x509.ExtKeyUsageServerAuth, true},
+		{serving, x509.ExtKeyUsageClientAuth, false},
+	}
+	for _, tt := range tests {
+		_, err := tt.pair.Certificate.Verify(x509.VerifyOptions{Roots: p.Pool(), KeyUsages: []x509.ExtKeyUsage{tt.usage}})
+		if (err == nil) != tt.ok {
+			t.Errorf("usage %v: got %v, want ok=%v", tt.usage, err, tt.ok)
+		}
+	}
+	if err := serving.Certificate.VerifyHostname("192.0.2.1"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKubeconfig(t *testing.T) {
+	p := open(t, pki.Config{Dir: t.TempDir()})
+	file := filepath.Join(t.TempDir(), "sub", "admin.conf")
+	if err := p.WriteKubeconfig(file, "https://127.0.0.1:6443", "kubernetes-admin", p.Admin()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != 0o600 {
+		t.Errorf("mode %o, want 600", got)
+	}
+	rc, err := clientcmd.BuildConfigFromFlags("", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rc.Host != "https://127.0.0.1:6443" || string(rc.CAData) != string(p.CAPEM()) || string(rc.CertData) != string(p.Admin().CertPEM) {
+		t.Errorf("kubeconfig names %s and other credentials than were written", rc.Host)
+	}
+}
