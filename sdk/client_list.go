@@ -81,7 +81,7 @@ func applyList(old *heldList, elem reflect.Type, resp []byte) (*heldList, error)
 		if err := r.Err(); err != nil {
 			return nil, err
 		}
-		if keep > left || drop > left-keep || keep+add == 0 {
+		if keep > left || drop > left-keep || keep|drop|add == 0 {
 			return nil, wire.Errorf(wire.KindProtocol, "list edit beyond the held list")
 		}
 		end := at + int(keep)

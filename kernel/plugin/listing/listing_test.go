@@ -1,0 +1,124 @@
+package listing_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pintle-io/pintle/kernel/plugin/listing"
+	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+type item struct {
+	Name     string `json:"name"`
+	Revision int64  `json:"revision"`
+}
+
+func (*item) APIResource() string { return "v1/items" }
+
+// world is a set of objects that changes, and the client of one guest on it.
+type world struct {
+	session  *listing.Session
+	objects  []*watch.Object
+	encoded  int
+	revision int64
+	client   sdk.Client
+}
+
+func newWorld() *world {
+	w := &world{session: &listing.Session{}}
+	w.client = sdk.NewClient(func(op wire.HostOp, req []byte) ([]byte, error) {
+		r := wire.NewReader(req)
+		q := r.ListRequest()
+		if op != wire.HostList || r.Err() != nil {
+			return nil, fmt.Errorf("op %d: %v", op, r.Err())
+		}
+		return w.session.Answer(nil, q, slices.Clone(w.objects), func(o *watch.Object) ([]byte, error) {
+			w.encoded++
+			return json.Marshal(item{o.Name, o.Revision})
+		})
+	})
+	return w
+}
+
+func (w *world) put(name string) {
+	w.revision++
+	w.remove(name)
+	w.objects = append(w.objects, &watch.Object{Key: "/items/" + name, Name: name, Revision: w.revision})
+	slices.SortFunc(w.objects, func(a, b *watch.Object) int { return strings.Compare(a.Key, b.Key) })
+}
+
+func (w *world) remove(name string) {
+	w.objects = slices.DeleteFunc(w.objects, func(o *watch.Object) bool { return o.Name == name })
+}
+
+func (w *world) check(t *testing.T) {
+	t.Helper()
+	var got []*item
+	if err := w.client.List(&got, sdk.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var want []*item
+	for _, o := range w.objects {
+		want = append(want, &item{o.Name, o.Revision})
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Fatalf("list differs (-want +got):\n%s", d)
+	}
+}
+
+func TestOnlyChangesAreSent(t *testing.T) {
+	w := newWorld()
+	for i := range 5000 {
+		w.put(fmt.Sprintf("i%04d", i))
+	}
+	w.check(t)
+	for _, step := range []struct {
+		name string
+		do   func()
+		want int
+	}{
+		{"nothing", func() {}, 0},
+		{"one changed", func() { w.put("i2500") }, 1},
+		{"first and last changed", func() { w.put("i0000"); w.put("i4999") }, 2},
+		{"one removed", func() { w.remove("i1000") }, 0},
+		{"one added in the middle", func() { w.put("i1000x") }, 1},
+		{"session forgotten", func() { w.session = &listing.Session{} }, 5000},
+	} {
+		w.encoded = 0
+		step.do()
+		w.check(t)
+		if w.encoded != step.want {
+			t.Errorf("%s: %d objects sent, want %d", step.name, w.encoded, step.want)
+		}
+	}
+}
+
+func TestRandomHistories(t *testing.T) {
+	rnd := rand.New(rand.NewSource(1))
+	w := newWorld()
+	for range 3000 {
+		for range rnd.Intn(5) {
+			name := fmt.Sprint("i", rnd.Intn(60))
+			if rnd.Intn(3) == 0 {
+				w.remove(name)
+			} else {
+				w.put(name)
+			}
+		}
+		if rnd.Intn(50) == 0 {
+			w.objects = nil
+		}
+		if rnd.Intn(50) == 0 {
+			w.session = &listing.Session{}
+		}
+		w.check(t)
+	}
+}
