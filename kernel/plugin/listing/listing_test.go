@@ -65,7 +65,7 @@ func (w *world) check(t *testing.T) {
 	if err := w.client.List(&got, sdk.ListOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	var want []*item
+	want := []*item{}
 	for _, o := range w.objects {
 		want = append(want, &item{o.Name, o.Revision})
 	}

@@ -1,0 +1,77 @@
+package wasm
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+const pageSize = 64 << 10
+
+// memory is the linear memory of one guest: address space for all that it may
+// ever have is reserved at once, so that growing never moves it and slices of
+// it stay valid; pages cost nothing until they are touched.
+type memory struct {
+	limit   uint64
+	space   []byte // reserved
+	length  uint64 // accessible
+	refused bool   // the guest asked for more than limit
+}
+
+// Allocate implements experimental.MemoryAllocator.
+func (m *memory) Allocate(_, max uint64) experimental.LinearMemory {
+	size := max
+	if size > m.limit {
+		size = m.limit
+	}
+	if size == 0 {
+		size = pageSize
+	}
+	space, err := unix.Mmap(-1, 0, int(size), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		// Reallocate then refuses, and the instance does not come up.
+		m.refused = true
+		return m
+	}
+	m.space = space
+	return m
+}
+
+// Reallocate implements experimental.LinearMemory: it makes more of the
+// reserved space accessible, or answers nil.
+func (m *memory) Reallocate(size uint64) []byte {
+	if size > uint64(len(m.space)) {
+		m.refused = true
+		return nil
+	}
+	if size > m.length {
+		if err := unix.Mprotect(m.space[m.length:roundUp(size)], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			m.refused = true
+			return nil
+		}
+		m.length = size
+	}
+	return m.space[:size:size]
+}
+
+func roundUp(n uint64) uint64 { return (n + 4095) &^ 4095 }
+
+// Free implements experimental.LinearMemory.
+func (m *memory) Free() {
+	if m.space != nil {
+		// The mapping is this type's own: munmap of it does not fail.
+		_ = unix.Munmap(m.space)
+		m.space, m.length = nil, 0
+	}
+}
+
+func (m *memory) String() string {
+	return fmt.Sprintf("%d of %d MiB", m.length>>20, m.limit>>20)
+}
+
+var (
+	_ experimental.MemoryAllocator = (*memory)(nil)
+	_ experimental.LinearMemory    = (*memory)(nil)
+)
