@@ -5,73 +5,191 @@
 // revision, version and media type; every list, watch and response shares
 // those bytes. The package does no I/O of its own beyond the store's watch and
 // never blocks on a slow reader: it cuts it off.
+//
+// One goroutine, that of Run, applies the store's events. A resource's state
+// (objects, log, watchers) has a lock of its own; a Snapshot is a
+// copy-on-write clone that is read without one. Reading begins at Cache, what
+// happens to an event at follow.go and state.go.
 package watch
 
 import (
-	"sync"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store"
 )
 
-// Object is one revision of one object. It is immutable and shared: nobody
-// may modify Obj or the encodings.
-type Object struct {
-	Key       string // the store's key
-	Namespace string
-	Name      string
-	Revision  int64          // its resourceVersion
-	Obj       runtime.Object // hub version, with resourceVersion set
+// Errors of the cache and of its watchers. They are wrapped: test with
+// errors.Is.
+var (
+	// ErrTooOld: events after the revision asked for, or after those already
+	// delivered, are no longer kept. The reader must list again (410 Gone).
+	ErrTooOld = errors.New("revision is too old")
+	// ErrSlow: the watcher did not keep up with its events and was cut off. It
+	// may watch again from the last revision that it saw.
+	ErrSlow = errors.New("watcher is too slow")
+	// ErrStopped: the cache does not run any more, or the watcher was stopped.
+	ErrStopped = errors.New("stopped")
+	// ErrNotReady: the cache is still loading; wait for Ready.
+	ErrNotReady = errors.New("watch cache is not ready")
+	// ErrUnknown: the table has no such stored resource, or the resource no
+	// such field.
+	ErrUnknown = errors.New("unknown resource")
+)
 
-	mu  sync.Mutex
-	enc []encoding // guarded by mu; few entries, searched linearly
+// Config is what a Cache is made of. Store, Table and Decode are required.
+type Config struct {
+	Store store.Store
+	// Table lists the resources. Definitions may share a key prefix: each gets
+	// every object below it, decoded to its own hub.
+	Table *resource.Table
+	// Decode makes the hub object of a stored value, with rev as its
+	// resourceVersion. It is called from several goroutines.
+	Decode func(d *resource.Definition, value []byte, rev int64) (runtime.Object, error)
+
+	// History is how many events of each resource are kept for watches that
+	// resume. 0 is 8192.
+	History int
+	// Queue is how many events may wait for a reader before it is cut off. 0
+	// is 16384.
+	Queue int
+	// Bookmarks is the interval of bookmarks to watchers that want them. 0 is
+	// a minute.
+	Bookmarks time.Duration
+
+	Clock clock.WithTicker // nil is the real clock
+	Log   *slog.Logger     // nil discards
 }
 
-type encoding struct {
-	version, mediaType string
-	bytes              []byte
+// Cache holds the objects of every stored resource. It is safe for concurrent
+// use. Before Ready it is empty and at revision 0.
+type Cache struct {
+	config    Config
+	prefixes  map[string][]*state
+	resources map[schema.GroupResource]*state
+
+	revision atomic.Int64 // every state has applied the events up to here
+	ready    chan struct{}
+	done     chan struct{} // closed when Run returns
+
+	waiters   waiters
+	hints     hints
+	failures  failures
+	bookmarks bookmarks
+	counters  counters
 }
 
-// Encoding returns the object's bytes in a version and media type, calling
-// make at most once for each and keeping what it returns.
-func (o *Object) Encoding(version, mediaType string, make func(runtime.Object) ([]byte, error)) ([]byte, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, e := range o.enc {
-		if e.version == version && e.mediaType == mediaType {
-			return e.bytes, nil
+// New makes a Cache. Nothing happens before Run.
+func New(c Config) *Cache {
+	c.History = cmp.Or(c.History, 8192)
+	c.Queue = cmp.Or(c.Queue, 16384)
+	c.Bookmarks = cmp.Or(c.Bookmarks, time.Minute)
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	cache := &Cache{
+		config:    c,
+		prefixes:  map[string][]*state{},
+		resources: map[schema.GroupResource]*state{},
+		ready:     make(chan struct{}),
+		done:      make(chan struct{}),
+	}
+	for _, d := range c.Table.Definitions {
+		if d.Virtual || d.KeyPrefix == "" {
+			continue
 		}
+		s := newState(d, c.History)
+		cache.prefixes[d.KeyPrefix] = append(cache.prefixes[d.KeyPrefix], s)
+		cache.resources[s.resource] = s
 	}
-	b, err := make(o.Obj)
-	if err != nil {
-		return nil, err
-	}
-	o.enc = append(o.enc, encoding{version, mediaType, b})
-	return b, nil
+	return cache
 }
 
-// Type is the kind of an event.
-type Type uint8
+// Ready is closed when the cache has loaded the store for the first time.
+func (c *Cache) Ready() <-chan struct{} { return c.ready }
 
-// The event types. Bookmark carries only a revision.
-const (
-	Added Type = iota + 1
-	Modified
-	Deleted
-	Bookmark
-)
+// Revision is the store's revision that the cache has come to. It grows also
+// by changes of keys that belong to no resource.
+func (c *Cache) Revision() int64 { return c.revision.Load() }
 
-func (t Type) String() string {
-	return [...]string{"", "ADDED", "MODIFIED", "DELETED", "BOOKMARK"}[t]
+// WaitFor returns when the cache has applied revision rev.
+//
+// # Errors
+//   - ErrStopped when the cache ends before
+//   - ctx's error
+func (c *Cache) WaitFor(ctx context.Context, rev int64) error {
+	if c.revision.Load() >= rev {
+		return nil
+	}
+	reached := c.waiters.add(rev, &c.revision)
+	select {
+	case <-reached:
+		return nil
+	case <-ctx.Done():
+		c.waiters.remove(reached)
+		return fmt.Errorf("wait for revision %d, at %d: %w", rev, c.revision.Load(), ctx.Err())
+	case <-c.done:
+		return fmt.Errorf("wait for revision %d: watch cache %w", rev, ErrStopped)
+	}
 }
 
-// Event is one change, in the order of revisions.
-type Event struct {
-	Type     Type
-	Revision int64
-	// Object is the new state; of a deletion the last state with the deletion's
-	// resourceVersion. Nil for a bookmark.
-	Object *Object
-	// Prev is the state before, nil for an addition. A watcher with a selector
-	// needs it to tell ADDED and DELETED.
-	Prev *Object
+// Get returns the current state of an object, nil if there is none. It is
+// cheaper than a Snapshot for a single look.
+func (c *Cache) Get(gr schema.GroupResource, namespace, name string) *Object {
+	s := c.resources[gr]
+	if s == nil {
+		return nil
+	}
+	probe := &Object{Key: s.key(namespace, name)}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	o, _ := s.objects.Get(probe)
+	return o
+}
+
+// Snapshot returns the objects of a resource at one revision, which is not
+// older than Revision. An unknown resource has none.
+func (c *Cache) Snapshot(gr schema.GroupResource) Snapshot {
+	s := c.resources[gr]
+	if s == nil {
+		return Snapshot{revision: c.revision.Load()}
+	}
+	return s.snapshot(&c.revision)
+}
+
+// route finds the resources that a key belongs to, by the longest prefix, and
+// the object's namespace and name. A key that does not have the form of the
+// resource's keys belongs to none.
+func (c *Cache) route(key string) (states []*state, namespace, name string) {
+	for end := strings.LastIndexByte(key, '/'); end > 0; end = strings.LastIndexByte(key[:end], '/') {
+		if states = c.prefixes[key[:end]]; states == nil {
+			continue
+		}
+		name = key[end+1:]
+		if states[0].namespaced {
+			var ok bool
+			if namespace, name, ok = strings.Cut(name, "/"); !ok || namespace == "" {
+				return nil, "", ""
+			}
+		}
+		if name == "" || strings.Contains(name, "/") {
+			return nil, "", ""
+		}
+		return states, namespace, name
+	}
+	return nil, "", ""
 }

@@ -1,0 +1,154 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/store"
+)
+
+// errRewound: the store went back behind what the cache has seen, as after the
+// restoration of a backup.
+var errRewound = errors.New("store went back in time")
+
+// Run loads the store and follows it until ctx ends; then it ends all watchers
+// and returns nil. It is called once. A store that is unavailable is tried
+// again for ever; meanwhile the cache answers from what it has.
+func (c *Cache) Run(ctx context.Context) error {
+	defer c.close()
+	f := &follower{cache: c, backoff: backoff{clock: c.config.Clock}}
+	for load, reuse := true, false; ctx.Err() == nil; {
+		var err error
+		if load {
+			if err = c.load(ctx, reuse); err == nil {
+				load = false
+				f.backoff.reset()
+			}
+		}
+		if !load {
+			err = f.follow(ctx)
+			load = errors.Is(err, store.ErrCompacted) || errors.Is(err, errRewound)
+			reuse = !errors.Is(err, errRewound)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		c.config.Log.Warn("watch cache interrupted", "error", err, "revision", c.Revision(), "reload", load)
+		f.backoff.wait(ctx)
+	}
+	return nil
+}
+
+func (c *Cache) close() {
+	close(c.done)
+	for _, s := range c.resources {
+		s.close()
+	}
+}
+
+// follower applies the store's batches. Its slices are reused.
+type follower struct {
+	cache   *Cache
+	changes []change
+	part    []change
+	fanout  fanout
+	backoff backoff
+}
+
+// follow applies what one watch of the store delivers, until it ends.
+func (f *follower) follow(ctx context.Context) error {
+	c := f.cache
+	ctx, cancel := context.WithCancel(ctx)
+	w := c.config.Store.Watch(ctx, "", c.revision.Load())
+	defer func() {
+		cancel()
+		for range w.Batches() { // until the store's goroutine has ended
+		}
+	}()
+	ticker := c.config.Clock.NewTicker(c.bookmarkTick())
+	defer ticker.Stop()
+	for {
+		select {
+		case b, ok := <-w.Batches():
+			if !ok {
+				return fmt.Errorf("watch the store: %w", w.Err())
+			}
+			if b.Revision < c.revision.Load() {
+				return fmt.Errorf("%w: from %d to %d", errRewound, c.revision.Load(), b.Revision)
+			}
+			f.apply(&b)
+			f.backoff.reset()
+		case <-ticker.C():
+			c.sendBookmarks(&f.fanout)
+		}
+	}
+}
+
+// apply takes in one batch: decode, apply to each resource, publish.
+func (f *follower) apply(b *store.Batch) {
+	c := f.cache
+	from := c.revision.Load()
+	if len(b.Events) > 0 {
+		f.changes = c.decodeEvents(b.Events, f.changes[:0])
+		c.hints.pass(from, b.Revision)
+		for rest := f.changes; len(rest) > 0; {
+			f.part, rest = split(rest, f.part[:0])
+			f.fanout.reset()
+			f.part[0].state.apply(f.part, &f.fanout)
+			for _, w := range f.fanout.woken {
+				w.notify()
+			}
+			clear(f.part)
+		}
+		clear(f.changes)
+		f.fanout.reset()
+		c.counters.events.Add(int64(len(b.Events)))
+	}
+	c.advance(b.Revision)
+}
+
+// advance publishes a revision that every state has come to.
+func (c *Cache) advance(rev int64) {
+	c.revision.Store(rev)
+	c.waiters.advance(rev)
+}
+
+// split moves the changes of the first one's state to part, in order, and
+// returns the others, in order, in the same array.
+func split(changes, part []change) (_, rest []change) {
+	first := changes[0].state
+	rest = changes[:0]
+	for _, ch := range changes {
+		if ch.state == first {
+			part = append(part, ch)
+		} else {
+			rest = append(rest, ch)
+		}
+	}
+	return part, rest
+}
+
+// backoff waits longer from one failure to the next.
+type backoff struct {
+	clock interface {
+		After(time.Duration) <-chan time.Time
+	}
+	delay time.Duration
+}
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+)
+
+func (b *backoff) reset() { b.delay = 0 }
+
+func (b *backoff) wait(ctx context.Context) {
+	b.delay = min(max(2*b.delay, firstBackoff), maxBackoff)
+	select {
+	case <-b.clock.After(b.delay):
+	case <-ctx.Done():
+	}
+}

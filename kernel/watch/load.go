@@ -1,0 +1,185 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/google/btree"
+
+	"github.com/pintle-io/pintle/kernel/store"
+)
+
+// pageSize is how many objects are read and decoded at a time.
+const pageSize = 2000
+
+// load reads all resources at one revision and replaces what the cache holds.
+// reuse says that objects of unchanged revision need not be decoded again.
+func (c *Cache) load(ctx context.Context, reuse bool) error {
+	start := c.config.Clock.Now()
+	rev, err := c.config.Store.Revision(ctx)
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	trees := make(map[*state]*btree.BTreeG[*Object], len(c.resources))
+	objects := 0
+	for prefix, states := range c.prefixes {
+		loaded, err := c.loadPrefix(ctx, prefix, states, rev, reuse)
+		if err != nil {
+			return fmt.Errorf("load %s: %w", prefix, err)
+		}
+		for i, s := range states {
+			trees[s] = loaded[i]
+			objects += loaded[i].Len()
+		}
+	}
+	if rev < c.revision.Load() {
+		c.revision.Store(rev) // rewound: no state may seem newer than it is
+	}
+	c.hints.reset(rev)
+	for s, tree := range trees {
+		s.reset(tree, rev)
+	}
+	c.advance(rev)
+	c.counters.loads.Add(1)
+	select {
+	case <-c.ready:
+	default:
+		close(c.ready)
+	}
+	c.config.Log.Info("watch cache loaded", "revision", rev, "objects", objects, "took", c.config.Clock.Since(start))
+	return nil
+}
+
+// loadPrefix reads the objects below a prefix, once for each state.
+func (c *Cache) loadPrefix(ctx context.Context, prefix string, states []*state, rev int64, reuse bool) ([]*btree.BTreeG[*Object], error) {
+	trees := make([]*btree.BTreeG[*Object], len(states))
+	for i := range trees {
+		trees[i] = newTree()
+	}
+	for after, more := "", true; more; {
+		var kvs []store.KV
+		var err error
+		o := store.ListOptions{Revision: rev, Limit: pageSize, After: after}
+		if kvs, more, _, err = c.config.Store.List(ctx, prefix+"/", o); err != nil {
+			return nil, err
+		}
+		for i, s := range states {
+			for _, o := range c.decodePage(s, kvs, reuse) {
+				if o != nil {
+					trees[i].ReplaceOrInsert(o)
+				}
+			}
+		}
+		if len(kvs) > 0 {
+			after = kvs[len(kvs)-1].Key
+		}
+	}
+	return trees, nil
+}
+
+// decodePage decodes what of kvs belongs to s. One that cannot be decoded, or
+// belongs elsewhere, is nil.
+func (c *Cache) decodePage(s *state, kvs []store.KV, reuse bool) []*Object {
+	out := make([]*Object, len(kvs))
+	parallel(len(kvs), func(i int) {
+		kv := &kvs[i]
+		states, namespace, name := c.route(kv.Key)
+		if len(states) == 0 || states[0].definition.KeyPrefix != s.definition.KeyPrefix {
+			return
+		}
+		held := c.Get(s.resource, namespace, name)
+		if reuse && held != nil && held.Revision == kv.ModRevision {
+			out[i] = held
+			return
+		}
+		if out[i] = c.decode(s, kv, namespace, name); out[i] == nil && reuse {
+			out[i] = held // as follow does
+		}
+	})
+	return out
+}
+
+// decodeEvents appends the changes that a batch means to the resources. An
+// object that cannot be decoded is left as it was: taking it away would make
+// others act on its absence.
+func (c *Cache) decodeEvents(events []store.Event, changes []change) []change {
+	type job struct {
+		change          int
+		kv              *store.KV
+		namespace, name string
+	}
+	var jobs []job
+	for i := range events {
+		kv := &events[i].KV
+		states, namespace, name := c.route(kv.Key)
+		for _, s := range states {
+			if !events[i].Delete {
+				jobs = append(jobs, job{len(changes), kv, namespace, name})
+			} else {
+				c.failures.forget(s.resource, kv.Key)
+			}
+			changes = append(changes, change{state: s, key: kv.Key, revision: kv.ModRevision})
+		}
+	}
+	parallel(len(jobs), func(i int) {
+		j := &jobs[i]
+		ch := &changes[j.change]
+		if states := c.prefixes[ch.state.definition.KeyPrefix]; len(states) == 1 {
+			ch.object = c.hints.get(j.kv.Key, j.kv.ModRevision)
+		}
+		if ch.object != nil {
+			c.counters.primed.Add(1)
+			c.failures.forget(ch.state.resource, ch.key)
+			return
+		}
+		if ch.object = c.decode(ch.state, j.kv, j.namespace, j.name); ch.object == nil {
+			ch.key = "" // not a deletion: no change at all
+		}
+	})
+	kept := changes[:0]
+	for _, ch := range changes {
+		if ch.key != "" {
+			kept = append(kept, ch)
+		}
+	}
+	return kept
+}
+
+// decode makes an Object of a stored value; nil if that fails, which is noted.
+func (c *Cache) decode(s *state, kv *store.KV, namespace, name string) *Object {
+	obj, err := c.config.Decode(s.definition, kv.Value, kv.ModRevision)
+	c.counters.decoded.Add(1)
+	if err != nil {
+		if c.failures.note(Failure{s.resource, kv.Key, kv.ModRevision, err}) {
+			c.config.Log.Error("stored object cannot be decoded", "resource", s.resource, "key", kv.Key, "rv", kv.ModRevision, "error", err)
+		}
+		return nil
+	}
+	c.failures.forget(s.resource, kv.Key)
+	return &Object{Key: kv.Key, Namespace: namespace, Name: name, Revision: kv.ModRevision, Obj: obj}
+}
+
+// worthwhile is how many calls it takes to make goroutines pay.
+const worthwhile = 64
+
+// parallel calls fn(0) to fn(n-1), from several goroutines if there are many.
+func parallel(n int, fn func(i int)) {
+	workers := min(runtime.GOMAXPROCS(0), n/(worthwhile/2))
+	if n < worthwhile || workers < 2 {
+		for i := range n {
+			fn(i)
+		}
+		return
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w * n / workers; i < (w+1)*n/workers; i++ {
+				fn(i)
+			}
+		})
+	}
+	wg.Wait()
+}

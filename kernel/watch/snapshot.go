@@ -1,0 +1,63 @@
+package watch
+
+import (
+	"strings"
+
+	"github.com/google/btree"
+)
+
+// Snapshot is all objects of one resource at one revision. It is a value, free
+// to copy, safe for concurrent use and valid for as long as it is held. The
+// zero Snapshot is empty.
+type Snapshot struct {
+	revision int64
+	state    *state // for its keys; its other fields must not be touched
+	objects  *btree.BTreeG[*Object]
+}
+
+// Revision is the store's revision that the snapshot shows.
+func (s Snapshot) Revision() int64 { return s.revision }
+
+// Get returns an object, nil if there is none. namespace is "" for
+// cluster-scoped resources.
+func (s Snapshot) Get(namespace, name string) *Object {
+	if s.objects == nil {
+		return nil
+	}
+	o, _ := s.objects.Get(&Object{Key: s.state.key(namespace, name)})
+	return o
+}
+
+// Len counts the objects of a namespace, of all with "". The first takes time
+// in proportion to the namespace.
+func (s Snapshot) Len(namespace string) int {
+	if s.objects == nil {
+		return 0
+	}
+	if namespace == "" {
+		return s.objects.Len()
+	}
+	n := 0
+	s.Ascend(namespace, "", func(*Object) bool { n++; return true })
+	return n
+}
+
+// Ascend calls fn for the objects of a namespace (of all with "") in the order
+// of their keys, which is upstream's order of lists, from the first behind
+// afterKey until fn returns false.
+func (s Snapshot) Ascend(namespace, afterKey string, fn func(*Object) bool) {
+	if s.objects == nil {
+		return
+	}
+	prefix := s.state.definition.KeyPrefix + "/"
+	if namespace != "" && s.state.namespaced {
+		prefix += namespace + "/"
+	}
+	from := prefix
+	if afterKey >= prefix {
+		from = afterKey + "\x00"
+	}
+	s.objects.AscendGreaterOrEqual(&Object{Key: from}, func(o *Object) bool {
+		return strings.HasPrefix(o.Key, prefix) && fn(o)
+	})
+}

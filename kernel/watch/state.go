@@ -1,0 +1,139 @@
+package watch
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/btree"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/resource"
+)
+
+// state is what the cache holds of one resource. Only Run's goroutine changes
+// objects and log; anybody may register a watcher.
+type state struct {
+	definition *resource.Definition
+	resource   schema.GroupResource
+	namespaced bool
+
+	mu       sync.RWMutex
+	objects  *btree.BTreeG[*Object] // guarded by mu
+	clone    *btree.BTreeG[*Object] // guarded by mu; what snapshots share until the next change, or nil
+	revision int64                  // guarded by mu; of the last change of this resource
+	log      history                // guarded by mu
+	index    index                  // guarded by mu
+}
+
+func newState(d *resource.Definition, history int) *state {
+	s := &state{definition: d, resource: d.GroupResource(), namespaced: d.Namespaced, objects: newTree()}
+	s.log.limit = history
+	return s
+}
+
+func newTree() *btree.BTreeG[*Object] {
+	return btree.NewG(32, func(a, b *Object) bool { return a.Key < b.Key })
+}
+
+// key is the store's key of an object.
+func (s *state) key(namespace, name string) string {
+	if s.namespaced {
+		return s.definition.KeyPrefix + "/" + namespace + "/" + name
+	}
+	return s.definition.KeyPrefix + "/" + name
+}
+
+// field returns the value of a selectable field.
+func (s *state) field(o *Object, name string) string {
+	return s.definition.Strategy.Fields(o.Obj)[name]
+}
+
+// at is the revision of the state as it is now. Callers hold mu. The cache's
+// revision is published after all states have come to it, so whichever of the
+// two is later describes the objects.
+func (s *state) at(cache *atomic.Int64) int64 { return max(s.revision, cache.Load()) }
+
+func (s *state) snapshot(cache *atomic.Int64) Snapshot {
+	s.mu.RLock()
+	shared, rev := s.clone, s.at(cache)
+	s.mu.RUnlock()
+	if shared != nil {
+		return Snapshot{revision: rev, state: s, objects: shared}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.snapshotLocked(cache)
+}
+
+func (s *state) snapshotLocked(cache *atomic.Int64) Snapshot {
+	if s.clone == nil {
+		s.clone = s.objects.Clone()
+	}
+	return Snapshot{revision: s.at(cache), state: s, objects: s.clone}
+}
+
+// change is one event of the store on its way into a state.
+type change struct {
+	state    *state
+	key      string
+	revision int64
+	object   *Object // nil for a deletion
+}
+
+// apply takes changes in, logs them and hands them to the watchers. It returns
+// those that have something new to read and those that were cut off.
+func (s *state) apply(changes []change, scratch *fanout) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clone = nil
+	for i := range changes {
+		if e, ok := s.take(&changes[i]); ok {
+			s.log.add(e)
+			s.deliver(e, scratch)
+		}
+	}
+	for _, w := range scratch.cut {
+		s.index.remove(w)
+	}
+}
+
+// take changes the objects; ok is false when that changes nothing.
+func (s *state) take(c *change) (e Event, ok bool) {
+	s.revision = c.revision
+	if c.object == nil {
+		prev, existed := s.objects.Delete(&Object{Key: c.key})
+		if !existed {
+			return Event{}, false
+		}
+		return Event{Type: Deleted, Revision: c.revision, Object: prev.at(c.revision), Prev: prev}, true
+	}
+	prev, existed := s.objects.ReplaceOrInsert(c.object)
+	e = Event{Type: Added, Revision: c.revision, Object: c.object}
+	if existed {
+		e.Type, e.Prev = Modified, prev
+	}
+	return e, true
+}
+
+// reset replaces everything after a reload. What happened in between is not
+// known, so the watchers must list again.
+func (s *state) reset(objects *btree.BTreeG[*Object], rev int64) {
+	s.mu.Lock()
+	watchers := s.index.clear()
+	s.objects, s.clone, s.revision = objects, nil, rev
+	s.log.reset(rev)
+	s.mu.Unlock()
+	for _, w := range watchers {
+		w.end(ErrTooOld)
+	}
+}
+
+// close ends all watchers.
+func (s *state) close() {
+	s.mu.Lock()
+	watchers := s.index.clear()
+	s.mu.Unlock()
+	for _, w := range watchers {
+		w.end(ErrStopped)
+	}
+}

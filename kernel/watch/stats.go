@@ -1,0 +1,115 @@
+package watch
+
+import (
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Stats is what the cache has done, for metrics.
+type Stats struct {
+	Revision    int64
+	Objects     map[schema.GroupResource]int // held, resources without any left out
+	Watchers    int64                        // registered now
+	Undecodable int                          // stored values that cannot be decoded, now
+
+	Events  int64 // taken from the store
+	Primed  int64 // of these, objects that a writer had deposited
+	Decoded int64 // objects decoded
+	Slow    int64 // watchers cut off
+	Loads   int64 // times that the whole store was read
+}
+
+type counters struct {
+	watchers, events, primed, decoded, slow, loads atomic.Int64
+}
+
+// Stats returns the present numbers.
+func (c *Cache) Stats() Stats {
+	s := Stats{
+		Revision: c.Revision(),
+		Objects:  map[schema.GroupResource]int{},
+		Watchers: c.counters.watchers.Load(),
+		Events:   c.counters.events.Load(),
+		Primed:   c.counters.primed.Load(),
+		Decoded:  c.counters.decoded.Load(),
+		Slow:     c.counters.slow.Load(),
+		Loads:    c.counters.loads.Load(),
+	}
+	for gr, st := range c.resources {
+		st.mu.RLock()
+		if n := st.objects.Len(); n > 0 {
+			s.Objects[gr] = n
+		}
+		st.mu.RUnlock()
+	}
+	s.Undecodable = len(c.failures.list())
+	return s
+}
+
+// Failure is a stored value that cannot be decoded. The cache goes on with the
+// state of the object before it, if there was one.
+type Failure struct {
+	Resource schema.GroupResource
+	Key      string
+	Revision int64
+	Err      error
+}
+
+// Undecodable lists the stored values that cannot be decoded, by key, a
+// thousand at most.
+func (c *Cache) Undecodable() []Failure { return c.failures.list() }
+
+const maxFailures = 1000
+
+// failures are the present ones.
+type failures struct {
+	some atomic.Bool // lets the usual case pass without the lock
+	mu   sync.Mutex
+	all  map[failureKey]Failure // guarded by mu
+}
+
+type failureKey struct {
+	resource schema.GroupResource
+	key      string
+}
+
+// note keeps a failure and reports whether its key is new here.
+func (f *failures) note(x Failure) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := failureKey{x.Resource, x.Key}
+	_, known := f.all[k]
+	if !known && len(f.all) >= maxFailures {
+		return false
+	}
+	if f.all == nil {
+		f.all = map[failureKey]Failure{}
+	}
+	f.all[k] = x
+	f.some.Store(true)
+	return !known
+}
+
+func (f *failures) forget(gr schema.GroupResource, key string) {
+	if !f.some.Load() {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.all, failureKey{gr, key})
+	f.some.Store(len(f.all) > 0)
+}
+
+func (f *failures) list() []Failure {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]Failure, 0, len(f.all))
+	for _, x := range f.all {
+		out = append(out, x)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Key < out[j].Key })
+	return out
+}

@@ -1,0 +1,270 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// WatchOptions say what a watcher is told.
+type WatchOptions struct {
+	// After is the revision that the watcher knows already. 0 is the cache's
+	// present one. A revision that is still to come is waited for.
+	After  int64
+	Filter Filter
+	// Initial begins with the present objects as Added, then a bookmark with
+	// InitialEnd, then what happens next. After is ignored.
+	Initial bool
+	// Bookmarks asks for a bookmark after a replay of past events and then
+	// every Config.Bookmarks.
+	Bookmarks bool
+}
+
+// Watch tells of every change of a resource after a revision (0: from now on)
+// that passes the filter. It is WatchWith for the common case.
+func (c *Cache) Watch(gr schema.GroupResource, after int64, f Filter) (*Watcher, error) {
+	return c.WatchWith(gr, WatchOptions{After: after, Filter: f})
+}
+
+// WatchWith begins a watch. The caller must Stop it, or read it to its end.
+//
+// # Errors
+//   - ErrTooOld: events after o.After are no longer kept
+//   - ErrUnknown: no such resource, or it has no selectable fields
+//   - ErrNotReady, ErrStopped
+func (c *Cache) WatchWith(gr schema.GroupResource, o WatchOptions) (*Watcher, error) {
+	s := c.resources[gr]
+	if s == nil {
+		return nil, fmt.Errorf("watch %s: %w", gr, ErrUnknown)
+	}
+	if o.Filter.Field != "" && s.definition.Strategy.Fields == nil {
+		return nil, fmt.Errorf("watch %s by %s: %w: it has no selectable fields", gr, o.Filter.Field, ErrUnknown)
+	}
+	select {
+	case <-c.ready:
+	default:
+		return nil, fmt.Errorf("watch %s: %w", gr, ErrNotReady)
+	}
+	w := &Watcher{
+		cache: c, state: s, filter: o.Filter, marked: o.Bookmarks,
+		limit: c.config.Queue, wake: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
+	if err := s.register(w, o); err != nil {
+		return nil, fmt.Errorf("watch %s: %w", gr, err)
+	}
+	if o.Bookmarks {
+		c.bookmarks.add(w)
+	}
+	c.counters.watchers.Add(1)
+	return w, nil
+}
+
+// register decides, in one moment, what the watcher reads of the past and that
+// it is told of everything after.
+func (s *state) register(w *Watcher, o WatchOptions) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-w.cache.done:
+		return ErrStopped
+	default:
+	}
+	now := s.at(&w.cache.revision)
+	switch {
+	case o.Initial:
+		past := s.snapshotLocked(&w.cache.revision)
+		w.past = &snapshotReader{snapshot: past, filter: &w.filter}
+		w.after = now
+	case o.After == 0:
+		w.after = now
+	default:
+		events, ok := s.log.after(o.After)
+		if !ok {
+			return fmt.Errorf("%w: %d, kept are those after %d", ErrTooOld, o.After, s.log.floor)
+		}
+		w.after = o.After
+		if o.Bookmarks || len(events) > 0 {
+			w.past = &logReader{state: s, filter: &w.filter, events: events, end: max(now, o.After), mark: o.Bookmarks}
+		}
+	}
+	s.index.add(w)
+	return nil
+}
+
+// Watcher receives the events of a watch. One goroutine reads it, either by
+// Next or by Events. Stop may be called from any.
+type Watcher struct {
+	cache  *Cache
+	state  *state
+	filter Filter
+	after  int64 // events up to here are of no interest
+	marked bool  // in cache.bookmarks
+	limit  int
+
+	bucket *bucket // guarded by state.mu
+	place  int     // guarded by state.mu
+
+	past  past    // what is left of the past; the reader's
+	spare []Event // the slice that Next returned last; the reader's
+
+	mu    sync.Mutex
+	queue []Event // guarded by mu
+	over  bool    // guarded by mu
+	err   error   // guarded by mu
+
+	wake  chan struct{} // holds a token when the queue may have grown
+	ended chan struct{} // closed with over
+
+	pumping sync.Once
+	out     chan Event
+}
+
+// keep is the largest queue, in events, that an idle watcher holds on to.
+const keep = 256
+
+// Next waits until there is something to tell and returns all of it, in order.
+// The slice is the reader's until its next call of Next.
+//
+// # Errors
+//   - ErrSlow, ErrTooOld, ErrStopped: the watch has ended, for good
+//   - ctx's error
+func (w *Watcher) Next(ctx context.Context) ([]Event, error) {
+	w.recycle()
+	for {
+		events, err := w.poll()
+		if err != nil || len(events) > 0 {
+			return events, err
+		}
+		select {
+		case <-w.wake:
+		case <-w.ended:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// poll returns what there is: of the past first, then of the queue.
+func (w *Watcher) poll() ([]Event, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		if w.err == nil {
+			return nil, ErrStopped
+		}
+		return nil, w.err
+	}
+	for w.past != nil {
+		w.mu.Unlock() // filters run outside the lock
+		events, more := w.past.read(w.spare[:0])
+		if w.spare = events; !more {
+			w.past = nil
+		}
+		w.mu.Lock()
+		if len(events) > 0 {
+			return events, nil
+		}
+	}
+	events := w.queue
+	w.queue, w.spare = w.spare[:0], events
+	return events, nil
+}
+
+// recycle makes the slice of the last call ready for use again.
+func (w *Watcher) recycle() {
+	clear(w.spare)
+	if w.spare = w.spare[:0]; cap(w.spare) > keep {
+		w.spare = nil
+	}
+}
+
+// Events returns the events one by one, for readers that prefer a channel. It
+// closes when the watch ends.
+func (w *Watcher) Events() <-chan Event {
+	w.pumping.Do(func() {
+		w.out = make(chan Event, 16)
+		go w.pump()
+	})
+	return w.out
+}
+
+func (w *Watcher) pump() {
+	defer close(w.out)
+	for {
+		events, err := w.Next(context.Background())
+		if err != nil {
+			return
+		}
+		for _, e := range events {
+			select {
+			case w.out <- e:
+			case <-w.ended:
+				return
+			}
+		}
+	}
+}
+
+// Err says why the watch ended: ErrSlow, ErrTooOld, ErrStopped when the cache
+// has, nil after Stop and while the watch goes on.
+func (w *Watcher) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Stop ends the watch. What has not been read is dropped. It may be called
+// more than once.
+func (w *Watcher) Stop() {
+	w.end(nil)
+	w.state.mu.Lock()
+	defer w.state.mu.Unlock()
+	w.state.index.remove(w)
+}
+
+// end ends the watch without taking the watcher out of the index.
+func (w *Watcher) end(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.endLocked(err)
+}
+
+func (w *Watcher) endLocked(err error) {
+	if w.over {
+		return
+	}
+	w.over, w.err, w.queue = true, err, nil
+	close(w.ended)
+	w.cache.counters.watchers.Add(-1)
+	if w.marked {
+		w.cache.bookmarks.remove(w)
+	}
+}
+
+// push queues an event, or cuts the watcher off when its queue is full.
+func (w *Watcher) push(e Event, out *fanout) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.over:
+	case len(w.queue) >= w.limit:
+		w.endLocked(fmt.Errorf("%w: %d events behind", ErrSlow, w.limit))
+		w.cache.counters.slow.Add(1)
+		out.cut = append(out.cut, w)
+	default:
+		if len(w.queue) == 0 {
+			out.woken = append(out.woken, w)
+		}
+		w.queue = append(w.queue, e)
+	}
+}
+
+// notify wakes the reader. It never blocks.
+func (w *Watcher) notify() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
