@@ -1,0 +1,186 @@
+// Package deployment turns a Deployment into ReplicaSets: one for the present
+// template, and old ones that are scaled down as the new one becomes
+// available, or kept at zero so that a rollout can be undone.
+//
+// The controller reads, plans and writes once per round; the plan is pure (see
+// makePlan).
+package deployment
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pintle-io/pintle/sdk"
+	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+)
+
+func init() {
+	sdk.Register(sdk.Plugin{Name: "deployment", New: func([]byte) (*sdk.Points, error) {
+		return &sdk.Points{Controller: &sdk.Controller{
+			Watches: []sdk.Watch{
+				{Resource: "apps/v1/deployments"},
+				{Resource: "apps/v1/replicasets", Map: sdk.Owner("apps/v1/Deployment")},
+			},
+			Workers:   2,
+			Reconcile: reconcile,
+		}}, nil
+	}})
+}
+
+func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+	d := &appsv1.Deployment{}
+	if err := c.Get(d, req.Namespace, req.Name); err != nil {
+		if sdk.IsNotFound(err) {
+			return sdk.Result{}, nil
+		}
+		return sdk.Result{}, err
+	}
+	if d.DeletionTimestamp != nil {
+		return sdk.Result{}, nil // the garbage collector takes it from here
+	}
+	sets, err := owned(c, d)
+	if err != nil {
+		return sdk.Result{}, err
+	}
+	oldPods := 0
+	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		if oldPods, err = podsOfOld(c, d, sets); err != nil {
+			return sdk.Result{}, err
+		}
+	}
+	p, err := makePlan(d, sets, oldPods, time.Now())
+	if err != nil {
+		c.Event(d, sdk.Note{Warning: true, Reason: "InvalidDeployment", Message: err.Error()})
+		return sdk.Result{}, err
+	}
+	if err := execute(c, d, p); err != nil {
+		return sdk.Result{}, err
+	}
+	if p.annotateRevision != "" && d.Annotations[revisionAnnotation] != p.annotateRevision {
+		if err := annotate(c, d, p.annotateRevision); err != nil {
+			return sdk.Result{}, err
+		}
+	}
+	return sdk.Result{RequeueAfter: p.again}, report(c, d, p.status)
+}
+
+// owned lists the ReplicaSets of the Deployment after adopting those that
+// match and have no owner.
+func owned(c sdk.Client, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
+	var all []*appsv1.ReplicaSet
+	if err := c.List(&all, sdk.ListOptions{Namespace: d.Namespace, Labels: d.Spec.Selector.String()}); err != nil {
+		return nil, err
+	}
+	var mine []*appsv1.ReplicaSet
+	for _, rs := range all {
+		switch owner := metav1.ControllerOf(rs); {
+		case owner != nil && owner.UID == d.UID:
+			mine = append(mine, rs)
+		case owner == nil && rs.DeletionTimestamp == nil:
+			rs = sdk.Clone(rs)
+			rs.OwnerReferences = append(rs.OwnerReferences, metav1.NewControllerRef(d, "apps/v1", "Deployment"))
+			if err := c.Update(rs); err != nil {
+				return nil, fmt.Errorf("adopt replica set %s: %w", rs.Name, err)
+			}
+			mine = append(mine, rs)
+		}
+	}
+	return mine, nil
+}
+
+// podsOfOld counts the pods, terminating ones included, of every template but
+// the present: Recreate waits until none is left.
+func podsOfOld(c sdk.Client, d *appsv1.Deployment, sets []*appsv1.ReplicaSet) (int, error) {
+	var pods []*corev1.Pod
+	if err := c.List(&pods, sdk.ListOptions{Namespace: d.Namespace, Labels: d.Spec.Selector.String()}); err != nil {
+		return 0, err
+	}
+	current := findNew(d, sets)
+	old := map[string]bool{}
+	for _, rs := range sets {
+		if rs != current {
+			old[rs.UID] = true
+		}
+	}
+	n := 0
+	for _, p := range pods {
+		if o := metav1.ControllerOf(p); o != nil && old[o.UID] && !p.Finished() {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func execute(c sdk.Client, d *appsv1.Deployment, p *plan) error {
+	if p.create != nil {
+		if err := c.Create(p.create); err != nil {
+			return createFailed(c, d, p.create, err)
+		}
+		if n := *p.create.Spec.Replicas; n > 0 {
+			c.Event(d, sdk.Note{Reason: "ScalingReplicaSet", Message: fmt.Sprintf("Scaled up replica set %s from 0 to %d", p.create.Name, n)})
+		}
+	}
+	for _, u := range p.update {
+		if err := c.Update(u.set); err != nil {
+			return fmt.Errorf("scale replica set %s: %w", u.set.Name, err)
+		}
+		if to := *u.set.Spec.Replicas; to != u.from {
+			dir := "up"
+			if to < u.from {
+				dir = "down"
+			}
+			c.Event(d, sdk.Note{Reason: "ScalingReplicaSet", Message: fmt.Sprintf("Scaled %s replica set %s from %d to %d", dir, u.set.Name, u.from, to)})
+		}
+	}
+	for _, rs := range p.remove {
+		if err := c.Delete(rs, sdk.DeleteOptions{UID: rs.UID}); err != nil && !sdk.IsNotFound(err) {
+			return fmt.Errorf("delete old replica set %s: %w", rs.Name, err)
+		}
+	}
+	return nil
+}
+
+// createFailed tells a collision of names from a real failure: another
+// ReplicaSet of that name with another template makes the next hash differ.
+func createFailed(c sdk.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet, err error) error {
+	if !sdk.IsAlreadyExists(err) {
+		c.Event(d, sdk.Note{Warning: true, Reason: "ReplicaSetCreateError", Message: fmt.Sprintf("Failed to create new replica set %q: %v", rs.Name, err)})
+		return fmt.Errorf("create replica set %s: %w", rs.Name, err)
+	}
+	there := &appsv1.ReplicaSet{}
+	if gerr := c.Get(there, rs.Namespace, rs.Name); gerr != nil {
+		return errors.Join(err, gerr)
+	}
+	if metav1.IsControlledBy(there, d) && sameTemplate(&there.Spec.Template, &d.Spec.Template) {
+		return err // ours; the list lagged, the next round sees it
+	}
+	status := d.Status
+	next := int32(1)
+	if status.CollisionCount != nil {
+		next = *status.CollisionCount + 1
+	}
+	status.CollisionCount = &next
+	return errors.Join(err, report(c, d, status))
+}
+
+func annotate(c sdk.Client, d *appsv1.Deployment, revision string) error {
+	patch := map[string]any{"metadata": map[string]any{"annotations": map[string]any{revisionAnnotation: revision}}}
+	if err := c.Patch(d, sdk.Patch{Data: patch}); err != nil {
+		return fmt.Errorf("annotate revision: %w", err)
+	}
+	return nil
+}
+
+func report(c sdk.Client, d *appsv1.Deployment, s appsv1.DeploymentStatus) error {
+	if sameStatus(d.Status, s) {
+		return nil
+	}
+	d.Status = s
+	if err := c.UpdateStatus(d); err != nil && !sdk.IsNotFound(err) {
+		return fmt.Errorf("update status: %w", err)
+	}
+	return nil
+}

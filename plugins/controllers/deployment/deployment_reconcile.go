@@ -1,0 +1,515 @@
+package deployment
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/pintle-io/pintle/sdk"
+	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+)
+
+// Annotations and labels that kubectl and upstream's tools read.
+const (
+	hashLabel          = "pod-template-hash"
+	revisionAnnotation = "deployment.kubernetes.io/revision"
+	historyAnnotation  = "deployment.kubernetes.io/revision-history"
+	desiredAnnotation  = "deployment.kubernetes.io/desired-replicas"
+	maxAnnotation      = "deployment.kubernetes.io/max-replicas"
+	lastApplied        = "kubectl.kubernetes.io/last-applied-configuration"
+)
+
+// plan is what one round does.
+type plan struct {
+	create *appsv1.ReplicaSet
+	update []change
+	remove []*appsv1.ReplicaSet
+	status appsv1.DeploymentStatus
+	// annotateRevision is the revision that the Deployment shows.
+	annotateRevision string
+	// again asks for another look after this time.
+	again time.Duration
+}
+
+// change is a ReplicaSet to update; from is its scale before.
+type change struct {
+	set  *appsv1.ReplicaSet
+	from int32
+}
+
+// round is the state that makePlan works on. Sets in it may be changed only
+// through set.
+type round struct {
+	d        *appsv1.Deployment
+	current  *appsv1.ReplicaSet // of the present template; nil when there is none yet
+	old      []*appsv1.ReplicaSet
+	changed  map[string]*change
+	surge    int32 // pods allowed above the wanted number
+	unavail  int32 // pods that may be missing
+	replicas int32
+}
+
+// makePlan decides one round from what is there. oldPods is the number of
+// pods of old templates that still exist (Recreate only).
+func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now time.Time) (*plan, error) {
+	r := &round{d: d, current: findNew(d, sets), changed: map[string]*change{}, replicas: *d.Spec.Replicas}
+	for _, rs := range sets {
+		if rs != r.current {
+			r.old = append(r.old, rs)
+		}
+	}
+	slices.SortFunc(r.old, byAge)
+	if err := r.bounds(); err != nil {
+		return nil, err
+	}
+	p := &plan{}
+	switch {
+	case d.Spec.Paused || r.scaling():
+		r.number()
+		r.proportional()
+	case d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType:
+		p.create = r.recreate(oldPods)
+		if oldPods > 0 {
+			p.again = time.Second
+		}
+	default:
+		p.create = r.roll()
+	}
+	if !d.Spec.Paused {
+		p.remove = r.history()
+	}
+	for _, id := range slices.Sorted(keys(r.changed)) {
+		p.update = append(p.update, *r.changed[id])
+	}
+	cur := r.current
+	if p.create != nil {
+		cur = p.create
+	}
+	if cur != nil {
+		p.annotateRevision = r.view(cur).Annotations[revisionAnnotation]
+	}
+	var deadline time.Duration
+	p.status, deadline = r.status(p.create, now)
+	if p.again == 0 || deadline > 0 && deadline < p.again {
+		p.again = deadline
+	}
+	return p, nil
+}
+
+func keys[V any](m map[string]V) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func byAge(a, b *appsv1.ReplicaSet) int {
+	return cmp.Or(a.CreationTimestamp.Time().Compare(b.CreationTimestamp.Time()), cmp.Compare(a.Name, b.Name))
+}
+
+// bounds resolves maxSurge and maxUnavailable as upstream does: surge rounds
+// up, unavailable down, and both zero would never move.
+func (r *round) bounds() error {
+	ru := r.d.Spec.Strategy.RollingUpdate
+	if r.d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType || ru == nil {
+		return nil
+	}
+	if ru.MaxSurge != nil {
+		n, err := ru.MaxSurge.Scaled(int(r.replicas), true)
+		if err != nil {
+			return fmt.Errorf("spec.strategy.rollingUpdate.maxSurge: %w", err)
+		}
+		r.surge = int32(n)
+	}
+	if ru.MaxUnavailable != nil {
+		n, err := ru.MaxUnavailable.Scaled(int(r.replicas), false)
+		if err != nil {
+			return fmt.Errorf("spec.strategy.rollingUpdate.maxUnavailable: %w", err)
+		}
+		r.unavail = int32(n)
+	}
+	if r.surge == 0 && r.unavail == 0 {
+		r.unavail = 1
+	}
+	r.unavail = min(r.unavail, r.replicas)
+	return nil
+}
+
+// view is the set as it will be after the round.
+func (r *round) view(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	if c := r.changed[rs.UID]; c != nil && rs.UID != "" {
+		return c.set
+	}
+	return rs
+}
+
+// edit makes a private copy of a set for the plan.
+func (r *round) edit(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	if c := r.changed[rs.UID]; c != nil {
+		return c.set
+	}
+	c := &change{set: sdk.Clone(rs), from: *rs.Spec.Replicas}
+	r.changed[rs.UID] = c
+	return c.set
+}
+
+// scale sets the number of pods of a set and the annotations that tell with
+// which sizes it was scaled.
+func (r *round) scale(rs *appsv1.ReplicaSet, n int32) {
+	v := r.view(rs)
+	desired, most := strconv.Itoa(int(r.replicas)), strconv.Itoa(int(r.replicas+r.surge))
+	if *v.Spec.Replicas == n && v.Annotations[desiredAnnotation] == desired && v.Annotations[maxAnnotation] == most {
+		return
+	}
+	e := r.edit(rs)
+	e.Spec.Replicas = &n
+	if e.Annotations == nil {
+		e.Annotations = map[string]string{}
+	}
+	e.Annotations[desiredAnnotation], e.Annotations[maxAnnotation] = desired, most
+}
+
+func (r *round) size(rs *appsv1.ReplicaSet) int32 {
+	if rs == nil {
+		return 0
+	}
+	return *r.view(rs).Spec.Replicas
+}
+
+func (r *round) total() int32 {
+	n := r.size(r.current)
+	for _, rs := range r.old {
+		n += r.size(rs)
+	}
+	return n
+}
+
+func available(sets ...*appsv1.ReplicaSet) (n int32) {
+	for _, rs := range sets {
+		if rs != nil {
+			n += rs.Status.AvailableReplicas
+		}
+	}
+	return n
+}
+
+// scaling tells that the Deployment's size changed since its active sets were
+// last scaled.
+func (r *round) scaling() bool {
+	for _, rs := range append([]*appsv1.ReplicaSet{r.current}, r.old...) {
+		if rs == nil || *rs.Spec.Replicas == 0 {
+			continue
+		}
+		if d, err := strconv.Atoi(rs.Annotations[desiredAnnotation]); err == nil && int32(d) != r.replicas {
+			return true
+		}
+	}
+	return false
+}
+
+// proportional spreads a change of size over the sets of a rollout in
+// proportion to their sizes, so that the risk stays where it was.
+func (r *round) proportional() {
+	active := r.active()
+	if len(active) <= 1 {
+		rs := r.current
+		if len(active) == 1 {
+			rs = active[0]
+		}
+		if rs != nil {
+			r.scale(rs, r.replicas)
+		}
+		return
+	}
+	if r.saturated() {
+		for _, rs := range r.old {
+			r.scale(rs, 0)
+		}
+		r.scale(r.current, r.replicas)
+		return
+	}
+	if r.d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		return
+	}
+	r.spread(active)
+}
+
+func (r *round) active() []*appsv1.ReplicaSet {
+	var out []*appsv1.ReplicaSet
+	for _, rs := range append(slices.Clone(r.old), r.current) {
+		if rs != nil && *rs.Spec.Replicas > 0 {
+			out = append(out, rs)
+		}
+	}
+	return out
+}
+
+// saturated tells that the new set carries everything already.
+func (r *round) saturated() bool {
+	rs := r.current
+	if rs == nil {
+		return false
+	}
+	d, err := strconv.Atoi(rs.Annotations[desiredAnnotation])
+	return err == nil && int32(d) == *rs.Spec.Replicas && *rs.Spec.Replicas == r.replicas && rs.Status.AvailableReplicas == r.replicas
+}
+
+func (r *round) spread(active []*appsv1.ReplicaSet) {
+	allowed := r.replicas
+	if r.replicas > 0 {
+		allowed += r.surge
+	}
+	total := r.total()
+	add := allowed - total
+	// Scaling up feeds the largest and newest first, scaling down takes from
+	// the largest and oldest first.
+	slices.SortStableFunc(active, func(a, b *appsv1.ReplicaSet) int {
+		age := byAge(a, b)
+		if add > 0 {
+			age = -age
+		}
+		return cmp.Or(cmp.Compare(*b.Spec.Replicas, *a.Spec.Replicas), age)
+	})
+	left := add
+	sizes := make([]int32, len(active))
+	for i, rs := range active {
+		sizes[i] = *rs.Spec.Replicas
+		share := r.share(rs, allowed, add, left)
+		sizes[i] += share
+		left -= share
+	}
+	sizes[0] = max(sizes[0]+left, 0)
+	for i, rs := range active {
+		r.scale(rs, sizes[i])
+	}
+}
+
+// share is the part of a change of size that falls to one set.
+func (r *round) share(rs *appsv1.ReplicaSet, allowed, add, left int32) int32 {
+	if *rs.Spec.Replicas == 0 || add == 0 || left == 0 {
+		return 0
+	}
+	before, err := strconv.Atoi(rs.Annotations[maxAnnotation])
+	if err != nil || before == 0 {
+		before = int(r.d.Status.Replicas)
+	}
+	if before == 0 {
+		return 0
+	}
+	want := roundHalfUp(int64(*rs.Spec.Replicas)*int64(allowed), int64(before)) - *rs.Spec.Replicas
+	if add > 0 {
+		return min(max(want, 0), left)
+	}
+	return max(min(want, 0), left)
+}
+
+func roundHalfUp(a, b int64) int32 { return int32((2*a + b) / (2 * b)) }
+
+// roll does one round of a rolling update.
+func (r *round) roll() *appsv1.ReplicaSet {
+	r.number()
+	if r.current == nil {
+		return r.newSet(r.newSize())
+	}
+	if n := r.newSize(); n != *r.current.Spec.Replicas || r.view(r.current).Annotations[desiredAnnotation] == "" {
+		r.scale(r.current, n)
+		if n != *r.current.Spec.Replicas {
+			return nil // one thing a round: the next sees its effect
+		}
+	}
+	r.shrinkOld()
+	return nil
+}
+
+// newSize is how large the new set may be now.
+func (r *round) newSize() int32 {
+	have := r.size(r.current)
+	if have > r.replicas {
+		return r.replicas
+	}
+	if have == r.replicas {
+		return have
+	}
+	room := max(r.replicas+r.surge-r.total(), 0)
+	return have + min(room, r.replicas-have)
+}
+
+// shrinkOld scales old sets down as far as availability allows: first pods
+// that do not work anyway, then the oldest.
+func (r *round) shrinkOld() {
+	var oldTotal int32
+	for _, rs := range r.old {
+		oldTotal += r.size(rs)
+	}
+	if oldTotal == 0 {
+		return
+	}
+	floor := r.replicas - r.unavail
+	notYet := *r.current.Spec.Replicas - r.current.Status.AvailableReplicas
+	room := r.total() - floor - notYet
+	if room <= 0 {
+		return
+	}
+	for _, rs := range r.old { // unhealthy first
+		broken := min(r.size(rs)-rs.Status.AvailableReplicas, room)
+		if broken > 0 {
+			r.scale(rs, r.size(rs)-broken)
+			room -= broken
+		}
+	}
+	spare := available(append([]*appsv1.ReplicaSet{r.current}, r.old...)...) - floor
+	for _, rs := range r.old {
+		take := min(r.size(rs), spare)
+		if take > 0 {
+			r.scale(rs, r.size(rs)-take)
+			spare -= take
+		}
+	}
+}
+
+// recreate empties the old sets, waits for their pods to go, then fills the
+// new one.
+func (r *round) recreate(oldPods int) *appsv1.ReplicaSet {
+	shrunk := false
+	for _, rs := range r.old {
+		if *rs.Spec.Replicas > 0 {
+			r.scale(rs, 0)
+			shrunk = true
+		}
+	}
+	if shrunk || oldPods > 0 {
+		return nil
+	}
+	r.number()
+	if r.current == nil {
+		return r.newSet(r.replicas)
+	}
+	r.scale(r.current, r.replicas)
+	return nil
+}
+
+// number gives the current set the highest revision; a template that was
+// used before (an undone rollout) takes a new one and remembers the old.
+func (r *round) number() {
+	if r.current == nil {
+		return
+	}
+	next := r.maxOld() + 1
+	have := revision(r.current)
+	if have >= next {
+		return
+	}
+	e := r.edit(r.current)
+	if e.Annotations == nil {
+		e.Annotations = map[string]string{}
+	}
+	if have > 0 {
+		past := e.Annotations[historyAnnotation]
+		if past != "" {
+			past += ","
+		}
+		e.Annotations[historyAnnotation] = past + strconv.Itoa(have)
+	}
+	e.Annotations[revisionAnnotation] = strconv.Itoa(next)
+	copyAnnotations(e.Annotations, r.d.Annotations)
+}
+
+func (r *round) maxOld() int {
+	most := 0
+	for _, rs := range r.old {
+		most = max(most, revision(rs))
+	}
+	return most
+}
+
+func revision(rs *appsv1.ReplicaSet) int {
+	n, err := strconv.Atoi(rs.Annotations[revisionAnnotation])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// copyAnnotations takes over what the author wrote on the Deployment (such as
+// kubernetes.io/change-cause, which rollout history shows).
+func copyAnnotations(to, from map[string]string) {
+	for k, v := range from {
+		switch k {
+		case lastApplied, revisionAnnotation, historyAnnotation, desiredAnnotation, maxAnnotation, "deprecated.deployment.rollback.to":
+		default:
+			to[k] = v
+		}
+	}
+}
+
+// newSet is the ReplicaSet of the present template.
+func (r *round) newSet(n int32) *appsv1.ReplicaSet {
+	t := sdk.Clone(&r.d.Spec.Template)
+	hash := templateHash(r.d)
+	if t.Labels == nil {
+		t.Labels = map[string]string{}
+	}
+	t.Labels[hashLabel] = hash
+	sel := sdk.Clone(r.d.Spec.Selector)
+	if sel.MatchLabels == nil {
+		sel.MatchLabels = map[string]string{}
+	}
+	sel.MatchLabels[hashLabel] = hash
+	rs := &appsv1.ReplicaSet{Spec: appsv1.ReplicaSetSpec{Replicas: &n, MinReadySeconds: r.d.Spec.MinReadySeconds, Selector: sel, Template: *t}}
+	rs.Name, rs.Namespace = r.d.Name+"-"+hash, r.d.Namespace
+	rs.Labels = sdk.Clone(t).Labels
+	rs.Annotations = map[string]string{
+		revisionAnnotation: strconv.Itoa(r.maxOld() + 1),
+		desiredAnnotation:  strconv.Itoa(int(r.replicas)),
+		maxAnnotation:      strconv.Itoa(int(r.replicas + r.surge)),
+	}
+	copyAnnotations(rs.Annotations, r.d.Annotations)
+	rs.OwnerReferences = []metav1.OwnerReference{metav1.NewControllerRef(r.d, "apps/v1", "Deployment")}
+	return rs
+}
+
+// history lists the old, empty sets beyond the history limit, oldest first.
+func (r *round) history() []*appsv1.ReplicaSet {
+	if r.d.Spec.RevisionHistoryLimit == nil {
+		return nil
+	}
+	var idle []*appsv1.ReplicaSet
+	for _, rs := range r.old {
+		if *rs.Spec.Replicas == 0 && rs.Status.Replicas == 0 && rs.Status.ObservedGeneration >= rs.Generation &&
+			rs.DeletionTimestamp == nil && r.changed[rs.UID] == nil {
+			idle = append(idle, rs)
+		}
+	}
+	slices.SortFunc(idle, func(a, b *appsv1.ReplicaSet) int { return cmp.Or(cmp.Compare(revision(a), revision(b)), byAge(a, b)) })
+	if n := len(idle) - int(*r.d.Spec.RevisionHistoryLimit); n > 0 {
+		return idle[:n]
+	}
+	return nil
+}
+
+// safe holds the letters of names that spell no words, as upstream's
+// SafeEncodeString has them.
+const safe = "bcdfghjklmnpqrstvwxz2456789"
+
+// templateHash names the ReplicaSet of the present template. It need not be
+// upstream's value, only stable for one Deployment.
+func templateHash(d *appsv1.Deployment) string {
+	h := fnv.New32a()
+	h.Write(canonical(&d.Spec.Template))
+	if n := d.Status.CollisionCount; n != nil {
+		fmt.Fprintf(h, "/%d", *n)
+	}
+	digits := strconv.FormatUint(uint64(h.Sum32()), 10)
+	out := make([]byte, len(digits))
+	for i := range digits {
+		out[i] = safe[int(digits[i])%len(safe)]
+	}
+	return string(out)
+}

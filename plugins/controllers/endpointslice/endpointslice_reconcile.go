@@ -1,0 +1,252 @@
+package endpointslice
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/pintle-io/pintle/sdk"
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	discoveryv1 "github.com/pintle-io/pintle/sdk/api/discovery/v1"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+)
+
+// maxEndpoints of one slice, upstream's default.
+const maxEndpoints = 100
+
+// group is the endpoints that share a family and resolved ports: what one or
+// several slices hold.
+type group struct {
+	family    discoveryv1.AddressType
+	ports     []discoveryv1.EndpointPort
+	endpoints []discoveryv1.Endpoint
+}
+
+// want computes the groups of a Service. Pods whose named port resolves to
+// different numbers fall into different groups. A Service without pods has one
+// empty group for each family, so that its slices say so.
+func want(svc *corev1.Service, pods []*corev1.Pod) []*group {
+	groups := map[string]*group{}
+	for _, family := range families(svc) {
+		for _, p := range pods {
+			address := addressOf(p, family)
+			if address == "" || p.Finished() || p.Spec.NodeName == "" {
+				continue
+			}
+			ports := portsOf(svc, p)
+			key := string(family) + portKey(ports)
+			g := groups[key]
+			if g == nil {
+				g = &group{family: family, ports: ports}
+				groups[key] = g
+			}
+			g.endpoints = append(g.endpoints, endpointOf(svc, p, address))
+		}
+	}
+	var out []*group
+	for _, g := range groups {
+		slices.SortFunc(g.endpoints, func(a, b discoveryv1.Endpoint) int { return cmp.Compare(a.Addresses[0], b.Addresses[0]) })
+		out = append(out, g)
+	}
+	if len(out) == 0 {
+		for _, family := range families(svc) {
+			out = append(out, &group{family: family})
+		}
+	}
+	slices.SortFunc(out, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(a.family, b.family), cmp.Compare(portKey(a.ports), portKey(b.ports)))
+	})
+	return out
+}
+
+func families(svc *corev1.Service) []discoveryv1.AddressType {
+	var out []discoveryv1.AddressType
+	for _, f := range svc.Spec.IPFamilies {
+		out = append(out, discoveryv1.AddressType(f))
+	}
+	if len(out) == 0 {
+		out = append(out, discoveryv1.AddressTypeIPv4)
+	}
+	return out
+}
+
+func addressOf(p *corev1.Pod, family discoveryv1.AddressType) string {
+	for _, ip := range p.Status.PodIPs {
+		if strings.Contains(ip.IP, ":") == (family == discoveryv1.AddressTypeIPv6) {
+			return ip.IP
+		}
+	}
+	return ""
+}
+
+func portsOf(svc *corev1.Service, p *corev1.Pod) []discoveryv1.EndpointPort {
+	var out []discoveryv1.EndpointPort
+	for _, sp := range svc.Spec.Ports {
+		number, ok := resolve(sp, p)
+		if !ok {
+			continue
+		}
+		name, protocol := sp.Name, sp.Protocol
+		if protocol == "" {
+			protocol = corev1.ProtocolTCP
+		}
+		out = append(out, discoveryv1.EndpointPort{Name: &name, Protocol: &protocol, Port: &number, AppProtocol: sp.AppProtocol})
+	}
+	return out
+}
+
+// resolve finds the pod's number of a Service port; a named target port is
+// looked up in the pod's containers.
+func resolve(sp corev1.ServicePort, p *corev1.Pod) (int32, bool) {
+	t := sp.TargetPort
+	if !t.IsString {
+		if t.IntVal == 0 {
+			return sp.Port, true
+		}
+		return t.IntVal, true
+	}
+	for _, c := range p.Spec.Containers {
+		for _, cp := range c.Ports {
+			if cp.Name == t.StrVal && cmp.Or(cp.Protocol, corev1.ProtocolTCP) == cmp.Or(sp.Protocol, corev1.ProtocolTCP) {
+				return cp.ContainerPort, true
+			}
+		}
+	}
+	return 0, false
+}
+
+func portKey(ports []discoveryv1.EndpointPort) string {
+	var b strings.Builder
+	for _, p := range ports {
+		fmt.Fprintf(&b, "/%s:%s:%d", *p.Name, *p.Protocol, *p.Port)
+	}
+	return b.String()
+}
+
+func endpointOf(svc *corev1.Service, p *corev1.Pod, address string) discoveryv1.Endpoint {
+	terminating := p.DeletionTimestamp != nil
+	serving := p.Ready()
+	ready := svc.Spec.PublishNotReadyAddresses || serving && !terminating
+	node := p.Spec.NodeName
+	e := discoveryv1.Endpoint{
+		Addresses:  []string{address},
+		Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &terminating},
+		NodeName:   &node,
+		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, UID: p.UID},
+	}
+	if p.Spec.Hostname != "" && p.Spec.Subdomain == svc.Name {
+		name := p.Spec.Hostname
+		e.Hostname = &name
+	}
+	return e
+}
+
+// diff turns the wanted groups into writes. An existing slice of the same
+// family and ports keeps its name and as many of its endpoints as it can, so
+// that a change of one pod writes one slice.
+func diff(svc *corev1.Service, groups []*group, have []*discoveryv1.EndpointSlice) []sdk.Op {
+	var ops []sdk.Op
+	left := slices.Clone(have)
+	for _, g := range groups {
+		var mine []*discoveryv1.EndpointSlice
+		left = slices.DeleteFunc(left, func(s *discoveryv1.EndpointSlice) bool {
+			if s.AddressType != g.family || portKey(s.Ports) != portKey(g.ports) {
+				return false
+			}
+			mine = append(mine, s)
+			return true
+		})
+		ops = append(ops, fill(svc, g, mine)...)
+	}
+	for _, s := range left {
+		ops = append(ops, sdk.Op{Verb: sdk.VerbDelete, Object: s, Delete: sdk.DeleteOptions{UID: s.UID}})
+	}
+	return ops
+}
+
+// fill spreads the endpoints of a group over its slices.
+func fill(svc *corev1.Service, g *group, mine []*discoveryv1.EndpointSlice) []sdk.Op {
+	todo := map[string]discoveryv1.Endpoint{}
+	for _, e := range g.endpoints {
+		todo[e.Addresses[0]] = e
+	}
+	kept := make([][]discoveryv1.Endpoint, len(mine))
+	for i, s := range mine { // what is in a slice stays there
+		for _, e := range s.Endpoints {
+			if now, ok := todo[e.Addresses[0]]; ok {
+				kept[i] = append(kept[i], now)
+				delete(todo, e.Addresses[0])
+			}
+		}
+	}
+	var fresh []discoveryv1.Endpoint
+	for _, e := range g.endpoints {
+		if _, ok := todo[e.Addresses[0]]; ok {
+			fresh = append(fresh, e)
+		}
+	}
+	for i := range kept {
+		n := min(maxEndpoints-len(kept[i]), len(fresh))
+		if n > 0 {
+			kept[i], fresh = append(kept[i], fresh[:n]...), fresh[n:]
+		}
+	}
+	var ops []sdk.Op
+	used := 0
+	for i, s := range mine {
+		if len(kept[i]) == 0 && (len(g.endpoints) > 0 || used > 0) {
+			ops = append(ops, sdk.Op{Verb: sdk.VerbDelete, Object: s, Delete: sdk.DeleteOptions{UID: s.UID}})
+			continue
+		}
+		used++
+		if op, changed := update(svc, s, g, kept[i]); changed {
+			ops = append(ops, op)
+		}
+	}
+	for used == 0 || len(fresh) > 0 {
+		n := min(maxEndpoints, len(fresh))
+		ops = append(ops, sdk.Op{Verb: sdk.VerbCreate, Object: newSlice(svc, g, fresh[:n])})
+		fresh = fresh[n:]
+		used++
+	}
+	return ops
+}
+
+func update(svc *corev1.Service, s *discoveryv1.EndpointSlice, g *group, endpoints []discoveryv1.Endpoint) (sdk.Op, bool) {
+	next := sdk.Clone(s)
+	next.Endpoints, next.Ports = endpoints, g.ports
+	next.Labels = labelsOf(svc)
+	if sameEndpoints(s.Endpoints, endpoints) && reflect.DeepEqual(s.Labels, next.Labels) {
+		return sdk.Op{}, false
+	}
+	return sdk.Op{Verb: sdk.VerbUpdate, Object: next}, true
+}
+
+func sameEndpoints(a, b []discoveryv1.Endpoint) bool {
+	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
+}
+
+func newSlice(svc *corev1.Service, g *group, endpoints []discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
+	s := &discoveryv1.EndpointSlice{AddressType: g.family, Endpoints: slices.Clone(endpoints), Ports: g.ports}
+	s.Namespace, s.GenerateName = svc.Namespace, svc.Name+"-"
+	s.Labels = labelsOf(svc)
+	s.OwnerReferences = []metav1.OwnerReference{metav1.NewControllerRef(svc, "v1", "Service")}
+	return s
+}
+
+// labelsOf are the Service's labels and those that say whose slice it is.
+func labelsOf(svc *corev1.Service) map[string]string {
+	out := map[string]string{}
+	for k, v := range svc.Labels {
+		if k != serviceLabel && k != managedLabel && k != headlessLabel {
+			out[k] = v
+		}
+	}
+	out[serviceLabel], out[managedLabel] = svc.Name, managedBy
+	if svc.Spec.ClusterIP == "None" {
+		out[headlessLabel] = ""
+	}
+	return out
+}

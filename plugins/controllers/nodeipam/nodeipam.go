@@ -1,0 +1,108 @@
+// Package nodeipam gives every node a range of pod addresses out of the
+// cluster's.
+package nodeipam
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+
+	"github.com/pintle-io/pintle/sdk"
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+)
+
+// Config is the plugin's configuration.
+type Config struct {
+	// ClusterCIDR is the range to cut, "10.244.0.0/16" for example.
+	ClusterCIDR string `json:"clusterCIDR"`
+	// NodeMask is the size of a node's range in bits; 0 is 24.
+	NodeMask int `json:"nodeMask"`
+}
+
+func init() {
+	sdk.Register(sdk.Plugin{Name: "node-ipam", New: func(raw []byte) (*sdk.Points, error) {
+		a, err := newAllocator(raw)
+		if err != nil {
+			return nil, err
+		}
+		return &sdk.Points{Controller: &sdk.Controller{
+			Watches:   []sdk.Watch{{Resource: "v1/nodes"}},
+			Workers:   1, // one hand gives out addresses
+			Reconcile: a.reconcile,
+		}}, nil
+	}})
+}
+
+type allocator struct {
+	cluster netip.Prefix
+	mask    int
+}
+
+func newAllocator(raw []byte) (*allocator, error) {
+	c := Config{ClusterCIDR: "10.244.0.0/16"}
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &c); err != nil {
+			return nil, fmt.Errorf("config: %w", err)
+		}
+	}
+	if c.NodeMask == 0 {
+		c.NodeMask = 24
+	}
+	p, err := netip.ParsePrefix(c.ClusterCIDR)
+	if err != nil {
+		return nil, fmt.Errorf("config.clusterCIDR: %w", err)
+	}
+	if !p.Addr().Is4() || c.NodeMask < p.Bits() || c.NodeMask > 30 {
+		return nil, fmt.Errorf("config.nodeMask: %d does not cut %s into ranges for nodes", c.NodeMask, p)
+	}
+	return &allocator{cluster: p.Masked(), mask: c.NodeMask}, nil
+}
+
+func (a *allocator) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+	var nodes []*corev1.Node
+	if err := c.List(&nodes, sdk.ListOptions{}); err != nil {
+		return sdk.Result{}, err
+	}
+	used := map[netip.Prefix]bool{}
+	var node *corev1.Node
+	for _, n := range nodes {
+		if n.Name == req.Name {
+			node = n
+		}
+		if p, err := netip.ParsePrefix(n.Spec.PodCIDR); err == nil {
+			used[p.Masked()] = true
+		}
+	}
+	if node == nil || node.Spec.PodCIDR != "" {
+		return sdk.Result{}, nil
+	}
+	free, ok := a.next(used)
+	if !ok {
+		c.Event(node, sdk.Note{Warning: true, Reason: "CIDRNotAvailable", Message: fmt.Sprintf("%s has no free range of /%d", a.cluster, a.mask)})
+		return sdk.Result{}, fmt.Errorf("node %s: %s has no free range of /%d", node.Name, a.cluster, a.mask)
+	}
+	patch := map[string]any{"spec": map[string]any{"podCIDR": free.String(), "podCIDRs": []string{free.String()}}}
+	return sdk.Result{}, c.Patch(sdk.Clone(node), sdk.Patch{Data: patch})
+}
+
+// next is the first range that no node has.
+func (a *allocator) next(used map[netip.Prefix]bool) (netip.Prefix, bool) {
+	base := be(a.cluster.Addr())
+	step := uint32(1) << (32 - a.mask)
+	for i := range uint32(1) << (a.mask - a.cluster.Bits()) {
+		p := netip.PrefixFrom(addr(base+i*step), a.mask)
+		if !used[p] {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+func be(a netip.Addr) uint32 {
+	b := a.As4()
+	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+}
+
+func addr(v uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+}
