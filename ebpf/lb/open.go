@@ -18,9 +18,7 @@ import (
 type Balancer struct {
 	cfg     Config
 	objects bpf.LBObjects
-	// Fresh says that no map was found pinned, so nothing is translated until
-	// Replace.
-	fresh bool
+	fresh   bool // no service was found
 
 	mu    sync.Mutex
 	table table                // guarded by mu
@@ -60,6 +58,18 @@ func Open(cfg Config) (*Balancer, error) {
 
 // Fresh reports whether Open found no service in the kernel.
 func (b *Balancer) Fresh() bool { return b.fresh }
+
+// Stale reports whether sockets are translated by a predecessor's programs from
+// maps that Open could not take over. They serve what they know until Attach.
+func (b *Balancer) Stale() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.fresh || len(b.links) > 0 || b.cfg.PinDir == "" {
+		return false
+	}
+	_, err := os.Stat(b.linkPath("connect4"))
+	return err == nil
+}
 
 func (b *Balancer) load(spec *Spec) error {
 	var opts ebpf.CollectionOptions

@@ -39,8 +39,8 @@ func TestRestart(t *testing.T) {
 	mustAsk(t, vip, "one")
 
 	b = open(t, cfg)
-	if b.Fresh() {
-		t.Error("the second one is fresh")
+	if b.Fresh() || b.Stale() {
+		t.Error("the second one did not take over")
 	}
 	mustAsk(t, vip, "one")
 	if peer := peerName(t, c); peer != vip {
@@ -115,7 +115,7 @@ func TestShapeChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if !b.Fresh() {
+	if !b.Fresh() || !b.Stale() {
 		t.Error("maps of another size were taken over")
 	}
 	mustAsk(t, vip, "one")
@@ -124,6 +124,9 @@ func TestShapeChanges(t *testing.T) {
 	}
 	if err := b.Attach(); err != nil {
 		t.Fatal(err)
+	}
+	if b.Stale() {
+		t.Error("still stale after Attach")
 	}
 	mustAsk(t, vip, "one")
 }

@@ -1,0 +1,232 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Names of the catalog's indexes over EndpointSlices.
+const (
+	byService = "service"
+	byAddress = "address"
+)
+
+// A Catalog follows the cluster's Services and EndpointSlices. Objects that it
+// returns are shared: callers must not modify them. What nobody here reads
+// (managed fields, annotations, most labels) is not kept.
+type Catalog struct {
+	factory  informers.SharedInformerFactory
+	services cache.SharedIndexInformer
+	slices   cache.SharedIndexInformer
+	synced   chan struct{}
+
+	mu        sync.Mutex
+	listeners []func(types.NamespacedName) // guarded by mu
+}
+
+// ClientConfig returns a copy of c that speaks protobuf, which costs a fraction
+// of JSON to decode.
+func ClientConfig(c *rest.Config) *rest.Config {
+	c = rest.CopyConfig(c)
+	c.ContentType = runtime.ContentTypeProtobuf
+	c.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	return c
+}
+
+// NewCatalog returns a Catalog that is empty until Run.
+func NewCatalog(client kubernetes.Interface) (*Catalog, error) {
+	f := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(trim))
+	c := &Catalog{
+		factory:  f,
+		services: f.Core().V1().Services().Informer(),
+		slices:   f.Discovery().V1().EndpointSlices().Informer(),
+		synced:   make(chan struct{}),
+	}
+	err := c.slices.AddIndexers(cache.Indexers{byService: indexService, byAddress: indexAddress})
+	if err != nil {
+		return nil, fmt.Errorf("index endpoint slices: %w", err)
+	}
+	if _, err := c.services.AddEventHandler(handler(func(o any) { c.changed(serviceName(o)) })); err != nil {
+		return nil, err
+	}
+	if _, err := c.slices.AddEventHandler(handler(func(o any) { c.changed(sliceOwner(o)) })); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// handler calls f with the object of every event, and with the one before it: a
+// slice may move from one service to another.
+func handler(f func(any)) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    f,
+		UpdateFunc: func(before, after any) { f(after); f(before) },
+		DeleteFunc: func(o any) {
+			if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+				o = gone.Obj
+			}
+			f(o)
+		},
+	}
+}
+
+// Subscribe calls f with the name of each Service that may have changed, itself
+// or in its endpoints, after the Catalog shows the change. f must not block; it
+// may be called by several goroutines. Subscribe before Run.
+func (c *Catalog) Subscribe(f func(types.NamespacedName)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listeners = append(c.listeners, f)
+}
+
+func (c *Catalog) changed(name types.NamespacedName) {
+	if name.Name == "" {
+		return
+	}
+	c.mu.Lock()
+	fs := c.listeners
+	c.mu.Unlock()
+	for _, f := range fs {
+		f(name)
+	}
+}
+
+// Run follows the API until ctx ends.
+func (c *Catalog) Run(ctx context.Context) error {
+	c.factory.Start(ctx.Done())
+	defer c.factory.Shutdown()
+	if cache.WaitForCacheSync(ctx.Done(), c.services.HasSynced, c.slices.HasSynced) {
+		close(c.synced)
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Synced is closed when the Catalog shows everything that was there at start.
+func (c *Catalog) Synced() <-chan struct{} { return c.synced }
+
+// Names returns the names of all Services.
+func (c *Catalog) Names() []types.NamespacedName {
+	keys := c.services.GetStore().ListKeys()
+	out := make([]types.NamespacedName, 0, len(keys))
+	for _, k := range keys {
+		if ns, name, err := cache.SplitMetaNamespaceKey(k); err == nil {
+			out = append(out, types.NamespacedName{Namespace: ns, Name: name})
+		}
+	}
+	return out
+}
+
+// Service returns the Service of this name, nil if there is none.
+func (c *Catalog) Service(name types.NamespacedName) *corev1.Service {
+	o, ok, err := c.services.GetStore().GetByKey(name.String())
+	if !ok || err != nil {
+		return nil
+	}
+	return o.(*corev1.Service)
+}
+
+// Slices returns the EndpointSlices of the Service of this name.
+func (c *Catalog) Slices(name types.NamespacedName) []*discoveryv1.EndpointSlice {
+	return c.lookup(byService, name.String())
+}
+
+// At returns the names of the Services that have an endpoint of this address.
+func (c *Catalog) At(addr netip.Addr) []types.NamespacedName {
+	seen := map[types.NamespacedName]bool{}
+	var out []types.NamespacedName
+	for _, s := range c.lookup(byAddress, addr.String()) {
+		if n := sliceOwner(s); !seen[n] && n.Name != "" {
+			seen[n] = true
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (c *Catalog) lookup(index, key string) []*discoveryv1.EndpointSlice {
+	objs, err := c.slices.GetIndexer().ByIndex(index, key)
+	if err != nil {
+		return nil // only for an index that does not exist
+	}
+	out := make([]*discoveryv1.EndpointSlice, 0, len(objs))
+	for _, o := range objs {
+		out = append(out, o.(*discoveryv1.EndpointSlice))
+	}
+	return out
+}
+
+func serviceName(o any) types.NamespacedName {
+	s, ok := o.(*corev1.Service)
+	if !ok {
+		return types.NamespacedName{}
+	}
+	return types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
+}
+
+func sliceOwner(o any) types.NamespacedName {
+	s, ok := o.(*discoveryv1.EndpointSlice)
+	if !ok {
+		return types.NamespacedName{}
+	}
+	return types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
+}
+
+func indexService(o any) ([]string, error) {
+	if n := sliceOwner(o); n.Name != "" {
+		return []string{n.String()}, nil
+	}
+	return nil, nil
+}
+
+func indexAddress(o any) ([]string, error) {
+	s, ok := o.(*discoveryv1.EndpointSlice)
+	if !ok {
+		return nil, nil
+	}
+	var out []string
+	for _, e := range s.Endpoints {
+		out = append(out, e.Addresses...)
+	}
+	return out, nil
+}
+
+// trim drops what neither the proxy nor DNS reads.
+func trim(o any) (any, error) {
+	switch o := o.(type) {
+	case *corev1.Service:
+		o.ObjectMeta = trimMeta(o.ObjectMeta, discoveryLabels...)
+		o.Status.Conditions = nil
+	case *discoveryv1.EndpointSlice:
+		o.ObjectMeta = trimMeta(o.ObjectMeta, discoveryLabels...)
+	}
+	return o, nil
+}
+
+// discoveryLabels are the labels that mean something to a reader of Services.
+var discoveryLabels = []string{discoveryv1.LabelServiceName, "service.kubernetes.io/service-proxy-name", corev1.IsHeadlessService}
+
+func trimMeta(m metav1.ObjectMeta, labels ...string) metav1.ObjectMeta {
+	out := metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion, DeletionTimestamp: m.DeletionTimestamp}
+	for _, l := range labels {
+		if v, ok := m.Labels[l]; ok {
+			if out.Labels == nil {
+				out.Labels = map[string]string{}
+			}
+			out.Labels[l] = v
+		}
+	}
+	return out
+}

@@ -1,0 +1,176 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/pintle-io/pintle/ebpf/lb"
+)
+
+// PacketBalancer is the part of an [lb.Balancer] that depends on the node's
+// devices and addresses.
+type PacketBalancer interface {
+	SetNodeAddrs([]netip.Addr) error
+	AttachDevice(lb.Device) error
+	DetachDevice(index int) error
+	Devices() ([]int, error)
+}
+
+// DeviceConfig says which devices matter.
+type DeviceConfig struct {
+	// NodeIP is the node's internal address; the device that has it is an uplink.
+	NodeIP netip.Addr
+	// Uplinks are names of further devices by which node ports are asked.
+	Uplinks []string
+	// Bridge is the name of the pods' bridge.
+	Bridge string
+	Log    *slog.Logger // nil discards
+}
+
+// FollowDevices keeps b in step with the devices and addresses of the calling
+// process' network namespace until ctx ends. Devices may come and go.
+func FollowDevices(ctx context.Context, b PacketBalancer, cfg DeviceConfig) error {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	done := make(chan struct{})
+	defer close(done)
+	addrs, links := make(chan netlink.AddrUpdate, 64), make(chan netlink.LinkUpdate, 64)
+	onError := func(err error) { cfg.Log.Debug("netlink subscription", "err", err) }
+	if err := netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{ErrorCallback: onError}); err != nil {
+		return fmt.Errorf("follow addresses: %w", err)
+	}
+	if err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{ErrorCallback: onError}); err != nil {
+		return fmt.Errorf("follow devices: %w", err)
+	}
+	var last network
+	for {
+		var retry <-chan time.Time
+		now, err := observe(cfg)
+		if err == nil && !now.equal(last) {
+			err = now.apply(b)
+			if err == nil {
+				last = now
+				cfg.Log.Info("node addresses and devices", "addrs", now.addrs, "devices", now.devices)
+			}
+		}
+		if err != nil {
+			cfg.Log.Error("follow devices", "err", err)
+			last, retry = network{}, time.After(retryAfter)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case _, ok := <-addrs:
+			if !ok {
+				return errors.New("the kernel ended the subscription to addresses")
+			}
+		case _, ok := <-links:
+			if !ok {
+				return errors.New("the kernel ended the subscription to devices")
+			}
+		case <-retry:
+		}
+		drain(addrs)
+		drain(links)
+	}
+}
+
+// drain takes what is there: one look at the state covers many events.
+func drain[T any](c <-chan T) {
+	for {
+		select {
+		case _, ok := <-c:
+			if !ok {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// network is what the balancer must know of this network namespace.
+type network struct {
+	addrs   []netip.Addr // sorted
+	devices []lb.Device  // sorted by index
+}
+
+func (n network) equal(o network) bool {
+	return slices.Equal(n.addrs, o.addrs) && slices.Equal(n.devices, o.devices)
+}
+
+func observe(cfg DeviceConfig) (network, error) {
+	var n network
+	links, err := netlink.LinkList()
+	if err != nil {
+		return n, fmt.Errorf("list devices: %w", err)
+	}
+	names := map[int]string{}
+	for _, l := range links {
+		if l.Attrs().EncapType == "ether" {
+			names[l.Attrs().Index] = l.Attrs().Name
+		}
+	}
+	all, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return n, fmt.Errorf("list addresses: %w", err)
+	}
+	seen := map[int]bool{}
+	for _, a := range all {
+		addr, _ := netip.AddrFromSlice(a.IP)
+		addr = addr.Unmap()
+		if addr.IsLoopback() || addr.IsLinkLocalUnicast() || a.Scope == unix.RT_SCOPE_HOST {
+			continue
+		}
+		n.addrs = append(n.addrs, addr)
+		name, ether := names[a.LinkIndex]
+		if !ether || seen[a.LinkIndex] {
+			continue
+		}
+		d := lb.Device{Index: a.LinkIndex, Kind: lb.Uplink, Addr: addr}
+		switch {
+		case name == cfg.Bridge:
+			d.Kind = lb.Bridge
+		case addr != cfg.NodeIP && !slices.Contains(cfg.Uplinks, name):
+			continue
+		}
+		seen[a.LinkIndex] = true
+		n.devices = append(n.devices, d)
+	}
+	slices.SortFunc(n.addrs, netip.Addr.Compare)
+	n.addrs = slices.Compact(n.addrs)
+	slices.SortFunc(n.devices, func(x, y lb.Device) int { return cmp.Compare(x.Index, y.Index) })
+	return n, nil
+}
+
+func (n network) apply(b PacketBalancer) error {
+	if err := b.SetNodeAddrs(n.addrs); err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range n.devices {
+		errs = append(errs, b.AttachDevice(d))
+	}
+	known, err := b.Devices()
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, index := range known {
+		if !slices.ContainsFunc(n.devices, func(d lb.Device) bool { return d.Index == index }) {
+			errs = append(errs, b.DetachDevice(index))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+var _ PacketBalancer = (*lb.Balancer)(nil)

@@ -1,0 +1,148 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pintle-io/pintle/ebpf/lb"
+)
+
+// Drain takes the pod of this address out of every service, unless nobody else
+// serves it. When Drain returns no new connection of this node goes to the pod;
+// other nodes learn from the API. It is undone by the EndpointSlices themselves,
+// when they say so too.
+//
+// # Errors
+//
+// After an error the change is tried again by Run.
+func (p *Proxy) Drain(pod netip.Addr) error { return p.override(pod, Draining) }
+
+// SetReady says whether the pod of this address passes its probes, ahead of the
+// API. It does nothing for a pod that is in no EndpointSlice yet.
+func (p *Proxy) SetReady(pod netip.Addr, ready bool) error {
+	if ready {
+		return p.override(pod, Ready)
+	}
+	return p.override(pod, NotReady)
+}
+
+func (p *Proxy) override(pod netip.Addr, o Override) error {
+	pod = pod.Unmap()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	names := p.cfg.Catalog.At(pod)
+	if len(names) == 0 {
+		return nil
+	}
+	if p.rules.Override[pod] == Draining && o != Draining {
+		return nil // what ends stays out, whatever its probes say
+	}
+	p.rules.Override[pod] = o
+	return p.writeNow(names)
+}
+
+// writeNow writes services at once, by the caller's goroutine. p.mu is held.
+func (p *Proxy) writeNow(names []types.NamespacedName) error {
+	if !p.complete {
+		return nil // Run is about to write everything
+	}
+	var errs []error
+	for _, name := range names {
+		if err := p.write(name); err != nil {
+			errs = append(errs, err)
+			p.complete = false
+			p.mark(name)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// forgetOverrides drops those that every slice says itself: the API has caught
+// up, and the address may be another pod's one day. p.mu is held.
+func (p *Proxy) forgetOverrides() {
+	for pod, o := range p.rules.Override {
+		said := true
+		for _, s := range p.cfg.Catalog.lookup(byAddress, pod.String()) {
+			for i := range s.Endpoints {
+				if e := &s.Endpoints[i]; hasAddr(e, pod) && !agrees(o, e.Conditions) {
+					said = false
+				}
+			}
+		}
+		if said {
+			delete(p.rules.Override, pod)
+		}
+	}
+}
+
+func hasAddr(e *discoveryv1.Endpoint, a netip.Addr) bool {
+	for _, s := range e.Addresses {
+		if x, err := netip.ParseAddr(s); err == nil && x == a {
+			return true
+		}
+	}
+	return false
+}
+
+func agrees(o Override, c discoveryv1.EndpointConditions) bool {
+	ready := c.Ready == nil || *c.Ready
+	ending := c.Terminating != nil && *c.Terminating
+	switch o {
+	case Draining:
+		return ending
+	case Ready:
+		return ready || ending
+	default:
+		return !ready
+	}
+}
+
+// A HostPort is a port of the node that leads to a container of one of its pods.
+type HostPort struct {
+	// Host is the node's address; an invalid or unspecified one means all.
+	Host     netip.Addr
+	HostPort uint16
+	Proto    lb.Protocol
+	Pod      netip.AddrPort
+}
+
+// SetHostPorts makes ports the only host ports of owner, a name of the caller's
+// choice such as a pod's UID. No ports means none. When it returns they work.
+func (p *Proxy) SetHostPorts(owner string, ports []HostPort) error {
+	var want []lb.Service
+	for _, hp := range ports {
+		host := hp.Host
+		if !host.IsValid() || host.IsUnspecified() {
+			host = netip.IPv4Unspecified()
+		}
+		want = append(want, lb.Service{
+			Key:       fmt.Sprintf("host port %s %s:%d/%s", owner, host, hp.HostPort, hp.Proto),
+			Frontends: []lb.Frontend{{Addr: netip.AddrPortFrom(host, hp.HostPort), Proto: hp.Proto}},
+			Backends:  []lb.Backend{{Addr: hp.Pod, Local: true}},
+		})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.hosts[owner]
+	keep := map[string]bool{}
+	var errs []error
+	for _, s := range want {
+		keep[s.Key] = true
+		errs = append(errs, p.cfg.Balancer.Upsert(s))
+	}
+	for _, s := range old {
+		if !keep[s.Key] {
+			errs = append(errs, p.cfg.Balancer.Delete(s.Key))
+		}
+	}
+	if len(want) > 0 {
+		p.hosts[owner] = want
+	} else {
+		delete(p.hosts, owner)
+	}
+	return errors.Join(errs...)
+}
