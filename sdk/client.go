@@ -57,6 +57,9 @@ type Client interface {
 // ListOptions narrow a list. The zero value lists everything that the plugin
 // may see.
 type ListOptions struct {
+	// Resource instead of the one that the element type names, for types that
+	// stand for any kind (metadata only, for example).
+	Resource  string
 	Namespace string // "" for all
 	Labels    string // a label selector as kubectl -l takes it
 	Fields    string // a field selector: "spec.nodeName=a"

@@ -39,7 +39,10 @@ func (c *client) List(list any, o ListOptions) error {
 	if !ok {
 		return fmt.Errorf("list into %T: %s has no APIResource", list, elem)
 	}
-	key := listKey{elem, probe.APIResource(), o.Namespace, o.Labels, o.Fields, o.OwnerUID}
+	if o.Resource == "" {
+		o.Resource = probe.APIResource()
+	}
+	key := listKey{elem, o.Resource, o.Namespace, o.Labels, o.Fields, o.OwnerUID}
 	old := c.lists[key]
 	if old == nil {
 		old = &heldList{items: reflect.Zero(reflect.SliceOf(elem))}

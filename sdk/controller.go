@@ -99,5 +99,23 @@ func Constant(r Request) Map { return Map{Kind: MapConstant, To: r} }
 // Func calls fn for every change of an object. fn must not keep object.
 func Func(fn func(object Value) []Request) Map { return Map{Kind: MapFunc, Func: fn} }
 
+// What a Func map is called for, as Map.Arg; "" is every change.
+const (
+	OnlyAdded   = "added"
+	OnlyDeleted = "deleted"
+)
+
+// Added calls fn for objects that appear, those that exist when the controller
+// starts included.
+func Added(fn func(object Value) []Request) Map {
+	return Map{Kind: MapFunc, Arg: OnlyAdded, Func: fn}
+}
+
+// Deleted calls fn with the last state of objects that are gone. A deletion
+// while no controller runs is not seen: look for what is missing at Added too.
+func Deleted(fn func(object Value) []Request) Map {
+	return Map{Kind: MapFunc, Arg: OnlyDeleted, Func: fn}
+}
+
 // Value is a read-only view of an object or a part of it; see [tape.Value].
 type Value = tape.Value

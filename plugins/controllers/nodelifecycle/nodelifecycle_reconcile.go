@@ -1,0 +1,171 @@
+package nodelifecycle
+
+import (
+	"time"
+
+	"github.com/pintle-io/pintle/sdk"
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+)
+
+// The taints of nodes in trouble, well known upstream.
+const (
+	taintNotReady    = "node.kubernetes.io/not-ready"
+	taintUnreachable = "node.kubernetes.io/unreachable"
+)
+
+func readyOf(node *corev1.Node) *corev1.NodeCondition {
+	for i := range node.Status.Conditions {
+		if node.Status.Conditions[i].Type == corev1.NodeReady {
+			return &node.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func alreadyLost(node *corev1.Node) bool {
+	r := readyOf(node)
+	return r != nil && r.Status == corev1.ConditionUnknown
+}
+
+// reported are the conditions that only the node's agent can know.
+var reported = []corev1.NodeConditionType{corev1.NodeReady, corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure}
+
+// lostConditions sets what the agent reports to Unknown.
+func lostConditions(node *corev1.Node, now time.Time) []corev1.NodeCondition {
+	out := append([]corev1.NodeCondition(nil), node.Status.Conditions...)
+	for _, t := range reported {
+		c := condition(&out, t)
+		if c.Status == corev1.ConditionUnknown {
+			continue
+		}
+		c.Reason, c.Message = "NodeStatusUnknown", "Kubelet stopped posting node status."
+		if c.Status == "" {
+			c.Reason, c.Message = "NodeStatusNeverUpdated", "Kubelet never posted node status."
+		}
+		c.Status, c.LastTransitionTime = corev1.ConditionUnknown, metav1.NewTime(now)
+	}
+	return out
+}
+
+func condition(list *[]corev1.NodeCondition, t corev1.NodeConditionType) *corev1.NodeCondition {
+	for i := range *list {
+		if (*list)[i].Type == t {
+			return &(*list)[i]
+		}
+	}
+	*list = append(*list, corev1.NodeCondition{Type: t})
+	return &(*list)[len(*list)-1]
+}
+
+// taints are the node's taints with ours in line with its Ready condition.
+// One that is there keeps its time: tolerations count from it.
+func taints(node *corev1.Node, now time.Time) []corev1.Taint {
+	want := ""
+	switch r := readyOf(node); {
+	case r == nil || r.Status == corev1.ConditionUnknown:
+		want = taintUnreachable
+	case r.Status == corev1.ConditionFalse:
+		want = taintNotReady
+	}
+	if r := readyOf(node); r == nil {
+		want = taintNotReady // it never reported: it is still starting
+	}
+	var out []corev1.Taint
+	have := map[corev1.TaintEffect]bool{}
+	for _, t := range node.Spec.Taints {
+		ours := (t.Key == taintNotReady || t.Key == taintUnreachable) && (t.Effect == corev1.TaintEffectNoExecute || t.Effect == corev1.TaintEffectNoSchedule)
+		if ours && t.Key != want {
+			continue
+		}
+		if ours {
+			have[t.Effect] = true
+		}
+		out = append(out, t)
+	}
+	if want == "" {
+		return out
+	}
+	at := metav1.NewTime(now)
+	for _, effect := range []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute} {
+		if !have[effect] {
+			out = append(out, corev1.Taint{Key: want, Effect: effect, TimeAdded: &at})
+		}
+	}
+	return out
+}
+
+func noExecuteTaints(node *corev1.Node) []corev1.Taint {
+	var out []corev1.Taint
+	for _, t := range node.Spec.Taints {
+		if t.Effect == corev1.TaintEffectNoExecute {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// tolerated tells whether a pod stays for good; otherwise how long it stays.
+// The shortest toleration of the taints counts, from when its taint was added.
+func tolerated(p *corev1.Pod, taints []corev1.Taint, now time.Time) (left time.Duration, stays bool) {
+	stays = true
+	for _, t := range taints {
+		seconds, forever, ok := toleration(p, t)
+		if !ok {
+			return 0, false
+		}
+		if forever {
+			continue
+		}
+		added := now
+		if t.TimeAdded != nil {
+			added = t.TimeAdded.Time()
+		}
+		l := added.Add(time.Duration(seconds) * time.Second).Sub(now)
+		if stays || l < left {
+			left = l
+		}
+		stays = false
+	}
+	return left, stays
+}
+
+// toleration finds how long a pod tolerates one taint; of several matching
+// tolerations the shortest counts.
+func toleration(p *corev1.Pod, t corev1.Taint) (seconds int64, forever, ok bool) {
+	for _, tol := range p.Spec.Tolerations {
+		if !matches(tol, t) {
+			continue
+		}
+		if tol.TolerationSeconds == nil {
+			if !ok {
+				forever = true
+			}
+		} else if !ok || forever || *tol.TolerationSeconds < seconds {
+			seconds, forever = max(*tol.TolerationSeconds, 0), false
+		}
+		ok = true
+	}
+	return seconds, forever, ok
+}
+
+func matches(tol corev1.Toleration, t corev1.Taint) bool {
+	if tol.Effect != "" && tol.Effect != t.Effect {
+		return false
+	}
+	if tol.Key == "" {
+		return tol.Operator == corev1.TolerationOpExists
+	}
+	if tol.Key != t.Key {
+		return false
+	}
+	return tol.Operator == corev1.TolerationOpExists || tol.Value == t.Value
+}
+
+func notReady(p *corev1.Pod, now time.Time) *corev1.Pod {
+	p = sdk.Clone(p)
+	c := p.Condition(corev1.PodReady)
+	c.Status, c.LastTransitionTime = corev1.ConditionFalse, metav1.NewTime(now)
+	c.Reason, c.Message = "NodeNotReady", ""
+	return p
+}
