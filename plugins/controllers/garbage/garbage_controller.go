@@ -1,0 +1,191 @@
+// Package garbage deletes objects whose owners are gone, and carries out the
+// finalizers foregroundDeletion (dependents first) and orphan (dependents let
+// go) that the API puts on an object being deleted.
+//
+// It keeps no graph of its own: the kernel answers which objects name an
+// owner. An owner counts as gone when its name holds no object, or another
+// uid.
+package garbage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pintle-io/pintle/sdk"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+)
+
+// Config is the plugin's configuration.
+type Config struct {
+	// Resources are all resources that can own or be owned.
+	Resources []Resource `json:"resources"`
+}
+
+// Resource is one resource, and the kind by which owner references name it.
+type Resource struct {
+	Resource   string `json:"resource"`   // "apps/v1/replicasets"
+	APIVersion string `json:"apiVersion"` // "apps/v1"
+	Kind       string `json:"kind"`       // "ReplicaSet"
+	Namespaced bool   `json:"namespaced"`
+}
+
+// Finalizers of the API's own.
+const (
+	foreground = "foregroundDeletion"
+	orphan     = "orphan"
+)
+
+// Modes of a request: an owner to look for, one that is known to be gone, and
+// an object whose finalizer waits.
+const (
+	modeCheck = "check"
+	modeGone  = "gone"
+	modeFinal = "final"
+)
+
+// pause before the next look at dependents that are still going.
+const pause = 300 * time.Millisecond
+
+func init() {
+	sdk.Register(sdk.Plugin{Name: "garbage-collector", New: func(raw []byte) (*sdk.Points, error) {
+		var c Config
+		if err := json.Unmarshal(raw, &c); err != nil {
+			return nil, fmt.Errorf("config: %w", err)
+		}
+		if len(c.Resources) == 0 {
+			return nil, errors.New("config.resources: nothing to collect from")
+		}
+		g := collector{c.Resources}
+		return &sdk.Points{Controller: &sdk.Controller{Watches: g.watches(), Workers: 2, Reconcile: g.reconcile}}, nil
+	}})
+}
+
+type collector struct{ resources []Resource }
+
+func (g collector) watches() []sdk.Watch {
+	var out []sdk.Watch
+	for _, r := range g.resources {
+		out = append(out,
+			sdk.Watch{Resource: r.Resource, Map: sdk.Added(ownersOf)},
+			sdk.Watch{Resource: r.Resource, Map: sdk.Deleted(r.gone)},
+			sdk.Watch{Resource: r.Resource, Map: sdk.Func(r.final)},
+		)
+	}
+	return out
+}
+
+// subject is what a request is about, packed into its name.
+type subject struct {
+	mode, apiVersion, kind, uid, name string
+}
+
+func (s subject) request(namespace string) sdk.Request {
+	return sdk.Request{Namespace: namespace, Name: strings.Join([]string{s.mode, s.apiVersion, s.kind, s.uid, s.name}, " ")}
+}
+
+func unpack(name string) (subject, error) {
+	p := strings.SplitN(name, " ", 5)
+	if len(p) != 5 {
+		return subject{}, fmt.Errorf("request %q has %d parts, want 5", name, len(p))
+	}
+	return subject{p[0], p[1], p[2], p[3], p[4]}, nil
+}
+
+// ownersOf asks to look for the owners that a new object names.
+func ownersOf(o sdk.Value) []sdk.Request {
+	var out []sdk.Request
+	for _, ref := range o.Get("metadata.ownerReferences").Items() {
+		s := subject{modeCheck, ref.Key("apiVersion").String(), ref.Key("kind").String(), ref.Key("uid").String(), ref.Key("name").String()}
+		out = append(out, s.request(o.Get("metadata.namespace").String()))
+	}
+	return out
+}
+
+func (r Resource) gone(o sdk.Value) []sdk.Request {
+	s := subject{modeGone, r.APIVersion, r.Kind, o.Get("metadata.uid").String(), o.Get("metadata.name").String()}
+	return []sdk.Request{s.request(o.Get("metadata.namespace").String())}
+}
+
+func (r Resource) final(o sdk.Value) []sdk.Request {
+	if !o.Get("metadata.deletionTimestamp").Exists() {
+		return nil
+	}
+	for _, f := range o.Get("metadata.finalizers").Items() {
+		if f.String() == foreground || f.String() == orphan {
+			s := subject{modeFinal, r.APIVersion, r.Kind, o.Get("metadata.uid").String(), o.Get("metadata.name").String()}
+			return []sdk.Request{s.request(o.Get("metadata.namespace").String())}
+		}
+	}
+	return nil
+}
+
+func (g collector) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+	s, err := unpack(req.Name)
+	if err != nil {
+		return sdk.Result{}, err
+	}
+	switch s.mode {
+	case modeFinal:
+		return g.finalize(c, s, req.Namespace)
+	case modeGone:
+		return sdk.Result{}, g.collect(c, s, req.Namespace)
+	}
+	there, err := g.exists(c, s, req.Namespace)
+	if err != nil || there {
+		return sdk.Result{}, err
+	}
+	return sdk.Result{}, g.collect(c, s, req.Namespace)
+}
+
+// object is any object's metadata.
+type object struct {
+	metav1.TypeMeta   `json:""`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	resource          string
+}
+
+// APIResource names the resource that the object was listed as.
+func (o *object) APIResource() string { return o.resource }
+
+// find knows the resource of an owner reference by group and kind; the
+// version may be any.
+func (g collector) find(apiVersion, kind string) (Resource, bool) {
+	group := groupOf(apiVersion)
+	for _, r := range g.resources {
+		if r.Kind == kind && groupOf(r.APIVersion) == group {
+			return r, true
+		}
+	}
+	return Resource{}, false
+}
+
+func groupOf(apiVersion string) string {
+	group, _, ok := strings.Cut(apiVersion, "/")
+	if !ok {
+		return ""
+	}
+	return group
+}
+
+// exists tells whether an owner is there. A kind that is not known counts as
+// there: what cannot be looked up must not be taken for garbage.
+func (g collector) exists(c sdk.Client, s subject, namespace string) (bool, error) {
+	r, ok := g.find(s.apiVersion, s.kind)
+	if !ok {
+		return true, nil
+	}
+	if !r.Namespaced {
+		namespace = ""
+	}
+	o := &object{resource: r.Resource}
+	switch err := c.Get(o, namespace, s.name); {
+	case sdk.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return o.UID == s.uid, nil
+}

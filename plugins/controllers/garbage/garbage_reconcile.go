@@ -1,0 +1,194 @@
+package garbage
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/pintle-io/pintle/sdk"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+)
+
+// dependents lists the objects that name the owner. An owner in a namespace
+// has dependents only there.
+func (g collector) dependents(c sdk.Client, uid, namespace string) ([]*object, error) {
+	var out []*object
+	for _, r := range g.resources {
+		if namespace != "" && !r.Namespaced {
+			continue
+		}
+		var items []*object
+		if err := c.List(&items, sdk.ListOptions{Resource: r.Resource, Namespace: namespace, OwnerUID: uid}); err != nil {
+			return nil, fmt.Errorf("list %s: %w", r.Resource, err)
+		}
+		for _, it := range items {
+			o := *it
+			o.resource = r.Resource
+			out = append(out, &o)
+		}
+	}
+	return out, nil
+}
+
+// collect deletes the dependents of an owner that is gone. One that has
+// another owner which exists only loses the reference.
+func (g collector) collect(c sdk.Client, s subject, namespace string) error {
+	deps, err := g.dependents(c, s.uid, namespace)
+	if err != nil {
+		return err
+	}
+	var ops []sdk.Op
+	for _, o := range deps {
+		if o.DeletionTimestamp != nil && len(o.OwnerReferences) == 1 {
+			continue
+		}
+		kept, err := g.otherOwner(c, o, s.uid)
+		if err != nil {
+			return err
+		}
+		if kept {
+			if err := release(c, o, s.uid); err != nil {
+				return err
+			}
+			continue
+		}
+		ops = append(ops, remove(o, "Background"))
+	}
+	return run(c, ops)
+}
+
+func remove(o *object, propagation string) sdk.Op {
+	return sdk.Op{Verb: sdk.VerbDelete, Object: o, Delete: sdk.DeleteOptions{UID: o.UID, Propagation: propagation}}
+}
+
+// otherOwner tells whether an owner other than uid exists.
+func (g collector) otherOwner(c sdk.Client, o *object, uid string) (bool, error) {
+	for _, ref := range o.OwnerReferences {
+		if ref.UID == uid {
+			continue
+		}
+		there, err := g.exists(c, subject{apiVersion: ref.APIVersion, kind: ref.Kind, uid: ref.UID, name: ref.Name}, o.Namespace)
+		if err != nil || there {
+			return there, err
+		}
+	}
+	return false, nil
+}
+
+// release takes the reference to uid out of an object.
+func release(c sdk.Client, o *object, uid string) error {
+	refs := slices.DeleteFunc(slices.Clone(o.OwnerReferences), func(r metav1.OwnerReference) bool { return r.UID == uid })
+	if refs == nil {
+		refs = []metav1.OwnerReference{}
+	}
+	patch := map[string]any{"metadata": map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion, "ownerReferences": refs}}
+	err := c.Patch(o, sdk.Patch{Data: patch})
+	if sdk.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+func run(c sdk.Client, ops []sdk.Op) error {
+	for part := range slices.Chunk(ops, 250) {
+		errs, err := c.Batch(part, false)
+		if err != nil {
+			return err
+		}
+		for i, err := range errs {
+			if err != nil && !sdk.IsNotFound(err) && !sdk.IsConflict(err) {
+				return fmt.Errorf("delete %s: %w", part[i].Object.APIResource(), err)
+			}
+		}
+	}
+	return nil
+}
+
+// finalize carries out the finalizer of an object that is being deleted.
+func (g collector) finalize(c sdk.Client, s subject, namespace string) (sdk.Result, error) {
+	r, ok := g.find(s.apiVersion, s.kind)
+	if !ok {
+		return sdk.Result{}, nil
+	}
+	if !r.Namespaced {
+		namespace = ""
+	}
+	o := &object{resource: r.Resource}
+	if err := c.Get(o, namespace, s.name); err != nil {
+		if sdk.IsNotFound(err) {
+			return sdk.Result{}, nil
+		}
+		return sdk.Result{}, err
+	}
+	if o.UID != s.uid || o.DeletionTimestamp == nil {
+		return sdk.Result{}, nil
+	}
+	deps, err := g.dependents(c, o.UID, namespace)
+	if err != nil {
+		return sdk.Result{}, err
+	}
+	switch {
+	case slices.Contains(o.Finalizers, orphan):
+		for _, d := range deps {
+			if err := release(c, d, o.UID); err != nil {
+				return sdk.Result{}, err
+			}
+		}
+		return sdk.Result{}, drop(c, o, orphan)
+	case slices.Contains(o.Finalizers, foreground):
+		return g.foreground(c, o, deps)
+	}
+	return sdk.Result{}, nil
+}
+
+// foreground deletes the dependents and lets the owner go when none of those
+// that block it is left.
+func (g collector) foreground(c sdk.Client, o *object, deps []*object) (sdk.Result, error) {
+	var ops []sdk.Op
+	blocked := false
+	for _, d := range deps {
+		kept, err := g.otherOwner(c, d, o.UID)
+		if err != nil {
+			return sdk.Result{}, err
+		}
+		if kept {
+			if err := release(c, d, o.UID); err != nil {
+				return sdk.Result{}, err
+			}
+			continue
+		}
+		blocked = blocked || blocks(d, o.UID)
+		if d.DeletionTimestamp == nil {
+			ops = append(ops, remove(d, "Foreground"))
+		}
+	}
+	if err := run(c, ops); err != nil {
+		return sdk.Result{}, err
+	}
+	if blocked {
+		return sdk.Result{RequeueAfter: pause}, nil
+	}
+	return sdk.Result{}, drop(c, o, foreground)
+}
+
+func blocks(d *object, uid string) bool {
+	for _, r := range d.OwnerReferences {
+		if r.UID == uid && r.BlockOwnerDeletion != nil && *r.BlockOwnerDeletion {
+			return true
+		}
+	}
+	return false
+}
+
+// drop removes a finalizer.
+func drop(c sdk.Client, o *object, finalizer string) error {
+	keep := slices.DeleteFunc(slices.Clone(o.Finalizers), func(f string) bool { return f == finalizer })
+	if keep == nil {
+		keep = []string{}
+	}
+	patch := map[string]any{"metadata": map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion, "finalizers": keep}}
+	err := c.Patch(o, sdk.Patch{Data: patch})
+	if sdk.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
