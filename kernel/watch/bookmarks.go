@@ -66,18 +66,14 @@ func (c *Cache) bookmarkTick() time.Duration { return max(c.config.Bookmarks/slo
 // queues.
 func (c *Cache) sendBookmarks(out *fanout) {
 	rev := c.revision.Load()
-	out.reset()
 	for _, w := range c.bookmarks.due() {
 		if w.after <= rev {
 			w.push(Event{Type: Bookmark, Revision: rev}, out)
 		}
 	}
-	for _, w := range out.cut {
+	out.flush(func(w *Watcher) {
 		w.state.mu.Lock()
 		w.state.index.remove(w)
 		w.state.mu.Unlock()
-	}
-	for _, w := range out.woken {
-		w.notify()
-	}
+	})
 }

@@ -1,15 +1,18 @@
 package watch
 
-// fanout is what the delivery of one batch leaves behind. It is reused.
-type fanout struct {
-	woken []*Watcher // have something to read
-	cut   []*Watcher // were cut off
-}
+// fanout collects the watchers that a batch has something for. It is reused.
+type fanout struct{ touched []*Watcher }
 
-func (f *fanout) reset() {
-	clear(f.woken)
-	clear(f.cut)
-	f.woken, f.cut = f.woken[:0], f.cut[:0]
+// flush hands the pushed events over and calls cut for the watchers that this
+// was too much for.
+func (f *fanout) flush(cut func(*Watcher)) {
+	for _, w := range f.touched {
+		if w.flush() {
+			cut(w)
+		}
+	}
+	clear(f.touched)
+	f.touched = f.touched[:0]
 }
 
 // view is one event as its watchers are asked about it. The field values and
@@ -65,7 +68,7 @@ func (v *view) seenBy(f *Filter) (Event, bool) {
 	return v.event.relate(f.selects(v.prev, field), f.selects(v.now, field), v.gone)
 }
 
-// deliver queues an event for the watchers that see it. Callers hold s.mu.
+// deliver pushes an event to the watchers that see it. Callers hold s.mu.
 func (s *state) deliver(e Event, out *fanout) {
 	v := newView(s, e)
 	s.index.candidates(v.prev, v.now, v.field, func(b *bucket) {

@@ -95,15 +95,10 @@ func (f *follower) apply(b *store.Batch) {
 		c.hints.pass(from, b.Revision)
 		for rest := f.changes; len(rest) > 0; {
 			f.part, rest = split(rest, f.part[:0])
-			f.fanout.reset()
 			f.part[0].state.apply(f.part, &f.fanout)
-			for _, w := range f.fanout.woken {
-				w.notify()
-			}
 			clear(f.part)
 		}
 		clear(f.changes)
-		f.fanout.reset()
 		c.counters.events.Add(int64(len(b.Events)))
 	}
 	c.advance(b.Revision)

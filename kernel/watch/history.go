@@ -9,6 +9,9 @@ type history struct {
 	first int   // position of the oldest
 	len   int   // how many there are
 	floor int64 // every event after this revision is here
+	// shared: several events may have had the revision floor. Whoever saw one
+	// of them may have missed another.
+	shared bool
 }
 
 // add appends an event and forgets the oldest when there is no room.
@@ -17,9 +20,11 @@ func (h *history) add(e Event) {
 		h.grow()
 	}
 	if h.len == len(h.ring) {
-		h.floor = h.ring[h.first].Revision
+		oldest := h.ring[h.first].Revision
 		h.ring[h.first] = e
 		h.first = (h.first + 1) % len(h.ring)
+		h.shared = oldest == h.floor || oldest == h.ring[h.first].Revision
+		h.floor = oldest
 		return
 	}
 	h.ring[(h.first+h.len)%len(h.ring)] = e
@@ -34,8 +39,8 @@ func (h *history) grow() {
 }
 
 // reset forgets everything: what comes next is after rev.
-func (h *history) reset(rev int64) {
-	h.ring, h.first, h.len, h.floor = nil, 0, 0, rev
+func (h *history) reset(rev int64, shared bool) {
+	h.ring, h.first, h.len, h.floor, h.shared = nil, 0, 0, rev, shared
 }
 
 // after returns a copy of the events after a revision; ok is false when some

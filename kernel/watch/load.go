@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/google/btree"
 
@@ -38,8 +39,9 @@ func (c *Cache) load(ctx context.Context, reuse bool) error {
 		c.revision.Store(rev) // rewound: no state may seem newer than it is
 	}
 	c.hints.reset(rev)
+	shared := c.sharedAt(ctx, rev)
 	for s, tree := range trees {
-		s.reset(tree, rev)
+		s.reset(tree, rev, shared(s))
 	}
 	c.advance(rev)
 	c.counters.loads.Add(1)
@@ -50,6 +52,43 @@ func (c *Cache) load(ctx context.Context, reuse bool) error {
 	}
 	c.config.Log.Info("watch cache loaded", "revision", rev, "objects", objects, "took", c.config.Clock.Since(start))
 	return nil
+}
+
+// revisionTimeout bounds the wait for the events of a revision that exists.
+const revisionTimeout = 5 * time.Second
+
+// sharedAt tells, for each state, whether several of its objects changed at
+// rev. Where that cannot be found out, it says yes.
+func (c *Cache) sharedAt(ctx context.Context, rev int64) func(*state) bool {
+	if rev <= 1 {
+		return func(*state) bool { return false } // an empty store
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	w := c.config.Store.Watch(ctx, "", rev-1)
+	defer func() {
+		cancel()
+		for range w.Batches() { // until the store's goroutine has ended
+		}
+	}()
+	counts := map[*state]int{}
+	select {
+	case b, ok := <-w.Batches():
+		if !ok || len(b.Events) == 0 {
+			return func(*state) bool { return true }
+		}
+		for _, e := range b.Events {
+			states, _, _ := c.route(e.KV.Key)
+			for _, s := range states {
+				if e.KV.ModRevision == rev {
+					counts[s]++
+				}
+			}
+		}
+	case <-c.config.Clock.After(revisionTimeout):
+		return func(*state) bool { return true }
+	case <-ctx.Done():
+	}
+	return func(s *state) bool { return counts[s] > 1 }
 }
 
 // loadPrefix reads the objects below a prefix, once for each state.

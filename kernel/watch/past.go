@@ -7,7 +7,8 @@ type past interface {
 	read(buf []Event) (_ []Event, more bool)
 }
 
-// chunk is how many events a read appends at most, not counting a bookmark.
+// chunk is how many events a read appends, about: the log's reader does not
+// stop within a revision.
 const chunk = 512
 
 // snapshotReader tells a snapshot as Added events, then a bookmark.
@@ -49,6 +50,9 @@ type logReader struct {
 
 func (r *logReader) read(buf []Event) ([]Event, bool) {
 	n := min(chunk, len(r.events))
+	for n > 0 && n < len(r.events) && r.events[n].Revision == r.events[n-1].Revision {
+		n++
+	}
 	for _, e := range r.events[:n] {
 		v := newView(r.state, e)
 		if seen, ok := v.seenBy(r.filter); ok {

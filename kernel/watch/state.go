@@ -80,21 +80,18 @@ type change struct {
 	object   *Object // nil for a deletion
 }
 
-// apply takes changes in, logs them and hands them to the watchers. It returns
-// those that have something new to read and those that were cut off.
-func (s *state) apply(changes []change, scratch *fanout) {
+// apply takes changes in, logs them and hands them to the watchers.
+func (s *state) apply(changes []change, out *fanout) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clone = nil
 	for i := range changes {
 		if e, ok := s.take(&changes[i]); ok {
 			s.log.add(e)
-			s.deliver(e, scratch)
+			s.deliver(e, out)
 		}
 	}
-	for _, w := range scratch.cut {
-		s.index.remove(w)
-	}
+	out.flush(s.index.remove)
 }
 
 // take changes the objects; ok is false when that changes nothing.
@@ -117,11 +114,12 @@ func (s *state) take(c *change) (e Event, ok bool) {
 
 // reset replaces everything after a reload. What happened in between is not
 // known, so the watchers must list again.
-func (s *state) reset(objects *btree.BTreeG[*Object], rev int64) {
+// shared says that several changes of this resource may have made rev.
+func (s *state) reset(objects *btree.BTreeG[*Object], rev int64, shared bool) {
 	s.mu.Lock()
 	watchers := s.index.clear()
 	s.objects, s.clone, s.revision = objects, nil, rev
-	s.log.reset(rev)
+	s.log.reset(rev, shared)
 	s.mu.Unlock()
 	for _, w := range watchers {
 		w.end(ErrTooOld)

@@ -14,6 +14,11 @@ type WatchOptions struct {
 	// present one. A revision that is still to come is waited for.
 	After  int64
 	Filter Filter
+	// Partial says that After may be the resourceVersion of an event whose
+	// revision has more: a client cut off in the middle of a transaction cannot
+	// know. If the filter selects several events of that revision, they are
+	// told again. Readers of Next see whole revisions and do not need it.
+	Partial bool
 	// Initial begins with the present objects as Added, then a bookmark with
 	// InitialEnd, then what happens next. After is ignored.
 	Initial bool
@@ -80,17 +85,43 @@ func (s *state) register(w *Watcher, o WatchOptions) error {
 	case o.After == 0:
 		w.after = now
 	default:
-		events, ok := s.log.after(o.After)
-		if !ok {
-			return fmt.Errorf("%w: %d, kept are those after %d", ErrTooOld, o.After, s.log.floor)
+		events, err := s.since(&o)
+		if err != nil {
+			return err
 		}
-		w.after = o.After
+		w.after = now
+		if o.After > now {
+			w.after = o.After
+		}
 		if o.Bookmarks || len(events) > 0 {
 			w.past = &logReader{state: s, filter: &w.filter, events: events, end: max(now, o.After), mark: o.Bookmarks}
 		}
 	}
 	s.index.add(w)
 	return nil
+}
+
+// since returns the logged events that a watcher has not seen for certain.
+func (s *state) since(o *WatchOptions) ([]Event, error) {
+	events, ok := s.log.after(o.After)
+	if !ok || o.Partial && o.After == s.log.floor && s.log.shared {
+		return nil, fmt.Errorf("%w: %d, kept are those after %d", ErrTooOld, o.After, s.log.floor)
+	}
+	if !o.Partial || o.After == s.log.floor {
+		return events, nil
+	}
+	again, _ := s.log.after(o.After - 1)
+	seen := 0
+	for _, e := range again[:len(again)-len(events)] {
+		v := newView(s, e)
+		if _, ok := v.seenBy(&o.Filter); ok {
+			seen++
+		}
+	}
+	if seen > 1 {
+		return again, nil
+	}
+	return events, nil
 }
 
 // Watcher receives the events of a watch. One goroutine reads it, either by
@@ -105,6 +136,8 @@ type Watcher struct {
 
 	bucket *bucket // guarded by state.mu
 	place  int     // guarded by state.mu
+
+	pending []Event // of the batch being applied; Run's goroutine's
 
 	past  past    // what is left of the past; the reader's
 	spare []Event // the slice that Next returned last; the reader's
@@ -124,8 +157,9 @@ type Watcher struct {
 // keep is the largest queue, in events, that an idle watcher holds on to.
 const keep = 256
 
-// Next waits until there is something to tell and returns all of it, in order.
-// The slice is the reader's until its next call of Next.
+// Next waits until there is something to tell and returns all of it, in order:
+// never a part of a revision's events. The slice is the reader's until its next
+// call of Next.
 //
 // # Errors
 //   - ErrSlow, ErrTooOld, ErrStopped: the watch has ended, for good
@@ -243,28 +277,35 @@ func (w *Watcher) endLocked(err error) {
 	}
 }
 
-// push queues an event, or cuts the watcher off when its queue is full.
+// push adds an event of the batch being applied. Only Run's goroutine pushes.
 func (w *Watcher) push(e Event, out *fanout) {
+	if len(w.pending) == 0 {
+		out.touched = append(out.touched, w)
+	}
+	w.pending = append(w.pending, e)
+}
+
+// flush queues what was pushed and wakes the reader, or cuts the watcher off,
+// which it reports, when that is more than the queue takes. It never blocks.
+func (w *Watcher) flush() (cut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case w.over:
-	case len(w.queue) >= w.limit:
-		w.endLocked(fmt.Errorf("%w: %d events behind", ErrSlow, w.limit))
+	case len(w.queue)+len(w.pending) > w.limit:
+		w.endLocked(fmt.Errorf("%w: %d events behind", ErrSlow, len(w.queue)))
 		w.cache.counters.slow.Add(1)
-		out.cut = append(out.cut, w)
+		cut = true
 	default:
-		if len(w.queue) == 0 {
-			out.woken = append(out.woken, w)
+		w.queue = append(w.queue, w.pending...)
+		select {
+		case w.wake <- struct{}{}:
+		default:
 		}
-		w.queue = append(w.queue, e)
 	}
-}
-
-// notify wakes the reader. It never blocks.
-func (w *Watcher) notify() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
+	clear(w.pending)
+	if w.pending = w.pending[:0]; cap(w.pending) > keep {
+		w.pending = nil
 	}
+	return cut
 }
