@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/output"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -28,7 +29,7 @@ type instance struct {
 
 	guest   api.Module
 	memory  *memory
-	output  output
+	output  output.Writer
 	call    api.Function
 	scratch api.Function
 	reserve api.Function
@@ -55,7 +56,7 @@ func (h *Host) Open(ctx context.Context, m plugin.Module, o plugin.OpenOptions) 
 		return nil, err
 	}
 	in := &instance{host: h, digest: m.Digest, module: compiled, options: o}
-	in.output.log = o.Log
+	in.output.Log = o.Log
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, in.Close())
@@ -242,7 +243,7 @@ func (in *instance) run(ctx context.Context, timeout time.Duration, f func(conte
 		ctx, cancel = context.WithDeadline(ctx, in.deadline)
 		defer cancel()
 	}
-	in.output.begin()
+	in.output.Begin()
 	in.ctx = ctx
 	defer func() {
 		in.ctx = nil
@@ -268,7 +269,7 @@ func (in *instance) setFault(err error) error {
 
 // explain turns an error of the engine into a fault of the guest.
 func (in *instance) explain(err error) *wire.Error {
-	text := in.output.message()
+	text := in.output.Message()
 	if text == "" {
 		text = err.Error()
 	}

@@ -1,10 +1,13 @@
-package wasm
+// Package output takes what a plugin prints: it logs lines within limits and
+// keeps the end for the message of a fault.
+package output
 
 import (
 	"bytes"
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 )
 
 const (
@@ -13,18 +16,22 @@ const (
 	lineLimit = 200     // lines logged per call; more are counted
 )
 
-// output takes what a guest prints: it is logged line by line, and its end is
-// kept for the message of a fault.
-type output struct {
-	log     *slog.Logger
-	tail    []byte
+// Writer is the standard output and error of one instance. It is safe for
+// concurrent use.
+type Writer struct {
+	Log *slog.Logger // nil logs nothing
+
+	mu      sync.Mutex
+	tail    []byte // the rest is guarded by mu
 	line    []byte
 	lines   int
 	dropped int
 }
 
 // Write implements io.Writer and never fails.
-func (o *output) Write(b []byte) (int, error) {
+func (o *Writer) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.tail = append(o.tail, b...)
 	if len(o.tail) > 2*tailSize {
 		o.tail = append(o.tail[:0], o.tail[len(o.tail)-tailSize:]...)
@@ -42,33 +49,37 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (o *output) keep(b []byte) {
+func (o *Writer) keep(b []byte) {
 	if room := lineSize - len(o.line); len(b) > room {
 		b = b[:max(room, 0)]
 	}
 	o.line = append(o.line, b...)
 }
 
-func (o *output) flush() {
+func (o *Writer) flush() {
 	if o.lines++; o.lines > lineLimit {
 		o.dropped++
-	} else if o.log != nil && len(o.line) > 0 {
-		o.log.LogAttrs(context.Background(), slog.LevelInfo, "plugin output", slog.String("line", string(o.line)))
+	} else if o.Log != nil && len(o.line) > 0 {
+		o.Log.LogAttrs(context.Background(), slog.LevelInfo, "plugin output", slog.String("line", string(o.line)))
 	}
 	o.line = o.line[:0]
 }
 
-// begin starts a call: a fault's message holds what the call printed.
-func (o *output) begin() {
-	if o.dropped > 0 && o.log != nil {
-		o.log.Warn("plugin output dropped", "lines", o.dropped)
+// Begin starts a call: a fault's message holds what the call printed.
+func (o *Writer) Begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dropped > 0 && o.Log != nil {
+		o.Log.Warn("plugin output dropped", "lines", o.dropped)
 	}
 	o.tail, o.lines, o.dropped = o.tail[:0], 0, 0
 }
 
-// message is the end of what the guest printed in this call, shortened to the
+// Message is the end of what the guest printed in this call, shortened to the
 // reason of a Go panic when there is one.
-func (o *output) message() string {
+func (o *Writer) Message() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	s := string(o.tail)
 	if len(s) > tailSize {
 		s = s[len(s)-tailSize:]

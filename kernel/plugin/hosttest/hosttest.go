@@ -1,0 +1,271 @@
+// Package hosttest is the suite that every plugin host passes: one plugin,
+// one table of requests, the same answers. What hosts may differ in is not in
+// it: how a deadline and memory are enforced (see package wasm's tests).
+package hosttest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/sdk/tape"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// Open opens an instance of the suite's plugin in the host under test.
+type Open func(ctx context.Context, o plugin.OpenOptions) (plugin.Instance, error)
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	t.Run("manifest", func(t *testing.T) { testManifest(t, open) })
+	t.Run("open errors", func(t *testing.T) { testOpenErrors(t, open) })
+	t.Run("operations", func(t *testing.T) { testOperations(t, open) })
+	t.Run("large messages", func(t *testing.T) { testLarge(t, open) })
+	t.Run("panic", func(t *testing.T) { testPanic(t, open) })
+	t.Run("region", func(t *testing.T) { testRegion(t, open) })
+	t.Run("reconcile", func(t *testing.T) { testReconcile(t, open) })
+	t.Run("no kernel", func(t *testing.T) { testNoKernel(t, open) })
+	t.Run("closed", func(t *testing.T) { testClosed(t, open) })
+	t.Run("cancelled", func(t *testing.T) { testCancelled(t, open) })
+}
+
+func mustOpen(t *testing.T, open Open, o plugin.OpenOptions) plugin.Instance {
+	t.Helper()
+	if o.Name == "" {
+		o.Name = "suite"
+	}
+	if o.Limits.CallTimeout == 0 {
+		o.Limits.CallTimeout = 20 * time.Second
+	}
+	in, err := open(t.Context(), o)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := in.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return in
+}
+
+func testManifest(t *testing.T, open Open) {
+	got := mustOpen(t, open, plugin.OpenOptions{}).Manifest()
+	want := wire.Manifest{
+		Name: "suite", Version: "1.2.3", Major: wire.Major, Minor: wire.Minor,
+		Points: wire.PointFilter | wire.PointScore | wire.PointMutate | wire.PointValidate | wire.PointController,
+		Scope:  1, Workers: 3,
+		Match: []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"v1/pods", "apps/*/*"}, ExceptNamespaces: []string{"kube-system"}}},
+		Watches: []wire.Watch{
+			{Resource: "apps/v1/deployments"},
+			{Resource: "v1/pods", Map: 1, Arg: "apps/v1/Deployment"},
+			{Resource: "v1/configmaps", Map: 6},
+			{Resource: "v1/nodes", Map: 5, ToNamespace: "a", ToName: "b"},
+		},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("manifest (-want +got):\n%s", d)
+	}
+}
+
+func testOpenErrors(t *testing.T, open Open) {
+	for _, c := range []struct {
+		name string
+		o    plugin.OpenOptions
+		kind wire.Kind
+		text string
+	}{
+		{"unknown plugin", plugin.OpenOptions{Name: "nobody"}, wire.KindNotFound, `the module holds no plugin "nobody"`},
+		{"config refused", plugin.OpenOptions{Name: "suite", Config: []byte("refuse")}, wire.KindPlugin, "this config is refused"},
+		{"panic in New", plugin.OpenOptions{Name: "suite", Config: []byte("panic")}, wire.KindTrap, "no config"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in, err := open(t.Context(), c.o)
+			if err == nil {
+				_ = in.Close()
+				t.Fatal("Open succeeded")
+			}
+			if got := wire.KindOf(err); got != c.kind || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("error %q of kind %v, want %q of kind %v", err, got, c.text, c.kind)
+			}
+		})
+	}
+	other := mustOpen(t, open, plugin.OpenOptions{Name: "other"})
+	if p := other.Manifest().Points; p != 0 {
+		t.Errorf("plugin without points serves %v", p.Names())
+	}
+}
+
+// object makes a tape.
+func object(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := tape.Build(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+type m = map[string]any
+
+func pod(name, image string) m {
+	return m{"metadata": m{"name": name, "namespace": "default", "labels": m{"app.kubernetes.io/name": name}},
+		"spec": m{"nodeName": "n1", "containers": []any{m{"name": "c", "image": image}}}}
+}
+
+func review(t testing.TB, name string, obj, old any) []byte {
+	h := wire.ReviewHeader{Operation: "CREATE", Resource: "v1/pods", Kind: "v1/Pod", Namespace: "default", Name: name, User: "ann", Groups: []string{"dev", "ops"}}
+	var o, p []byte
+	if obj != nil {
+		o = object(t, obj)
+	}
+	if old != nil {
+		h.Operation = "UPDATE"
+		p = object(t, old)
+	}
+	return wire.AppendReview(nil, h, o, p)
+}
+
+func verdict(v wire.Verdict) []byte { return v.Append(nil) }
+
+func testOperations(t *testing.T, open Open) {
+	in := mustOpen(t, open, plugin.OpenOptions{})
+	for _, c := range []struct {
+		name string
+		op   wire.Op
+		req  []byte
+		want []byte
+		kind wire.Kind
+		text string
+	}{
+		{name: "allow", op: wire.OpValidate, req: review(t, "a", pod("a", "web:1"), nil), want: verdict(wire.Verdict{})},
+		{name: "deny", op: wire.OpValidate, req: review(t, "a", pod("a", "web:latest"), nil),
+			want: verdict(wire.Verdict{Denied: true, Message: "spec.containers[0].image: web:latest is not pinned"})},
+		{name: "warn", op: wire.OpValidate, req: review(t, "a", pod("a", "web:1"), pod("b", "web:1")),
+			want: verdict(wire.Verdict{Warnings: []string{"the name changes"}})},
+		{name: "delete", op: wire.OpValidate, req: review(t, "a", nil, pod("a", "web:1")), want: verdict(wire.Verdict{Warnings: []string{"the name changes"}})},
+		{name: "print", op: wire.OpValidate, req: review(t, "print", pod("a", "web:1"), nil), want: verdict(wire.Verdict{})},
+		{name: "mutate", op: wire.OpMutate, req: review(t, "a", pod("a", "web:1"), nil), want: verdict(wire.Verdict{Patch: []wire.PatchOp{
+			{Path: "metadata.labels[seen.by/suite]", Value: []byte(`"a"`)}, {Remove: true, Path: "spec.nodeName"}}})},
+		{name: "plugin error", op: wire.OpValidate, req: review(t, "error", pod("a", "web:1"), nil), kind: wire.KindPlugin, text: "cannot decide"},
+		{name: "map", op: wire.OpMap, req: wire.AppendMap(nil, 2, object(t, m{"metadata": m{"namespace": "ns"}, "data": m{"for": "x y"}})),
+			want: wire.Request{Namespace: "ns", Name: "y"}.Append(wire.Request{Namespace: "ns", Name: "x"}.Append([]byte{2}))},
+		{name: "map without function", op: wire.OpMap, req: wire.AppendMap(nil, 0, object(t, m{})), kind: wire.KindUnsupported},
+		{name: "map out of range", op: wire.OpMap, req: wire.AppendMap(nil, 99, object(t, m{})), kind: wire.KindUnsupported},
+		{name: "unknown operation", op: 50, kind: wire.KindUnsupported},
+		{name: "unknown scheduling operation", op: wire.OpScheduling + 99, kind: wire.KindUnsupported},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := in.Call(t.Context(), c.op, c.req)
+			if c.kind != 0 {
+				if wire.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.text) {
+					t.Fatalf("error %v, want %q of kind %v", err, c.text, c.kind)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(c.want), string(got)); d != "" {
+				t.Errorf("answer (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func testLarge(t *testing.T, open Open) {
+	in := mustOpen(t, open, plugin.OpenOptions{})
+	for _, size := range []int{0, 1, 4095, 4096, 70_000, 6 << 20} {
+		p := pod("a", strings.Repeat("i", size))
+		p["spec"].(m)["size"] = size
+		resp, err := in.Call(t.Context(), wire.OpMutate, review(t, "a", p, nil))
+		if err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		v := wire.NewReader(resp).Verdict()
+		if size > 0 && (len(v.Patch) != 1 || len(v.Patch[0].Value) != size+2) {
+			t.Errorf("%d bytes: %d changes of %d bytes in all", size, len(v.Patch), len(resp))
+		}
+	}
+}
+
+func testPanic(t *testing.T, open Open) {
+	in := mustOpen(t, open, plugin.OpenOptions{})
+	_, err := in.Call(t.Context(), wire.OpValidate, review(t, "panic", pod("a", "web:1"), nil))
+	if !errors.Is(err, wire.ErrTrap) || !strings.Contains(err.Error(), "assignment to entry in nil map") {
+		t.Errorf("error %v, want a trap that names the panic", err)
+	}
+	if _, err := in.Call(t.Context(), wire.OpValidate, review(t, "a", pod("a", "web:1"), nil)); !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("a call after a fault: %v, want ErrClosed", err)
+	}
+}
+
+func testRegion(t *testing.T, open Open) {
+	in := mustOpen(t, open, plugin.OpenOptions{})
+	if in.Region() != nil {
+		t.Error("there is a region before Reserve")
+	}
+	for _, size := range []int{1, 4096, 1_000_000} {
+		b, err := in.Reserve(t.Context(), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) != size {
+			t.Fatalf("reserved %d bytes, want %d", len(b), size)
+		}
+		for i, c := range b {
+			if c != 0 {
+				t.Fatalf("byte %d of a new region is %d", i, c)
+			}
+		}
+		b[0], b[size-1] = 7, 9
+		if _, err := in.Call(t.Context(), wire.OpValidate, review(t, "a", pod("a", "web:1"), nil)); err != nil {
+			t.Fatal(err)
+		}
+		if r := in.Region(); len(r) != size || size > 1 && r[0] != 7 || r[size-1] != 9 {
+			t.Errorf("region of %d bytes did not keep its contents", size)
+		}
+	}
+}
+
+func testNoKernel(t *testing.T, open Open) {
+	in := mustOpen(t, open, plugin.OpenOptions{})
+	_, err := in.Call(t.Context(), wire.OpReconcile, wire.Request{Namespace: "default", Name: "web"}.Append(nil))
+	if wire.KindOf(err) != wire.KindForbidden {
+		t.Errorf("reconcile without a kernel: %v, want forbidden", err)
+	}
+}
+
+func testClosed(t *testing.T, open Open) {
+	in := mustOpen(t, open, plugin.OpenOptions{})
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Call(t.Context(), wire.OpValidate, nil); !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("Call after Close: %v, want ErrClosed", err)
+	}
+	if _, err := in.Reserve(t.Context(), 10); !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("Reserve after Close: %v, want ErrClosed", err)
+	}
+	if err := in.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
+// testCancelled: a call with a context that has ended does not reach the guest.
+func testCancelled(t *testing.T, open Open) {
+	in := mustOpen(t, open, plugin.OpenOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := in.Call(ctx, wire.OpValidate, review(t, "panic", pod("a", "web:1"), nil)); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want canceled", err)
+	}
+	if _, err := in.Call(t.Context(), wire.OpValidate, review(t, "a", pod("a", "web:1"), nil)); err != nil {
+		t.Errorf("the instance was lost with a cancelled call: %v", err)
+	}
+}
