@@ -1,0 +1,126 @@
+package auth
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/request/websocket"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/utils/clock"
+)
+
+// Config is what an Authenticator asks.
+type Config struct {
+	// ClientCAs verify client certificates; nil takes none.
+	ClientCAs *x509.CertPool
+	// Tokens are asked in order. One that does not know a token answers false;
+	// one that knows it to be bad answers an error.
+	Tokens []authenticator.Token
+	// NoAnonymous refuses requests without credentials.
+	NoAnonymous bool
+	Clock       clock.PassiveClock // nil is the real clock
+}
+
+// Authenticator finds the user of a request.
+type Authenticator struct {
+	cfg       Config
+	websocket authenticator.Request
+}
+
+// New makes an Authenticator.
+func New(c Config) *Authenticator {
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	a := &Authenticator{cfg: c}
+	a.websocket = websocket.NewProtocolAuthenticator(authenticator.TokenFunc(a.AuthenticateToken))
+	return a
+}
+
+var errBadToken = errors.New("invalid bearer token")
+
+// AuthenticateRequest implements authenticator.Request. Credentials that are
+// there and bad are an error: such a request does not fall back to anonymous.
+func (a *Authenticator) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
+	if a.cfg.ClientCAs != nil && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		return a.certificate(r.TLS.PeerCertificates)
+	}
+	if resp, ok, err := a.websocket.AuthenticateRequest(r); ok || err != nil {
+		return resp, ok, err
+	}
+	header := strings.TrimSpace(r.Header.Get("Authorization"))
+	if header == "" {
+		if a.cfg.NoAnonymous {
+			return nil, false, nil
+		}
+		return &authenticator.Response{User: &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}}, true, nil
+	}
+	scheme, token, _ := strings.Cut(header, " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "bearer") || token == "" {
+		return nil, false, errBadToken
+	}
+	return a.AuthenticateToken(r.Context(), token)
+}
+
+// maxToken bounds what is tried as a token.
+const maxToken = 16 << 10
+
+// AuthenticateToken implements authenticator.Token.
+func (a *Authenticator) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
+	if len(token) > maxToken {
+		return nil, false, errBadToken
+	}
+	for _, t := range a.cfg.Tokens {
+		resp, ok, err := t.AuthenticateToken(ctx, token)
+		if err != nil {
+			return nil, false, err
+		}
+		if ok {
+			resp.User = authenticated(resp.User)
+			return resp, true, nil
+		}
+	}
+	return nil, false, errBadToken
+}
+
+// certificate makes a user of a verified certificate: the common name is the
+// user, organizations are the groups.
+func (a *Authenticator) certificate(chain []*x509.Certificate) (*authenticator.Response, bool, error) {
+	opts := x509.VerifyOptions{
+		Roots:         a.cfg.ClientCAs,
+		Intermediates: x509.NewCertPool(),
+		CurrentTime:   a.cfg.Clock.Now(),
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	for _, c := range chain[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	if _, err := chain[0].Verify(opts); err != nil {
+		return nil, false, err
+	}
+	if chain[0].Subject.CommonName == "" {
+		return nil, false, errors.New("client certificate names no user")
+	}
+	u := &user.DefaultInfo{Name: chain[0].Subject.CommonName, Groups: slices.Clone(chain[0].Subject.Organization)}
+	return &authenticator.Response{User: authenticated(u)}, true, nil
+}
+
+// authenticated adds the group of everybody who is known.
+func authenticated(u user.Info) user.Info {
+	if u.GetName() == user.Anonymous || slices.Contains(u.GetGroups(), user.AllAuthenticated) {
+		return u
+	}
+	return &user.DefaultInfo{Name: u.GetName(), UID: u.GetUID(), Extra: u.GetExtra(),
+		Groups: append(slices.Clone(u.GetGroups()), user.AllAuthenticated)}
+}
+
+var (
+	_ authenticator.Request = (*Authenticator)(nil)
+	_ authenticator.Token   = (*Authenticator)(nil)
+)

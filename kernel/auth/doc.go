@@ -1,0 +1,9 @@
+// Package auth finds out who sends a request. It tries, in this order, a
+// client certificate of the cluster's CA, then a bearer token (service
+// account, bootstrap token), and calls everybody else system:anonymous.
+//
+// What a user may do is decided by the subpackages rbac and node; pki holds
+// the keys, token issues and verifies service-account tokens, review answers
+// questions about identity and permission, signer answers certificate signing
+// requests. No credential is ever logged or put into an error.
+package auth

@@ -1,0 +1,281 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	kubeletapis "k8s.io/kubelet/pkg/apis"
+
+	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/resource"
+)
+
+// Restriction is the admission rule for node agents' writes. It must fail
+// closed.
+// https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
+type Restriction struct {
+	Reader resource.Reader
+}
+
+// Validate implements admission.Validator.
+func (n *Restriction) Validate(ctx context.Context, a *admission.Attributes) error {
+	node, ok := Identity(a.User)
+	if !ok {
+		return nil
+	}
+	err := n.check(ctx, node, a)
+	if err == nil || apierrors.ReasonForError(err) != "" {
+		return err
+	}
+	return apierrors.NewForbidden(a.Resource.GroupResource(), a.Name, err)
+}
+
+func (n *Restriction) check(ctx context.Context, node string, a *admission.Attributes) error {
+	if node == "" {
+		return fmt.Errorf("could not determine node from user %q", a.User.GetName())
+	}
+	switch (schema.GroupResource{Group: a.Resource.Group, Resource: a.Resource.Resource}) {
+	case podResource:
+		return n.pod(ctx, node, a)
+	case nodeResource:
+		return checkNode(node, a)
+	case pvcResource:
+		if a.Subresource != "status" {
+			return fmt.Errorf("may only update PVC status")
+		}
+	case schema.GroupResource{Resource: "serviceaccounts"}:
+		return n.token(ctx, node, a)
+	case schema.GroupResource{Group: coordinationv1.GroupName, Resource: "leases"}:
+		return checkLease(node, a)
+	case schema.GroupResource{Group: "storage.k8s.io", Resource: "csinodes"}:
+		if name := nameOf(a); name != node {
+			return fmt.Errorf("node %q can only access its own CSINode", node)
+		}
+	}
+	return nil
+}
+
+// nameOf is the name of the object written; on create the path has none.
+func nameOf(a *admission.Attributes) string {
+	if a.Name != "" {
+		return a.Name
+	}
+	if m, err := meta.Accessor(a.Object); a.Object != nil && err == nil {
+		return m.GetName()
+	}
+	return ""
+}
+
+func (n *Restriction) pod(ctx context.Context, node string, a *admission.Attributes) error {
+	switch a.Subresource {
+	case "":
+		switch a.Operation {
+		case admission.Create:
+			return mirrorPod(node, a.Object)
+		case admission.Delete:
+			return n.onNode(ctx, node, a, "can only delete pods with spec.nodeName set to itself")
+		}
+		return fmt.Errorf("unexpected operation %q, node %q can only create and delete mirror pods", a.Operation, node)
+	case "status":
+		if a.Operation != admission.Update {
+			return fmt.Errorf("unexpected operation %q", a.Operation)
+		}
+		return podStatus(node, a)
+	case "eviction":
+		if _, ok := a.Object.(*policyv1.Eviction); !ok && a.Object != nil {
+			return fmt.Errorf("unexpected type %T", a.Object)
+		}
+		return n.onNode(ctx, node, a, "can only evict pods with spec.nodeName set to itself")
+	}
+	return fmt.Errorf("unexpected pod subresource %q, only 'status' and 'eviction' are allowed", a.Subresource)
+}
+
+// onNode checks the stored pod, which a delete or an eviction does not carry.
+func (n *Restriction) onNode(ctx context.Context, node string, a *admission.Attributes, text string) error {
+	pod, ok := a.Old.(*corev1.Pod)
+	if !ok {
+		o, err := n.Reader.Get(ctx, podResource, a.Namespace, nameOf(a))
+		if err != nil {
+			return err
+		}
+		if pod, ok = o.(*corev1.Pod); !ok {
+			return fmt.Errorf("unexpected type %T", o)
+		}
+	}
+	if pod.Spec.NodeName != node {
+		return fmt.Errorf("node %q %s", node, text)
+	}
+	return nil
+}
+
+// mirrorPod is the only pod that a node may create: the picture of a static
+// pod, without access to anything of the API.
+func mirrorPod(node string, obj runtime.Object) error {
+	p, ok := obj.(*corev1.Pod)
+	switch {
+	case !ok:
+		return fmt.Errorf("unexpected type %T", obj)
+	case p.Annotations[corev1.MirrorPodAnnotationKey] == "":
+		return fmt.Errorf("pod does not have %q annotation, node %q can only create mirror pods", corev1.MirrorPodAnnotationKey, node)
+	case p.Spec.NodeName != node:
+		return fmt.Errorf("node %q can only create pods with spec.nodeName set to itself", node)
+	case len(p.OwnerReferences) > 1:
+		return fmt.Errorf("node %q can only create pods with a single owner reference set to itself", node)
+	case len(p.OwnerReferences) == 1 && (p.OwnerReferences[0].Kind != "Node" || p.OwnerReferences[0].APIVersion != "v1" || p.OwnerReferences[0].Name != node):
+		return fmt.Errorf("node %q can only create pods with an owner reference set to itself", node)
+	case p.Spec.ServiceAccountName != "" || len(p.Spec.ResourceClaims) > 0:
+		return fmt.Errorf("node %q can not create pods that reference serviceaccounts or resourceclaims", node)
+	}
+	err := error(nil)
+	visitRefs(p, func(k refKind, _ string) bool {
+		err = fmt.Errorf("node %q can not create pods that reference %s", node, map[refKind]string{refSecret: "secrets", refConfigMap: "configmaps", refClaim: "persistentvolumeclaims"}[k])
+		return false
+	})
+	return err
+}
+
+func podStatus(node string, a *admission.Attributes) error {
+	old, ok := a.Old.(*corev1.Pod)
+	if !ok {
+		return fmt.Errorf("unexpected type %T", a.Old)
+	}
+	if old.Spec.NodeName != node {
+		return fmt.Errorf("node %q can only update pod status for pods with spec.nodeName set to itself", node)
+	}
+	p, ok := a.Object.(*corev1.Pod)
+	if !ok {
+		return fmt.Errorf("unexpected type %T", a.Object)
+	}
+	if !maps.Equal(old.Labels, p.Labels) {
+		return fmt.Errorf("node %q cannot update labels through pod status", node)
+	}
+	if !equality.Semantic.DeepEqual(old.Status.ResourceClaimStatuses, p.Status.ResourceClaimStatuses) {
+		return fmt.Errorf("node %q cannot update resource claim statuses", node)
+	}
+	return nil
+}
+
+func checkNode(node string, a *admission.Attributes) error {
+	if name := nameOf(a); name != node {
+		return fmt.Errorf("node %q is not allowed to modify node %q", node, name)
+	}
+	if a.Operation != admission.Create && a.Operation != admission.Update {
+		return nil
+	}
+	obj, ok := a.Object.(*corev1.Node)
+	if !ok {
+		return fmt.Errorf("unexpected type %T", a.Object)
+	}
+	if a.Operation == admission.Create {
+		if obj.Spec.ConfigSource != nil {
+			return fmt.Errorf("node %q is not allowed to create nodes with a non-nil configSource", node)
+		}
+		if bad := forbiddenLabels(obj.Labels, nil); len(bad) > 0 {
+			return fmt.Errorf("node %q is not allowed to set the following labels: %s", node, strings.Join(bad, ", "))
+		}
+		return nil
+	}
+	old, ok := a.Old.(*corev1.Node)
+	switch {
+	case !ok:
+		return fmt.Errorf("unexpected type %T", a.Old)
+	case obj.Spec.ConfigSource != nil && !equality.Semantic.DeepEqual(obj.Spec.ConfigSource, old.Spec.ConfigSource):
+		return fmt.Errorf("node %q is not allowed to update configSource to a new non-nil configSource", node)
+	case !equality.Semantic.DeepEqual(obj.Spec.Taints, old.Spec.Taints):
+		return fmt.Errorf("node %q is not allowed to modify taints", node)
+	case !equality.Semantic.DeepEqual(obj.OwnerReferences, old.OwnerReferences):
+		return fmt.Errorf("node %q is not allowed to modify ownerReferences", node)
+	}
+	if bad := forbiddenLabels(obj.Labels, old.Labels); len(bad) > 0 {
+		return fmt.Errorf("is not allowed to modify labels: %s", strings.Join(bad, ", "))
+	}
+	return nil
+}
+
+// forbiddenLabels are the changed labels by which a node could draw workloads
+// to itself: those reserved for administrators, and unknown ones of
+// Kubernetes' own domains.
+func forbiddenLabels(now, before map[string]string) []string {
+	bad := map[string]bool{}
+	check := func(k string) {
+		domain, _, ok := strings.Cut(k, "/")
+		if !ok {
+			return
+		}
+		const reserved = corev1.LabelNamespaceNodeRestriction
+		if under(domain, reserved) || ((under(domain, "kubernetes.io") || under(domain, "k8s.io")) && !kubeletapis.IsKubeletLabel(k)) {
+			bad[k] = true
+		}
+	}
+	for k, v := range now {
+		if old, ok := before[k]; !ok || old != v {
+			check(k)
+		}
+	}
+	for k := range before {
+		if _, ok := now[k]; !ok {
+			check(k)
+		}
+	}
+	return slices.Sorted(maps.Keys(bad))
+}
+
+func under(domain, parent string) bool {
+	return domain == parent || strings.HasSuffix(domain, "."+parent)
+}
+
+// token lets a node ask for tokens of the pods that run on it.
+func (n *Restriction) token(ctx context.Context, node string, a *admission.Attributes) error {
+	if a.Operation != admission.Create || a.Subresource != "token" {
+		return nil
+	}
+	req, ok := a.Object.(*authenticationv1.TokenRequest)
+	if !ok {
+		return fmt.Errorf("unexpected type %T", a.Object)
+	}
+	ref := req.Spec.BoundObjectRef
+	switch {
+	case ref == nil || ref.APIVersion != "v1" || ref.Kind != "Pod" || ref.Name == "":
+		return fmt.Errorf("node requested token not bound to a pod")
+	case ref.UID == "":
+		return fmt.Errorf("node requested token with a pod binding without a uid")
+	}
+	o, err := n.Reader.Get(ctx, podResource, a.Namespace, ref.Name)
+	if err != nil {
+		return err
+	}
+	pod, ok := o.(*corev1.Pod)
+	switch {
+	case !ok:
+		return fmt.Errorf("unexpected type %T", o)
+	case pod.UID != ref.UID:
+		return fmt.Errorf("the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", ref.UID)
+	case pod.Spec.NodeName != node:
+		return fmt.Errorf("node requested token bound to a pod scheduled on a different node")
+	}
+	return nil
+}
+
+func checkLease(node string, a *admission.Attributes) error {
+	if a.Namespace != leaseSpace {
+		return fmt.Errorf("can only access leases in the %q system namespace", leaseSpace)
+	}
+	if name := nameOf(a); name != node {
+		return fmt.Errorf("can only access node lease with the same name as the requesting node")
+	}
+	return nil
+}
+
+var _ admission.Validator = (*Restriction)(nil)

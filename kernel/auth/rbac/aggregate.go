@@ -1,0 +1,149 @@
+package rbac
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/pintle-io/pintle/kernel/registry"
+)
+
+// aggregate collects the rules of the roles that a role's selectors match, in
+// the order of their names, each rule once.
+func aggregate(r *rbacv1.ClusterRole, from []*rbacv1.ClusterRole) ([]rbacv1.PolicyRule, error) {
+	sorted := append([]*rbacv1.ClusterRole(nil), from...)
+	sort.Slice(sorted, func(i, j int) bool { return sorted[i].Name < sorted[j].Name })
+	var out []rbacv1.PolicyRule
+	for i := range r.AggregationRule.ClusterRoleSelectors {
+		sel, err := metav1.LabelSelectorAsSelector(&r.AggregationRule.ClusterRoleSelectors[i])
+		if err != nil {
+			return nil, fmt.Errorf("role %s: %w", r.Name, err)
+		}
+		for _, x := range sorted {
+			if x.Name == r.Name || !sel.Matches(labels.Set(x.Labels)) {
+				continue
+			}
+			for _, rule := range x.Rules {
+				if !containsRule(out, rule) {
+					out = append(out, rule)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+func containsRule(list []rbacv1.PolicyRule, r rbacv1.PolicyRule) bool {
+	for i := range list {
+		if equality.Semantic.DeepEqual(list[i], r) {
+			return true
+		}
+	}
+	return false
+}
+
+// Aggregator keeps the rules of aggregated ClusterRoles up to date.
+type Aggregator struct {
+	Registry registry.Registry
+	Log      *slog.Logger // nil discards
+}
+
+var clusterRoleTarget = registry.Target{Resource: rbacv1.SchemeGroupVersion.WithResource("clusterroles")}
+
+// retryAfter is how long Run waits after a failure.
+const retryAfter = time.Second
+
+// Run follows ClusterRoles until ctx ends.
+func (a *Aggregator) Run(ctx context.Context) error {
+	log := a.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	for {
+		err := a.follow(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			log.Warn("aggregating cluster roles", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retryAfter):
+		}
+	}
+}
+
+func (a *Aggregator) follow(ctx context.Context) error {
+	l, err := a.Registry.List(ctx, clusterRoleTarget, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	w, err := a.Registry.Watch(ctx, clusterRoleTarget, metav1.ListOptions{ResourceVersion: fmt.Sprint(l.Revision)})
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	if err := a.Sync(ctx); err != nil {
+		return err
+	}
+	for range w.Events() {
+		// Take what has gathered meanwhile as one change.
+		for len(w.Events()) > 0 {
+			<-w.Events()
+		}
+		if err := a.Sync(ctx); err != nil {
+			return err
+		}
+	}
+	return w.Err()
+}
+
+// Sync writes the rules of every aggregated role that are not as they should
+// be, once.
+func (a *Aggregator) Sync(ctx context.Context) error {
+	l, err := a.Registry.List(ctx, clusterRoleTarget, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	var every []*rbacv1.ClusterRole
+	for _, o := range l.Items {
+		if r, ok := o.Obj.(*rbacv1.ClusterRole); ok {
+			every = append(every, r)
+		}
+	}
+	var errs []error
+	for _, r := range every {
+		if r.AggregationRule == nil || r.DeletionTimestamp != nil {
+			continue
+		}
+		rules, err := aggregate(r, every)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if equality.Semantic.DeepEqual(rules, r.Rules) {
+			continue
+		}
+		next := r.DeepCopy()
+		next.Rules = rules
+		t := clusterRoleTarget
+		t.Name = r.Name
+		_, err = a.Registry.Update(ctx, t, next, registry.WriteOptions{FieldManager: "clusterrole-aggregation-controller"})
+		// A conflict or a deletion comes back as an event.
+		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("role %s: %w", r.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}

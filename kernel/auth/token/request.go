@@ -1,0 +1,147 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+const (
+	defaultLifetime = time.Hour
+	minLifetime     = 10 * time.Minute
+)
+
+var requestKind = schema.GroupKind{Group: authenticationv1.GroupName, Kind: "TokenRequest"}
+
+// Request is the action of serviceaccounts/token: it answers a TokenRequest
+// with a token of the account. A dry run answers one without.
+func (a *Authority) Request(ctx context.Context, t registry.Target, obj *watch.Object, body runtime.Object, o registry.WriteOptions) (*registry.Result, error) {
+	req, ok := body.(*authenticationv1.TokenRequest)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("expected a TokenRequest, got a %T", body))
+	}
+	account, ok := obj.Obj.(*corev1.ServiceAccount)
+	if !ok {
+		return nil, apierrors.NewInternalError(fmt.Errorf("%s is a %T", obj.Key, obj.Obj))
+	}
+	if req.Name != "" && req.Name != t.Name {
+		return nil, apierrors.NewInvalid(requestKind, req.Name, field.ErrorList{field.Invalid(field.NewPath("metadata").Child("name"), req.Name,
+			"must match the service account name if specified")})
+	}
+	out := req.DeepCopy()
+	a.setDefaults(&out.Spec)
+	if errs := validate(&out.Spec); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(requestKind, "", errs)
+	}
+	k := kubernetesClaims{Namespace: account.Namespace, Account: ref{account.Name, string(account.UID)}}
+	if out.Spec.BoundObjectRef != nil {
+		if err := a.bind(ctx, &k, out.Spec.BoundObjectRef); err != nil {
+			return nil, err
+		}
+	}
+	lifetime := min(time.Duration(*out.Spec.ExpirationSeconds)*time.Second, a.cfg.MaxLifetime)
+	signed, end, err := a.sign(serviceaccount.MakeUsername(account.Namespace, account.Name), out.Spec.Audiences, lifetime, k)
+	if err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("sign token: %w", err))
+	}
+	if o.DryRun {
+		signed = ""
+	}
+	seconds := int64(lifetime / time.Second)
+	out.Spec.ExpirationSeconds = &seconds
+	out.ObjectMeta = metav1.ObjectMeta{Name: account.Name, Namespace: account.Namespace, CreationTimestamp: metav1.NewTime(a.cfg.Clock.Now())}
+	out.Status = authenticationv1.TokenRequestStatus{Token: signed, ExpirationTimestamp: metav1.NewTime(end)}
+	return &registry.Result{Answer: out}, nil
+}
+
+func (a *Authority) setDefaults(s *authenticationv1.TokenRequestSpec) {
+	if len(s.Audiences) == 0 {
+		s.Audiences = append([]string(nil), a.cfg.Audiences...)
+	}
+	if s.ExpirationSeconds == nil {
+		seconds := int64(defaultLifetime / time.Second)
+		s.ExpirationSeconds = &seconds
+	}
+}
+
+func validate(s *authenticationv1.TokenRequestSpec) field.ErrorList {
+	path := field.NewPath("spec").Child("expirationSeconds")
+	switch seconds := *s.ExpirationSeconds; {
+	case seconds < int64(minLifetime/time.Second):
+		return field.ErrorList{field.Invalid(path, seconds, "may not specify a duration less than 10 minutes")}
+	case seconds > 1<<32:
+		return field.ErrorList{field.Invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")}
+	}
+	return nil
+}
+
+// bind adds the object that the token shall not outlive.
+func (a *Authority) bind(ctx context.Context, k *kubernetesClaims, b *authenticationv1.BoundObjectReference) error {
+	namespace := k.Namespace
+	var gr schema.GroupResource
+	switch {
+	case b.APIVersion == "v1" && b.Kind == "Pod":
+		gr = pods
+	case b.APIVersion == "v1" && b.Kind == "Secret":
+		gr = secrets
+	case b.APIVersion == "v1" && b.Kind == "Node":
+		gr, namespace = nodes, ""
+	default:
+		return apierrors.NewBadRequest(fmt.Sprintf("cannot bind token for serviceaccount %q to object of kind %s", k.Account.Name, schema.FromAPIVersionAndKind(b.APIVersion, b.Kind)))
+	}
+	o, err := a.cfg.Reader.Get(ctx, gr, namespace, b.Name)
+	if err != nil {
+		return err
+	}
+	m, err := meta.Accessor(o)
+	if err != nil {
+		return err
+	}
+	if b.UID != "" && b.UID != m.GetUID() {
+		return apierrors.NewConflict(gr, b.Name, fmt.Errorf("the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", b.UID))
+	}
+	bound := &ref{m.GetName(), string(m.GetUID())}
+	switch x := o.(type) {
+	case *corev1.Pod:
+		if x.Spec.ServiceAccountName != k.Account.Name {
+			return apierrors.NewBadRequest(fmt.Sprintf("cannot bind token for serviceaccount %q to pod running with different serviceaccount name.", k.Account.Name))
+		}
+		k.Pod = bound
+		k.Node = a.nodeOf(ctx, x)
+	case *corev1.Secret:
+		k.Secret = bound
+	case *corev1.Node:
+		k.Node = bound
+	}
+	return nil
+}
+
+// nodeOf names the node that a pod is bound to, with the node's UID while it
+// exists.
+func (a *Authority) nodeOf(ctx context.Context, p *corev1.Pod) *ref {
+	if p.Spec.NodeName == "" {
+		return nil
+	}
+	r := &ref{Name: p.Spec.NodeName}
+	if o, err := a.cfg.Reader.Get(ctx, nodes, "", r.Name); err == nil {
+		if m, err := meta.Accessor(o); err == nil {
+			r.UID = string(m.GetUID())
+		}
+	}
+	return r
+}
+
+var _ registry.Action = (*Authority)(nil).Request
