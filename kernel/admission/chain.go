@@ -1,0 +1,220 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Chain holds rules in order. The zero value is an empty chain, ready to use.
+//
+// A request sees one state of the chain from its beginning to its end
+// ([Chain.Begin]); Set and Remove swap the whole list, so that a rule is never
+// half there.
+type Chain struct {
+	mu      sync.Mutex // serializes writers
+	entries atomic.Pointer[[]*entry]
+}
+
+type entry struct {
+	name  string
+	order int
+	rule  Rule
+	stats counters
+}
+
+type counters struct {
+	calls, denied, failed, panicked, ignored atomic.Int64
+	nanos                                    atomic.Int64
+}
+
+// Stats is what a rule did since it was set.
+type Stats struct {
+	Name     string
+	Order    int
+	Calls    int64
+	Denied   int64
+	Failed   int64 // panics and timeouts included
+	Panicked int64
+	Ignored  int64 // failures that the policy Ignore let pass
+	Took     time.Duration
+}
+
+// Set adds the rule or replaces the rule of the same name. Rules are asked by
+// rising order, then by name.
+func (c *Chain) Set(name string, order int, r Rule) {
+	if r.Failure == "" {
+		r.Failure = Fail
+	}
+	c.change(func(old []*entry) []*entry {
+		next := without(old, name)
+		next = append(next, &entry{name: name, order: order, rule: r})
+		sort.Slice(next, func(i, j int) bool {
+			if next[i].order != next[j].order {
+				return next[i].order < next[j].order
+			}
+			return next[i].name < next[j].name
+		})
+		return next
+	})
+}
+
+// Remove takes the rule out; it reports whether there was one.
+func (c *Chain) Remove(name string) bool {
+	found := false
+	c.change(func(old []*entry) []*entry {
+		next := without(old, name)
+		found = len(next) < len(old)
+		return next
+	})
+	return found
+}
+
+func (c *Chain) change(f func([]*entry) []*entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := f(c.load())
+	c.entries.Store(&next)
+}
+
+func (c *Chain) load() []*entry {
+	if p := c.entries.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func without(list []*entry, name string) []*entry {
+	out := make([]*entry, 0, len(list)+1)
+	for _, e := range list {
+		if e.name != name {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Stats lists the rules in order with their counters.
+func (c *Chain) Stats() []Stats {
+	var out []Stats
+	for _, e := range c.load() {
+		out = append(out, Stats{
+			Name: e.name, Order: e.order,
+			Calls: e.stats.calls.Load(), Denied: e.stats.denied.Load(),
+			Failed: e.stats.failed.Load(), Panicked: e.stats.panicked.Load(),
+			Ignored: e.stats.ignored.Load(), Took: time.Duration(e.stats.nanos.Load()),
+		})
+	}
+	return out
+}
+
+// Pass is the state of a chain that one request goes through.
+type Pass struct{ entries []*entry }
+
+// Begin fixes the rules that a request will be asked by.
+func (c *Chain) Begin() Pass { return Pass{c.load()} }
+
+// Empty reports that no rule can object, so that a caller may save the work
+// of preparing Attributes.
+func (p Pass) Empty() bool { return len(p.entries) == 0 }
+
+// Mutates reports that a rule may change an object.
+func (p Pass) Mutates() bool {
+	for _, e := range p.entries {
+		if e.rule.Mutate != nil && !e.rule.ReadOnly {
+			return true
+		}
+	}
+	return false
+}
+
+// Mutate asks every matching mutator in order. a.Object may be replaced.
+func (p Pass) Mutate(ctx context.Context, a *Attributes) error {
+	for _, e := range p.entries {
+		if e.rule.Mutate == nil || !e.rule.Match.Matches(a) {
+			continue
+		}
+		undo := a.Object
+		if !e.rule.ReadOnly {
+			a.mutated = true
+			if e.rule.Failure == Ignore && a.Object != nil {
+				// A rule that fails half way must not leave its traces.
+				a.Object = a.Object.DeepCopyObject()
+			}
+		}
+		passed, err := e.ask(ctx, a, e.rule.Mutate.Mutate)
+		if err != nil {
+			return err
+		}
+		if !passed {
+			a.Object = undo
+		}
+	}
+	return nil
+}
+
+// Validate asks every matching validator in order and returns the first
+// refusal.
+func (p Pass) Validate(ctx context.Context, a *Attributes) error {
+	for _, e := range p.entries {
+		if e.rule.Validate == nil || !e.rule.Match.Matches(a) {
+			continue
+		}
+		if _, err := e.ask(ctx, a, e.rule.Validate.Validate); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Mutate is Begin().Mutate.
+func (c *Chain) Mutate(ctx context.Context, a *Attributes) error { return c.Begin().Mutate(ctx, a) }
+
+// Validate is Begin().Validate.
+func (c *Chain) Validate(ctx context.Context, a *Attributes) error {
+	return c.Begin().Validate(ctx, a)
+}
+
+// ask calls a rule and applies its failure policy. passed is false when the
+// rule failed and was ignored.
+func (e *entry) ask(ctx context.Context, a *Attributes, f func(context.Context, *Attributes) error) (passed bool, err error) {
+	start := time.Now()
+	e.stats.calls.Add(1)
+	err = e.call(ctx, a, f)
+	e.stats.nanos.Add(int64(time.Since(start)))
+	switch {
+	case err == nil:
+		return true, nil
+	case ctx.Err() != nil: // the request's own deadline, not the rule's
+		return false, ctx.Err()
+	case !errors.Is(err, ErrFailed) && !errors.Is(err, context.DeadlineExceeded):
+		e.stats.denied.Add(1)
+		return false, status(e.name, a, err)
+	}
+	e.stats.failed.Add(1)
+	if e.rule.Failure == Ignore {
+		e.stats.ignored.Add(1)
+		a.Warn(fmt.Sprintf("admission policy %q failed and was ignored: %v", e.name, err))
+		return false, nil
+	}
+	return false, failed(e.name, err)
+}
+
+func (e *entry) call(ctx context.Context, a *Attributes, f func(context.Context, *Attributes) error) (err error) {
+	if e.rule.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, e.rule.Timeout)
+		defer cancel()
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			e.stats.panicked.Add(1)
+			err = fmt.Errorf("%w: panic: %v", ErrFailed, r)
+		}
+	}()
+	return f(ctx, a)
+}

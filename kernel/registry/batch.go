@@ -1,0 +1,414 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pintle-io/pintle/kernel/store"
+)
+
+// Batch runs many writes in few commits. Items are planned side by side; those
+// that pass are committed in chunks. When a commit fails for one item, that
+// item is planned again and the others go again as they are. Items of one key
+// take effect in their order.
+//
+// all (atomic): every item in one commit, or none; the first item that fails fails
+// all others with it. More items than one commit takes are refused.
+func (c *Core) Batch(ctx context.Context, items []BatchItem, all bool) ([]BatchResult, error) {
+	b := &batch{c: c, results: make([]BatchResult, len(items)), slots: make([]slot, len(items))}
+	b.each(len(items), func(i int) {
+		b.slots[i].index = i
+		b.slots[i].request, b.results[i].Err = c.batchRequest(ctx, &items[i])
+	})
+	if all {
+		return b.results, b.atomic(ctx)
+	}
+	return b.results, b.run(ctx)
+}
+
+// batchRequest makes the request of an item.
+func (c *Core) batchRequest(ctx context.Context, it *BatchItem) (*request, error) {
+	k, err := c.kindOf(it.Target)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case k.Virtual:
+		return nil, badRequestf("%s cannot be part of a batch", k.gr)
+	case it.Verb == verbCreate && it.Target.Subresource != "":
+		r, err := c.newAction(ctx, k, it.Target, it.Object, it.Options)
+		if err == nil && c.actions[k.subresource(r.sub).String()] != nil {
+			return nil, badRequestf("%s cannot be part of a batch", k.subresource(r.sub))
+		}
+		return r, err
+	case it.Verb == verbCreate:
+		return c.newCreate(ctx, k, it.Target, it.Object, it.Options)
+	case it.Verb == verbUpdate:
+		return c.newUpdate(k, it.Target, it.Object, it.Options)
+	case it.Verb == verbDelete:
+		o := it.Delete
+		if it.Options.DryRun {
+			o.DryRun = []string{"All"}
+		}
+		return c.newDelete(k, it.Target, o)
+	}
+	return nil, badRequestf("unknown verb %q in a batch", it.Verb)
+}
+
+// batch is a Batch under way.
+type batch struct {
+	c       *Core
+	slots   []slot
+	results []BatchResult
+}
+
+// slot is an item on its way.
+type slot struct {
+	index   int
+	request *request
+	change  *change // planned and not committed
+}
+
+// each runs f for 0..n-1 on as many goroutines as there are processors, and
+// returns when all are done.
+func (b *batch) each(n int, f func(int)) {
+	workers := min(runtime.GOMAXPROCS(0), (n+minPerWorker-1)/minPerWorker)
+	if workers <= 1 {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for {
+				// A few at a time, so that workers do not meet at the counter.
+				end := next.Add(grab)
+				for i := end - grab; i < min(end, int64(n)); i++ {
+					f(int(i))
+				}
+				if end >= int64(n) {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+const (
+	minPerWorker = 16
+	grab         = 8
+)
+
+// run plans and commits until every item has its answer.
+func (b *batch) run(ctx context.Context) error {
+	pending := make([]*slot, 0, len(b.slots))
+	for i := range b.slots {
+		if b.slots[i].request != nil && b.results[i].Err == nil {
+			pending = append(pending, &b.slots[i])
+		}
+	}
+	for len(pending) > 0 {
+		round, later := b.distinct(pending)
+		if pending = append(b.round(ctx, round), later...); ctx.Err() != nil {
+			for _, s := range pending {
+				b.results[s.index].Err = s.request.k.storeError(s.request.verb, s.request.t.Name, ctx.Err())
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// distinct takes the first item of every key; the others must wait for it.
+func (b *batch) distinct(pending []*slot) (round, later []*slot) {
+	seen := make(map[string]bool, len(pending))
+	round = make([]*slot, 0, len(pending))
+	for _, s := range pending {
+		key := s.request.key
+		switch {
+		case key == "": // a name is still to be generated: free by itself
+		case seen[key]:
+			later = append(later, s)
+			continue
+		default:
+			seen[key] = true
+		}
+		round = append(round, s)
+	}
+	return round, later
+}
+
+// round plans the slots, commits them in chunks, two of which are on their way
+// at once, and returns those to go again.
+func (b *batch) round(ctx context.Context, slots []*slot) (again []*slot) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	inFlight := make(chan struct{}, chunksInFlight)
+	for len(slots) > 0 {
+		n := min(len(slots), commitOps)
+		chunk := slots[:n]
+		slots = slots[n:]
+		b.plan(ctx, chunk)
+		inFlight <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-inFlight }()
+			left := b.commitPlanned(ctx, chunk)
+			mu.Lock()
+			again = append(again, left...)
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	return again
+}
+
+// chunksInFlight: while one commit waits for the disk, the next is made ready.
+const chunksInFlight = 3
+
+// plan prepares the slots that have no change yet. Those that fail, or have
+// nothing to write, get their answer.
+func (b *batch) plan(ctx context.Context, slots []*slot) {
+	b.each(len(slots), func(i int) {
+		s := slots[i]
+		if s.change != nil {
+			return
+		}
+		ch, err := b.c.prepare(ctx, s.request)
+		switch {
+		case err != nil:
+			b.results[s.index].Err = err
+		case ch.noop || s.request.o.DryRun:
+			b.answer(s, ch, 0)
+		default:
+			s.change = ch
+		}
+	})
+}
+
+// answer fills in an item's result; rev 0 means that nothing was written.
+func (b *batch) answer(s *slot, ch *change, rev int64) {
+	res := &b.results[s.index]
+	if rev == 0 {
+		res.Result, res.Err = ch.result(s.request, nil)
+		return
+	}
+	res.Result, res.Err = ch.result(s.request, b.c.applied(s.request, ch, rev))
+}
+
+// commitPlanned commits the slots' changes in as few commits as their
+// operations and keys allow, and returns the slots to go again.
+func (b *batch) commitPlanned(ctx context.Context, slots []*slot) (again []*slot) {
+	var group []*slot
+	var ops []store.Op
+	keys := make(map[string]bool, len(slots))
+	flush := func() {
+		again = append(again, b.commit(ctx, group, ops)...)
+		group, ops = group[:0], ops[:0]
+		clear(keys)
+	}
+	size := 0
+	for _, s := range slots {
+		if s.change == nil {
+			continue
+		}
+		mine := s.change.ops()
+		bytes := 0
+		clash := len(ops)+len(mine) > commitOps
+		for _, op := range mine {
+			bytes += len(op.Key) + len(op.Value)
+			clash = clash || keys[op.Key]
+		}
+		if len(group) > 0 && (clash || size+bytes > commitBytes) {
+			flush()
+			size = 0
+		}
+		size += bytes
+		group, ops = append(group, s), append(ops, mine...)
+		for _, op := range mine {
+			keys[op.Key] = true
+		}
+	}
+	if len(group) > 0 {
+		flush()
+	}
+	return again
+}
+
+// commitBytes keeps a commit below what a store takes in one transaction.
+const commitBytes = 1 << 20
+
+// commit writes one group. An item that stands in the way is taken out, and
+// the others go again, until they pass.
+func (b *batch) commit(ctx context.Context, group []*slot, ops []store.Op) (again []*slot) {
+	group = append([]*slot(nil), group...)
+	ops = append([]store.Op(nil), ops...)
+	for len(group) > 0 {
+		rev, err := b.c.store.Commit(ctx, ops)
+		if err == nil {
+			for _, s := range group {
+				b.answer(s, s.change, rev)
+				s.change = nil
+			}
+			return again
+		}
+		i, from, to := blame(group, err)
+		if i < 0 {
+			return append(again, b.split(ctx, group, ops, err)...)
+		}
+		s := group[i]
+		if lost := b.c.lost(ctx, s.request, s.change, err); lost != nil {
+			b.results[s.index].Err = lost
+		} else {
+			again = append(again, s)
+		}
+		s.change = nil
+		group = append(group[:i], group[i+1:]...)
+		ops = append(ops[:from], ops[to:]...)
+	}
+	return again
+}
+
+// blame finds the item whose operation a conflict is about, and its range of
+// operations; -1 if the error is about none.
+func blame(group []*slot, err error) (i, from, to int) {
+	var conflict *store.ConflictError
+	if !errors.As(err, &conflict) {
+		return -1, 0, 0
+	}
+	for i, s := range group {
+		to = from + 1 + len(s.change.extra)
+		if conflict.Index < to {
+			return i, from, to
+		}
+		from = to
+	}
+	return -1, 0, 0
+}
+
+// split handles an error that is about no item: a commit that is too large is
+// tried in halves, any other error is everyone's.
+func (b *batch) split(ctx context.Context, group []*slot, ops []store.Op, err error) []*slot {
+	if errors.Is(err, store.ErrTooLarge) && len(group) > 1 {
+		half := len(group) / 2
+		cut := 0
+		for _, s := range group[:half] {
+			cut += 1 + len(s.change.extra)
+		}
+		return append(b.commit(ctx, group[:half], ops[:cut]), b.commit(ctx, group[half:], ops[cut:])...)
+	}
+	b.failAll(group, err)
+	return nil
+}
+
+func (b *batch) failAll(group []*slot, err error) {
+	for _, s := range group {
+		b.results[s.index].Err = s.request.k.storeError(s.request.verb, s.change.name, err)
+		s.change = nil
+	}
+}
+
+// errAborted is the answer to items of an atomic batch that could have been
+// written.
+func errAborted(k *kind, name string) error {
+	return badRequestf("%s %q was not written: another item of the atomic batch failed", k.gr, name)
+}
+
+// atomic writes all items in one commit, or none.
+func (b *batch) atomic(ctx context.Context) error {
+	for {
+		ops, failed, err := b.planAll(ctx)
+		if err != nil || failed || len(ops) == 0 {
+			return err
+		}
+		rev, err := b.c.store.Commit(ctx, ops)
+		if err == nil {
+			for i := range b.slots {
+				if s := &b.slots[i]; s.change != nil {
+					b.answer(s, s.change, rev)
+				}
+			}
+			return nil
+		}
+		if b.blameOne(ctx, err) {
+			return nil
+		}
+	}
+}
+
+// planAll plans what has no change. failed: an item cannot be written, and all
+// have their answers.
+func (b *batch) planAll(ctx context.Context) (ops []store.Op, failed bool, err error) {
+	pending := make([]*slot, 0, len(b.slots))
+	for i := range b.slots {
+		if b.results[i].Err != nil {
+			b.abort()
+			return nil, true, nil
+		}
+		b.results[i].Result = nil
+		pending = append(pending, &b.slots[i])
+	}
+	b.plan(ctx, pending)
+	keys := make(map[string]bool, len(pending))
+	for _, s := range pending {
+		if b.results[s.index].Err != nil {
+			b.abort()
+			return nil, true, nil
+		}
+		if s.change == nil {
+			continue // nothing to write
+		}
+		for _, op := range s.change.ops() {
+			if keys[op.Key] {
+				return nil, false, badRequestf("an atomic batch may write an object only once: %s", op.Key)
+			}
+			keys[op.Key] = true
+			ops = append(ops, op)
+		}
+	}
+	if len(ops) > store.MaxOps {
+		return nil, false, tooManyOps(len(ops))
+	}
+	return ops, false, nil
+}
+
+// blameOne gives a failed commit to its item; true ends the batch.
+func (b *batch) blameOne(ctx context.Context, err error) bool {
+	var group []*slot
+	for i := range b.slots {
+		if b.slots[i].change != nil {
+			group = append(group, &b.slots[i])
+		}
+	}
+	i, _, _ := blame(group, err)
+	if i < 0 {
+		b.failAll(group, err)
+		b.abort()
+		return true
+	}
+	s := group[i]
+	if lost := b.c.lost(ctx, s.request, s.change, err); lost != nil {
+		b.results[s.index].Err = lost
+		b.abort()
+		return true
+	}
+	s.change = nil
+	return false
+}
+
+// abort answers every item that has no error of its own.
+func (b *batch) abort() {
+	for i := range b.results {
+		if r := &b.results[i]; r.Err == nil {
+			s := &b.slots[i]
+			r.Result = nil
+			r.Err = errAborted(s.request.k, s.request.t.Name)
+		}
+	}
+}

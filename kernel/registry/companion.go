@@ -1,0 +1,85 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// companion makes a kind's wish into a store operation. Companions pass no
+// admission: they are the kind's own book-keeping.
+func (c *Core) companion(x *resource.Companion) (extra, error) {
+	k := c.kinds[x.Resource]
+	if k == nil {
+		return extra{}, plain(fmt.Errorf("companion of unknown resource %s", x.Resource))
+	}
+	key := k.key(x.Namespace, x.Name)
+	out := extra{kind: k, namespace: k.scope(x.Namespace), name: x.Name}
+	if x.Object == nil {
+		out.op = store.Op{Key: key, Expect: store.Any}
+		return out, nil
+	}
+	out.obj = x.Object.DeepCopyObject()
+	out.obj.GetObjectKind().SetGroupVersionKind(k.hub)
+	m, err := accessor(out.obj)
+	if err != nil {
+		return extra{}, err
+	}
+	m.SetName(x.Name)
+	m.SetNamespace(out.namespace)
+	rv := m.GetResourceVersion()
+	if !x.Update {
+		m.SetResourceVersion("")
+		m.SetUID(newUID())
+		m.SetCreationTimestamp(c.now())
+	}
+	value, err := c.codec.EncodeStorage(k.Definition, out.obj)
+	if err != nil {
+		return extra{}, plain(fmt.Errorf("encoding %s %q: %w", k.gr, x.Name, err))
+	}
+	if x.Update {
+		out.op, err = opFor(key, value, rv)
+		return out, err
+	}
+	out.op = store.Op{Key: key, Value: value, Expect: store.Absent}
+	return out, nil
+}
+
+// reader is resource.Reader over what this process knows: the cache and its
+// own commits that the cache has not seen yet.
+type reader struct{ c *Core }
+
+// Reader gives kinds' hooks and built-in components read access to the cache.
+func (c *Core) Reader() resource.Reader { return reader{c} }
+
+func (r reader) Get(_ context.Context, gr schema.GroupResource, namespace, name string) (runtime.Object, error) {
+	k := r.c.kinds[gr]
+	if k == nil {
+		return nil, unknownResource(Target{Resource: gr.WithVersion("")})
+	}
+	o := r.c.lookup(k, k.key(namespace, name), namespace, name)
+	if o == nil {
+		return nil, k.notFound(name)
+	}
+	return o.Obj, nil
+}
+
+func (r reader) List(_ context.Context, gr schema.GroupResource, namespace string) ([]runtime.Object, error) {
+	k := r.c.kinds[gr]
+	if k == nil {
+		return nil, unknownResource(Target{Resource: gr.WithVersion("")})
+	}
+	s := r.c.cache.Snapshot(k.cached)
+	out := make([]runtime.Object, 0, s.Len(namespace))
+	s.Ascend(namespace, "", func(o *watch.Object) bool {
+		out = append(out, o.Obj)
+		return true
+	})
+	return out, nil
+}

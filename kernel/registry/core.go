@@ -1,0 +1,197 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// Codec turns objects into stored bytes and back, and between versions.
+type Codec interface {
+	Decode(d *resource.Definition, value []byte, rev int64) (runtime.Object, error)
+	EncodeStorage(d *resource.Definition, obj runtime.Object) ([]byte, error)
+	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
+}
+
+// Action serves an action subresource in place of its definition's hook, for
+// those whose subject another package owns (a token is kernel/auth's). obj is
+// the object that the subresource belongs to; body is what the client sent.
+type Action func(ctx context.Context, t Target, obj *watch.Object, body runtime.Object, o WriteOptions) (*Result, error)
+
+// Virtual answers the creation of a virtual resource, which is never stored.
+type Virtual func(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (runtime.Object, error)
+
+// Config is what a Core is made of.
+type Config struct {
+	Table *resource.Table
+	Codec Codec
+	Store store.Store
+	// Cache must follow Store; Run is the caller's.
+	Cache *watch.Cache
+	// Admission is asked about every write; nil is a chain of its own. New
+	// adds the namespace rule to it.
+	Admission *admission.Chain
+	// Actions by group resource and subresource: "serviceaccounts/token",
+	// "deployments.apps/rollback".
+	Actions map[string]Action
+	Virtual map[schema.GroupResource]Virtual
+	Clock   clock.PassiveClock // nil is the real clock
+	Log     *slog.Logger       // nil discards
+}
+
+// Core implements [Registry]. It holds no goroutine and needs no closing.
+type Core struct {
+	table     *resource.Table
+	codec     Codec
+	store     store.Store
+	cache     *watch.Cache
+	chain     *admission.Chain
+	actions   map[string]Action
+	virtual   map[schema.GroupResource]Virtual
+	clock     clock.PassiveClock
+	log       *slog.Logger
+	kinds     map[schema.GroupResource]*kind
+	recent    *recent
+	revisions revisions
+	pages     *pages
+}
+
+// kind is a definition with what the verbs ask about it every time.
+type kind struct {
+	*resource.Definition
+	gr     schema.GroupResource
+	cached schema.GroupResource // where the cache keeps the objects: gr, or the resource that gr is a second name of
+	hub    schema.GroupVersionKind
+	goType reflect.Type // of the hub, a pointer; nil if it is not a Go struct
+	fields fieldManagers
+}
+
+// New makes a Core.
+func New(cfg Config) (*Core, error) {
+	if cfg.Table == nil || cfg.Store == nil || cfg.Cache == nil || cfg.Codec == nil {
+		return nil, fmt.Errorf("registry: table, codec, store and cache are required")
+	}
+	c := &Core{
+		table: cfg.Table, codec: cfg.Codec, store: cfg.Store, cache: cfg.Cache,
+		chain: cfg.Admission, actions: cfg.Actions, virtual: cfg.Virtual,
+		clock: cfg.Clock, log: cfg.Log,
+		kinds: make(map[schema.GroupResource]*kind, len(cfg.Table.Definitions)),
+	}
+	if c.clock == nil {
+		c.clock = clock.RealClock{}
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.chain == nil {
+		c.chain = &admission.Chain{}
+	}
+	c.recent = newRecent(c.cache.Revision)
+	c.revisions.read = c.store.Revision
+	c.pages = newPages(c.clock)
+	for _, d := range cfg.Table.Definitions {
+		k, err := c.newKind(d)
+		if err != nil {
+			return nil, err
+		}
+		c.kinds[k.gr] = k
+	}
+	if c.kinds[namespaces] != nil {
+		c.chain.Set(admission.LifecycleName, admission.LifecycleOrder, admission.NewLifecycle(c.namespaceState))
+	}
+	return c, nil
+}
+
+// namespaces is the one resource that the kernel knows by name.
+var namespaces = schema.GroupResource{Resource: "namespaces"}
+
+func (c *Core) newKind(d *resource.Definition) (*kind, error) {
+	k := &kind{Definition: d, gr: d.GroupResource(), cached: d.Stored(), hub: d.Hub()}
+	obj, err := c.table.Scheme.New(k.hub)
+	if err != nil {
+		return nil, fmt.Errorf("registry: %s: %w", k.gr, err)
+	}
+	if _, ok := obj.(runtime.Unstructured); !ok {
+		k.goType = reflect.TypeOf(obj)
+	}
+	return k, nil
+}
+
+// kindOf finds the kind of a request.
+func (c *Core) kindOf(t Target) (*kind, error) {
+	k := c.kinds[t.Resource.GroupResource()]
+	if k == nil {
+		return nil, unknownResource(t)
+	}
+	return k, nil
+}
+
+// version is the request's version, the hub's if the caller named none.
+func (k *kind) version(t Target) schema.GroupVersion {
+	if t.Resource.Version == "" {
+		return k.hub.GroupVersion()
+	}
+	return t.Resource.GroupVersion()
+}
+
+// key is where an object is stored.
+func (k *kind) key(namespace, name string) string {
+	return resource.Key(k.Definition, namespace, name)
+}
+
+// is reports that an object of a kind may be stored as this one.
+func (k *kind) is(gk schema.GroupKind) bool {
+	return gk.Kind == k.hub.Kind && (gk.Group == k.hub.Group || gk.Group == k.Group)
+}
+
+// scope is the namespace that the cache knows an object of this kind under.
+func (k *kind) scope(namespace string) string {
+	if k.Namespaced {
+		return namespace
+	}
+	return ""
+}
+
+// newObject is an empty object of the hub, its kind set.
+func (c *Core) newObject(k *kind) (runtime.Object, error) {
+	obj, err := c.table.Scheme.New(k.hub)
+	if err != nil {
+		return nil, err
+	}
+	obj.GetObjectKind().SetGroupVersionKind(k.hub)
+	return obj, nil
+}
+
+// toHub gives a private copy of obj, defaulted and of the hub version.
+func (c *Core) toHub(k *kind, t Target, obj runtime.Object) (runtime.Object, error) {
+	if obj == nil {
+		return nil, badRequest("an object is required")
+	}
+	in := obj.DeepCopyObject()
+	if k.goType == nil || reflect.TypeOf(in) != k.goType {
+		gvks, _, err := c.table.Scheme.ObjectKinds(in)
+		if err != nil || !k.is(gvks[0].GroupKind()) {
+			return nil, wrongKind(k, t, in)
+		}
+		c.table.Scheme.Default(in)
+		if in, err = c.codec.Convert(in, k.hub.GroupVersion()); err != nil {
+			return nil, badRequestf("converting to %s: %v", k.hub.GroupVersion(), err)
+		}
+	} else {
+		c.table.Scheme.Default(in)
+	}
+	in.GetObjectKind().SetGroupVersionKind(k.hub)
+	return in, nil
+}
+
+var _ Registry = (*Core)(nil)

@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"context"
+	"errors"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// Get reads one object: as new as any write that finished before the call,
+// unless o names a resourceVersion.
+func (c *Core) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.Object, error) {
+	k, err := c.kindOf(t)
+	if err != nil {
+		return nil, err
+	}
+	if k.Virtual {
+		return nil, apierrors.NewMethodNotSupported(k.gr, "get")
+	}
+	if t.Name == "" {
+		return nil, badRequest("name must be provided")
+	}
+	rev, err := parseRevision(o.ResourceVersion)
+	if err != nil {
+		return nil, badRequestf("invalid resource version: %v", err)
+	}
+	if err := c.await(ctx, k, "get", o.ResourceVersion, rev); err != nil {
+		return nil, err
+	}
+	obj := c.cache.Get(k.cached, k.scope(t.Namespace), t.Name)
+	if obj == nil {
+		return nil, k.notFound(t.Name)
+	}
+	return obj, nil
+}
+
+// await returns when the cache is as new as a read's resourceVersion asks: ""
+// is now, "0" anything, a number at least that.
+func (c *Core) await(ctx context.Context, k *kind, verb, rv string, rev int64) error {
+	switch rv {
+	case "":
+		now, err := c.revisions.get(ctx)
+		if err != nil {
+			return k.storeError(verb, "", err)
+		}
+		return k.storeError(verb, "", c.cache.WaitFor(ctx, now))
+	case "0":
+		return k.storeError(verb, "", c.ready(ctx))
+	}
+	wait, cancel := context.WithTimeout(ctx, waitForRevision)
+	defer cancel()
+	err := c.cache.WaitFor(wait, rev)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return tooLargeRevision(rev, c.cache.Revision())
+	}
+	return k.storeError(verb, "", err)
+}
+
+// ready waits until the cache has loaded.
+func (c *Core) ready(ctx context.Context) error {
+	select {
+	case <-c.cache.Ready():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

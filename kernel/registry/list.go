@@ -1,0 +1,241 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// listing is one list being answered.
+type listing struct {
+	k      *kind
+	sel    *selection
+	prefix string // of the keys listed, which tokens are relative to
+	limit  int64
+	after  string // key behind which to go on
+	paging bool   // after came from a token
+}
+
+// source is a view of a resource's objects at one revision.
+type source interface {
+	Revision() int64
+	Ascend(namespace, after string, fn func(*watch.Object) bool)
+}
+
+// List answers a consistent view: as new as any write that finished before the
+// call, unless o names a resourceVersion or continues another list.
+func (c *Core) List(ctx context.Context, t Target, o metav1.ListOptions) (*List, error) {
+	k, err := c.kindOf(t)
+	if err != nil {
+		return nil, err
+	}
+	if k.Virtual {
+		return nil, apierrors.NewMethodNotSupported(k.gr, "list")
+	}
+	if err := checkListOptions(o, false); err != nil {
+		return nil, err
+	}
+	sel, err := c.selection(k, t, o)
+	if err != nil {
+		return nil, err
+	}
+	l := &listing{k: k, sel: sel, prefix: resource.Prefix(k.Definition, k.scope(t.Namespace)), limit: max(o.Limit, 0)}
+	src, err := c.view(ctx, l, o)
+	if err != nil {
+		return nil, err
+	}
+	return c.collect(l, src), nil
+}
+
+// view finds the objects at the revision that a list asks for.
+func (c *Core) view(ctx context.Context, l *listing, o metav1.ListOptions) (source, error) {
+	if o.Continue != "" {
+		return c.continued(ctx, l, o)
+	}
+	rev, err := parseRevision(o.ResourceVersion)
+	if err != nil {
+		return nil, badRequestf("invalid resource version: %v", err)
+	}
+	if o.ResourceVersion == "0" {
+		l.limit = 0 // as upstream: what is at hand is answered whole
+	}
+	exact := o.ResourceVersionMatch == metav1.ResourceVersionMatchExact ||
+		(o.ResourceVersionMatch == "" && l.limit > 0 && rev > 0)
+	if exact {
+		return c.at(ctx, l, rev)
+	}
+	if err := c.await(ctx, l.k, "list", o.ResourceVersion, rev); err != nil {
+		return nil, err
+	}
+	return c.cache.Snapshot(l.k.cached), nil
+}
+
+// continued goes on where a token says, at the token's revision.
+func (c *Core) continued(ctx context.Context, l *listing, o metav1.ListOptions) (source, error) {
+	start, rev, err := decodeToken(o.Continue, l.prefix)
+	if err != nil {
+		return nil, badRequestf("invalid continue token: %v", err)
+	}
+	if o.ResourceVersion != "" && o.ResourceVersion != "0" {
+		return nil, badRequest("specifying resource version is not allowed when using continue")
+	}
+	l.after, l.paging = strings.TrimSuffix(start, "\x00"), true
+	if rev < 0 {
+		if err := c.await(ctx, l.k, "list", "", 0); err != nil {
+			return nil, err
+		}
+		return c.cache.Snapshot(l.k.cached), nil
+	}
+	return c.at(ctx, l, rev)
+}
+
+// at gives the objects at exactly a revision: a snapshot kept, the present one,
+// or the store's history.
+func (c *Core) at(ctx context.Context, l *listing, rev int64) (source, error) {
+	if s, ok := c.pages.get(l.k.cached, rev); ok {
+		return s, nil
+	}
+	if s := c.cache.Snapshot(l.k.cached); s.Revision() == rev {
+		return s, nil
+	}
+	return c.history(ctx, l, rev)
+}
+
+// history reads a past revision from the store.
+func (c *Core) history(ctx context.Context, l *listing, rev int64) (source, error) {
+	h := &past{revision: rev}
+	after := l.after
+	for {
+		kvs, more, _, err := c.store.List(ctx, l.prefix, store.ListOptions{Revision: rev, After: after, Limit: historyChunk})
+		switch {
+		case errors.Is(err, store.ErrCompacted):
+			return nil, l.expired()
+		case errors.Is(err, store.ErrFuture):
+			return nil, tooLargeRevision(rev, c.cache.Revision())
+		case err != nil:
+			return nil, l.k.storeError("list", "", err)
+		}
+		for _, kv := range kvs {
+			ns, name, ok := resource.ParseKey(l.k.Definition, kv.Key)
+			if !ok {
+				continue
+			}
+			obj, err := c.decodeCurrent(l.k, ns, name, kv)
+			if err != nil {
+				return nil, l.k.storeError("list", name, err)
+			}
+			h.objects = append(h.objects, obj)
+			after = kv.Key
+		}
+		// One object behind the limit is enough to know that there are more;
+		// a selector may need them all.
+		if !more || len(kvs) == 0 || (l.limit > 0 && l.sel.whole() && int64(len(h.objects)) > l.limit) {
+			h.partial = more
+			return h, nil
+		}
+	}
+}
+
+// historyChunk is how many objects one read of the store's history takes.
+const historyChunk = 1000
+
+// past is part of a resource's objects as they were.
+type past struct {
+	revision int64
+	objects  []*watch.Object // in the order of keys
+	partial  bool            // there are more behind
+}
+
+func (h *past) Revision() int64 { return h.revision }
+
+func (h *past) Ascend(namespace, after string, fn func(*watch.Object) bool) {
+	for _, o := range h.objects {
+		if o.Key <= after || (namespace != "" && o.Namespace != namespace) {
+			continue
+		}
+		if !fn(o) {
+			return
+		}
+	}
+}
+
+// expired is the answer when a revision is no longer kept. A list in pages may
+// go on at the present revision with the token given.
+func (l *listing) expired() error {
+	if !l.paging {
+		return apierrors.NewResourceExpired("The resourceVersion for the provided list is too old.")
+	}
+	err := apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. " +
+		"You can start a new list without the continue parameter, or use the continue token in this response to " +
+		"retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - " +
+		"objects that were created, modified, or deleted between the time the first chunk was returned and now may " +
+		"show up in the list.")
+	err.ErrStatus.Continue = encodeToken(l.after, l.prefix, -1)
+	return err
+}
+
+// collect takes a page from a view.
+func (c *Core) collect(l *listing, src source) *List {
+	out := &List{Revision: src.Revision(), Items: []*watch.Object{}}
+	if l.sel.none {
+		return out
+	}
+	last, more := "", false
+	l.sel.ascend(l.k, src, l.after, func(o *watch.Object) bool {
+		if l.limit > 0 && int64(len(out.Items)) == l.limit {
+			more = true
+			return false
+		}
+		out.Items = append(out.Items, o)
+		last = o.Key
+		return true
+	})
+	if !more {
+		return out
+	}
+	out.Continue = encodeToken(last, l.prefix, out.Revision)
+	if s, ok := src.(watch.Snapshot); ok {
+		c.pages.keep(l.k.cached, s)
+	}
+	if l.sel.whole() {
+		out.Remaining = remaining(src, l.sel.namespace, last)
+	}
+	return out
+}
+
+// remaining counts what is behind a key; nil if the view does not know.
+func remaining(src source, namespace, last string) *int64 {
+	if h, ok := src.(*past); ok && h.partial {
+		return nil
+	}
+	var n int64
+	src.Ascend(namespace, last, func(*watch.Object) bool { n++; return true })
+	return &n
+}
+
+// ascend calls fn for the selected objects behind a key until it returns
+// false.
+func (s *selection) ascend(k *kind, src source, after string, fn func(*watch.Object) bool) {
+	if snap, ok := src.(watch.Snapshot); ok && s.name != "" && (s.namespace != "" || !k.Namespaced) {
+		if o := snap.Get(s.namespace, s.name); o != nil && o.Key > after && s.selects(k, o) {
+			fn(o)
+		}
+		return
+	}
+	src.Ascend(s.namespace, after, func(o *watch.Object) bool {
+		return !s.selects(k, o) || fn(o)
+	})
+}
+
+func (s *selection) selects(k *kind, o *watch.Object) bool {
+	return (s.name == "" || s.name == o.Name) &&
+		(s.field == "" || fieldsOf{k, o}.Get(s.field) == s.value) &&
+		(s.match == nil || s.match(o))
+}

@@ -1,0 +1,52 @@
+package registry
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+)
+
+// apply merges the apply configuration into live, which is not modified, and
+// gives the result in the hub version with its managedFields.
+func (p *patcher) apply(live runtime.Object) (runtime.Object, error) {
+	config := &unstructured.Unstructured{Object: map[string]any{}}
+	if err := yaml.Unmarshal(p.bytes, &config.Object); err != nil {
+		return nil, badRequestf("error decoding patch: %v", err)
+	}
+	if config.Object == nil {
+		config.Object = map[string]any{}
+	}
+	fm, err := p.c.fieldManager(p.r.k, p.r.k.version(p.r.t), p.r.sub)
+	if err != nil {
+		return nil, plain(err)
+	}
+	out, err := fm.Apply(live, config, p.r.o.FieldManager, p.r.o.Force)
+	if err != nil {
+		if isStatus(err) {
+			return nil, err // a conflict with other managers, or a bad request
+		}
+		return nil, plain(err)
+	}
+	if err := p.strictYAML(); err != nil {
+		return nil, err
+	}
+	wholeSeconds(out)
+	return out, nil
+}
+
+// strictYAML finds duplicate keys; unknown fields were found by the schema.
+func (p *patcher) strictYAML() error {
+	if !p.validating() {
+		return nil
+	}
+	err := yaml.UnmarshalStrict(p.bytes, &map[string]any{})
+	switch {
+	case err == nil:
+		return nil
+	case p.strict == metav1.FieldValidationStrict:
+		return badRequestf("error strict decoding patch: %v", err)
+	}
+	p.r.warn(err.Error())
+	return nil
+}

@@ -1,0 +1,150 @@
+package registry
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// project computes a subresource's object from its parent.
+func project(sub *resource.Subresource, obj runtime.Object) (runtime.Object, error) {
+	out, err := sub.Get(obj)
+	if err != nil {
+		if isStatus(err) {
+			return nil, err
+		}
+		return nil, badRequest(err.Error())
+	}
+	out.GetObjectKind().SetGroupVersionKind(sub.Kind)
+	return out, nil
+}
+
+// planProjection sets the plan of a PUT of a projected subresource.
+func (c *Core) planProjection(r *request, in runtime.Object) error {
+	m, err := accessor(in)
+	if err != nil {
+		return err
+	}
+	if err := matchName(r.t.Name, m); err != nil {
+		return err
+	}
+	r.plan = func(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
+		return c.throughProjection(ctx, r, cur, func(old runtime.Object) (runtime.Object, error) {
+			next := in.DeepCopyObject()
+			next.GetObjectKind().SetGroupVersionKind(r.sub.Kind)
+			return c.track(r, old, next), nil
+		})
+	}
+	return nil
+}
+
+// planProjection plans a patch of a projected subresource.
+func (p *patcher) planProjection(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
+	return p.c.throughProjection(ctx, r, cur, func(old runtime.Object) (runtime.Object, error) {
+		var next runtime.Object
+		var err error
+		switch p.kind {
+		case types.ApplyYAMLPatchType:
+			return p.apply(old)
+		case types.StrategicMergePatchType:
+			next, err = p.strategic(old, r.sub.Kind)
+		default:
+			next, err = p.jsonPatched(old, r.sub.Kind)
+		}
+		if err != nil {
+			return nil, err
+		}
+		next.GetObjectKind().SetGroupVersionKind(r.sub.Kind)
+		return p.c.track(r, old, next), nil
+	})
+}
+
+// throughProjection changes an object by way of its projection: the present
+// projection goes through edit and what comes out is written back. The
+// projection's owners of fields become owners of the object's.
+func (c *Core) throughProjection(ctx context.Context, r *request, cur *watch.Object, edit func(runtime.Object) (runtime.Object, error)) (*change, error) {
+	if cur == nil {
+		return nil, apierrors.NewNotFound(r.k.subresource(r.sub), r.t.Name)
+	}
+	obj := cur.Obj.DeepCopyObject()
+	obj.GetObjectKind().SetGroupVersionKind(r.k.hub)
+	m, err := accessor(obj)
+	if err != nil {
+		return nil, err
+	}
+	owners := managedfields.NewScaleHandler(m.GetManagedFields(), r.k.version(r.t), r.k.replicasPaths())
+	old, err := project(r.sub, obj)
+	if err != nil {
+		return nil, err
+	}
+	oldMeta, err := accessor(old)
+	if err != nil {
+		return nil, err
+	}
+	if entries, err := owners.ToSubresource(); err == nil {
+		oldMeta.SetManagedFields(entries)
+	}
+	next, err := edit(old)
+	if err != nil {
+		return nil, err
+	}
+	nextMeta, err := accessor(next)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.mergeProjection(r, cur, m, nextMeta); err != nil {
+		return nil, err
+	}
+	if err := r.sub.Set(obj, next); err != nil {
+		if isStatus(err) {
+			return nil, err
+		}
+		return nil, badRequest(err.Error())
+	}
+	if entries, err := owners.ToParent(nextMeta.GetManagedFields()); err == nil {
+		m.SetManagedFields(entries)
+	}
+	ch, err := c.revise(ctx, r, cur, obj)
+	if err != nil {
+		return nil, err
+	}
+	ch.reply = func(o *watch.Object) (runtime.Object, error) { return project(r.sub, o.Obj) }
+	return ch, nil
+}
+
+// mergeProjection checks a projection's identity and takes its
+// resourceVersion as a precondition.
+func (c *Core) mergeProjection(r *request, cur *watch.Object, m, next metav1.Object) error {
+	if err := matchNamespace(r.t.Namespace, next); err != nil {
+		return err
+	}
+	if err := matchName(r.t.Name, next); err != nil {
+		return err
+	}
+	if uid := next.GetUID(); uid != "" && uid != m.GetUID() {
+		return r.k.precondition(r.key, r.t.Name, "UID", string(uid), string(m.GetUID()))
+	}
+	if rv := next.GetResourceVersion(); rv != "" {
+		m.SetResourceVersion(rv)
+	}
+	return r.matchRevision(m, cur)
+}
+
+// replicasPaths tells the field manager which field a Scale stands for.
+func (k *kind) replicasPaths() managedfields.ResourcePathMappings {
+	out := managedfields.ResourcePathMappings{}
+	for _, v := range append([]string{k.StorageVersion}, k.Versions...) {
+		gv := k.hub.GroupVersion()
+		gv.Version = v
+		out[gv.String()] = fieldpath.MakePathOrDie("spec", "replicas")
+	}
+	return out
+}

@@ -1,0 +1,183 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// Watch tells of changes. Without a resourceVersion, or with "0", it begins
+// with the present objects as additions, unless sendInitialEvents says no.
+// With sendInitialEvents and bookmarks, a bookmark with InitialEnd follows the
+// present objects, and no bookmark comes before it.
+//
+// The watch ends with ctx. What it returns implements [BatchWatcher] too.
+func (c *Core) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watcher, error) {
+	k, err := c.kindOf(t)
+	if err != nil {
+		return nil, err
+	}
+	if k.Virtual {
+		return nil, apierrors.NewMethodNotSupported(k.gr, "watch")
+	}
+	if err := checkListOptions(o, true); err != nil {
+		return nil, err
+	}
+	sel, err := c.selection(k, t, o)
+	if err != nil {
+		return nil, err
+	}
+	rev, err := parseRevision(o.ResourceVersion)
+	if err != nil {
+		return nil, badRequestf("invalid resource version: %v", err)
+	}
+	opts := watch.WatchOptions{Bookmarks: o.AllowWatchBookmarks, Filter: sel.filter()}
+	opts.Initial = rev == 0
+	if o.SendInitialEvents != nil {
+		opts.Initial = *o.SendInitialEvents
+	}
+	if opts.Initial || rev == 0 {
+		if err := c.await(ctx, k, "watch", o.ResourceVersion, rev); err != nil {
+			return nil, err
+		}
+	} else {
+		opts.After = rev
+		if err := c.ready(ctx); err != nil {
+			return nil, k.storeError("watch", "", err)
+		}
+	}
+	w, err := c.cache.WatchWith(k.cached, opts)
+	if err != nil {
+		return nil, k.watchError(rev, err)
+	}
+	out := &watcher{w: w, k: k, after: rev, bookmarks: o.AllowWatchBookmarks, stopped: make(chan struct{}),
+		initialEnd: o.SendInitialEvents != nil && *o.SendInitialEvents && o.AllowWatchBookmarks}
+	out.release = context.AfterFunc(ctx, out.end)
+	return out, nil
+}
+
+func (s *selection) filter() watch.Filter {
+	f := watch.Filter{Namespace: s.namespace, Name: s.name, Field: s.field, Value: s.value, Match: s.match}
+	if s.none {
+		f.Match = func(*watch.Object) bool { return false }
+	}
+	return f
+}
+
+func (k *kind) watchError(rev int64, err error) error {
+	switch {
+	case err == nil, isStatus(err):
+		return err
+	case errors.Is(err, watch.ErrTooOld):
+		return apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d", rev))
+	case errors.Is(err, watch.ErrSlow):
+		return apierrors.NewTimeoutError("the watcher is too slow and was cut off", 1)
+	case errors.Is(err, watch.ErrNotReady), errors.Is(err, watch.ErrStopped):
+		return apierrors.NewServiceUnavailable(err.Error())
+	}
+	return k.storeError("watch", "", err)
+}
+
+// BatchWatcher is a Watcher that is cheaper to read in batches, without a
+// goroutine of its own. Use either Next or Events.
+type BatchWatcher interface {
+	Watcher
+	// Next waits for events and returns them in order. The slice is the
+	// caller's until the next call.
+	//
+	// # Errors
+	//   - what Err answers; nil events and a nil error never come together
+	//   - ctx's error
+	//   - io.EOF is not used: a stopped watch answers watch.ErrStopped
+	Next(ctx context.Context) ([]watch.Event, error)
+}
+
+type watcher struct {
+	w          *watch.Watcher
+	k          *kind
+	after      int64
+	bookmarks  bool
+	initialEnd bool
+	release    func() bool
+	stopped    chan struct{} // closed by end
+
+	ending, pumping sync.Once
+	out             chan watch.Event
+}
+
+func (w *watcher) Next(ctx context.Context) ([]watch.Event, error) {
+	for {
+		events, err := w.w.Next(ctx)
+		if err != nil {
+			if end := w.Err(); end != nil {
+				return nil, end
+			}
+			return nil, err
+		}
+		if events = w.admit(events); len(events) > 0 {
+			return events, nil
+		}
+	}
+}
+
+// admit drops the bookmarks that the client did not ask for, in place.
+func (w *watcher) admit(events []watch.Event) []watch.Event {
+	kept := events[:0]
+	for _, e := range events {
+		if e.Type == watch.Bookmark {
+			if !w.bookmarks {
+				continue
+			}
+			e.InitialEnd = e.InitialEnd && w.initialEnd
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}
+
+func (w *watcher) Events() <-chan watch.Event {
+	w.pumping.Do(func() {
+		w.out = make(chan watch.Event, 16)
+		go w.pump()
+	})
+	return w.out
+}
+
+// pump ends with the watch: Stop and the ctx of Watch end it even when nobody
+// reads.
+func (w *watcher) pump() {
+	defer close(w.out)
+	for {
+		events, err := w.Next(context.Background())
+		if err != nil {
+			return
+		}
+		for _, e := range events {
+			select {
+			case w.out <- e:
+			case <-w.stopped:
+				return
+			}
+		}
+	}
+}
+
+func (w *watcher) Err() error { return w.k.watchError(w.after, w.w.Err()) }
+
+func (w *watcher) Stop() {
+	w.release()
+	w.end()
+}
+
+func (w *watcher) end() {
+	w.ending.Do(func() { close(w.stopped) })
+	w.w.Stop()
+}
+
+var _ BatchWatcher = (*watcher)(nil)
