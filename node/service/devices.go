@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/pintle-io/pintle/ebpf/lb"
 )
@@ -129,7 +128,7 @@ func observe(cfg DeviceConfig) (network, error) {
 	for _, a := range all {
 		addr, _ := netip.AddrFromSlice(a.IP)
 		addr = addr.Unmap()
-		if addr.IsLoopback() || addr.IsLinkLocalUnicast() || a.Scope == unix.RT_SCOPE_HOST {
+		if addr.IsLoopback() {
 			continue
 		}
 		n.addrs = append(n.addrs, addr)
