@@ -44,6 +44,9 @@ type MissingError struct{ text string }
 // Error names what is missing, in upstream's words.
 func (e *MissingError) Error() string { return e.text }
 
+// Missing makes a MissingError.
+func Missing(format string, args ...any) error { return &MissingError{fmt.Sprintf(format, args...)} }
+
 // Environment builds a container's variables: those of the Services, then
 // envFrom, then env.
 //
@@ -116,9 +119,9 @@ func missing(found, object bool, optional *bool, kind, namespace, name, key stri
 		return nil
 	}
 	if object {
-		return &MissingError{fmt.Sprintf("%s %q not found", strings.ToLower(kind), name)}
+		return Missing("%s %q not found", strings.ToLower(kind), name)
 	}
-	return &MissingError{fmt.Sprintf("couldn't find key %s in %s %s/%s", key, kind, namespace, name)}
+	return Missing("couldn't find key %s in %s %s/%s", key, kind, namespace, name)
 }
 
 func envFrom(e *Env, namespace string, from *corev1.EnvFromSource, src Sources) error {

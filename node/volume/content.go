@@ -1,0 +1,240 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pintle-io/pintle/node/podspec"
+)
+
+// maxContent bounds a volume of files that the agent writes, in bytes.
+const maxContent = 16 << 20
+
+const defaultMode = 0o644
+
+// file is one file of a written volume.
+type file struct {
+	data []byte
+	mode int32
+}
+
+// content is what a written volume holds.
+type content struct {
+	files  map[string]file // by path relative to the volume
+	memory bool            // must not reach a disk
+	renew  time.Time
+}
+
+func (c *content) add(path string, data []byte, mode int32) error {
+	if err := checkPath(path); err != nil {
+		return err
+	}
+	c.files[path] = file{data, mode}
+	return nil
+}
+
+// checkPath keeps files inside of the volume and away from the names that the
+// atomic update uses.
+func checkPath(p string) error {
+	if p == "" || path.IsAbs(p) || strings.HasPrefix(p, "..") {
+		return fmt.Errorf("invalid path %q", p)
+	}
+	for part := range strings.SplitSeq(p, "/") {
+		if part == ".." {
+			return fmt.Errorf("path %q must not contain '..'", p)
+		}
+	}
+	return nil
+}
+
+// content collects what a configMap, secret, downwardAPI or projected volume
+// holds.
+func (m *Manager) content(ctx context.Context, pod *corev1.Pod, v *corev1.Volume) (*content, error) {
+	c := &content{files: map[string]file{}}
+	switch {
+	case v.ConfigMap != nil:
+		s := v.ConfigMap
+		return c, m.configMap(c, pod, s.Name, s.Items, mode(s.DefaultMode), s.Optional)
+	case v.Secret != nil:
+		s := v.Secret
+		c.memory = true
+		return c, m.secret(c, pod, s.SecretName, s.Items, mode(s.DefaultMode), s.Optional)
+	case v.DownwardAPI != nil:
+		return c, m.downward(c, pod, v.DownwardAPI.Items, mode(v.DownwardAPI.DefaultMode))
+	case v.Projected != nil:
+		c.memory = true
+		for i := range v.Projected.Sources {
+			if err := m.project(ctx, c, pod, &v.Projected.Sources[i], mode(v.Projected.DefaultMode)); err != nil {
+				return nil, err
+			}
+		}
+		return c, nil
+	}
+	return nil, errors.New("its kind is not supported on this node")
+}
+
+func mode(m *int32) int32 {
+	if m == nil {
+		return defaultMode
+	}
+	return *m
+}
+
+func (m *Manager) project(ctx context.Context, c *content, pod *corev1.Pod, s *corev1.VolumeProjection, mode int32) error {
+	switch {
+	case s.ConfigMap != nil:
+		return m.configMap(c, pod, s.ConfigMap.Name, s.ConfigMap.Items, mode, s.ConfigMap.Optional)
+	case s.Secret != nil:
+		return m.secret(c, pod, s.Secret.Name, s.Secret.Items, mode, s.Secret.Optional)
+	case s.DownwardAPI != nil:
+		return m.downward(c, pod, s.DownwardAPI.Items, mode)
+	case s.ServiceAccountToken != nil:
+		t := s.ServiceAccountToken
+		tok, err := m.token(ctx, pod, t)
+		if err != nil {
+			return err
+		}
+		if c.renew.IsZero() || tok.renew.Before(c.renew) {
+			c.renew = tok.renew
+		}
+		if fsGroup(pod) != nil {
+			mode = 0o600 // the group's right is added with the group
+		}
+		return c.add(t.Path, []byte(tok.Value), mode)
+	}
+	return errors.New("a source of the projected volume is not supported on this node")
+}
+
+func (m *Manager) configMap(c *content, pod *corev1.Pod, name string, items []corev1.KeyToPath, mode int32, optional *bool) error {
+	obj, err := m.cfg.Sources.ConfigMap(pod.Namespace, name)
+	if err != nil {
+		return err
+	}
+	if obj == nil {
+		return absent("configmap", name, optional)
+	}
+	data := make(map[string][]byte, len(obj.Data)+len(obj.BinaryData))
+	for k, v := range obj.Data {
+		data[k] = []byte(v)
+	}
+	for k, v := range obj.BinaryData {
+		data[k] = v
+	}
+	return c.items(data, items, mode, optional, "configmap "+pod.Namespace+"/"+name)
+}
+
+func (m *Manager) secret(c *content, pod *corev1.Pod, name string, items []corev1.KeyToPath, mode int32, optional *bool) error {
+	obj, err := m.cfg.Sources.Secret(pod.Namespace, name)
+	if err != nil {
+		return err
+	}
+	if obj == nil {
+		return absent("secret", name, optional)
+	}
+	return c.items(obj.Data, items, mode, optional, "secret "+pod.Namespace+"/"+name)
+}
+
+func absent(kind, name string, optional *bool) error {
+	if optional != nil && *optional {
+		return nil
+	}
+	return podspec.Missing("%s %q not found", kind, name)
+}
+
+// items adds the chosen keys under their paths, or all keys under their names.
+func (c *content) items(data map[string][]byte, items []corev1.KeyToPath, mode int32, optional *bool, what string) error {
+	if len(items) == 0 {
+		for k, v := range data {
+			if err := c.add(k, v, mode); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, i := range items {
+		v, ok := data[i.Key]
+		if !ok {
+			if optional != nil && *optional {
+				continue
+			}
+			return podspec.Missing("%s references non-existent key: %s", what, i.Key)
+		}
+		own := mode
+		if i.Mode != nil {
+			own = *i.Mode
+		}
+		if err := c.add(i.Path, v, own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Manager) downward(c *content, pod *corev1.Pod, items []corev1.DownwardAPIVolumeFile, mode int32) error {
+	node := m.cfg.Node()
+	for _, i := range items {
+		var (
+			value string
+			err   error
+		)
+		switch {
+		case i.FieldRef != nil:
+			value, err = podspec.Field(pod, i.FieldRef.FieldPath, node, nil)
+		case i.ResourceFieldRef != nil:
+			value, err = podspec.ResourceField(pod, nil, i.ResourceFieldRef, node.Allocatable)
+		}
+		if err != nil {
+			return err
+		}
+		own := mode
+		if i.Mode != nil {
+			own = *i.Mode
+		}
+		if err := c.add(i.Path, []byte(value), own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// token returns a token for the pod, asking for a new one when most of the
+// old one's life is over. While a new one cannot be had, a valid old one
+// serves on.
+func (m *Manager) token(ctx context.Context, pod *corev1.Pod, t *corev1.ServiceAccountTokenProjection) (heldToken, error) {
+	seconds := int64(3600)
+	if t.ExpirationSeconds != nil {
+		seconds = *t.ExpirationSeconds
+	}
+	key := tokenKey{pod.UID, t.Audience, seconds}
+	m.mu.Lock()
+	held, ok := m.tokens[key]
+	m.mu.Unlock()
+	now := m.cfg.Clock.Now()
+	if ok && now.Before(held.renew) {
+		return held, nil
+	}
+	if m.cfg.Token == nil {
+		return heldToken{}, errors.New("no service account tokens are available on this node")
+	}
+	fresh, err := m.cfg.Token(ctx, pod, t.Audience, seconds)
+	if err != nil {
+		if ok && now.Before(held.Expires) {
+			m.cfg.Log.Warn("service account token not renewed", "namespace", pod.Namespace, "name", pod.Name, "err", err)
+			held.renew = now.Add(30 * time.Second)
+			return held, nil
+		}
+		return heldToken{}, fmt.Errorf("service account token: %w", err)
+	}
+	life := fresh.Expires.Sub(now)
+	held = heldToken{fresh, now.Add(min(life*8/10, 24*time.Hour))}
+	m.mu.Lock()
+	m.tokens[key] = held
+	m.mu.Unlock()
+	return held, nil
+}
