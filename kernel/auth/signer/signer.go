@@ -1,0 +1,238 @@
+// Package signer answers CertificateSigningRequests. It approves what node
+// agents ask for themselves (a client certificate when they join or renew, a
+// serving certificate for their own addresses) and signs what is approved, by
+// whomever, for the signers of the cluster's CA. It works through the registry
+// only, so that any number of servers may run it.
+//
+// https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/
+package signer
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/auth/pki"
+	"github.com/pintle-io/pintle/kernel/registry"
+)
+
+// CA signs certificates. *pki.PKI is one.
+type CA interface {
+	Sign(l pki.Leaf, pub crypto.PublicKey) (*x509.Certificate, error)
+}
+
+// Config is what a Signer is made of.
+type Config struct {
+	Registry registry.Registry
+	CA       CA
+	// Authorizer answers whether a requester may have node client
+	// certificates approved without asking anybody.
+	Authorizer authorizer.UnconditionalAuthorizer
+	// MaxLifetime of what is signed; 0 means one year.
+	MaxLifetime time.Duration
+	Clock       clock.WithTicker // nil is the real clock
+	Log         *slog.Logger     // nil discards
+}
+
+// Signer approves and signs.
+type Signer struct{ cfg Config }
+
+// New makes a Signer.
+func New(c Config) *Signer {
+	if c.MaxLifetime == 0 {
+		c.MaxLifetime = pki.LeafLifetime
+	}
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Signer{cfg: c}
+}
+
+var (
+	requests = registry.Target{Resource: certificatesv1.SchemeGroupVersion.WithResource("certificatesigningrequests")}
+	nodes    = registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("nodes")}
+)
+
+// resync is how often requests that had to wait (for their node's addresses)
+// are looked at again, and old ones removed.
+const resync = 10 * time.Second
+
+// Run follows requests until ctx ends.
+func (s *Signer) Run(ctx context.Context) error {
+	t := s.cfg.Clock.NewTicker(resync)
+	defer t.Stop()
+	for {
+		if err := s.follow(ctx, t.C()); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Warn("following certificate signing requests", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C(): // try again
+		}
+	}
+}
+
+func (s *Signer) follow(ctx context.Context, tick <-chan time.Time) error {
+	l, err := s.cfg.Registry.List(ctx, requests, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	w, err := s.cfg.Registry.Watch(ctx, requests, metav1.ListOptions{ResourceVersion: fmt.Sprint(l.Revision)})
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	for _, o := range l.Items {
+		s.handle(ctx, o.Obj.(*certificatesv1.CertificateSigningRequest))
+	}
+	for {
+		select {
+		case e, ok := <-w.Events():
+			if !ok {
+				return w.Err()
+			}
+			if e.Object == nil {
+				continue
+			}
+			if r, ok := e.Object.Obj.(*certificatesv1.CertificateSigningRequest); ok && r.DeletionTimestamp == nil {
+				s.handle(ctx, r)
+			}
+		case <-tick:
+			if err := s.sweep(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// sweep looks at every request again and deletes those that are done.
+func (s *Signer) sweep(ctx context.Context) error {
+	l, err := s.cfg.Registry.List(ctx, requests, metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return err
+	}
+	for _, o := range l.Items {
+		r, ok := o.Obj.(*certificatesv1.CertificateSigningRequest)
+		if !ok {
+			continue
+		}
+		if s.old(r) {
+			t := requests
+			t.Name = r.Name
+			if _, err := s.cfg.Registry.Delete(ctx, t, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(r.UID))}); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+				s.cfg.Log.Warn("delete old signing request", "name", r.Name, "err", err)
+			}
+			continue
+		}
+		s.handle(ctx, r)
+	}
+	return nil
+}
+
+// How long requests are kept, as upstream does.
+const (
+	keepDone    = time.Hour
+	keepPending = 24 * time.Hour
+)
+
+func (s *Signer) old(r *certificatesv1.CertificateSigningRequest) bool {
+	age := s.cfg.Clock.Since(r.CreationTimestamp.Time)
+	if len(r.Status.Certificate) > 0 || has(r, certificatesv1.CertificateDenied) || has(r, certificatesv1.CertificateFailed) {
+		return age > keepDone
+	}
+	return age > keepPending
+}
+
+// handle does the next thing for a request. It is called again for what it
+// writes, so one step at a time is enough.
+func (s *Signer) handle(ctx context.Context, r *certificatesv1.CertificateSigningRequest) {
+	var err error
+	switch {
+	case len(r.Status.Certificate) > 0 || has(r, certificatesv1.CertificateDenied) || has(r, certificatesv1.CertificateFailed):
+		return
+	case has(r, certificatesv1.CertificateApproved):
+		err = s.sign(ctx, r)
+	default:
+		err = s.approve(ctx, r)
+	}
+	if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+		s.cfg.Log.Warn("certificate signing request", "name", r.Name, "signer", r.Spec.SignerName, "err", err)
+	}
+}
+
+func has(r *certificatesv1.CertificateSigningRequest, t certificatesv1.RequestConditionType) bool {
+	for _, c := range r.Status.Conditions {
+		if c.Type == t {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Signer) update(ctx context.Context, r *certificatesv1.CertificateSigningRequest, sub string) error {
+	t := requests
+	t.Name, t.Subresource = r.Name, sub
+	_, err := s.cfg.Registry.Update(ctx, t, r, registry.WriteOptions{FieldManager: "pintle-signer"})
+	return err
+}
+
+// sign issues the certificate of an approved request. A request that the
+// signer does not take is marked as failed; signers that are not this CA's are
+// left to others.
+func (s *Signer) sign(ctx context.Context, r *certificatesv1.CertificateSigningRequest) error {
+	check := signers[r.Spec.SignerName]
+	if check == nil {
+		return nil
+	}
+	next := r.DeepCopy()
+	csr, err := parse(r.Spec.Request)
+	if err == nil {
+		err = check(r, csr)
+	}
+	if err != nil {
+		now := metav1.NewTime(s.cfg.Clock.Now())
+		next.Status.Conditions = append(next.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
+			Type: certificatesv1.CertificateFailed, Status: corev1.ConditionTrue, Reason: "SignerValidationFailure",
+			Message: err.Error(), LastUpdateTime: now, LastTransitionTime: now,
+		})
+		return s.update(ctx, next, "status")
+	}
+	cert, err := s.cfg.CA.Sign(leaf(r, csr, s.cfg.MaxLifetime), csr.PublicKey)
+	if err != nil {
+		return err
+	}
+	next.Status.Certificate = pki.PEM(cert)
+	return s.update(ctx, next, "status")
+}
+
+func leaf(r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest, most time.Duration) pki.Leaf {
+	l := pki.Leaf{
+		CommonName: csr.Subject.CommonName, Organizations: csr.Subject.Organization,
+		DNSNames: csr.DNSNames, IPs: csr.IPAddresses, Lifetime: most,
+	}
+	if r.Spec.ExpirationSeconds != nil {
+		if asked := time.Duration(*r.Spec.ExpirationSeconds) * time.Second; asked < most {
+			l.Lifetime = max(asked, 10*time.Minute)
+		}
+	}
+	for _, u := range r.Spec.Usages {
+		l.Client = l.Client || u == certificatesv1.UsageClientAuth
+		l.Server = l.Server || u == certificatesv1.UsageServerAuth
+	}
+	return l
+}
+
