@@ -1,0 +1,468 @@
+// Package hostclient serves what a plugin asks of the API during a call: it
+// decodes the requests of sdk/wire, checks the plugin's permissions, asks the
+// registry under the plugin's own identity, and encodes the answers from the
+// bytes that the watch cache shares.
+//
+// Reads come from the cache, at least as new as the plugin's own last write.
+package hostclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/pintle-io/pintle/kernel/plugin/listing"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// Codec is what a client needs of resource.Codec.
+type Codec interface {
+	Encode(obj runtime.Object, gv schema.GroupVersion, mediaType string) ([]byte, error)
+	DecodeRequest(body []byte, mediaType string, defaultGVK *schema.GroupVersionKind, strict bool) (obj runtime.Object, gvk *schema.GroupVersionKind, strictErrs []error, err error)
+}
+
+// Owned answers which objects name an owner.
+type Owned interface {
+	// List returns the objects of a resource that name the uid among their
+	// owners, in order of their keys. namespace "" is all.
+	List(ctx context.Context, gvr schema.GroupVersionResource, namespace, uid string) ([]*watch.Object, error)
+}
+
+// Config is shared by the clients of all instances of one plugin.
+type Config struct {
+	Plugin   string // its name, the field manager of its writes
+	User     user.Info
+	Registry registry.Registry
+	Table    *resource.Table
+	Codec    Codec
+	Owned    Owned
+	Events   *Events
+	// Allow checks one request; nil allows everything. Its error is the answer.
+	Allow func(verb string, t registry.Target) error
+	// Written is the highest revision that the plugin wrote, shared by its
+	// instances so that each reads the others' writes.
+	Written *atomic.Int64
+}
+
+// Client serves one instance. It is used by one goroutine at a time.
+type Client struct {
+	c       *Config
+	session listing.Session
+	buf     []byte
+}
+
+// New makes the client of a new instance.
+func New(c *Config) *Client { return &Client{c: c} }
+
+const jsonType = runtime.ContentTypeJSON
+
+// Call serves one request of the guest; resp is valid until the next Call.
+// Errors are *wire.Error.
+func (k *Client) Call(ctx context.Context, op wire.HostOp, req []byte) (resp []byte, err error) {
+	ctx = apirequest.WithUser(ctx, k.c.User)
+	k.buf = k.buf[:0]
+	r := wire.NewReader(req)
+	switch op {
+	case wire.HostGet:
+		err = k.get(ctx, r)
+	case wire.HostList:
+		err = k.list(ctx, r)
+	case wire.HostWrite:
+		err = k.write(ctx, r)
+	case wire.HostPatch:
+		err = k.patch(ctx, r)
+	case wire.HostDelete:
+		err = k.delete(ctx, r)
+	case wire.HostBatch:
+		err = k.batch(ctx, r)
+	case wire.HostEvent:
+		err = k.event(r)
+	default:
+		err = wire.Errorf(wire.KindUnsupported, "host operation %d is not known here", op)
+	}
+	if err != nil {
+		return nil, wireError(err)
+	}
+	return k.buf, nil
+}
+
+// target parses "group/version/plural" or "v1/plural".
+func (k *Client) target(res, namespace, name, sub string) (registry.Target, *resource.Definition, error) {
+	p := strings.Split(res, "/")
+	var gvr schema.GroupVersionResource
+	switch len(p) {
+	case 2:
+		gvr = schema.GroupVersionResource{Version: p[0], Resource: p[1]}
+	case 3:
+		gvr = schema.GroupVersionResource{Group: p[0], Version: p[1], Resource: p[2]}
+	default:
+		return registry.Target{}, nil, wire.Errorf(wire.KindBadRequest, "resource %q: want group/version/plural, or v1/plural of the core group", res)
+	}
+	d := k.c.Table.Lookup(gvr.GroupResource())
+	if d == nil {
+		return registry.Target{}, nil, wire.Errorf(wire.KindNotFound, "there is no resource %q", res)
+	}
+	return registry.Target{Resource: gvr, Namespace: namespace, Name: name, Subresource: sub}, d, nil
+}
+
+func (k *Client) allow(verb string, t registry.Target) error {
+	if k.c.Allow == nil {
+		return nil
+	}
+	return k.c.Allow(verb, t)
+}
+
+// since is the resourceVersion of a read: not older than what was written.
+func (k *Client) since() string { return strconv.FormatInt(k.c.Written.Load(), 10) }
+
+func (k *Client) wrote(o *watch.Object) {
+	for o != nil {
+		was := k.c.Written.Load()
+		if o.Revision <= was || k.c.Written.CompareAndSwap(was, o.Revision) {
+			return
+		}
+	}
+}
+
+func (k *Client) encode(o *watch.Object, gv schema.GroupVersion) ([]byte, error) {
+	return o.Encoding(gv.Version, jsonType, func(obj runtime.Object) ([]byte, error) { return k.c.Codec.Encode(obj, gv, jsonType) })
+}
+
+func (k *Client) get(ctx context.Context, r *wire.Reader) error {
+	q := r.GetRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	t, _, err := k.target(q.Resource, q.Namespace, q.Name, "")
+	if err != nil {
+		return err
+	}
+	if err := k.allow("get", t); err != nil {
+		return err
+	}
+	o, err := k.c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: k.since()})
+	if err != nil {
+		return err
+	}
+	return k.answer(o, t)
+}
+
+func (k *Client) answer(o *watch.Object, t registry.Target) error {
+	if o == nil {
+		return nil
+	}
+	b, err := k.encode(o, t.Resource.GroupVersion())
+	k.buf = append(k.buf, b...)
+	return err
+}
+
+func (k *Client) list(ctx context.Context, r *wire.Reader) error {
+	q := r.ListRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	t, _, err := k.target(q.Resource, q.Namespace, "", "")
+	if err != nil {
+		return err
+	}
+	if err := k.allow("list", t); err != nil {
+		return err
+	}
+	items, err := k.items(ctx, t, q)
+	if err != nil {
+		return err
+	}
+	k.buf, err = k.session.Answer(k.buf, q, items, func(o *watch.Object) ([]byte, error) { return k.encode(o, t.Resource.GroupVersion()) })
+	return err
+}
+
+func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListRequest) ([]*watch.Object, error) {
+	if q.OwnerUID != "" && q.Labels == "" && q.Fields == "" {
+		return k.c.Owned.List(ctx, t.Resource, q.Namespace, q.OwnerUID)
+	}
+	l, err := k.c.Registry.List(ctx, t, metav1.ListOptions{LabelSelector: q.Labels, FieldSelector: q.Fields, ResourceVersion: k.since()})
+	if err != nil {
+		return nil, err
+	}
+	if q.OwnerUID == "" {
+		return l.Items, nil
+	}
+	var out []*watch.Object
+	for _, o := range l.Items {
+		if names(o, q.OwnerUID) {
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}
+
+// names tells whether an object has the uid among its owners.
+func names(o *watch.Object, uid string) bool {
+	m, err := meta.Accessor(o.Obj)
+	if err != nil {
+		return false
+	}
+	for _, ref := range m.GetOwnerReferences() {
+		if string(ref.UID) == uid {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *Client) options() registry.WriteOptions {
+	return registry.WriteOptions{FieldManager: k.c.Plugin, FieldValidation: metav1.FieldValidationIgnore}
+}
+
+// decode reads the object of a write and completes the target from it.
+func (k *Client) decode(q wire.WriteRequest) (registry.Target, runtime.Object, error) {
+	t, d, err := k.target(q.Resource, "", "", q.Subresource)
+	if err != nil {
+		return t, nil, err
+	}
+	gvk := t.Resource.GroupVersion().WithKind(d.Kind)
+	obj, _, _, err := k.c.Codec.DecodeRequest(q.Object, jsonType, &gvk, false)
+	if err != nil {
+		return t, nil, err
+	}
+	m, err := meta.Accessor(obj)
+	if err != nil {
+		return t, nil, err
+	}
+	t.Namespace, t.Name = m.GetNamespace(), m.GetName()
+	if q.Verb == "create" {
+		t.Name = ""
+	}
+	return t, obj, k.allow(q.Verb, t)
+}
+
+func (k *Client) write(ctx context.Context, r *wire.Reader) error {
+	q := r.WriteRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	if q.Verb == "apply" {
+		return k.apply(ctx, q)
+	}
+	t, obj, err := k.decode(q)
+	if err != nil {
+		return err
+	}
+	var res *registry.Result
+	switch q.Verb {
+	case "create":
+		res, err = k.c.Registry.Create(ctx, t, obj, k.options())
+	case "update":
+		res, err = k.c.Registry.Update(ctx, t, obj, k.options())
+	default:
+		return wire.Errorf(wire.KindBadRequest, "verb %q: want create, update or apply", q.Verb)
+	}
+	return k.finish(res, err, t)
+}
+
+// finish answers the object as stored.
+func (k *Client) finish(res *registry.Result, err error, t registry.Target) error {
+	if err != nil || res == nil || res.Object == nil {
+		return err
+	}
+	k.wrote(res.Object)
+	return k.answer(res.Object, t)
+}
+
+func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
+	t, obj, err := k.decode(wire.WriteRequest{Verb: "patch", Resource: q.Resource, Subresource: q.Subresource, Object: q.Object})
+	if err != nil {
+		return err
+	}
+	_ = obj // decoded for its name only: apply takes the fields as they were sent
+	o := k.options()
+	o.Force = q.Force
+	res, err := k.c.Registry.Patch(ctx, t, types.ApplyPatchType, q.Object, o)
+	return k.finish(res, err, t)
+}
+
+func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
+	q := r.PatchRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	t, _, err := k.target(q.Resource, q.Namespace, q.Name, q.Subresource)
+	if err != nil {
+		return err
+	}
+	if err := k.allow("patch", t); err != nil {
+		return err
+	}
+	res, err := k.c.Registry.Patch(ctx, t, types.PatchType(q.Type), q.Data, k.options())
+	return k.finish(res, err, t)
+}
+
+func deleteOptions(q wire.DeleteRequest) metav1.DeleteOptions {
+	var o metav1.DeleteOptions
+	if q.UID != "" || q.ResourceVersion != "" {
+		o.Preconditions = &metav1.Preconditions{}
+	}
+	if q.UID != "" {
+		uid := types.UID(q.UID)
+		o.Preconditions.UID = &uid
+	}
+	if q.ResourceVersion != "" {
+		o.Preconditions.ResourceVersion = &q.ResourceVersion
+	}
+	if q.Propagation != "" {
+		p := metav1.DeletionPropagation(q.Propagation)
+		o.PropagationPolicy = &p
+	}
+	if q.Grace >= 0 {
+		o.GracePeriodSeconds = &q.Grace
+	}
+	return o
+}
+
+func (k *Client) delete(ctx context.Context, r *wire.Reader) error {
+	q := r.DeleteRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	t, _, err := k.target(q.Resource, q.Namespace, q.Name, "")
+	if err != nil {
+		return err
+	}
+	if err := k.allow("delete", t); err != nil {
+		return err
+	}
+	res, err := k.c.Registry.Delete(ctx, t, deleteOptions(q))
+	if err == nil && res != nil {
+		k.wrote(res.Object)
+	}
+	return err
+}
+
+// batch runs many writes; items that cannot even be read fail by themselves.
+func (k *Client) batch(ctx context.Context, r *wire.Reader) error {
+	q := r.BatchRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	results := make([]registry.BatchResult, len(q.Items))
+	targets := make([]registry.Target, len(q.Items))
+	var items []registry.BatchItem
+	var at []int
+	for i, it := range q.Items {
+		item, err := k.item(it)
+		targets[i] = item.Target
+		if err != nil {
+			if q.Atomic {
+				return fmt.Errorf("item %d: %w", i, err)
+			}
+			results[i].Err = err
+			continue
+		}
+		items, at = append(items, item), append(at, i)
+	}
+	done, err := k.c.Registry.Batch(ctx, items, q.Atomic)
+	if err != nil {
+		return err
+	}
+	for j, d := range done {
+		results[at[j]] = d
+	}
+	return k.answerBatch(results, targets)
+}
+
+func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {
+	if it.Write.Verb == "delete" {
+		d := it.Delete
+		t, _, err := k.target(d.Resource, d.Namespace, d.Name, "")
+		if err == nil {
+			err = k.allow("delete", t)
+		}
+		return registry.BatchItem{Verb: "delete", Target: t, Delete: deleteOptions(d)}, err
+	}
+	t, obj, err := k.decode(it.Write)
+	return registry.BatchItem{Verb: it.Write.Verb, Target: t, Object: obj, Options: k.options()}, err
+}
+
+func (k *Client) answerBatch(results []registry.BatchResult, targets []registry.Target) error {
+	k.buf = wire.AppendUint(k.buf, uint64(len(results)))
+	var one []byte
+	for i, res := range results {
+		one = one[:0]
+		if res.Err != nil {
+			one = wire.AppendError(append(one, 1), wireError(res.Err))
+		} else {
+			one = append(one, 0)
+			if res.Result != nil && res.Result.Object != nil {
+				k.wrote(res.Result.Object)
+				b, err := k.encode(res.Result.Object, targets[i].Resource.GroupVersion())
+				if err != nil {
+					return err
+				}
+				one = append(one, b...)
+			}
+		}
+		k.buf = wire.AppendBytes(k.buf, one)
+	}
+	return nil
+}
+
+func (k *Client) event(r *wire.Reader) error {
+	q := r.EventRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	t, d, err := k.target(q.Resource, q.Namespace, q.Name, "")
+	if err != nil {
+		return err
+	}
+	if k.c.Events != nil {
+		k.c.Events.Record(k.c.Plugin, t, d.Kind, q)
+	}
+	return nil
+}
+
+// wireError brings an error of the registry into the form that crosses to a
+// guest.
+func wireError(err error) *wire.Error {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
+		return e
+	}
+	kind := wire.KindInternal
+	for _, x := range []struct {
+		is   func(error) bool
+		kind wire.Kind
+	}{
+		{apierrors.IsNotFound, wire.KindNotFound}, {apierrors.IsAlreadyExists, wire.KindAlreadyExists},
+		{apierrors.IsConflict, wire.KindConflict}, {apierrors.IsInvalid, wire.KindInvalid},
+		{apierrors.IsForbidden, wire.KindForbidden}, {apierrors.IsBadRequest, wire.KindBadRequest},
+		{apierrors.IsGone, wire.KindGone}, {apierrors.IsResourceExpired, wire.KindGone},
+		{apierrors.IsTooManyRequests, wire.KindTooMany}, {apierrors.IsTimeout, wire.KindTimeout},
+		{apierrors.IsServerTimeout, wire.KindTimeout}, {apierrors.IsServiceUnavailable, wire.KindUnavailable},
+		{isContext, wire.KindTimeout},
+	} {
+		if x.is(err) {
+			kind = x.kind
+			break
+		}
+	}
+	return &wire.Error{Kind: kind, Message: err.Error()}
+}
+
+func isContext(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,144 @@
+package hostclient
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// Bounds of the recorder: events are notes for people, and give way to work.
+const (
+	maxQueued  = 4096
+	maxSame    = 4096             // recent events remembered to count repetitions
+	sameWithin = 10 * time.Minute // a repetition within this counts up the event
+	maxMessage = 1024
+)
+
+var eventResource = schema.GroupVersionResource{Version: "v1", Resource: "events"}
+
+// Events writes events in the background. A repeated one counts up the event
+// that is there. When more come than can be written, the newest are dropped.
+// Record is safe for concurrent use.
+type Events struct {
+	reg   registry.Registry
+	user  user.Info
+	clock clock.PassiveClock
+	log   *slog.Logger
+	in    chan note
+	known map[string]*known // by key; used by Run only
+}
+
+type note struct {
+	plugin string
+	target registry.Target
+	kind   string
+	req    wire.EventRequest
+	at     time.Time
+}
+
+type known struct {
+	name  string
+	count int32
+	first time.Time
+	last  time.Time
+}
+
+// NewEvents makes a recorder that writes as u.
+func NewEvents(reg registry.Registry, u user.Info, c clock.PassiveClock, log *slog.Logger) *Events {
+	return &Events{reg: reg, user: u, clock: c, log: log, in: make(chan note, maxQueued), known: map[string]*known{}}
+}
+
+// Record notes an event about an object. It does not wait.
+func (e *Events) Record(plugin string, t registry.Target, kind string, q wire.EventRequest) {
+	if len(q.Message) > maxMessage {
+		q.Message = q.Message[:maxMessage-3] + "..."
+	}
+	select {
+	case e.in <- note{plugin, t, kind, q, e.clock.Now()}:
+	default: // dropped: see Events
+	}
+}
+
+// Run writes until ctx ends.
+func (e *Events) Run(ctx context.Context) error {
+	ctx = apirequest.WithUser(ctx, e.user)
+	for {
+		select {
+		case n := <-e.in:
+			e.write(ctx, n)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (e *Events) write(ctx context.Context, n note) {
+	namespace := n.target.Namespace
+	if namespace == "" {
+		namespace = metav1.NamespaceDefault
+	}
+	key := fmt.Sprint(n.plugin, "/", n.kind, "/", n.target.Namespace, "/", n.target.Name, "/", n.req.UID, "/", n.req.Reason, "/", n.req.Message)
+	t := registry.Target{Resource: eventResource, Namespace: namespace}
+	if k := e.known[key]; k != nil && n.at.Sub(k.last) < sameWithin {
+		k.count++
+		k.last = n.at
+		t.Name = k.name
+		patch := fmt.Sprintf(`{"count":%d,"lastTimestamp":%q}`, k.count, n.at.UTC().Format(time.RFC3339))
+		_, err := e.reg.Patch(ctx, t, types.MergePatchType, []byte(patch), registry.WriteOptions{FieldManager: n.plugin})
+		if err == nil || !apierrors.IsNotFound(err) {
+			e.failed(err)
+			return
+		}
+	}
+	h := fnv.New64a()
+	h.Write([]byte(key))
+	ev := e.event(n, namespace)
+	ev.Name = fmt.Sprintf("%.200s.%x", n.target.Name, uint64(n.at.UnixNano())^h.Sum64()>>32)
+	if _, err := e.reg.Create(ctx, t, ev, registry.WriteOptions{FieldManager: n.plugin}); err != nil {
+		e.failed(err)
+		return
+	}
+	if len(e.known) >= maxSame {
+		clear(e.known)
+	}
+	e.known[key] = &known{name: ev.Name, count: 1, first: n.at, last: n.at}
+}
+
+func (e *Events) event(n note, namespace string) *corev1.Event {
+	kind := corev1.EventTypeNormal
+	if n.req.Warning {
+		kind = corev1.EventTypeWarning
+	}
+	at := metav1.NewTime(n.at)
+	return &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace},
+		InvolvedObject: corev1.ObjectReference{APIVersion: n.target.Resource.GroupVersion().String(), Kind: n.kind,
+			Namespace: n.target.Namespace, Name: n.target.Name, UID: types.UID(n.req.UID), ResourceVersion: n.req.ResourceVersion},
+		Reason: n.req.Reason, Message: n.req.Message, Type: kind,
+		Source:         corev1.EventSource{Component: n.plugin},
+		FirstTimestamp: at, LastTimestamp: at, Count: 1,
+		ReportingController: n.plugin,
+	}
+}
+
+// failed drops what cannot be written: into a namespace that is going, for
+// example.
+func (e *Events) failed(err error) {
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !isContext(err) {
+		e.log.Warn("write event", "error", err)
+	}
+}

@@ -1,0 +1,147 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// HostCall serves what an instance asks of the kernel.
+type HostCall = func(ctx context.Context, op wire.HostOp, req []byte) ([]byte, error)
+
+// Controller is a plugin to run.
+type Controller struct {
+	// Open starts an instance whose requests go to host. Instances are closed
+	// by the manager; one that fails is replaced.
+	Open func(ctx context.Context, host HostCall) (plugin.Instance, error)
+	// User is the identity under which the plugin reads and writes.
+	User user.Info
+	// Allow checks the plugin's permissions; nil allows everything.
+	Allow func(verb string, t registry.Target) error
+	// Called is told of every reconcile and map call, for the plugin's status;
+	// may be nil. It must be safe for concurrent use.
+	Called func(took time.Duration, err error)
+}
+
+// Config is what a Manager is made of.
+type Config struct {
+	Registry registry.Registry
+	Table    *resource.Table
+	Codec    hostclient.Codec
+	Clock    clock.WithDelayedExecution // nil is the real one
+	Metrics  prometheus.Registerer      // nil keeps them to itself
+	Log      *slog.Logger               // nil discards
+	// EventUser is the identity under which events are recorded.
+	EventUser user.Info
+}
+
+// Manager runs controllers. They may be set and removed while it runs. It is
+// safe for concurrent use.
+type Manager struct {
+	c       Config
+	metrics *metrics
+	events  *hostclient.Events
+
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil before
+	owned   *Owned
+	waiting map[string]Controller // set before Run
+	running map[string]*runner
+	group   sync.WaitGroup
+}
+
+// New makes a manager without controllers.
+func New(c Config) (*Manager, error) {
+	if c.Registry == nil || c.Table == nil || c.Codec == nil {
+		return nil, errors.New("reconcile: registry, table and codec are required")
+	}
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	m, err := newMetrics(c.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	return &Manager{c: c, metrics: m, events: hostclient.NewEvents(c.Registry, c.EventUser, c.Clock, c.Log),
+		waiting: map[string]Controller{}, running: map[string]*runner{}}, nil
+}
+
+// Run runs the controllers until ctx ends, and returns when all have stopped.
+func (m *Manager) Run(ctx context.Context) error {
+	m.mu.Lock()
+	m.ctx = ctx
+	m.owned = NewOwned(ctx, m.c.Registry)
+	for name, c := range m.waiting {
+		m.start(name, c)
+	}
+	m.waiting = nil
+	m.mu.Unlock()
+	err := m.events.Run(ctx)
+	m.group.Wait()
+	return err
+}
+
+// Set starts a controller, or replaces the one of that name: the old one ends
+// its work in hand before the new one begins.
+func (m *Manager) Set(name string, c Controller) error {
+	if c.Open == nil || c.User == nil {
+		return fmt.Errorf("controller %s: Open and User are required", name)
+	}
+	m.Remove(name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ctx == nil {
+		m.waiting[name] = c
+		return nil
+	}
+	m.start(name, c)
+	return nil
+}
+
+// Remove stops a controller and waits until its work in hand is done. It
+// reports whether there was one.
+func (m *Manager) Remove(name string) bool {
+	m.mu.Lock()
+	_, waited := m.waiting[name]
+	delete(m.waiting, name)
+	r := m.running[name]
+	delete(m.running, name)
+	m.mu.Unlock()
+	if r != nil {
+		r.stop()
+	}
+	return waited || r != nil
+}
+
+// start begins a controller; m.mu is held.
+func (m *Manager) start(name string, c Controller) {
+	ctx, cancel := context.WithCancel(m.ctx)
+	r := &runner{
+		name: name, c: c, cancel: cancel, done: make(chan struct{}), metrics: m.metrics, log: m.c.Log.With("plugin", name),
+		reg: m.c.Registry, table: m.c.Table, clock: m.c.Clock,
+	}
+	r.host = &hostclient.Config{Plugin: name, User: c.User, Registry: m.c.Registry, Table: m.c.Table, Codec: m.c.Codec,
+		Owned: m.owned, Events: m.events, Allow: c.Allow, Written: new(atomic.Int64)}
+	m.running[name] = r
+	m.group.Go(func() {
+		defer close(r.done)
+		r.run(ctx)
+	})
+}

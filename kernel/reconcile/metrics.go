@@ -1,0 +1,39 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	total *prometheus.CounterVec
+	took  *prometheus.HistogramVec
+	wait  *prometheus.HistogramVec
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_reconcile_total", Help: "Reconciles by controller and result."}, []string{"plugin", "result"}),
+		took:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "pintle_reconcile_duration_seconds", Help: "Time of one reconcile.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9)}, []string{"plugin"}),
+		wait:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "pintle_reconcile_wait_seconds", Help: "Time a request waited in the queue.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9)}, []string{"plugin"}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.total, m.took, m.wait} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(name string, took time.Duration, err error) {
+	result := "success"
+	if err != nil {
+		result = "error"
+	}
+	m.total.WithLabelValues(name, result).Inc()
+	m.took.WithLabelValues(name).Observe(took.Seconds())
+}

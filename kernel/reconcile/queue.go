@@ -1,0 +1,197 @@
+package reconcile
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// Request names what to reconcile.
+type Request = wire.Request
+
+// Backoff bounds of a request that keeps failing, as upstream's controllers
+// have them.
+const (
+	minBackoff = 5 * time.Millisecond
+	maxBackoff = 1000 * time.Second
+)
+
+// Queue holds requests to reconcile. A request is in it at most once; one that
+// is added while a worker has it is handed out again after Done. It is safe
+// for concurrent use.
+type Queue struct {
+	clock clock.WithDelayedExecution
+
+	mu       sync.Mutex
+	ready    []Request
+	queued   map[Request]bool      // in ready
+	working  map[Request]bool      // handed out; true: added again meanwhile
+	failures map[Request]int       // consecutive
+	timers   map[Request]delayed   // not yet ready
+	wake     chan struct{}         // closed and replaced when ready grows
+	added    map[Request]time.Time // since when a request has waited
+	closed   bool
+	onWait   func(wait time.Duration) // metrics; may be nil
+}
+
+type delayed struct {
+	at    time.Time
+	timer clock.Timer
+}
+
+// NewQueue makes an empty queue. onWait, which may be nil, is told how long
+// each request waited before it was handed out.
+func NewQueue(c clock.WithDelayedExecution, onWait func(time.Duration)) *Queue {
+	return &Queue{clock: c, onWait: onWait, wake: make(chan struct{}),
+		queued: map[Request]bool{}, working: map[Request]bool{}, failures: map[Request]int{},
+		timers: map[Request]delayed{}, added: map[Request]time.Time{}}
+}
+
+// Add makes a request ready now.
+func (q *Queue) Add(r Request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.add(r)
+}
+
+func (q *Queue) add(r Request) {
+	if q.closed || q.queued[r] {
+		return
+	}
+	if d, ok := q.timers[r]; ok {
+		d.timer.Stop()
+		delete(q.timers, r)
+	}
+	if _, busy := q.working[r]; busy {
+		q.working[r] = true
+		return
+	}
+	q.queued[r] = true
+	q.ready = append(q.ready, r)
+	q.added[r] = q.clock.Now()
+	close(q.wake)
+	q.wake = make(chan struct{})
+}
+
+// AddAfter makes a request ready after d, unless it gets ready before.
+func (q *Queue) AddAfter(r Request, d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if d <= 0 {
+		q.add(r)
+		return
+	}
+	at := q.clock.Now().Add(d)
+	if old, ok := q.timers[r]; ok {
+		if !at.Before(old.at) {
+			return
+		}
+		old.timer.Stop()
+	}
+	if q.closed || q.queued[r] {
+		return
+	}
+	q.timers[r] = delayed{at, q.clock.AfterFunc(d, func() { q.due(r, at) })}
+}
+
+func (q *Queue) due(r Request, at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if d, ok := q.timers[r]; ok && d.at.Equal(at) {
+		delete(q.timers, r)
+		q.add(r)
+	}
+}
+
+// Get hands out the next request; the caller calls Done with it. ok is false
+// when ctx has ended or the queue is closed.
+func (q *Queue) Get(ctx context.Context) (r Request, ok bool) {
+	for {
+		q.mu.Lock()
+		if q.closed {
+			q.mu.Unlock()
+			return r, false
+		}
+		if len(q.ready) > 0 {
+			r = q.take()
+			q.mu.Unlock()
+			return r, true
+		}
+		wake := q.wake
+		q.mu.Unlock()
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return r, false
+		}
+	}
+}
+
+func (q *Queue) take() Request {
+	r := q.ready[0]
+	q.ready = q.ready[1:]
+	if len(q.ready) == 0 {
+		q.ready = nil // let the array go
+	}
+	delete(q.queued, r)
+	q.working[r] = false
+	if q.onWait != nil {
+		q.onWait(q.clock.Since(q.added[r]))
+	}
+	delete(q.added, r)
+	return r
+}
+
+// Done returns a request. failed puts it back with growing delay; otherwise
+// its back-off is forgotten and, when after > 0, it comes back then.
+func (q *Queue) Done(r Request, failed bool, after time.Duration) {
+	q.mu.Lock()
+	again := q.working[r]
+	delete(q.working, r)
+	if failed {
+		q.failures[r]++
+		after = backoff(q.failures[r])
+	} else {
+		delete(q.failures, r)
+	}
+	if again && !failed {
+		q.add(r)
+	}
+	q.mu.Unlock()
+	if failed || after > 0 && !again {
+		q.AddAfter(r, after)
+	}
+}
+
+func backoff(failures int) time.Duration {
+	if failures > 18 {
+		return maxBackoff
+	}
+	return min(minBackoff<<(failures-1), maxBackoff)
+}
+
+// Len is the number of requests that are ready.
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ready)
+}
+
+// Close wakes every Get and stops every timer. Requests are dropped.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	q.closed = true
+	for _, d := range q.timers {
+		d.timer.Stop()
+	}
+	clear(q.timers)
+	close(q.wake)
+}

@@ -1,0 +1,133 @@
+package reconcile_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/reconcile"
+)
+
+var a, b = reconcile.Request{Name: "a"}, reconcile.Request{Name: "b"}
+
+// step lets the bubble's time pass.
+func step(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func get(t *testing.T, q *reconcile.Queue) reconcile.Request {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	r, ok := q.Get(ctx)
+	if !ok {
+		t.Fatal("Get: nothing is ready")
+	}
+	return r
+}
+
+func TestQueueHandsOutOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := reconcile.NewQueue(clock.RealClock{}, nil)
+		q.Add(a)
+		q.Add(a)
+		q.Add(b)
+		if got := q.Len(); got != 2 {
+			t.Fatalf("Len = %d, want 2", got)
+		}
+		if got := get(t, q); got != a {
+			t.Errorf("first = %v, want a", got)
+		}
+		q.Add(a) // while a worker has it
+		if got := get(t, q); got != b {
+			t.Errorf("second = %v, want b: a is being worked on", got)
+		}
+		if got := q.Len(); got != 0 {
+			t.Errorf("Len while a is out = %d, want 0", got)
+		}
+		q.Done(a, false, 0)
+		if got := get(t, q); got != a {
+			t.Errorf("after Done = %v, want a again", got)
+		}
+	})
+}
+
+func TestQueueBacksOffAndForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := reconcile.NewQueue(clock.RealClock{}, nil)
+		q.Add(a)
+		want := 5 * time.Millisecond
+		for range 3 {
+			get(t, q)
+			q.Done(a, true, 0)
+			step(want - time.Millisecond)
+			if q.Len() != 0 {
+				t.Fatalf("ready before %v", want)
+			}
+			step(time.Millisecond)
+			if q.Len() != 1 {
+				t.Fatalf("not ready after %v", want)
+			}
+			want *= 2
+		}
+		get(t, q)
+		q.Done(a, false, 0) // success forgets
+		q.Add(a)
+		get(t, q)
+		q.Done(a, true, 0)
+		step(5 * time.Millisecond)
+		if q.Len() != 1 {
+			t.Error("back-off was not forgotten after a success")
+		}
+	})
+}
+
+func TestQueueDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := reconcile.NewQueue(clock.RealClock{}, nil)
+		q.AddAfter(a, time.Minute)
+		q.AddAfter(a, time.Second) // the earlier one counts
+		q.AddAfter(a, time.Hour)
+		step(time.Second)
+		if q.Len() != 1 {
+			t.Fatal("not ready after the shortest delay")
+		}
+		get(t, q)
+		q.Done(a, false, 10*time.Second)
+		q.Add(a) // a change overtakes the delay
+		if q.Len() != 1 {
+			t.Fatal("a change must not wait for the delay")
+		}
+		get(t, q)
+		q.Done(a, false, 0)
+		step(time.Minute)
+		if q.Len() != 0 {
+			t.Error("an overtaken delay still fired")
+		}
+	})
+}
+
+func TestQueueClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := reconcile.NewQueue(clock.RealClock{}, nil)
+		done := make(chan bool)
+		go func() {
+			_, ok := q.Get(context.WithoutCancel(t.Context()))
+			done <- ok
+		}()
+		q.AddAfter(a, time.Hour)
+		q.Close()
+		q.Close()
+		if ok := <-done; ok {
+			t.Error("Get after Close handed something out")
+		}
+		q.Add(b)
+		if q.Len() != 0 {
+			t.Error("a closed queue took a request")
+		}
+	})
+}
