@@ -40,7 +40,7 @@ func (c *Core) batchRequest(ctx context.Context, it *BatchItem) (*request, error
 		return nil, badRequestf("%s cannot be part of a batch", k.gr)
 	case it.Verb == verbCreate && it.Target.Subresource != "":
 		r, err := c.newAction(ctx, k, it.Target, it.Object, it.Options)
-		if err == nil && c.actions[k.subresource(r.sub).String()] != nil {
+		if err == nil && c.actions[k.action(r.sub)] != nil {
 			return nil, badRequestf("%s cannot be part of a batch", k.subresource(r.sub))
 		}
 		return r, err

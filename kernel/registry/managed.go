@@ -52,10 +52,6 @@ func (c *Core) fieldManager(k *kind, gv schema.GroupVersion, sub *resource.Subre
 }
 
 func (c *Core) newFieldManager(k *kind, gv schema.GroupVersion, sub *resource.Subresource) (*managedfields.FieldManager, error) {
-	types := c.table.TypeConverter
-	if types == nil {
-		types = managedfields.NewDeducedTypeConverter()
-	}
 	kindName, subName, hub := gv.WithKind(k.Kind), "", k.hub.GroupVersion()
 	if sub != nil {
 		subName = sub.Name
@@ -63,8 +59,23 @@ func (c *Core) newFieldManager(k *kind, gv schema.GroupVersion, sub *resource.Su
 			kindName, hub = sub.Kind, sub.Kind.GroupVersion()
 		}
 	}
-	return managedfields.NewDefaultFieldManager(types, converter{c}, c.table.Scheme, c.table.Scheme,
+	return managedfields.NewDefaultFieldManager(c.typeConverter(kindName), converter{c}, c.table.Scheme, c.table.Scheme,
 		kindName, hub, subName, k.resetFields(sub))
+}
+
+// typeConverter is the table's, or for a kind without a schema there one that
+// takes an object's fields as they come: lists are then owned as a whole.
+func (c *Core) typeConverter(gvk schema.GroupVersionKind) managedfields.TypeConverter {
+	if types := c.table.TypeConverter; types != nil {
+		obj, err := c.table.Scheme.New(gvk)
+		if err == nil {
+			obj.GetObjectKind().SetGroupVersionKind(gvk)
+			if _, err = types.ObjectToTyped(obj); err == nil {
+				return types
+			}
+		}
+	}
+	return managedfields.NewDeducedTypeConverter()
 }
 
 // resetFields are what the path of a request cannot write, so that nobody

@@ -57,7 +57,7 @@ func (c *Core) act(ctx context.Context, k *kind, t Target, body runtime.Object, 
 	if err != nil {
 		return nil, err
 	}
-	if serve := c.actions[k.subresource(r.sub).String()]; serve != nil {
+	if serve := c.actions[k.action(r.sub)]; serve != nil {
 		return c.serveAction(ctx, r, serve, body)
 	}
 	return c.execute(ctx, r)
@@ -91,7 +91,7 @@ func (c *Core) newAction(ctx context.Context, k *kind, t Target, body runtime.Ob
 		return nil, apierrors.NewMethodNotSupported(k.gr, verbCreate)
 	case body == nil:
 		return nil, badRequest("an object is required")
-	case r.sub.Action == nil && c.actions[k.subresource(r.sub).String()] == nil:
+	case r.sub.Action == nil && c.actions[k.action(r.sub)] == nil:
 		return nil, apierrors.NewMethodNotSupported(k.subresource(r.sub), verbCreate)
 	}
 	r.plan = func(ctx context.Context, r *request, cur *watch.Object) (*change, error) {

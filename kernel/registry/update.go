@@ -69,6 +69,9 @@ func (k *kind) subresource(s *resource.Subresource) schema.GroupResource {
 	return schema.GroupResource{Group: k.Group, Resource: k.Resource + "/" + s.Name}
 }
 
+// action is the key of a subresource in Config.Actions.
+func (k *kind) action(s *resource.Subresource) string { return k.gr.String() + "/" + s.Name }
+
 // planUpdate plans a PUT of obj over cur.
 func (c *Core) planUpdate(ctx context.Context, r *request, cur *watch.Object, obj runtime.Object) (*change, error) {
 	m, err := accessor(obj)
