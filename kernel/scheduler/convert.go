@@ -1,0 +1,255 @@
+package scheduler
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	podresource "k8s.io/component-helpers/resource"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/columns"
+)
+
+// A container without a request counts with these in scores, as upstream has
+// it, so that pods without requests spread too.
+const (
+	defaultMilliCPU = 100
+	defaultMemory   = 200 << 20
+)
+
+var defaultRequests = corev1.ResourceList{
+	corev1.ResourceCPU:    *resource.NewMilliQuantity(defaultMilliCPU, resource.DecimalSI),
+	corev1.ResourceMemory: *resource.NewQuantity(defaultMemory, resource.BinarySI),
+}
+
+// usageOf is what a pod takes from its node.
+func usageOf(p *corev1.Pod) columns.Usage {
+	if plain(p) {
+		return sumContainers(p)
+	}
+	opts := podresource.PodResourcesOptions{UseStatusResources: p.Spec.NodeName != ""}
+	u := columns.Usage{Requests: amounts(podresource.PodRequests(p, opts))}
+	opts.NonMissingContainerRequests = defaultRequests
+	nonZero := podresource.PodRequests(p, opts)
+	u.NonZeroCPU, u.NonZeroMemory = nonZero.Cpu().MilliValue(), nonZero.Memory().Value()
+	return u
+}
+
+// plain tells whether the pod's requests are the sum of its containers'. The
+// general way costs ten times as much.
+func plain(p *corev1.Pod) bool {
+	if len(p.Spec.InitContainers) > 0 || p.Spec.Resources != nil || len(p.Spec.Overhead) > 0 {
+		return false
+	}
+	for i := range p.Status.ContainerStatuses {
+		s := &p.Status.ContainerStatuses[i]
+		if s.AllocatedResources != nil || s.Resources != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func sumContainers(p *corev1.Pod) columns.Usage {
+	var u columns.Usage
+	for i := range p.Spec.Containers {
+		list := p.Spec.Containers[i].Resources.Requests
+		a := amounts(list)
+		u.Requests.MilliCPU += a.MilliCPU
+		u.Requests.Memory += a.Memory
+		u.Requests.Ephemeral += a.Ephemeral
+		for _, x := range a.Extended {
+			u.Requests.Extended = addTo(u.Requests.Extended, x)
+		}
+		if _, ok := list[corev1.ResourceCPU]; !ok {
+			a.MilliCPU = defaultMilliCPU
+		}
+		if _, ok := list[corev1.ResourceMemory]; !ok {
+			a.Memory = defaultMemory
+		}
+		u.NonZeroCPU += a.MilliCPU
+		u.NonZeroMemory += a.Memory
+	}
+	slices.SortFunc(u.Requests.Extended, byName)
+	return u
+}
+
+func addTo(list []columns.Amount, x columns.Amount) []columns.Amount {
+	for i := range list {
+		if list[i].Name == x.Name {
+			list[i].Value += x.Value
+			return list
+		}
+	}
+	return append(list, x)
+}
+
+func byName(a, b columns.Amount) int { return strings.Compare(a.Name, b.Name) }
+
+// amounts reads a resource list. Resources without a meaning for nodes (pods,
+// storage) are left out.
+func amounts(list corev1.ResourceList) columns.Resources {
+	var a columns.Resources
+	for name, q := range list {
+		switch name {
+		case corev1.ResourceCPU:
+			a.MilliCPU = q.MilliValue()
+		case corev1.ResourceMemory:
+			a.Memory = q.Value()
+		case corev1.ResourceEphemeralStorage:
+			a.Ephemeral = q.Value()
+		default:
+			if v := q.Value(); v > 0 && scalar(string(name)) {
+				a.Extended = append(a.Extended, columns.Amount{Name: string(name), Value: v})
+			}
+		}
+	}
+	slices.SortFunc(a.Extended, byName)
+	return a
+}
+
+// scalar tells whether a resource is counted in pieces: extended resources,
+// huge pages, attachable volumes.
+func scalar(name string) bool {
+	return strings.Contains(name, "/") || strings.HasPrefix(name, corev1.ResourceHugePagesPrefix) ||
+		strings.HasPrefix(name, corev1.ResourceAttachableVolumesPrefix)
+}
+
+// infoOf is what plugins are told of a pod.
+func infoOf(p *corev1.Pod, u *columns.Usage) *sdk.PodInfo {
+	s := &p.Spec
+	info := &sdk.PodInfo{
+		Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Labels: p.Labels, Annotations: p.Annotations,
+		NodeName: s.NodeName, SchedulerName: s.SchedulerName, Priority: priorityOf(p),
+		Requests: u.Requests, NonZero: sdk.Resources{MilliCPU: u.NonZeroCPU, Memory: u.NonZeroMemory},
+		NodeSelector: s.NodeSelector, Affinity: affinityOf(s.Affinity),
+	}
+	for _, t := range s.Tolerations {
+		info.Tolerations = append(info.Tolerations, sdk.Toleration{Key: t.Key, Operator: string(t.Operator), Value: t.Value, Effect: string(t.Effect)})
+	}
+	for i := range s.InitContainers {
+		info.Images = append(info.Images, s.InitContainers[i].Image)
+	}
+	for i := range s.Containers {
+		info.Images = append(info.Images, s.Containers[i].Image)
+		for _, x := range s.Containers[i].Ports {
+			if x.HostPort > 0 {
+				info.Ports = append(info.Ports, sdk.HostPort{IP: x.HostIP, Protocol: string(x.Protocol), Port: x.HostPort})
+			}
+		}
+	}
+	for i := range s.Volumes {
+		if v := s.Volumes[i].Image; v != nil {
+			info.Images = append(info.Images, v.Reference)
+		}
+	}
+	return info
+}
+
+func priorityOf(p *corev1.Pod) int32 {
+	if p.Spec.Priority != nil {
+		return *p.Spec.Priority
+	}
+	return 0
+}
+
+func affinityOf(a *corev1.Affinity) *sdk.NodeAffinity {
+	if a == nil || a.NodeAffinity == nil {
+		return nil
+	}
+	out := &sdk.NodeAffinity{}
+	if r := a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution; r != nil {
+		out.Required = make([]sdk.NodeTerm, len(r.NodeSelectorTerms))
+		for i := range r.NodeSelectorTerms {
+			out.Required[i] = termOf(&r.NodeSelectorTerms[i])
+		}
+	}
+	for i := range a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+		x := &a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution[i]
+		out.Preferred = append(out.Preferred, sdk.PreferredTerm{Weight: x.Weight, Term: termOf(&x.Preference)})
+	}
+	return out
+}
+
+func termOf(t *corev1.NodeSelectorTerm) sdk.NodeTerm {
+	return sdk.NodeTerm{Expressions: requirementsOf(t.MatchExpressions), Fields: requirementsOf(t.MatchFields)}
+}
+
+func requirementsOf(list []corev1.NodeSelectorRequirement) []sdk.Requirement {
+	var out []sdk.Requirement
+	for _, q := range list {
+		out = append(out, sdk.Requirement{Key: q.Key, Operator: string(q.Operator), Values: q.Values})
+	}
+	return out
+}
+
+// nodeOf is what plugins are told of a node.
+func nodeOf(n *corev1.Node) columns.Node {
+	out := columns.Node{
+		Name: n.Name, Labels: n.Labels, Unschedulable: n.Spec.Unschedulable,
+		Allocatable: amounts(n.Status.Allocatable), Pods: n.Status.Allocatable.Pods().Value(),
+	}
+	for _, t := range n.Spec.Taints {
+		out.Taints = append(out.Taints, columns.Taint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})
+	}
+	for _, m := range n.Status.Images {
+		out.Images = append(out.Images, columns.Image{Names: m.Names, Size: m.SizeBytes})
+	}
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			out.Ready = c.Status == corev1.ConditionTrue
+		}
+	}
+	return out
+}
+
+// nodeChange tells what differs between two states of a node.
+func nodeChange(old, now *columns.Node) (e sdk.Event, same bool) {
+	if !equalAmounts(&old.Allocatable, &now.Allocatable) || old.Pods != now.Pods {
+		e |= sdk.NodeAllocatableChanged
+	}
+	if !equalLabels(old.Labels, now.Labels) {
+		e |= sdk.NodeLabelsChanged
+	}
+	if !slices.Equal(old.Taints, now.Taints) {
+		e |= sdk.NodeTaintsChanged
+	}
+	if old.Unschedulable != now.Unschedulable {
+		e |= sdk.NodeUnschedulableChanged
+	}
+	if old.Ready != now.Ready {
+		e |= sdk.NodeReadyChanged
+	}
+	images := slices.EqualFunc(old.Images, now.Images, func(a, b columns.Image) bool {
+		return a.Size == b.Size && slices.Equal(a.Names, b.Names)
+	})
+	return e, e == 0 && images
+}
+
+func equalAmounts(a, b *columns.Resources) bool {
+	return a.MilliCPU == b.MilliCPU && a.Memory == b.Memory && a.Ephemeral == b.Ephemeral && slices.Equal(a.Extended, b.Extended)
+}
+
+func equalUsage(a, b *columns.Usage) bool {
+	return a.NonZeroCPU == b.NonZeroCPU && a.NonZeroMemory == b.NonZeroMemory && equalAmounts(&a.Requests, &b.Requests)
+}
+
+func equalLabels(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || v != w {
+			return false
+		}
+	}
+	return true
+}
+
+// recordOf makes the record that plugins are given of a pod.
+func recordOf(p *corev1.Pod, u *columns.Usage) *sdk.PodRecord {
+	r := sdk.EncodePod(infoOf(p, u))
+	return &r
+}

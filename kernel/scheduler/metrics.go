@@ -1,0 +1,40 @@
+package scheduler
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics of the scheduler. Names with the prefix scheduler_ are upstream's.
+type metrics struct {
+	attempts *prometheus.CounterVec
+	duration prometheus.Histogram
+	pending  *prometheus.GaugeVec
+	binds    *prometheus.CounterVec
+	faults   *prometheus.CounterVec
+	dropped  prometheus.Counter
+}
+
+// newMetrics registers with r unless it is nil.
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "scheduler_schedule_attempts_total",
+			Help: "Decisions about pods by result: scheduled, unschedulable, error."}, []string{"result"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "scheduler_scheduling_algorithm_duration_seconds",
+			Help: "Time of one decision.", Buckets: prometheus.ExponentialBuckets(5e-6, 2, 18)}),
+		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "scheduler_pending_pods",
+			Help: "Pods that wait, by queue: active, backoff, unschedulable."}, []string{"queue"}),
+		binds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_scheduler_binds_total",
+			Help: "Bindings written, by result: bound, failed."}, []string{"result"}),
+		faults: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_scheduler_plugin_faults_total",
+			Help: "Calls of plugins that failed, by plugin."}, []string{"plugin"}),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "pintle_scheduler_events_dropped_total",
+			Help: "Event objects that were not written because there were too many."}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.attempts, m.duration, m.pending, m.binds, m.faults, m.dropped} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}

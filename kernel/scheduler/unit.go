@@ -1,0 +1,267 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// FailurePolicy says what a fault of a plugin means for the pod at hand.
+type FailurePolicy string
+
+// The policies. Fail, the default, leaves the pod pending with a message;
+// Ignore decides without the plugin.
+const (
+	Fail   FailurePolicy = "Fail"
+	Ignore FailurePolicy = "Ignore"
+)
+
+// Plugin is one plugin as the scheduler uses it: one instance for each worker,
+// which may hold several members.
+type Plugin struct {
+	// Open starts an instance.
+	Open func(ctx context.Context) (plugin.Instance, error)
+	// Use says how members are used, by name; the others filter and score
+	// with weight 1.
+	Use           map[string]Use
+	FailurePolicy FailurePolicy
+}
+
+// Use of a member in the profile.
+type Use struct {
+	// NoFilter switches the filter off, Weight 0 the score.
+	NoFilter bool
+	Weight   int64
+}
+
+// MaxWeight bounds the weight of a score.
+const MaxWeight = 1000
+
+// chunkRows bounds the rows of one call: a guest cannot be interrupted, and
+// 1,024 rows take it well below a millisecond.
+const chunkRows = 1024
+
+// unit is an open plugin with its copy of the columns.
+type unit struct {
+	name    string
+	plugin  Plugin
+	inst    plugin.Instance
+	members []sdk.MemberInfo
+	uses    []sdk.MemberUse
+	cluster bool // some member has cluster scope
+
+	mirror *columns.Mirror
+	gen    uint64 // of tables and layout in the guest
+	loaded *shape // whose pod the guest holds
+	out    resultColumns
+	req    []byte
+
+	broken   error     // why the instance cannot be used now
+	retryAt  time.Time // when to open it again
+	failures int
+}
+
+// resultColumns are the answers in the unit's region.
+type resultColumns struct {
+	region   []byte
+	feasible columns.Mask
+	reasons  []uint32
+	scores   [][]int64
+}
+
+// openUnit starts an instance and asks what it holds.
+func openUnit(ctx context.Context, name string, p Plugin) (*unit, error) {
+	u := &unit{name: name, plugin: p}
+	if err := u.open(ctx); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+func (u *unit) open(ctx context.Context) error {
+	inst, err := u.plugin.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", u.name, err)
+	}
+	resp, err := inst.Call(ctx, sdk.OpDescribe, nil)
+	if err == nil {
+		u.members, err = sdk.ReadMembers(resp)
+	}
+	if err == nil {
+		u.uses, err = usesOf(u.members, u.plugin.Use)
+	}
+	if err == nil {
+		_, err = inst.Call(ctx, sdk.OpProfile, sdk.AppendUses(nil, u.uses))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("open %s: %w", u.name, err), inst.Close())
+	}
+	u.cluster = false
+	for _, m := range u.members {
+		u.cluster = u.cluster || m.Scope == sdk.Cluster
+	}
+	u.inst, u.broken, u.mirror, u.loaded = inst, nil, nil, nil
+	return nil
+}
+
+func usesOf(members []sdk.MemberInfo, use map[string]Use) ([]sdk.MemberUse, error) {
+	known := map[string]bool{}
+	out := make([]sdk.MemberUse, len(members))
+	for i, m := range members {
+		known[m.Name] = true
+		out[i] = sdk.MemberUse{Filter: m.Filters}
+		if m.Scores {
+			out[i].Weight = 1
+		}
+		x, ok := use[m.Name]
+		if !ok {
+			continue
+		}
+		if x.Weight < 0 || x.Weight > MaxWeight {
+			return nil, fmt.Errorf("weight %d of %s is not in the range of 0 to %d", x.Weight, m.Name, MaxWeight)
+		}
+		out[i].Filter = m.Filters && !x.NoFilter
+		if m.Scores {
+			out[i].Weight = x.Weight
+		}
+	}
+	for name := range use {
+		if !known[name] {
+			return nil, fmt.Errorf("profile names %s, which the plugin does not hold", name)
+		}
+	}
+	return out, nil
+}
+
+func (u *unit) close() error {
+	if u.inst == nil {
+		return nil
+	}
+	err := u.inst.Close()
+	u.inst = nil
+	return err
+}
+
+// sync brings the guest's copy of the nodes up to date.
+func (u *unit) sync(ctx context.Context, t *columns.Table) error {
+	if u.mirror == nil {
+		u.mirror = columns.NewMirror(t, u.resultColumns(), func(size int) ([]byte, error) {
+			return u.inst.Reserve(ctx, size)
+		})
+	}
+	d, err := u.mirror.Update(u.inst.Region())
+	if err != nil || d == nil {
+		return err
+	}
+	u.gen++
+	u.loaded = nil
+	_, err = u.inst.Call(ctx, sdk.OpSnapshot, d.Append(nil))
+	return err
+}
+
+func (u *unit) resultColumns() []columns.Column {
+	cols := []columns.Column{
+		{ID: columns.ResultFeasible, Type: columns.Bits},
+		{ID: columns.ResultReason, Type: columns.Uint32},
+		{ID: columns.ResultScore, Type: columns.Int64},
+	}
+	for _, m := range u.members {
+		if m.Column > 0 {
+			cols = append(cols, columns.Column{ID: columns.ResultScore, Type: columns.Int64, Key: m.Column})
+		}
+	}
+	return cols
+}
+
+// bind finds the result columns after a call, which may have moved the region.
+func (u *unit) bind() (*resultColumns, error) {
+	region := u.inst.Region()
+	if len(region) > 0 && len(region) == len(u.out.region) && &region[0] == &u.out.region[0] {
+		return &u.out, nil
+	}
+	l := u.mirror.Layout()
+	out := resultColumns{region: region, feasible: l.Mask(region, columns.ResultFeasible, 0), reasons: l.Uint32s(region, columns.ResultReason, 0)}
+	for key := uint32(0); ; key++ {
+		col := l.Int64s(region, columns.ResultScore, key)
+		if col == nil {
+			break
+		}
+		out.scores = append(out.scores, col)
+	}
+	if out.feasible == nil || out.reasons == nil || len(out.scores) == 0 {
+		return nil, wire.Errorf(wire.KindProtocol, "%s: region of %d bytes lost its columns", u.name, len(region))
+	}
+	u.out = out
+	return &u.out, nil
+}
+
+// preFilter gives the guest the pod.
+func (u *unit) preFilter(ctx context.Context, record []byte) (sdk.PreFilterAnswer, error) {
+	u.loaded = nil
+	resp, err := u.inst.Call(ctx, sdk.OpPreFilter, record)
+	if err != nil {
+		return sdk.PreFilterAnswer{}, err
+	}
+	a, err := sdk.ReadPreFilter(resp)
+	if err == nil && (a.RejectedBy < 0 || a.RejectedBy > len(u.members)) {
+		err = wire.Errorf(wire.KindProtocol, "rejected by member %d of %d", a.RejectedBy, len(u.members))
+	}
+	for _, o := range a.Only {
+		if err == nil && (o.Member < 0 || o.Member >= len(u.members)) {
+			err = wire.Errorf(wire.KindProtocol, "narrowed by member %d of %d", o.Member, len(u.members))
+		}
+	}
+	return a, err
+}
+
+// cycle asks about runs of rows.
+func (u *unit) cycle(ctx context.Context, q *sdk.CycleRequest) (sdk.CycleAnswer, *resultColumns, error) {
+	u.req = q.Append(u.req[:0])
+	resp, err := u.inst.Call(ctx, sdk.OpCycle, u.req)
+	if err != nil {
+		return sdk.CycleAnswer{}, nil, err
+	}
+	a, err := sdk.ReadCycleAnswer(resp)
+	if err != nil {
+		return a, nil, err
+	}
+	for _, r := range a.Reasons {
+		if r.Member < 0 || r.Member >= len(u.members) {
+			return a, nil, wire.Errorf(wire.KindProtocol, "reason of member %d of %d", r.Member, len(u.members))
+		}
+	}
+	out, err := u.bind()
+	return a, out, err
+}
+
+// isFault tells whether the instance must be replaced after the error.
+func isFault(err error) bool {
+	for _, k := range []error{wire.ErrTrap, wire.ErrDeadline, wire.ErrMemory, wire.ErrProtocol, wire.ErrABI, wire.ErrClosed} {
+		if errors.Is(err, k) {
+			return true
+		}
+	}
+	return false
+}
+
+// fail notes a fault. The instance is closed; it is opened again at once, and
+// if it fails again soon, after a while that doubles up to a minute.
+func (u *unit) fail(err error, now time.Time) {
+	u.broken = err
+	u.failures++
+	delay := min(time.Second<<min(u.failures-1, 6), time.Minute)
+	if u.failures == 1 {
+		delay = 0
+	}
+	u.retryAt = now.Add(delay)
+	if u.inst != nil {
+		_ = u.inst.Close() // it failed already; there is nothing more to learn
+		u.inst = nil
+	}
+}

@@ -1,0 +1,183 @@
+package nodeaffinity
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/columns"
+)
+
+// The operators of requirements.
+const (
+	opIn           = "In"
+	opNotIn        = "NotIn"
+	opExists       = "Exists"
+	opDoesNotExist = "DoesNotExist"
+	opGt           = "Gt"
+	opLt           = "Lt"
+)
+
+// term is a conjunction.
+type term struct{ conditions []condition }
+
+// newTerm prepares a term. It answers false for a term that can match no
+// node: an empty one, or one with a requirement that makes no sense.
+func newTerm(t *sdk.NodeTerm) (term, bool) {
+	var out term
+	for _, q := range t.Expressions {
+		c := condition{key: q.Key, op: q.Operator, values: q.Values}
+		if !c.prepare() {
+			return out, false
+		}
+		out.conditions = append(out.conditions, c)
+	}
+	for _, q := range t.Fields {
+		if len(q.Values) != 1 || q.Operator != opIn && q.Operator != opNotIn {
+			return out, false
+		}
+		out.conditions = append(out.conditions, condition{field: true, key: q.Key, op: q.Operator, values: q.Values})
+	}
+	return out, len(out.conditions) > 0
+}
+
+// match sets out to the nodes that meet all conditions.
+func (t *term) match(c *sdk.Cycle, out, scratch columns.Mask) {
+	out.Fill(c.Len())
+	for i := range t.conditions {
+		t.conditions[i].match(c, scratch)
+		out.And(scratch)
+	}
+}
+
+// condition is a requirement on a label, or on a field.
+type condition struct {
+	field   bool
+	key, op string
+	values  []string
+	number  int64 // of Gt and Lt
+	// sets holds the answer for each set of rare labels.
+	sets []uint8
+}
+
+func byKey(a, b condition) int { return strings.Compare(a.key, b.key) }
+
+// prepare checks the requirement as upstream's selector parser does.
+func (q *condition) prepare() bool {
+	switch q.op {
+	case opIn, opNotIn:
+		return len(q.values) > 0
+	case opExists, opDoesNotExist:
+		return len(q.values) == 0
+	case opGt, opLt:
+		if len(q.values) != 1 {
+			return false
+		}
+		n, err := strconv.ParseInt(q.values[0], 10, 64)
+		q.number = n
+		return err == nil
+	}
+	return false
+}
+
+// negated tells whether the condition is the opposite of a positive one: a
+// node without the label meets it.
+func (q *condition) negated() bool { return q.op == opNotIn || q.op == opDoesNotExist }
+
+// match sets out to the nodes that meet the condition.
+func (q *condition) match(c *sdk.Cycle, out columns.Mask) {
+	out.Zero()
+	q.positive(c, out)
+	if q.negated() {
+		out.Not(c.Len())
+	}
+}
+
+// positive is match without the negation.
+func (q *condition) positive(c *sdk.Cycle, out columns.Mask) {
+	if q.field {
+		if id := c.Snapshot().StringID(q.values[0]); q.key == fieldName && id != 0 {
+			columns.In(out, c.Uint32(columns.Name), []uint32{id})
+		}
+		return
+	}
+	key, values := c.Label(q.key)
+	switch {
+	case key == 0:
+	case values == nil:
+		columns.Lookup(out, c.Uint32(columns.LabelSet), q.rare(c.Snapshot(), key))
+	case q.op == opIn || q.op == opNotIn:
+		q.among(c, out, values)
+	case q.op == opExists || q.op == opDoesNotExist:
+		columns.In(out, values, []uint32{0})
+		out.Not(c.Len())
+	default:
+		q.compare(c, out, values)
+	}
+}
+
+// manyValues is where a table becomes cheaper than comparing.
+const manyValues = 8
+
+// among matches labels with one of the values.
+func (q *condition) among(c *sdk.Cycle, out columns.Mask, values []uint32) {
+	var ids []uint32
+	var top uint32
+	for _, v := range q.values {
+		if id := c.Snapshot().StringID(v); id != 0 {
+			ids = append(ids, id)
+			top = max(top, id)
+		}
+	}
+	if len(ids) <= manyValues {
+		columns.In(out, values, ids)
+		return
+	}
+	table := make([]uint8, top+1)
+	for _, id := range ids {
+		table[id] = 1
+	}
+	columns.Lookup(out, values, table)
+}
+
+// compare matches labels that are numbers above or below.
+func (q *condition) compare(c *sdk.Cycle, out columns.Mask, values []uint32) {
+	known := map[uint32]bool{}
+	for i, v := range values {
+		fits, ok := known[v]
+		if !ok {
+			fits = v != 0 && q.holds(c.Snapshot().String(v))
+			known[v] = fits
+		}
+		if fits {
+			out.Set(i)
+		}
+	}
+}
+
+// holds tells whether a label with this value meets the positive condition.
+func (q *condition) holds(value string) bool {
+	switch q.op {
+	case opIn, opNotIn:
+		return slices.Contains(q.values, value)
+	case opExists, opDoesNotExist:
+		return true
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	return err == nil && (q.op == opGt && n > q.number || q.op == opLt && n < q.number)
+}
+
+// rare answers the positive condition for every set of rare labels.
+func (q *condition) rare(s *sdk.Snapshot, key uint32) []uint8 {
+	if q.sets != nil {
+		return q.sets
+	}
+	q.sets = make([]uint8, s.LabelSets())
+	for i := range q.sets {
+		if v, ok := s.RareLabel(i, key); ok && q.holds(v) {
+			q.sets[i] = 1
+		}
+	}
+	return q.sets
+}

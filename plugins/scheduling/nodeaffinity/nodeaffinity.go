@@ -1,0 +1,143 @@
+// Package nodeaffinity is the scheduling filter for a pod's node selector and
+// required node affinity, and the score for what it prefers.
+package nodeaffinity
+
+import (
+	"slices"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/columns"
+)
+
+// Name of the plugin in profiles and messages.
+const Name = "NodeAffinity"
+
+var (
+	noMatch  = sdk.UnschedulableAndUnresolvable("node(s) didn't match Pod's node affinity/selector")
+	conflict = sdk.UnschedulableAndUnresolvable("pod affinity terms conflict")
+)
+
+// fieldName is the only field of nodes that terms can ask for.
+const fieldName = "metadata.name"
+
+func init() { sdk.Register(sdk.Plugin{Name: "nodeaffinity", New: New}) }
+
+// New makes an instance; it takes no config.
+func New([]byte) (*sdk.Points, error) {
+	t := &plugin{}
+	return &sdk.Points{
+		PreFilter: t.preFilter, FilterAll: t.filter,
+		PreScore: t.preScore, ScoreAll: t.score, Scaling: sdk.ScaleToMax,
+		Events: sdk.NodeAdded | sdk.NodeLabelsChanged,
+	}, nil
+}
+
+// plugin holds the pod's wishes, prepared for the tables of the snapshot.
+type plugin struct {
+	selector  []condition
+	required  []term
+	limited   bool // there is a required affinity; without terms it matches nothing
+	preferred []preference
+}
+
+type preference struct {
+	term
+	weight int64
+}
+
+func (t *plugin) preFilter(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+	a := p.Affinity()
+	t.selector, t.required = t.selector[:0], t.required[:0]
+	t.limited = a != nil && a.Required != nil
+	if !t.limited && p.NodeSelector() == nil {
+		return sdk.Skip()
+	}
+	for k, v := range p.NodeSelector() {
+		t.selector = append(t.selector, condition{key: k, op: opIn, values: []string{v}})
+	}
+	slices.SortFunc(t.selector, byKey)
+	if !t.limited {
+		return nil
+	}
+	for i := range a.Required {
+		if x, ok := newTerm(&a.Required[i]); ok {
+			t.required = append(t.required, x)
+		}
+	}
+	return named(a.Required)
+}
+
+// named narrows the search when every term names its nodes, as the pods of a
+// DaemonSet do.
+func named(terms []sdk.NodeTerm) *sdk.Status {
+	var all []string
+	for i := range terms {
+		var names []string
+		found := false
+		for _, q := range terms[i].Fields {
+			if q.Key != fieldName || q.Operator != opIn {
+				continue
+			}
+			if !found {
+				names, found = slices.Clone(q.Values), true
+				continue
+			}
+			names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(q.Values, n) })
+		}
+		if !found {
+			return nil
+		}
+		all = append(all, names...)
+	}
+	if len(terms) == 0 {
+		return nil
+	}
+	if len(all) == 0 {
+		return conflict
+	}
+	slices.Sort(all)
+	return sdk.Only(slices.Compact(all)...)
+}
+
+func (t *plugin) filter(c *sdk.Cycle) {
+	fits, one := c.Mask(), c.Mask()
+	fits.Fill(c.Len())
+	for i := range t.selector {
+		t.selector[i].match(c, one)
+		fits.And(one)
+	}
+	if t.limited {
+		any, cond := c.Mask(), c.Mask()
+		for i := range t.required {
+			t.required[i].match(c, one, cond)
+			any.Or(one)
+		}
+		fits.And(any)
+	}
+	fits.Not(c.Len())
+	c.Reject(fits, noMatch)
+}
+
+func (t *plugin) preScore(p *sdk.Pod, _ *sdk.Snapshot) *sdk.Status {
+	t.preferred = t.preferred[:0]
+	if a := p.Affinity(); a != nil {
+		for i := range a.Preferred {
+			if x, ok := newTerm(&a.Preferred[i].Term); ok && a.Preferred[i].Weight > 0 {
+				t.preferred = append(t.preferred, preference{x, int64(a.Preferred[i].Weight)})
+			}
+		}
+	}
+	if len(t.preferred) == 0 {
+		return sdk.Skip()
+	}
+	return nil
+}
+
+func (t *plugin) score(c *sdk.Cycle) {
+	rows, cond := c.Mask(), c.Mask()
+	for i := range t.preferred {
+		t.preferred[i].match(c, rows, cond)
+		rows.And(c.Rows())
+		columns.AddConst(c.Scores(), rows, t.preferred[i].weight)
+	}
+}

@@ -1,0 +1,61 @@
+// Package scheduling is the set of filters and scores that a Pintle cluster
+// starts with: one plugin, "scheduling", whose members are the packages below
+// this one. They run in the order in which they are listed; the first filter
+// that rejects a node gives the reason.
+package scheduling
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/pintle-io/pintle/plugins/scheduling/balancedallocation"
+	"github.com/pintle-io/pintle/plugins/scheduling/imagelocality"
+	"github.com/pintle-io/pintle/plugins/scheduling/nodeaffinity"
+	"github.com/pintle-io/pintle/plugins/scheduling/nodename"
+	"github.com/pintle-io/pintle/plugins/scheduling/noderesourcesfit"
+	"github.com/pintle-io/pintle/plugins/scheduling/nodeunschedulable"
+	"github.com/pintle-io/pintle/plugins/scheduling/tainttoleration"
+	"github.com/pintle-io/pintle/sdk"
+)
+
+// Name of the plugin.
+const Name = "scheduling"
+
+func init() { sdk.Register(sdk.Plugin{Name: Name, New: New}) }
+
+var members = []struct {
+	name string
+	new  func([]byte) (*sdk.Points, error)
+}{
+	{nodeunschedulable.Name, nodeunschedulable.New},
+	{nodename.Name, nodename.New},
+	{tainttoleration.Name, tainttoleration.New},
+	{nodeaffinity.Name, nodeaffinity.New},
+	{noderesourcesfit.Name, noderesourcesfit.New},
+	{balancedallocation.Name, balancedallocation.New},
+	{imagelocality.Name, imagelocality.New},
+}
+
+// New makes an instance of every member. config is an object with the config
+// of members by name; members that it does not name take their defaults.
+func New(config []byte) (*sdk.Points, error) {
+	configs := map[string]json.RawMessage{}
+	if len(config) > 0 {
+		if err := json.Unmarshal(config, &configs); err != nil {
+			return nil, fmt.Errorf("config of %s: %w", Name, err)
+		}
+	}
+	set := &sdk.Points{}
+	for _, m := range members {
+		p, err := m.new(configs[m.name])
+		if err != nil {
+			return nil, err
+		}
+		delete(configs, m.name)
+		set.Members = append(set.Members, sdk.Member{Name: m.name, Points: p})
+	}
+	for name := range configs {
+		return nil, fmt.Errorf("config of %s: there is no member %q", Name, name)
+	}
+	return set, nil
+}
