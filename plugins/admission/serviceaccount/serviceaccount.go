@@ -1,0 +1,103 @@
+// Package serviceaccount gives every pod a service account and mounts its
+// token, the cluster's CA and the namespace at the place where clients look
+// for them, as upstream's ServiceAccount admission does.
+package serviceaccount
+
+import (
+	"fmt"
+	"hash/fnv"
+
+	"github.com/pintle-io/pintle/sdk"
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+)
+
+const (
+	mountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
+	// mirror marks a static pod's image in the API: it has no token.
+	mirror = "metadata.annotations[kubernetes.io/config.mirror]"
+	// tokenSeconds is upstream's: an hour, and some for clocks that differ.
+	tokenSeconds = 3607
+)
+
+func init() {
+	sdk.Register(sdk.Plugin{Name: "service-account", New: func([]byte) (*sdk.Points, error) {
+		return &sdk.Points{
+			Match:  []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}}},
+			Mutate: mutate,
+		}, nil
+	}})
+}
+
+func mutate(r *sdk.Review) error {
+	pod := r.Object
+	if pod.Get(mirror).Exists() {
+		return nil
+	}
+	if pod.Get("spec.serviceAccountName").String() == "" {
+		if err := r.Set("spec.serviceAccountName", "default"); err != nil {
+			return err
+		}
+		if err := r.Set("spec.serviceAccount", "default"); err != nil {
+			return err
+		}
+	}
+	if auto := pod.Get("spec.automountServiceAccountToken"); auto.Exists() && !auto.Bool() {
+		return nil
+	}
+	return mount(r)
+}
+
+// mount adds the volume, and a mount to each container that has none at the
+// place.
+func mount(r *sdk.Review) error {
+	name := ""
+	for _, list := range []string{"initContainers", "containers"} {
+		for i, c := range r.Object.Get("spec." + list).Items() {
+			mounts := c.Key("volumeMounts")
+			if has(mounts) {
+				continue
+			}
+			if name == "" {
+				name = volumeName(r)
+			}
+			path := fmt.Sprintf("spec.%s[%d].volumeMounts[%d]", list, i, mounts.Len())
+			if err := r.Set(path, corev1.VolumeMount{Name: name, ReadOnly: true, MountPath: mountPath}); err != nil {
+				return err
+			}
+		}
+	}
+	if name == "" {
+		return nil
+	}
+	return r.Set(fmt.Sprintf("spec.volumes[%d]", r.Object.Get("spec.volumes").Len()), volume(name))
+}
+
+func has(mounts sdk.Value) bool {
+	for _, m := range mounts.Items() {
+		if m.Key("mountPath").String() == mountPath {
+			return true
+		}
+	}
+	return false
+}
+
+// volumeName is upstream's prefix with a suffix that differs from pod to pod.
+func volumeName(r *sdk.Review) string {
+	h := fnv.New32a()
+	for _, p := range []string{"metadata.name", "metadata.generateName", "metadata.namespace"} {
+		h.Write([]byte(r.Object.Get(p).String() + "/"))
+	}
+	return fmt.Sprintf("kube-api-access-%05x", h.Sum32()&0xfffff)
+}
+
+func volume(name string) corev1.Volume {
+	seconds, mode := int64(tokenSeconds), int32(0o644)
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		DefaultMode: &mode,
+		Sources: []corev1.VolumeProjection{
+			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", ExpirationSeconds: &seconds}},
+			{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "kube-root-ca.crt"}, Items: []corev1.KeyToPath{{Key: "ca.crt", Path: "ca.crt"}}}},
+			{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{{Path: "namespace", FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.namespace"}}}}},
+		},
+	}}}
+}
