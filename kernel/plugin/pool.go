@@ -1,0 +1,112 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// Pool keeps instances of one plugin for callers that need one each for a
+// moment. Instances are opened when they are needed, at most Size of them; one
+// that faulted is replaced. It is safe for concurrent use.
+type Pool struct {
+	plugin *Plugin
+	call   HostCall
+	slots  chan struct{} // one for each instance in use
+
+	mu     sync.Mutex
+	idle   []Instance // guarded by mu; the last used is taken first
+	closed bool       // guarded by mu
+}
+
+// NewPool makes a pool of at most size instances, none of them open yet. call
+// serves their questions.
+func NewPool(p *Plugin, size int, call HostCall) *Pool {
+	return &Pool{plugin: p, call: call, slots: make(chan struct{}, max(size, 1))}
+}
+
+// Warm opens an instance, so that the first Do need not.
+func (p *Pool) Warm(ctx context.Context) error {
+	return p.Do(ctx, func(Instance) error { return nil })
+}
+
+// Do calls f with an instance that nobody else uses meanwhile. It waits while
+// all are in use. An error of f that is a fault discards the instance.
+//
+// # Errors
+//   - ctx's error while waiting, those of Plugin.Open, wire.ErrClosed after Close
+//   - whatever f returns
+func (p *Pool) Do(ctx context.Context, f func(Instance) error) error {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-p.slots }()
+	in, err := p.take(ctx)
+	if err != nil {
+		return err
+	}
+	err = f(in)
+	if err != nil && wire.KindOf(err).Fault() && isWire(err) {
+		return errors.Join(err, in.Close())
+	}
+	return p.give(in, err)
+}
+
+func isWire(err error) bool {
+	_, ok := errors.AsType[*wire.Error](err)
+	return ok
+}
+
+func (p *Pool) take(ctx context.Context) (Instance, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, wire.ErrClosed
+	}
+	if n := len(p.idle); n > 0 {
+		in := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		if err := p.plugin.Quarantine.Check(); err != nil {
+			return nil, errors.Join(err, in.Close())
+		}
+		return in, nil
+	}
+	p.mu.Unlock()
+	in, err := p.plugin.Open(ctx, p.call)
+	if err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", p.plugin.Name, err)
+	}
+	return in, nil
+}
+
+func (p *Pool) give(in Instance, err error) error {
+	p.mu.Lock()
+	closed := p.closed
+	if !closed {
+		p.idle = append(p.idle, in)
+	}
+	p.mu.Unlock()
+	if closed {
+		return errors.Join(err, in.Close())
+	}
+	return err
+}
+
+// Close closes the idle instances at once and those in use as they come back.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	p.mu.Unlock()
+	var err error
+	for _, in := range idle {
+		err = errors.Join(err, in.Close())
+	}
+	return err
+}

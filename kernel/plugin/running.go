@@ -1,0 +1,123 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// HostCall serves what a guest asks of the kernel; see OpenOptions.
+type HostCall = func(ctx context.Context, op wire.HostOp, req []byte) ([]byte, error)
+
+// Plugin is a loaded plugin as its consumers get it: they open instances of it
+// as they need them, or share a [Pool]. Every instance is counted and watched,
+// whoever opened it. It is safe for concurrent use and stays usable until its
+// consumer has been given another, or none (see [Sink]).
+type Plugin struct {
+	Name     string
+	Spec     v1alpha1.PluginSpec
+	Manifest wire.Manifest
+
+	Stats      *Stats
+	Quarantine *Quarantine
+
+	host    Host
+	module  Module
+	options OpenOptions
+	// faulted, when set, is told of every fault.
+	faulted func(err error, quarantined bool)
+}
+
+// PluginConfig is what a Plugin is made of.
+type PluginConfig struct {
+	Name    string
+	Spec    v1alpha1.PluginSpec
+	Host    Host
+	Module  Module
+	Options OpenOptions // without HostCall
+	// Quarantine of the plugin; nil is the default policy.
+	Quarantine *Quarantine
+	// Faulted is told of every fault, from the goroutine of the call.
+	Faulted func(err error, quarantined bool)
+}
+
+// Load opens one instance to see that the module works, and returns the plugin
+// with that instance's manifest.
+func Load(ctx context.Context, c PluginConfig) (*Plugin, error) {
+	if c.Quarantine == nil {
+		c.Quarantine = NewQuarantine(QuarantinePolicy{}, nil)
+	}
+	if c.Options.Log == nil {
+		c.Options.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Plugin{Name: c.Name, Spec: c.Spec, Stats: &Stats{}, Quarantine: c.Quarantine,
+		host: c.Host, module: c.Module, options: c.Options, faulted: c.Faulted}
+	in, err := c.Host.Open(ctx, c.Module, p.options)
+	if err != nil {
+		return nil, err
+	}
+	p.Manifest = in.Manifest()
+	return p, in.Close()
+}
+
+// Open starts an instance. call serves its questions; nil refuses them.
+//
+// # Errors
+//   - ErrQuarantined while the plugin is left alone
+//   - those of Host.Open
+func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
+	if err := p.Quarantine.Check(); err != nil {
+		return nil, err
+	}
+	o := p.options
+	o.HostCall = call
+	in, err := p.host.Open(ctx, p.module, o)
+	if err != nil {
+		if ctx.Err() == nil {
+			p.fault(err)
+		}
+		return nil, err
+	}
+	c := &counted{Instance: in, plugin: p}
+	p.Stats.opened(in)
+	return c, nil
+}
+
+// Timeout of one call.
+func (p *Plugin) Timeout() time.Duration { return p.options.Limits.WithDefaults().CallTimeout }
+
+func (p *Plugin) fault(err error) {
+	quarantined := p.Quarantine.Fault(err)
+	if p.faulted != nil {
+		p.faulted(err, quarantined)
+	}
+}
+
+// counted is an instance whose calls are counted.
+type counted struct {
+	Instance
+	plugin *Plugin
+}
+
+func (c *counted) Call(ctx context.Context, op wire.Op, req []byte) ([]byte, error) {
+	start := time.Now()
+	resp, err := c.Instance.Call(ctx, op, req)
+	if errors.Is(err, wire.ErrClosed) {
+		return resp, err
+	}
+	fault := err != nil && wire.KindOf(err).Fault()
+	c.plugin.Stats.observe(time.Since(start), err != nil, fault)
+	if fault && ctx.Err() == nil {
+		c.plugin.fault(err)
+	}
+	return resp, err
+}
+
+func (c *counted) Close() error {
+	c.plugin.Stats.closed(c.Instance)
+	return c.Instance.Close()
+}
