@@ -67,8 +67,8 @@ func (c *Core) newCreate(ctx context.Context, k *kind, t Target, in runtime.Obje
 	if err := matchNamespace(r.t.Namespace, m); err != nil {
 		return nil, err
 	}
-	if r.t.Name == "" {
-		r.t.Name = m.GetName()
+	if r.t.Name = m.GetName(); r.t.Name != "" {
+		r.key = k.key(r.t.Namespace, r.t.Name)
 	}
 	r.warn(dedupOwners(m, ""))
 	obj = c.trackCreate(r, obj)
