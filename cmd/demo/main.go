@@ -24,9 +24,29 @@ var version = "v1"
 func main() {
 	addr := flag.String("listen", ":8080", "address to serve on")
 	grace := flag.Duration("grace", 20*time.Second, "time for requests under way to finish")
+	getURL := flag.String("get", "", "print the answer of this URL and end")
+	postURL := flag.String("post", "", "the same with a POST")
+	loadURL := flag.String("load", "", "request this URL without pause and print a report")
+	until := flag.String("until", "", "end the load when this file exists")
+	showVersion := flag.Bool("version", false, "print the version and end")
+	env := flag.String("env", "", "print this variable and end")
 	flag.Parse()
 	if v := os.Getenv("VERSION"); v != "" {
 		version = v
+	}
+	if err := asClient(*getURL, *postURL, *loadURL, *until); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	switch {
+	case *getURL != "" || *postURL != "" || *loadURL != "":
+		return
+	case *showVersion:
+		fmt.Println(version)
+		return
+	case *env != "":
+		fmt.Println(os.Getenv(*env))
+		return
 	}
 	log := slog.New(slog.NewTextHandler(os.Stdout, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)

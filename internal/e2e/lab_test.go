@@ -83,7 +83,7 @@ func testKubectl(t *testing.T, c *cluster) {
 	pod := c.get(t, "pods -l app=web", "{.items[0].metadata.name}")
 	contains(t, "describe pod", c.kubectl(t, "describe", "pod", pod), "Controlled By:", "ReplicaSet/web-", "Scheduled", "Pulled", "Created", "Started")
 	contains(t, "describe deployment", c.kubectl(t, "describe", "deployment", "web"), "3 desired | 3 updated | 3 total | 3 available", "NewReplicaSet")
-	contains(t, "logs", c.kubectl(t, "logs", pod), "listening")
+	contains(t, "logs", c.kubectl(t, "logs", pod), "serving")
 	followsLogs(t, c, pod)
 	contains(t, "exec", c.kubectl(t, "exec", pod, "--", "/demo", "-version"), "v1")
 	portForward(t, c, pod)
@@ -123,10 +123,10 @@ func followsLogs(t *testing.T, c *cluster, pod string) {
 		done <- answer{out}
 	}()
 	time.Sleep(2 * time.Second)
-	c.kubectl(t, "exec", pod, "--", "/demo", "-get", "http://127.0.0.1:8080/?e2e=follow")
+	c.kubectl(t, "exec", pod, "--", "/demo", "-get", "http://127.0.0.1:8080/hostname")
 	time.Sleep(2 * time.Second)
 	cancel()
-	contains(t, "logs -f", (<-done).out, "e2e=follow")
+	contains(t, "logs -f", (<-done).out, "path=/hostname")
 }
 
 // portForward: a request through kubectl port-forward reaches the pod.
@@ -223,9 +223,9 @@ spec:
     readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
 `, "apply", "-f", "-")
 	c.kubectl(t, "wait", "--for=condition=Ready", "pod/probed", "pod/tcp-probed", "--timeout=60s")
-	c.kubectl(t, "exec", "probed", "--", "/demo", "-get", "http://127.0.0.1:8080/fail/readyz")
+	c.kubectl(t, "exec", "probed", "--", "/demo", "-post", "http://127.0.0.1:8080/fail/ready")
 	c.kubectl(t, "wait", "--for=condition=Ready=false", "pod/probed", "--timeout=20s")
-	c.kubectl(t, "exec", "probed", "--", "/demo", "-get", "http://127.0.0.1:8080/fail/healthz")
+	c.kubectl(t, "exec", "probed", "--", "/demo", "-post", "http://127.0.0.1:8080/fail/health")
 	eventually(t, 60*time.Second, "a failing liveness probe restarts the container", func() error {
 		return want(c.get(t, "pod/probed", "{.status.containerStatuses[0].restartCount}"), "1")
 	})

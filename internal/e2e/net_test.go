@@ -67,7 +67,7 @@ func testServices(t *testing.T, c *cluster) {
 	for i := 1; i <= 3; i++ {
 		node := fmt.Sprintf("node%d", i)
 		answersFromAll(t, "ClusterIP from "+node, 3, func(ctx context.Context) (string, error) {
-			return c.onNode(ctx, node, "busybox", "wget", "-qO-", "-T", "3", "http://"+ip+"/")
+			return c.onNode(ctx, node, "busybox", "wget", "-qO-", "-T", "3", "http://"+ip+"/hostname")
 		})
 	}
 	t.Cleanup(func() {
@@ -87,17 +87,17 @@ spec:
 		pod := fmt.Sprintf("client-%d", i)
 		c.kubectl(t, "wait", "--for=condition=Ready", "pod/"+pod, "--timeout=60s")
 		answersFromAll(t, "ClusterIP from "+pod, 3, func(ctx context.Context) (string, error) {
-			return c.tryKubectl(ctx, "", "exec", pod, "--", "/bin/wget", "-qO-", "-T", "3", "http://"+ip+"/")
+			return c.tryKubectl(ctx, "", "exec", pod, "--", "/bin/wget", "-qO-", "-T", "3", "http://"+ip+"/hostname")
 		})
 	}
 	// From outside the node: another machine on the lab's switch, whose own
 	// load balancer does not know the node's address.
 	answersFromAll(t, "NodePort from outside", 2, func(ctx context.Context) (string, error) {
-		return c.tryPintle(ctx, "lab", "exec", "--dir", c.dir, "switch", "--", "busybox", "wget", "-qO-", "-T", "3", "http://172.31.77.12:"+port+"/")
+		return c.tryPintle(ctx, "lab", "exec", "--dir", c.dir, "switch", "--", "busybox", "wget", "-qO-", "-T", "3", "http://172.31.77.12:"+port+"/hostname")
 	})
 	c.kubectl(t, "scale", "deployment/front", "--replicas=0")
 	eventually(t, 60*time.Second, "a Service without endpoints refuses", func() error {
-		out, err := c.onNode(t.Context(), "node1", "busybox", "wget", "-qO-", "-T", "3", "http://"+ip+"/")
+		out, err := c.onNode(t.Context(), "node1", "busybox", "wget", "-qO-", "-T", "3", "http://"+ip+"/hostname")
 		if err == nil || !strings.Contains(out, "refused") {
 			return fmt.Errorf("answered %q, %v", out, err)
 		}
@@ -162,7 +162,7 @@ spec:
 	ask("a", "headless.default.svc.cluster.local", pods...)
 	ask("srv", "_http._tcp.headless.default.svc.cluster.local", "8080", "headless.default.svc.cluster.local")
 	ask("a", "no-such-name.default.svc.cluster.local", "NXDOMAIN")
-	out := c.kubectl(t, "exec", "resolver", "--", "/bin/wget", "-qO-", "-T", "3", "http://named/")
+	out := c.kubectl(t, "exec", "resolver", "--", "/bin/wget", "-qO-", "-T", "3", "http://named/hostname")
 	contains(t, "request by name", out, "named-")
 }
 

@@ -1,0 +1,123 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/registry"
+)
+
+// Identities of the kernel's own components, upstream's names.
+var (
+	apiserverUser  = &user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup}}
+	schedulerUser  = &user.DefaultInfo{Name: user.KubeScheduler, Groups: []string{user.AllAuthenticated}}
+	controllerUser = &user.DefaultInfo{Name: user.KubeControllerManager, Groups: []string{user.AllAuthenticated}}
+)
+
+var (
+	namespaces     = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	services       = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	endpointSlices = schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
+)
+
+// bootstrap writes what every cluster has: the system namespaces, the default
+// roles, and Service default/kubernetes with its endpoint. It changes nothing
+// that is there already, except the endpoint.
+func (k *Kernel) bootstrap(ctx context.Context) error {
+	ctx = request.WithUser(ctx, apiserverUser)
+	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
+		if err := k.ensure(ctx, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			return err
+		}
+	}
+	policy, err := rbac.DefaultPolicy()
+	if err != nil {
+		return err
+	}
+	if err := policy.Ensure(ctx, k.core); err != nil {
+		return fmt.Errorf("default roles: %w", err)
+	}
+	if err := k.ensure(ctx, services, k.kubernetesService()); err != nil {
+		return err
+	}
+	return k.publishEndpoint(ctx)
+}
+
+func (k *Kernel) kubernetesService() *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "kubernetes",
+			Labels: map[string]string{"component": "apiserver", "provider": "kubernetes"}},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP, ClusterIP: k.c.ServiceIP.String(), SessionAffinity: corev1.ServiceAffinityNone,
+			Ports: []corev1.ServicePort{{Name: "https", Port: 443, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromInt32(int32(k.c.Advertise.Port()))}},
+		},
+	}
+}
+
+// ensure creates an object unless it is there.
+func (k *Kernel) ensure(ctx context.Context, gvr schema.GroupVersionResource, obj runtime.Object) error {
+	m, err := metaOf(obj)
+	if err != nil {
+		return err
+	}
+	t := registry.Target{Resource: gvr, Namespace: m.GetNamespace(), Name: m.GetName()}
+	if _, err := k.core.Get(ctx, t, metav1.GetOptions{}); err == nil || !apierrors.IsNotFound(err) {
+		return err
+	}
+	t.Name = ""
+	if _, err := k.core.Create(ctx, t, obj, registry.WriteOptions{FieldManager: "pintle"}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create %s %s: %w", gvr.Resource, m.GetName(), err)
+	}
+	return nil
+}
+
+func metaOf(obj runtime.Object) (metav1.Object, error) {
+	acc, ok := obj.(metav1.ObjectMetaAccessor)
+	if !ok {
+		return nil, fmt.Errorf("%T has no metadata", obj)
+	}
+	return acc.GetObjectMeta(), nil
+}
+
+// publishEndpoint says where this server is reached. The slice is upstream's
+// in name and labels.
+func (k *Kernel) publishEndpoint(ctx context.Context) error {
+	name, tcp, port, ready := "https", corev1.ProtocolTCP, int32(k.c.Advertise.Port()), true
+	want := &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{k.c.Advertise.Addr().String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready}}},
+		Ports:       []discoveryv1.EndpointPort{{Name: &name, Protocol: &tcp, Port: &port}},
+	}
+	t := registry.Target{Resource: endpointSlices, Namespace: want.Namespace, Name: want.Name}
+	have, err := k.core.Get(ctx, t, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return k.ensure(ctx, endpointSlices, want)
+	}
+	if err != nil {
+		return err
+	}
+	old, ok := have.Obj.(*discoveryv1.EndpointSlice)
+	if !ok {
+		return fmt.Errorf("endpoint slice kubernetes is a %T", have.Obj)
+	}
+	if reflect.DeepEqual(old.Endpoints, want.Endpoints) && reflect.DeepEqual(old.Ports, want.Ports) {
+		return nil
+	}
+	next := old.DeepCopy()
+	next.Endpoints, next.Ports = want.Endpoints, want.Ports
+	_, err = k.core.Update(ctx, t, next, registry.WriteOptions{FieldManager: "pintle"})
+	return err
+}

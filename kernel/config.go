@@ -1,0 +1,79 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store"
+)
+
+// Config is what a control plane is made of.
+type Config struct {
+	// Dir holds etcd's data, keys and caches. Required.
+	Dir string
+	// Table lists the kinds, the Plugin kind among them. Required.
+	Table *resource.Table
+	// Listeners serve the API over TLS. At least one.
+	Listeners []net.Listener
+	// Advertise is where pods and nodes reach the API server; it becomes the
+	// endpoint of Service default/kubernetes.
+	Advertise netip.AddrPort
+	// ServiceIP is the ClusterIP of that Service, the first of the range.
+	ServiceIP netip.Addr
+	// Names and IPs of the serving certificate, beside the usual ones.
+	Names []string
+	IPs   []net.IP
+
+	// Etcd names an external cluster; nil embeds one.
+	Etcd *store.DialConfig
+	// UnsafeNoFsync makes the embedded etcd forget its promises about power
+	// loss; for benchmarks.
+	UnsafeNoFsync bool
+
+	// Hosts run plugins, by kind.
+	Hosts map[v1alpha1.HostKind]plugin.Host
+	// Builtins ship with this binary; they become Plugin objects.
+	Builtins []plugin.Builtin
+
+	// Dial reaches node agents; nil dials directly.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Progress is told of each step of the start; may be nil.
+	Progress func(step, format string, args ...any)
+	Log      *slog.Logger // nil discards
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	for _, x := range []struct {
+		bad  bool
+		what string
+	}{
+		{c.Dir == "", "Dir is required"}, {c.Table == nil, "Table is required"},
+		{len(c.Listeners) == 0, "a listener is required"},
+		{!c.Advertise.IsValid(), "Advertise is required"}, {!c.ServiceIP.IsValid(), "ServiceIP is required"},
+	} {
+		if x.bad {
+			errs = append(errs, errors.New("kernel: "+x.what))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) setDefaults() {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Progress == nil {
+		c.Progress = func(string, string, ...any) {}
+	}
+}
+
+func (c *Config) path(name string) string { return filepath.Join(c.Dir, name) }

@@ -1,0 +1,26 @@
+package kernel
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// explainPod answers the scheduler's last verdict about a pod, as JSON:
+// GET /explain/pods?namespace=default&name=web-1.
+func (k *Kernel) explainPod(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	namespace, name := q.Get("namespace"), q.Get("name")
+	if namespace == "" || name == "" {
+		http.Error(w, "the query needs namespace and name", http.StatusBadRequest)
+		return
+	}
+	v, ok := k.sched.Explain(namespace, name)
+	if !ok {
+		http.Error(w, fmt.Sprintf("the scheduler remembers no verdict about pod %s/%s", namespace, name), http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	// The client is gone when this fails; there is nobody to tell.
+	_ = json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,186 @@
+package kernel
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+
+	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/apiserver"
+	"github.com/pintle-io/pintle/kernel/auth"
+	"github.com/pintle-io/pintle/kernel/auth/node"
+	"github.com/pintle-io/pintle/kernel/auth/pki"
+	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/auth/review"
+	"github.com/pintle-io/pintle/kernel/auth/token"
+	"github.com/pintle-io/pintle/kernel/reconcile"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/scheduler"
+	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/store/embed"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// Kernel is a control plane.
+type Kernel struct {
+	c       Config
+	closers []io.Closer // in order of opening
+	pki     *pki.PKI
+	store   store.Store
+	cache   *watch.Cache
+	codec   *resource.Codec
+	chain   *admission.Chain
+	core    *registry.Core
+	authz   auth.Authorizers
+	rbac    *rbac.Authorizer
+	api     *apiserver.Server
+	manager *reconcile.Manager
+	sched   *scheduler.Scheduler
+	metrics *prometheus.Registry
+	embed   *embed.Server
+}
+
+// New opens the store and the keys and puts the parts together. Nothing is
+// served before Run. Close what New returned when Run is not called.
+//
+// # Errors
+//   - embed.ErrInUse, embed.ErrCorrupt, store.ErrNoSpace and others of the store
+func New(ctx context.Context, c Config) (*Kernel, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	c.setDefaults()
+	k := &Kernel{c: c, metrics: prometheus.NewRegistry()}
+	k.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func(context.Context) error{k.openKeys, k.openStore, k.makeRegistry, k.makeAPI, k.makeLoops} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, k.Close())
+		}
+	}
+	return k, nil
+}
+
+// Close releases what New opened, last first.
+func (k *Kernel) Close() error {
+	var errs []error
+	for i := len(k.closers) - 1; i >= 0; i-- {
+		errs = append(errs, k.closers[i].Close())
+	}
+	k.closers = nil
+	return errors.Join(errs...)
+}
+
+// PKI holds the cluster's keys.
+func (k *Kernel) PKI() *pki.PKI { return k.pki }
+
+// Registry serves the verbs to components in this process. They set their
+// identity in the context.
+func (k *Kernel) Registry() registry.Registry { return k.core }
+
+func (k *Kernel) openKeys(context.Context) error {
+	p, err := pki.Open(pki.Config{Dir: k.c.path("pki"), DNSNames: k.c.Names, IPs: k.c.IPs, Log: k.c.Log})
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	k.pki = p
+	k.c.Progress("certificates", "%s", k.c.path("pki"))
+	return nil
+}
+
+func (k *Kernel) openStore(ctx context.Context) error {
+	if k.c.Etcd != nil {
+		s, err := store.Dial(ctx, *k.c.Etcd)
+		if err != nil {
+			return err
+		}
+		k.store = s
+		k.closers = append(k.closers, s)
+		k.c.Progress("etcd", "external, %v", k.c.Etcd.Endpoints)
+		return nil
+	}
+	e, err := embed.Start(ctx, embed.Config{Dir: k.c.path("etcd"), UnsafeNoFsync: k.c.UnsafeNoFsync, Log: k.c.Log})
+	if err != nil {
+		return err
+	}
+	k.embed = e
+	k.store = e.Store()
+	k.closers = append(k.closers, e, k.store)
+	rev, err := k.store.Revision(ctx)
+	if err != nil {
+		return err
+	}
+	k.c.Progress("etcd", "embedded, revision %d", rev)
+	return nil
+}
+
+// makeRegistry joins store, cache, registry and everything that decides about
+// requests.
+func (k *Kernel) makeRegistry(context.Context) error {
+	k.codec = resource.NewCodec(k.c.Table)
+	k.cache = watch.New(watch.Config{Store: k.store, Table: k.c.Table, Decode: k.codec.Decode, Log: k.c.Log})
+	reader := auth.LateReader(func() resource.Reader { return k.core.Reader() })
+	k.rbac = rbac.New(reader)
+	rules, err := rbac.NodeRules()
+	if err != nil {
+		return err
+	}
+	k.authz = auth.Authorizers{node.NewAuthorizer(reader, rules), k.rbac}
+	tokens, err := token.New(token.Config{Key: k.pki.ServiceAccountKey(), Reader: reader})
+	if err != nil {
+		return err
+	}
+	k.chain = &admission.Chain{}
+	k.chain.Set("node-restriction", -1000, admission.Rule{Validate: &node.Restriction{Reader: reader}})
+	k.chain.Set("rbac-escalation", -1000, admission.Rule{Validate: rbac.NewEscalation(k.rbac, k.authz)})
+	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader}}
+	authn := auth.New(auth.Config{ClientCAs: k.pki.Pool(), Tokens: known})
+	k.core, err = registry.New(registry.Config{
+		Table: k.c.Table, Codec: k.codec, Store: k.store, Cache: k.cache, Admission: k.chain, Log: k.c.Log,
+		Actions: map[string]registry.Action{"serviceaccounts/token": tokens.Request},
+		Virtual: review.Handlers(review.Config{Tokens: authn, Audiences: tokens.Audiences(), Authorizer: k.authz, Rules: k.rbac}),
+	})
+	if err != nil {
+		return err
+	}
+	k.api, err = apiserver.New(apiserver.Config{
+		Registry: k.core, Table: k.c.Table, Codec: k.codec, Reader: k.core.Reader(),
+		Authenticator: authn, Audiences: tokens.Audiences(), Authorizer: k.authz,
+		NodeTLS: k.pki.KubeletTLS(), Dial: k.c.Dial,
+		OIDCDiscovery: func() ([]byte, error) { return tokens.Discovery(token.DefaultIssuer + "/openid/v1/jwks") }, JWKS: tokens.JWKS,
+		Checks:  []apiserver.Check{{Name: "etcd", Check: k.checkStore}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache}},
+		Paths:   k.paths(),
+		Metrics: k.metrics, Version: versionInfo(), Log: k.c.Log,
+	})
+	return err
+}
+
+// makeAPI fails early on what TLS needs.
+func (k *Kernel) makeAPI(context.Context) error {
+	if t := k.serverTLS(); t == nil {
+		return errors.New("kernel: no serving certificate")
+	}
+	return nil
+}
+
+func (k *Kernel) serverTLS() *tls.Config { return k.pki.ServerTLS() }
+
+func (k *Kernel) checkStore(ctx context.Context) error {
+	_, err := k.store.Revision(ctx)
+	return err
+}
+
+func (k *Kernel) checkCache(context.Context) error {
+	select {
+	case <-k.cache.Ready():
+		return nil
+	default:
+		return errors.New("the watch cache is still loading")
+	}
+}

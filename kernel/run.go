@@ -1,0 +1,110 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/version"
+
+	pintleversion "github.com/pintle-io/pintle/internal/version"
+	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/auth/signer"
+	"github.com/pintle-io/pintle/kernel/reconcile"
+	"github.com/pintle-io/pintle/kernel/scheduler"
+)
+
+func versionInfo() version.Info {
+	return version.Info{Major: "1", Minor: "37", GitVersion: pintleversion.Git(), GitCommit: pintleversion.Commit, GitTreeState: "clean",
+		BuildDate: "1970-01-01T00:00:00Z", GoVersion: runtime.Version(), Compiler: runtime.Compiler, Platform: pintleversion.Platform()}
+}
+
+// makeLoops makes what acts by itself.
+func (k *Kernel) makeLoops(context.Context) error {
+	var err error
+	k.manager, err = reconcile.New(reconcile.Config{Registry: k.core, Table: k.c.Table, Codec: k.codec, Metrics: k.metrics, Log: k.c.Log, EventUser: controllerUser})
+	if err != nil {
+		return err
+	}
+	k.sched, err = scheduler.New(scheduler.Config{Registry: k.core, Metrics: k.metrics, Log: k.c.Log})
+	if err != nil {
+		return err
+	}
+	return k.makeLoader()
+}
+
+// Run serves until ctx ends, then stops everything in order. ready is called
+// once the API answers and the cluster has what every cluster has.
+func (k *Kernel) Run(ctx context.Context, ready func()) error {
+	// The cache outlives the servers, the store outlives the cache.
+	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBase()
+	cacheDone := make(chan error, 1)
+	go func() { cacheDone <- k.cache.Run(base) }()
+	err := k.serve(ctx, ready, cacheDone)
+	stopBase()
+	return errors.Join(err, k.Close())
+}
+
+func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error) error {
+	select {
+	case <-k.cache.Ready():
+	case err := <-cacheDone:
+		return fmt.Errorf("watch cache: %w", err)
+	case <-ctx.Done():
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, l := range k.c.Listeners {
+		group.Go(func() error { return k.api.Run(ctx, l, k.serverTLS()) })
+	}
+	if err := k.bootstrap(ctx); err != nil {
+		for _, l := range k.c.Listeners {
+			l.Close()
+		}
+		return errors.Join(fmt.Errorf("first objects: %w", err), group.Wait())
+	}
+	k.c.Progress("api", "https://%s, Kubernetes %s", k.c.Listeners[0].Addr(), pintleversion.Kubernetes)
+	for name, run := range k.loops() {
+		group.Go(func() error {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		select {
+		case err := <-cacheDone:
+			return fmt.Errorf("watch cache: %w", err)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	if ready != nil {
+		ready()
+	}
+	return group.Wait()
+}
+
+// loops are the long-lived parts beside the API server.
+func (k *Kernel) loops() map[string]func(context.Context) error {
+	agg := &rbac.Aggregator{Registry: k.core, Log: k.c.Log}
+	sign := signer.New(signer.Config{Registry: k.core, CA: k.pki, Authorizer: k.authz, Log: k.c.Log})
+	return map[string]func(context.Context) error{
+		"certificates":     k.pki.Run,
+		"role aggregation": agg.Run,
+		"signer":           sign.Run,
+		"controllers":      k.manager.Run,
+		"scheduler":        k.sched.Run,
+		"plugins":          k.runLoader,
+	}
+}
+
+// paths are this kernel's own HTTP paths, beside the API.
+func (k *Kernel) paths() map[string]http.Handler {
+	return map[string]http.Handler{"/explain/pods": http.HandlerFunc(k.explainPod)}
+}
