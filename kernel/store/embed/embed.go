@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
@@ -101,8 +102,32 @@ func (s *Server) start(ctx context.Context, cfg *embed.Config) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	s.etcd.Close()
-	return explain(err)
+	return errors.Join(explain(err), s.stop())
+}
+
+// stopTimeout is how long a member may take to stop after a fault. The part of
+// it that failed may be what the others wait for.
+const stopTimeout = 2 * time.Second
+
+// stop ends etcd, with patience unless a fault happened.
+func (s *Server) stop() error {
+	s.faults.closing.Store(true)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.etcd.Close()
+	}()
+	select {
+	case <-stopped:
+		return nil
+	case <-s.faults.happened:
+	}
+	select {
+	case <-stopped:
+		return nil
+	case <-time.After(stopTimeout):
+		return fmt.Errorf("%w: the member does not stop after its fault; end the process", store.ErrUnavailable)
+	}
 }
 
 // startEtcd calls etcd in a goroutine of its own, because a fault in what it
@@ -192,15 +217,15 @@ func (s *Server) Size() (file, used int64) {
 	return b.Size(), b.SizeInUse()
 }
 
-// Close stops the member in good order and releases its directory.
+// Close stops the member in good order and releases its directory. After a
+// fault it may not be able to, and says so.
 func (s *Server) Close() error {
 	var err error
 	s.close.Do(func() {
 		close(s.done)
 		s.faults.closing.Store(true)
 		s.client.Close()
-		s.etcd.Close()
-		err = s.lock.release()
+		err = errors.Join(s.stop(), s.lock.release())
 	})
 	return err
 }

@@ -19,7 +19,9 @@ import (
 // panic there and then; instead the goroutine that failed ends, no write is
 // acknowledged any more, and the fault is reported through Server.Err.
 type faults struct {
-	first chan error // holds the first fault
+	first    chan error    // holds the first fault
+	happened chan struct{} // closed by the first fault
+	once     sync.Once
 	// closing is set when the member is asked to stop: what it warns of then
 	// is of no interest.
 	closing atomic.Bool
@@ -28,7 +30,7 @@ type faults struct {
 	last error // guarded by mu; the entry being written
 }
 
-func newFaults() *faults { return &faults{first: make(chan error, 1)} }
+func newFaults() *faults { return &faults{first: make(chan error, 1), happened: make(chan struct{})} }
 
 // describe keeps what the entry says. The error behind it stays testable.
 func (f *faults) describe(e zapcore.Entry, fields []zapcore.Field) {
@@ -48,10 +50,10 @@ func (f *faults) OnWrite(*zapcore.CheckedEntry, []zapcore.Field) {
 	f.mu.Lock()
 	err := f.last
 	f.mu.Unlock()
-	select {
-	case f.first <- err:
-	default:
-	}
+	f.once.Do(func() {
+		f.first <- err
+		close(f.happened)
+	})
 	runtime.Goexit()
 }
 

@@ -23,18 +23,23 @@ type slogCore struct {
 	fields []zapcore.Field
 }
 
-// demoted are warnings that say nothing to those who run a single member
-// without listeners.
+// demoted are messages that say nothing to those who run a single member
+// without listeners. The last two come from a member that is seconds old; etcd
+// tries again by itself.
 var demoted = map[string]bool{
 	"Running http and grpc server on single port. This is not recommended for production.": true,
 	"simple token is not cryptographically signed":                                         true,
+	"Failed to detect schema version":                                                      true,
+	"failed to update storage version":                                                     true,
 }
 
 func (c *slogCore) level(e zapcore.Entry) slog.Level {
 	switch {
+	case demoted[e.Message]:
+		return slog.LevelDebug
 	case e.Level >= zapcore.ErrorLevel:
 		return slog.LevelError
-	case e.Level == zapcore.WarnLevel && !demoted[e.Message] && !c.faults.closing.Load():
+	case e.Level == zapcore.WarnLevel && !c.faults.closing.Load():
 		return slog.LevelWarn
 	case e.Level == zapcore.DebugLevel:
 		return slog.LevelDebug - 4
