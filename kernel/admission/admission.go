@@ -50,6 +50,9 @@ type Attributes struct {
 	DryRun  bool
 	// User is nil for requests of the control plane itself.
 	User user.Info
+	// Scratch is for rules of one kind to keep what they derived from the
+	// objects, from one rule to the next (kernel/plugin/admit: tapes).
+	Scratch any
 	// Warnings takes a message for the client's Warning headers. Nil drops it.
 	Warnings func(string)
 

@@ -1,0 +1,195 @@
+// Package admit turns plugins that serve admission points into rules of the
+// admission chain: it matches requests, builds the tape that policies read,
+// and applies what they change. A policy in the mode Monitor refuses nothing
+// and warns; in the mode Shadow it is only asked and counted.
+package admit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// Config configures a Sink.
+type Config struct {
+	Chain *admission.Chain
+	// Instances of each policy, at most; 0 is 4.
+	Instances int
+	Log       *slog.Logger
+}
+
+// Sink keeps the chain's plugin rules. It is safe for concurrent use.
+type Sink struct {
+	chain     *admission.Chain
+	instances int
+	log       *slog.Logger
+
+	mu    sync.Mutex
+	pools map[string]*plugin.Pool // guarded by mu
+}
+
+// New makes a sink.
+func New(c Config) *Sink {
+	if c.Instances == 0 {
+		c.Instances = 4
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Sink{chain: c.Chain, instances: c.Instances, log: c.Log, pools: map[string]*plugin.Pool{}}
+}
+
+// RuleName is the name of a plugin's rule in the chain, which is what a
+// refusal names.
+func RuleName(plugin string) string { return plugin }
+
+// Set implements plugin.Sink.
+func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
+	match, err := newMatcher(p.Manifest.Match, p.Spec.Match)
+	if err != nil {
+		return err
+	}
+	pool := plugin.NewPool(p, s.instances, nil)
+	if err := pool.Warm(ctx); err != nil {
+		return errors.Join(err, pool.Close())
+	}
+	r := &rule{name: name, mode: p.Spec.Mode, match: match, pool: pool, log: s.log}
+	entry := admission.Rule{Match: match.coarse(), Failure: admission.FailurePolicy(p.Spec.FailurePolicy), Timeout: waitFor(p.Timeout())}
+	if p.Manifest.Points.Has(wire.PointMutate) {
+		entry.Mutate = admission.MutatorFunc(r.mutate)
+		entry.ReadOnly = p.Spec.Mode != v1alpha1.Enforce && p.Spec.Mode != ""
+	}
+	if p.Manifest.Points.Has(wire.PointValidate) {
+		entry.Validate = admission.ValidatorFunc(r.validate)
+	}
+	s.chain.Set(RuleName(name), int(p.Spec.Order), entry)
+	s.replace(name, pool)
+	return nil
+}
+
+// waitFor is the time for one rule: a call, and the wait for an instance.
+func waitFor(call time.Duration) time.Duration { return 2*call + time.Second }
+
+func (s *Sink) replace(name string, pool *plugin.Pool) {
+	s.mu.Lock()
+	old := s.pools[name]
+	if pool == nil {
+		delete(s.pools, name)
+	} else {
+		s.pools[name] = pool
+	}
+	s.mu.Unlock()
+	if old != nil {
+		if err := old.Close(); err != nil {
+			s.log.Warn("closing a replaced policy", "plugin", name, "error", err)
+		}
+	}
+}
+
+// Remove implements plugin.Sink.
+func (s *Sink) Remove(name string) {
+	s.chain.Remove(RuleName(name))
+	s.replace(name, nil)
+}
+
+// rule is one plugin in the chain.
+type rule struct {
+	name  string
+	mode  v1alpha1.Mode
+	match *matcher
+	pool  *plugin.Pool
+	log   *slog.Logger
+}
+
+func (r *rule) mutate(ctx context.Context, a *admission.Attributes) error {
+	v, asked, err := r.ask(ctx, a, wire.OpMutate)
+	if err != nil || !asked {
+		return err
+	}
+	if r.lenient() {
+		if len(v.Patch) > 0 {
+			r.note(a, fmt.Sprintf("would change %d fields", len(v.Patch)))
+		}
+		return nil
+	}
+	if len(v.Patch) == 0 || a.Object == nil {
+		return nil
+	}
+	changed, err := apply(a.Object, v.Patch)
+	if err != nil {
+		return fmt.Errorf("%w: %w", admission.ErrFailed, err)
+	}
+	a.Object = changed
+	return nil
+}
+
+func (r *rule) validate(ctx context.Context, a *admission.Attributes) error {
+	_, _, err := r.ask(ctx, a, wire.OpValidate)
+	return err
+}
+
+func (r *rule) lenient() bool { return r.mode == v1alpha1.Monitor || r.mode == v1alpha1.Shadow }
+
+// note tells the client what a policy would have done.
+func (r *rule) note(a *admission.Attributes, what string) {
+	if r.mode == v1alpha1.Monitor {
+		a.Warn(fmt.Sprintf("admission policy %q (monitor): %s", r.name, what))
+	}
+}
+
+// ask puts a request to the policy. A refusal is an error.
+func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v wire.Verdict, asked bool, err error) {
+	if !r.match.matches(a) {
+		return v, false, nil
+	}
+	req, err := review(a, op)
+	if err != nil {
+		return v, false, r.failure(a, err)
+	}
+	err = r.pool.Do(ctx, func(in plugin.Instance) error {
+		resp, err := in.Call(ctx, op, req)
+		if err != nil {
+			return err
+		}
+		reader := wire.NewReader(resp)
+		v = reader.Verdict()
+		for i := range v.Patch {
+			v.Patch[i].Value = append([]byte(nil), v.Patch[i].Value...)
+		}
+		return reader.Err()
+	})
+	if err != nil {
+		return v, false, r.failure(a, err)
+	}
+	for _, w := range v.Warnings {
+		a.Warn(w)
+	}
+	if !v.Denied {
+		return v, true, nil
+	}
+	if r.lenient() {
+		r.note(a, v.Message)
+		return v, true, nil
+	}
+	return v, true, admission.Denyf("%s", v.Message)
+}
+
+// failure is the answer when the policy could not be asked. Only a policy
+// that is enforced may hold a request up.
+func (r *rule) failure(a *admission.Attributes, err error) error {
+	if r.lenient() {
+		r.note(a, err.Error())
+		return nil
+	}
+	return fmt.Errorf("%w: %w", admission.ErrFailed, err)
+}
+
+var _ plugin.Sink = (*Sink)(nil)

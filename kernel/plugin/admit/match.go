@@ -1,0 +1,151 @@
+package admit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// matcher tells which requests a policy is asked about: those that its own
+// rules and the Plugin resource's rules both select.
+type matcher struct{ own, narrowed []matchRule }
+
+type matchRule struct {
+	operations               []admission.Operation
+	resources                []pattern
+	namespaces, butNamespace []string
+}
+
+// pattern is a resource as a rule writes it; "*" matches anything.
+type pattern struct {
+	everything                            bool
+	group, version, resource, subresource string
+}
+
+func newMatcher(own []wire.Match, narrowed []v1alpha1.MatchRule) (*matcher, error) {
+	m := &matcher{}
+	if len(own) == 0 {
+		own = []wire.Match{{}}
+	}
+	for _, r := range own {
+		x, err := newRule(r.Operations, r.Resources, r.Namespaces, r.ExceptNamespaces)
+		if err != nil {
+			return nil, err
+		}
+		if len(x.operations) == 0 {
+			x.operations = []admission.Operation{admission.Create, admission.Update}
+		}
+		m.own = append(m.own, x)
+	}
+	for _, r := range narrowed {
+		x, err := newRule(r.Operations, r.Resources, r.Namespaces, r.ExceptNamespaces)
+		if err != nil {
+			return nil, err
+		}
+		m.narrowed = append(m.narrowed, x)
+	}
+	return m, nil
+}
+
+func newRule(operations, resources, namespaces, except []string) (matchRule, error) {
+	r := matchRule{namespaces: namespaces, butNamespace: except}
+	for _, op := range operations {
+		r.operations = append(r.operations, admission.Operation(op))
+	}
+	for _, s := range resources {
+		p, err := parsePattern(s)
+		if err != nil {
+			return r, err
+		}
+		r.resources = append(r.resources, p)
+	}
+	return r, nil
+}
+
+// parsePattern reads "v1/pods", "v1/pods/status", "apps/v1/deployments",
+// "apps/v1/deployments/scale", "apps/*/*" or "*". The core group's version
+// has no dot and begins with a v and a digit, which no group does.
+func parsePattern(s string) (pattern, error) {
+	if s == "*" {
+		return pattern{everything: true}, nil
+	}
+	parts := strings.Split(s, "/")
+	if isVersion(parts[0]) {
+		parts = append([]string{""}, parts...)
+	}
+	if len(parts) < 3 || len(parts) > 4 || slices.Contains(parts[1:], "") {
+		return pattern{}, fmt.Errorf("match rule: resource %q must be written like v1/pods or apps/v1/deployments", s)
+	}
+	p := pattern{group: parts[0], version: parts[1], resource: parts[2]}
+	if len(parts) == 4 {
+		p.subresource = parts[3]
+	}
+	return p, nil
+}
+
+func isVersion(s string) bool {
+	return len(s) >= 2 && s[0] == 'v' && s[1] >= '0' && s[1] <= '9' && !strings.Contains(s, ".")
+}
+
+func (p pattern) matches(a *admission.Attributes) bool {
+	if p.everything {
+		return true
+	}
+	is := func(want, got string) bool { return want == "*" || want == got }
+	return is(p.group, a.Resource.Group) && is(p.version, a.Resource.Version) && is(p.resource, a.Resource.Resource) && is(p.subresource, a.Subresource)
+}
+
+func (r *matchRule) matches(a *admission.Attributes) bool {
+	if len(r.operations) > 0 && !slices.Contains(r.operations, a.Operation) {
+		return false
+	}
+	if len(r.resources) > 0 && !slices.ContainsFunc(r.resources, func(p pattern) bool { return p.matches(a) }) {
+		return false
+	}
+	if len(r.namespaces) > 0 && !slices.Contains(r.namespaces, a.Namespace) {
+		return false
+	}
+	return !slices.Contains(r.butNamespace, a.Namespace) || a.Namespace == ""
+}
+
+func (m *matcher) matches(a *admission.Attributes) bool {
+	any := func(rules []matchRule) bool {
+		return slices.ContainsFunc(rules, func(r matchRule) bool { return r.matches(a) })
+	}
+	return any(m.own) && (len(m.narrowed) == 0 || any(m.narrowed))
+}
+
+// coarse is a match for the chain that holds every request which matches, so
+// that most others cost nothing.
+func (m *matcher) coarse() admission.Match {
+	var out admission.Match
+	everything := false
+	for _, r := range m.own {
+		for _, op := range r.operations {
+			if !slices.Contains(out.Operations, op) {
+				out.Operations = append(out.Operations, op)
+			}
+		}
+		everything = everything || len(r.resources) == 0
+		for _, p := range r.resources {
+			everything = everything || p.everything
+			out.Groups = append(out.Groups, p.group)
+			name := p.resource
+			if p.subresource != "" {
+				name += "/" + p.subresource
+			}
+			if p.resource == "*" && p.subresource != "" {
+				name = "*/*"
+			}
+			out.Resources = append(out.Resources, name)
+		}
+	}
+	if everything {
+		out.Groups, out.Resources = nil, nil
+	}
+	return out
+}
