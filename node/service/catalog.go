@@ -17,10 +17,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Names of the catalog's indexes over EndpointSlices.
+// Names of the catalog's indexes: two over EndpointSlices, one over Services.
 const (
-	byService = "service"
-	byAddress = "address"
+	byService   = "service"
+	byAddress   = "address"
+	byClusterIP = "clusterIP"
 )
 
 // A Catalog follows the cluster's Services and EndpointSlices. Objects that it
@@ -57,6 +58,9 @@ func NewCatalog(client kubernetes.Interface) (*Catalog, error) {
 	err := c.slices.AddIndexers(cache.Indexers{byService: indexService, byAddress: indexAddress})
 	if err != nil {
 		return nil, fmt.Errorf("index endpoint slices: %w", err)
+	}
+	if err := c.services.AddIndexers(cache.Indexers{byClusterIP: indexClusterIP}); err != nil {
+		return nil, fmt.Errorf("index services: %w", err)
 	}
 	if _, err := c.services.AddEventHandler(handler(func(o any) { c.changed(serviceName(o)) })); err != nil {
 		return nil, err
@@ -156,6 +160,25 @@ func (c *Catalog) At(addr netip.Addr) []types.NamespacedName {
 	return out
 }
 
+// AtClusterIP returns the Services that have this cluster IP.
+func (c *Catalog) AtClusterIP(addr netip.Addr) []*corev1.Service {
+	objs, err := c.services.GetIndexer().ByIndex(byClusterIP, addr.String())
+	if err != nil {
+		return nil
+	}
+	out := make([]*corev1.Service, 0, len(objs))
+	for _, o := range objs {
+		out = append(out, o.(*corev1.Service))
+	}
+	return out
+}
+
+// HasNamespace reports whether a Service is in this namespace.
+func (c *Catalog) HasNamespace(ns string) bool {
+	keys, err := c.services.GetIndexer().IndexKeys(cache.NamespaceIndex, ns)
+	return err == nil && len(keys) > 0
+}
+
 func (c *Catalog) lookup(index, key string) []*discoveryv1.EndpointSlice {
 	objs, err := c.slices.GetIndexer().ByIndex(index, key)
 	if err != nil {
@@ -201,6 +224,17 @@ func indexAddress(o any) ([]string, error) {
 		out = append(out, e.Addresses...)
 	}
 	return out, nil
+}
+
+func indexClusterIP(o any) ([]string, error) {
+	s, ok := o.(*corev1.Service)
+	if !ok || s.Spec.ClusterIP == corev1.ClusterIPNone || s.Spec.ClusterIP == "" {
+		return nil, nil
+	}
+	if len(s.Spec.ClusterIPs) > 0 {
+		return s.Spec.ClusterIPs, nil
+	}
+	return []string{s.Spec.ClusterIP}, nil
 }
 
 // trim drops what neither the proxy nor DNS reads.
