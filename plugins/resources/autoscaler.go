@@ -1,0 +1,60 @@
+package resources
+
+import (
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/kubernetes/pkg/apis/autoscaling"
+	"k8s.io/kubernetes/pkg/apis/autoscaling/validation"
+	"k8s.io/kubernetes/pkg/features"
+	"k8s.io/utils/ptr"
+)
+
+func validateAutoscaler(h *autoscaling.HorizontalPodAutoscaler) field.ErrorList {
+	return validation.ValidateHorizontalPodAutoscaler(h, autoscalerOptions(h, nil))
+}
+
+func validateAutoscalerUpdate(h, old *autoscaling.HorizontalPodAutoscaler) field.ErrorList {
+	return validation.ValidateHorizontalPodAutoscalerUpdate(h, old, autoscalerOptions(h, old))
+}
+
+func validateAutoscalerStatus(h, old *autoscaling.HorizontalPodAutoscaler) field.ErrorList {
+	return validation.ValidateHorizontalPodAutoscalerStatusUpdate(h, old)
+}
+
+// scalesToZero: allowed by the feature, or because the object did it before.
+func scalesToZero(old *autoscaling.HorizontalPodAutoscaler) bool {
+	return enabled(features.HPAScaleToZero) || old != nil && ptr.Deref(old.Spec.MinReplicas, 1) == 0
+}
+
+func declareAutoscaler(_, old *autoscaling.HorizontalPodAutoscaler) declaration {
+	return declaration{options: map[string]bool{string(features.HPAScaleToZero): scalesToZero(old)}}
+}
+
+// autoscalerOptions tolerate what an old object has already.
+func autoscalerOptions(h, old *autoscaling.HorizontalPodAutoscaler) validation.HorizontalPodAutoscalerSpecValidationOptions {
+	o := validation.HorizontalPodAutoscalerSpecValidationOptions{
+		MinReplicasLowerBound:           1,
+		ScaleTargetRefValidationOptions: validation.CrossVersionObjectReferenceValidationOptions{RequiredCoveredByDeclarative: true},
+		ObjectMetricsValidationOptions:  validation.CrossVersionObjectReferenceValidationOptions{AllowEmptyAPIGroup: true},
+	}
+	if scalesToZero(old) {
+		o.MinReplicasLowerBound = 0
+	}
+	target := h.Spec.ScaleTargetRef
+	switch {
+	case old != nil && old.Spec.ScaleTargetRef.APIVersion == target.APIVersion && old.Spec.ScaleTargetRef.Kind == target.Kind:
+		o.ScaleTargetRefValidationOptions.AllowInvalidAPIVersion = true
+	case target.Kind == "ReplicationController":
+		o.ScaleTargetRefValidationOptions.AllowEmptyAPIGroup = true
+	}
+	if old == nil {
+		return o
+	}
+	for _, m := range old.Spec.Metrics {
+		if m.Type == autoscaling.ObjectMetricSourceType && m.Object != nil &&
+			validation.ValidateAPIVersion(m.Object.DescribedObject, o.ObjectMetricsValidationOptions) != nil {
+			o.ObjectMetricsValidationOptions.AllowInvalidAPIVersion = true
+			break
+		}
+	}
+	return o
+}

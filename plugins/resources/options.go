@@ -1,0 +1,108 @@
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/generated/openapi"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/resource"
+)
+
+// Options are what kinds depend on. The zero value of a field takes the
+// default beside it.
+type Options struct {
+	// ServiceCIDRs are the ranges of ClusterIPs, of one or both IP families,
+	// the primary family first: 10.96.0.0/16. ServiceCIDR objects add to them.
+	ServiceCIDRs []netip.Prefix
+	// NodePorts is the range of node ports: 30000-32767.
+	NodePorts utilnet.PortRange
+	// Clock gives the times that hooks write; nil is the real clock.
+	Clock clock.PassiveClock
+}
+
+func (o *Options) setDefaults() {
+	if len(o.ServiceCIDRs) == 0 {
+		o.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}
+	}
+	if o.NodePorts.Size == 0 {
+		o.NodePorts = utilnet.PortRange{Base: 30000, Size: 2768}
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+}
+
+func (o *Options) validate() error {
+	var errs []error
+	families := map[bool]bool{}
+	for _, p := range o.ServiceCIDRs {
+		switch {
+		case !p.IsValid() || p != p.Masked():
+			errs = append(errs, fmt.Errorf("service CIDR %s is not a network", p))
+		case families[p.Addr().Is4()]:
+			errs = append(errs, fmt.Errorf("service CIDR %s: there is another of its IP family", p))
+		case p.Addr().BitLen()-p.Bits() < 2:
+			errs = append(errs, fmt.Errorf("service CIDR %s is too small", p))
+		}
+		families[p.Addr().Is4()] = true
+	}
+	if o.NodePorts.Base < 1 || o.NodePorts.Base+o.NodePorts.Size > 65536 {
+		errs = append(errs, fmt.Errorf("node ports %s: not within 1-65535", o.NodePorts.String()))
+	}
+	return errors.Join(errs...)
+}
+
+// Extension adds kinds to a table before it is indexed: types to Scheme,
+// definitions, JSONStored, and schemas to OpenAPI. Kinds without columns of
+// their own print name and age. An extension that wants others wraps Columns.
+type Extension func(*resource.Table) error
+
+// Table makes the table of all built-in kinds and of the extensions' kinds.
+func Table(opts Options, ext ...Extension) (*resource.Table, error) {
+	opts.setDefaults()
+	if err := opts.validate(); err != nil {
+		return nil, fmt.Errorf("resources: %w", err)
+	}
+	scheme := legacyscheme.Scheme
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("resources: %w", err)
+	}
+	t := &resource.Table{
+		Scheme:        scheme,
+		GroupOrder:    groupOrder,
+		Columns:       newColumns(scheme),
+		OpenAPI:       openapi.GetOpenAPIDefinitions,
+		TypeConverter: newTypeConverter(scheme),
+		JSONStored:    map[schema.GroupKind]bool{},
+	}
+	for _, kinds := range [][]*resource.Definition{
+		coreKinds(opts), podKinds(), serviceKinds(opts), workloadKinds(), clusterKinds(opts), networkKinds(), storageKinds(),
+		accessKinds(), deviceKinds(opts), extensionKinds(),
+	} {
+		t.Definitions = append(t.Definitions, kinds...)
+	}
+	for _, e := range ext {
+		if err := e(t); err != nil {
+			return nil, fmt.Errorf("resources: extension: %w", err)
+		}
+	}
+	if err := t.Index(); err != nil {
+		return nil, fmt.Errorf("resources: %w", err)
+	}
+	return t, nil
+}
+
+// groupOrder is upstream's order of discovery.
+var groupOrder = []string{
+	"", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling",
+	"batch", "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io",
+	"admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io",
+	"discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io", "storagemigration.k8s.io",
+}

@@ -1,0 +1,78 @@
+package resources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	podutil "k8s.io/kubernetes/pkg/api/pod"
+	podv1util "k8s.io/kubernetes/pkg/api/v1/pod"
+
+	"github.com/pintle-io/pintle/kernel/resource"
+)
+
+// binding assigns a pod to a node, once. Its errors reach the client as
+// conflicts.
+func binding() resource.Subresource {
+	return resource.Subresource{
+		Name: "binding", Style: resource.StyleAction, Verbs: createVerbs,
+		Kind:   corev1.SchemeGroupVersion.WithKind("Binding"),
+		Action: func(_ context.Context, obj, body runtime.Object) (runtime.Object, error) { return nil, bind(obj, body) },
+	}
+}
+
+func bind(obj, body runtime.Object) error {
+	b, ok := body.(*corev1.Binding)
+	if !ok {
+		return apierrors.NewBadRequest(fmt.Sprintf("not a Binding object: %T", body))
+	}
+	p := hub[corev1.Pod](obj)
+	if b.Name != "" && b.Name != p.Name {
+		return apierrors.NewBadRequest("name in URL does not match name in Binding object")
+	}
+	if err := checkBindingTarget(&b.Target); err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	switch {
+	case p.DeletionTimestamp != nil:
+		return fmt.Errorf("pod %s is being deleted, cannot be assigned to a host", p.Name)
+	case p.Spec.NodeName != "":
+		return fmt.Errorf("pod %v is already assigned to node %q", p.Name, p.Spec.NodeName)
+	case len(p.Spec.SchedulingGates) > 0:
+		return fmt.Errorf("pod %v has non-empty .spec.schedulingGates", p.Name)
+	}
+	p.Spec.NodeName = b.Target.Name
+	p.Status.NominatedNodeName = ""
+	p.Annotations = merged(p.Annotations, b.Annotations)
+	podutil.DropInitContainerAnnotations(p.Annotations)
+	p.Labels = merged(p.Labels, b.Labels)
+	podv1util.UpdatePodCondition(&p.Status, &corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue})
+	return nil
+}
+
+func checkBindingTarget(t *corev1.ObjectReference) error {
+	if t.Kind != "" && t.Kind != "Node" {
+		return fmt.Errorf(`target.kind: Unsupported value: %q: supported values: "Node", "<empty>"`, t.Kind)
+	}
+	if t.Name == "" {
+		return errors.New("target.name: Required value")
+	}
+	return nil
+}
+
+// merged adds the entries of b to a, which it may change.
+func merged(a, b map[string]string) map[string]string {
+	if len(b) == 0 {
+		return a
+	}
+	if a == nil {
+		a = make(map[string]string, len(b))
+	}
+	for k, v := range b {
+		a[k] = v
+	}
+	return a
+}

@@ -1,0 +1,57 @@
+package resources
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
+	"sigs.k8s.io/structured-merge-diff/v6/typed"
+)
+
+// typeConverter serves server-side apply: built-in kinds by their schemas,
+// other kinds by what their objects look like.
+type typeConverter struct {
+	scheme  *runtime.Scheme
+	builtin managedfields.TypeConverter
+	deduced managedfields.TypeConverter
+	ours    map[schema.GroupVersion]bool // groups and versions with schemas
+}
+
+func newTypeConverter(scheme *runtime.Scheme) managedfields.TypeConverter {
+	c := &typeConverter{
+		scheme:  scheme,
+		builtin: applyconfigurations.NewTypeConverter(scheme),
+		deduced: managedfields.NewDeducedTypeConverter(),
+		ours:    map[schema.GroupVersion]bool{},
+	}
+	for _, gv := range scheme.PrioritizedVersionsAllGroups() {
+		c.ours[gv] = true
+	}
+	return c
+}
+
+func (c *typeConverter) pick(obj runtime.Object) managedfields.TypeConverter {
+	gvk := obj.GetObjectKind().GroupVersionKind()
+	if _, ok := obj.(*unstructured.Unstructured); !ok && gvk.Empty() {
+		if kinds, _, err := c.scheme.ObjectKinds(obj); err == nil {
+			gvk = kinds[0]
+		}
+	}
+	if c.ours[gvk.GroupVersion()] {
+		return c.builtin
+	}
+	return c.deduced
+}
+
+// ObjectToTyped implements managedfields.TypeConverter.
+func (c *typeConverter) ObjectToTyped(obj runtime.Object, o ...typed.ValidationOptions) (*typed.TypedValue, error) {
+	return c.pick(obj).ObjectToTyped(obj, o...)
+}
+
+// TypedToObject implements managedfields.TypeConverter.
+func (c *typeConverter) TypedToObject(v *typed.TypedValue) (runtime.Object, error) {
+	return c.builtin.TypedToObject(v)
+}
+
+var _ managedfields.TypeConverter = (*typeConverter)(nil)
