@@ -1,0 +1,13 @@
+package plugin
+
+import "github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+
+// Builtin is a plugin that ships with Pintle. The loader makes a Plugin
+// resource with the label v1alpha1.BuiltinLabel of it when there is none, and
+// brings host, digest and permissions of an existing one to this version's.
+type Builtin struct {
+	Name string
+	Spec v1alpha1.PluginSpec // Digest is filled in from Module
+	// Module's bytes are used without being stored; empty for the native host.
+	Module Module
+}

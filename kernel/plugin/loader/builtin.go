@@ -1,0 +1,62 @@
+package loader
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/registry"
+)
+
+// ensureBuiltins makes the Plugin resources of what ships with Pintle. Of one
+// that exists only the parts that belong to this version are brought up to
+// date: config, mode, weight and limits are the operator's.
+func (l *Loader) ensureBuiltins(ctx context.Context) error {
+	for _, b := range l.Builtins {
+		if err := l.ensureBuiltin(ctx, b); err != nil {
+			return fmt.Errorf("builtin plugin %s: %w", b.Name, err)
+		}
+	}
+	return nil
+}
+
+func (l *Loader) ensureBuiltin(ctx context.Context, b plugin.Builtin) error {
+	t := registry.Target{Resource: v1alpha1.Plugins, Name: b.Name}
+	want := b.Spec
+	want.Digest = b.Module.Digest
+	got, err := l.Registry.Get(ctx, t, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		p := &v1alpha1.Plugin{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Plugin"},
+			ObjectMeta: metav1.ObjectMeta{Name: b.Name, Labels: map[string]string{v1alpha1.BuiltinLabel: "true"}}, Spec: want}
+		_, err = l.Registry.Create(ctx, t, p, registry.WriteOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			return nil // another server was quicker
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	p, ok := got.Obj.(*v1alpha1.Plugin)
+	if !ok || p.Labels[v1alpha1.BuiltinLabel] != "true" {
+		return nil // an operator replaced it
+	}
+	next := p.DeepCopy()
+	next.Spec.Digest, next.Spec.Plugin, next.Spec.Permissions = want.Digest, want.Plugin, want.Permissions
+	if want.Host != "" {
+		next.Spec.Host = want.Host
+	}
+	if equality.Semantic.DeepEqual(next.Spec, p.Spec) {
+		return nil
+	}
+	_, err = l.Registry.Update(ctx, t, next, registry.WriteOptions{})
+	if apierrors.IsConflict(err) {
+		return nil // whoever changed it: the watch brings it, the next start looks again
+	}
+	return err
+}

@@ -1,0 +1,341 @@
+// Package loader keeps the running plugins in step with the Plugin resources:
+// it fetches modules, opens and warms them, hands them to their consumers,
+// swaps versions while they run, and writes status.
+//
+// One goroutine does all loading, so that consumers are called in order. A
+// plugin that cannot be loaded leaves the version before it running.
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// UserName is the identity under which the loader writes.
+const UserName = "system:pintle:plugin-loader"
+
+// Modules gives the bytes of a module by digest; package modules does.
+type Modules interface {
+	Get(ctx context.Context, digest string) ([]byte, error)
+}
+
+// Consumer is a sink and the points that it serves.
+type Consumer struct {
+	Name   string // for messages: "scheduler"
+	Points wire.Point
+	Sink   plugin.Sink
+}
+
+// Config configures a Loader.
+type Config struct {
+	Registry  registry.Registry
+	Modules   Modules
+	Hosts     map[v1alpha1.HostKind]plugin.Host
+	Consumers []Consumer
+	Builtins  []plugin.Builtin
+	// Quarantine is the policy for plugins that fail.
+	Quarantine plugin.QuarantinePolicy
+	// StatusEvery is how often counters are written; 0 is 10 s. A change of
+	// phase is written within a second.
+	StatusEvery time.Duration
+	// WritesStatus tells whether this server writes status, when there are
+	// several; nil is yes.
+	WritesStatus func() bool
+	Clock        clock.WithTicker // nil is the real clock
+	Log          *slog.Logger     // nil discards
+}
+
+// Loader runs plugins. Run may be called once.
+type Loader struct {
+	Config
+	builtin map[string]plugin.Module // by digest
+	entries map[string]*entry        // by name; used by Run's goroutine
+	faults  chan fault
+	synced  chan struct{}
+}
+
+type fault struct {
+	name        string
+	err         error
+	quarantined bool
+}
+
+// entry is what the loader knows of one Plugin resource.
+type entry struct {
+	object  *v1alpha1.Plugin // as last seen
+	running *plugin.Plugin   // nil while none is
+	loaded  v1alpha1.PluginSpec
+	uid     string
+	served  []bool // by index of Config.Consumers
+
+	phase   v1alpha1.Phase
+	message string
+	retryAt time.Time
+	tries   int
+	dirty   bool // phase or message changed since status was written
+	faulty  time.Time
+}
+
+// New makes a loader.
+func New(c Config) *Loader {
+	if c.StatusEvery == 0 {
+		c.StatusEvery = 10 * time.Second
+	}
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	l := &Loader{Config: c, builtin: map[string]plugin.Module{}, entries: map[string]*entry{}, faults: make(chan fault, 64), synced: make(chan struct{})}
+	for _, b := range c.Builtins {
+		if b.Module.Digest != "" {
+			l.builtin[b.Module.Digest] = b.Module
+		}
+	}
+	return l
+}
+
+// Synced is closed when every plugin that existed at the start has been loaded
+// or has failed to.
+func (l *Loader) Synced() <-chan struct{} { return l.synced }
+
+var errWatchEnded = errors.New("watch ended")
+
+// Run loads plugins until ctx ends, then takes all from their consumers.
+func (l *Loader) Run(ctx context.Context) error {
+	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: UserName, Groups: []string{user.SystemPrivilegedGroup}})
+	defer l.stop()
+	first := true
+	for {
+		err := l.follow(ctx, first)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, errWatchEnded) {
+			l.Log.Warn("plugins are not followed", "error", err)
+		}
+		first = false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.Clock.After(time.Second):
+		}
+	}
+}
+
+func (l *Loader) stop() {
+	for name := range l.entries {
+		l.remove(name)
+	}
+}
+
+// follow lists the plugins, loads them, and goes on with their changes.
+func (l *Loader) follow(ctx context.Context, first bool) error {
+	if err := l.ensureBuiltins(ctx); err != nil {
+		return err
+	}
+	target := registry.Target{Resource: v1alpha1.Plugins}
+	list, err := l.Registry.List(ctx, target, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list plugins: %w", err)
+	}
+	present := map[string]bool{}
+	for _, o := range list.Items {
+		present[o.Name] = true
+		l.see(ctx, o)
+	}
+	for name := range l.entries {
+		if !present[name] {
+			l.remove(name)
+		}
+	}
+	if first {
+		close(l.synced)
+	}
+	w, err := l.Registry.Watch(ctx, target, metav1.ListOptions{ResourceVersion: fmt.Sprint(list.Revision)})
+	if err != nil {
+		return fmt.Errorf("watch plugins: %w", err)
+	}
+	defer w.Stop()
+	return l.loop(ctx, w)
+}
+
+func (l *Loader) loop(ctx context.Context, w registry.Watcher) error {
+	tick := l.Clock.NewTicker(time.Second)
+	defer tick.Stop()
+	counters := l.Clock.Now().Add(l.StatusEvery)
+	l.writeStatus(ctx, true)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Events():
+			if !ok {
+				return errors.Join(errWatchEnded, w.Err())
+			}
+			switch e.Type {
+			case watch.Added, watch.Modified:
+				l.see(ctx, e.Object)
+			case watch.Deleted:
+				l.remove(e.Object.Name)
+			}
+		case f := <-l.faults:
+			l.noteFault(ctx, f)
+		case now := <-tick.C():
+			l.retry(ctx, now)
+			all := !now.Before(counters)
+			if all {
+				counters = now.Add(l.StatusEvery)
+			}
+			l.writeStatus(ctx, all)
+		}
+	}
+}
+
+// see takes notice of a Plugin resource and loads it when its spec is new.
+func (l *Loader) see(ctx context.Context, o *watch.Object) {
+	p, ok := o.Obj.(*v1alpha1.Plugin)
+	if !ok {
+		return
+	}
+	e := l.entries[p.Name]
+	if e != nil && e.uid != string(p.UID) {
+		l.remove(p.Name)
+		e = nil
+	}
+	if e == nil {
+		e = &entry{uid: string(p.UID), served: make([]bool, len(l.Consumers)), phase: v1alpha1.Pending, dirty: true}
+		l.entries[p.Name] = e
+	}
+	same := e.object != nil && equality.Semantic.DeepEqual(e.object.Spec, p.Spec)
+	e.object = p
+	if same && (e.running != nil || !e.retryAt.IsZero()) {
+		return
+	}
+	e.tries = 0
+	l.load(ctx, e)
+}
+
+// retry tries again what failed for a reason that may pass.
+func (l *Loader) retry(ctx context.Context, now time.Time) {
+	for _, e := range l.entries {
+		if !e.retryAt.IsZero() && !now.Before(e.retryAt) {
+			l.load(ctx, e)
+		}
+		l.recover(e, now)
+	}
+}
+
+// Between two tries to load: a second, doubling to a minute.
+const (
+	firstRetry = time.Second
+	maxRetry   = time.Minute
+)
+
+// load opens the plugin of e and swaps it in.
+func (l *Loader) load(ctx context.Context, e *entry) {
+	name := e.object.Name
+	e.retryAt = time.Time{}
+	p, err := l.open(ctx, e.object)
+	if err == nil {
+		err = l.hand(ctx, e, p)
+	}
+	if err == nil {
+		e.running, e.loaded, e.faulty = p, e.object.Spec, time.Time{}
+		l.set(e, v1alpha1.Ready, "")
+		l.Log.Info("plugin loaded", "plugin", name, "digest", e.object.Spec.Digest, "points", p.Manifest.Points.Names())
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	l.Log.Warn("plugin not loaded", "plugin", name, "error", err)
+	e.retryAt = l.Clock.Now().Add(min(firstRetry<<min(e.tries, 10), maxRetry))
+	e.tries++
+	switch {
+	case e.running != nil:
+		l.set(e, v1alpha1.Degraded, "the version before is running: "+err.Error())
+	case errors.Is(err, errNoModule):
+		l.set(e, v1alpha1.Pending, err.Error())
+	default:
+		l.set(e, v1alpha1.Failed, err.Error())
+	}
+}
+
+// hand gives p to the consumers of its points. When one refuses, those that
+// took it are given the version before again.
+func (l *Loader) hand(ctx context.Context, e *entry, p *plugin.Plugin) error {
+	var done []int
+	for i, c := range l.Consumers {
+		if !p.Manifest.Points.Has(c.Points) {
+			continue
+		}
+		if err := c.Sink.Set(ctx, p.Name, p); err != nil {
+			l.unhand(ctx, e, done)
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+		done = append(done, i)
+	}
+	for i, c := range l.Consumers {
+		serves := p.Manifest.Points.Has(c.Points)
+		if e.served[i] && !serves {
+			c.Sink.Remove(p.Name)
+		}
+		e.served[i] = serves
+	}
+	return nil
+}
+
+func (l *Loader) unhand(ctx context.Context, e *entry, done []int) {
+	for _, i := range done {
+		c := l.Consumers[i]
+		if e.running == nil || !e.served[i] {
+			c.Sink.Remove(e.object.Name)
+			continue
+		}
+		if err := c.Sink.Set(ctx, e.object.Name, e.running); err != nil {
+			l.Log.Error("plugin lost its version before", "plugin", e.object.Name, "consumer", c.Name, "error", err)
+		}
+	}
+}
+
+func (l *Loader) remove(name string) {
+	e := l.entries[name]
+	if e == nil {
+		return
+	}
+	delete(l.entries, name)
+	for i, c := range l.Consumers {
+		if e.served[i] {
+			c.Sink.Remove(name)
+		}
+	}
+	l.Log.Info("plugin removed", "plugin", name)
+}
+
+// set changes the phase.
+func (l *Loader) set(e *entry, phase v1alpha1.Phase, message string) {
+	const most = 1024
+	if len(message) > most {
+		message = message[:most]
+	}
+	if e.phase != phase || e.message != message {
+		e.phase, e.message, e.dirty = phase, message, true
+	}
+}

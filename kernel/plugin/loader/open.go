@@ -1,0 +1,88 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/modules"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+var errNoModule = errors.New("the module has not been uploaded")
+
+// controllerTimeout is the default time of a call of a controller, which waits
+// for its writes.
+const controllerTimeout = 30 * time.Second
+
+// open loads the plugin that p describes.
+func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, error) {
+	host := l.Hosts[p.Spec.Host]
+	if host == nil {
+		return nil, fmt.Errorf("this server has no host %q", p.Spec.Host)
+	}
+	m, err := l.module(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	name := p.Name
+	c := plugin.PluginConfig{Name: name, Spec: p.Spec, Host: host, Module: m, Options: options(p),
+		Quarantine: plugin.NewQuarantine(l.Quarantine, l.Clock),
+		Faulted: func(err error, quarantined bool) {
+			select {
+			case l.faults <- fault{name, err, quarantined}:
+			default: // the counters and the quarantine hold it as well
+			}
+		}}
+	c.Options.Log = l.Log.With("plugin", name)
+	loaded, err := plugin.Load(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if p.Spec.Limits.Timeout == nil && loaded.Manifest.Points.Has(wire.PointController) {
+		c.Options.Limits.CallTimeout = controllerTimeout
+		return plugin.Load(ctx, c)
+	}
+	return loaded, nil
+}
+
+func (l *Loader) module(ctx context.Context, p *v1alpha1.Plugin) (plugin.Module, error) {
+	if p.Spec.Host == v1alpha1.HostNative {
+		return plugin.Module{}, nil
+	}
+	if m, ok := l.builtin[p.Spec.Digest]; ok {
+		return m, nil
+	}
+	if l.Modules == nil {
+		return plugin.Module{}, errNoModule
+	}
+	b, err := l.Modules.Get(ctx, p.Spec.Digest)
+	if errors.Is(err, modules.ErrNotFound) {
+		return plugin.Module{}, fmt.Errorf("%w: %s", errNoModule, p.Spec.Digest)
+	}
+	if err != nil {
+		return plugin.Module{}, err
+	}
+	return plugin.Module{Digest: p.Spec.Digest, Bytes: b}, nil
+}
+
+// options are what a Plugin resource says of its instances.
+func options(p *v1alpha1.Plugin) plugin.OpenOptions {
+	o := plugin.OpenOptions{Name: p.Spec.Plugin}
+	if o.Name == "" && p.Spec.Host == v1alpha1.HostNative {
+		o.Name = p.Name // the binary holds many
+	}
+	if p.Spec.Config != nil {
+		o.Config = p.Spec.Config.Raw
+	}
+	if m := p.Spec.Limits.Memory; m != nil {
+		o.Limits.MemoryPages = uint32((m.Value() + 1<<16 - 1) >> 16)
+	}
+	if t := p.Spec.Limits.Timeout; t != nil {
+		o.Limits.CallTimeout = t.Duration
+	}
+	return o
+}

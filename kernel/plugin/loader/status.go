@@ -1,0 +1,142 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/registry"
+)
+
+// noteFault shows a fault in the phase, and a quarantine as an event too.
+func (l *Loader) noteFault(ctx context.Context, f fault) {
+	e := l.entries[f.name]
+	if e == nil || e.running == nil {
+		return
+	}
+	e.faulty = l.Clock.Now()
+	l.Log.Warn("plugin fault", "plugin", f.name, "error", f.err, "quarantined", f.quarantined)
+	if !f.quarantined {
+		if e.phase == v1alpha1.Ready || e.phase == v1alpha1.Degraded {
+			l.set(e, v1alpha1.Degraded, f.err.Error())
+		}
+		return
+	}
+	l.set(e, v1alpha1.Quarantined, fmt.Sprintf("until %s: %v", e.running.Quarantine.Until().UTC().Format(time.RFC3339), f.err))
+	l.event(ctx, e.object, "Quarantined", e.message)
+}
+
+// calm is how long a plugin must go without a fault to be Ready again.
+const calm = time.Minute
+
+// recover ends a quarantine that is over, and a degradation by faults that
+// have stopped.
+func (l *Loader) recover(e *entry, now time.Time) {
+	if e.running == nil || e.faulty.IsZero() {
+		return
+	}
+	switch e.phase {
+	case v1alpha1.Quarantined:
+		if e.running.Quarantine.Check() == nil {
+			l.set(e, v1alpha1.Degraded, "released from quarantine after "+e.running.Quarantine.LastFault().Error())
+		}
+	case v1alpha1.Degraded:
+		if now.Sub(e.faulty) > calm && e.retryAt.IsZero() {
+			l.set(e, v1alpha1.Ready, "")
+			e.faulty = time.Time{}
+		}
+	}
+}
+
+// writeStatus writes what has changed: phases always, counters when all.
+func (l *Loader) writeStatus(ctx context.Context, all bool) {
+	if l.WritesStatus != nil && !l.WritesStatus() {
+		return
+	}
+	var items []registry.BatchItem
+	var written []*entry
+	for _, e := range l.entries {
+		if !e.dirty && !all {
+			continue
+		}
+		p := e.object.DeepCopy()
+		p.Status = l.status(e)
+		if equality.Semantic.DeepEqual(p.Status, e.object.Status) {
+			e.dirty = false
+			continue
+		}
+		p.ResourceVersion = "" // status is this loader's alone
+		items = append(items, registry.BatchItem{Verb: "update", Object: p,
+			Target: registry.Target{Resource: v1alpha1.Plugins, Name: p.Name, Subresource: "status"}})
+		written = append(written, e)
+	}
+	if len(items) == 0 {
+		return
+	}
+	results, err := l.Registry.Batch(ctx, items, false)
+	if err != nil {
+		l.Log.Warn("plugin status not written", "error", err)
+		return
+	}
+	for i, r := range results {
+		if r.Err != nil && !apierrors.IsNotFound(r.Err) {
+			l.Log.Warn("plugin status not written", "plugin", items[i].Target.Name, "error", r.Err)
+			continue
+		}
+		written[i].dirty = false
+	}
+}
+
+// status is what the loader has to say of a plugin.
+func (l *Loader) status(e *entry) v1alpha1.PluginStatus {
+	s := *e.object.DeepCopy()
+	out := s.Status
+	out.ObservedGeneration, out.Phase, out.Message = e.object.Generation, e.phase, e.message
+	out.Calls, out.Errors, out.Faults, out.Instances, out.Memory = 0, 0, 0, 0, nil
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: string(e.phase), Message: e.message,
+		ObservedGeneration: e.object.Generation, LastTransitionTime: metav1.NewTime(l.Clock.Now().Truncate(time.Second))}
+	if e.running == nil || e.phase == v1alpha1.Quarantined {
+		ready.Status = metav1.ConditionFalse
+	}
+	meta.SetStatusCondition(&out.Conditions, ready)
+	if e.running == nil {
+		return out
+	}
+	m, n := e.running.Manifest, e.running.Stats.Snapshot()
+	out.Digest, out.Version, out.Points = e.loaded.Digest, m.Version, m.Points.Names()
+	out.ABI = fmt.Sprintf("%d.%d", m.Major, m.Minor)
+	out.Calls, out.Errors, out.Faults = n.Calls, n.Errors, n.Faults
+	out.P50, out.P99 = metav1.Duration{Duration: n.P50}, metav1.Duration{Duration: n.P99}
+	out.Instances = int32(n.Instances)
+	if n.Memory > 0 {
+		out.Memory = resource.NewQuantity(n.Memory, resource.BinarySI)
+	}
+	return out
+}
+
+var events = corev1.SchemeGroupVersion.WithResource("events")
+
+// event records what an operator should see; it is not tried twice.
+func (l *Loader) event(ctx context.Context, p *v1alpha1.Plugin, reason, message string) {
+	now := metav1.NewTime(l.Clock.Now())
+	e := &corev1.Event{
+		TypeMeta:       metav1.TypeMeta{APIVersion: "v1", Kind: "Event"},
+		ObjectMeta:     metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s.%x", p.Name, now.UnixNano())},
+		InvolvedObject: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Plugin", Name: p.Name, UID: p.UID},
+		Type:           corev1.EventTypeWarning, Reason: reason, Message: message, FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Source: corev1.EventSource{Component: "plugin-loader"},
+	}
+	_, err := l.Registry.Create(ctx, registry.Target{Resource: events, Namespace: e.Namespace, Name: e.Name}, e, registry.WriteOptions{})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		l.Log.Warn("event not recorded", "plugin", p.Name, "error", err)
+	}
+}
