@@ -84,3 +84,8 @@ func Grace(pod *corev1.Pod) int64 {
 	}
 	return 30
 }
+
+// Final reports whether the pod's phase will not change any more.
+func Final(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}

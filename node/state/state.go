@@ -88,6 +88,8 @@ type Container struct {
 	// resolved to, ImageID the runtime's name of the image.
 	Image, ImageRef, ImageID string
 	LogPath                  string
+	// Finished tells that Message is complete: the last words were read.
+	Finished bool
 	// TerminationMessagePath is the file, on the node, that the container may
 	// leave its last words in; TerminationMessagePolicy is the API's word for
 	// what stands in when it is empty.

@@ -19,6 +19,9 @@ const (
 	readinessGatesUnready = "ReadinessGatesNotReady"
 )
 
+// Owned reports whether the node sets a condition, and nobody else.
+func Owned(t corev1.PodConditionType) bool { return owned[t] }
+
 // owned are the conditions that the node sets; others are left alone.
 var owned = map[corev1.PodConditionType]bool{
 	corev1.PodScheduled: true, corev1.PodInitialized: true, corev1.ContainersReady: true,

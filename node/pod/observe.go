@@ -1,0 +1,67 @@
+package pod
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pintle-io/pintle/node/logs"
+	"github.com/pintle-io/pintle/node/state"
+)
+
+// observe asks the runtime about the pod, and reads the last words of
+// instances that ended since.
+func (k *worker) observe(ctx context.Context, pod *corev1.Pod) (*state.Pod, error) {
+	seen, err := k.Runtime.Pod(ctx, k.uid, k.seen)
+	if err != nil {
+		return nil, err
+	}
+	for i := range seen.Containers {
+		c := &seen.Containers[i]
+		if c.Phase == state.Exited && !c.Finished {
+			c.Message = lastWords(c)
+			c.Finished = true
+		}
+	}
+	return seen, nil
+}
+
+// Limits of termination messages, upstream's.
+const (
+	maxMessage      = 4096
+	fallbackLines   = 80
+	fallbackMessage = 2048
+)
+
+// lastWords are what a container left in its termination message file, or the
+// end of its log if it failed without and the policy says so, or what the
+// runtime says.
+func lastWords(c *state.Container) string {
+	if c.TerminationMessagePath != "" {
+		if text := head(c.TerminationMessagePath, maxMessage); text != "" {
+			return text
+		}
+	}
+	if c.TerminationMessagePolicy == string(corev1.TerminationMessageFallbackToLogsOnError) && c.ExitCode != 0 && c.LogPath != "" {
+		if b, err := logs.Tail(c.LogPath, fallbackLines, fallbackMessage); err == nil && len(b) > 0 {
+			return strings.ToValidUTF8(string(b), "")
+		}
+	}
+	return c.Message
+}
+
+func head(file string, limit int64) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return ""
+	}
+	return strings.ToValidUTF8(string(b), "")
+}

@@ -1,0 +1,176 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pintle-io/pintle/node/cri"
+	"github.com/pintle-io/pintle/node/plan"
+	"github.com/pintle-io/pintle/node/podspec"
+)
+
+// cgroup is the pod's group.
+func (k *worker) cgroup() string { return path.Join(k.CgroupParent, "pod"+string(k.uid)) }
+
+// networkPause is how often a pod that waits for the network looks again.
+const networkPause = 200 * time.Millisecond
+
+// createSandbox makes a sandbox; the rests of those before go first.
+func (k *worker) createSandbox(ctx context.Context, pod *corev1.Pod, attempt uint32) {
+	if !podspec.HostNetwork(pod) && !k.NetworkReady() {
+		if _, told := k.holds[sandboxAction]; !told {
+			k.event(pod, "", corev1.EventTypeWarning, "NetworkNotReady", "network is not ready: waiting for the node's pod network")
+		}
+		k.holds[sandboxAction] = plan.Hold{Until: k.Clock.Now().Add(networkPause)}
+		k.nudgeAfter(ctx, networkPause)
+		return
+	}
+	var old []string
+	for _, s := range k.seen.Sandboxes {
+		old = append(old, s.ID)
+	}
+	if attempt > 0 {
+		k.event(pod, "", corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+	}
+	k.do(ctx, sandboxAction, func(ctx context.Context) func() {
+		err := k.makeSandbox(ctx, pod, attempt, old)
+		return func() {
+			switch {
+			case err == nil:
+				k.clear(sandboxAction)
+			case !errors.Is(err, context.Canceled):
+				k.event(pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+cri.Message(err))
+				k.retry(sandboxAction, "", err.Error())
+			}
+		}
+	})
+}
+
+// nudgeAfter makes the worker look again after a while.
+func (k *worker) nudgeAfter(ctx context.Context, d time.Duration) {
+	t := time.AfterFunc(d, k.nudge)
+	context.AfterFunc(ctx, func() { t.Stop() })
+}
+
+func (k *worker) makeSandbox(ctx context.Context, pod *corev1.Pod, attempt uint32, old []string) error {
+	release, err := k.slot(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for _, id := range old {
+		if err := k.Runtime.StopSandbox(ctx, id); err != nil {
+			return err
+		}
+	}
+	if err := k.Cgroups.Create(k.cgroup()); err != nil {
+		return err
+	}
+	if err := k.Cgroups.Limit(k.cgroup(), podspec.PodLimits(pod, k.PIDs)); err != nil {
+		return err
+	}
+	node := k.Node()
+	if err := os.MkdirAll(podspec.LogDirectory(node.Logs, pod), 0o755); err != nil {
+		return fmt.Errorf("log directory: %w", err)
+	}
+	handler := ""
+	_, err = k.Runtime.RunSandbox(ctx, podspec.Sandbox(pod, node, k.cgroup(), attempt), handler)
+	return err
+}
+
+func (k *worker) stopSandbox(ctx context.Context, id string) {
+	if k.busy(sandboxAction) {
+		return
+	}
+	k.do(ctx, sandboxAction, func(ctx context.Context) func() {
+		err := k.Runtime.StopSandbox(ctx, id)
+		return func() {
+			if err != nil && !errors.Is(err, context.Canceled) {
+				k.retry(sandboxAction, "", err.Error())
+			}
+		}
+	})
+}
+
+// tidy removes instances and sandboxes that are not needed any more.
+func (k *worker) tidy(ctx context.Context, p plan.Plan) {
+	if len(p.Remove)+len(p.RemoveSandboxes) == 0 || k.busy(tidyAction) {
+		return
+	}
+	logs := map[string]string{}
+	for _, c := range k.seen.Containers {
+		logs[c.ID] = c.LogPath
+	}
+	k.do(ctx, tidyAction, func(ctx context.Context) func() {
+		for _, id := range p.Remove {
+			if err := k.Runtime.RemoveContainer(ctx, id); err != nil {
+				k.log.Debug("container not removed", "err", err)
+				continue
+			}
+			removeLog(logs[id])
+		}
+		for _, id := range p.RemoveSandboxes {
+			if err := k.Runtime.RemoveSandbox(ctx, id); err != nil {
+				k.log.Debug("sandbox not removed", "err", err)
+			}
+		}
+		return nil
+	})
+}
+
+// removeLog removes the log of an instance with its rotated parts.
+func removeLog(path string) {
+	if path == "" {
+		return
+	}
+	files, err := filepath.Glob(path + ".*")
+	if err != nil {
+		files = nil
+	}
+	for _, f := range append(files, path) {
+		_ = os.Remove(f)
+	}
+}
+
+// tearDown frees what a finished pod holds; its containers stay in the
+// runtime, for their logs, until the pod is deleted.
+func (k *worker) tearDown(ctx context.Context) {
+	var ids []string
+	for _, s := range k.seen.Sandboxes {
+		ids = append(ids, s.ID)
+	}
+	k.do(ctx, endAction, func(ctx context.Context) func() {
+		err := k.free(ctx, ids)
+		return func() {
+			if err == nil {
+				k.teared = true
+			} else if !errors.Is(err, context.Canceled) {
+				k.log.Warn("pod not torn down", "err", err)
+				k.nudgeAfter(context.WithoutCancel(ctx), time.Second)
+			}
+		}
+	})
+}
+
+// free stops sandboxes and removes the pod's volumes and cgroup.
+func (k *worker) free(ctx context.Context, sandboxes []string) error {
+	for _, id := range sandboxes {
+		if err := k.Runtime.StopSandbox(ctx, id); err != nil {
+			return err
+		}
+	}
+	if err := k.Volumes.TearDown(k.uid); err != nil {
+		return err
+	}
+	if err := k.Cgroups.Kill(ctx, k.cgroup()); err != nil {
+		return err
+	}
+	return k.Cgroups.Remove(k.cgroup())
+}

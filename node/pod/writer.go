@@ -1,0 +1,168 @@
+package pod
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/client-go/kubernetes"
+)
+
+// writer tells the API the statuses of pods. Writes of one pod are made one
+// after another, and only the newest status of those that wait is written.
+type writer struct {
+	client  kubernetes.Interface
+	log     *slog.Logger
+	written func(*corev1.Pod)
+
+	mu   sync.Mutex
+	ctx  context.Context          // nil before run; guarded by mu
+	jobs map[types.UID]*writerJob // guarded by mu
+}
+
+// writerJob is the writing for one pod; it exists while something is to be
+// written.
+type writerJob struct {
+	next    *job // waits
+	running bool
+	base    *corev1.PodStatus // what the API took last in this series
+	idle    *sync.Cond
+}
+
+type job struct {
+	pod        *corev1.Pod
+	base, next corev1.PodStatus
+}
+
+func newWriter(client kubernetes.Interface, log *slog.Logger, written func(*corev1.Pod)) *writer {
+	return &writer{client: client, log: log, written: written, jobs: map[types.UID]*writerJob{}}
+}
+
+// run lets the writer write until ctx ends.
+func (w *writer) run(ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx = ctx
+	for uid, j := range w.jobs {
+		w.kick(uid, j)
+	}
+}
+
+// write has a status written soon. base is what the API has.
+func (w *writer) write(pod *corev1.Pod, base, next corev1.PodStatus) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j := w.job(pod.UID)
+	j.next = &job{pod, base, next}
+	w.kick(pod.UID, j)
+}
+
+func (w *writer) job(uid types.UID) *writerJob {
+	j := w.jobs[uid]
+	if j == nil {
+		j = &writerJob{idle: sync.NewCond(&w.mu)}
+		w.jobs[uid] = j
+	}
+	return j
+}
+
+// kick is called with mu held.
+func (w *writer) kick(uid types.UID, j *writerJob) {
+	if w.ctx == nil || w.ctx.Err() != nil || j.running || j.next == nil {
+		return
+	}
+	j.running = true
+	go w.work(w.ctx, uid, j)
+}
+
+func (w *writer) work(ctx context.Context, uid types.UID, j *writerJob) {
+	pause := 100 * time.Millisecond
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ctx.Err() == nil && j.next != nil {
+		todo := j.next
+		j.next = nil
+		if j.base != nil {
+			todo.base = *j.base
+		}
+		w.mu.Unlock()
+		pod, err := w.patch(ctx, todo)
+		if err == nil {
+			w.written(pod)
+		}
+		w.mu.Lock()
+		switch {
+		case err == nil:
+			j.base, pause = &pod.Status, 100*time.Millisecond
+		case apierrors.IsNotFound(err) || apierrors.IsConflict(err):
+			// The pod is gone, or another has its name.
+		case ctx.Err() == nil:
+			w.log.Warn("status not written", "namespace", todo.pod.Namespace, "name", todo.pod.Name, "err", err)
+			if j.next == nil {
+				j.next = todo
+			}
+			w.mu.Unlock()
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, 10*time.Second)
+			w.mu.Lock()
+		}
+	}
+	j.running = false
+	if j.next == nil {
+		delete(w.jobs, uid)
+	}
+	j.idle.Broadcast()
+}
+
+// now writes a status after those under way, replacing one that waits, and
+// returns when the API has it.
+func (w *writer) now(ctx context.Context, pod *corev1.Pod, base, next corev1.PodStatus) error {
+	w.mu.Lock()
+	j := w.job(pod.UID)
+	j.next = nil
+	for j.running {
+		j.idle.Wait()
+	}
+	if j.base != nil {
+		base = *j.base
+	}
+	delete(w.jobs, pod.UID)
+	w.mu.Unlock()
+	_, err := w.patch(ctx, &job{pod, base, next})
+	return err
+}
+
+// patch sends the difference. It names the pod's UID, so that a successor of
+// the same name is not given its predecessor's status.
+func (w *writer) patch(ctx context.Context, j *job) (*corev1.Pod, error) {
+	body, err := patchOf(j.pod.UID, &j.base, &j.next)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return w.client.CoreV1().Pods(j.pod.Namespace).Patch(ctx, j.pod.Name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status")
+}
+
+func patchOf(uid types.UID, base, next *corev1.PodStatus) ([]byte, error) {
+	before, err := json.Marshal(corev1.Pod{Status: *base})
+	if err != nil {
+		return nil, fmt.Errorf("encode status: %w", err)
+	}
+	after, err := json.Marshal(corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: uid}, Status: *next})
+	if err != nil {
+		return nil, fmt.Errorf("encode status: %w", err)
+	}
+	return strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Pod{})
+}

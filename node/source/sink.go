@@ -1,0 +1,86 @@
+package source
+
+import (
+	"bytes"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+)
+
+// sink receives what a reflector hears about one object.
+type sink struct {
+	store *Store
+	key   key
+	entry *entry
+}
+
+// set takes the object in and tells the pods if its content changed.
+func (s *sink) set(obj runtime.Object) {
+	s.store.mu.Lock()
+	first := false
+	select {
+	case <-s.entry.synced:
+	default:
+		first = true
+		close(s.entry.synced)
+	}
+	changed := !same(s.entry.obj, obj)
+	s.entry.obj = obj
+	var tell []types.UID
+	if changed && !first {
+		for uid := range s.entry.pods {
+			tell = append(tell, uid)
+		}
+	}
+	s.store.mu.Unlock()
+	for _, uid := range tell {
+		s.store.changed(uid)
+	}
+}
+
+// same reports whether two objects hold the same data.
+func same(a, b runtime.Object) bool {
+	switch x := a.(type) {
+	case *corev1.ConfigMap:
+		y, ok := b.(*corev1.ConfigMap)
+		return ok && maps.Equal(x.Data, y.Data) && maps.EqualFunc(x.BinaryData, y.BinaryData, bytes.Equal)
+	case *corev1.Secret:
+		y, ok := b.(*corev1.Secret)
+		return ok && x.Type == y.Type && maps.EqualFunc(x.Data, y.Data, bytes.Equal)
+	}
+	return a == nil && b == nil
+}
+
+// Add takes in a new object.
+func (s *sink) Add(obj any) error { return s.Update(obj) }
+
+// Update takes in a changed object.
+func (s *sink) Update(obj any) error {
+	if o, ok := obj.(runtime.Object); ok {
+		s.set(o)
+	}
+	return nil
+}
+
+// Delete takes in that the object is gone.
+func (s *sink) Delete(any) error {
+	s.set(nil)
+	return nil
+}
+
+// Replace takes in the answer of a list: one object or none.
+func (s *sink) Replace(list []any, _ string) error {
+	if len(list) == 0 {
+		s.set(nil)
+		return nil
+	}
+	return s.Update(list[0])
+}
+
+// Resync has nothing to do: nothing is derived from the object here.
+func (s *sink) Resync() error { return nil }
+
+var _ cache.ReflectorStore = (*sink)(nil)
