@@ -14,13 +14,12 @@ type Cycle struct {
 	alive   columns.Mask
 	reasons []uint32
 	scores  []int64
-	reason  func(*Status) uint32
-	scratch *scratch
-	used    int // scratch masks given out
-}
+	by      *Scheduling
+	member  int // that is asked now
 
-// scratch keeps masks between calls.
-type scratch struct{ masks []columns.Mask }
+	masks []columns.Mask // kept between calls
+	used  int            // of masks
+}
 
 // Pod to place.
 func (c *Cycle) Pod() *Pod { return c.pod }
@@ -40,13 +39,13 @@ func (c *Cycle) Rows() columns.Mask { return c.alive }
 
 // Mask returns an empty mask to compute with.
 func (c *Cycle) Mask() columns.Mask {
-	if c.used == len(c.scratch.masks) {
-		c.scratch.masks = append(c.scratch.masks, nil)
+	if c.used == len(c.masks) {
+		c.masks = append(c.masks, nil)
 	}
-	m := c.scratch.masks[c.used]
+	m := c.masks[c.used]
 	if cap(m) < len(c.alive) {
 		m = make(columns.Mask, max(len(c.alive), columns.Words(1024)))
-		c.scratch.masks[c.used] = m
+		c.masks[c.used] = m
 	}
 	c.used++
 	m = m[:len(c.alive)]
@@ -63,7 +62,7 @@ func (c *Cycle) Reject(rows columns.Mask, why *Status) {
 		return
 	}
 	c.alive.AndNot(rows)
-	columns.Mark(c.reasons, rows, c.reason(why))
+	columns.Mark(c.reasons, rows, c.by.reason(c.member, why))
 }
 
 // Scores is where ScoreAll writes the score of each node in Rows; it is zero
@@ -133,16 +132,15 @@ func (c *Cycle) Extended(resource string) (alloc, used []int64, ok bool) {
 	return x[0][c.start : c.start+c.n], x[1][c.start : c.start+c.n], true
 }
 
-// Label returns the key's string id, 0 when no node has such a label, and the
-// column of its values, nil when the label is rare: then it is in the sets
-// that the LabelSet column names.
-func (c *Cycle) Label(key string) (id uint32, values []uint32) {
-	id = c.snap.ids[key]
-	col := c.snap.cols.labels[id]
-	if id == 0 || len(col) < c.start+c.n {
-		return id, nil
+// LabelValues returns the column of a label's values as string ids, 0 for
+// nodes without it. key is the label's [Snapshot.StringID]. Nil when the label
+// is rare: then it is in the sets that the LabelSet column names.
+func (c *Cycle) LabelValues(key uint32) []uint32 {
+	col := c.snap.cols.labels[key]
+	if key == 0 || len(col) < c.start+c.n {
+		return nil
 	}
-	return id, col[c.start : c.start+c.n]
+	return col[c.start : c.start+c.n]
 }
 
 // Scores are the scores of one plugin for all nodes that fit.

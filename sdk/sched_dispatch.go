@@ -42,9 +42,12 @@ type Scheduling struct {
 	reasonIDs map[string]uint32
 	sent      int // reasons that the kernel knows
 
-	alive   columns.Mask
-	scores  []int64
-	scratch scratch
+	alive  columns.Mask
+	scores []int64
+	now    Cycle // the call under way
+	out    []byte
+	res    results
+	resOf  *byte // the region that res lies in
 }
 
 type member struct {
@@ -150,6 +153,9 @@ func (s *Scheduling) snapshot(req, region []byte) error {
 		return err
 	}
 	s.pod = nil
+	if d.Layout {
+		s.res, s.resOf = results{}, nil
+	}
 	return s.snap.apply(d, region)
 }
 
@@ -174,7 +180,8 @@ func (s *Scheduling) preFilter(req []byte) ([]byte, error) {
 		}
 	}
 	a.Reads = pod.reads | s.snap.reads
-	return a.append(nil), nil
+	s.out = a.append(s.out[:0])
+	return s.out, nil
 }
 
 // answer notes what the PreFilter of member i said.

@@ -12,7 +12,12 @@ type results struct {
 	scores   [][]int64 // by column key
 }
 
+// results finds the result columns. They stay where they are as long as the
+// region does.
 func (s *Scheduling) results(region []byte) (results, error) {
+	if s.res.feasible != nil && s.resOf == &region[0] {
+		return s.res, nil
+	}
 	l := &s.snap.layout
 	r := results{feasible: l.Mask(region, columns.ResultFeasible, 0), reasons: l.Uint32s(region, columns.ResultReason, 0)}
 	for key := uint32(0); ; key++ {
@@ -30,6 +35,7 @@ func (s *Scheduling) results(region []byte) (results, error) {
 	if r.feasible == nil || r.reasons == nil {
 		return r, wire.Errorf(wire.KindProtocol, "region has no result columns")
 	}
+	s.res, s.resOf = r, &region[0]
 	return r, nil
 }
 
@@ -65,7 +71,8 @@ func (s *Scheduling) cycle(req, region []byte) ([]byte, error) {
 	a.Reads = s.pod.reads | s.snap.reads
 	a.Reasons = s.reasons[s.sent:]
 	s.sent = len(s.reasons)
-	return a.append(nil), nil
+	s.out = a.append(s.out[:0])
+	return s.out, nil
 }
 
 // run asks the members about one run and writes the answers from position pos.
@@ -86,8 +93,9 @@ func (s *Scheduling) run(q *CycleRequest, run Run, res results, pos int) (feasib
 	} else {
 		alive.Fill(n)
 	}
-	c := &Cycle{snap: &s.snap, pod: s.pod, start: run.Start, n: n, alive: alive,
-		reasons: res.reasons[pos : pos+n], scratch: &s.scratch}
+	c := &s.now
+	*c = Cycle{snap: &s.snap, pod: s.pod, start: run.Start, n: n, alive: alive,
+		reasons: res.reasons[pos : pos+n], by: s, masks: c.masks}
 	clear(c.reasons)
 	s.filter(c, q.Scope)
 	if err := s.score(c, q.Scope, res, pos); err != nil {
@@ -114,8 +122,7 @@ func (s *Scheduling) filter(c *Cycle, scope Scope) {
 		if !m.filter || m.skipFilter || p.Scope != scope || !c.alive.Any() {
 			continue
 		}
-		c.used = 0
-		c.reason = func(st *Status) uint32 { return s.reason(i, st) }
+		c.used, c.member = 0, i
 		switch {
 		case p.FilterAll != nil:
 			p.FilterAll(c)
@@ -175,6 +182,9 @@ func checkScores(c *Cycle, high int64, name string) error {
 	bad := c.Mask()
 	columns.Outside(bad, c.scores, 0, high)
 	bad.And(c.alive)
+	if !bad.Any() {
+		return nil
+	}
 	var err error
 	bad.Each(func(i int) {
 		if err == nil {

@@ -26,6 +26,7 @@ type engine struct {
 	reads  sdk.Reads
 	shapes map[string]*shape
 	tick   uint64
+	spare  *shape // no longer used; its memory serves the next one
 
 	keyBuf  []byte
 	rowsBuf []uint32
@@ -171,7 +172,8 @@ func (e *engine) shape(units []*unit, rec *sdk.PodRecord) *shape {
 	e.keyBuf = rec.AppendKey(e.keyBuf[:0], e.reads)
 	sh := e.shapes[string(e.keyBuf)]
 	if sh == nil || len(sh.pre) != len(units) {
-		sh = newShape(units)
+		sh = newShape(units, e.spare)
+		e.spare = nil
 	}
 	sh.used = e.tick
 	return sh
@@ -201,12 +203,17 @@ func (e *engine) evict() {
 				u.loaded = nil
 			}
 		}
+		e.spare = e.shapes[oldest]
 		delete(e.shapes, oldest)
 	}
 }
 
 // forget drops all that is remembered.
 func (e *engine) forget() {
+	for _, sh := range e.shapes {
+		e.spare = sh
+		break
+	}
 	clear(e.shapes)
 	for _, u := range e.units {
 		u.loaded = nil

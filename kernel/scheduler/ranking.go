@@ -18,23 +18,24 @@ type ranking struct {
 
 // resize makes room for n rows; new ones are absent.
 func (r *ranking) resize(n int) {
-	for len(r.scores) < n {
-		r.scores = append(r.scores, absent)
-	}
-	for i := n; i < len(r.scores); i++ {
+	old := len(r.scores)
+	r.scores = fit(r.scores, n)
+	for i := old; i < n; i++ {
 		r.scores[i] = absent
 	}
-	r.scores = r.scores[:n]
 	blocks := (n + blockRows - 1) / blockRows
-	for len(r.best) < blocks {
-		r.best = append(r.best, absent)
-		r.ties = append(r.ties, 0)
+	known := len(r.best)
+	r.best, r.ties = fit(r.best, blocks), fit(r.ties, blocks)
+	for i := known; i < blocks; i++ {
+		r.best[i] = absent
 	}
-	r.best, r.ties = r.best[:blocks], r.ties[:blocks]
 	if blocks > 0 {
 		r.refresh(blocks - 1)
 	}
 }
+
+// clear empties the ranking and keeps its memory.
+func (r *ranking) clear() { r.scores, r.best, r.ties = r.scores[:0], r.best[:0], r.ties[:0] }
 
 // set changes a row's score.
 func (r *ranking) set(row int, score int64) {

@@ -52,12 +52,23 @@ type rawScores struct {
 	top     int   // rows that have it
 }
 
-func newShape(units []*unit) *shape {
+// newShape prepares an empty shape, in the memory of an old one if there is
+// any.
+func newShape(units []*unit, old *shape) *shape {
 	sh := &shape{pre: make([]preState, len(units)), counts: []int{0}}
+	var raw []rawScores
+	if old != nil {
+		sh.row, sh.local, sh.rank, raw = old.row[:0], old.local[:0], old.rank, old.raw
+		sh.rank.clear()
+	}
 	for u, x := range units {
 		for i, m := range x.members {
 			if m.Column > 0 && x.uses[i].Weight != 0 && m.Scope == sdk.NodeLocal {
-				sh.raw = append(sh.raw, rawScores{unit: u, column: m.Column, member: i, weight: x.uses[i].Weight, scaling: m.Scaling, custom: m.Normalizes})
+				var values []int64
+				if k := len(sh.raw); k < len(raw) {
+					values = raw[k].values[:0]
+				}
+				sh.raw = append(sh.raw, rawScores{values: values, unit: u, column: m.Column, member: i, weight: x.uses[i].Weight, scaling: m.Scaling, custom: m.Normalizes})
 			}
 		}
 	}
@@ -85,14 +96,17 @@ func (sh *shape) resize(n int) {
 
 // fit makes a slice n long; what is new is zero.
 func fit[T any](s []T, n int) []T {
-	if n <= len(s) {
-		return s[:n]
+	if n <= cap(s) {
+		old := len(s)
+		s = s[:n]
+		if n > old {
+			clear(s[old:])
+		}
+		return s
 	}
-	for len(s) < n {
-		var zero T
-		s = append(s, zero)
-	}
-	return s
+	grown := make([]T, n, n+n/8)
+	copy(grown, s)
+	return grown
 }
 
 // leave takes a row out of the maxima.

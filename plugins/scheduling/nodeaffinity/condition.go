@@ -24,7 +24,7 @@ type term struct{ conditions []condition }
 
 // newTerm prepares a term. It answers false for a term that can match no
 // node: an empty one, or one with a requirement that makes no sense.
-func newTerm(t *sdk.NodeTerm) (term, bool) {
+func newTerm(t *sdk.NodeTerm, s *sdk.Snapshot) (term, bool) {
 	var out term
 	for _, q := range t.Expressions {
 		c := condition{key: q.Key, op: q.Operator, values: q.Values}
@@ -38,6 +38,9 @@ func newTerm(t *sdk.NodeTerm) (term, bool) {
 			return out, false
 		}
 		out.conditions = append(out.conditions, condition{field: true, key: q.Key, op: q.Operator, values: q.Values})
+	}
+	for i := range out.conditions {
+		out.conditions[i].resolve(s)
 	}
 	return out, len(out.conditions) > 0
 }
@@ -57,8 +60,12 @@ type condition struct {
 	key, op string
 	values  []string
 	number  int64 // of Gt and Lt
-	// sets holds the answer for each set of rare labels.
-	sets []uint8
+
+	// What the snapshot's tables say of it, see resolve.
+	keyID uint32
+	ids   []uint32 // of the values that some node has
+	table []uint8  // instead, when there are many
+	sets  []uint8  // the answer for each set of rare labels
 }
 
 func byKey(a, b condition) int { return strings.Compare(a.key, b.key) }
@@ -97,48 +104,53 @@ func (q *condition) match(c *sdk.Cycle, out columns.Mask) {
 // positive is match without the negation.
 func (q *condition) positive(c *sdk.Cycle, out columns.Mask) {
 	if q.field {
-		if id := c.Snapshot().StringID(q.values[0]); q.key == fieldName && id != 0 {
-			columns.In(out, c.Uint32(columns.Name), []uint32{id})
+		if q.key == fieldName {
+			columns.In(out, c.Uint32(columns.Name), q.ids)
 		}
 		return
 	}
-	key, values := c.Label(q.key)
+	values := c.LabelValues(q.keyID)
 	switch {
-	case key == 0:
+	case q.keyID == 0:
 	case values == nil:
-		columns.Lookup(out, c.Uint32(columns.LabelSet), q.rare(c.Snapshot(), key))
-	case q.op == opIn || q.op == opNotIn:
-		q.among(c, out, values)
+		columns.Lookup(out, c.Uint32(columns.LabelSet), q.rare(c.Snapshot()))
 	case q.op == opExists || q.op == opDoesNotExist:
-		columns.In(out, values, []uint32{0})
+		columns.In(out, values, absentValue)
 		out.Not(c.Len())
-	default:
+	case q.op == opGt || q.op == opLt:
 		q.compare(c, out, values)
+	case q.table != nil:
+		columns.Lookup(out, values, q.table)
+	default:
+		columns.In(out, values, q.ids)
 	}
 }
+
+// absentValue is what the column of a label holds for nodes without it.
+var absentValue = []uint32{0}
 
 // manyValues is where a table becomes cheaper than comparing.
 const manyValues = 8
 
-// among matches labels with one of the values.
-func (q *condition) among(c *sdk.Cycle, out columns.Mask, values []uint32) {
-	var ids []uint32
+// resolve looks the key and the values up in the snapshot's tables.
+func (q *condition) resolve(s *sdk.Snapshot) {
+	q.keyID = s.StringID(q.key)
+	if q.op != opIn && q.op != opNotIn {
+		return
+	}
 	var top uint32
 	for _, v := range q.values {
-		if id := c.Snapshot().StringID(v); id != 0 {
-			ids = append(ids, id)
+		if id := s.StringID(v); id != 0 {
+			q.ids = append(q.ids, id)
 			top = max(top, id)
 		}
 	}
-	if len(ids) <= manyValues {
-		columns.In(out, values, ids)
-		return
+	if len(q.ids) > manyValues {
+		q.table = make([]uint8, top+1)
+		for _, id := range q.ids {
+			q.table[id] = 1
+		}
 	}
-	table := make([]uint8, top+1)
-	for _, id := range ids {
-		table[id] = 1
-	}
-	columns.Lookup(out, values, table)
 }
 
 // compare matches labels that are numbers above or below.
@@ -169,13 +181,13 @@ func (q *condition) holds(value string) bool {
 }
 
 // rare answers the positive condition for every set of rare labels.
-func (q *condition) rare(s *sdk.Snapshot, key uint32) []uint8 {
+func (q *condition) rare(s *sdk.Snapshot) []uint8 {
 	if q.sets != nil {
 		return q.sets
 	}
 	q.sets = make([]uint8, s.LabelSets())
 	for i := range q.sets {
-		if v, ok := s.RareLabel(i, key); ok && q.holds(v) {
+		if v, ok := s.RareLabel(i, q.keyID); ok && q.holds(v) {
 			q.sets[i] = 1
 		}
 	}

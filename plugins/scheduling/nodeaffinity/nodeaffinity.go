@@ -53,14 +53,16 @@ func (t *plugin) preFilter(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
 		return sdk.Skip()
 	}
 	for k, v := range p.NodeSelector() {
-		t.selector = append(t.selector, condition{key: k, op: opIn, values: []string{v}})
+		q := condition{key: k, op: opIn, values: []string{v}}
+		q.resolve(s)
+		t.selector = append(t.selector, q)
 	}
 	slices.SortFunc(t.selector, byKey)
 	if !t.limited {
 		return nil
 	}
 	for i := range a.Required {
-		if x, ok := newTerm(&a.Required[i]); ok {
+		if x, ok := newTerm(&a.Required[i], s); ok {
 			t.required = append(t.required, x)
 		}
 	}
@@ -118,11 +120,11 @@ func (t *plugin) filter(c *sdk.Cycle) {
 	c.Reject(fits, noMatch)
 }
 
-func (t *plugin) preScore(p *sdk.Pod, _ *sdk.Snapshot) *sdk.Status {
+func (t *plugin) preScore(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
 	t.preferred = t.preferred[:0]
 	if a := p.Affinity(); a != nil {
 		for i := range a.Preferred {
-			if x, ok := newTerm(&a.Preferred[i].Term); ok && a.Preferred[i].Weight > 0 {
+			if x, ok := newTerm(&a.Preferred[i].Term, s); ok && a.Preferred[i].Weight > 0 {
 				t.preferred = append(t.preferred, preference{x, int64(a.Preferred[i].Weight)})
 			}
 		}
