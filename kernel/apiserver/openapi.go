@@ -156,20 +156,21 @@ func (d *document) serve(w http.ResponseWriter, r *http.Request, proto, oldProto
 		w.WriteHeader(http.StatusNotAcceptable)
 		return
 	}
-	data, etag := d.json, d.etag
+	data, etag, contentType := d.json, d.etag, mediaJSON
 	if a.media != mediaJSON {
 		if data, err = d.protobuf(); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		etag += "-PB"
+		contentType = proto
 	}
 	w.Header().Set("Etag", `"`+etag+`"`)
 	if r.Header.Get("If-None-Match") == `"`+etag+`"` {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	w.Header().Set("Content-Type", a.media)
+	w.Header().Set("Content-Type", contentType) // never the old name: it is no valid media type
 	w.Header().Add("Vary", "Accept-Encoding")
 	if acceptsGzip(r) {
 		w.Header().Set("Content-Encoding", "gzip")

@@ -26,7 +26,7 @@ import (
 )
 
 // metaVersion is the version in which query parameters are read.
-var metaVersion = schema.GroupVersion{Version: "v1"}
+var metaVersion = metav1.SchemeGroupVersion
 
 func decodeQuery(values url.Values, into runtime.Object) error {
 	if err := metascheme.ParameterCodec.DecodeParameters(values, metaVersion, into); err != nil {

@@ -46,7 +46,6 @@ func (s *Server) watch(c *call, a accept, o metav1.ListOptions) error {
 		return nil
 	}
 	defer w.Stop()
-	f.initialEnd = o.SendInitialEvents != nil && *o.SendInitialEvents && o.AllowWatchBookmarks
 	f.begin()
 	f.run(w, o.AllowWatchBookmarks)
 	return nil
@@ -58,9 +57,7 @@ type frames struct {
 	c     *call
 	a     accept
 	table metav1.TableOptions
-	// initialEnd: the next bookmark ends the initial events and says so.
-	initialEnd bool
-	flush      func()
+	flush func()
 }
 
 func (f *frames) begin() {
@@ -109,7 +106,7 @@ func (f *frames) event(e watch.Event) error {
 	o := e.Object
 	if e.Type == watch.Bookmark {
 		var err error
-		if o, err = f.bookmark(e.Revision); err != nil {
+		if o, err = f.bookmark(e); err != nil {
 			return err
 		}
 	}
@@ -166,8 +163,9 @@ func (f *frames) fail(err error) {
 	}
 }
 
-// bookmark is an empty object of the kind at a revision.
-func (f *frames) bookmark(revision int64) (*watch.Object, error) {
+// bookmark is an empty object of the kind at a revision. The one that ends the
+// initial events says so.
+func (f *frames) bookmark(e watch.Event) (*watch.Object, error) {
 	obj, err := f.s.Table.Scheme.New(f.c.def.Hub())
 	if err != nil {
 		return nil, err
@@ -177,11 +175,10 @@ func (f *frames) bookmark(revision int64) (*watch.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.SetResourceVersion(strconv.FormatInt(revision, 10))
-	if f.initialEnd {
-		f.initialEnd = false
+	m.SetResourceVersion(strconv.FormatInt(e.Revision, 10))
+	if e.InitialEnd {
 		m.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
 	}
-	return &watch.Object{Revision: revision, Obj: obj}, nil
+	return &watch.Object{Revision: e.Revision, Obj: obj}, nil
 }
 
