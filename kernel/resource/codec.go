@@ -67,6 +67,9 @@ func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, 
 		return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
 	}
 	acc.SetResourceVersion(strconv.FormatInt(rev, 10))
+	if d.Strategy.Decoded != nil {
+		d.Strategy.Decoded(obj)
+	}
 	return obj, nil
 }
 

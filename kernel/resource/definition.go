@@ -98,6 +98,9 @@ type Strategy struct {
 	ValidateUpdate   func(ctx context.Context, obj, old runtime.Object) field.ErrorList
 	// Warnings go to the client as HTTP warning headers. old is nil on create.
 	Warnings func(ctx context.Context, obj, old runtime.Object) []string
+	// Decoded completes an object that was read from the store: what its
+	// stored form leaves out, or what an older server did not write yet.
+	Decoded func(obj runtime.Object)
 	// Canonicalize brings equal objects to one form after validation.
 	Canonicalize func(obj runtime.Object)
 

@@ -84,6 +84,9 @@ func define[H, I any](n names, r rule[H, I]) *resource.Definition {
 	if r.warn != nil {
 		s.Warnings = b.warnings
 	}
+	if r.decoded != nil {
+		s.Decoded = func(obj runtime.Object) { r.decoded(hub[H](obj)) }
+	}
 	if r.canonicalize != nil {
 		s.Canonicalize = func(obj runtime.Object) { r.canonicalize(hub[H](obj)) }
 	}

@@ -134,6 +134,12 @@ func replicaSets() rule[appsv1.ReplicaSet, apps.ReplicaSet] {
 func statefulSets() rule[appsv1.StatefulSet, apps.StatefulSet] {
 	template := func(s *apps.StatefulSet) *core.PodTemplateSpec { return &s.Spec.Template }
 	return rule[appsv1.StatefulSet, apps.StatefulSet]{
+		// Protobuf does not hold the kind of embedded objects.
+		decoded: func(s *appsv1.StatefulSet) {
+			for i := range s.Spec.VolumeClaimTemplates {
+				s.Spec.VolumeClaimTemplates[i].SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"))
+			}
+		},
 		status:     hasStatus,
 		generation: bySpec,
 		internal:   dropTemplate(template),

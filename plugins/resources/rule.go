@@ -44,6 +44,7 @@ type rule[H, I any] struct {
 	// warn: old is nil on create.
 	warn func(ctx context.Context, obj, old *I) []string
 
+	decoded      func(obj *H)
 	canonicalize func(obj *H)
 	fields       []selectable[H]
 	subresources []resource.Subresource

@@ -41,6 +41,7 @@ func serviceKinds(opts Options) []*resource.Definition {
 				}
 			},
 			update:         func(_ context.Context, s, old *corev1.Service) { prepareService(s, old) },
+			decoded:        a.completeStored,
 			validate:       validation.ValidateServiceCreate,
 			validateUpdate: validation.ValidateServiceUpdate,
 			validateStatus: validation.ValidateServiceStatusUpdate,

@@ -166,6 +166,42 @@ func (a *allocator) initFamilies(s, old *corev1.Service) error {
 	return nil
 }
 
+// completeStored fills in what servers before dual-stack did not store.
+func (a *allocator) completeStored(s *corev1.Service) {
+	spec := &s.Spec
+	if !hasClusterIP(s) {
+		spec.InternalTrafficPolicy = nil
+		return
+	}
+	if spec.ClusterIP != "" && len(spec.ClusterIPs) == 0 {
+		spec.ClusterIPs = []string{spec.ClusterIP}
+	}
+	if len(spec.IPFamilies) > 0 {
+		return
+	}
+	primary := family(a.prefixes[0].Addr())
+	switch {
+	case headless(s) && len(spec.Selector) == 0:
+		spec.IPFamilies = []corev1.IPFamily{primary, otherFamily(primary)}
+	case headless(s):
+		spec.IPFamilies = []corev1.IPFamily{primary}
+	default:
+		for _, ip := range spec.ClusterIPs {
+			if addr, err := netip.ParseAddr(ip); err == nil {
+				spec.IPFamilies = append(spec.IPFamilies, family(addr))
+			}
+		}
+	}
+	policy := corev1.IPFamilyPolicySingleStack
+	switch len(spec.IPFamilies) {
+	case 0:
+		return
+	case 2:
+		policy = corev1.IPFamilyPolicyRequireDualStack
+	}
+	spec.IPFamilyPolicy = &policy
+}
+
 // keepsPreferDual: a service that prefers two families keeps what it has until
 // its owner says otherwise, also when the cluster changes.
 func keepsPreferDual(s, old *corev1.Service) bool {
