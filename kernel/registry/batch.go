@@ -3,7 +3,9 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -20,6 +22,7 @@ import (
 func (c *Core) Batch(ctx context.Context, items []BatchItem, all bool) ([]BatchResult, error) {
 	b := &batch{c: c, results: make([]BatchResult, len(items)), slots: make([]slot, len(items))}
 	b.each(len(items), func(i int) {
+		defer b.recovered(i)
 		b.slots[i].index = i
 		b.slots[i].request, b.results[i].Err = c.batchRequest(ctx, &items[i])
 	})
@@ -70,6 +73,15 @@ type slot struct {
 	index   int
 	request *request
 	change  *change // planned and not committed
+}
+
+// recovered, deferred by a worker, makes a panic of a kind's hook the error of
+// its item.
+func (b *batch) recovered(item int) {
+	if p := recover(); p != nil {
+		b.c.log.Error("an item of a batch panicked", "panic", p, "stack", string(debug.Stack()))
+		b.results[item] = BatchResult{Err: plain(fmt.Errorf("panic: %v", p))}
+	}
 }
 
 // each runs f for 0..n-1 on as many goroutines as there are processors, and
@@ -180,6 +192,7 @@ func (b *batch) plan(ctx context.Context, slots []*slot) {
 		if s.change != nil {
 			return
 		}
+		defer b.recovered(s.index)
 		ch, err := b.c.prepare(ctx, s.request)
 		switch {
 		case err != nil:

@@ -52,7 +52,7 @@ func (c *Core) companion(x *resource.Companion) (extra, error) {
 }
 
 // reader is resource.Reader over what this process knows: the cache and its
-// own commits that the cache has not seen yet.
+// own commits that the cache has not seen yet. Lists are in no order.
 type reader struct{ c *Core }
 
 // Reader gives kinds' hooks and built-in components read access to the cache.
@@ -75,11 +75,20 @@ func (r reader) List(_ context.Context, gr schema.GroupResource, namespace strin
 	if k == nil {
 		return nil, unknownResource(Target{Resource: gr.WithVersion("")})
 	}
+	newer := map[string]recentEntry{}
+	r.c.recent.under(resource.Prefix(k.Definition, k.scope(namespace)), func(key string, e recentEntry) { newer[key] = e })
 	s := r.c.cache.Snapshot(k.cached)
-	out := make([]runtime.Object, 0, s.Len(namespace))
-	s.Ascend(namespace, "", func(o *watch.Object) bool {
-		out = append(out, o.Obj)
+	out := make([]runtime.Object, 0, s.Len("")+len(newer))
+	s.Ascend(k.scope(namespace), "", func(o *watch.Object) bool {
+		if _, ok := newer[o.Key]; !ok {
+			out = append(out, o.Obj)
+		}
 		return true
 	})
+	for _, e := range newer {
+		if e.obj != nil {
+			out = append(out, e.obj.Obj)
+		}
+	}
 	return out, nil
 }

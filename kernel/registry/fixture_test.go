@@ -49,9 +49,14 @@ type cluster struct {
 
 func newCluster(t testing.TB, change ...func(*registry.Config)) *cluster {
 	t.Helper()
+	return newClusterOn(t, memory.New(), change...)
+}
+
+func newClusterOn(t testing.TB, on store.Store, change ...func(*registry.Config)) *cluster {
+	t.Helper()
 	table := newTable(t)
 	codec := resource.NewCodec(table)
-	s := &countingStore{Store: memory.New()}
+	s := &countingStore{Store: on}
 	cache := watch.New(watch.Config{Store: s, Table: table, Decode: codec.Decode})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

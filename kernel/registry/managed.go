@@ -113,8 +113,24 @@ func (c *Core) trackCreate(r *request, obj runtime.Object) runtime.Object {
 
 // trackUpdate writes the managedFields of obj, the next state of live.
 func (c *Core) trackUpdate(r *request, live, obj runtime.Object) runtime.Object {
-	return c.track(r, live, obj)
+	key := shapeBuffers.Get().(*[]byte)
+	defer shapeBuffers.Put(key)
+	u, ok := c.shapeOfUpdate(r, live, obj, (*key)[:0])
+	if !ok {
+		return c.track(r, live, obj)
+	}
+	*key = u.key
+	after, known := r.k.fields.shapes.updated.get(u.key)
+	if !known {
+		after = u.learn(c.track(r, u.probe(live), obj))
+		r.k.fields.shapes.updated.put(u.key, after)
+	}
+	u.write(after, c.managedNow())
+	return obj
 }
+
+// managedNow is the time that managedFields carry.
+func (c *Core) managedNow() metav1.Time { return metav1.NewTime(c.now().UTC()) }
 
 // track never fails: an object whose fields cannot be tracked keeps the
 // entries it had. live is not modified.
@@ -183,8 +199,7 @@ func keepTimes(obj runtime.Object, m metav1.Object, oldObj runtime.Object, old m
 	changed := false
 	for i := range after {
 		a, b := &after[i], &before[i]
-		if a.Manager != b.Manager || a.Operation != b.Operation || a.APIVersion != b.APIVersion ||
-			a.Subresource != b.Subresource || a.FieldsType != b.FieldsType || !sameFields(a.FieldsV1, b.FieldsV1) {
+		if !sameEntry(a, b) {
 			return
 		}
 		changed = changed || !a.Time.Equal(b.Time)

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync"
 
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -73,4 +74,20 @@ func (r *recent) get(key string) (recentEntry, bool) {
 		return recentEntry{}, false
 	}
 	return e, ok
+}
+
+// under calls fn with everything remembered below a key prefix that the cache
+// has not seen.
+func (r *recent) under(prefix string, fn func(key string, e recentEntry)) {
+	seen := r.seen()
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for key, e := range s.m {
+			if e.revision > seen && strings.HasPrefix(key, prefix) {
+				fn(key, e)
+			}
+		}
+		s.mu.Unlock()
+	}
 }

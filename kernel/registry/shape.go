@@ -25,31 +25,43 @@ import (
 // are equal: no hashing, no guess. Types that cannot be walked (raw JSON,
 // interfaces) have no shape and go the long way.
 
-// shapes are the sets of one kind's hub version.
+// shapes are what is known of one kind's hub version: the sets of new objects
+// by shape (a nil set is an empty one), and the entries after an update by
+// what the update did, see trackUpdateByShape.
 type shapes struct {
-	mu sync.RWMutex
-	m  map[string]*metav1.FieldsV1 // guarded by mu; a nil set is an empty one
+	created shapeMap[*metav1.FieldsV1]
+	updated shapeMap[[]entryAfter]
+}
+
+// shapeMap is a map that forgets everything when it has grown too large.
+type shapeMap[V any] struct {
+	mu    sync.RWMutex
+	m     map[string]V // guarded by mu
+	bytes int          // of keys; guarded by mu
 }
 
 const (
-	maxShapes     = 1024
-	maxShapeBytes = 16 << 10
+	maxShapeBytes  = 16 << 10
+	maxShapesBytes = 2 << 20
 )
 
-func (s *shapes) get(shape []byte) (set *metav1.FieldsV1, ok bool) {
+func (s *shapeMap[V]) get(shape []byte) (v V, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	set, ok = s.m[string(shape)]
-	return set, ok
+	v, ok = s.m[string(shape)]
+	return v, ok
 }
 
-func (s *shapes) put(shape []byte, set *metav1.FieldsV1) {
+func (s *shapeMap[V]) put(shape []byte, v V) {
+	if len(shape) > maxShapeBytes {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.m == nil || len(s.m) >= maxShapes {
-		s.m = make(map[string]*metav1.FieldsV1)
+	if s.bytes += len(shape); s.m == nil || s.bytes > maxShapesBytes {
+		s.m, s.bytes = make(map[string]V), len(shape)
 	}
-	s.m[string(shape)] = set
+	s.m[string(shape)] = v
 }
 
 // trackByShape writes the managedFields of a new object from the set kept for
@@ -64,10 +76,10 @@ func (c *Core) trackByShape(r *request, obj runtime.Object) bool {
 	defer shapeBuffers.Put(buf)
 	shape, ok := appendShape((*buf)[:0], reflect.ValueOf(obj).Elem(), false)
 	*buf = shape
-	if !ok || len(shape) > maxShapeBytes {
+	if !ok {
 		return false
 	}
-	set, ok := r.k.fields.shapes.get(shape)
+	set, ok := r.k.fields.shapes.created.get(shape)
 	if !ok {
 		return c.learnShape(r, obj, m, shape)
 	}
@@ -78,7 +90,7 @@ func (c *Core) trackByShape(r *request, obj runtime.Object) bool {
 	if manager == "" {
 		manager = "unknown" // upstream's word
 	}
-	now := metav1.NewTime(c.now().UTC())
+	now := c.managedNow()
 	m.SetManagedFields([]metav1.ManagedFieldsEntry{{
 		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate,
 		APIVersion: r.k.hub.GroupVersion().String(), Time: &now,
@@ -98,9 +110,9 @@ func (c *Core) learnShape(r *request, obj runtime.Object, m metav1.Object, shape
 	}
 	switch entries := m.GetManagedFields(); len(entries) {
 	case 0:
-		r.k.fields.shapes.put(shape, nil)
+		r.k.fields.shapes.created.put(shape, nil)
 	case 1:
-		r.k.fields.shapes.put(shape, entries[0].FieldsV1)
+		r.k.fields.shapes.created.put(shape, entries[0].FieldsV1)
 	}
 	return true
 }

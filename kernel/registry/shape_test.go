@@ -1,0 +1,183 @@
+package registry
+
+import (
+	"fmt"
+	"math/rand"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/applyconfigurations"
+	"k8s.io/utils/clock"
+
+	"github.com/google/go-cmp/cmp"
+
+	kresource "github.com/pintle-io/pintle/kernel/resource"
+)
+
+// trackers are two Cores that know one kind: one tracks by shape, the other's
+// field manager decides every time.
+func trackers(t *testing.T) (byShape func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod, byManager func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod) {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	status := kresource.Subresource{Name: "status", Style: kresource.StyleStatus}
+	table := &kresource.Table{Scheme: scheme, TypeConverter: applyconfigurations.NewTypeConverter(scheme),
+		Definitions: []*kresource.Definition{{Resource: "pods", Kind: "Pod", Namespaced: true, Versions: []string{"v1"}, StorageVersion: "v1",
+			KeyPrefix: "/registry/pods", Subresources: []kresource.Subresource{status}}}}
+	if err := table.Index(); err != nil {
+		t.Fatal(err)
+	}
+	c := &Core{table: table, codec: kresource.NewCodec(table), clock: clock.RealClock{}}
+	k, err := c.newKind(table.Definitions[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(manager, sub string) *request {
+		return &request{k: k, sub: k.Subresource(sub), t: Target{Subresource: sub}, o: WriteOptions{FieldManager: manager}}
+	}
+	byShape = func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod {
+		if live == nil {
+			return c.trackCreate(ask(manager, sub), obj).(*corev1.Pod)
+		}
+		return c.trackUpdate(ask(manager, sub), live, obj).(*corev1.Pod)
+	}
+	byManager = func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod {
+		if live == nil {
+			live = &corev1.Pod{}
+		}
+		return c.track(ask(manager, sub), live, obj).(*corev1.Pod)
+	}
+	return byShape, byManager
+}
+
+// ownership shows who owns what, and whose entry is new, but no times.
+func ownership(p *corev1.Pod) (out []string) {
+	for _, e := range p.ManagedFields {
+		age := "old"
+		if time.Since(e.Time.Time) < time.Hour {
+			age = "now"
+		}
+		out = append(out, fmt.Sprint(e.Manager, " ", e.Operation, " ", e.APIVersion, " ", e.Subresource, " ", age, " ", e.FieldsV1))
+	}
+	return out
+}
+
+func randomPod(r *rand.Rand) *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("p", r.Intn(100)), UID: "u"}}
+	pick := func(n int) bool { return r.Intn(n) == 0 }
+	for i := range r.Intn(3) {
+		if p.Labels == nil {
+			p.Labels = map[string]string{}
+		}
+		p.Labels[fmt.Sprint("l", i)] = fmt.Sprint(r.Intn(2))
+	}
+	if pick(3) {
+		p.Finalizers = []string{fmt.Sprint("f.io/", r.Intn(2)), "g.io/x"}
+	}
+	if pick(3) {
+		p.OwnerReferences = []metav1.OwnerReference{{Name: "o", Kind: "K", APIVersion: "v1", UID: "ou"}}
+	}
+	for i := range 1 + r.Intn(2) {
+		c := corev1.Container{Name: fmt.Sprint("c", i+r.Intn(2)*5), Image: fmt.Sprint("img", r.Intn(3))}
+		for j := range r.Intn(3) {
+			c.Env = append(c.Env, corev1.EnvVar{Name: fmt.Sprint("E", j), Value: fmt.Sprint(r.Intn(2))})
+		}
+		if pick(2) {
+			c.Ports = []corev1.ContainerPort{{ContainerPort: int32(80 + r.Intn(2)), Protocol: "TCP"}}
+		}
+		if pick(2) {
+			c.Resources.Requests = corev1.ResourceList{"cpu": resource.MustParse([]string{"1", "1000m", "2"}[r.Intn(3)])}
+		}
+		if pick(3) {
+			yes := pick(2)
+			c.SecurityContext = &corev1.SecurityContext{Privileged: &yes}
+		}
+		p.Spec.Containers = append(p.Spec.Containers, c)
+	}
+	if pick(3) {
+		p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	}
+	p.Spec.NodeName = []string{"", "n", "m"}[r.Intn(3)]
+	if pick(2) {
+		p.Spec.NodeSelector = map[string]string{"zone": fmt.Sprint(r.Intn(2))}
+	}
+	p.Status.Phase = []corev1.PodPhase{"", "Pending", "Running"}[r.Intn(3)]
+	if pick(2) {
+		p.Status.Conditions = []corev1.PodCondition{{Type: "Ready", Status: corev1.ConditionStatus(fmt.Sprint(r.Intn(2))),
+			LastTransitionTime: metav1.Unix(int64(r.Intn(2)*100+1), 0)}}
+	}
+	if pick(3) {
+		at := metav1.Unix(int64(r.Intn(3)), 0)
+		p.Status.StartTime = &at
+	}
+	return p
+}
+
+// altered changes some values, most often without changing the shape.
+func altered(r *rand.Rand, p *corev1.Pod) *corev1.Pod {
+	if r.Intn(3) == 0 {
+		q := randomPod(r)
+		q.ManagedFields = p.ManagedFields
+		return q
+	}
+	q := p.DeepCopy()
+	for k := range q.Labels {
+		q.Labels[k] = fmt.Sprint(r.Intn(3))
+	}
+	for i := range q.Spec.Containers {
+		c := &q.Spec.Containers[i]
+		c.Image = fmt.Sprint("img", r.Intn(3))
+		if c.Resources.Requests != nil {
+			c.Resources.Requests["cpu"] = resource.MustParse([]string{"1", "1000m", "2"}[r.Intn(3)])
+		}
+	}
+	if q.Status.Phase != "" {
+		q.Status.Phase = []corev1.PodPhase{"Pending", "Running"}[r.Intn(2)]
+	}
+	for i := range q.Status.Conditions {
+		q.Status.Conditions[i].LastTransitionTime = metav1.Unix(int64(r.Intn(2)*100+1), 0)
+	}
+	if r.Intn(4) == 0 {
+		q.ManagedFields = nil
+	}
+	return q
+}
+
+// What is kept by shape is what the field manager says, over random pods and
+// random lives of updates by several managers.
+func TestShapesAgreeWithTheFieldManager(t *testing.T) {
+	byShape, byManager := trackers(t)
+	r := rand.New(rand.NewSource(1))
+	managers, subs := []string{"alice", "bob", ""}, []string{"", "status"}
+	for life := range 400 {
+		obj := randomPod(r)
+		manager := managers[r.Intn(len(managers))]
+		got, want := byShape(nil, obj.DeepCopy(), manager, ""), byManager(nil, obj.DeepCopy(), manager, "")
+		if diff := cmp.Diff(ownership(want), ownership(got)); diff != "" {
+			t.Fatalf("life %d, create (-manager +shape):\n%s", life, diff)
+		}
+		for step := range 6 {
+			live := want
+			for i := range live.ManagedFields { // long ago, so that "now" shows
+				at := metav1.Unix(int64(1000000+i), 0)
+				live.ManagedFields[i].Time = &at
+			}
+			next := altered(r, live)
+			manager, sub := managers[r.Intn(len(managers))], subs[r.Intn(len(subs))]
+			before := live.DeepCopy()
+			got, want = byShape(live, next.DeepCopy(), manager, sub), byManager(live, next.DeepCopy(), manager, sub)
+			if diff := cmp.Diff(ownership(want), ownership(got)); diff != "" {
+				t.Fatalf("life %d, update %d by %q/%q (-manager +shape):\n%s", life, step, manager, sub, diff)
+			}
+			if diff := cmp.Diff(before, live); diff != "" {
+				t.Fatalf("the live object was changed:\n%s", diff)
+			}
+		}
+	}
+}
