@@ -132,11 +132,11 @@ func (e *engine) attempt(ctx context.Context, units []*unit, rec *sdk.PodRecord)
 		sh.filled = false
 	}
 	rows, all := e.stale(sh)
-	full := e.needsAll(units, sh)
+	// Without a question to ask, what the PreFilters said holds as long as
+	// their tables do.
+	idle := !all && len(rows) == 0 && !e.needsAll(units, sh)
 	for i, u := range units {
-		// Without a question to ask, what the PreFilters said holds as long as
-		// their tables do.
-		if sh.pre[i].gen == u.gen && (u.loaded == sh || sh.filled && len(rows) == 0 && !full) {
+		if sh.pre[i].gen == u.gen && (u.loaded == sh || idle) {
 			continue
 		}
 		a, err := u.preFilter(ctx, rec.Bytes())
