@@ -1,0 +1,190 @@
+package apiserver_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/pintle-io/pintle/kernel/apiserver"
+	"github.com/pintle-io/pintle/kernel/apiserver/apitest"
+	"github.com/pintle-io/pintle/kernel/registry"
+)
+
+// grant lets a user do something everywhere.
+func grant(t *testing.T, c *apitest.Cluster, user, verb, res string) {
+	t.Helper()
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user},
+		Rules: []rbacv1.PolicyRule{{Verbs: []string{verb}, APIGroups: []string{""}, Resources: []string{res}}}}
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: user},
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}}}
+	cs := apitest.Client(t, c.Admin()).RbacV1()
+	if _, err := cs.ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cs.ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhoMayDoWhat(t *testing.T) {
+	c := apitest.New(t, apitest.Options{})
+	grant(t, c, "reader", "get", "configmaps")
+	tests := []struct {
+		name string
+		cfg  *rest.Config
+		path string
+		code int
+		text string
+	}{
+		{"anonymous reads health", c.Bearer(""), "/healthz", 200, "ok"},
+		{"anonymous reads the version", c.Bearer(""), "/version", 200, "gitVersion"},
+		{"anonymous does not discover", c.Bearer(""), "/api", 403, `forbidden: User "system:anonymous" cannot get path "/api"`},
+		{"a bad token is no anonymous", c.Bearer("nonsense"), "/healthz", 401, "Unauthorized"},
+		{"a user discovers", c.User(t, "reader"), "/api", 200, "APIVersions"},
+		{"what was granted", c.User(t, "reader"), "/api/v1/namespaces/default/configmaps/x", 404, "not found"},
+		{"and no more", c.User(t, "reader"), "/api/v1/namespaces/default/secrets/x", 403, `secrets "x" is forbidden: User "reader" cannot get resource "secrets" in API group "" in the namespace "default"`},
+		{"cluster scope", c.User(t, "reader"), "/api/v1/nodes", 403, `nodes is forbidden: User "reader" cannot list resource "nodes" in API group "" at the cluster scope`},
+		{"unknown things are forbidden, not missing", c.User(t, "reader"), "/api/v1/nopes", 403, `nopes is forbidden`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			hc, err := rest.HTTPClientFor(tt.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := hc.Get(c.URL + tt.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body := strings.ReplaceAll(text(t, resp), `\"`, `"`)
+			if resp.StatusCode != tt.code || !strings.Contains(body, tt.text) {
+				t.Errorf("got %d %s, want %d %s", resp.StatusCode, body, tt.code, tt.text)
+			}
+		})
+	}
+}
+
+func TestImpersonation(t *testing.T) {
+	c := apitest.New(t, apitest.Options{})
+	grant(t, c, "reader", "get", "configmaps")
+	as := func(cfg *rest.Config, who rest.ImpersonationConfig) error {
+		cfg.Impersonate = who
+		_, err := apitest.Client(t, cfg).CoreV1().Secrets("default").Get(t.Context(), "x", metav1.GetOptions{})
+		return err
+	}
+	if err := as(c.Admin(), rest.ImpersonationConfig{UserName: "reader"}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `User "reader"`) {
+		t.Errorf("admin as reader: %v", err)
+	}
+	if err := as(c.Admin(), rest.ImpersonationConfig{UserName: "x", Groups: []string{"system:masters"}}); !apierrors.IsNotFound(err) {
+		t.Errorf("admin as member of system:masters: %v", err)
+	}
+	if err := as(c.User(t, "reader"), rest.ImpersonationConfig{UserName: "other"}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `cannot impersonate resource "users"`) {
+		t.Errorf("reader as other: %v", err)
+	}
+	resp := get(t, c, "/api/v1/nodes", map[string]string{"Impersonate-Group": "g"})
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("group without user: %d", resp.StatusCode)
+	}
+}
+
+// slow lets requests wait inside the registry.
+type slow struct {
+	registry.Registry
+	enter, leave chan struct{}
+}
+
+func (s *slow) List(ctx context.Context, t registry.Target, o metav1.ListOptions) (*registry.List, error) {
+	if t.Resource.Resource != "configmaps" {
+		return s.Registry.List(ctx, t, o)
+	}
+	s.enter <- struct{}{}
+	select {
+	case <-s.leave:
+		return s.Registry.List(ctx, t, o)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func TestInFlightLimit(t *testing.T) {
+	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+		s.Registry, cfg.Registry = cfg.Registry, s
+		cfg.Limits.ReadInFlight = 1
+	}})
+	grant(t, c, "reader", "list", "configmaps")
+	hc, err := rest.HTTPClientFor(c.User(t, "reader"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := c.URL + "/api/v1/configmaps"
+	first := make(chan int, 1)
+	go func() {
+		resp, err := hc.Get(path)
+		if err != nil {
+			first <- 0
+			return
+		}
+		resp.Body.Close()
+		first <- resp.StatusCode
+	}()
+	<-s.enter
+	resp, err := hc.Get(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("second request: %d %v, want 429 and Retry-After", resp.StatusCode, resp.Header)
+	}
+	if resp, err = hc.Get(c.URL + "/healthz"); err != nil || resp.StatusCode != 200 {
+		t.Errorf("health of a busy server: %v, %v", resp, err)
+	}
+	close(s.leave)
+	if code := <-first; code != 200 {
+		t.Errorf("first request: %d", code)
+	}
+}
+
+func TestRequestTimeout(t *testing.T) {
+	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+		s.Registry, cfg.Registry = cfg.Registry, s
+	}})
+	start := time.Now()
+	resp := get(t, c, "/api/v1/configmaps?timeout=100ms", nil)
+	if resp.StatusCode != http.StatusGatewayTimeout || time.Since(start) > 10*time.Second {
+		t.Errorf("got %d after %s: %s", resp.StatusCode, time.Since(start), text(t, resp))
+	}
+}
+
+type panics struct{ registry.Registry }
+
+func (p panics) List(ctx context.Context, t registry.Target, o metav1.ListOptions) (*registry.List, error) {
+	if t.Resource.Resource == "configmaps" {
+		panic("private detail")
+	}
+	return p.Registry.List(ctx, t, o)
+}
+
+func TestPanicBecomesAnAnswer(t *testing.T) {
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Registry = panics{cfg.Registry} }})
+	resp := get(t, c, "/api/v1/configmaps", nil)
+	body := text(t, resp)
+	id := resp.Header.Get("Audit-Id")
+	if resp.StatusCode != http.StatusInternalServerError || id == "" || !strings.Contains(body, id) || strings.Contains(body, "private detail") {
+		t.Errorf("got %d, id %q: %s", resp.StatusCode, id, body)
+	}
+	if resp := get(t, c, "/healthz", nil); resp.StatusCode != 200 {
+		t.Errorf("after a panic: %d", resp.StatusCode)
+	}
+}
