@@ -1,0 +1,178 @@
+// Package scaffold writes new plugins and builds them: what `pintle plugin
+// new` and `pintle plugin build` do. A new plugin is a Go module of its own
+// that carries the SDK's source with it, so that it builds without a network.
+package scaffold
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"unicode"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/pintle-io/pintle/sdk"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// Kinds of plugins that New writes.
+var Kinds = []string{"scheduler", "admission", "controller"}
+
+// sdkDir is the folder of a plugin that holds the SDK's source. The go command
+// leaves it out of ./... because it begins with a dot.
+const sdkDir = ".sdk"
+
+// data is what the templates know.
+type data struct {
+	Name    string // of the plugin: "zone-fit"
+	Package string // "zonefit"
+	Module  string // "example.com/zone-fit"
+	Kind    string
+}
+
+// New writes a plugin of the given kind into dir, which must not exist or be
+// empty.
+//
+// # Errors
+//   - an unknown kind, a name that is no DNS label, a folder that is not empty
+func New(kind, name, dir string) error {
+	if !contains(Kinds, kind) {
+		return fmt.Errorf("kind %q is unknown: it is one of %s", kind, strings.Join(Kinds, ", "))
+	}
+	if faults := validation.IsDNS1123Label(name); len(faults) > 0 {
+		return fmt.Errorf("plugin name %q: %s", name, strings.Join(faults, "; "))
+	}
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return fmt.Errorf("%s is not empty", dir)
+	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	d := data{Name: name, Package: packageName(name), Module: "example.com/" + name, Kind: kind}
+	files := []struct{ template, to string }{
+		{kind + ".go.tmpl", d.Package + ".go"},
+		{kind + "_test.go.tmpl", d.Package + "_test.go"},
+		{"main.go.tmpl", filepath.Join("cmd", name, "main.go")},
+		{"README.md.tmpl", "README.md"},
+	}
+	if err := sdk.WriteSource(filepath.Join(dir, sdkDir)); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := render(f.template, filepath.Join(dir, f.to), d); err != nil {
+			return err
+		}
+	}
+	return writeModule(dir, d)
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// packageName makes a Go identifier of a DNS label.
+func packageName(name string) string {
+	s := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, name)
+	if s[0] >= '0' && s[0] <= '9' {
+		s = "p" + s
+	}
+	return s
+}
+
+func render(name, to string, d data) error {
+	t, err := template.ParseFS(templates, "templates/"+name)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, d); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, b.Bytes(), 0o644)
+}
+
+// writeModule writes go.mod and go.sum. What the SDK needs is listed as
+// indirect, so that the go command has nothing to find out.
+func writeModule(dir string, d data) error {
+	mod, sum, err := sdk.SourceModule()
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "module %s\n\n", d.Module)
+	for _, line := range strings.Split(mod, "\n") {
+		if strings.HasPrefix(line, "go ") {
+			fmt.Fprintf(&b, "%s\n\n", line)
+		}
+	}
+	b.WriteString("require github.com/pintle-io/pintle/sdk v0.0.0\n\nrequire (\n")
+	for _, line := range strings.Split(mod, "\n") {
+		if f := strings.Fields(line); strings.HasPrefix(line, "\t") && len(f) >= 2 {
+			fmt.Fprintf(&b, "\t%s %s // indirect\n", f[0], f[1])
+		}
+	}
+	fmt.Fprintf(&b, ")\n\nreplace github.com/pintle-io/pintle/sdk => ./%s\n", sdkDir)
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(b.String()), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "go.sum"), []byte(sum), 0o644)
+}
+
+// Build compiles the plugin in dir for a host, "wasm" or "process", and
+// returns the path of the module: <dir>/<name>.wasm or <dir>/<name>.
+//
+// # Errors
+//   - no go command, no plugin in dir, or what the compiler says
+func Build(ctx context.Context, dir, host string) (file string, err error) {
+	mains, err := filepath.Glob(filepath.Join(dir, "cmd", "*", "main.go"))
+	if err != nil {
+		return "", err
+	}
+	if len(mains) != 1 {
+		return "", fmt.Errorf("%s holds %d programs under cmd, a plugin has one", dir, len(mains))
+	}
+	name := filepath.Base(filepath.Dir(mains[0]))
+	args := []string{"build", "-trimpath", "-ldflags=-s -w"}
+	env := append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	out := name
+	switch host {
+	case "wasm":
+		out += ".wasm"
+		args = append(args, "-buildmode=c-shared")
+		env = append(env, "GOOS=wasip1", "GOARCH=wasm")
+	case "process":
+	default:
+		return "", fmt.Errorf("host %q is unknown: a plugin is built for wasm or process", host)
+	}
+	args = append(args, "-o", out, "./cmd/"+name)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env = dir, env
+	if b, err := cmd.CombinedOutput(); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return "", fmt.Errorf("building a plugin needs the go command: https://go.dev/doc/install")
+		}
+		return "", fmt.Errorf("go build: %w\n%s", err, bytes.TrimSpace(b))
+	}
+	return filepath.Join(dir, out), nil
+}

@@ -1,0 +1,87 @@
+// Package sdktest helps authors to test plugins natively, with go test: policies
+// are asked with plain structs, controllers run against a small store in
+// memory. Scheduling plugins need no help: sdk.NewPod and sdk.NewSnapshot make
+// their arguments.
+//
+// What it does not model is told at [Store]. A test in a real cluster is
+// `pintle plugin load` away.
+package sdktest
+
+import (
+	"testing"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/tape"
+)
+
+// Open makes the points of a registered plugin.
+func Open(t testing.TB, name, config string) *sdk.Points {
+	t.Helper()
+	p, ok := sdk.Lookup(name)
+	if !ok {
+		t.Fatalf("no plugin %q is registered: import its package", name)
+	}
+	points, err := p.New([]byte(config))
+	if err != nil {
+		t.Fatalf("open plugin %s: %v", name, err)
+	}
+	return points
+}
+
+// Request is what an admission policy is asked. Object and Old are structs
+// with JSON tags or trees of maps; nil when absent.
+type Request struct {
+	Operation       sdk.Operation // "" is Create
+	Resource, Kind  string
+	Subresource     string
+	Namespace, Name string
+	User            string
+	Groups          []string
+	DryRun          bool
+	Object, Old     any
+}
+
+// Validate asks the points' Validate.
+func Validate(t testing.TB, p *sdk.Points, q Request) sdk.Verdict {
+	t.Helper()
+	return ask(t, p.Validate, q)
+}
+
+// Mutate asks the points' Mutate.
+func Mutate(t testing.TB, p *sdk.Points, q Request) sdk.Verdict {
+	t.Helper()
+	return ask(t, p.Mutate, q)
+}
+
+func ask(t testing.TB, rule func(*sdk.Review) error, q Request) sdk.Verdict {
+	t.Helper()
+	if rule == nil {
+		t.Fatal("the plugin does not serve this point")
+	}
+	if q.Operation == "" {
+		q.Operation = sdk.Create
+	}
+	r := &sdk.Review{Operation: q.Operation, Resource: q.Resource, Kind: q.Kind, Subresource: q.Subresource, Namespace: q.Namespace,
+		Name: q.Name, User: q.User, Groups: q.Groups, DryRun: q.DryRun, Object: Value(t, q.Object), Old: Value(t, q.Old)}
+	if err := rule(r); err != nil {
+		t.Fatalf("the policy failed: %v", err)
+	}
+	return r.Verdict()
+}
+
+// Value views a struct as a policy sees it; nil does not exist.
+func Value(t testing.TB, v any) sdk.Value {
+	t.Helper()
+	if v == nil {
+		return sdk.Value{}
+	}
+	b, err := tape.Build(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := tape.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.Root()
+}

@@ -1,0 +1,250 @@
+package sdktest
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// Store is a small store of objects for controllers under test. [Store.Client]
+// is what Reconcile takes.
+//
+// It knows create, update, status, merge patch, delete, conflicts by
+// resourceVersion, and lists by namespace, owner and labels given as "a=b".
+// It does not validate, set defaults, collect garbage, keep fields of apply
+// apart, or hold back a deletion for finalizers.
+type Store struct {
+	objects  map[string]map[string]any // by resource/namespace/name
+	revision int
+
+	// Notes are the events recorded, as "name reason: message".
+	Notes []string
+}
+
+// NewStore makes a store that holds objects.
+func NewStore(objects ...sdk.Object) (*Store, error) {
+	s := &Store{objects: map[string]map[string]any{}}
+	c := s.Client()
+	for _, o := range objects {
+		if err := c.Create(o); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Client is a client of the store.
+func (s *Store) Client() sdk.Client { return sdk.NewClient(s.call) }
+
+// Keys are the objects held, as "resource/namespace/name", sorted.
+func (s *Store) Keys() []string {
+	out := make([]string, 0, len(s.objects))
+	for k := range s.objects {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
+
+func key(resource, namespace, name string) string { return resource + "/" + namespace + "/" + name }
+
+// call serves a client as a kernel would.
+func (s *Store) call(op wire.HostOp, req []byte) ([]byte, error) {
+	r := wire.NewReader(req)
+	switch op {
+	case wire.HostGet:
+		q := r.GetRequest()
+		o, err := s.get(q.Resource, q.Namespace, q.Name)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(o)
+	case wire.HostList:
+		return s.list(r.ListRequest())
+	case wire.HostWrite:
+		return s.write(r.WriteRequest())
+	case wire.HostPatch:
+		return s.patch(r.PatchRequest())
+	case wire.HostDelete:
+		return nil, s.delete(r.DeleteRequest())
+	case wire.HostBatch:
+		return s.batch(r.BatchRequest())
+	case wire.HostEvent:
+		q := r.EventRequest()
+		s.Notes = append(s.Notes, fmt.Sprintf("%s %s: %s", q.Name, q.Reason, q.Message))
+		return nil, nil
+	}
+	return nil, wire.Errorf(wire.KindUnsupported, "host operation %d", op)
+}
+
+func (s *Store) get(resource, namespace, name string) (map[string]any, error) {
+	if o := s.objects[key(resource, namespace, name)]; o != nil {
+		return o, nil
+	}
+	return nil, wire.Errorf(wire.KindNotFound, "%s %q not found", resource, name)
+}
+
+func text(m map[string]any, field string) string {
+	v, _ := m[field].(string)
+	return v
+}
+
+func metadata(o map[string]any) map[string]any {
+	m, ok := o["metadata"].(map[string]any)
+	if !ok {
+		m = map[string]any{}
+		o["metadata"] = m
+	}
+	return m
+}
+
+// put stores an object at a new revision.
+func (s *Store) put(resource string, o map[string]any) ([]byte, error) {
+	s.revision++
+	m := metadata(o)
+	if text(m, "name") == "" && text(m, "generateName") != "" {
+		m["name"] = fmt.Sprintf("%s%05d", text(m, "generateName"), s.revision)
+	}
+	if text(m, "name") == "" {
+		return nil, wire.Errorf(wire.KindInvalid, "%s: metadata.name: Required value", resource)
+	}
+	if text(m, "uid") == "" {
+		m["uid"] = fmt.Sprintf("uid-%d", s.revision)
+	}
+	m["resourceVersion"] = fmt.Sprint(s.revision)
+	s.objects[key(resource, text(m, "namespace"), text(m, "name"))] = o
+	return json.Marshal(o)
+}
+
+func (s *Store) write(q wire.WriteRequest) ([]byte, error) {
+	var o map[string]any
+	if err := json.Unmarshal(q.Object, &o); err != nil {
+		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
+	}
+	m := metadata(o)
+	old := s.objects[key(q.Resource, text(m, "namespace"), text(m, "name"))]
+	switch {
+	case q.Verb == "create" && old != nil:
+		return nil, wire.Errorf(wire.KindAlreadyExists, "%s %q already exists", q.Resource, text(m, "name"))
+	case q.Verb == "update" && old == nil:
+		return nil, wire.Errorf(wire.KindNotFound, "%s %q not found", q.Resource, text(m, "name"))
+	case q.Verb == "update" && text(m, "resourceVersion") != "" && text(m, "resourceVersion") != text(metadata(old), "resourceVersion"):
+		return nil, wire.Errorf(wire.KindConflict, "%s %q has changed", q.Resource, text(m, "name"))
+	case q.Verb == "update" && q.Subresource == "status":
+		next := merge(map[string]any{}, old)
+		next["status"] = o["status"]
+		o = next
+	case q.Verb == "update":
+		m["uid"] = metadata(old)["uid"]
+		o["status"] = old["status"]
+	case q.Verb == "apply" && old != nil:
+		o = merge(merge(map[string]any{}, old), o)
+	}
+	return s.put(q.Resource, o)
+}
+
+// merge applies a JSON merge patch.
+func merge(to, patch map[string]any) map[string]any {
+	for k, v := range patch {
+		switch x := v.(type) {
+		case nil:
+			delete(to, k)
+		case map[string]any:
+			sub, _ := to[k].(map[string]any)
+			to[k] = merge(merge(map[string]any{}, sub), x)
+		default:
+			to[k] = v
+		}
+	}
+	return to
+}
+
+func (s *Store) patch(q wire.PatchRequest) ([]byte, error) {
+	old, err := s.get(q.Resource, q.Namespace, q.Name)
+	if err != nil {
+		return nil, err
+	}
+	if q.Type == string(sdk.JSONPatch) {
+		return nil, wire.Errorf(wire.KindUnsupported, "this store takes merge patches only")
+	}
+	var p map[string]any
+	if err := json.Unmarshal(q.Data, &p); err != nil {
+		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
+	}
+	return s.put(q.Resource, merge(merge(map[string]any{}, old), p))
+}
+
+func (s *Store) delete(q wire.DeleteRequest) error {
+	if _, err := s.get(q.Resource, q.Namespace, q.Name); err != nil {
+		return err
+	}
+	delete(s.objects, key(q.Resource, q.Namespace, q.Name))
+	return nil
+}
+
+func (s *Store) batch(q wire.BatchRequest) ([]byte, error) {
+	out := wire.AppendUint(nil, uint64(len(q.Items)))
+	for _, it := range q.Items {
+		var body []byte
+		var err error
+		if it.Write.Verb == "delete" {
+			err = s.delete(it.Delete)
+		} else {
+			body, err = s.write(it.Write)
+		}
+		out = wire.AppendBytes(out, wire.AppendResult(nil, body, err))
+	}
+	return out, nil
+}
+
+// list answers in full each time.
+func (s *Store) list(q wire.ListRequest) ([]byte, error) {
+	var bodies [][]byte
+	for _, k := range s.Keys() {
+		o := s.objects[k]
+		m := metadata(o)
+		if !strings.HasPrefix(k, q.Resource+"/") || q.Namespace != "" && q.Namespace != text(m, "namespace") ||
+			q.OwnerUID != "" && q.OwnerUID != controller(m) || !labelled(m, q.Labels) {
+			continue
+		}
+		b, err := json.Marshal(o)
+		if err != nil {
+			return nil, err
+		}
+		bodies = append(bodies, b)
+	}
+	n := uint64(len(bodies))
+	out := wire.AppendUint(wire.AppendBool(wire.AppendUint(nil, 1), true), n)
+	if n > 0 {
+		out = wire.AppendUint(wire.AppendUint(wire.AppendUint(out, 0), 0), n)
+	}
+	for _, b := range bodies {
+		out = wire.AppendBytes(out, b)
+	}
+	return out, nil
+}
+
+func controller(m map[string]any) string {
+	refs, _ := m["ownerReferences"].([]any)
+	for _, r := range refs {
+		if ref, ok := r.(map[string]any); ok && ref["controller"] == true {
+			return text(ref, "uid")
+		}
+	}
+	return ""
+}
+
+func labelled(m map[string]any, selector string) bool {
+	labels, _ := m["labels"].(map[string]any)
+	for _, term := range strings.FieldsFunc(selector, func(r rune) bool { return r == ',' }) {
+		k, v, _ := strings.Cut(term, "=")
+		if text(labels, k) != strings.TrimPrefix(v, "=") {
+			return false
+		}
+	}
+	return true
+}
