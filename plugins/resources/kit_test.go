@@ -129,3 +129,12 @@ func unchanged(t testing.TB, before, old runtime.Object) {
 }
 
 func fromString(s string) intstr.IntOrString { return intstr.FromString(s) }
+
+func address(t testing.TB, s string) netip.Addr {
+	t.Helper()
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}

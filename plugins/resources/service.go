@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/api/service"
 	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/apis/core/validation"
@@ -42,8 +43,10 @@ func serviceKinds(opts Options) []*resource.Definition {
 			},
 			update:         func(_ context.Context, s, old *corev1.Service) { prepareService(s, old) },
 			decoded:        a.completeStored,
-			validate:       validation.ValidateServiceCreate,
-			validateUpdate: validation.ValidateServiceUpdate,
+			validate: func(s *core.Service) field.ErrorList { return validation.ValidateServiceCreate(a.foresee(s)) },
+			validateUpdate: func(s, old *core.Service) field.ErrorList {
+				return validation.ValidateServiceUpdate(a.foresee(s), old)
+			},
 			validateStatus: validation.ValidateServiceStatusUpdate,
 			warn: func(_ context.Context, s, old *core.Service) []string {
 				return service.GetWarningsForService(s, old)
@@ -60,6 +63,15 @@ func serviceKinds(opts Options) []*resource.Definition {
 		define(names{kind: "RangeAllocation", resource: "rangeallocations", prefix: "ranges", cluster: true,
 			versions: []string{}, storage: "v1", verbs: []string{}}, rule[corev1.RangeAllocation, core.RangeAllocation]{}),
 	}
+}
+
+// foresee puts a port where validation demands one that is chosen only
+// afterwards, in the transaction. s is validation's own copy.
+func (a *allocator) foresee(s *core.Service) *core.Service {
+	if service.NeedsHealthCheck(s) && s.Spec.HealthCheckNodePort == 0 {
+		s.Spec.HealthCheckNodePort = int32(a.ports.Base)
+	}
+	return s
 }
 
 // prepareService lets a client leave out what was allocated for it, and drop

@@ -1,6 +1,8 @@
 package resources
 
 import (
+	"sync"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -13,7 +15,7 @@ import (
 // other kinds by what their objects look like.
 type typeConverter struct {
 	scheme  *runtime.Scheme
-	builtin managedfields.TypeConverter
+	builtin func() managedfields.TypeConverter // parses the schemas when first asked
 	deduced managedfields.TypeConverter
 	ours    map[schema.GroupVersion]bool // groups and versions with schemas
 }
@@ -21,7 +23,7 @@ type typeConverter struct {
 func newTypeConverter(scheme *runtime.Scheme) managedfields.TypeConverter {
 	c := &typeConverter{
 		scheme:  scheme,
-		builtin: applyconfigurations.NewTypeConverter(scheme),
+		builtin: sync.OnceValue(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme) }),
 		deduced: managedfields.NewDeducedTypeConverter(),
 		ours:    map[schema.GroupVersion]bool{},
 	}
@@ -39,7 +41,7 @@ func (c *typeConverter) pick(obj runtime.Object) managedfields.TypeConverter {
 		}
 	}
 	if c.ours[gvk.GroupVersion()] {
-		return c.builtin
+		return c.builtin()
 	}
 	return c.deduced
 }
@@ -51,7 +53,7 @@ func (c *typeConverter) ObjectToTyped(obj runtime.Object, o ...typed.ValidationO
 
 // TypedToObject implements managedfields.TypeConverter.
 func (c *typeConverter) TypedToObject(v *typed.TypedValue) (runtime.Object, error) {
-	return c.builtin.TypedToObject(v)
+	return c.builtin().TypedToObject(v)
 }
 
 var _ managedfields.TypeConverter = (*typeConverter)(nil)
