@@ -1,0 +1,205 @@
+package signer_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"net"
+	"testing"
+	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/apitest"
+	"github.com/pintle-io/pintle/kernel/auth/signer"
+)
+
+// run starts a signer that ends with the test.
+func run(t *testing.T, c *apitest.Cluster) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	s := signer.New(signer.Config{Registry: c.Registry, CA: c.PKI, Authorizer: c.Authorizer})
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func request(t *testing.T, tmpl *x509.CertificateRequest) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, tmpl, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+}
+
+func nodeName(n string, orgs ...string) pkix.Name {
+	if len(orgs) == 0 {
+		orgs = []string{"system:nodes"}
+	}
+	return pkix.Name{CommonName: "system:node:" + n, Organization: orgs}
+}
+
+const (
+	clientSigner  = certificatesv1.KubeAPIServerClientKubeletSignerName
+	servingSigner = certificatesv1.KubeletServingSignerName
+)
+
+var (
+	clientUse  = []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth}
+	servingUse = []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageServerAuth}
+)
+
+// settle waits until a request was answered, or stays unanswered for a while.
+func settle(t *testing.T, cs *kubernetes.Clientset, name string, wait time.Duration) *certificatesv1.CertificateSigningRequest {
+	t.Helper()
+	for end := time.Now().Add(wait); ; time.Sleep(20 * time.Millisecond) {
+		r, err := cs.CertificatesV1().CertificateSigningRequests().Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := false
+		for _, c := range r.Status.Conditions {
+			failed = failed || c.Type == certificatesv1.CertificateFailed
+		}
+		if len(r.Status.Certificate) > 0 || failed || time.Now().After(end) {
+			return r
+		}
+	}
+}
+
+func TestApproval(t *testing.T) {
+	c := apitest.New(t, apitest.Options{})
+	run(t, c)
+	admin := apitest.Client(t, c.Admin())
+	ctx := t.Context()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "bootstrap-token-aaaaaa"}, Type: corev1.SecretTypeBootstrapToken, Data: map[string][]byte{
+		"token-id": []byte("aaaaaa"), "token-secret": []byte("0123456789abcdef"), "usage-bootstrap-authentication": []byte("true")}}
+	if _, err := admin.CoreV1().Secrets("kube-system").Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.7"}}}}
+	if _, err := admin.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	joiner := c.Bearer("aaaaaa.0123456789abcdef")
+	n1 := c.User(t, "system:node:n1", "system:nodes")
+	ip := func(s string) []net.IP { return []net.IP{net.ParseIP(s)} }
+	tests := []struct {
+		name   string
+		who    *rest.Config
+		signer string
+		usages []certificatesv1.KeyUsage
+		csr    *x509.CertificateRequest
+		ok     bool
+	}{
+		{"join", joiner, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n9")}, true},
+		{"renew", n1, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n1")}, true},
+		{"another-identity", n1, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n2")}, false},
+		{"masters", joiner, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n9", "system:nodes", "system:masters")}, false},
+		{"no-node", joiner, clientSigner, clientUse, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "root", Organization: []string{"system:nodes"}}}, false},
+		{"client-with-names", joiner, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n9"), DNSNames: []string{"api"}}, false},
+		{"client-for-serving", joiner, clientSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n9")}, false},
+		{"serving", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), DNSNames: []string{"n1"}, IPAddresses: ip("192.0.2.7")}, true},
+		{"serving-foreign-address", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: ip("192.0.2.8")}, false},
+		{"serving-foreign-name", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), DNSNames: []string{"kubernetes.default.svc"}}, false},
+		{"serving-for-another", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n2"), DNSNames: []string{"n2"}}, false},
+		{"serving-by-joiner", joiner, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), DNSNames: []string{"n1"}}, false},
+		{"other-signer", n1, "example.com/signer", clientUse, &x509.CertificateRequest{Subject: nodeName("n1")}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: tt.name},
+				Spec: certificatesv1.CertificateSigningRequestSpec{Request: request(t, tt.csr), SignerName: tt.signer, Usages: tt.usages}}
+			if _, err := apitest.Client(t, tt.who).CertificatesV1().CertificateSigningRequests().Create(ctx, r, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			wait := 300 * time.Millisecond
+			if tt.ok {
+				wait = 10 * time.Second
+			}
+			got := settle(t, admin, tt.name, wait)
+			if signed := len(got.Status.Certificate) > 0; signed != tt.ok {
+				t.Fatalf("signed: got %v, want %v (%+v)", signed, tt.ok, got.Status.Conditions)
+			}
+			if !tt.ok {
+				if len(got.Status.Conditions) > 0 {
+					t.Errorf("conditions %+v, want none: a person may still decide", got.Status.Conditions)
+				}
+				return
+			}
+			b, _ := pem.Decode(got.Status.Certificate)
+			cert, err := x509.ParseCertificate(b.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			use := x509.ExtKeyUsageClientAuth
+			if tt.signer == servingSigner {
+				use = x509.ExtKeyUsageServerAuth
+			}
+			if _, err := cert.Verify(x509.VerifyOptions{Roots: c.PKI.Pool(), KeyUsages: []x509.ExtKeyUsage{use}}); err != nil {
+				t.Error(err)
+			}
+			if cert.Subject.CommonName != tt.csr.Subject.CommonName {
+				t.Errorf("issued to %q", cert.Subject.CommonName)
+			}
+		})
+	}
+}
+
+// TestApprovedByHand signs what a person approves, unless the signer's own
+// rules forbid it.
+func TestApprovedByHand(t *testing.T) {
+	c := apitest.New(t, apitest.Options{})
+	run(t, c)
+	csrs := apitest.Client(t, c.Admin()).CertificatesV1().CertificateSigningRequests()
+	ten := int32(1200)
+	for name, tt := range map[string]struct {
+		org string
+		ok  bool
+	}{"ann": {"dev", true}, "mallory": {"system:masters", false}} {
+		r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: certificatesv1.CertificateSigningRequestSpec{
+			Request:    request(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name, Organization: []string{tt.org}}}),
+			SignerName: certificatesv1.KubeAPIServerClientSignerName, Usages: clientUse, ExpirationSeconds: &ten}}
+		r, err := csrs.Create(t.Context(), r, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Status.Conditions = append(r.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "ByHand"})
+		if _, err := csrs.UpdateApproval(t.Context(), name, r, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		got := settle(t, apitest.Client(t, c.Admin()), name, 10*time.Second)
+		if signed := len(got.Status.Certificate) > 0; signed != tt.ok {
+			t.Errorf("%s: signed: got %v, want %v (%+v)", name, signed, tt.ok, got.Status.Conditions)
+		}
+		if !tt.ok {
+			continue
+		}
+		b, _ := pem.Decode(got.Status.Certificate)
+		cert, err := x509.ParseCertificate(b.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(cert.NotAfter); left > 20*time.Minute || left < 15*time.Minute {
+			t.Errorf("lasts %s, want the twenty minutes asked for", left)
+		}
+	}
+}
