@@ -197,7 +197,7 @@ func testReconcile(t *testing.T, open Open) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := wire.ReconcileResult(resp)
+		after, _, err := wire.ReconcileResult(resp)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -175,7 +175,7 @@ func (h *Host) compile(ctx context.Context, m plugin.Module) (wazero.Runtime, wa
 		h.log.Debug("module runs without metering", "digest", m.Digest, "reason", err)
 		runtime = h.closing
 	}
-	compiled, err := runtime.CompileModule(ctx, code)
+	compiled, err := compile(ctx, runtime, code)
 	if err != nil {
 		return nil, nil, wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
 	}
@@ -183,6 +183,18 @@ func (h *Host) compile(ctx context.Context, m plugin.Module) (wazero.Runtime, wa
 		return nil, nil, errors.Join(err, compiled.Close(ctx))
 	}
 	return runtime, compiled, nil
+}
+
+// compile validates and compiles code. The engine's validator panics on some
+// malformed modules (a function whose type does not exist): fuzzing found it,
+// testdata/fuzz holds one.
+func compile(ctx context.Context, r wazero.Runtime, code []byte) (m wazero.CompiledModule, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m, err = nil, fmt.Errorf("the engine cannot validate it: %v", p)
+		}
+	}()
+	return r.CompileModule(ctx, code)
 }
 
 // The functions that a guest exports.
