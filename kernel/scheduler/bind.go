@@ -4,7 +4,6 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -80,7 +79,3 @@ func (b *binder) write(ctx context.Context, batch []binding) []bound {
 	}
 	return out
 }
-
-// needless tells whether a binding's error says that the pod needs no node any
-// more: it is gone, or another has bound it.
-func needless(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }

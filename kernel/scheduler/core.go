@@ -106,17 +106,13 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// unbind takes a pod back whose binding failed. gone: it needs no node any
-// more.
-func (c *core) unbind(p *pod, gone bool, now time.Time) {
-	if !c.cluster.forget(p, now) {
-		return
+// unbind takes a pod back whose binding failed. When that was because it is
+// gone, or another has bound it, the event that says so comes before its next
+// try.
+func (c *core) unbind(p *pod, now time.Time) {
+	if c.cluster.forget(p, now) {
+		c.cluster.queue.retry(p, now)
 	}
-	if gone {
-		// Its deletion, or its binding by another, comes as an event.
-		return
-	}
-	c.cluster.queue.retry(p, now)
 }
 
 // conditionSays tells whether the pod's PodScheduled condition has the message

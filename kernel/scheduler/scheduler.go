@@ -412,7 +412,7 @@ func (s *Scheduler) takeBound(list []bound) {
 		if b.err != nil {
 			s.core.m.binds.WithLabelValues("failed").Inc()
 			s.cfg.Log.Debug("bind", "namespace", b.obj.Namespace, "name", b.obj.Name, "node", b.node, "error", b.err)
-			s.core.unbind(b.pod, needless(b.err), now)
+			s.core.unbind(b.pod, now)
 			continue
 		}
 		s.core.m.binds.WithLabelValues("bound").Inc()
