@@ -112,7 +112,8 @@ func (n *Network) Configure(ctx context.Context, pods netip.Prefix) error {
 	if err != nil {
 		return err
 	}
-	if _, err := bridge.Ensure(n.cfg.Bridge, plugin.Gateway(pods), mtu); err != nil {
+	br, err := bridge.Ensure(n.cfg.Bridge, plugin.Gateway(pods), mtu)
+	if err != nil {
 		return err
 	}
 	if n.cfg.Masquerade {
@@ -121,6 +122,9 @@ func (n *Network) Configure(ctx context.Context, pods netip.Prefix) error {
 		}
 	}
 	if err := n.newBoot(); err != nil {
+		return err
+	}
+	if err := plugin.Reattach(n.cfg.DataDir, br); err != nil {
 		return err
 	}
 	if err := n.install(); err != nil {
@@ -205,7 +209,11 @@ func (n *Network) Sweep() error {
 	if err != nil {
 		return err
 	}
-	if _, err := bridge.Ensure(n.cfg.Bridge, plugin.Gateway(n.pods), mtu); err != nil {
+	br, err := bridge.Ensure(n.cfg.Bridge, plugin.Gateway(n.pods), mtu)
+	if err != nil {
+		return err
+	}
+	if err := plugin.Reattach(n.cfg.DataDir, br); err != nil {
 		return err
 	}
 	return plugin.Collect(n.cfg.DataDir, func(r ipam.Record) bool {
@@ -226,6 +234,7 @@ func (n *Network) Cleanup(ctx context.Context) error {
 	n.ready = false
 	errs := []error{
 		remove(filepath.Join(n.cfg.ConfDir, confName)),
+		plugin.Collect(n.cfg.DataDir, func(ipam.Record) bool { return false }),
 		bridge.Remove(n.cfg.Bridge),
 		routes.Remove(),
 		os.RemoveAll(n.cfg.DataDir),

@@ -75,6 +75,26 @@ func disconnect(at ipam.Attachment) error {
 	return fmt.Errorf("delete device %s: %w", hostName(at), err)
 }
 
+// Reattach puts the devices of the attachments recorded in dir back on the
+// bridge, where they are not.
+func Reattach(dir string, br netlink.Link) error {
+	records, err := ipam.List(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, r := range records {
+		l, err := netlink.LinkByName(hostName(r.Attachment))
+		if err != nil || l.Attrs().MasterIndex == br.Attrs().Index {
+			continue // gone with its pod, or in place
+		}
+		if err := netlink.LinkSetMaster(l, br); err != nil {
+			errs = append(errs, fmt.Errorf("put %s on bridge %s: %w", l.Attrs().Name, br.Attrs().Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // podNetns is a network namespace and a way to talk to it.
 type podNetns struct {
 	ns     netns.NsHandle
