@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -11,6 +12,24 @@ import (
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
+
+// addCompanions adds to a change what a kind's hook answered.
+func (c *Core) addCompanions(ch *change, list []resource.Companion, err error) error {
+	if err != nil {
+		if isStatus(err) {
+			return err
+		}
+		return apierrors.NewInternalError(err)
+	}
+	for i := range list {
+		x, err := c.companion(&list[i])
+		if err != nil {
+			return err
+		}
+		ch.extra = append(ch.extra, x)
+	}
+	return nil
+}
 
 // companion makes a kind's wish into a store operation. Companions pass no
 // admission: they are the kind's own book-keeping.
@@ -49,6 +68,15 @@ func (c *Core) companion(x *resource.Companion) (extra, error) {
 	}
 	out.op = store.Op{Key: key, Value: value, Expect: store.Absent}
 	return out, nil
+}
+
+// opFor is an update of a companion at the resourceVersion that it carries.
+func opFor(key string, value []byte, resourceVersion string) (store.Op, error) {
+	rev, err := parseRevision(resourceVersion)
+	if err != nil || rev == 0 {
+		return store.Op{}, plain(fmt.Errorf("companion %s: invalid resource version %q", key, resourceVersion))
+	}
+	return store.Op{Key: key, Value: value, Expect: rev}, nil
 }
 
 // reader is resource.Reader over what this process knows: the cache and its

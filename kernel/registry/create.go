@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pintle-io/pintle/kernel/admission"
-	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -215,20 +214,7 @@ func (c *Core) withCompanions(ctx context.Context, r *request, ch *change) error
 		old = ch.old.Obj
 	}
 	list, err := r.k.Strategy.Companions(ctx, c.Reader(), ch.obj, old)
-	if err != nil {
-		if isStatus(err) {
-			return err
-		}
-		return apierrors.NewInternalError(err)
-	}
-	for i := range list {
-		x, err := c.companion(&list[i])
-		if err != nil {
-			return err
-		}
-		ch.extra = append(ch.extra, x)
-	}
-	return nil
+	return c.addCompanions(ch, list, err)
 }
 
 // namespaceState answers the namespace rule. A namespace that seems to be
@@ -243,13 +229,4 @@ func (c *Core) namespaceState(ctx context.Context, name string) (exists, termina
 		}
 	}
 	return true, deleting(o), nil
-}
-
-// opFor is the precondition that an update at a resourceVersion rests on.
-func opFor(key string, value []byte, resourceVersion string) (store.Op, error) {
-	rev, err := parseRevision(resourceVersion)
-	if err != nil {
-		return store.Op{}, badRequestf("invalid resource version: %v", err)
-	}
-	return store.Op{Key: key, Value: value, Expect: rev}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -325,7 +326,7 @@ func podDefinition() *resource.Definition {
 				p.Spec, p.DeletionTimestamp, p.OwnerReferences = q.Spec, nil, q.OwnerReferences
 			}},
 			{Name: "binding", Style: resource.StyleAction, Kind: corev1.SchemeGroupVersion.WithKind("Binding"), Action: bind},
-			{Name: "eviction", Style: resource.StyleAction, Kind: policyv1.SchemeGroupVersion.WithKind("Eviction"), Action: evict},
+			{Name: "eviction", Style: resource.StyleAction, Kind: policyv1.SchemeGroupVersion.WithKind("Eviction"), Action: evict, Companions: spend},
 		},
 	}
 }
@@ -347,6 +348,21 @@ func evict(_ context.Context, obj, body runtime.Object) (runtime.Object, error) 
 		return &metav1.DeleteOptions{}, nil
 	}
 	return e.DeleteOptions, nil
+}
+
+// spend takes one from the ConfigMap "budget", if there is one.
+func spend(ctx context.Context, r resource.Reader, _, _ runtime.Object) ([]resource.Companion, error) {
+	o, err := r.Get(ctx, configMapsGR, "default", "budget")
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	m := o.DeepCopyObject().(*corev1.ConfigMap)
+	left, _ := strconv.Atoi(m.Data["left"])
+	if left == 0 {
+		return nil, apierrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", 10)
+	}
+	m.Data["left"] = strconv.Itoa(left - 1)
+	return []resource.Companion{{Resource: configMapsGR, Namespace: "default", Name: "budget", Object: m, Update: true}}, nil
 }
 
 // A Service takes the first free address, which is a ConfigMap here.

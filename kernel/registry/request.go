@@ -147,7 +147,7 @@ func (c *Core) lost(ctx context.Context, r *request, ch *change, err error) erro
 	}
 	r.warnings = nil
 	if conflict.Key != ch.key {
-		return c.lostCompanion(r, ch, conflict)
+		return c.lostCompanion(ctx, r, ch, conflict)
 	}
 	cur, derr := c.decodeCurrent(r.k, ch.namespace, ch.name, conflict.Current)
 	if derr != nil {
@@ -169,7 +169,7 @@ func (c *Core) lost(ctx context.Context, r *request, ch *change, err error) erro
 
 // lostCompanion: an object to be written together with the principal was taken
 // or changed. The next plan chooses again, from the state learned here.
-func (c *Core) lostCompanion(r *request, ch *change, conflict *store.ConflictError) error {
+func (c *Core) lostCompanion(ctx context.Context, r *request, ch *change, conflict *store.ConflictError) error {
 	for _, x := range ch.extra {
 		if x.op.Key != conflict.Key {
 			continue
@@ -179,6 +179,12 @@ func (c *Core) lostCompanion(r *request, ch *change, conflict *store.ConflictErr
 			return r.k.storeError(r.verb, ch.name, err)
 		}
 		c.remember(conflict.Key, cur, conflict.Current)
+		if cur == nil {
+			// It is gone: the cache must know before the hook looks again.
+			if err := c.await(ctx, x.kind, r.verb, "", 0); err != nil {
+				return err
+			}
+		}
 	}
 	if r.companions++; r.companions >= maxCompanionTries {
 		return r.k.conflict(ch.name)

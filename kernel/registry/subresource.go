@@ -145,6 +145,12 @@ func (c *Core) planAction(ctx context.Context, r *request, cur *watch.Object, in
 	if err != nil {
 		return nil, err
 	}
+	if r.sub.Companions != nil && !ch.noop {
+		list, err := r.sub.Companions(ctx, c.Reader(), obj, body)
+		if err := c.addCompanions(ch, list, err); err != nil {
+			return nil, err
+		}
+	}
 	if answer == nil {
 		answer = &metav1.Status{Status: metav1.StatusSuccess}
 	}

@@ -3,6 +3,8 @@ package registry_test
 import (
 	"context"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -155,6 +157,39 @@ func TestEviction(t *testing.T) {
 	}
 	if _, err := c.Get(t.Context(), at(podsR, "p"), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("get: %v", err)
+	}
+}
+
+// Evictions at once share a budget in the same writes: it is never overspent.
+func TestCompanionsOfActions(t *testing.T) {
+	c := newCluster(t)
+	c.mustCreate(t, configMapsR, configMap("budget", map[string]string{"left": "3"}))
+	const pods = 8
+	for i := range pods {
+		p := pod("p" + strconv.Itoa(i))
+		p.Spec.NodeName = "n"
+		c.mustCreate(t, podsR, p)
+	}
+	var wg sync.WaitGroup
+	var evicted, refused atomic.Int32
+	for i := range pods {
+		wg.Go(func() {
+			name := "p" + strconv.Itoa(i)
+			_, err := c.Create(t.Context(), sub(podsR, name, "eviction"), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: name}}, registry.WriteOptions{})
+			switch {
+			case err == nil:
+				evicted.Add(1)
+			case apierrors.IsTooManyRequests(err):
+				refused.Add(1)
+			default:
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	wg.Wait()
+	left := c.mustGet(t, configMapsR, "budget").(*corev1.ConfigMap).Data["left"]
+	if evicted.Load() != 3 || refused.Load() != pods-3 || left != "0" {
+		t.Errorf("%d evicted, %d refused, %s left", evicted.Load(), refused.Load(), left)
 	}
 }
 
