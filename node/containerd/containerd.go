@@ -266,10 +266,10 @@ func (s *Server) Stop(ctx context.Context) error {
 }
 
 // Cleanup ends the containerd of cfg and everything that belongs to it: every
-// process in the given cgroup (shims, containers), every mount below its
-// directory, and the cgroup itself in every hierarchy. Images and metadata
-// stay on disk. Calling it when nothing runs is no error.
-func Cleanup(ctx context.Context, cfg Config, group string) error {
+// process in the given cgroups (shims, containers), every mount below its
+// directory, and the cgroups themselves in every hierarchy. Images and
+// metadata stay on disk. Calling it when nothing runs is no error.
+func Cleanup(ctx context.Context, cfg Config, groups ...string) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
@@ -285,13 +285,13 @@ func Cleanup(ctx context.Context, cfg Config, group string) error {
 		}
 	}
 	var errs []error
-	if group != "" {
-		errs = append(errs, cgroups.Kill(ctx, group))
+	for _, g := range groups {
+		errs = append(errs, cgroups.Kill(ctx, g))
 	}
 	removeShimSockets(cfg.path("state"))
 	errs = append(errs, mount.DetachBelow(cfg.Dir))
-	if group != "" {
-		errs = append(errs, cgroups.Remove(group))
+	for _, g := range groups {
+		errs = append(errs, cgroups.Remove(g))
 	}
 	for _, f := range []string{cfg.pidFile(), cfg.Socket(), cfg.Socket() + ".ttrpc"} {
 		_ = os.Remove(f)

@@ -86,7 +86,8 @@ func (c *Client) list(ctx context.Context, labels map[string]string) (map[types.
 		p.Containers = append(p.Containers, state.Container{
 			ID: k.Id, Name: k.Labels[state.LabelContainerName], SandboxID: k.PodSandboxId, Phase: phase(k.State),
 			CreatedAt: time.Unix(0, k.CreatedAt), Restarts: restarts(k.Annotations), BackOff: backOff(k.Annotations),
-			Hash: k.Annotations[state.AnnotationHash]})
+			Hash:  k.Annotations[state.AnnotationHash],
+			Image: k.GetImage().GetImage(), ImageRef: k.ImageRef})
 	}
 	for _, p := range out {
 		p.Sort()

@@ -1,0 +1,123 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/node/logs"
+	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/state"
+	"github.com/pintle-io/pintle/node/volume"
+)
+
+// token asks for a token of the pod's service account that is good while the
+// pod exists.
+func (p *parts) token(ctx context.Context, pod *corev1.Pod, audience string, seconds int64) (volume.Token, error) {
+	req := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		ExpirationSeconds: &seconds,
+		BoundObjectRef:    &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID},
+	}}
+	if audience != "" {
+		req.Spec.Audiences = []string{audience}
+	}
+	account := pod.Spec.ServiceAccountName
+	if account == "" {
+		account = "default"
+	}
+	got, err := p.client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, account, req, metav1.CreateOptions{})
+	if err != nil {
+		return volume.Token{}, err
+	}
+	return volume.Token{Value: got.Status.Token, Expires: got.Status.ExpirationTimestamp.Time}, nil
+}
+
+// claim finds the volume that a claim is bound to.
+func (p *parts) claim(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error) {
+	c, err := p.client.CoreV1().PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if c.Status.Phase != corev1.ClaimBound || c.Spec.VolumeName == "" {
+		return nil, fmt.Errorf("claim %s/%s is not bound yet", namespace, name)
+	}
+	return p.client.CoreV1().PersistentVolumes().Get(ctx, c.Spec.VolumeName, metav1.GetOptions{})
+}
+
+// rotateInterval is how often logs are looked at.
+const rotateInterval = 10 * time.Second
+
+func (p *parts) rotateLogs(ctx context.Context) error {
+	rotation := logs.Rotation{Size: p.cfg.LogSize, Files: p.cfg.LogFiles}
+	for sleep(ctx, rotateInterval) {
+		pods, err := p.runtime.Pods(ctx)
+		if err != nil {
+			continue // the node's condition tells
+		}
+		for _, pod := range pods {
+			for _, c := range pod.Containers {
+				if c.Phase != state.Running {
+					continue
+				}
+				path := filepath.Join(podspec.LogDirectory(p.about.Logs, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+					Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}), podspec.LogPath(c.Name, c.Restarts))
+				if _, err := rotation.Rotate(ctx, path, time.Now(), func(ctx context.Context) error { return p.runtime.ReopenLog(ctx, c.ID) }); err != nil && ctx.Err() == nil {
+					p.cfg.Log.Warn("log not rotated", "namespace", pod.Namespace, "name", pod.Name, "container", c.Name, "err", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// metrics count what runs, under upstream's names.
+func metrics(pods func() []*corev1.Pod) prometheus.Collector {
+	return &running{pods: pods,
+		podDesc:       prometheus.NewDesc("kubelet_running_pods", "Number of pods that have a running container", nil, nil),
+		containerDesc: prometheus.NewDesc("kubelet_running_containers", "Number of containers by state", []string{"container_state"}, nil)}
+}
+
+type running struct {
+	pods                   func() []*corev1.Pod
+	podDesc, containerDesc *prometheus.Desc
+}
+
+// Describe lists the metrics.
+func (r *running) Describe(ch chan<- *prometheus.Desc) {
+	ch <- r.podDesc
+	ch <- r.containerDesc
+}
+
+// Collect counts.
+func (r *running) Collect(ch chan<- prometheus.Metric) {
+	pods, states := 0, map[string]int{"running": 0, "exited": 0, "waiting": 0}
+	for _, p := range r.pods() {
+		alive := false
+		for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+			for _, c := range list {
+				switch {
+				case c.State.Running != nil:
+					alive = true
+					states["running"]++
+				case c.State.Terminated != nil:
+					states["exited"]++
+				default:
+					states["waiting"]++
+				}
+			}
+		}
+		if alive {
+			pods++
+		}
+	}
+	ch <- prometheus.MustNewConstMetric(r.podDesc, prometheus.GaugeValue, float64(pods))
+	for s, n := range states {
+		ch <- prometheus.MustNewConstMetric(r.containerDesc, prometheus.GaugeValue, float64(n), s)
+	}
+}

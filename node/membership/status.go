@@ -1,0 +1,76 @@
+package membership
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// maxImages bounds node.status.images, as upstream.
+const maxImages = 50
+
+// status is the node's status now; old is the one before, or nil.
+func (m *Member) status(ctx context.Context, old *corev1.NodeStatus) corev1.NodeStatus {
+	var s corev1.NodeStatus
+	if old != nil {
+		s = *old.DeepCopy()
+	}
+	s.Addresses, s.Capacity, s.Allocatable, s.NodeInfo = m.cfg.Addresses, m.cfg.Capacity, m.cfg.Allocatable, m.cfg.Info
+	s.DaemonEndpoints.KubeletEndpoint.Port = m.cfg.Port
+	if m.cfg.Images != nil {
+		s.Images = m.cfg.Images(ctx)
+		s.Images = s.Images[:min(len(s.Images), maxImages)]
+	}
+	h := m.cfg.Health(ctx)
+	now := metav1.NewTime(m.cfg.Clock.Now())
+	for _, c := range conditions(h) {
+		c.LastHeartbeatTime, c.LastTransitionTime = now, now
+		set(&s.Conditions, c)
+	}
+	return s
+}
+
+// set replaces a condition of the same type, keeping when it last turned.
+func set(list *[]corev1.NodeCondition, c corev1.NodeCondition) {
+	for i := range *list {
+		if have := &(*list)[i]; have.Type == c.Type {
+			if have.Status == c.Status {
+				c.LastTransitionTime = have.LastTransitionTime
+			}
+			*have = c
+			return
+		}
+	}
+	*list = append(*list, c)
+}
+
+// conditions are in upstream's words.
+func conditions(h Health) []corev1.NodeCondition {
+	pressure := func(t corev1.NodeConditionType, bad bool, reasons, messages [2]string) corev1.NodeCondition {
+		if bad {
+			return corev1.NodeCondition{Type: t, Status: corev1.ConditionTrue, Reason: reasons[1], Message: messages[1]}
+		}
+		return corev1.NodeCondition{Type: t, Status: corev1.ConditionFalse, Reason: reasons[0], Message: messages[0]}
+	}
+	out := []corev1.NodeCondition{
+		pressure(corev1.NodeMemoryPressure, h.Memory,
+			[2]string{"KubeletHasSufficientMemory", "KubeletHasInsufficientMemory"},
+			[2]string{"kubelet has sufficient memory available", "kubelet has insufficient memory available"}),
+		pressure(corev1.NodeDiskPressure, h.Disk,
+			[2]string{"KubeletHasNoDiskPressure", "KubeletHasDiskPressure"},
+			[2]string{"kubelet has no disk pressure", "kubelet has disk pressure"}),
+		pressure(corev1.NodePIDPressure, h.PIDs,
+			[2]string{"KubeletHasSufficientPID", "KubeletHasInsufficientPID"},
+			[2]string{"kubelet has sufficient PID available", "kubelet has insufficient PID available"}),
+		pressure(corev1.NodeNetworkUnavailable, !h.Network,
+			[2]string{"NetworkConfigured", "NetworkNotConfigured"},
+			[2]string{"the pod network is configured", "the pod network is not configured yet"}),
+	}
+	ready := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue,
+		Reason: "KubeletReady", Message: "kubelet is posting ready status"}
+	if !h.Runtime || !h.Network {
+		ready.Status, ready.Reason, ready.Message = corev1.ConditionFalse, "KubeletNotReady", h.Message
+	}
+	return append(out, ready)
+}

@@ -1,0 +1,276 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/pintle-io/pintle/node/cgroup"
+	"github.com/pintle-io/pintle/node/cri"
+	"github.com/pintle-io/pintle/node/image"
+	"github.com/pintle-io/pintle/node/kubelet"
+	"github.com/pintle-io/pintle/node/membership"
+	"github.com/pintle-io/pintle/node/pod"
+	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/probe"
+	"github.com/pintle-io/pintle/node/source"
+	"github.com/pintle-io/pintle/node/stats"
+	"github.com/pintle-io/pintle/node/volume"
+)
+
+// parts are the agent's parts, wired.
+type parts struct {
+	*Agent
+	about    *podspec.Node
+	events   record.EventBroadcaster
+	services corelisters.ServiceLister
+	drainer  *drainer
+	sources  *source.Store
+	images   *image.Puller
+	collect  *image.Collector
+	workers  *pod.Workers
+	watcher  *cri.Watcher
+	member   *membership.Member
+	api      *kubelet.Server
+	stats    *stats.Source
+	network  atomic.Bool // the pod network is configured and the runtime agrees
+	down     atomic.Pointer[string]
+}
+
+// wire makes the parts. Nothing runs yet.
+func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion string) *parts {
+	cfg := &a.cfg
+	p := &parts{Agent: a, about: about}
+	node := func() *podspec.Node { return p.about }
+	p.network.Store(cfg.Network == nil)
+	p.events = record.NewBroadcaster()
+	recorder := p.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: cfg.Name})
+	p.services = cfg.Informers.Core().V1().Services().Lister()
+	p.drainer = newDrainer(cfg.Name, cfg.Draining, cfg.DrainSettle)
+	// Sources tell the workers of changes, and the workers ask the sources.
+	p.sources = source.New(a.client, func(uid types.UID) { p.workers.SourceChanged(uid) }, cfg.Log)
+	p.images = image.New(image.Config{Runtime: a.runtime, Secret: p.sources.Secret, Log: cfg.Log})
+	p.collect = &image.Collector{Puller: p.images, High: cfg.ImageGCHigh, Low: cfg.ImageGCLow,
+		Spare: []string{cfg.SandboxImage}, InUse: p.imagesInUse}
+	scheme, _, _ := strings.Cut(runtimeVersion, "://")
+	p.workers = pod.NewWorkers(pod.Config{
+		Client: a.client, Runtime: a.runtime, RuntimeName: scheme,
+		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Sources: p.sources, Token: p.token, Claim: p.claim, Node: node, Log: cfg.Log}),
+		Images:  p.images, Sources: p.sources, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Recorder: recorder, Node: node,
+		Services: p.listServices, NetworkReady: p.network.Load, Draining: p.drainer.drain, DrainTimeout: cfg.DrainTimeout,
+		PIDs: cfg.PodPIDs, Prober: probe.Network{Exec: a.runtime.Exec}, Log: cfg.Log,
+	})
+	p.watcher = cri.NewWatcher(a.runtime, p.workers.Notify, cfg.Log)
+	nodeGroup := cfg.Cgroup
+	if cfg.WholeMachine {
+		nodeGroup = "/"
+	}
+	p.stats = &stats.Source{NodeName: cfg.Name, Cgroups: cgroups, NodeGroup: nodeGroup, PodGroup: cfg.podGroup(), Pods: p.workers.Pods}
+	if err := cfg.Metrics.Register(metrics(p.workers.Pods)); err != nil {
+		cfg.Log.Debug("metrics are registered already", "err", err) // by an agent before, in this process
+	}
+	p.api = kubelet.New(kubelet.Config{Pods: p.workers.Pods, Runtime: a.runtime, Stats: p.stats, Metrics: cfg.Metrics,
+		Healthy: p.healthy, Names: cfg.Callers, Log: cfg.Log})
+	p.member = p.membership(runtimeVersion)
+	return p
+}
+
+func (p *parts) membership(runtimeVersion string) *membership.Member {
+	cfg := &p.cfg
+	podCIDR := ""
+	if cfg.PodCIDR.IsValid() {
+		podCIDR = cfg.PodCIDR.String()
+	}
+	addresses := []corev1.NodeAddress{}
+	for _, ip := range p.about.IPs {
+		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip})
+	}
+	addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: cfg.Name})
+	return membership.New(membership.Config{
+		Client: p.client, Name: cfg.Name, Labels: cfg.Labels, Taints: cfg.Taints, PodCIDR: podCIDR, Addresses: addresses,
+		Capacity: p.capacity(), Allocatable: p.about.Allocatable, Info: membership.Info(runtimeVersion), Port: port(cfg.Listen),
+		LeaseDuration: cfg.LeaseDuration, StatusInterval: cfg.StatusInterval, ReportInterval: cfg.ReportInterval,
+		Health: p.health, Images: p.listImages, Log: cfg.Log,
+	})
+}
+
+func port(listen string) int32 {
+	a, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil {
+		return 0
+	}
+	return int32(a.Port)
+}
+
+// run runs the parts until ctx ends.
+func (p *parts) run(ctx context.Context, ln net.Listener) error {
+	p.events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: p.client.CoreV1().Events("")})
+	defer p.events.Shutdown()
+	group, ctx := errgroup.WithContext(ctx)
+	if ln != nil {
+		group.Go(func() error { return p.api.Serve(ctx, ln, p.cfg.Serving, p.cfg.ClientCAs) })
+	}
+	first, err := p.member.Register(ctx)
+	if first == nil {
+		return group.Wait() // ctx has ended; nothing else keeps Register from succeeding
+	}
+	if err != nil {
+		p.cfg.Log.Warn("node status not reported yet", "err", err)
+	}
+	p.cfg.Log.Info("node registered", "node", p.cfg.Name)
+	group.Go(func() error { return p.member.Run(ctx) })
+	group.Go(func() error { return p.sources.Run(ctx) })
+	group.Go(func() error { return p.workers.Run(ctx) })
+	group.Go(func() error { return p.watcher.Run(ctx) })
+	group.Go(func() error { return p.collect.Run(ctx) })
+	group.Go(func() error { return p.rotateLogs(ctx) })
+	group.Go(func() error { return p.configureNetwork(ctx, first) })
+	group.Go(func() error { return p.prefetch(ctx) })
+	group.Go(func() error { return p.follow(ctx) })
+	return group.Wait()
+}
+
+// follow brings the workers the pods of this node, from the API.
+func (p *parts) follow(ctx context.Context) error {
+	ours := informers.NewSharedInformerFactoryWithOptions(p.client, 0,
+		informers.WithTransform(func(obj any) (any, error) {
+			if pod, ok := obj.(*corev1.Pod); ok {
+				pod.ManagedFields = nil // nobody here reads them
+			}
+			return obj, nil
+		}),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", p.cfg.Name).String()
+		}))
+	inf := ours.Core().V1().Pods().Informer()
+	slices := p.cfg.Informers.Discovery().V1().EndpointSlices().Informer()
+	if _, err := slices.AddEventHandler(p.drainer.handler()); err != nil {
+		return fmt.Errorf("follow endpoint slices: %w", err)
+	}
+	services := p.cfg.Informers.Core().V1().Services().Informer()
+	p.cfg.Informers.Start(ctx.Done())
+	// A container's environment names the Services that exist: they are known
+	// before the first pod starts.
+	if !cache.WaitForCacheSync(ctx.Done(), services.HasSynced) {
+		return nil
+	}
+	handled, err := inf.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { p.deliver(obj, false) },
+		UpdateFunc: func(_, obj any) { p.deliver(obj, false) },
+		DeleteFunc: func(obj any) { p.deliver(obj, true) },
+	})
+	if err != nil {
+		return fmt.Errorf("follow pods: %w", err)
+	}
+	ours.Start(ctx.Done())
+	defer ours.Shutdown()
+	if !cache.WaitForCacheSync(ctx.Done(), handled.HasSynced) {
+		return nil
+	}
+	close(p.ready)
+	return p.workers.Sweep(ctx)
+}
+
+func (p *parts) deliver(obj any, gone bool) {
+	if t, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = t.Obj
+	}
+	pod, ok := obj.(*corev1.Pod)
+	switch {
+	case !ok:
+	case gone:
+		p.workers.Remove(pod)
+	default:
+		p.workers.Update(pod)
+	}
+}
+
+func (p *parts) listServices() []*corev1.Service {
+	list, err := p.services.List(labels.Everything())
+	if err != nil {
+		return nil
+	}
+	return list
+}
+
+func (p *parts) imagesInUse(ctx context.Context) (map[string]bool, error) {
+	pods, err := p.runtime.Pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, pod := range pods {
+		for _, c := range pod.Containers {
+			out[c.Image], out[c.ImageRef] = true, true
+		}
+	}
+	return out, nil
+}
+
+// listImages are the node's images as the scheduler wants them, largest first.
+func (p *parts) listImages(ctx context.Context) []corev1.ContainerImage {
+	images, err := p.runtime.Images(ctx)
+	if err != nil {
+		return nil
+	}
+	slices.SortFunc(images, func(a, b *cri.Image) int {
+		if a.Size != b.Size {
+			return int(b.Size>>10) - int(a.Size>>10)
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	var out []corev1.ContainerImage
+	for _, i := range images {
+		if names := slices.Concat(i.Digests, i.Tags); len(names) > 0 {
+			out = append(out, corev1.ContainerImage{Names: names[:min(len(names), 5)], SizeBytes: int64(i.Size)})
+		}
+	}
+	return out
+}
+
+// prefetch pulls the sandbox image, so that the first pod need not wait for it.
+func (p *parts) prefetch(ctx context.Context) error {
+	for pause := time.Second; p.cfg.SandboxImage != "" && p.cfg.RuntimeEndpoint == ""; pause = min(2*pause, time.Minute) {
+		img, err := p.runtime.Image(ctx, p.cfg.SandboxImage)
+		if err == nil && img == nil {
+			_, err = p.runtime.Pull(ctx, p.cfg.SandboxImage, nil, nil)
+		}
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		p.cfg.Log.Debug("sandbox image", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+// podCIDR is the range of pod addresses that a node was given.
+func podCIDR(n *corev1.Node) (netip.Prefix, error) {
+	if n.Spec.PodCIDR == "" {
+		return netip.Prefix{}, errors.New("the node has no range of pod addresses yet")
+	}
+	return netip.ParsePrefix(n.Spec.PodCIDR)
+}
