@@ -63,8 +63,12 @@ type ListOptions struct {
 	Namespace string // "" for all
 	Labels    string // a label selector as kubectl -l takes it
 	Fields    string // a field selector: "spec.nodeName=a"
-	OwnerUID  string // only objects with this controlling owner
+	OwnerUID  string // only objects that name this owner, or NoController
 }
+
+// NoController, as ListOptions.OwnerUID, lists objects without a controlling
+// owner.
+const NoController = "none"
 
 // PatchType is the format of a patch.
 type PatchType string
@@ -103,6 +107,9 @@ type Op struct {
 	// Subresource is "status" to update the status, "" otherwise.
 	Subresource string
 	Delete      DeleteOptions
+	// Brief leaves Object as it is after the write, but for the name, uid and
+	// resourceVersion of its metadata: cheaper for many objects.
+	Brief bool
 }
 
 // Verb is what an [Op] does.

@@ -123,6 +123,7 @@ func (c *client) Batch(ops []Op, atomic bool) ([]error, error) {
 				return nil, fmt.Errorf("%s %s: %w", op.Verb, op.Object.APIResource(), err)
 			}
 			it.Write = wire.WriteRequest{Verb: string(op.Verb), Resource: op.Object.APIResource(), Subresource: op.Subresource, Object: body}
+			it.Brief = op.Brief
 		}
 		q.Items = append(q.Items, it)
 	}
@@ -141,7 +142,11 @@ func batchResults(resp []byte, ops []Op) ([]error, error) {
 	errs := make([]error, len(ops))
 	for i := range ops {
 		body, err := wire.ParseResult(r.Bytes())
-		if err == nil && ops[i].Verb != VerbDelete {
+		switch {
+		case err != nil || ops[i].Verb == VerbDelete:
+		case ops[i].Brief:
+			err = json.Unmarshal(body, ops[i].Object)
+		default:
 			err = replace(ops[i].Object, body)
 		}
 		errs[i] = err

@@ -1,6 +1,8 @@
 package sdk
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pintle-io/pintle/sdk/tape"
@@ -41,6 +43,11 @@ type Result struct {
 	// RequeueAfter asks for another look after this time; 0: only when
 	// something changes.
 	RequeueAfter time.Duration
+	// Also are requests to queue besides, as if something they stand for had
+	// changed. A request that stands for many, such as one of [Labels], names
+	// them here instead of doing their work itself, so that no two workers
+	// ever have the same one.
+	Also []Request
 }
 
 // Watch is one resource that a controller follows.
@@ -65,6 +72,7 @@ const (
 	MapNamespace
 	MapConstant
 	MapFunc
+	MapLabels
 )
 
 // Map turns an object into requests.
@@ -99,10 +107,53 @@ func Constant(r Request) Map { return Map{Kind: MapConstant, To: r} }
 // Func calls fn for every change of an object. fn must not keep object.
 func Func(fn func(object Value) []Request) Map { return Map{Kind: MapFunc, Func: fn} }
 
+// Labels requests everything that selects objects labelled like this one: the
+// request's [Request.Labels] are the object's. A thousand pods of one
+// Deployment make one request.
+func Labels() Map { return Map{Kind: MapLabels} }
+
+// OrphanLabels is Labels for objects without a controlling owner.
+func OrphanLabels() Map { return Map{Kind: MapLabels, Arg: OnlyOrphans} }
+
+// OnlyOrphans, as Map.Arg of MapLabels, leaves out what has a controlling owner.
+const OnlyOrphans = "orphans"
+
+// labelsPrefix begins the name of a request that stands for labels; no
+// object's name does.
+const labelsPrefix = "~"
+
+// LabelsRequest is the request that [Labels] makes of an object.
+func LabelsRequest(namespace string, labels map[string]string) Request {
+	parts := make([]string, 0, len(labels))
+	for k, v := range labels {
+		parts = append(parts, k+"="+v)
+	}
+	slices.Sort(parts)
+	return Request{Namespace: namespace, Name: labelsPrefix + strings.Join(parts, ",")}
+}
+
+// Labels are those that the request stands for; ok is false when it names an
+// object.
+func (r Request) Labels() (labels map[string]string, ok bool) {
+	list, ok := strings.CutPrefix(r.Name, labelsPrefix)
+	if !ok {
+		return nil, false
+	}
+	labels = map[string]string{}
+	for part := range strings.SplitSeq(list, ",") {
+		if k, v, ok := strings.Cut(part, "="); ok {
+			labels[k] = v
+		}
+	}
+	return labels, true
+}
+
 // What a Func map is called for, as Map.Arg; "" is every change.
 const (
-	OnlyAdded   = "added"
-	OnlyDeleted = "deleted"
+	OnlyAdded    = "added"
+	OnlyDeleted  = "deleted"
+	OnlyDeleting = "deleting"
+	OnlyOwned    = "owned"
 )
 
 // Added calls fn for objects that appear, those that exist when the controller
@@ -115,6 +166,18 @@ func Added(fn func(object Value) []Request) Map {
 // while no controller runs is not seen: look for what is missing at Added too.
 func Deleted(fn func(object Value) []Request) Map {
 	return Map{Kind: MapFunc, Arg: OnlyDeleted, Func: fn}
+}
+
+// Deleting calls fn for objects that are being deleted and wait for
+// finalizers.
+func Deleting(fn func(object Value) []Request) Map {
+	return Map{Kind: MapFunc, Arg: OnlyDeleting, Func: fn}
+}
+
+// Owned calls fn for objects that name owners: when they appear, and when their
+// owners change.
+func Owned(fn func(object Value) []Request) Map {
+	return Map{Kind: MapFunc, Arg: OnlyOwned, Func: fn}
 }
 
 // Value is a read-only view of an object or a part of it; see [tape.Value].

@@ -2,49 +2,59 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
-// retryPause is the pause before a watch that ended is begun again.
+// retryPause is the pause before a list or a watch that failed is tried again.
 const retryPause = 200 * time.Millisecond
 
-// follow delivers every change of a resource to fn, beginning with what is
-// there, until ctx ends. A watch that breaks is resumed; when that is no
-// longer possible the difference is found by a new list, so that fn sees every
-// deletion. synced, which may be nil, is called once everything that was there
-// at first has been delivered.
-func follow(ctx context.Context, reg registry.Registry, gvr schema.GroupVersionResource, fn func(watch.Event), synced func()) {
-	f := &follower{reg: reg, target: registry.Target{Resource: gvr}, fn: fn, known: map[string]*watch.Object{}}
-	for ctx.Err() == nil {
-		err := f.list(ctx)
-		if err == nil {
-			if synced != nil {
-				synced()
-				synced = nil
-			}
-			f.watch(ctx)
-		}
-		select {
-		case <-time.After(retryPause):
-		case <-ctx.Done():
-		}
-	}
-}
-
+// follower delivers every change of a resource, beginning with what is there.
+// A watch that ends is resumed behind the last revision delivered; when that
+// is no longer possible the difference is found by a new list, so that every
+// deletion is delivered too.
 type follower struct {
 	reg    registry.Registry
 	target registry.Target
-	fn     func(watch.Event)
-	known  map[string]*watch.Object
-	rev    int64
+	clock  clock.WithDelayedExecution
+	// event is told of each change, in order.
+	event func(watch.Event)
+	// caught, which may be nil, is told how far event has been told everything:
+	// first when all that was there at the beginning has been delivered.
+	caught func(rev int64)
+
+	known map[string]*watch.Object
+	rev   int64
+}
+
+func newFollower(reg registry.Registry, c clock.WithDelayedExecution, gvr schema.GroupVersionResource, event func(watch.Event), caught func(int64)) *follower {
+	return &follower{reg: reg, target: registry.Target{Resource: gvr}, clock: c, event: event, caught: caught, known: map[string]*watch.Object{}}
+}
+
+// run follows until ctx ends.
+func (f *follower) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if f.list(ctx) == nil {
+			f.watch(ctx)
+		}
+		f.pause(ctx)
+	}
+}
+
+func (f *follower) pause(ctx context.Context) {
+	t := f.clock.NewTimer(retryPause)
+	defer t.Stop()
+	select {
+	case <-t.C():
+	case <-ctx.Done():
+	}
 }
 
 // list delivers the difference between what is known and what is there.
@@ -53,23 +63,37 @@ func (f *follower) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.rev = l.Revision
 	seen := make(map[string]bool, len(l.Items))
 	for _, o := range l.Items {
 		seen[o.Key] = true
-		switch old := f.known[o.Key]; {
-		case old == nil:
-			f.deliver(watch.Event{Type: watch.Added, Revision: o.Revision, Object: o})
-		case old.Revision != o.Revision:
-			f.deliver(watch.Event{Type: watch.Modified, Revision: o.Revision, Object: o, Prev: old})
-		}
 	}
+	// Deletions first: a name may be in use again.
 	for key, old := range f.known {
 		if !seen[key] {
 			f.deliver(watch.Event{Type: watch.Deleted, Revision: l.Revision, Object: old, Prev: old})
 		}
 	}
+	for _, o := range l.Items {
+		switch old := f.known[o.Key]; {
+		case old == nil:
+			f.deliver(watch.Event{Type: watch.Added, Revision: o.Revision, Object: o})
+		case old.Revision != o.Revision:
+			f.replaced(old, o)
+		}
+	}
+	f.reached(l.Revision)
 	return nil
+}
+
+// replaced delivers a change found by a list. Another uid is another object:
+// the deletion of the one before was missed.
+func (f *follower) replaced(old, now *watch.Object) {
+	if uidOf(old) != uidOf(now) {
+		f.deliver(watch.Event{Type: watch.Deleted, Revision: now.Revision, Object: old, Prev: old})
+		f.deliver(watch.Event{Type: watch.Added, Revision: now.Revision, Object: now})
+		return
+	}
+	f.deliver(watch.Event{Type: watch.Modified, Revision: now.Revision, Object: now, Prev: old})
 }
 
 func (f *follower) deliver(e watch.Event) {
@@ -78,30 +102,62 @@ func (f *follower) deliver(e watch.Event) {
 	} else {
 		f.known[e.Object.Key] = e.Object
 	}
-	f.fn(e)
+	f.event(e)
 }
 
-// watch delivers events from the last known revision on until the watch
-// cannot be resumed.
+func (f *follower) reached(rev int64) {
+	f.rev = max(f.rev, rev)
+	if f.caught != nil {
+		f.caught(f.rev)
+	}
+}
+
+// watch delivers events behind the last known revision until the watch cannot
+// be resumed there.
 func (f *follower) watch(ctx context.Context) {
 	for ctx.Err() == nil {
-		w, err := f.reg.Watch(ctx, f.target, metav1.ListOptions{ResourceVersion: strconv.FormatInt(f.rev, 10), AllowWatchBookmarks: true})
+		o := metav1.ListOptions{ResourceVersion: strconv.FormatInt(f.rev, 10), AllowWatchBookmarks: true}
+		w, err := f.reg.Watch(ctx, f.target, o)
 		if err != nil {
+			return // too old, or not to be had: list again
+		}
+		whole := f.read(ctx, w)
+		w.Stop()
+		if !whole {
 			return
 		}
-		for e := range w.Events() {
-			f.rev = max(f.rev, e.Revision)
-			if e.Type != watch.Bookmark && e.Object != nil {
-				if e.Prev == nil {
-					e.Prev = f.known[e.Object.Key]
-				}
-				f.deliver(e)
+	}
+}
+
+// read delivers events until the watch ends, and tells whether it ended
+// between two revisions.
+func (f *follower) read(ctx context.Context, w registry.Watcher) (whole bool) {
+	if b, ok := w.(registry.BatchWatcher); ok {
+		for {
+			events, err := b.Next(ctx)
+			if err != nil {
+				return true
 			}
+			f.take(events)
+			f.reached(events[len(events)-1].Revision)
 		}
-		err = w.Err()
-		w.Stop()
-		if err != nil && !errors.Is(err, context.Canceled) {
-			return // too slow, or too old: list again
+	}
+	for e := range w.Events() {
+		f.take([]watch.Event{e})
+		// More of this revision may follow.
+		f.reached(e.Revision - 1)
+	}
+	return false
+}
+
+func (f *follower) take(events []watch.Event) {
+	for _, e := range events {
+		if e.Type == watch.Bookmark || e.Object == nil {
+			continue
 		}
+		if e.Prev == nil {
+			e.Prev = f.known[e.Object.Key]
+		}
+		f.deliver(e)
 	}
 }

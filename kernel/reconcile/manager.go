@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,12 +55,14 @@ type Manager struct {
 	metrics *metrics
 	events  *hostclient.Events
 
+	owned *Owned
+
 	mu      sync.Mutex
-	ctx     context.Context // of Run; nil before
-	owned   *Owned
+	ctx     context.Context       // of Run; nil before
+	over    bool                  // Run is ending
 	waiting map[string]Controller // set before Run
 	running map[string]*runner
-	group   sync.WaitGroup
+	group   sync.WaitGroup // the running ones
 }
 
 // New makes a manager without controllers.
@@ -80,21 +81,27 @@ func New(c Config) (*Manager, error) {
 		return nil, err
 	}
 	return &Manager{c: c, metrics: m, events: hostclient.NewEvents(c.Registry, c.EventUser, c.Clock, c.Log),
-		waiting: map[string]Controller{}, running: map[string]*runner{}}, nil
+		owned: NewOwned(c.Registry, c.Table, c.Clock), waiting: map[string]Controller{}, running: map[string]*runner{}}, nil
 }
 
 // Run runs the controllers until ctx ends, and returns when all have stopped.
+// It is called once.
 func (m *Manager) Run(ctx context.Context) error {
 	m.mu.Lock()
 	m.ctx = ctx
-	m.owned = NewOwned(ctx, m.c.Registry)
 	for name, c := range m.waiting {
 		m.start(name, c)
 	}
 	m.waiting = nil
 	m.mu.Unlock()
+	var own sync.WaitGroup
+	own.Go(func() { _ = m.owned.Run(ctx) }) // ends with ctx only
 	err := m.events.Run(ctx)
+	m.mu.Lock()
+	m.over = true
+	m.mu.Unlock()
 	m.group.Wait()
+	own.Wait()
 	return err
 }
 
@@ -104,15 +111,22 @@ func (m *Manager) Set(name string, c Controller) error {
 	if c.Open == nil || c.User == nil {
 		return fmt.Errorf("controller %s: Open and User are required", name)
 	}
-	m.Remove(name)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.ctx == nil {
-		m.waiting[name] = c
+	for {
+		m.Remove(name)
+		m.mu.Lock()
+		switch {
+		case m.over:
+		case m.ctx == nil:
+			m.waiting[name] = c
+		case m.running[name] != nil: // another Set was quicker
+			m.mu.Unlock()
+			continue
+		default:
+			m.start(name, c)
+		}
+		m.mu.Unlock()
 		return nil
 	}
-	m.start(name, c)
-	return nil
 }
 
 // Remove stops a controller and waits until its work in hand is done. It
@@ -132,13 +146,14 @@ func (m *Manager) Remove(name string) bool {
 
 // start begins a controller; m.mu is held.
 func (m *Manager) start(name string, c Controller) {
-	ctx, cancel := context.WithCancel(m.ctx)
+	ctx, kill := context.WithCancel(m.ctx)
+	intake, halt := context.WithCancel(ctx)
 	r := &runner{
-		name: name, c: c, cancel: cancel, done: make(chan struct{}), metrics: m.metrics, log: m.c.Log.With("plugin", name),
+		name: name, c: c, intake: intake, halt: halt, kill: kill, done: make(chan struct{}), metrics: m.metrics, log: m.c.Log.With("plugin", name),
 		reg: m.c.Registry, table: m.c.Table, clock: m.c.Clock,
 	}
 	r.host = &hostclient.Config{Plugin: name, User: c.User, Registry: m.c.Registry, Table: m.c.Table, Codec: m.c.Codec,
-		Owned: m.owned, Events: m.events, Allow: c.Allow, Written: new(atomic.Int64)}
+		Owned: m.owned, Events: m.events, Allow: c.Allow, Written: &hostclient.Written{}}
 	m.running[name] = r
 	m.group.Go(func() {
 		defer close(r.done)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,8 @@ type mapper struct {
 	mu      sync.Mutex // guards what follows
 	slot    *slot
 	builder tape.Builder
+	built   *watch.Object // whose tape is in tape
+	tape    []byte        // the builder's
 }
 
 func parseResource(s string) (schema.GroupVersionResource, bool) {
@@ -39,18 +42,51 @@ func parseResource(s string) (schema.GroupVersionResource, bool) {
 // event queues the requests that an event makes under every watch of its
 // resource.
 func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
-	for _, w := range watches {
-		if w.Map == uint8(sdk.MapFunc) && (w.Arg == sdk.OnlyAdded && e.Type != watch.Added || w.Arg == sdk.OnlyDeleted && e.Type != watch.Deleted) {
+	for i := range watches {
+		w := &watches[i]
+		if sdk.MapKind(w.Map) == sdk.MapFunc && w.Arg != "" {
+			if wanted(w.Arg, e) {
+				m.object(ctx, w, e.Object)
+			}
 			continue
 		}
 		m.object(ctx, w, e.Object)
-		if e.Type == watch.Modified && e.Prev != nil && w.Map != uint8(sdk.MapSelf) {
+		if e.Type == watch.Modified && e.Prev != nil && sdk.MapKind(w.Map) != sdk.MapSelf {
 			m.object(ctx, w, e.Prev)
 		}
 	}
 }
 
-func (m *mapper) object(ctx context.Context, w numbered, o *watch.Object) {
+// wanted tells whether a Func map that asks for some changes only is called.
+func wanted(arg string, e watch.Event) bool {
+	switch arg {
+	case sdk.OnlyAdded:
+		return e.Type == watch.Added
+	case sdk.OnlyDeleted:
+		return e.Type == watch.Deleted
+	case sdk.OnlyDeleting:
+		acc, err := meta.Accessor(e.Object.Obj)
+		return err == nil && e.Type != watch.Deleted && acc.GetDeletionTimestamp() != nil && len(acc.GetFinalizers()) > 0
+	case sdk.OnlyOwned:
+		return e.Type != watch.Deleted && reowned(e)
+	}
+	return true
+}
+
+// reowned tells that an object names owners, and not the same as before.
+func reowned(e watch.Event) bool {
+	acc, err := meta.Accessor(e.Object.Obj)
+	if err != nil || len(acc.GetOwnerReferences()) == 0 {
+		return false
+	}
+	if e.Type == watch.Added || e.Prev == nil {
+		return true
+	}
+	old, err := meta.Accessor(e.Prev.Obj)
+	return err != nil || !reflect.DeepEqual(acc.GetOwnerReferences(), old.GetOwnerReferences())
+}
+
+func (m *mapper) object(ctx context.Context, w *numbered, o *watch.Object) {
 	switch sdk.MapKind(w.Map) {
 	case sdk.MapSelf:
 		m.r.queue.Add(Request{Namespace: o.Namespace, Name: o.Name})
@@ -66,7 +102,7 @@ func (m *mapper) object(ctx context.Context, w numbered, o *watch.Object) {
 }
 
 // meta serves the maps that look at labels, owners and fields.
-func (m *mapper) meta(w numbered, o *watch.Object) {
+func (m *mapper) meta(w *numbered, o *watch.Object) {
 	acc, err := meta.Accessor(o.Obj)
 	if err != nil {
 		return
@@ -76,9 +112,17 @@ func (m *mapper) meta(w numbered, o *watch.Object) {
 		if v := acc.GetLabels()[w.Arg]; v != "" {
 			m.r.queue.Add(Request{Namespace: o.Namespace, Name: v})
 		}
+	case sdk.MapLabels:
+		if len(acc.GetLabels()) > 0 && (w.Arg != sdk.OnlyOrphans || metav1.GetControllerOfNoCopy(acc) == nil) {
+			m.r.queue.Add(Request(sdk.LabelsRequest(o.Namespace, acc.GetLabels())))
+		}
 	case sdk.MapOwner:
-		if ref := metav1.GetControllerOf(acc); ref != nil && sameKind(w.Arg, ref) {
-			m.r.queue.Add(Request{Namespace: o.Namespace, Name: ref.Name})
+		if ref := metav1.GetControllerOfNoCopy(acc); ref != nil && sameKind(w.Arg, ref) {
+			q := Request{Namespace: o.Namespace, Name: ref.Name}
+			if w.ownerless {
+				q.Namespace = ""
+			}
+			m.r.queue.Add(q)
 		}
 	case sdk.MapField:
 		if v := m.field(w, o); v != "" {
@@ -90,18 +134,27 @@ func (m *mapper) meta(w numbered, o *watch.Object) {
 // sameKind compares "apps/v1/ReplicaSet" with an owner reference; the version
 // may differ.
 func sameKind(arg string, ref *metav1.OwnerReference) bool {
-	i := strings.LastIndexByte(arg, '/')
-	if i < 0 || arg[i+1:] != ref.Kind {
+	want, ok := parseKind(arg)
+	if !ok || want.Kind != ref.Kind {
 		return false
 	}
-	want, err1 := schema.ParseGroupVersion(arg[:i])
-	have, err2 := schema.ParseGroupVersion(ref.APIVersion)
-	return err1 == nil && err2 == nil && want.Group == have.Group
+	have, err := schema.ParseGroupVersion(ref.APIVersion)
+	return err == nil && want.Group == have.Group
+}
+
+// parseKind reads "apps/v1/ReplicaSet" or "v1/Node".
+func parseKind(s string) (schema.GroupKind, bool) {
+	i := strings.LastIndexByte(s, '/')
+	if i < 0 {
+		return schema.GroupKind{}, false
+	}
+	gv, err := schema.ParseGroupVersion(s[:i])
+	return schema.GroupKind{Group: gv.Group, Kind: s[i+1:]}, err == nil
 }
 
 // field reads a field: from the selectable ones where it is one of them, which
 // is cheap, else from a tape.
-func (m *mapper) field(w numbered, o *watch.Object) string {
+func (m *mapper) field(w *numbered, o *watch.Object) string {
 	gvr, _ := parseResource(w.Resource)
 	if d := m.r.table.Lookup(gvr.GroupResource()); d != nil && d.Strategy.Fields != nil {
 		if set := d.Strategy.Fields(o.Obj); set.Has(w.Arg) {
@@ -110,7 +163,7 @@ func (m *mapper) field(w numbered, o *watch.Object) string {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b, err := m.builder.Build(o.Obj)
+	b, err := m.tapeOf(o)
 	if err != nil {
 		return ""
 	}
@@ -121,29 +174,60 @@ func (m *mapper) field(w numbered, o *watch.Object) string {
 	return t.Root().Get(w.Arg).String()
 }
 
-// call asks the plugin's own map. A map that fails loses its event: it is
-// counted as a fault of the plugin, and the next change of the object comes
-// anyway.
-func (m *mapper) call(ctx context.Context, w numbered, o *watch.Object) {
+// tapeOf is an object's tape; several maps of one event share it. m.mu is held.
+func (m *mapper) tapeOf(o *watch.Object) ([]byte, error) {
+	if m.built == o {
+		return m.tape, nil
+	}
+	m.built = nil
+	b, err := m.builder.Build(o.Obj)
+	if err != nil {
+		return nil, err
+	}
+	m.built, m.tape = o, b
+	return b, nil
+}
+
+// call asks the plugin's own map. After a fault a new instance is asked once
+// more; a map that fails again loses its event.
+func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b, err := m.builder.Build(o.Obj)
-	if err != nil || !m.slot.open(ctx) {
+	b, err := m.tapeOf(o)
+	if err != nil {
+		m.r.log.Error("map event", "resource", w.Resource, "namespace", o.Namespace, "name", o.Name, "error", err)
 		return
 	}
+	frame := wire.AppendMap(nil, w.index, b)
+	for range 2 {
+		if !m.slot.open(ctx) {
+			return
+		}
+		if err = m.ask(ctx, frame); err == nil || ctx.Err() != nil {
+			return
+		}
+		m.r.log.Warn("map event", "resource", w.Resource, "namespace", o.Namespace, "name", o.Name, "error", err)
+		if !isFault(err) {
+			return
+		}
+	}
+}
+
+func (m *mapper) ask(ctx context.Context, frame []byte) error {
 	start := m.r.clock.Now()
-	resp, err := m.slot.call(ctx, wire.OpMap, wire.AppendMap(nil, w.index, b))
+	resp, err := m.slot.call(ctx, wire.OpMap, frame)
 	if err == nil {
 		rd := wire.NewReader(resp)
-		for _, q := range rd.Requests() {
-			m.r.queue.Add(q)
-		}
-		err = rd.Err()
-	}
-	if err != nil && ctx.Err() == nil {
-		m.r.log.Warn("map event", "resource", w.Resource, "namespace", o.Namespace, "name", o.Name, "error", err)
-		if m.r.c.Called != nil {
-			m.r.c.Called(time.Duration(m.r.clock.Since(start)), err)
+		requests := rd.Requests()
+		if err = rd.Err(); err == nil {
+			for _, q := range requests {
+				m.r.queue.Add(q)
+			}
+			return nil
 		}
 	}
+	if m.r.c.Called != nil && ctx.Err() == nil {
+		m.r.c.Called(time.Duration(m.r.clock.Since(start)), err)
+	}
+	return err
 }

@@ -2,95 +2,192 @@ package reconcile
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 
+	"github.com/google/btree"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk"
 )
 
-// Owned is an index from an owner's uid to the objects that name it. A
-// resource is followed from the first question about it on. It is safe for
-// concurrent use.
+// Owned is an index from an owner's uid to the objects that name it, and of
+// the objects without a controlling owner. A resource is followed from the
+// first question about it on. It is safe for concurrent use.
 type Owned struct {
-	ctx context.Context // ends the followers
-	reg registry.Registry
+	reg   registry.Registry
+	table *resource.Table
+	clock clock.WithDelayedExecution
 
 	mu        sync.Mutex
-	resources map[schema.GroupVersionResource]*ownedResource
+	ctx       context.Context // of Run; nil before
+	resources map[schema.GroupResource]*ownedResource
+	group     sync.WaitGroup
 }
 
-type ownedResource struct {
-	synced chan struct{}
-
-	mu     sync.Mutex
-	byUID  map[string]map[string]*watch.Object // owner uid → key → object
-	onlyOf map[string][]string                 // key → owner uids, to find what an update removes
+// NewOwned makes an index that follows resources while Run runs.
+func NewOwned(reg registry.Registry, table *resource.Table, c clock.WithDelayedExecution) *Owned {
+	return &Owned{reg: reg, table: table, clock: c, resources: map[schema.GroupResource]*ownedResource{}}
 }
 
-// NewOwned makes an index whose followers run until ctx ends.
-func NewOwned(ctx context.Context, reg registry.Registry) *Owned {
-	return &Owned{ctx: ctx, reg: reg, resources: map[schema.GroupVersionResource]*ownedResource{}}
+// Run follows what is asked for until ctx ends.
+func (x *Owned) Run(ctx context.Context) error {
+	x.mu.Lock()
+	x.ctx = ctx
+	for gr, r := range x.resources {
+		x.follow(gr, r)
+	}
+	x.mu.Unlock()
+	<-ctx.Done()
+	x.mu.Lock() // nobody starts a follower after this
+	defer x.mu.Unlock()
+	x.group.Wait()
+	return nil
+}
+
+// follow begins to follow a resource; x.mu is held.
+func (x *Owned) follow(gr schema.GroupResource, r *ownedResource) {
+	if x.ctx == nil || x.ctx.Err() != nil {
+		return
+	}
+	d := x.table.Lookup(gr)
+	f := newFollower(x.reg, x.clock, gr.WithVersion(d.StorageVersion), r.apply, r.caught)
+	x.group.Go(func() { f.run(x.ctx) })
 }
 
 // List implements hostclient.Owned.
-func (x *Owned) List(ctx context.Context, gvr schema.GroupVersionResource, namespace, uid string) ([]*watch.Object, error) {
+func (x *Owned) List(ctx context.Context, gr schema.GroupResource, namespace, uid string, since int64) ([]*watch.Object, error) {
 	x.mu.Lock()
-	r := x.resources[gvr]
+	r := x.resources[gr]
 	if r == nil {
-		r = &ownedResource{synced: make(chan struct{}), byUID: map[string]map[string]*watch.Object{}, onlyOf: map[string][]string{}}
-		x.resources[gvr] = r
-		go follow(x.ctx, x.reg, gvr, r.apply, func() { close(r.synced) })
+		r = newOwnedResource()
+		x.resources[gr] = r
+		x.follow(gr, r)
 	}
 	x.mu.Unlock()
-	select {
-	case <-r.synced:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := r.wait(ctx, since); err != nil {
+		return nil, err
 	}
-	return r.list(namespace, uid), nil
+	prefix := ""
+	if d := x.table.Lookup(gr); namespace != "" {
+		prefix = resource.Prefix(d, namespace)
+	}
+	return r.list(prefix, uid), nil
 }
 
-func (r *ownedResource) list(namespace, uid string) []*watch.Object {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []*watch.Object
-	for _, o := range r.byUID[uid] {
-		if namespace == "" || o.Namespace == namespace {
-			out = append(out, o)
+// ownedResource is the index of one resource.
+type ownedResource struct {
+	mu     sync.Mutex
+	byUID  map[string]*btree.BTreeG[*watch.Object] // owner's uid, or sdk.NoController → objects by key
+	owners map[string][]string                     // key → where byUID has it, to find what an update removes
+	rev    int64                                   // everything up to here is in
+	synced bool
+	moved  chan struct{} // closed and replaced when rev moves
+}
+
+func newOwnedResource() *ownedResource {
+	return &ownedResource{byUID: map[string]*btree.BTreeG[*watch.Object]{}, owners: map[string][]string{}, moved: make(chan struct{})}
+}
+
+// wait returns once the index holds everything up to a revision at which the
+// resource was written.
+func (r *ownedResource) wait(ctx context.Context, since int64) error {
+	for {
+		r.mu.Lock()
+		done, moved := r.synced && r.rev >= since, r.moved
+		r.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	slices.SortFunc(out, func(a, b *watch.Object) int { return strings.Compare(a.Key, b.Key) })
+}
+
+func (r *ownedResource) caught(rev int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.synced, r.rev = true, rev
+	close(r.moved)
+	r.moved = make(chan struct{})
+}
+
+func (r *ownedResource) list(prefix, uid string) []*watch.Object {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	tree := r.byUID[uid]
+	if tree == nil {
+		return nil
+	}
+	out := make([]*watch.Object, 0, tree.Len())
+	tree.AscendGreaterOrEqual(&watch.Object{Key: prefix}, func(o *watch.Object) bool {
+		if !strings.HasPrefix(o.Key, prefix) {
+			return false
+		}
+		out = append(out, o)
+		return true
+	})
 	return out
 }
 
 func (r *ownedResource) apply(e watch.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, uid := range r.onlyOf[e.Object.Key] {
-		delete(r.byUID[uid], e.Object.Key)
-		if len(r.byUID[uid]) == 0 {
+	key := e.Object.Key
+	var now []string
+	if e.Type != watch.Deleted {
+		now = ownersOf(e.Object)
+	}
+	for _, uid := range r.owners[key] {
+		tree := r.byUID[uid]
+		if tree.Delete(e.Object); tree.Len() == 0 {
 			delete(r.byUID, uid)
 		}
 	}
-	delete(r.onlyOf, e.Object.Key)
-	if e.Type == watch.Deleted {
+	if len(now) == 0 {
+		delete(r.owners, key)
 		return
 	}
-	m, err := meta.Accessor(e.Object.Obj)
-	if err != nil {
-		return
-	}
-	for _, ref := range m.GetOwnerReferences() {
-		uid := string(ref.UID)
-		if r.byUID[uid] == nil {
-			r.byUID[uid] = map[string]*watch.Object{}
+	r.owners[key] = now
+	for _, uid := range now {
+		tree := r.byUID[uid]
+		if tree == nil {
+			tree = btree.NewG(16, func(a, b *watch.Object) bool { return a.Key < b.Key })
+			r.byUID[uid] = tree
 		}
-		r.byUID[uid][e.Object.Key] = e.Object
-		r.onlyOf[e.Object.Key] = append(r.onlyOf[e.Object.Key], uid)
+		tree.ReplaceOrInsert(e.Object)
 	}
+}
+
+// ownersOf are the places of an object in the index.
+func ownersOf(o *watch.Object) []string {
+	m, err := meta.Accessor(o.Obj)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, ref := range m.GetOwnerReferences() {
+		out = append(out, string(ref.UID))
+	}
+	if metav1.GetControllerOfNoCopy(m) == nil {
+		out = append(out, sdk.NoController)
+	}
+	return out
+}
+
+func uidOf(o *watch.Object) string {
+	m, err := meta.Accessor(o.Obj)
+	if err != nil {
+		return ""
+	}
+	return string(m.GetUID())
 }

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type Queue struct {
 	timers   map[Request]delayed   // not yet ready
 	wake     chan struct{}         // closed and replaced when ready grows
 	added    map[Request]time.Time // since when a request has waited
+	workers  int                   // of GetAs
+	idle     map[int]bool          // workers that wait in GetAs
 	closed   bool
 	onWait   func(wait time.Duration) // metrics; may be nil
 }
@@ -48,7 +51,7 @@ type delayed struct {
 func NewQueue(c clock.WithDelayedExecution, onWait func(time.Duration)) *Queue {
 	return &Queue{clock: c, onWait: onWait, wake: make(chan struct{}),
 		queued: map[Request]bool{}, working: map[Request]bool{}, failures: map[Request]int{},
-		timers: map[Request]delayed{}, added: map[Request]time.Time{}}
+		timers: map[Request]delayed{}, added: map[Request]time.Time{}, idle: map[int]bool{}}
 }
 
 // Add makes a request ready now.
@@ -73,8 +76,7 @@ func (q *Queue) add(r Request) {
 	q.queued[r] = true
 	q.ready = append(q.ready, r)
 	q.added[r] = q.clock.Now()
-	close(q.wake)
-	q.wake = make(chan struct{})
+	q.renew()
 }
 
 // AddAfter makes a request ready after d, unless it gets ready before.
@@ -109,31 +111,77 @@ func (q *Queue) due(r Request, at time.Time) {
 
 // Get hands out the next request; the caller calls Done with it. ok is false
 // when ctx has ended or the queue is closed.
-func (q *Queue) Get(ctx context.Context) (r Request, ok bool) {
+func (q *Queue) Get(ctx context.Context) (r Request, ok bool) { return q.GetAs(ctx, 0, 1) }
+
+// GetAs is Get for one of several workers, numbered from 0. Each keeps what it
+// read for a request, so a request goes to the same worker again while that
+// one has nothing else to do.
+func (q *Queue) GetAs(ctx context.Context, worker, workers int) (r Request, ok bool) {
 	for {
 		q.mu.Lock()
+		q.workers = workers
+		delete(q.idle, worker)
 		if q.closed {
 			q.mu.Unlock()
 			return r, false
 		}
-		if len(q.ready) > 0 {
-			r = q.take()
+		if i := q.pick(worker); i >= 0 {
+			r = q.take(i)
 			q.mu.Unlock()
 			return r, true
 		}
+		q.idle[worker] = true
 		wake := q.wake
 		q.mu.Unlock()
 		select {
 		case <-wake:
 		case <-ctx.Done():
+			q.mu.Lock()
+			delete(q.idle, worker)
+			q.renew() // what was left to this worker is now for others
+			q.mu.Unlock()
 			return r, false
 		}
 	}
 }
 
-func (q *Queue) take() Request {
-	r := q.ready[0]
-	q.ready = q.ready[1:]
+// pick is the place of the next request for a worker: the first that no idle
+// worker is the better one for; -1 when there is none.
+func (q *Queue) pick(worker int) int {
+	for i, r := range q.ready {
+		if home := q.home(r); home == worker || !q.idle[home] {
+			return i
+		}
+	}
+	return -1
+}
+
+// home is the worker that a request goes to by preference.
+func (q *Queue) home(r Request) int {
+	h := uint32(2166136261)
+	for _, s := range [2]string{r.Namespace, r.Name} {
+		for i := range len(s) {
+			h = (h ^ uint32(s[i])) * 16777619
+		}
+	}
+	return int(h % uint32(max(q.workers, 1)))
+}
+
+// renew wakes every worker that waits.
+func (q *Queue) renew() {
+	if !q.closed {
+		close(q.wake)
+		q.wake = make(chan struct{})
+	}
+}
+
+func (q *Queue) take(i int) Request {
+	r := q.ready[i]
+	if i == 0 {
+		q.ready = q.ready[1:]
+	} else {
+		q.ready = slices.Delete(q.ready, i, i+1)
+	}
 	if len(q.ready) == 0 {
 		q.ready = nil // let the array go
 	}

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,16 +9,21 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
-	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
-// maxWorkers bounds what a manifest may ask for.
-const maxWorkers = 32
+const (
+	// maxWorkers bounds what a manifest may ask for.
+	maxWorkers = 32
+	// stopGrace is how long a controller that is stopped may take to end its
+	// work in hand before that is broken off.
+	stopGrace = 5 * time.Second
+)
 
 // runner is one controller at work.
 type runner struct {
@@ -31,19 +35,31 @@ type runner struct {
 	clock   clock.WithDelayedExecution
 	metrics *metrics
 	log     *slog.Logger
-	cancel  context.CancelFunc
-	done    chan struct{}
-	queue   *Queue
+
+	intake context.Context // ends when no new work is to be begun
+	halt   context.CancelFunc
+	kill   context.CancelFunc // breaks off the work in hand
+	done   chan struct{}
+	queue  *Queue
 }
 
+// stop lets the controller end its work in hand, and waits for it.
 func (r *runner) stop() {
-	r.cancel()
+	r.halt()
+	t := r.clock.NewTimer(stopGrace)
+	defer t.Stop()
+	select {
+	case <-r.done:
+	case <-t.C():
+	}
+	r.kill()
 	<-r.done
 }
 
 // run opens a first instance, learns from its manifest what to watch, and
-// works until ctx ends.
+// works until intake ends. ctx is that of the calls.
 func (r *runner) run(ctx context.Context) {
+	defer r.kill()
 	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(r.name).Observe(d.Seconds()) })
 	defer r.queue.Close()
 	first := r.newSlot()
@@ -51,16 +67,16 @@ func (r *runner) run(ctx context.Context) {
 		return
 	}
 	manifest := first.inst.Manifest()
+	workers := min(max(int(manifest.Workers), 1), maxWorkers)
 	var group sync.WaitGroup
-	group.Go(func() { r.work(ctx, first) })
-	for range min(max(int(manifest.Workers), 1), maxWorkers) - 1 {
-		group.Go(func() { r.work(ctx, r.newSlot()) })
+	group.Go(func() { r.work(ctx, first, 0, workers) })
+	for i := 1; i < workers; i++ {
+		group.Go(func() { r.work(ctx, r.newSlot(), i, workers) })
 	}
 	mapper := &mapper{r: r, slot: r.newSlot()}
-	for gvr, watches := range byResource(manifest.Watches) {
-		group.Go(func() {
-			follow(ctx, r.reg, gvr, func(e watch.Event) { mapper.event(ctx, watches, e) }, nil)
-		})
+	for gvr, watches := range r.byResource(manifest.Watches) {
+		f := newFollower(r.reg, r.clock, gvr, func(e watch.Event) { mapper.event(r.intake, watches, e) }, nil)
+		group.Go(func() { f.run(r.intake) })
 	}
 	group.Wait()
 	mapper.slot.close()
@@ -70,29 +86,42 @@ func (r *runner) run(ctx context.Context) {
 type numbered struct {
 	wire.Watch
 	index int
+	// ownerless: the owner's kind of a MapOwner has no namespace.
+	ownerless bool
 }
 
-func byResource(list []wire.Watch) map[schema.GroupVersionResource][]numbered {
+func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][]numbered {
 	out := map[schema.GroupVersionResource][]numbered{}
 	for i, w := range list {
-		if gvr, ok := parseResource(w.Resource); ok {
-			out[gvr] = append(out[gvr], numbered{w, i})
+		gvr, ok := parseResource(w.Resource)
+		if !ok || r.table.Lookup(gvr.GroupResource()) == nil {
+			r.log.Error("controller watches a resource that does not exist", "resource", w.Resource)
+			continue
 		}
+		n := numbered{Watch: w, index: i}
+		if gk, ok := parseKind(w.Arg); ok && sdk.MapKind(w.Map) == sdk.MapOwner {
+			d := r.table.LookupKind(gk)
+			n.ownerless = d != nil && !d.Namespaced
+		}
+		out[gvr] = append(out[gvr], n)
 	}
 	return out
 }
 
 // work reconciles requests one after another.
-func (r *runner) work(ctx context.Context, s *slot) {
+func (r *runner) work(ctx context.Context, s *slot, number, of int) {
 	defer s.close()
 	for {
-		req, ok := r.queue.Get(ctx)
+		req, ok := r.queue.GetAs(r.intake, number, of)
 		if !ok {
 			return
 		}
-		after, err := r.reconcile(ctx, s, req)
+		after, also, err := r.reconcile(ctx, s, req)
+		for _, q := range also {
+			r.queue.Add(q)
+		}
 		r.queue.Done(req, err != nil, after)
-		if err != nil && ctx.Err() == nil {
+		if err != nil && r.intake.Err() == nil {
 			level := slog.LevelDebug // a conflict is the ordinary way of losing a race
 			if k := wire.KindOf(err); k != wire.KindConflict {
 				level = slog.LevelWarn
@@ -102,85 +131,19 @@ func (r *runner) work(ctx context.Context, s *slot) {
 	}
 }
 
-func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (time.Duration, error) {
+func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after time.Duration, also []Request, err error) {
 	if !s.open(ctx) {
-		return 0, ctx.Err()
+		return 0, nil, r.intake.Err()
 	}
 	start := r.clock.Now()
 	resp, err := s.call(ctx, wire.OpReconcile, req.Append(nil))
-	var after time.Duration
 	if err == nil {
-		after, err = wire.ReconcileResult(resp)
+		after, also, err = wire.ReconcileResult(resp)
 	}
 	took := r.clock.Since(start)
 	r.metrics.observe(r.name, took, err)
 	if r.c.Called != nil && ctx.Err() == nil {
 		r.c.Called(took, err)
 	}
-	return after, err
-}
-
-// slot holds one instance and replaces it after a fault.
-type slot struct {
-	r        *runner
-	inst     plugin.Instance
-	failures int
-}
-
-func (r *runner) newSlot() *slot { return &slot{r: r} }
-
-// open makes sure that there is an instance, trying until ctx ends.
-func (s *slot) open(ctx context.Context) bool {
-	for s.inst == nil && ctx.Err() == nil {
-		client := hostclient.New(s.r.host)
-		inst, err := s.r.c.Open(ctx, client.Call)
-		if err == nil {
-			s.inst = inst
-			break
-		}
-		s.failures++
-		if ctx.Err() == nil {
-			s.r.log.Error("open controller", "error", err)
-			if s.r.c.Called != nil {
-				s.r.c.Called(0, err)
-			}
-		}
-		s.pause(ctx)
-	}
-	return s.inst != nil
-}
-
-// pause waits longer with every failure, up to half a minute.
-func (s *slot) pause(ctx context.Context) {
-	d := min(100*time.Millisecond<<min(s.failures, 9), 30*time.Second)
-	t := s.r.clock.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C():
-	case <-ctx.Done():
-	}
-}
-
-func (s *slot) call(ctx context.Context, op wire.Op, req []byte) ([]byte, error) {
-	resp, err := s.inst.Call(ctx, op, req)
-	if err != nil && isFault(err) {
-		s.close()
-		s.failures++
-		s.pause(ctx)
-	} else {
-		s.failures = 0
-	}
-	return resp, err
-}
-
-func isFault(err error) bool {
-	e, ok := errors.AsType[*wire.Error](err)
-	return !ok || e.Kind.Fault()
-}
-
-func (s *slot) close() {
-	if s.inst != nil {
-		_ = s.inst.Close()
-		s.inst = nil
-	}
+	return after, also, err
 }

@@ -154,7 +154,11 @@ func (g *Guest) reconcile(out, req []byte) ([]byte, error) {
 	if err != nil {
 		return out, err
 	}
-	return wire.AppendInt(out, int64(res.RequeueAfter)), nil
+	also := make([]wire.Request, len(res.Also))
+	for i, q := range res.Also {
+		also[i] = wire.Request(q)
+	}
+	return wire.AppendReconcileResult(out, res.RequeueAfter, also), nil
 }
 
 func (g *Guest) mapObject(out, req []byte) ([]byte, error) {

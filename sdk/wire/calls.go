@@ -5,7 +5,7 @@ import "time"
 // Frames of the operations that a kernel asks of a guest.
 //
 //	OpOpen      name string, config bytes → manifest
-//	OpReconcile Request                   → RequeueAfter
+//	OpReconcile Request                   → RequeueAfter, count, requests to queue
 //	OpMap       watch uint, pad, tape     → count, requests
 //	OpMutate, OpValidate  ReviewHeader, pad, tapes → Verdict
 
@@ -24,10 +24,28 @@ func AppendOpen(b []byte, name string, config []byte) []byte {
 }
 
 // ReconcileResult reads the answer of OpReconcile.
-func ReconcileResult(resp []byte) (requeueAfter time.Duration, err error) {
+func ReconcileResult(resp []byte) (requeueAfter time.Duration, also []Request, err error) {
 	r := NewReader(resp)
 	d := time.Duration(r.Int())
-	return d, r.Err()
+	if len(r.Rest()) > 0 {
+		also = r.Requests()
+	}
+	return d, also, r.Err()
+}
+
+// AppendReconcileResult encodes the answer of OpReconcile.
+func AppendReconcileResult(b []byte, requeueAfter time.Duration, also []Request) []byte {
+	b = AppendInt(b, int64(requeueAfter))
+	return AppendRequests(b, also)
+}
+
+// AppendRequests encodes what Requests reads.
+func AppendRequests(b []byte, list []Request) []byte {
+	b = AppendUint(b, uint64(len(list)))
+	for _, q := range list {
+		b = q.Append(b)
+	}
+	return b
 }
 
 // AppendMap encodes an OpMap request: the index of the watch in the manifest

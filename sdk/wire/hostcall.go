@@ -137,16 +137,28 @@ type BatchRequest struct {
 type BatchItem struct {
 	Write  WriteRequest
 	Delete DeleteRequest
+	// Brief asks for metadata.name, uid and resourceVersion only.
+	Brief bool
 }
+
+// The kinds of items, as their first byte.
+const (
+	itemWrite = iota
+	itemDelete
+	itemBrief
+)
 
 // Append encodes the request.
 func (q BatchRequest) Append(b []byte) []byte {
 	b = AppendUint(AppendBool(b, q.Atomic), uint64(len(q.Items)))
 	for _, it := range q.Items {
-		if it.Write.Verb == "delete" {
-			b = it.Delete.Append(append(b, 1))
-		} else {
-			b = it.Write.Append(append(b, 0))
+		switch {
+		case it.Write.Verb == "delete":
+			b = it.Delete.Append(append(b, itemDelete))
+		case it.Brief:
+			b = it.Write.Append(append(b, itemBrief))
+		default:
+			b = it.Write.Append(append(b, itemWrite))
 		}
 	}
 	return b
@@ -157,10 +169,14 @@ func (r *Reader) BatchRequest() BatchRequest {
 	q := BatchRequest{Atomic: r.Bool()}
 	for range r.Count(6) {
 		var it BatchItem
-		if r.Byte() == 1 {
+		switch r.Byte() {
+		case itemDelete:
 			it.Delete = r.DeleteRequest()
 			it.Write.Verb = "delete"
-		} else {
+		case itemBrief:
+			it.Brief = true
+			fallthrough
+		default:
 			it.Write = r.WriteRequest()
 		}
 		q.Items = append(q.Items, it)

@@ -10,13 +10,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -39,8 +40,10 @@ type Codec interface {
 // Owned answers which objects name an owner.
 type Owned interface {
 	// List returns the objects of a resource that name the uid among their
-	// owners, in order of their keys. namespace "" is all.
-	List(ctx context.Context, gvr schema.GroupVersionResource, namespace, uid string) ([]*watch.Object, error)
+	// owners, or with sdk.NoController those that no owner controls, in order
+	// of their keys. namespace "" is all. Writes of the resource up to revision
+	// since are seen.
+	List(ctx context.Context, gr schema.GroupResource, namespace, uid string, since int64) ([]*watch.Object, error)
 }
 
 // Config is shared by the clients of all instances of one plugin.
@@ -54,9 +57,9 @@ type Config struct {
 	Events   *Events
 	// Allow checks one request; nil allows everything. Its error is the answer.
 	Allow func(verb string, t registry.Target) error
-	// Written is the highest revision that the plugin wrote, shared by its
-	// instances so that each reads the others' writes.
-	Written *atomic.Int64
+	// Written is shared by the plugin's instances, so that each reads the
+	// others' writes.
+	Written *Written
 }
 
 // Client serves one instance. It is used by one goroutine at a time.
@@ -128,14 +131,11 @@ func (k *Client) allow(verb string, t registry.Target) error {
 }
 
 // since is the resourceVersion of a read: not older than what was written.
-func (k *Client) since() string { return strconv.FormatInt(k.c.Written.Load(), 10) }
+func (k *Client) since() string { return strconv.FormatInt(k.c.Written.any(), 10) }
 
-func (k *Client) wrote(o *watch.Object) {
-	for o != nil {
-		was := k.c.Written.Load()
-		if o.Revision <= was || k.c.Written.CompareAndSwap(was, o.Revision) {
-			return
-		}
+func (k *Client) wrote(t registry.Target, o *watch.Object) {
+	if o != nil {
+		k.c.Written.note(t.Resource.GroupResource(), o.Revision)
 	}
 }
 
@@ -192,39 +192,30 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 }
 
 func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListRequest) ([]*watch.Object, error) {
-	if q.OwnerUID != "" && q.Labels == "" && q.Fields == "" {
-		return k.c.Owned.List(ctx, t.Resource, q.Namespace, q.OwnerUID)
-	}
-	l, err := k.c.Registry.List(ctx, t, metav1.ListOptions{LabelSelector: q.Labels, FieldSelector: q.Fields, ResourceVersion: k.since()})
-	if err != nil {
-		return nil, err
-	}
 	if q.OwnerUID == "" {
+		l, err := k.c.Registry.List(ctx, t, metav1.ListOptions{LabelSelector: q.Labels, FieldSelector: q.Fields, ResourceVersion: k.since()})
+		if err != nil {
+			return nil, err
+		}
 		return l.Items, nil
 	}
-	var out []*watch.Object
-	for _, o := range l.Items {
-		if names(o, q.OwnerUID) {
-			out = append(out, o)
-		}
+	if q.Fields != "" {
+		return nil, wire.Errorf(wire.KindBadRequest, "a list by owner takes no field selector")
 	}
-	return out, nil
-}
-
-// names tells whether an object has the uid among its owners.
-func names(o *watch.Object, uid string) bool {
-	m, err := meta.Accessor(o.Obj)
+	sel, err := labels.Parse(q.Labels)
 	if err != nil {
-		return false
+		return nil, wire.Errorf(wire.KindBadRequest, "label selector: %v", err)
 	}
-	for _, ref := range m.GetOwnerReferences() {
-		if string(ref.UID) == uid {
-			return true
-		}
+	gr := t.Resource.GroupResource()
+	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.OwnerUID, k.c.Written.of(gr))
+	if err != nil || sel.Empty() {
+		return items, err
 	}
-	return false
+	return slices.DeleteFunc(items, func(o *watch.Object) bool {
+		m, err := meta.Accessor(o.Obj)
+		return err != nil || !sel.Matches(labels.Set(m.GetLabels()))
+	}), nil
 }
-
 func (k *Client) options() registry.WriteOptions {
 	return registry.WriteOptions{FieldManager: k.c.Plugin, FieldValidation: metav1.FieldValidationIgnore}
 }
@@ -280,7 +271,7 @@ func (k *Client) finish(res *registry.Result, err error, t registry.Target) erro
 	if err != nil || res == nil || res.Object == nil {
 		return err
 	}
-	k.wrote(res.Object)
+	k.wrote(t, res.Object)
 	return k.answer(res.Object, t)
 }
 
@@ -348,7 +339,7 @@ func (k *Client) delete(ctx context.Context, r *wire.Reader) error {
 	}
 	res, err := k.c.Registry.Delete(ctx, t, deleteOptions(q))
 	if err == nil && res != nil {
-		k.wrote(res.Object)
+		k.wrote(t, res.Object)
 	}
 	return err
 }
@@ -382,7 +373,7 @@ func (k *Client) batch(ctx context.Context, r *wire.Reader) error {
 	for j, d := range done {
 		results[at[j]] = d
 	}
-	return k.answerBatch(results, targets)
+	return k.answerBatch(q.Items, results, targets)
 }
 
 func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {
@@ -398,27 +389,50 @@ func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {
 	return registry.BatchItem{Verb: it.Write.Verb, Target: t, Object: obj, Options: k.options()}, err
 }
 
-func (k *Client) answerBatch(results []registry.BatchResult, targets []registry.Target) error {
+func (k *Client) answerBatch(items []wire.BatchItem, results []registry.BatchResult, targets []registry.Target) error {
 	k.buf = wire.AppendUint(k.buf, uint64(len(results)))
 	var one []byte
 	for i, res := range results {
-		one = one[:0]
-		if res.Err != nil {
-			one = wire.AppendError(append(one, 1), wireError(res.Err))
-		} else {
-			one = append(one, 0)
-			if res.Result != nil && res.Result.Object != nil {
-				k.wrote(res.Result.Object)
-				b, err := k.encode(res.Result.Object, targets[i].Resource.GroupVersion())
-				if err != nil {
-					return err
-				}
-				one = append(one, b...)
-			}
+		var err error
+		if one, err = k.appendResult(one[:0], items[i].Brief, res, targets[i]); err != nil {
+			return err
 		}
 		k.buf = wire.AppendBytes(k.buf, one)
 	}
 	return nil
+}
+
+// appendResult appends the answer to one item of a batch.
+func (k *Client) appendResult(b []byte, brief bool, res registry.BatchResult, t registry.Target) ([]byte, error) {
+	if res.Err != nil {
+		return wire.AppendError(append(b, 1), wireError(res.Err)), nil
+	}
+	b = append(b, 0)
+	if res.Result == nil || res.Result.Object == nil {
+		if brief {
+			b = append(b, "{}"...)
+		}
+		return b, nil
+	}
+	o := res.Result.Object
+	k.wrote(t, o)
+	if brief {
+		return appendBrief(b, o)
+	}
+	body, err := k.encode(o, t.Resource.GroupVersion())
+	return append(b, body...), err
+}
+
+// appendBrief writes what Brief items are answered.
+func appendBrief(b []byte, o *watch.Object) ([]byte, error) {
+	m, err := meta.Accessor(o.Obj)
+	if err != nil {
+		return b, err
+	}
+	b = strconv.AppendQuote(append(b, `{"metadata":{"name":`...), m.GetName())
+	b = strconv.AppendQuote(append(b, `,"uid":`...), string(m.GetUID()))
+	b = strconv.AppendQuote(append(b, `,"resourceVersion":`...), m.GetResourceVersion())
+	return append(b, "}}"...), nil
 }
 
 func (k *Client) event(r *wire.Reader) error {

@@ -30,8 +30,11 @@ func (p *Pod) Active() bool { return !p.Finished() && p.DeletionTimestamp == nil
 // AvailableIn is how long it takes until the pod has been ready for minReady:
 // 0 when it is available, negative when it is not ready.
 func (p *Pod) AvailableIn(minReady time.Duration, now time.Time) time.Duration {
-	if !p.Ready() {
+	switch {
+	case !p.Ready():
 		return -1
+	case minReady <= 0:
+		return 0 // whatever the node's clock says
 	}
 	since := p.Condition(PodReady).LastTransitionTime.Time()
 	return max(since.Add(minReady).Sub(now), 0)

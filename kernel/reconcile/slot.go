@@ -1,0 +1,81 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// slot holds one instance and replaces it after a fault. It is used by one
+// goroutine at a time.
+type slot struct {
+	r        *runner
+	inst     plugin.Instance
+	failures int
+}
+
+func (r *runner) newSlot() *slot { return &slot{r: r} }
+
+// open makes sure that there is an instance, trying until the controller is
+// stopped. Each instance has a client of its own, which remembers what that
+// instance was told.
+func (s *slot) open(ctx context.Context) bool {
+	for s.inst == nil && s.r.intake.Err() == nil {
+		inst, err := s.r.c.Open(ctx, hostclient.New(s.r.host).Call)
+		if err == nil {
+			s.inst = inst
+			break
+		}
+		s.failures++
+		if s.r.intake.Err() == nil {
+			s.r.log.Error("open controller", "error", err)
+			if s.r.c.Called != nil {
+				s.r.c.Called(0, err)
+			}
+		}
+		s.pause()
+	}
+	return s.inst != nil
+}
+
+// pause waits longer with every failure, up to half a minute.
+func (s *slot) pause() {
+	t := s.r.clock.NewTimer(min(100*time.Millisecond<<min(s.failures, 9), 30*time.Second))
+	defer t.Stop()
+	select {
+	case <-t.C():
+	case <-s.r.intake.Done():
+	}
+}
+
+// call asks the instance. One that faulted is discarded, and the next waits a
+// while.
+func (s *slot) call(ctx context.Context, op wire.Op, req []byte) ([]byte, error) {
+	resp, err := s.inst.Call(ctx, op, req)
+	if err == nil || !isFault(err) {
+		s.failures = 0
+		return resp, err
+	}
+	s.close()
+	s.failures++
+	s.pause()
+	return nil, err
+}
+
+// isFault tells that an instance can no longer be used. What is not an error
+// of the boundary says nothing good about it either.
+func isFault(err error) bool {
+	e, ok := errors.AsType[*wire.Error](err)
+	return !ok || e.Kind.Fault()
+}
+
+func (s *slot) close() {
+	if s.inst != nil {
+		_ = s.inst.Close() // there is nothing more to be had from it
+		s.inst = nil
+	}
+}
