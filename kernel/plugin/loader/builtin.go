@@ -1,12 +1,16 @@
 package loader
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
@@ -15,7 +19,9 @@ import (
 
 // ensureBuiltins makes the Plugin resources of what ships with Pintle. Of one
 // that exists only the parts that belong to this version are brought up to
-// date: config, mode, weight and limits are the operator's.
+// date: digest, host, permissions, and the fields of the config that this
+// server sets. Mode, weight, limits and other fields of the config are the
+// operator's.
 func (l *Loader) ensureBuiltins(ctx context.Context) error {
 	for _, b := range l.Builtins {
 		if err := l.ensureBuiltin(ctx, b); err != nil {
@@ -51,6 +57,9 @@ func (l *Loader) ensureBuiltin(ctx context.Context, b plugin.Builtin) error {
 	if want.Host != "" {
 		next.Spec.Host = want.Host
 	}
+	if next.Spec.Config, err = mergeConfig(p.Spec.Config, want.Config); err != nil {
+		return err
+	}
 	if equality.Semantic.DeepEqual(next.Spec, p.Spec) {
 		return nil
 	}
@@ -59,4 +68,34 @@ func (l *Loader) ensureBuiltin(ctx context.Context, b plugin.Builtin) error {
 		return nil // whoever changed it: the watch brings it, the next start looks again
 	}
 	return err
+}
+
+// mergeConfig puts the fields of ours into an operator's config.
+func mergeConfig(theirs, ours *runtime.RawExtension) (*runtime.RawExtension, error) {
+	if ours == nil || theirs == nil {
+		return cmp.Or(theirs, ours), nil
+	}
+	var all, set map[string]json.RawMessage
+	if json.Unmarshal(ours.Raw, &set) != nil || json.Unmarshal(theirs.Raw, &all) != nil || all == nil {
+		return ours, nil // not objects: there is nothing to merge
+	}
+	same := true
+	for k, v := range set {
+		same = same && bytes.Equal(compact(all[k]), compact(v))
+		all[k] = v
+	}
+	if same {
+		return theirs, nil
+	}
+	raw, err := json.Marshal(all)
+	return &runtime.RawExtension{Raw: raw}, err
+}
+
+// compact is JSON without spaces, as it is stored.
+func compact(v json.RawMessage) []byte {
+	var b bytes.Buffer
+	if json.Compact(&b, v) != nil {
+		return v
+	}
+	return b.Bytes()
 }

@@ -167,8 +167,12 @@ func (h *Host) compile(ctx context.Context, m plugin.Module) (wazero.Runtime, wa
 	if len(m.Bytes) < 4 || string(m.Bytes[:4]) != "\x00asm" {
 		return nil, nil, wire.Errorf(wire.KindABI, "not a WASM module")
 	}
-	runtime, code := h.metered, m.Bytes
-	metered, err := meter(m.Bytes)
+	code, err := sanitize(m.Bytes)
+	if err != nil {
+		return nil, nil, wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
+	}
+	runtime := h.metered
+	metered, err := meter(code)
 	if err == nil {
 		code = metered
 	} else {
