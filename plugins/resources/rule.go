@@ -132,9 +132,18 @@ func (b *bound[H, I]) roundTrip(h *H, change func(*I)) {
 	if change != nil {
 		change(in)
 	}
-	if any(h) != any(in) {
-		_ = b.scheme.Convert(in, h, nil) // as above
+	if any(h) == any(in) {
+		return
 	}
+	// Into a new object: fields that only clients write (a Secret's stringData)
+	// have no place in the internal version and must not survive.
+	out := new(H)
+	if err := b.scheme.Convert(in, out, nil); err != nil {
+		return // as above
+	}
+	kind := any(h).(runtime.Object).GetObjectKind().GroupVersionKind()
+	*h = *out
+	any(h).(runtime.Object).GetObjectKind().SetGroupVersionKind(kind)
 }
 
 func (b *bound[H, I]) prepareForCreate(ctx context.Context, obj runtime.Object) {

@@ -76,7 +76,7 @@ func setScale(gr schema.GroupResource, m *metav1.ObjectMeta, s scaled, sub runti
 		return apierrors.NewBadRequest(err.Error())
 	}
 	errs := autoscalingvalidation.ValidateScale(internal)
-	errs = declaration{}.merge(context.Background(), errs, legacyscheme.Scheme.ValidateUpdate(context.Background(), nil, in, scaleOf(m, s)))
+	errs = declaration{}.merge(context.Background(), errs, legacyscheme.Scheme.ValidateUpdate(context.Background(), nil, in, scaleOf(m, s), "scale"))
 	if len(errs) > 0 {
 		return apierrors.NewInvalid(autoscaling.Kind("Scale"), m.Name, errs)
 	}

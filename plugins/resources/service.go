@@ -41,8 +41,8 @@ func serviceKinds(opts Options) []*resource.Definition {
 					s.Spec.ClusterIPs = []string{s.Spec.ClusterIP}
 				}
 			},
-			update:         func(_ context.Context, s, old *corev1.Service) { prepareService(s, old) },
-			decoded:        a.completeStored,
+			update:   func(_ context.Context, s, old *corev1.Service) { prepareService(s, old) },
+			decoded:  a.completeStored,
 			validate: func(s *core.Service) field.ErrorList { return validation.ValidateServiceCreate(a.foresee(s)) },
 			validateUpdate: func(s, old *core.Service) field.ErrorList {
 				return validation.ValidateServiceUpdate(a.foresee(s), old)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -72,6 +73,9 @@ func (a *allocator) companions(ctx context.Context, r resource.Reader, obj, old 
 	}
 	if obj != nil {
 		after = hub[corev1.Service](obj)
+	}
+	if before != nil && after != nil && equality.Semantic.DeepEqual(before.Spec, after.Spec) {
+		return nil, nil // a change of status, or of metadata
 	}
 	had := claimsOf(before)
 	alloc := &allocation{allocator: a, ctx: ctx, r: r, svc: after, had: had}
