@@ -67,7 +67,7 @@ func (w *Watcher) criEvents(ctx context.Context, up func()) error {
 const (
 	containerdSubscribe = "/containerd.services.events.v1.Events/Subscribe"
 	// containerdFilter selects ends of processes in CRI's namespace.
-	containerdFilter = `namespace==k8s.io,topic~=/tasks/(exit|oom)`
+	containerdFilter = `namespace=="k8s.io",topic=="/tasks/exit"`
 )
 
 // containerdEvents reads containerd's own events. Three fields of two
@@ -124,12 +124,11 @@ func (w *Watcher) containerdEvents(ctx context.Context, up func()) error {
 // mainProcess reports whether an event envelope is about a container's main
 // process, and not about a command run in it, as probes do all the time.
 func mainProcess(envelope []byte) bool {
-	topic, _ := field(envelope, 3)
 	event, _ := field(envelope, 4)
 	value, _ := field(event, 2)
 	container, _ := field(value, 1)
 	id, ok := field(value, 2)
-	return string(topic) != "/tasks/exit" || !ok || string(id) == string(container)
+	return !ok || string(id) == string(container)
 }
 
 // field finds the last length-delimited field num of a message.
