@@ -85,6 +85,11 @@ func (r *request) attributes(ctx context.Context, op admission.Operation, obj, o
 	if r.sub != nil && r.sub.Kind.Kind != "" {
 		a.Kind = r.sub.Kind
 	}
+	if a.Name == "" && obj != nil { // drawn by now, if it is to be
+		if m, err := accessor(obj); err == nil {
+			a.Name = m.GetName()
+		}
+	}
 	if u, ok := genericrequest.UserFrom(ctx); ok {
 		a.User = u
 	}
