@@ -77,6 +77,24 @@ const (
 	ScaleReversed
 )
 
+// Apply brings a raw score to 0..[MaxNodeScore]; highest is the highest raw
+// score of all nodes that fit.
+func (s Scaling) Apply(v, highest int64) int64 {
+	switch s {
+	case ScaleToMax:
+		if highest > 0 {
+			return MaxNodeScore * v / highest
+		}
+		return 0
+	case ScaleReversed:
+		if highest > 0 {
+			return MaxNodeScore - MaxNodeScore*v/highest
+		}
+		return MaxNodeScore
+	}
+	return v
+}
+
 // Event is a set of changes of the cluster after which a pod that a plugin
 // rejected may fit.
 type Event uint32

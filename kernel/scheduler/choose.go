@@ -161,7 +161,7 @@ func (e *engine) scaleCluster(ctx context.Context, u *unit) error {
 		}
 		for row, v := range values {
 			if e.totals.scores[row] != absent {
-				e.totals.scores[row] += w * scale(m.Scaling, v, highest)
+				e.totals.scores[row] += w * m.Scaling.Apply(v, highest)
 			}
 		}
 	}

@@ -226,27 +226,10 @@ func (sh *shape) total(row int) int64 {
 	for i := range sh.raw {
 		r := &sh.raw[i]
 		if !r.custom {
-			t += r.weight * scale(r.scaling, r.values[row], r.max)
+			t += r.weight * r.scaling.Apply(r.values[row], r.max)
 		}
 	}
 	return t
-}
-
-// scale brings a raw score to 0..100.
-func scale(s sdk.Scaling, v, highest int64) int64 {
-	switch s {
-	case sdk.ScaleToMax:
-		if highest > 0 {
-			return sdk.MaxNodeScore * v / highest
-		}
-		return 0
-	case sdk.ScaleReversed:
-		if highest > 0 {
-			return sdk.MaxNodeScore - sdk.MaxNodeScore*v/highest
-		}
-		return sdk.MaxNodeScore
-	}
-	return v
 }
 
 // feasible writes the rows that fit into a mask of the table's size.

@@ -1,0 +1,340 @@
+package columns_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"unsafe"
+
+	"github.com/pintle-io/pintle/sdk/columns"
+)
+
+func TestLayout(t *testing.T) {
+	want := columns.Plan(100, []columns.Column{
+		{ID: columns.AllocCPU, Type: columns.Int64}, {ID: columns.Label, Type: columns.Uint32, Key: 7}, {ID: columns.ResultFeasible, Type: columns.Bits},
+	})
+	region := want.Region()
+	if err := want.WriteHeader(region); err != nil {
+		t.Fatal(err)
+	}
+	got, err := columns.Parse(region)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if want.Size%columns.PageSize != 0 || uintptr(unsafe.Pointer(&region[0]))%columns.PageSize != 0 {
+		t.Errorf("region of %d bytes is not in pages", want.Size)
+	}
+	if n := len(got.Int64s(region, columns.AllocCPU, 0)); n != 100 {
+		t.Errorf("column of %d rows", n)
+	}
+	if got.Int64s(region, columns.Label, 7) != nil || got.Uint32s(region, columns.Label, 8) != nil {
+		t.Error("a column of another type or key was found")
+	}
+	got.Uint32s(region, columns.Label, 7)[99] = 5
+	got.Int64s(region, columns.AllocCPU, 0)[99] = -1
+	if got.Uint32s(region, columns.Label, 7)[99] != 5 {
+		t.Error("columns overlap")
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	l := columns.Plan(64, []columns.Column{{ID: columns.AllocCPU, Type: columns.Int64}})
+	for _, tt := range []struct {
+		name  string
+		word  int
+		value uint32
+		want  error
+	}{
+		{"magic", 0, 1, columns.ErrMalformed}, {"version", 1, 9 << 16, columns.ErrVersion}, {"size", 2, 1 << 30, columns.ErrMalformed},
+		{"rows", 3, 1 << 30, columns.ErrMalformed}, {"more rows than fit", 3, 100000, columns.ErrMalformed}, {"columns", 4, 1 << 30, columns.ErrMalformed},
+		{"offset", 8, 1 << 31, columns.ErrMalformed}, {"unaligned offset", 8, 65, columns.ErrMalformed}, {"stride", 9, 4, columns.ErrMalformed},
+	} {
+		region := l.Region()
+		if err := l.WriteHeader(region); err != nil {
+			t.Fatal(err)
+		}
+		binary.LittleEndian.PutUint32(region[tt.word*4:], tt.value)
+		if _, err := columns.Parse(region); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+	if _, err := columns.Parse(nil); !errors.Is(err, columns.ErrMalformed) {
+		t.Errorf("empty region: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	l := columns.Plan(10, []columns.Column{{ID: columns.AllocCPU, Type: columns.Int64}, {ID: columns.Flags, Type: columns.Uint32}})
+	region := l.Region()
+	if err := l.WriteHeader(region); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(region[:200])
+	f.Fuzz(func(t *testing.T, header []byte) {
+		region := columns.Alloc(columns.PageSize)
+		copy(region, header)
+		l, err := columns.Parse(region)
+		if err != nil {
+			return
+		}
+		for _, c := range l.Columns {
+			for _, v := range l.Int64s(region, c.ID, c.Key) {
+				_ = v
+			}
+			clear(l.Uint32s(region, c.ID, c.Key))
+			l.Mask(region, c.ID, c.Key).Zero()
+		}
+	})
+}
+
+// Each operation is compared with the obvious loop, and called as a WASM guest
+// calls it, on lengths around the words of a mask.
+func TestOperations(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, n := range []int{0, 1, 31, 32, 63, 64, 65, 200} {
+		g := newGuest(n)
+		for i := range n {
+			g.alloc[i], g.used[i] = int64(r.IntN(2000)), int64(r.IntN(2000))
+			g.alloc2[i], g.used2[i] = int64(r.IntN(5))<<uint(r.IntN(50)), int64(r.IntN(1<<20))
+			g.ids[i] = uint32(r.IntN(20))
+			if r.IntN(3) > 0 {
+				g.rows.Set(i)
+			}
+		}
+		values, table8, table64 := []uint32{3, 5, 19}, []uint8{0, 1, 0, 1, 1}, []int64{5, -3, 0, 9}
+		g.put(values, table8, table64)
+		x := columns.Share{Alloc: g.alloc, Used: g.used, Want: 100, Weight: 1}
+		y := columns.Share{Alloc: g.alloc2, Used: g.used2, Want: 1000, Weight: 3}
+
+		g.mask(t, "vec_short", func(m columns.Mask) { columns.Short(m, g.alloc, g.used, 100) },
+			func(i int) bool { return 100 > g.alloc[i]-g.used[i] }, g.at.out, g.at.alloc, g.at.used, uint64(n), 100)
+		g.mask(t, "vec_below", func(m columns.Mask) { columns.Below(m, g.alloc, 900) },
+			func(i int) bool { return g.alloc[i] < 900 }, g.at.out, g.at.alloc, uint64(n), 900)
+		g.mask(t, "vec_outside", func(m columns.Mask) { columns.Outside(m, g.alloc, 100, 900) },
+			func(i int) bool { return g.alloc[i] < 100 || g.alloc[i] > 900 }, g.at.out, g.at.alloc, uint64(n), 100, 900)
+		g.mask(t, "vec_in", func(m columns.Mask) { columns.In(m, g.ids, values) },
+			func(i int) bool { return g.ids[i] == 3 || g.ids[i] == 5 || g.ids[i] == 19 }, g.at.out, g.at.ids, uint64(n), g.at.values, 3)
+		g.mask(t, "vec_bits_set", func(m columns.Mask) { columns.BitsSet(m, g.ids, 5) },
+			func(i int) bool { return g.ids[i]&5 != 0 }, g.at.out, g.at.ids, uint64(n), 5)
+		g.mask(t, "vec_lookup", func(m columns.Mask) { columns.Lookup(m, g.ids, table8) },
+			func(i int) bool { return g.ids[i] < 5 && table8[g.ids[i]] != 0 }, g.at.out, g.at.ids, uint64(n), g.at.table8, 5)
+
+		g.sums(t, "vec_lookup_add", func(out []int64) { columns.LookupAdd(out, g.rows, g.ids, table64) },
+			func(i int, v int64) int64 {
+				if g.ids[i] < 4 {
+					return v + table64[g.ids[i]]
+				}
+				return v
+			}, g.at.sum, g.at.rows, g.at.ids, uint64(n), g.at.table64, 4)
+		g.sums(t, "vec_add_scaled", func(out []int64) { columns.AddScaled(out, g.rows, g.alloc, 3) },
+			func(i int, v int64) int64 { return v + 3*g.alloc[i] }, g.at.sum, g.at.rows, g.at.alloc, uint64(n), 3)
+		g.sums(t, "vec_add_const", func(out []int64) { columns.AddConst(out, g.rows, 11) },
+			func(_ int, v int64) int64 { return v + 11 }, g.at.sum, g.at.rows, uint64(n), 11)
+		g.sums(t, "vec_least2", func(out []int64) { columns.Least2(out, g.rows, x, y) },
+			func(i int, _ int64) int64 { return least(i, x, y) },
+			g.at.sum, g.at.rows, uint64(n), g.at.alloc, g.at.used, 100, 1, g.at.alloc2, g.at.used2, 1000, 3)
+		g.sums(t, "vec_balanced2", func(out []int64) { columns.Balanced2(out, g.rows, x, y) },
+			func(i int, _ int64) int64 { return balanced(i, x, y) },
+			g.at.sum, g.at.rows, uint64(n), g.at.alloc, g.at.used, 100, 1, g.at.alloc2, g.at.used2, 1000, 3)
+	}
+}
+
+func least(i int, list ...columns.Share) int64 {
+	var sum, weights int64
+	for _, s := range list {
+		if s.Alloc[i] == 0 {
+			continue
+		}
+		weights += s.Weight
+		if free := s.Alloc[i] - s.Used[i] - s.Want; free > 0 {
+			sum += s.Weight * (free * 100 / s.Alloc[i])
+		}
+	}
+	if weights == 0 {
+		return 0
+	}
+	return sum / weights
+}
+
+func balanced(i int, a, b columns.Share) int64 {
+	even := func(x, y int64) int64 {
+		if a.Alloc[i] == 0 || b.Alloc[i] == 0 {
+			return 100
+		}
+		d := min(float64(x)/float64(a.Alloc[i]), 1) - min(float64(y)/float64(b.Alloc[i]), 1)
+		return int64((1 - max(d/2, -d/2)) * 100)
+	}
+	return 50 + (50+even(a.Used[i]+a.Want, b.Used[i]+b.Want)-even(a.Used[i], b.Used[i]))/2
+}
+
+// guest is a memory with operands in it, as a WASM guest has.
+type guest struct {
+	mem                             []byte
+	n                               int
+	alloc, used, alloc2, used2, sum []int64
+	ids                             []uint32
+	out, rows                       columns.Mask
+	at                              struct{ out, rows, alloc, used, alloc2, used2, sum, ids, values, table8, table64 uint64 }
+	imports                         map[string]columns.Import
+}
+
+func newGuest(n int) *guest {
+	g := &guest{mem: columns.Alloc(1 << 16), n: n, imports: map[string]columns.Import{}}
+	for _, im := range columns.Imports() {
+		g.imports[im.Name] = im
+	}
+	at := uint64(64)
+	i64 := func(p *uint64) []int64 { *p = at; at += 8 * 256; return view[int64](g.mem, *p, n) }
+	g.alloc, g.used, g.alloc2 = i64(&g.at.alloc), i64(&g.at.used), i64(&g.at.alloc2)
+	g.used2, g.sum = i64(&g.at.used2), i64(&g.at.sum)
+	g.at.ids, at = at, at+1024
+	g.ids = view[uint32](g.mem, g.at.ids, n)
+	g.at.out, g.at.rows, at = at, at+64, at+128
+	g.out, g.rows = view[uint64](g.mem, g.at.out, columns.Words(n)), view[uint64](g.mem, g.at.rows, columns.Words(n))
+	g.at.values, g.at.table8, g.at.table64 = at, at+64, at+128
+	return g
+}
+
+func view[T any](mem []byte, at uint64, n int) []T {
+	return unsafe.Slice((*T)(unsafe.Pointer(&mem[at])), n)
+}
+
+func (g *guest) put(values []uint32, table8 []uint8, table64 []int64) {
+	copy(view[uint32](g.mem, g.at.values, len(values)), values)
+	copy(view[uint8](g.mem, g.at.table8, len(table8)), table8)
+	copy(view[int64](g.mem, g.at.table64, len(table64)), table64)
+}
+
+// garbage is what the upper half of a 32-bit argument may hold.
+const garbage = 0xdead << 32
+
+func (g *guest) call(t *testing.T, name string, stack []uint64) {
+	t.Helper()
+	im, ok := g.imports[name]
+	if !ok || len(im.Params) != len(stack) {
+		t.Fatalf("import %s with %d parameters, want %d", name, len(im.Params), len(stack))
+	}
+	stack = append([]uint64(nil), stack...)
+	for i, p := range im.Params {
+		if p == columns.I32 {
+			stack[i] |= garbage
+		}
+	}
+	if err := im.Call(g.mem, stack); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+func (g *guest) mask(t *testing.T, name string, op func(columns.Mask), want func(int) bool, stack ...uint64) {
+	t.Helper()
+	m := columns.NewMask(g.n)
+	m.Fill(g.n)
+	op(m)
+	g.out.Fill(g.n)
+	g.call(t, name, stack)
+	for i := range g.n {
+		if m.Has(i) != want(i) || g.out.Has(i) != want(i) {
+			t.Fatalf("%s of %d rows: row %d is %v, as import %v, want %v", name, g.n, i, m.Has(i), g.out.Has(i), want(i))
+		}
+	}
+	if m.Count() != g.out.Count() {
+		t.Fatalf("%s of %d rows: bits behind the last row", name, g.n)
+	}
+}
+
+func (g *guest) sums(t *testing.T, name string, op func([]int64), want func(int, int64) int64, stack ...uint64) {
+	t.Helper()
+	out := make([]int64, g.n)
+	for i := range out {
+		out[i], g.sum[i] = int64(i), int64(i)
+	}
+	op(out)
+	g.call(t, name, stack)
+	for i := range out {
+		w := int64(i)
+		if g.rows.Has(i) {
+			w = want(i, w)
+		}
+		if out[i] != w || g.sum[i] != w {
+			t.Fatalf("%s of %d rows: row %d is %d, as import %d, want %d", name, g.n, i, out[i], g.sum[i], w)
+		}
+	}
+}
+
+func TestMark(t *testing.T) {
+	m := columns.NewMask(70)
+	m.Set(0)
+	m.Set(69)
+	ids := make([]uint32, 70)
+	columns.Mark(ids, m, 8)
+	for i, v := range ids {
+		if want := uint32(0); i == 0 || i == 69 {
+			want = 8
+			if v != want {
+				t.Errorf("row %d is %d", i, v)
+			}
+		} else if v != want {
+			t.Errorf("row %d is %d", i, v)
+		}
+	}
+}
+
+// A hostile guest passes anything.
+func FuzzImports(f *testing.F) {
+	f.Add(0, uint64(64), uint64(64), uint64(1<<32-1), uint64(7), uint64(1<<40))
+	f.Add(9, uint64(0), uint64(8), uint64(300), uint64(16), uint64(24))
+	f.Add(6, uint64(1), uint64(3), uint64(5), uint64(9), uint64(11))
+	list := columns.Imports()
+	f.Fuzz(func(t *testing.T, k int, a, b, c, d, e uint64) {
+		mem := columns.Alloc(columns.PageSize)
+		for i := range mem {
+			mem[i] = byte(i * 7)
+		}
+		if k < 0 {
+			k = -(k + 1)
+		}
+		im := list[k%len(list)]
+		stack := make([]uint64, len(im.Params))
+		for i := range stack {
+			stack[i] = [...]uint64{a, b, c, d, e}[i%5]
+		}
+		if err := im.Call(mem, stack); err != nil && !errors.Is(err, columns.ErrPointer) {
+			t.Errorf("%s: %v", im.Name, err)
+		}
+	})
+}
+
+func TestMask(t *testing.T) {
+	m, o := columns.NewMask(100), columns.NewMask(100)
+	m.Fill(100)
+	if m.Count() != 100 || !m.Any() {
+		t.Errorf("full mask has %d", m.Count())
+	}
+	m.Unset(64)
+	o.Set(64)
+	o.Set(3)
+	m.And(o)
+	if m.Count() != 1 || !m.Has(3) {
+		t.Errorf("and: %v", m)
+	}
+	m.Or(o)
+	m.AndNot(o)
+	if m.Any() {
+		t.Errorf("and not: %v", m)
+	}
+	m.Not(100)
+	if m.Count() != 100 {
+		t.Errorf("not: %d", m.Count())
+	}
+	var rows []int
+	o.Each(func(i int) { rows = append(rows, i) })
+	if fmt.Sprint(rows) != "[3 64]" {
+		t.Errorf("each: %v", rows)
+	}
+}
