@@ -1,0 +1,229 @@
+package loader_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/loader"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/registry"
+)
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s in time", what)
+		}
+	}
+}
+
+var nativeSpec = v1alpha1.PluginSpec{Host: v1alpha1.HostNative, Plugin: "suite"}
+
+// TestLife: a plugin is created, asked, changed, and removed.
+func TestLife(t *testing.T) {
+	c := newCluster(t)
+	if _, _, err := c.pod(t, "before", "web:latest"); err != nil {
+		t.Fatalf("a pod without any policy: %v", err)
+	}
+	c.create(t, "pinned", nativeSpec)
+	s := c.phase(t, "pinned", v1alpha1.Ready)
+	if want := []string{"Filter", "Score", "Mutate", "Validate", "Controller"}; !slices.Equal(s.Points, want) || s.ABI != "1.0" || s.Version != "1.2.3" {
+		t.Errorf("status %+v", s)
+	}
+	if c.controllers.get("pinned") == nil {
+		t.Error("the controllers did not get the plugin")
+	}
+	_, _, err := c.pod(t, "bad", "web:latest")
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `"pinned" denied the request: spec.containers[0].image: web:latest is not pinned`) {
+		t.Errorf("refusal: %v", err)
+	}
+	good, _, err := c.pod(t, "good", "web:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if good.Labels["seen.by/suite"] != "good" || good.Spec.NodeName != "" {
+		t.Errorf("the pod was not changed: labels %v, node %q", good.Labels, good.Spec.NodeName)
+	}
+	c.wait(t, "pinned", "counted", func(s v1alpha1.PluginStatus) bool { return s.Calls >= 3 && s.P99.Duration > 0 && s.Instances > 0 })
+
+	c.update(t, "pinned", func(p *v1alpha1.Plugin) { p.Spec.Mode = v1alpha1.Monitor })
+	c.phase(t, "pinned", v1alpha1.Ready)
+	pod, warnings, err := c.pod(t, "monitored", "web:latest")
+	if err != nil {
+		t.Fatalf("a policy in monitor mode refused: %v", err)
+	}
+	if pod.Labels["seen.by/suite"] != "" || !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, "(monitor): spec.containers[0].image") }) {
+		t.Errorf("monitor mode: labels %v, warnings %q", pod.Labels, warnings)
+	}
+
+	c.update(t, "pinned", func(p *v1alpha1.Plugin) {
+		p.Spec.Mode = v1alpha1.Enforce
+		p.Spec.Match = []v1alpha1.MatchRule{{Namespaces: []string{"elsewhere"}}}
+	})
+	c.phase(t, "pinned", v1alpha1.Ready)
+	if _, _, err := c.pod(t, "narrowed", "web:latest"); err != nil {
+		t.Errorf("a policy for another namespace refused: %v", err)
+	}
+	if _, err := c.Delete(t.Context(), pluginTarget("pinned"), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "removal", func() bool { return c.controllers.get("pinned") == nil })
+	if n := len(c.chain.Stats()); n != 1 { // the namespace rule
+		t.Errorf("%d rules are left", n)
+	}
+}
+
+// TestBadVersionLeavesTheOldOne: what cannot be loaded changes nothing.
+func TestBadVersionLeavesTheOldOne(t *testing.T) {
+	c := newCluster(t)
+	c.create(t, "p", nativeSpec)
+	c.phase(t, "p", v1alpha1.Ready)
+	old := c.controllers.get("p")
+	c.update(t, "p", func(p *v1alpha1.Plugin) { p.Spec.Plugin = "nobody" })
+	if s := c.phase(t, "p", v1alpha1.Degraded); !strings.Contains(s.Message, "the version before is running") {
+		t.Errorf("message %q", s.Message)
+	}
+	if c.controllers.get("p") != old {
+		t.Error("the consumer lost the version that works")
+	}
+	if _, _, err := c.pod(t, "bad", "web:latest"); !apierrors.IsForbidden(err) {
+		t.Errorf("the policy before does not refuse: %v", err)
+	}
+	c.update(t, "p", func(p *v1alpha1.Plugin) { p.Spec.Plugin = "suite" })
+	c.phase(t, "p", v1alpha1.Ready)
+}
+
+// TestRefusals: bad plugins fail with messages that say why.
+func TestRefusals(t *testing.T) {
+	c := newCluster(t)
+	for _, x := range []struct {
+		name  string
+		spec  v1alpha1.PluginSpec
+		phase v1alpha1.Phase
+		text  string
+	}{
+		{"nobody", v1alpha1.PluginSpec{Host: v1alpha1.HostNative}, v1alpha1.Failed, `holds no plugin "nobody"`},
+		{"nohost", v1alpha1.PluginSpec{Host: v1alpha1.HostProcess, Digest: v1alpha1.DigestOf([]byte("x"))}, v1alpha1.Failed, `no host "process"`},
+	} {
+		c.create(t, x.name, x.spec)
+		if s := c.phase(t, x.name, x.phase); !strings.Contains(s.Message, x.text) {
+			t.Errorf("%s: message %q, want %q", x.name, s.Message, x.text)
+		}
+	}
+	for name, spec := range map[string]v1alpha1.PluginSpec{
+		"no-digest": {}, "bad-digest": {Digest: "abc"}, "bad-host": {Host: "vm"}, "bad-mode": {Host: v1alpha1.HostNative, Mode: "Maybe"},
+	} {
+		p := &v1alpha1.Plugin{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
+		if _, err := c.Create(t.Context(), pluginTarget(name), p, registry.WriteOptions{}); !apierrors.IsInvalid(err) {
+			t.Errorf("%s: error %v, want Invalid", name, err)
+		}
+	}
+}
+
+// TestConsumerRefuses: when one consumer cannot take a version, all keep the
+// one before.
+func TestConsumerRefuses(t *testing.T) {
+	c := newCluster(t)
+	c.create(t, "p", nativeSpec)
+	c.phase(t, "p", v1alpha1.Ready)
+	before := c.controllers.get("p")
+	c.controllers.mu.Lock()
+	c.controllers.refuse = errors.New("too many controllers")
+	c.controllers.mu.Unlock()
+	c.update(t, "p", func(p *v1alpha1.Plugin) { p.Spec.Order = 7 })
+	s := c.phase(t, "p", v1alpha1.Degraded)
+	if !strings.Contains(s.Message, "too many controllers") || c.controllers.get("p") != before {
+		t.Errorf("status %+v", s)
+	}
+	for _, rule := range c.chain.Stats() {
+		if rule.Name == "p" && rule.Order != 0 {
+			t.Errorf("the admission rule has order %d, want that of the version before", rule.Order)
+		}
+	}
+	c.controllers.mu.Lock()
+	c.controllers.refuse = nil
+	c.controllers.mu.Unlock()
+	c.phase(t, "p", v1alpha1.Ready)
+}
+
+// TestQuarantine: a plugin that panics is stopped, says so, and comes back.
+func TestQuarantine(t *testing.T) {
+	c := newCluster(t)
+	c.create(t, "p", nativeSpec)
+	c.phase(t, "p", v1alpha1.Ready)
+	for range 3 {
+		if _, _, err := c.pod(t, "panic", "web:1"); !apierrors.IsInternalError(err) {
+			t.Fatalf("error %v, want an internal error", err)
+		}
+	}
+	s := c.phase(t, "p", v1alpha1.Quarantined)
+	if !strings.Contains(s.Message, "assignment to entry in nil map") || s.Faults != 3 || s.Conditions[0].Status != metav1.ConditionFalse {
+		t.Errorf("status %+v", s)
+	}
+	if _, _, err := c.pod(t, "good", "web:1"); err == nil || !strings.Contains(err.Error(), "quarantined") {
+		t.Errorf("error %v, want one that speaks of quarantine", err)
+	}
+	events, err := c.List(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("events")}, metav1.ListOptions{})
+	if err != nil || len(events.Items) != 1 {
+		t.Fatalf("%d events, %v; want one", len(events.Items), err)
+	}
+	c.update(t, "p", func(p *v1alpha1.Plugin) { p.Labels = map[string]string{"a": "b"} })
+	c.phase(t, "p", v1alpha1.Degraded)
+	if _, _, err := c.pod(t, "good", "web:1"); err != nil {
+		t.Errorf("after its quarantine: %v", err)
+	}
+}
+
+// TestIgnore: with failurePolicy Ignore a fault does not hold a request up.
+func TestIgnore(t *testing.T) {
+	c := newCluster(t)
+	spec := nativeSpec
+	spec.FailurePolicy = v1alpha1.Ignore
+	c.create(t, "p", spec)
+	c.phase(t, "p", v1alpha1.Ready)
+	if _, _, err := c.pod(t, "panic", "web:1"); err != nil {
+		t.Errorf("the pod was refused: %v", err)
+	}
+}
+
+// TestBuiltins: they are created once, keep what an operator changed, and
+// take what this version brings.
+func TestBuiltins(t *testing.T) {
+	config := func(s string) *runtime.RawExtension { return &runtime.RawExtension{Raw: []byte(s)} }
+	builtin := func(cfg string) func(*loader.Config) {
+		spec := nativeSpec
+		spec.Plugin, spec.Config = "other", config(cfg)
+		return func(c *loader.Config) { c.Builtins = []plugin.Builtin{{Name: "core", Spec: spec}} }
+	}
+	c := newCluster(t, builtin(`{"a":1}`))
+	c.phase(t, "core", v1alpha1.Ready)
+	if p := c.plugin(t, "core"); p.Labels[v1alpha1.BuiltinLabel] != "true" {
+		t.Errorf("labels %v", p.Labels)
+	}
+	c.update(t, "core", func(p *v1alpha1.Plugin) {
+		p.Spec.Mode, p.Spec.Config = v1alpha1.Monitor, config(`{"a":1,"mine":true}`)
+	})
+	c.phase(t, "core", v1alpha1.Ready)
+	generation := c.plugin(t, "core").Generation
+	c.stop()
+	c.run(t, builtin(`{"a":1}`))
+	if p := c.plugin(t, "core"); p.Generation != generation {
+		t.Errorf("a restart changed the spec to %+v", p.Spec)
+	}
+	c.stop()
+	c.run(t, builtin(`{"a":2}`))
+	p := c.plugin(t, "core")
+	if p.Spec.Mode != v1alpha1.Monitor || string(p.Spec.Config.Raw) != `{"a":2,"mine":true}` {
+		t.Errorf("after an upgrade: mode %s, config %s", p.Spec.Mode, p.Spec.Config.Raw)
+	}
+}
