@@ -83,7 +83,7 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 		JSONStored:    map[schema.GroupKind]bool{},
 	}
 	for _, kinds := range [][]*resource.Definition{
-		coreKinds(opts), podKinds(), serviceKinds(opts), workloadKinds(), clusterKinds(opts), networkKinds(), storageKinds(),
+		coreKinds(opts), podKinds(opts), serviceKinds(opts), workloadKinds(), clusterKinds(opts), networkKinds(), storageKinds(),
 		accessKinds(), deviceKinds(opts), extensionKinds(),
 	} {
 		t.Definitions = append(t.Definitions, kinds...)

@@ -20,7 +20,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
-func podKinds() []*resource.Definition {
+func podKinds(opts Options) []*resource.Definition {
 	return []*resource.Definition{define(names{kind: "Pod", resource: "pods", short: []string{"po"}, categories: all}, rule[corev1.Pod, core.Pod]{
 		status:         hasStatus,
 		generation:     bySpec,
@@ -53,7 +53,7 @@ func podKinds() []*resource.Definition {
 			{"status.podIP", podIP},
 			{"status.nominatedNodeName", func(p *corev1.Pod) string { return p.Status.NominatedNodeName }},
 		},
-		subresources: append(podConnections(), binding(), eviction(),
+		subresources: append(podConnections(), binding(), eviction(opts.Clock),
 			part[corev1.Pod]("ephemeralcontainers", updateVerbs, onlyEphemeralContainers, func(p, old *core.Pod) field.ErrorList {
 				return validation.ValidatePodEphemeralContainersUpdate(p, old, podOptions(p, old))
 			}),

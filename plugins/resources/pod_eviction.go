@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -18,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	pdbhelper "k8s.io/component-helpers/apps/poddisruptionbudget"
 	podv1util "k8s.io/kubernetes/pkg/api/v1/pod"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -36,12 +36,12 @@ const maxDisruptedPods = 2000
 // eviction deletes a pod as far as its disruption budget allows. The budget is
 // spent in the transaction that deletes the pod: two evictions cannot spend
 // the same disruption.
-func eviction() resource.Subresource {
+func eviction(clk clock.PassiveClock) resource.Subresource {
 	return resource.Subresource{
 		Name: "eviction", Style: resource.StyleAction, Verbs: createVerbs, Kind: evictionKind,
 		Action: func(_ context.Context, obj, body runtime.Object) (runtime.Object, error) { return evict(obj, body) },
 		Companions: func(ctx context.Context, r resource.Reader, obj, _ runtime.Object) ([]resource.Companion, error) {
-			return spendBudget(ctx, r, hub[corev1.Pod](obj))
+			return spendBudget(ctx, r, hub[corev1.Pod](obj), metav1.Time{Time: clk.Now()})
 		},
 	}
 }
@@ -71,7 +71,7 @@ func evict(obj, body runtime.Object) (runtime.Object, error) {
 	return o, nil
 }
 
-func spendBudget(ctx context.Context, r resource.Reader, p *corev1.Pod) ([]resource.Companion, error) {
+func spendBudget(ctx context.Context, r resource.Reader, p *corev1.Pod, now metav1.Time) ([]resource.Companion, error) {
 	// A pod that does not run, or goes anyway, disrupts nothing.
 	switch {
 	case p.DeletionTimestamp != nil, p.Status.Phase == corev1.PodSucceeded, p.Status.Phase == corev1.PodFailed, p.Status.Phase == corev1.PodPending:
@@ -95,7 +95,7 @@ func spendBudget(ctx context.Context, r resource.Reader, p *corev1.Pod) ([]resou
 	if b.Status.DisruptedPods == nil {
 		b.Status.DisruptedPods = map[string]metav1.Time{}
 	}
-	b.Status.DisruptedPods[p.Name] = metav1.Time{Time: time.Now()}
+	b.Status.DisruptedPods[p.Name] = now
 	return []resource.Companion{{Resource: disruptionBudget, Namespace: b.Namespace, Name: b.Name, Object: b, Update: true}}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -13,8 +14,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/discovery"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/plugins/resources"
@@ -255,19 +259,93 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// Gadget is a kind of an extension: it has no protobuf form and no internal
+// version.
+type Gadget struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	Spec              GadgetSpec `json:"spec"`
+}
+
+// GadgetSpec is a Gadget's spec.
+type GadgetSpec struct {
+	Size int64 `json:"size"`
+}
+
+// DeepCopyObject implements runtime.Object.
+func (g *Gadget) DeepCopyObject() runtime.Object {
+	c := *g
+	c.ObjectMeta = *g.ObjectMeta.DeepCopy()
+	return &c
+}
+
+func addGadgets(tab *resource.Table) error {
+	gv := schema.GroupVersion{Group: "shop.example", Version: "v1"}
+	tab.Scheme.AddKnownTypeWithName(gv.WithKind("Gadget"), &Gadget{})
+	tab.JSONStored[schema.GroupKind{Group: gv.Group, Kind: "Gadget"}] = true
+	tab.Definitions = append(tab.Definitions, &resource.Definition{Group: gv.Group, Resource: "gadgets", Singular: "gadget", Kind: "Gadget",
+		Versions: []string{"v1"}, StorageVersion: "v1", KeyPrefix: "/registry/shop.example/gadgets", Verbs: []string{"get"}})
+	return nil
+}
+
 func TestExtension(t *testing.T) {
-	def := &resource.Definition{Group: "", Resource: "gadgets", Singular: "gadget", Kind: "PodTemplate", Versions: []string{"v1"}, StorageVersion: "v1", KeyPrefix: "/registry/gadgets"}
-	tab, err := resources.Table(resources.Options{}, func(tab *resource.Table) error {
-		tab.Definitions = append(tab.Definitions, def)
-		return nil
-	})
+	tab, err := resources.Table(resources.Options{}, addGadgets)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tab.Lookup(schema.GroupResource{Resource: "gadgets"}) != def {
-		t.Error("the extension's resource is not in the table")
+	d := tab.Lookup(schema.GroupResource{Group: "shop.example", Resource: "gadgets"})
+	if d == nil {
+		t.Fatal("the extension's resource is not in the table")
+	}
+	c := resource.NewCodec(tab)
+	value, err := c.EncodeStorage(d, &Gadget{ObjectMeta: metav1.ObjectMeta{Name: "g"}, Spec: GadgetSpec{Size: 3}})
+	if want := `{"kind":"Gadget","apiVersion":"shop.example/v1","metadata":{"name":"g"},"spec":{"size":3}}`; err != nil || string(value) != want {
+		t.Fatalf("stored as %s, %v; want %s", value, err, want)
+	}
+	obj, err := c.Decode(d, value, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cols, err := tab.Columns(obj, metav1.TableOptions{})
+	if err != nil || len(cols.Rows) != 1 || cols.Rows[0].Cells[0] != "g" || cols.ColumnDefinitions[1].Name != "Created At" {
+		t.Errorf("columns %+v, %v", cols, err)
+	}
+	typed, err := tab.TypeConverter.ObjectToTyped(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fields, err := typed.ToFieldSet(); err != nil || !fields.Has(fieldpath.MakePathOrDie("spec", "size")) {
+		t.Errorf("server-side apply sees %v, %v", fields, err)
+	}
+	if groups := tab.Groups(); groups[len(groups)-1] != "shop.example" {
+		t.Errorf("groups %q, want the extension's last", groups)
 	}
 	if _, err := resources.Table(resources.Options{}, func(*resource.Table) error { return fmt.Errorf("no") }); err == nil {
 		t.Error("the error of an extension was lost")
+	}
+}
+
+func TestOpenAPIDescribesEveryKind(t *testing.T) {
+	tab := table(t)
+	defs := tab.OpenAPI(func(string) spec.Ref { return spec.Ref{} })
+	for _, d := range tab.Definitions {
+		for _, v := range d.Versions {
+			obj, err := tab.Scheme.New(schema.GroupVersionKind{Group: d.Group, Version: v, Kind: d.Kind})
+			if err != nil {
+				t.Fatal(err)
+			}
+			typ := reflect.TypeOf(obj).Elem()
+			found := false
+			for name := range defs {
+				// Names are Go paths, or the API's own with dots.
+				if strings.HasSuffix(name, "."+typ.Name()) && strings.Contains(strings.ReplaceAll(name, "/", "."), "."+v+"."+typ.Name()) {
+					found = true
+					break
+				}
+			}
+			if !found {
+				t.Errorf("no schema of %s in %s", typ, v)
+			}
+		}
 	}
 }
