@@ -28,8 +28,6 @@ type request struct {
 	plan func(ctx context.Context, r *request, cur *watch.Object) (*change, error)
 	// blind plans do not depend on the present state: create.
 	blind bool
-	// pinned requests fail on a conflict instead of being planned again.
-	pinned bool
 
 	cur        *watch.Object // the state the last plan began with
 	known      bool          // cur is set
@@ -165,7 +163,7 @@ func (c *Core) lost(ctx context.Context, r *request, ch *change, err error) erro
 		return nil // another name
 	case r.blind:
 		return r.k.exists(ch.name, ch.generated, deleting(cur))
-	case r.pinned || r.conflicts >= maxConflicts:
+	case r.conflicts >= maxConflicts:
 		return r.k.conflict(ch.name)
 	}
 	r.cur, r.known, r.fresh = cur, true, true
