@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	tailSize  = 8 << 10 // how much of what a guest printed goes into a fault's message
-	lineSize  = 4 << 10 // longer lines are cut
-	lineLimit = 200     // lines logged per call; more are counted
+	tailSize   = 8 << 10 // how much of what a guest printed goes into a fault's message
+	reasonSize = 2 << 10
+	lineSize   = 4 << 10 // longer lines are cut
+	lineLimit  = 200     // lines logged per call; more are counted
 )
 
 // Writer is the standard output and error of one instance. It is safe for
@@ -23,6 +24,7 @@ type Writer struct {
 
 	mu      sync.Mutex
 	tail    []byte // the rest is guarded by mu
+	reason  []byte // from the first line that says why a Go program dies
 	line    []byte
 	lines   int
 	dropped int
@@ -56,7 +58,23 @@ func (o *Writer) keep(b []byte) {
 	o.line = append(o.line, b...)
 }
 
+// deathCries begin the line in which a Go program says why it dies; a dump of
+// all goroutines follows, which is longer than what is kept.
+var deathCries = []string{"panic: ", "fatal error: ", "runtime: out of memory"}
+
 func (o *Writer) flush() {
+	if len(o.reason) > 0 {
+		if len(o.reason) < reasonSize {
+			o.reason = append(append(o.reason, '\n'), o.line...)
+		}
+	} else {
+		for _, cry := range deathCries {
+			if bytes.HasPrefix(o.line, []byte(cry)) {
+				o.reason = append(o.reason, o.line...)
+				break
+			}
+		}
+	}
 	if o.lines++; o.lines > lineLimit {
 		o.dropped++
 	} else if o.Log != nil && len(o.line) > 0 {
@@ -72,22 +90,20 @@ func (o *Writer) Begin() {
 	if o.dropped > 0 && o.Log != nil {
 		o.Log.Warn("plugin output dropped", "lines", o.dropped)
 	}
-	o.tail, o.lines, o.dropped = o.tail[:0], 0, 0
+	o.tail, o.reason, o.lines, o.dropped = o.tail[:0], o.reason[:0], 0, 0
 }
 
-// Message is the end of what the guest printed in this call, shortened to the
-// reason of a Go panic when there is one.
+// Message is why the program says it died, or else the end of what it printed
+// in this call.
 func (o *Writer) Message() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if len(o.reason) > 0 {
+		return strings.TrimSpace(string(o.reason))
+	}
 	s := string(o.tail)
 	if len(s) > tailSize {
 		s = s[len(s)-tailSize:]
-	}
-	if i := strings.Index(s, "panic: "); i >= 0 {
-		s = s[i:]
-	} else if i := strings.Index(s, "fatal error: "); i >= 0 {
-		s = s[i:]
 	}
 	return strings.TrimSpace(s)
 }

@@ -1,0 +1,59 @@
+package wasm_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/wasm"
+)
+
+// TestSeed: a host whose cache was seeded does not compile.
+func TestSeed(t *testing.T) {
+	m := hostileModule(t)
+	made, seeded := t.TempDir(), t.TempDir()
+	start := time.Now()
+	if err := wasm.Precompile(t.Context(), made, m.Bytes); err != nil {
+		t.Fatal(err)
+	}
+	compile := time.Since(start)
+	for range 2 { // what is there is kept
+		if err := wasm.Seed(seeded, os.DirFS(made)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := files(t, seeded)
+	h, err := wasm.New(t.Context(), wasm.Config{CacheDir: seeded})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close(t.Context())
+	start = time.Now()
+	in, err := h.Open(t.Context(), m, plugin.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	t.Logf("compile %s, open with a seeded cache %s", compile, time.Since(start))
+	if after := files(t, seeded); after != before || before == 0 {
+		t.Errorf("%d files in the cache before, %d after: the module was compiled again", before, after)
+	}
+}
+
+func files(t *testing.T, dir string) int {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			n++
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
