@@ -3,7 +3,6 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-export CGO_ENABLED ?= 0
 PAYLOAD := internal/payload/files
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo v0.1.0)
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
@@ -35,10 +34,10 @@ build: payload ## build bin/pintle
 .PHONY: payload
 payload:
 	@echo "building plugins and node programs"
-	@$(WASM) -o $(PAYLOAD)/scheduling.wasm ./plugins/cmd/scheduling
+	@$(WASM) -o $(PAYLOAD)/scheduling.wasm ./plugins/scheduling/cmd/scheduling
 	@$(WASM) -o $(PAYLOAD)/controllers.wasm ./plugins/cmd/controllers
 	@$(WASM) -o $(PAYLOAD)/admission.wasm ./plugins/cmd/admission
-	@go build -ldflags="-s -w" -o $(PAYLOAD)/ ./cmd/pause ./cmd/demo ./cmd/pintle-cni
+	@CGO_ENABLED=0 go build -ldflags="-s -w" -o $(PAYLOAD)/ ./cmd/pause ./cmd/demo ./cmd/pintle-cni
 
 .PHONY: test
 test: packages build vet unit race e2e ## everything that CI runs
@@ -70,7 +69,7 @@ bench: build ## the figures of docs/benchmarks.md, as a table
 
 .PHONY: generate
 generate: ## regenerate committed code (needs clang, llvm and libbpf-dev)
-	@CGO_ENABLED=0 go generate ./...
+	@go generate ./...
 
 .PHONY: clean
 clean: ## remove what was built

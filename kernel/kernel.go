@@ -19,6 +19,8 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/review"
 	"github.com/pintle-io/pintle/kernel/auth/token"
+	"github.com/pintle-io/pintle/kernel/plugin/loader"
+	"github.com/pintle-io/pintle/kernel/plugin/modules"
 	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -43,6 +45,8 @@ type Kernel struct {
 	api     *apiserver.Server
 	manager *reconcile.Manager
 	sched   *scheduler.Scheduler
+	loader  *loader.Loader
+	modules *modules.Store
 	metrics *prometheus.Registry
 	embed   *embed.Server
 }

@@ -128,17 +128,20 @@ func Spawn(s Spec) (*os.Process, io.ReadCloser, error) {
 }
 
 // Stop asks the process that holds the lock to end, waits for it, and kills
-// it when grace has passed. It reports whether one was running.
+// it when grace has passed; without grace it is killed at once. It reports whether
+// one was running.
 func Stop(ctx context.Context, path string, grace time.Duration) (bool, error) {
 	pid, err := Pid(path)
 	if err != nil || pid == 0 {
 		return false, err
 	}
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return true, fmt.Errorf("stop process %d: %w", pid, err)
-	}
-	if waitGone(ctx, path, grace) {
-		return true, nil
+	if grace > 0 {
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return true, fmt.Errorf("stop process %d: %w", pid, err)
+		}
+		if waitGone(ctx, path, grace) {
+			return true, nil
+		}
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return true, fmt.Errorf("kill process %d: %w", pid, err)

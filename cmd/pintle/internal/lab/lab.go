@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -46,12 +47,13 @@ type Config struct {
 
 // State is a running lab, as kept in its directory.
 type State struct {
-	Dir      string   `json:"dir"`
-	API      string   `json:"api"`      // host:port on the host's loopback
-	Registry string   `json:"registry"` // host:port on the host's loopback
-	Token    string   `json:"token"`    // with which nodes join
-	Nodes    []Node   `json:"nodes"`
-	NodeArgs []string `json:"nodeArgs,omitempty"`
+	Dir        string   `json:"dir"`
+	API        string   `json:"api"`      // host:port on the host's loopback
+	Registry   string   `json:"registry"` // host:port on the host's loopback
+	Token      string   `json:"token"`    // with which nodes join
+	Nodes      []Node   `json:"nodes"`
+	NodeArgs   []string `json:"nodeArgs,omitempty"`
+	ServerArgs []string `json:"serverArgs,omitempty"`
 }
 
 // Node is one node of a lab.
@@ -67,6 +69,18 @@ func (s *State) Kubeconfig() string { return s.server().AdminKubeconfig() }
 func (s *State) server() paths.Dir { return paths.Dir(filepath.Join(s.Dir, "server")) }
 
 func (s *State) nodeDir(n Node) paths.Dir { return paths.Dir(filepath.Join(s.Dir, n.Name)) }
+
+// FastServerArgs and FastNodeArgs make a lab lose a node quickly: a node is
+// silent for 6 seconds before it counts as lost, and pods stay on it for 2
+// more. Upstream's defaults, which `pintle up` has, are 40 and 300.
+var (
+	FastServerArgs = []string{
+		"--node-monitor-grace-period=6s",
+		"--default-not-ready-toleration-seconds=2",
+		"--default-unreachable-toleration-seconds=2",
+	}
+	FastNodeArgs = []string{"--node-lease-duration=4s", "--node-status-update-frequency=2s"}
+)
 
 // ErrNone: no lab is there.
 var ErrNone = errors.New("no lab is running; start one with `pintle lab up`")
@@ -122,7 +136,7 @@ func Up(ctx context.Context, c Config, out io.Writer, newToken func(ctx context.
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &State{Dir: c.Dir, NodeArgs: c.NodeArgs}
+	s := &State{Dir: c.Dir, ServerArgs: c.ServerArgs, NodeArgs: c.NodeArgs}
 	err := s.build(ctx, c, out, newToken)
 	if err != nil {
 		return nil, errors.Join(err, Down(context.WithoutCancel(ctx), c.Dir, true))
@@ -147,7 +161,7 @@ func (s *State) build(ctx context.Context, c Config, out io.Writer, newToken fun
 		return err
 	}
 	start = time.Now()
-	if err := s.startServer(c, out); err != nil {
+	if err := s.startServer(c.APIPort, c.Registry); err != nil {
 		return err
 	}
 	steps.Print(out, steps.Step{Name: "control plane", Took: time.Since(start), Detail: "https://" + s.API})
@@ -161,13 +175,13 @@ func (s *State) build(ctx context.Context, c Config, out io.Writer, newToken fun
 	return s.startNodes(out)
 }
 
-func (s *State) startServer(c Config, out io.Writer) error {
-	api, apiFile, err := loopback(c.APIPort)
+func (s *State) startServer(apiPort, registryPort int) error {
+	api, apiFile, err := loopback(apiPort)
 	if err != nil {
 		return fmt.Errorf("--api-port: %w", err)
 	}
 	defer apiFile.Close()
-	reg, regFile, err := loopback(c.Registry)
+	reg, regFile, err := loopback(registryPort)
 	if err != nil {
 		return fmt.Errorf("--registry-port: %w", err)
 	}
@@ -180,7 +194,7 @@ func (s *State) startServer(c Config, out io.Writer) error {
 		"--advertise-address", ServerIP,
 		"--service-cidr", ServiceCIDR, "--cluster-cidr", PodCIDR,
 		"--cgroup", cgroupName("server"),
-	}, c.ServerArgs...)
+	}, s.ServerArgs...)
 	return s.spawn(switchNS, "the control plane", daemon.Spec{Args: args, Log: s.server().Log(), Files: []*os.File{apiFile, regFile}}, io.Discard)
 }
 
@@ -284,6 +298,38 @@ func (s *State) Heal(name string) error {
 	return s.startNode(n)
 }
 
+// Restart ends the control plane ("server") or a node's agent and starts it
+// again at the same addresses. Containers run on.
+func (s *State) Restart(ctx context.Context, name string, kill bool) error {
+	grace := 30 * time.Second
+	if kill {
+		grace = 0
+	}
+	if name == "server" {
+		if _, err := daemon.Stop(ctx, s.server().Lock(), grace); err != nil {
+			return err
+		}
+		return s.startServer(portOf(s.API), portOf(s.Registry))
+	}
+	n, err := s.Node(name)
+	if err != nil {
+		return err
+	}
+	if _, err := daemon.Stop(ctx, s.nodeDir(n).Lock(), grace); err != nil {
+		return err
+	}
+	return s.startNode(n)
+}
+
+func portOf(address string) int {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(port) // "" or a bad number picks a free one
+	return n
+}
+
 // NodeStatus is what Status tells of a node: the machine's side; the
 // cluster's side is in the Node object.
 type NodeStatus struct {
@@ -314,19 +360,27 @@ func (s *State) Status() (serverPid int, nodes []NodeStatus, err error) {
 	return serverPid, nodes, nil
 }
 
-// Command returns a command that runs on a node: in its network and in its
+// Switch names the lab's switch where a node is asked for: a place on the
+// network that is outside of every node.
+const Switch = "switch"
+
+// Command returns a command that runs on a node or on the Switch: in its network and in its
 // cgroup, so that the node's load balancer sees its connections. It starts
 // this executable again (`pintle lab run`), which enters both.
 func (s *State) Command(ctx context.Context, name string, argv ...string) (*exec.Cmd, error) {
-	n, err := s.Node(name)
-	if err != nil {
-		return nil, err
-	}
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"lab", "run", "--netns", nodeNS(n.Name), "--cgroup", cgroupName(n.Name) + "/agent", "--"}, argv...)
+	ns, group := switchNS, cgroupName(Switch)
+	if name != Switch {
+		n, err := s.Node(name)
+		if err != nil {
+			return nil, err
+		}
+		ns, group = nodeNS(n.Name), cgroupName(n.Name)+"/agent"
+	}
+	args := append([]string{"lab", "run", "--netns", ns, "--cgroup", group, "--"}, argv...)
 	return exec.CommandContext(ctx, exe, args...), nil
 }
 
@@ -346,7 +400,7 @@ func Run(ns, group string, argv []string) error {
 // cgroups and, with purge, its directory. It may be called on what is left of
 // a lab that failed.
 func Down(ctx context.Context, dir string, purge bool) error {
-	names := []string{"server"}
+	names := []string{"server", Switch}
 	s, err := Load(dir)
 	switch {
 	case errors.Is(err, ErrNone):

@@ -100,3 +100,20 @@ func Print(out io.Writer, s Step) {
 	}
 	fmt.Fprintf(out, "  ✓ %-14s %6s  %s\n", s.Name, took, s.Detail)
 }
+
+// Terminal turns steps written to it into lines for people.
+func Terminal(out io.Writer) io.Writer { return terminal{out} }
+
+type terminal struct{ out io.Writer }
+
+// Write takes whole JSON lines, as a Reporter writes them.
+func (t terminal) Write(b []byte) (int, error) {
+	var s Step
+	if err := json.Unmarshal(b, &s); err != nil {
+		return 0, err
+	}
+	if !s.Ready {
+		Print(t.out, s)
+	}
+	return len(b), nil
+}

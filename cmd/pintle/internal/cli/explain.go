@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+// verdict is what the server remembers of a pod's placement.
+type verdict struct {
+	Node     string `json:"node"`
+	Score    int64  `json:"score"`
+	Feasible int    `json:"feasible"`
+	Nodes    int    `json:"nodes"`
+	Message  string `json:"message"`
+	Attempts int    `json:"attempts"`
+	Reasons  []struct {
+		Plugin   string   `json:"plugin"`
+		Reason   string   `json:"reason"`
+		Nodes    int      `json:"nodes"`
+		Examples []string `json:"examples"`
+	} `json:"reasons"`
+}
+
+func explainCommand() *cobra.Command {
+	var f clientFlags
+	var namespace string
+	cmd := &cobra.Command{
+		Use: "explain pod NAME", Short: "Why a pod was placed where it is, or is not placed", Args: cobra.ExactArgs(2),
+		Example: "  pintle explain pod web-7c9f4b-x2x8p",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] != "pod" && args[0] != "pods" {
+				return fmt.Errorf("explain %s: only pods are placed; try `pintle explain pod NAME`", args[0])
+			}
+			c, err := f.config()
+			if err != nil {
+				return err
+			}
+			b, err := raw(cmd.Context(), c, "GET", "/explain/pods", map[string]string{"namespace": namespace, "name": args[1]}, nil)
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(b)))
+			}
+			var v verdict
+			if err := json.Unmarshal(b, &v); err != nil {
+				return err
+			}
+			printVerdict(cmd.OutOrStdout(), args[1], v)
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "the pod's namespace")
+	return cmd
+}
+
+func printVerdict(out io.Writer, pod string, v verdict) {
+	if v.Node != "" {
+		fmt.Fprintf(out, "%s was placed on %s with score %d: %d of %d nodes could take it.\n", pod, v.Node, v.Score, v.Feasible, v.Nodes)
+	} else {
+		fmt.Fprintf(out, "%s is not placed after %d attempts: %s\n", pod, v.Attempts, v.Message)
+	}
+	if len(v.Reasons) == 0 {
+		return
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nPLUGIN\tNODES REFUSED\tREASON\tFOR EXAMPLE")
+	for _, r := range v.Reasons {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Plugin, r.Nodes, r.Reason, strings.Join(r.Examples, ", "))
+	}
+	_ = w.Flush()
+}

@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/pintle-io/pintle/cmd/pintle/internal/pluginapi"
+	"github.com/pintle-io/pintle/kernel/plugin/scaffold"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+)
+
+func pluginCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "plugin", Short: "Write, build, load and watch plugins",
+		Long: `A plugin is a filter or score of the scheduler, an admission policy, or a
+controller. It is compiled from Go to WASM, or to a process, from one source,
+and loaded into the running cluster.
+
+  pintle plugin new scheduler prefer-b
+  pintle plugin build prefer-b
+  pintle plugin load prefer-b/prefer-b.wasm`,
+	}
+	var f clientFlags
+	f.add(cmd)
+	cmd.AddCommand(pluginNew(), pluginBuild(), pluginLoad(&f), pluginList(&f), pluginInspect(&f), pluginRemove(&f))
+	return cmd
+}
+
+func pluginNew() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use: "new scheduler|admission|controller NAME", Short: "Write the first 30 lines of a plugin", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if dir == "" {
+				dir = args[1]
+			}
+			if err := scaffold.New(args[0], args[1], dir); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is in %s: edit plugin.go, then\n\n  pintle plugin build %[2]s\n  pintle plugin load %s\n", args[1], dir, filepath.Join(dir, args[1]+".wasm"))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "where to write it (default: a folder of its name)")
+	return cmd
+}
+
+func pluginBuild() *cobra.Command {
+	var host, output string
+	cmd := &cobra.Command{
+		Use: "build DIR", Short: "Compile a plugin", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := scaffold.Build(cmd.Context(), args[0], host)
+			if err != nil {
+				return err
+			}
+			if output != "" && output != file {
+				if err := os.Rename(file, output); err != nil {
+					return err
+				}
+				file = output
+			}
+			st, err := os.Stat(file)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s, %.1f MB\n", file, float64(st.Size())/1e6)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&host, "host", "wasm", "what to build for: wasm or process")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "the file to write")
+	return cmd
+}
+
+// loadFlags say how a plugin is used.
+type loadFlags struct {
+	name, host, config, failure, mode, member string
+	weight                                    int64
+	allow                                     []string
+}
+
+func pluginLoad(f *clientFlags) *cobra.Command {
+	var l loadFlags
+	cmd := &cobra.Command{
+		Use: "load FILE", Short: "Load a plugin into the running cluster, or another version of it", Args: cobra.ExactArgs(1),
+		Example: `  pintle plugin load prefer-b.wasm --weight 10
+  pintle plugin load welcome.wasm --allow "configmaps: get,list,watch,create" --allow "namespaces: get,list,watch"`,
+		RunE: func(cmd *cobra.Command, args []string) error { return l.run(cmd, f, args[0]) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&l.name, "name", "", "name in the cluster (default: the file's)")
+	fl.StringVar(&l.member, "plugin", "", "the plugin to open when the module holds several")
+	fl.StringVar(&l.host, "host", "wasm", "what runs it: wasm or process")
+	fl.StringVar(&l.config, "config", "", "configuration, as JSON")
+	fl.StringVar(&l.failure, "failure-policy", "", "what a fault means: Fail (default) or Ignore")
+	fl.StringVar(&l.mode, "mode", "", "Enforce (default), Monitor or Shadow")
+	fl.Int64Var(&l.weight, "weight", 1, "weight of its score")
+	fl.StringArrayVar(&l.allow, "allow", nil, `what a controller may do: "RESOURCE.GROUP[,…]: VERB[,…]" (repeatable)`)
+	return cmd
+}
+
+func (l *loadFlags) run(cmd *cobra.Command, f *clientFlags, file string) error {
+	module, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if l.host == string(v1alpha1.HostWASM) && !strings.HasPrefix(string(module[:min(4, len(module))]), "\x00asm") {
+		return fmt.Errorf("%s is no WASM module; build one with `pintle plugin build`, or load an executable with --host process", file)
+	}
+	if l.name == "" {
+		l.name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	}
+	p, err := l.plugin(cmd)
+	if err != nil {
+		return err
+	}
+	c, err := f.config()
+	if err != nil {
+		return err
+	}
+	api, err := pluginapi.New(c)
+	if err != nil {
+		return err
+	}
+	if p.Spec.Digest, err = api.Upload(cmd.Context(), module); err != nil {
+		return fmt.Errorf("upload %s: %w", file, err)
+	}
+	before, err := api.Apply(cmd.Context(), p)
+	if err != nil {
+		return err
+	}
+	now, err := api.WaitLoaded(cmd.Context(), p.Name, before)
+	if err != nil {
+		return fmt.Errorf("%s was not loaded: %w", file, err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s on %s, serves %s\n", p.Name, now.Status.Phase, l.host, strings.Join(now.Status.Points, ", "))
+	return nil
+}
+
+func (l *loadFlags) plugin(cmd *cobra.Command) (*v1alpha1.Plugin, error) {
+	p := &v1alpha1.Plugin{ObjectMeta: metav1.ObjectMeta{Name: l.name}}
+	p.Spec = v1alpha1.PluginSpec{Plugin: l.member, Host: v1alpha1.HostKind(l.host), FailurePolicy: v1alpha1.FailurePolicy(l.failure), Mode: v1alpha1.Mode(l.mode)}
+	if cmd.Flags().Changed("weight") {
+		p.Spec.Weight = &l.weight
+	}
+	if l.config != "" {
+		if !json.Valid([]byte(l.config)) {
+			return nil, fmt.Errorf("--config is no JSON: %s", l.config)
+		}
+		p.Spec.Config = &runtime.RawExtension{Raw: []byte(l.config)}
+	}
+	for _, a := range l.allow {
+		r, err := parseAllow(a)
+		if err != nil {
+			return nil, err
+		}
+		p.Spec.Permissions = append(p.Spec.Permissions, r)
+	}
+	return p, nil
+}
+
+// parseAllow reads "deployments.apps,configmaps: get,list".
+func parseAllow(s string) (rbacv1.PolicyRule, error) {
+	resources, verbs, ok := strings.Cut(s, ":")
+	var r rbacv1.PolicyRule
+	for v := range strings.SplitSeq(verbs, ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			r.Verbs = append(r.Verbs, v)
+		}
+	}
+	for x := range strings.SplitSeq(resources, ",") {
+		resource, group, _ := strings.Cut(strings.TrimSpace(x), ".")
+		if resource == "" {
+			ok = false
+		}
+		r.Resources, r.APIGroups = append(r.Resources, resource), append(r.APIGroups, group)
+	}
+	if !ok || len(r.Verbs) == 0 {
+		return r, fmt.Errorf("--allow %q: want \"RESOURCE.GROUP[,…]: VERB[,…]\", for example \"configmaps: get,list,create\"", s)
+	}
+	return r, nil
+}
+
+func pluginList(f *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the cluster's plugins", Aliases: []string{"ls"}, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := withAPI(cmd.Context(), f, (*pluginapi.Client).List)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "NAME\tHOST\tPHASE\tSERVES\tCALLS\tERRORS\tP50\tP99")
+			for _, p := range list {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", p.Name, p.Spec.Host, p.Status.Phase, strings.Join(p.Status.Points, ","),
+					p.Status.Calls, p.Status.Errors, p.Status.P50.Duration, p.Status.P99.Duration)
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func withAPI[T any](ctx context.Context, f *clientFlags, do func(*pluginapi.Client, context.Context) (T, error)) (T, error) {
+	var zero T
+	c, err := f.config()
+	if err != nil {
+		return zero, err
+	}
+	api, err := pluginapi.New(c)
+	if err != nil {
+		return zero, err
+	}
+	return do(api, ctx)
+}
+
+func pluginInspect(f *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "inspect NAME", Short: "Show what a plugin is and how it does", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := withAPI(cmd.Context(), f, func(c *pluginapi.Client, ctx context.Context) (*v1alpha1.Plugin, error) { return c.Get(ctx, args[0]) })
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			s := p.Status
+			for _, row := range [][2]string{
+				{"Name", p.Name}, {"Host", string(p.Spec.Host)}, {"Phase", string(s.Phase)}, {"Message", s.Message},
+				{"Serves", strings.Join(s.Points, ", ")}, {"Digest", s.Digest}, {"ABI", s.ABI}, {"Version", s.Version},
+				{"Calls", fmt.Sprintf("%d, %d errors, %d faults", s.Calls, s.Errors, s.Faults)},
+				{"Time", fmt.Sprintf("p50 %s, p99 %s", s.P50.Duration, s.P99.Duration)},
+				{"Instances", fmt.Sprint(s.Instances)},
+			} {
+				if row[1] != "" {
+					fmt.Fprintf(w, "%s:\t%s\n", row[0], row[1])
+				}
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func pluginRemove(f *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove NAME", Short: "Take a plugin out of the cluster", Aliases: []string{"rm"}, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, err := withAPI(cmd.Context(), f, func(c *pluginapi.Client, ctx context.Context) (struct{}, error) {
+				p, err := c.Get(ctx, args[0])
+				if err == nil && p.Labels[v1alpha1.BuiltinLabel] == "true" {
+					err = errors.New("it ships with Pintle and would come back at the next start; change its spec instead (kubectl edit plugin)")
+				}
+				if err != nil {
+					return struct{}{}, err
+				}
+				return struct{}{}, c.Remove(ctx, args[0])
+			})
+			if err != nil {
+				return fmt.Errorf("remove %s: %w", args[0], err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s removed\n", args[0])
+			return nil
+		},
+	}
+}

@@ -1,0 +1,56 @@
+// Package cli is pintle's command tree. A command reads its flags, calls the
+// package that does the work, and prints; nothing else is done here.
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pintle-io/pintle/internal/version"
+)
+
+// New makes the command tree.
+func New() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "pintle",
+		Short: "A container orchestrator that speaks the Kubernetes API",
+		Long: `Pintle is a container orchestrator that speaks the Kubernetes API.
+
+  pintle up               a cluster on this machine
+  pintle kubectl …        kubectl, against it
+  pintle plugin new …     write a plugin; build, load, list, remove
+  pintle lab up           a cluster of several nodes on this machine
+  pintle node --server …  join this machine to a cluster`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddGroup(
+		&cobra.Group{ID: "cluster", Title: "A cluster:"},
+		&cobra.Group{ID: "use", Title: "Using it:"},
+	)
+	for group, list := range map[string][]*cobra.Command{
+		"cluster": {upCommand(), downCommand(), serverCommand(), nodeCommand(), tokenCommand(), labCommand()},
+		"use":     {kubectlCommand(), imageCommand(), pluginCommand(), explainCommand(), versionCommand()},
+	} {
+		for _, c := range list {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	return root
+}
+
+func kubectlCommand() *cobra.Command {
+	// main runs kubectl before cobra sees its arguments; this is for help.
+	return &cobra.Command{Use: "kubectl …", Short: "Run kubectl against Pintle's cluster", DisableFlagParsing: true}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintf(cmd.OutOrStdout(), "Pintle %s (commit %s), Kubernetes API %s, %s\n", version.Pintle, version.Commit, version.Kubernetes, version.Platform())
+		},
+	}
+}

@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cgroup"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/listen"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+)
+
+// processFlags are those of every long-lived process.
+type processFlags struct {
+	dir      string
+	cgroup   string
+	logLevel slog.LevelVar
+	services string
+	pods     string
+}
+
+func (f *processFlags) add(fl *pflag.FlagSet, dir string) {
+	n := serve.DefaultNetwork
+	fl.StringVar(&f.dir, "data-dir", dir, "where everything is kept")
+	fl.StringVar(&f.services, "service-cidr", n.Services.String(), "range of ClusterIPs")
+	fl.StringVar(&f.pods, "cluster-cidr", n.Pods.String(), "range of pod addresses")
+	fl.TextVar(&f.logLevel, "log-level", &f.logLevel, "DEBUG, INFO, WARN or ERROR")
+	fl.StringVar(&f.cgroup, "cgroup", "", "run below this cgroup in every hierarchy, pods included (for labs)")
+}
+
+func (f *processFlags) network() (serve.Network, error) {
+	var n serve.Network
+	var err error
+	if n.Services, err = netip.ParsePrefix(f.services); err != nil {
+		return n, fmt.Errorf("--service-cidr: %w", err)
+	}
+	if n.Pods, err = netip.ParsePrefix(f.pods); err != nil {
+		return n, fmt.Errorf("--cluster-cidr: %w", err)
+	}
+	return n, n.Validate()
+}
+
+func (f *processFlags) absolute() (paths.Dir, error) {
+	d, err := filepath.Abs(f.dir)
+	return paths.Dir(d), err
+}
+
+func (f *processFlags) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &f.logLevel}))
+}
+
+// enter takes the lock and the cgroup.
+func (f *processFlags) enter(dir paths.Dir) (*os.File, error) {
+	lock, err := daemon.Lock(dir.Lock())
+	if errors.Is(err, daemon.ErrRunning) {
+		pid, _ := daemon.Pid(dir.Lock())
+		return nil, fmt.Errorf("a pintle of %s is %w (process %d)", dir, err, pid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.cgroup != "" {
+		if err := cgroup.Enter(f.cgroup + "/agent"); err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+	}
+	return lock, nil
+}
+
+// reporter reports steps to the process that started this one, or to the
+// terminal when there is none.
+func reporter(out *os.File) *steps.Reporter {
+	if os.Getenv(progressEnv) != "" {
+		return steps.NewReporter(os.NewFile(daemon.ProgressFD, "progress"), time.Now)
+	}
+	return steps.NewReporter(steps.Terminal(out), time.Now)
+}
+
+// progressEnv tells a process that its parent reads its steps.
+const progressEnv = "PINTLE_PROGRESS"
+
+// serverFlags are the control plane's.
+type serverFlags struct {
+	processFlags
+	s         serve.Server
+	listen    []string
+	registry  []string
+	advertise string
+}
+
+func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
+	f.s = serve.DefaultServer()
+	f.processFlags.add(fl, dir)
+	fl.StringArrayVar(&f.listen, "listen", []string{"127.0.0.1:6443"}, "address of the API server (repeatable)")
+	fl.StringArrayVar(&f.registry, "registry-listen", []string{defaultRegistry}, "address of the image registry (repeatable)")
+	fl.StringVar(&f.advertise, "advertise-address", "", "IP at which pods and nodes reach the API server (default: that of the first --listen)")
+	fl.StringVar(&f.s.PluginHost, "plugin-host", f.s.PluginHost, "where built-in plugins run: wasm, or native (linked in)")
+	fl.StringArrayVar(&f.s.EtcdEndpoints, "etcd-endpoints", nil, "external etcd, instead of the embedded one (repeatable)")
+	fl.StringVar(&f.s.EtcdCA, "etcd-ca", "", "CA of the external etcd")
+	fl.StringVar(&f.s.EtcdCert, "etcd-cert", "", "client certificate for the external etcd")
+	fl.StringVar(&f.s.EtcdKey, "etcd-key", "", "its key")
+	fl.BoolVar(&f.s.UnsafeNoFsync, "unsafe-no-fsync", false, "let the embedded etcd forget writes at a power loss (benchmarks)")
+	fl.DurationVar(&f.s.Grace, "node-monitor-grace-period", f.s.Grace, "how long a node may be silent before it counts as lost")
+	fl.Int64Var(&f.s.NotReadySeconds, "default-not-ready-toleration-seconds", f.s.NotReadySeconds, "how long pods stay on a node that is not ready")
+	fl.Int64Var(&f.s.UnreachableSeconds, "default-unreachable-toleration-seconds", f.s.UnreachableSeconds, "how long pods stay on a node that is lost")
+}
+
+// server opens the listeners and completes the configuration.
+func (f *serverFlags) server(dir paths.Dir, report *steps.Reporter, log *slog.Logger) (*serve.Server, error) {
+	s := f.s
+	s.Dir, s.Report, s.Log = dir, report, log
+	var err error
+	if s.Network, err = f.network(); err != nil {
+		return nil, err
+	}
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if s.Listeners, err = listen.Open("listen", f.listen); err != nil {
+		return nil, err
+	}
+	if s.Registry, err = listen.Open("registry-listen", f.registry); err != nil {
+		return nil, err
+	}
+	s.Advertise, err = f.advertised(s.Listeners[0])
+	return &s, err
+}
+
+func (f *serverFlags) advertised(l net.Listener) (netip.AddrPort, error) {
+	a, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}, fmt.Errorf("--listen %s is no TCP address", l.Addr())
+	}
+	ip, _ := netip.AddrFromSlice(a.IP)
+	if f.advertise != "" {
+		var err error
+		if ip, err = netip.ParseAddr(f.advertise); err != nil {
+			return netip.AddrPort{}, fmt.Errorf("--advertise-address: %w", err)
+		}
+	}
+	if ip = ip.Unmap(); ip.IsUnspecified() {
+		return netip.AddrPort{}, errors.New("--advertise-address is needed when --listen is every address of the machine")
+	}
+	return netip.AddrPortFrom(ip, uint16(a.Port)), nil
+}
+
+func serverCommand() *cobra.Command {
+	var f serverFlags
+	cmd := &cobra.Command{
+		Use: "server", Short: "Run a control plane without a node", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report := reporter(os.Stdout)
+			return reported(report, f.run(cmd.Context(), report))
+		},
+	}
+	f.add(cmd.Flags(), paths.Default)
+	return cmd
+}
+
+// reported tells whoever reads the steps why the process ends.
+func reported(r *steps.Reporter, err error) error {
+	if err != nil {
+		r.Fail("start", err)
+	}
+	return err
+}
+
+func (f *serverFlags) run(ctx context.Context, report *steps.Reporter) error {
+	dir, err := f.absolute()
+	if err != nil {
+		return err
+	}
+	lock, err := f.enter(dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	s, err := f.server(dir, report, f.logger())
+	if err != nil {
+		return err
+	}
+	plane, err := s.New(ctx)
+	if err != nil {
+		return err
+	}
+	return plane.Run(ctx, func() { go func() { <-plane.Kernel().PluginsSynced(); report.Ready() }() })
+}

@@ -1,0 +1,96 @@
+// Package serve puts together what a pintle process runs: the control plane
+// with the kinds and plugins that ship, the image registry, and the node
+// agent. It is where rooms that may not import each other meet.
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+)
+
+// Network are the address ranges of a cluster. Server and nodes must agree.
+type Network struct {
+	Services netip.Prefix // ClusterIPs
+	Pods     netip.Prefix // cut into a range for each node
+}
+
+// DefaultNetwork is that of `pintle up`.
+var DefaultNetwork = Network{Services: netip.MustParsePrefix("10.96.0.0/16"), Pods: netip.MustParsePrefix("10.244.0.0/16")}
+
+// KubernetesIP is the ClusterIP of default/kubernetes, the first of the range.
+func (n Network) KubernetesIP() netip.Addr { return n.at(1) }
+
+// DNSIP is the ClusterIP of the cluster's DNS, the tenth of the range.
+func (n Network) DNSIP() netip.Addr { return n.at(10) }
+
+func (n Network) at(i int) netip.Addr {
+	a := n.Services.Masked().Addr()
+	for range i {
+		a = a.Next()
+	}
+	return a
+}
+
+// Validate names the flag that is wrong.
+func (n Network) Validate() error {
+	switch {
+	case !n.Services.Addr().Is4() || n.Services.Bits() > 28:
+		return fmt.Errorf("--service-cidr %s: want an IPv4 range of /28 or larger", n.Services)
+	case !n.Pods.Addr().Is4() || n.Pods.Bits() > 24:
+		return fmt.Errorf("--cluster-cidr %s: want an IPv4 range of /24 or larger", n.Pods)
+	case n.Services.Overlaps(n.Pods):
+		return fmt.Errorf("--service-cidr %s and --cluster-cidr %s overlap", n.Services, n.Pods)
+	}
+	return nil
+}
+
+// Server says how to run a control plane.
+type Server struct {
+	Dir       paths.Dir
+	Network   Network
+	Listeners []net.Listener
+	Advertise netip.AddrPort
+	// Registry serves images; none: no registry.
+	Registry []net.Listener
+	// PluginHost runs the built-in plugins: "wasm" or "native".
+	PluginHost string
+
+	EtcdEndpoints                       []string
+	EtcdCA, EtcdCert, EtcdKey           string
+	UnsafeNoFsync                       bool
+	Grace                               time.Duration // node monitor grace period
+	NotReadySeconds, UnreachableSeconds int64
+
+	Report *steps.Reporter
+	Log    *slog.Logger
+}
+
+// DefaultServer has upstream's defaults.
+func DefaultServer() Server {
+	return Server{Dir: paths.Default, Network: DefaultNetwork, PluginHost: "wasm", Grace: 40 * time.Second, NotReadySeconds: 300, UnreachableSeconds: 300}
+}
+
+// Validate reports every fault, by flag.
+func (s *Server) Validate() error {
+	errs := []error{s.Network.Validate()}
+	if s.PluginHost != "wasm" && s.PluginHost != "native" {
+		errs = append(errs, fmt.Errorf("--plugin-host %q: want wasm or native", s.PluginHost))
+	}
+	if s.Grace <= 0 {
+		errs = append(errs, fmt.Errorf("--node-monitor-grace-period %s: want more than 0", s.Grace))
+	}
+	if s.NotReadySeconds < 0 || s.UnreachableSeconds < 0 {
+		errs = append(errs, errors.New("--default-not-ready-toleration-seconds and --default-unreachable-toleration-seconds: want 0 or more"))
+	}
+	if (s.EtcdCert == "") != (s.EtcdKey == "") {
+		errs = append(errs, errors.New("--etcd-cert and --etcd-key go together"))
+	}
+	return errors.Join(errs...)
+}

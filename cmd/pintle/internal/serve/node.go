@@ -1,0 +1,286 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+	"github.com/pintle-io/pintle/ebpf/lb"
+	"github.com/pintle-io/pintle/internal/payload"
+	"github.com/pintle-io/pintle/node"
+	"github.com/pintle-io/pintle/node/cgroup"
+	"github.com/pintle-io/pintle/node/cni"
+	"github.com/pintle-io/pintle/node/cni/routes"
+	"github.com/pintle-io/pintle/node/dns"
+	"github.com/pintle-io/pintle/node/service"
+)
+
+// LocalIP is an address that every node gives itself: the node's DNS answers
+// there, and on a single machine the API server too. It is link-local and
+// leaves no node.
+var LocalIP = netip.MustParseAddr("169.254.20.10")
+
+// Bridge is the pods' bridge on every node.
+const Bridge = "pintle0"
+
+const dnsPort = 53
+
+// Node says how to run a node's agent.
+type Node struct {
+	Dir     paths.Dir
+	Name    string
+	IP      netip.Addr
+	Network Network
+	// Cgroup is where the node's pods run, and the part of the machine whose
+	// sockets the load balancer serves; "" is the whole machine.
+	Cgroup string
+	// API reaches the server with the node's identity.
+	API *rest.Config
+	// Serving and ClientCAs are for the agent's own API.
+	Serving   *tls.Config
+	ClientCAs *x509.CertPool
+	// Registry is the "host:port" that image names resolve to.
+	Registry        string
+	RuntimeEndpoint string
+	// Masquerade lets pods reach the outside.
+	Masquerade bool
+
+	LeaseDuration  time.Duration
+	StatusInterval time.Duration
+	Labels         map[string]string
+	Taints         []corev1.Taint
+
+	Report *steps.Reporter
+	Log    *slog.Logger
+}
+
+// wholeMachine is the cgroup of pods where the machine is one node.
+const wholeMachine = "/pintle/node"
+
+func (n *Node) config() node.Config {
+	c := node.Default()
+	c.Name, c.REST, c.Root, c.Registry, c.RuntimeEndpoint, c.Log = n.Name, n.API, string(n.Dir), n.Registry, n.RuntimeEndpoint, n.Log
+	c.Cgroup, c.WholeMachine = n.Cgroup, n.Cgroup == ""
+	if c.WholeMachine {
+		c.Cgroup = wholeMachine
+	}
+	if n.IP.IsValid() {
+		c.IPs = []netip.Addr{n.IP}
+	}
+	c.ClusterDNS = []netip.Addr{n.Network.DNSIP()}
+	c.Serving, c.ClientCAs = n.Serving, n.ClientCAs
+	c.Listen = netip.AddrPortFrom(n.IP, 10250).String()
+	c.Labels, c.Taints = n.Labels, n.Taints
+	if n.LeaseDuration > 0 {
+		c.LeaseDuration = n.LeaseDuration
+	}
+	if n.StatusInterval > 0 {
+		c.StatusInterval = n.StatusInterval
+		c.ReportInterval = max(c.ReportInterval, n.StatusInterval)
+	}
+	return c
+}
+
+func (n *Node) pins() string { return "/sys/fs/bpf/pintle-" + n.Name }
+
+func (n *Node) cni(c node.Config, client kubernetes.Interface, ports cni.HostPorts) *cni.Network {
+	return cni.New(cni.Config{
+		Node: n.Name, Client: client, DataDir: filepath.Join(string(n.Dir), "cni"), ConfDir: c.CNIConf(), BinDir: c.CNIBin(),
+		Executable: n.cniExecutable(), Bridge: Bridge, NodeIP: n.IP, PodRange: n.Network.Pods, ServiceRange: n.Network.Services,
+		Masquerade: n.Masquerade, HostPorts: ports, Log: n.Log,
+	})
+}
+
+func (n *Node) cniExecutable() string { return filepath.Join(string(n.Dir), payload.CNI) }
+
+// Run runs the node until ctx ends. ready is called once it is registered and
+// serves Services.
+func (n *Node) Run(ctx context.Context, ready func()) error {
+	if err := n.prepare(); err != nil {
+		return err
+	}
+	client, err := node.NewClient(service.ClientConfig(n.API))
+	if err != nil {
+		return err
+	}
+	balancer, err := n.balancer()
+	if err != nil {
+		return err
+	}
+	defer balancer.Close()
+	catalog, err := service.NewCatalog(client)
+	if err != nil {
+		return err
+	}
+	proxy := service.New(service.Config{Catalog: catalog, Balancer: balancer, Node: n.Name, Static: n.static(), Log: n.Log})
+	resolver, err := n.resolver(catalog)
+	if err != nil {
+		return err
+	}
+	cfg := n.config()
+	network := n.cni(cfg, client, proxy)
+	cfg.Client, cfg.Network = client, network
+	cfg.Draining = func(_ context.Context, pod *corev1.Pod) error { return drain(proxy, pod) }
+	agent, err := node.New(cfg)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for name, run := range map[string]func(context.Context) error{
+		"services": catalog.Run, "load balancer": proxy.Run, "dns": resolver.Run, "pod network": network.Run, "node agent": agent.Run,
+		"devices": func(ctx context.Context) error {
+			return service.FollowDevices(ctx, balancer, service.DeviceConfig{NodeIP: n.IP, Bridge: Bridge, Log: n.Log})
+		},
+	} {
+		group.Go(func() error {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error { n.announce(ctx, proxy, agent, network, ready); return nil })
+	return group.Wait()
+}
+
+// announce tells of the parts as they come up.
+func (n *Node) announce(ctx context.Context, proxy *service.Proxy, agent *node.Agent, network *cni.Network, ready func()) {
+	wait := func(c <-chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	if !wait(proxy.Ready()) {
+		return
+	}
+	n.Report.Done("services", "eBPF on sockets and packets, DNS at %s", n.Network.DNSIP())
+	if !wait(agent.Ready()) {
+		return
+	}
+	for tick := time.NewTicker(20 * time.Millisecond); !network.Ready(); {
+		if !wait(nextTick(tick)) {
+			return
+		}
+	}
+	n.Report.Done("node", "%s at %s, containerd", n.Name, n.IP)
+	if ready != nil {
+		ready()
+	}
+}
+
+func nextTick(t *time.Ticker) <-chan struct{} {
+	c := make(chan struct{})
+	go func() { <-t.C; close(c) }()
+	return c
+}
+
+// prepare lays out what other programs need: the CNI executable, the node's
+// own address.
+func (n *Node) prepare() error {
+	if os.Geteuid() != 0 {
+		return errors.New("a node makes namespaces, mounts and BPF programs: run as root")
+	}
+	if err := os.MkdirAll(string(n.Dir), 0o711); err != nil {
+		return err
+	}
+	b, err := payload.Read(payload.CNI)
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(n.cniExecutable(), b, 0o755); err != nil {
+		return err
+	}
+	return routes.AddLocal(LocalIP)
+}
+
+// replaceFile writes a file whole: an executable may be running.
+func replaceFile(path string, b []byte, mode os.FileMode) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, b, mode); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func (n *Node) balancer() (*lb.Balancer, error) {
+	groups, err := cgroup.Detect()
+	if err != nil {
+		return nil, err
+	}
+	if err := groups.RequireV2(); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(groups.V2, n.Cgroup)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, err
+	}
+	b, err := lb.Open(lb.Config{PinDir: n.pins(), CgroupPath: path})
+	if err != nil {
+		return nil, fmt.Errorf("load balancer: %w", err)
+	}
+	return b, nil
+}
+
+// static is what the node serves itself: the cluster's DNS.
+func (n *Node) static() []lb.Service {
+	var out []lb.Service
+	for _, proto := range []lb.Protocol{lb.UDP, lb.TCP} {
+		out = append(out, lb.Service{
+			Key:       "static/dns/" + proto.String(),
+			Frontends: []lb.Frontend{{Addr: netip.AddrPortFrom(n.Network.DNSIP(), dnsPort), Proto: proto}},
+			Backends:  []lb.Backend{{Addr: netip.AddrPortFrom(LocalIP, dnsPort), Local: true}},
+		})
+	}
+	return out
+}
+
+func (n *Node) resolver(catalog *service.Catalog) (*dns.Server, error) {
+	up, err := dns.Upstreams("/etc/resolv.conf", LocalIP, n.Network.DNSIP())
+	if err != nil {
+		return nil, err
+	}
+	return dns.Listen(dns.Config{Source: catalog, Listen: []netip.AddrPort{netip.AddrPortFrom(LocalIP, dnsPort)},
+		Ranges: []netip.Prefix{n.Network.Services, n.Network.Pods}, Upstreams: up, Log: n.Log})
+}
+
+// drain takes a pod out of the node's balancer.
+func drain(p *service.Proxy, pod *corev1.Pod) error {
+	for _, ip := range pod.Status.PodIPs {
+		if a, err := netip.ParseAddr(ip.IP); err == nil {
+			if err := p.Drain(a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Cleanup removes everything of the node from the machine: pods, network,
+// mounts, BPF programs. Nothing of it may run.
+func (n *Node) Cleanup(ctx context.Context, purge bool) error {
+	c := n.config()
+	return errors.Join(
+		node.Cleanup(ctx, c, purge),
+		n.cni(c, nil, nil).Cleanup(ctx),
+		lb.Remove(n.pins()),
+		routes.Remove(),
+		routes.RemoveLocal(LocalIP),
+	)
+}

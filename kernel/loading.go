@@ -1,0 +1,100 @@
+package kernel
+
+import (
+	"context"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/admit"
+	"github.com/pintle-io/pintle/kernel/plugin/loader"
+	"github.com/pintle-io/pintle/kernel/plugin/modules"
+	"github.com/pintle-io/pintle/kernel/reconcile"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/scheduler"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// makeLoader joins the loader with those who use plugins.
+func (k *Kernel) makeLoader() error {
+	k.modules = modules.New(k.core)
+	k.loader = loader.New(loader.Config{
+		Registry: k.core, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Log: k.c.Log,
+		Consumers: []loader.Consumer{
+			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.sched}},
+			{Name: "admission", Points: wire.Admission, Sink: admit.New(admit.Config{Chain: k.chain, Log: k.c.Log})},
+			{Name: "controllers", Points: wire.PointController, Sink: controllerSink{k.manager}},
+		},
+	})
+	return nil
+}
+
+func (k *Kernel) runLoader(ctx context.Context) error {
+	go func() {
+		select {
+		case <-k.loader.Synced():
+			k.c.Progress("plugins", "%d built in", len(k.c.Builtins))
+		case <-ctx.Done():
+		}
+	}()
+	return k.loader.Run(ctx)
+}
+
+// PluginsSynced is closed when every plugin has been loaded or has failed to.
+func (k *Kernel) PluginsSynced() <-chan struct{} { return k.loader.Synced() }
+
+// schedulerSink gives plugins to the scheduler.
+type schedulerSink struct{ s *scheduler.Scheduler }
+
+func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
+	use := map[string]scheduler.Use{}
+	for _, m := range p.Spec.Members {
+		use[m.Name] = scheduler.Use{NoFilter: m.DisableFilter, Weight: weight(m.Weight)}
+	}
+	if p.Spec.Weight != nil {
+		use[p.Manifest.Name] = scheduler.Use{Weight: *p.Spec.Weight}
+	}
+	return x.s.Set(ctx, name, scheduler.Plugin{
+		Open:          func(ctx context.Context) (plugin.Instance, error) { return p.Open(ctx, nil) },
+		Use:           use,
+		FailurePolicy: scheduler.FailurePolicy(p.Spec.FailurePolicy),
+	})
+}
+
+func (x schedulerSink) Remove(name string) { x.s.Remove(name) }
+
+func weight(w *int64) int64 {
+	if w == nil {
+		return 1
+	}
+	return *w
+}
+
+// controllerSink gives plugins to the reconcile manager. Each acts under an
+// identity of its own, with the permissions of its Plugin resource.
+type controllerSink struct{ m *reconcile.Manager }
+
+func (x controllerSink) Set(_ context.Context, name string, p *plugin.Plugin) error {
+	u := &user.DefaultInfo{Name: "system:pintle:plugin:" + name, Groups: []string{"system:pintle:plugins", user.AllAuthenticated}}
+	return x.m.Set(name, reconcile.Controller{Open: p.Open, User: u, Allow: allow(name, u, p.Spec.Permissions)})
+}
+
+func (x controllerSink) Remove(name string) { x.m.Remove(name) }
+
+// allow checks requests against a plugin's permissions.
+func allow(name string, u user.Info, rules []rbacv1.PolicyRule) func(string, registry.Target) error {
+	static := rbac.StaticRules(rules)
+	return func(verb string, t registry.Target) error {
+		ok := static.Allows(authorizer.AttributesRecord{User: u, Verb: verb, Namespace: t.Namespace, Name: t.Name, ResourceRequest: true,
+			APIGroup: t.Resource.Group, APIVersion: t.Resource.Version, Resource: t.Resource.Resource, Subresource: t.Subresource})
+		if ok {
+			return nil
+		}
+		resource := strings.Trim(t.Resource.Resource+"/"+t.Subresource, "/")
+		return wire.Errorf(wire.KindForbidden, "plugin %s may not %s %s in API group %q: spec.permissions of the Plugin does not allow it", name, verb, resource, t.Resource.Group)
+	}
+}
