@@ -2,6 +2,7 @@ package apiserver_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -186,5 +187,52 @@ func TestPanicBecomesAnAnswer(t *testing.T) {
 	}
 	if resp := get(t, c, "/healthz", nil); resp.StatusCode != 200 {
 		t.Errorf("after a panic: %d", resp.StatusCode)
+	}
+}
+
+type expired struct{ registry.Registry }
+
+func (expired) Watch(context.Context, registry.Target, metav1.ListOptions) (registry.Watcher, error) {
+	return nil, apierrors.NewResourceExpired("too old resource version: 1 (5)")
+}
+
+// TestExpiredWatchIsToldInTheStream: clients look for a 410 among the events.
+func TestExpiredWatchIsToldInTheStream(t *testing.T) {
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Registry = expired{cfg.Registry} }})
+	resp := get(t, c, "/api/v1/configmaps?watch=1&resourceVersion=1", nil)
+	body := text(t, resp)
+	if resp.StatusCode != 200 || !strings.HasPrefix(body, `{"type":"ERROR","object":{"kind":"Status"`) || !strings.Contains(body, `"code":410`) {
+		t.Errorf("got %d %s", resp.StatusCode, body)
+	}
+	w, err := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("").Watch(t.Context(), metav1.ListOptions{ResourceVersion: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	if e := next(t, w); e.Type != "ERROR" || !apierrors.IsResourceExpired(apierrors.FromObject(e.Object)) {
+		t.Errorf("client sees %v %v", e.Type, e.Object)
+	}
+}
+
+// TestASlowBodyIsCutOff: the timeout covers a client that stops sending.
+func TestASlowBodyIsCutOff(t *testing.T) {
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.RequestTimeout = 200 * time.Millisecond }})
+	r, w := io.Pipe()
+	defer w.Close()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", c.URL+"/api/v1/namespaces/default/configmaps", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	start := time.Now()
+	resp, err := c.HTTP().Do(req)
+	if err == nil {
+		resp.Body.Close()
+		if resp.StatusCode < 400 {
+			t.Errorf("got %d", resp.StatusCode)
+		}
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("a silent body was waited for %s", took)
 	}
 }

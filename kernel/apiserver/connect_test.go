@@ -359,6 +359,13 @@ func TestAnotherNodesCertificateIsRefused(t *testing.T) {
 	if !apierrors.IsServiceUnavailable(err) {
 		t.Errorf("log from an agent with another node's certificate: %v", err)
 	}
+	for _, ws := range []bool{false, true} {
+		ex := executor(t, c.Admin(), cs, ws, &corev1.PodExecOptions{Command: []string{"x"}, Stdout: true})
+		err := ex.StreamWithContext(t.Context(), remotecommand.StreamOptions{Stdout: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), "is not node n1's") {
+			t.Errorf("exec, websocket=%v: got %v", ws, err)
+		}
+	}
 }
 
 func TestProxy(t *testing.T) {

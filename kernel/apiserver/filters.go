@@ -84,6 +84,9 @@ func (s *Server) longRunning(info *request.RequestInfo) bool {
 	return d != nil && isConnect(d.Subresource(info.Subresource))
 }
 
+// slowReader is how long a client may take to read what is ready for it.
+const slowReader = 60 * time.Second
+
 func (s *Server) withTimeout(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.longRunning(requestInfo(r)) {
@@ -103,6 +106,11 @@ func (s *Server) withTimeout(next http.Handler) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), d)
 		defer cancel()
+		// The context does not wake a read of the body or a write of the
+		// answer: a client that stops in the middle must not keep its slot.
+		rc := http.NewResponseController(w)
+		_ = rc.SetReadDeadline(time.Now().Add(d)) // not every writer can
+		_ = rc.SetWriteDeadline(time.Now().Add(d + slowReader))
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

@@ -2,10 +2,12 @@ package apiserver
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,8 +156,8 @@ func (s *Server) readBody(r *http.Request) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
-		if r.Context().Err() != nil {
-			return nil, r.Context().Err()
+		if r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, context.DeadlineExceeded
 		}
 		return nil, apierrors.NewBadRequest("unable to read the request body: " + err.Error())
 	}

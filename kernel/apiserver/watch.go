@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -57,7 +58,27 @@ type frames struct {
 	c     *call
 	a     accept
 	table metav1.TableOptions
-	flush func()
+	rc    *http.ResponseController
+	// armed: a write deadline is set. It is cleared while the watch is idle,
+	// for HTTP/2 would reset the stream.
+	armed bool
+}
+
+// flush sends what was written. A client that is gone shows in the next write.
+func (f *frames) flush() {
+	_ = f.rc.Flush()
+	if f.armed {
+		_ = f.rc.SetWriteDeadline(time.Time{})
+		f.armed = false
+	}
+}
+
+// arm bounds the coming writes: a client that reads nothing must not hold the
+// stream for ever.
+func (f *frames) arm() {
+	if !f.armed {
+		f.armed = f.rc.SetWriteDeadline(time.Now().Add(slowReader)) == nil
+	}
 }
 
 func (f *frames) begin() {
@@ -67,8 +88,7 @@ func (f *frames) begin() {
 	}
 	f.c.w.Header().Set("Content-Type", contentType)
 	f.c.w.WriteHeader(http.StatusOK)
-	rc := http.NewResponseController(f.c.w)
-	f.flush = func() { _ = rc.Flush() } // a client that is gone shows in Write
+	f.rc = http.NewResponseController(f.c.w)
 	f.flush()
 }
 
@@ -136,6 +156,7 @@ func (f *frames) object(o *watch.Object) ([]byte, error) {
 
 // write sends one frame: a line of JSON, or a length and a message.
 func (f *frames) write(typ string, data []byte) error {
+	f.arm()
 	head, tail := jsonFrame(typ)
 	if f.a.media == mediaProtobuf {
 		head, tail = protobufFrame(typ, len(data)), nil
@@ -181,4 +202,3 @@ func (f *frames) bookmark(e watch.Event) (*watch.Object, error) {
 	}
 	return &watch.Object{Revision: e.Revision, Obj: obj}, nil
 }
-

@@ -148,4 +148,3 @@ func indent(data []byte) []byte {
 	}
 	return append(bytes.TrimRight(buf.Bytes(), "\n"), '\n')
 }
-

@@ -38,8 +38,9 @@ import (
 
 // Options change what New makes.
 type Options struct {
-	Clock  clock.WithTicker               // of tokens and certificates
-	Server func(c *apiserver.Config)      // last changes before the server is made
+	Table  *resource.Table           // nil is the small one of Table
+	Clock  clock.WithTicker          // of tokens and certificates
+	Server func(c *apiserver.Config) // last changes before the server is made
 }
 
 // Cluster is a running API server.
@@ -59,8 +60,12 @@ type Cluster struct {
 func New(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	table, err := Table()
-	must(t, err)
+	table := o.Table
+	if table == nil {
+		var err error
+		table, err = Table()
+		must(t, err)
+	}
 	codec := resource.NewCodec(table)
 	st := memory.New()
 	cache := watch.New(watch.Config{Store: st, Table: table, Decode: codec.Decode})

@@ -62,8 +62,12 @@ func TestAuthorize(t *testing.T) {
 			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: name}, Subjects: []rbacv1.Subject{s}}, create)
 		must(err)
 	}
-	group := func(n string) rbacv1.Subject { return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: "Group", Name: n} }
-	account := func(ns, n string) rbacv1.Subject { return rbacv1.Subject{Kind: "ServiceAccount", Namespace: ns, Name: n} }
+	group := func(n string) rbacv1.Subject {
+		return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: "Group", Name: n}
+	}
+	account := func(ns, n string) rbacv1.Subject {
+		return rbacv1.Subject{Kind: "ServiceAccount", Namespace: ns, Name: n}
+	}
 	bind("pods", "ClusterRole", group("dev"))
 	bind("logs", "ClusterRole", group("dev"))
 	bind("scales", "ClusterRole", account("default", "scaler"))

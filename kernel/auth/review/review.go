@@ -230,5 +230,3 @@ func (c Config) rules(ctx context.Context, _ registry.Target, r *authorizationv1
 	r.Status = st
 	return nil
 }
-
-

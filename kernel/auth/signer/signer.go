@@ -235,4 +235,3 @@ func leaf(r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequ
 	}
 	return l
 }
-

@@ -42,6 +42,8 @@ func (a *Authority) JWKS() ([]byte, error) {
 			X: base64.RawURLEncoding.EncodeToString(point[1 : 1+n]),
 			Y: base64.RawURLEncoding.EncodeToString(point[1+n:])})
 	}
-	sort.Slice(keys, func(i, j int) bool { return (keys[i].Kid == a.keyID) != (keys[j].Kid == a.keyID) && keys[i].Kid == a.keyID })
+	sort.Slice(keys, func(i, j int) bool {
+		return (keys[i].Kid == a.keyID) != (keys[j].Kid == a.keyID) && keys[i].Kid == a.keyID
+	})
 	return json.Marshal(map[string]any{"keys": keys})
 }
