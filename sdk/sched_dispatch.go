@@ -164,13 +164,14 @@ func (s *Scheduling) preFilter(req []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.pod, s.snap.reads = pod, 0
+	s.pod = pod
 	s.reasons, s.sent = s.reasons[:0], 0
 	clear(s.reasonIDs)
 	var a PreFilterAnswer
 	for i := range s.members {
 		m := &s.members[i]
 		m.last, m.skipFilter, m.skipScore = nil, false, false
+		s.snap.reads = 0
 		if m.filter && m.points.PreFilter != nil && a.RejectedBy == 0 {
 			s.answer(&a, i, m.points.PreFilter(pod, &s.snap))
 		}
@@ -178,8 +179,12 @@ func (s *Scheduling) preFilter(req []byte) ([]byte, error) {
 			st := m.points.PreScore(pod, &s.snap)
 			m.skipScore = st != nil && st.Code == CodeSkip
 		}
+		if m.points.Scope == Cluster && s.snap.reads != 0 {
+			s.snap.reads = ReadAgain
+		}
+		a.Reads |= s.snap.reads
 	}
-	a.Reads = pod.reads | s.snap.reads
+	a.Reads |= pod.reads
 	s.out = a.append(s.out[:0])
 	return s.out, nil
 }

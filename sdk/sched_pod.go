@@ -98,6 +98,9 @@ const (
 	ReadCluster
 	// ReadNodes: a node other than the one asked about. Nothing is remembered.
 	ReadNodes
+	// ReadAgain: the PreFilter or PreScore of a plugin of cluster scope looked
+	// at the cluster, and so must run for every pod.
+	ReadAgain
 )
 
 // Pod is the pod to place. It is valid until the point returns.

@@ -321,7 +321,8 @@ func (e *engine) addAbsent(units []*unit, sh *shape, fit *fitError, n int) {
 	}
 	sort.Strings(who)
 	if n > 0 {
-		fit.addText(fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", slices.Compact(who)), "", n)
+		who = slices.Compact(who)
+		fit.addText(fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", who), strings.Join(who, ","), n)
 	}
 }
 

@@ -135,8 +135,9 @@ func (e *engine) attempt(ctx context.Context, units []*unit, rec *sdk.PodRecord)
 	// Without a question to ask, what the PreFilters said holds as long as
 	// their tables do.
 	idle := !all && len(rows) == 0 && !e.needsAll(units, sh)
+	fresh := sh.reads&(sdk.ReadNodes|sdk.ReadAgain) == 0
 	for i, u := range units {
-		if sh.pre[i].gen == u.gen && (u.loaded == sh || idle) {
+		if fresh && sh.pre[i].gen == u.gen && (u.loaded == sh || idle) {
 			continue
 		}
 		a, err := u.preFilter(ctx, rec.Bytes())
@@ -223,8 +224,9 @@ func (e *engine) forget() {
 // grew notes what plugins looked at. It answers true when pods that were taken
 // for alike may differ: everything remembered is dropped then.
 func (e *engine) grew(sh *shape, reads sdk.Reads) bool {
-	sh.reads |= reads & (sdk.ReadCluster | sdk.ReadNodes)
-	more := reads &^ (sdk.ReadCluster | sdk.ReadNodes) &^ e.reads
+	const cluster = sdk.ReadCluster | sdk.ReadNodes | sdk.ReadAgain
+	sh.reads |= reads & cluster
+	more := reads &^ cluster &^ e.reads
 	if more == 0 {
 		return false
 	}
