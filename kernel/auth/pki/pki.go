@@ -214,7 +214,10 @@ func (p *PKI) ServerTLS() *tls.Config {
 		ClientAuth: tls.RequestClientCert,
 		ClientCAs:  p.Pool(),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return p.leaf(leafServing).TLS(), nil
+			// The CA goes along: a node that joins knows only its hash.
+			c := p.leaf(leafServing).TLS()
+			c.Certificate = append(c.Certificate, p.ca.Raw)
+			return c, nil
 		},
 	}
 }
