@@ -1,0 +1,118 @@
+package admit
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+func TestMatch(t *testing.T) {
+	pod := schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	deployment := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	own := func(resources ...string) []wire.Match { return []wire.Match{{Resources: resources}} }
+	for _, c := range []struct {
+		name     string
+		own      []wire.Match
+		narrowed []v1alpha1.MatchRule
+		a        admission.Attributes
+		want     bool
+	}{
+		{"no rule", nil, nil, admission.Attributes{Operation: admission.Create, Resource: pod}, true},
+		{"no rule, delete", nil, nil, admission.Attributes{Operation: admission.Delete, Resource: pod}, false},
+		{"core resource", own("v1/pods"), nil, admission.Attributes{Operation: admission.Update, Resource: pod}, true},
+		{"other resource", own("v1/pods"), nil, admission.Attributes{Operation: admission.Update, Resource: deployment}, false},
+		{"subresource", own("v1/pods"), nil, admission.Attributes{Operation: admission.Update, Resource: pod, Subresource: "status"}, false},
+		{"subresource asked for", own("v1/pods/status"), nil, admission.Attributes{Operation: admission.Update, Resource: pod, Subresource: "status"}, true},
+		{"group", own("apps/*/*"), nil, admission.Attributes{Operation: admission.Create, Resource: deployment}, true},
+		{"group of another", own("apps/*/*"), nil, admission.Attributes{Operation: admission.Create, Resource: pod}, false},
+		{"everything", own("*"), nil, admission.Attributes{Operation: admission.Create, Resource: pod, Subresource: "binding"}, true},
+		{"namespace", []wire.Match{{ExceptNamespaces: []string{"a"}}}, nil, admission.Attributes{Operation: admission.Create, Resource: pod, Namespace: "a"}, false},
+		{"narrowed away", own("*"), []v1alpha1.MatchRule{{Namespaces: []string{"b"}}}, admission.Attributes{Operation: admission.Create, Resource: pod, Namespace: "a"}, false},
+		{"never widened", own("v1/pods"), []v1alpha1.MatchRule{{Resources: []string{"*"}}}, admission.Attributes{Operation: admission.Create, Resource: deployment}, false},
+	} {
+		m, err := newMatcher(c.own, c.narrowed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.matches(&c.a); got != c.want {
+			t.Errorf("%s: matches %v, want %v", c.name, got, c.want)
+		}
+		if coarse := m.coarse(); c.want && !coarse.Matches(&c.a) {
+			t.Errorf("%s: the chain's match %+v loses it", c.name, coarse)
+		}
+	}
+	for _, bad := range []string{"pods", "v1", "apps/v1/", "a/b/c/d/e"} {
+		if _, err := newMatcher(own(bad), nil); err == nil {
+			t.Errorf("resource %q was taken", bad)
+		}
+	}
+}
+
+func TestApply(t *testing.T) {
+	pod := func() *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"a.b/c": "1"}},
+			Spec: corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "x", Image: "i"}}}}
+	}
+	set := func(path, value string) wire.PatchOp { return wire.PatchOp{Path: path, Value: []byte(value)} }
+	remove := func(path string) wire.PatchOp { return wire.PatchOp{Remove: true, Path: path} }
+	for _, c := range []struct {
+		name string
+		ops  []wire.PatchOp
+		want func(*corev1.Pod)
+		err  string
+	}{
+		{"set", []wire.PatchOp{set("spec.containers[0].image", `"j"`)}, func(p *corev1.Pod) { p.Spec.Containers[0].Image = "j" }, ""},
+		{"map key with dots", []wire.PatchOp{set("metadata.labels[a.b/c]", `"2"`)}, func(p *corev1.Pod) { p.Labels["a.b/c"] = "2" }, ""},
+		{"make maps", []wire.PatchOp{set("metadata.annotations.k", `"v"`)}, func(p *corev1.Pod) { p.Annotations = map[string]string{"k": "v"} }, ""},
+		{"append", []wire.PatchOp{set("spec.containers[1]", `{"name":"y"}`)}, func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "y"}) }, ""},
+		{"append to nothing", []wire.PatchOp{set("spec.tolerations[0].key", `"k"`)}, func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Key: "k"}} }, ""},
+		{"remove", []wire.PatchOp{remove("spec.nodeName"), remove("spec.containers[0]"), remove("metadata.nothing.here")}, func(p *corev1.Pod) {
+			p.Spec.NodeName, p.Spec.Containers = "", []corev1.Container{}
+		}, ""},
+		{"index far away", []wire.PatchOp{set("spec.containers[5].image", `"j"`)}, nil, "not an index"},
+		{"unknown field", []wire.PatchOp{set("spec.imagination", `"j"`)}, nil, "imagination"},
+		{"wrong type", []wire.PatchOp{set("spec.nodeName", `5`)}, nil, "nodeName"},
+		{"into a string", []wire.PatchOp{set("spec.nodeName.x", `5`)}, nil, "neither map nor list"},
+		{"not JSON", []wire.PatchOp{set("spec.nodeName", `{`)}, nil, "value at spec.nodeName"},
+		{"bad path", []wire.PatchOp{set("spec..x", `5`)}, nil, "malformed path"},
+	} {
+		in := pod()
+		out, err := apply(in, c.ops)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: error %v, want %q", c.name, err, c.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		want := pod()
+		if d := cmp.Diff(want, in); d != "" {
+			t.Errorf("%s: the input was changed:\n%s", c.name, d)
+		}
+		c.want(want)
+		if d := cmp.Diff(text(t, want), text(t, out)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, d)
+		}
+	}
+}
+
+func text(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,178 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	testclock "k8s.io/utils/clock/testing"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// fakeHost counts its instances; a call of OpMutate faults.
+type fakeHost struct {
+	open, max, opened atomic.Int64
+	fail              error
+}
+
+func (h *fakeHost) Open(context.Context, plugin.Module, plugin.OpenOptions) (plugin.Instance, error) {
+	if h.fail != nil {
+		return nil, h.fail
+	}
+	h.opened.Add(1)
+	if n := h.open.Add(1); n > h.max.Load() {
+		h.max.Store(n)
+	}
+	return &fakeInstance{host: h}, nil
+}
+
+type fakeInstance struct {
+	host   *fakeHost
+	busy   atomic.Bool
+	closed bool
+}
+
+func (*fakeInstance) Manifest() wire.Manifest { return wire.Manifest{Name: "fake"} }
+
+func (in *fakeInstance) Call(_ context.Context, op wire.Op, _ []byte) ([]byte, error) {
+	if !in.busy.CompareAndSwap(false, true) {
+		return nil, errors.New("two calls at once")
+	}
+	defer in.busy.Store(false)
+	time.Sleep(100 * time.Microsecond)
+	if op == wire.OpMutate {
+		return nil, wire.Errorf(wire.KindTrap, "boom")
+	}
+	return nil, nil
+}
+
+func (*fakeInstance) Reserve(context.Context, int) ([]byte, error) { return nil, nil }
+func (*fakeInstance) Region() []byte                               { return nil }
+func (*fakeInstance) Memory() int64                                { return 100 }
+
+func (in *fakeInstance) Close() error {
+	if in.closed {
+		return errors.New("closed twice")
+	}
+	in.closed = true
+	in.host.open.Add(-1)
+	return nil
+}
+
+func load(t *testing.T, h plugin.Host, q *plugin.Quarantine) *plugin.Plugin {
+	t.Helper()
+	p, err := plugin.Load(t.Context(), plugin.PluginConfig{Name: "fake", Host: h, Quarantine: q})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPool(t *testing.T) {
+	h := &fakeHost{}
+	p := load(t, h, nil)
+	pool := plugin.NewPool(p, 3, nil)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range 20 {
+				err := pool.Do(t.Context(), func(in plugin.Instance) error {
+					_, err := in.Call(t.Context(), wire.OpValidate, nil)
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if h.max.Load() > 3 {
+		t.Errorf("%d instances at once, want at most 3", h.max.Load())
+	}
+	if s := p.Stats.Snapshot(); s.Calls != 400 || s.Instances != int(h.open.Load()) || s.Memory != 100*h.open.Load() || s.P50 < 100*time.Microsecond {
+		t.Errorf("stats %+v", s)
+	}
+	if err := pool.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := h.open.Load(); n != 0 {
+		t.Errorf("%d instances are left", n)
+	}
+	if err := pool.Warm(t.Context()); !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("a closed pool: %v", err)
+	}
+}
+
+func TestPoolReplacesAndQuarantines(t *testing.T) {
+	clock := testclock.NewFakePassiveClock(time.Now())
+	h := &fakeHost{}
+	q := plugin.NewQuarantine(plugin.QuarantinePolicy{Faults: 3, Window: time.Minute, First: 10 * time.Second}, clock)
+	pool := plugin.NewPool(load(t, h, q), 2, nil)
+	call := func(op wire.Op) error {
+		return pool.Do(t.Context(), func(in plugin.Instance) error {
+			_, err := in.Call(t.Context(), op, nil)
+			return err
+		})
+	}
+	for i := range 3 {
+		if err := call(wire.OpMutate); !errors.Is(err, wire.ErrTrap) {
+			t.Fatalf("call %d: %v, want a trap", i, err)
+		}
+		if n := h.open.Load(); n != 0 {
+			t.Fatalf("%d instances are open after a fault", n)
+		}
+	}
+	if err := call(wire.OpValidate); !errors.Is(err, plugin.ErrQuarantined) {
+		t.Errorf("after three faults: %v, want quarantine", err)
+	}
+	clock.SetTime(clock.Now().Add(11 * time.Second))
+	if err := call(wire.OpValidate); err != nil {
+		t.Errorf("after the quarantine: %v", err)
+	}
+	if err := pool.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestQuarantineLengths(t *testing.T) {
+	clock := testclock.NewFakePassiveClock(time.Now())
+	q := plugin.NewQuarantine(plugin.QuarantinePolicy{Faults: 2, Window: time.Minute, First: 10 * time.Second, Max: 30 * time.Second}, clock)
+	boom := errors.New("boom")
+	var got []time.Duration
+	for range 4 {
+		if q.Fault(boom) {
+			t.Fatal("one fault began a quarantine")
+		}
+		if !q.Fault(boom) {
+			t.Fatal("two faults did not")
+		}
+		got = append(got, q.Until().Sub(clock.Now()))
+		if q.Fault(boom) {
+			t.Error("a fault during a quarantine began another")
+		}
+		clock.SetTime(q.Until().Add(time.Second))
+	}
+	for i, want := range []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second, 30 * time.Second} {
+		if got[i] != want {
+			t.Errorf("quarantine %d lasts %s, want %s", i+1, got[i], want)
+		}
+	}
+	clock.SetTime(clock.Now().Add(time.Hour))
+	q.Fault(boom)
+	q.Fault(boom)
+	if got := q.Until().Sub(clock.Now()); got != 10*time.Second {
+		t.Errorf("after an hour without faults a quarantine lasts %s, want 10s", got)
+	}
+	clock.SetTime(clock.Now().Add(time.Hour))
+	q.Fault(boom)
+	clock.SetTime(clock.Now().Add(2 * time.Minute))
+	if q.Fault(boom) {
+		t.Error("faults far apart began a quarantine")
+	}
+}
