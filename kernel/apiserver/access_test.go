@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/kernel/apiserver"
-	"github.com/pintle-io/pintle/kernel/apiserver/apitest"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 

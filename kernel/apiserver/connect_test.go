@@ -31,7 +31,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 	spdystream "k8s.io/streaming/pkg/httpstream/spdy"
 
-	"github.com/pintle-io/pintle/kernel/apiserver/apitest"
+	"github.com/pintle-io/pintle/internal/apitest"
 )
 
 // agent is a node's agent: it speaks SPDY, as kubelets and containerd do, and

@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/restmapper"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/kernel/apiserver"
-	"github.com/pintle-io/pintle/kernel/apiserver/apitest"
 )
 
 // TestStatusErrors compares error bodies with upstream's.

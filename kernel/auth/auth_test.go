@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 	testclock "k8s.io/utils/clock/testing"
 
-	"github.com/pintle-io/pintle/kernel/apiserver/apitest"
+	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
 )
 

@@ -7,7 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/pintle-io/pintle/kernel/apiserver/apitest"
+	"github.com/pintle-io/pintle/internal/apitest"
 )
 
 func TestAccessReviews(t *testing.T) {

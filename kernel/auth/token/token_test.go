@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	testclock "k8s.io/utils/clock/testing"
 
-	"github.com/pintle-io/pintle/kernel/apiserver/apitest"
+	"github.com/pintle-io/pintle/internal/apitest"
 )
 
 var start = time.Now().Truncate(time.Second)
