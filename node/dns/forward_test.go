@@ -190,18 +190,19 @@ func TestForwardedKinds(t *testing.T) {
 // Two servers that name each other as upstream: the question fails, and they do
 // not keep each other busy.
 func TestLoop(t *testing.T) {
-	var second netip.AddrPort
+	var second atomic.Pointer[netip.AddrPort]
 	relay := newUpstream(t, func(ask *mdns.Msg, _ bool) *mdns.Msg {
 		c := mdns.Client{Timeout: 5 * time.Second}
-		m, _, err := c.Exchange(ask, second.String())
+		m, _, err := c.Exchange(ask, second.Load().String())
 		if err != nil {
 			return nil
 		}
 		m.Id = ask.Id
 		return m
 	})
-	second = serve(t, dns.Config{Upstreams: []netip.AddrPort{relay.addr}, Timeout: 300 * time.Millisecond})
-	if m := query(t, second, "udp", "example.org.", mdns.TypeA); m.Rcode != mdns.RcodeServerFailure {
+	server := serve(t, dns.Config{Upstreams: []netip.AddrPort{relay.addr}, Timeout: 300 * time.Millisecond})
+	second.Store(&server)
+	if m := query(t, server, "udp", "example.org.", mdns.TypeA); m.Rcode != mdns.RcodeServerFailure {
 		t.Errorf("code %s, want SERVFAIL", mdns.RcodeToString[m.Rcode])
 	}
 	time.Sleep(700 * time.Millisecond)

@@ -62,26 +62,31 @@ func NewCatalog(client kubernetes.Interface) (*Catalog, error) {
 	if err := c.services.AddIndexers(cache.Indexers{byClusterIP: indexClusterIP}); err != nil {
 		return nil, fmt.Errorf("index services: %w", err)
 	}
-	if _, err := c.services.AddEventHandler(handler(func(o any) { c.changed(serviceName(o)) })); err != nil {
+	if _, err := c.services.AddEventHandler(c.handler(serviceName)); err != nil {
 		return nil, err
 	}
-	if _, err := c.slices.AddEventHandler(handler(func(o any) { c.changed(sliceOwner(o)) })); err != nil {
+	if _, err := c.slices.AddEventHandler(c.handler(sliceOwner)); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// handler calls f with the object of every event, and with the one before it: a
-// slice may move from one service to another.
-func handler(f func(any)) cache.ResourceEventHandler {
+// handler announces the Service that an object of an event is about, and the one
+// that it was about before: a slice may move from one to another.
+func (c *Catalog) handler(name func(any) types.NamespacedName) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    f,
-		UpdateFunc: func(before, after any) { f(after); f(before) },
+		AddFunc: func(o any) { c.changed(name(o)) },
+		UpdateFunc: func(before, after any) {
+			c.changed(name(after))
+			if name(before) != name(after) {
+				c.changed(name(before))
+			}
+		},
 		DeleteFunc: func(o any) {
 			if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
 				o = gone.Obj
 			}
-			f(o)
+			c.changed(name(o))
 		},
 	}
 }
