@@ -94,6 +94,11 @@ func metaOf(obj runtime.Object) (metav1.Object, error) {
 // publishEndpoint says where this server is reached. The slice is upstream's
 // in name and labels.
 func (k *Kernel) publishEndpoint(ctx context.Context) error {
+	if a := k.c.Advertise.Addr(); a.IsLoopback() || a.IsLinkLocalUnicast() {
+		// The API takes no such endpoint, and no pod would reach it.
+		k.c.Log.Warn("pods cannot reach the API server: its address is of this machine only", "address", a)
+		return nil
+	}
 	name, tcp, port, ready := "https", corev1.ProtocolTCP, int32(k.c.Advertise.Port()), true
 	want := &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},

@@ -235,7 +235,7 @@ func (f *upFlags) localAPI() error {
 	if f.advertise != "" || len(f.listen) != 1 || !strings.HasPrefix(f.listen[0], "127.") {
 		return nil
 	}
-	if err := routes.AddLocal(serve.LocalIP); err != nil {
+	if err := routes.AddLocal(serve.LocalAPI); err != nil {
 		return fmt.Errorf("the node's own address: %w", err)
 	}
 	_, port, ok := strings.Cut(f.listen[0], ":")
@@ -243,8 +243,8 @@ func (f *upFlags) localAPI() error {
 		return nil // listen says what is wrong
 	}
 	// The user's address comes first: if it is taken, that is the news.
-	f.listen = append(f.listen, serve.LocalIP.String()+":"+port)
-	f.advertise = serve.LocalIP.String()
+	f.listen = append(f.listen, serve.LocalAPI.String()+":"+port)
+	f.advertise = serve.LocalAPI.String()
 	return nil
 }
 

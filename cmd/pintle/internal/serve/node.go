@@ -30,9 +30,13 @@ import (
 )
 
 // LocalIP is an address that every node gives itself: the node's DNS answers
-// there, and on a single machine the API server too. It is link-local and
-// leaves no node.
+// there. It is link-local and leaves no node.
 var LocalIP = netip.MustParseAddr("169.254.20.10")
+
+// LocalAPI is where pods reach the API server of `pintle up`, which listens on
+// this machine only. It is an address for documentation (RFC 5737), so no
+// network has it: the API takes no link-local endpoint.
+var LocalAPI = netip.MustParseAddr("198.51.100.10")
 
 // Bridge is the pods' bridge on every node.
 const Bridge = "pintle0"
@@ -95,7 +99,9 @@ func (n *Node) config() node.Config {
 	return c
 }
 
-func (n *Node) pins() string { return "/sys/fs/bpf/pintle-" + n.Name }
+// pins is where the load balancer keeps its maps and programs: a BPF file
+// system that it mounts.
+func (n *Node) pins() string { return filepath.Join(string(n.Dir), "bpf") }
 
 func (n *Node) cni(c node.Config, client kubernetes.Interface, ports cni.HostPorts) *cni.Network {
 	return cni.New(cni.Config{
@@ -282,5 +288,6 @@ func (n *Node) Cleanup(ctx context.Context, purge bool) error {
 		lb.Remove(n.pins()),
 		routes.Remove(),
 		routes.RemoveLocal(LocalIP),
+		routes.RemoveLocal(LocalAPI),
 	)
 }
