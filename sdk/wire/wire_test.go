@@ -1,0 +1,122 @@
+package wire_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// frames are one of each frame: what writes it and what reads it.
+var frames = []struct {
+	value  any
+	append func([]byte) []byte
+	read   func(*wire.Reader) any
+}{
+	{manifest, func(b []byte) []byte { return wire.AppendManifest(b, manifest) }, func(r *wire.Reader) any { return r.Manifest() }},
+	{get, get.Append, func(r *wire.Reader) any { return r.GetRequest() }},
+	{list, list.Append, func(r *wire.Reader) any { return r.ListRequest() }},
+	{write, write.Append, func(r *wire.Reader) any { return r.WriteRequest() }},
+	{patch, patch.Append, func(r *wire.Reader) any { return r.PatchRequest() }},
+	{del, del.Append, func(r *wire.Reader) any { return r.DeleteRequest() }},
+	{batch, batch.Append, func(r *wire.Reader) any { return r.BatchRequest() }},
+	{event, event.Append, func(r *wire.Reader) any { return r.EventRequest() }},
+	{verdict, verdict.Append, func(r *wire.Reader) any { return r.Verdict() }},
+	{request, request.Append, func(r *wire.Reader) any { return r.Request() }},
+}
+
+var (
+	manifest = wire.Manifest{Name: "n", Version: "1", Major: 1, Minor: 7, Points: wire.PointFilter | wire.PointController, Scope: 1, Workers: 4,
+		Match:   []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"a", ""}, Namespaces: []string{"x"}}},
+		Watches: []wire.Watch{{Resource: "v1/pods", Map: 6, Arg: "a", ToNamespace: "b", ToName: "c"}}}
+	get     = wire.GetRequest{Resource: "v1/pods", Namespace: "a", Name: "b"}
+	list    = wire.ListRequest{Resource: "v1/pods", Labels: "a=b", Fields: "c=d", OwnerUID: "u", Token: 1 << 60}
+	write   = wire.WriteRequest{Verb: "apply", Resource: "r", Subresource: "status", Force: true, Object: []byte("{}")}
+	patch   = wire.PatchRequest{Resource: "r", Namespace: "a", Name: "b", Subresource: "s", Type: "t", Data: []byte("[]")}
+	del     = wire.DeleteRequest{Resource: "r", Namespace: "a", Name: "b", UID: "u", ResourceVersion: "5", Propagation: "Orphan", Grace: -1}
+	batch   = wire.BatchRequest{Atomic: true, Items: []wire.BatchItem{{Write: write}, {Write: wire.WriteRequest{Verb: "delete"}, Delete: del}}}
+	event   = wire.EventRequest{Resource: "r", Namespace: "a", Name: "b", UID: "u", ResourceVersion: "5", Warning: true, Reason: "R", Message: "m"}
+	verdict = wire.Verdict{Denied: true, Message: "no", Warnings: []string{"w"}, Patch: []wire.PatchOp{{Remove: true, Path: "a.b", Value: []byte{}}, {Path: "c", Value: []byte("1")}}}
+	request = wire.Request{Namespace: "a", Name: "b"}
+)
+
+func TestFrames(t *testing.T) {
+	for _, f := range frames {
+		b := f.append(nil)
+		r := wire.NewReader(b)
+		got := f.read(r)
+		if err := r.Err(); err != nil || len(r.Rest()) > 0 {
+			t.Errorf("%T: %v, %d bytes left", f.value, err, len(r.Rest()))
+		}
+		if !reflect.DeepEqual(got, f.value) {
+			t.Errorf("%T: got %+v, want %+v", f.value, got, f.value)
+		}
+		for n := range b {
+			r := wire.NewReader(b[:n])
+			if f.read(r); !errors.Is(r.Err(), wire.ErrProtocol) {
+				t.Errorf("%T cut to %d of %d bytes: %v, want ErrProtocol", f.value, n, len(b), r.Err())
+			}
+		}
+	}
+}
+
+func TestReview(t *testing.T) {
+	h := wire.ReviewHeader{Operation: "CREATE", Resource: "v1/pods", Kind: "v1/Pod", Namespace: "n", Name: "x", User: "u", Groups: []string{"g"}, DryRun: true}
+	for _, object := range []string{"", "12345678", "1234567890"} {
+		for _, old := range []string{"", "abcdefgh"} {
+			b := wire.AppendReview(nil, h, []byte(object), []byte(old))
+			r := wire.NewReader(b)
+			got, o, p := r.Review(b)
+			if r.Err() != nil || !reflect.DeepEqual(got, h) || string(o) != object || string(p) != old {
+				t.Errorf("review of %q and %q: %+v %q %q %v", object, old, got, o, p, r.Err())
+			}
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for _, err := range []error{
+		wire.Errorf(wire.KindNotFound, "pods %q not found", "x"), wire.ErrTrap, errors.New("plain"),
+		fmt.Errorf("get: %w", wire.Errorf(wire.KindConflict, "changed")),
+	} {
+		_, got := wire.ParseResult(wire.AppendResult(nil, nil, err))
+		if wire.KindOf(got) != wire.KindOf(err) {
+			t.Errorf("%v crossed as %v of kind %v", err, got, wire.KindOf(got))
+		}
+		if k := wire.KindOf(err); !errors.Is(got, &wire.Error{Kind: k}) {
+			t.Errorf("%v is not of kind %v any more", got, k)
+		}
+	}
+	if b, err := wire.ParseResult(wire.AppendResult(nil, []byte("ok"), nil)); string(b) != "ok" || err != nil {
+		t.Errorf("result %q, %v", b, err)
+	}
+	for _, bad := range [][]byte{nil, {2}, {1}, {1, 5, 200}} {
+		if _, err := wire.ParseResult(bad); !errors.Is(err, wire.ErrProtocol) {
+			t.Errorf("response %v: %v, want ErrProtocol", bad, err)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if err := wire.CheckVersion(wire.Version(wire.Major, 9)); err != nil {
+		t.Errorf("a higher minor: %v", err)
+	}
+	err := wire.CheckVersion(wire.Version(2, 0))
+	if want := "plugin ABI mismatch: plugin ABI 2.0, this kernel speaks 1.0"; !errors.Is(err, wire.ErrABI) || err.Error() != want {
+		t.Errorf("another major: %v, want %q", err, want)
+	}
+}
+
+func FuzzFrames(f *testing.F) {
+	for i, x := range frames {
+		f.Add(i, x.append(nil))
+	}
+	f.Fuzz(func(_ *testing.T, i int, b []byte) {
+		frames[uint(i)%uint(len(frames))].read(wire.NewReader(b))
+		r := wire.NewReader(b)
+		r.Review(b)
+		_, _ = wire.ParseResult(b)
+	})
+}
