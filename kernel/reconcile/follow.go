@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,17 +33,32 @@ type follower struct {
 
 	known map[string]*watch.Object
 	rev   int64
+
+	refreshing chan struct{} // holds a token when a new list was asked for
 }
 
 func newFollower(reg registry.Registry, c clock.WithDelayedExecution, gvr schema.GroupVersionResource, event func(watch.Event), caught func(int64)) *follower {
-	return &follower{reg: reg, target: registry.Target{Resource: gvr}, clock: c, event: event, caught: caught, known: map[string]*watch.Object{}}
+	return &follower{reg: reg, target: registry.Target{Resource: gvr}, clock: c, event: event, caught: caught, known: map[string]*watch.Object{}, refreshing: make(chan struct{}, 1)}
+}
+
+// refresh asks for a new list, for those who wait for a revision that no event
+// of the resource may ever reach.
+func (f *follower) refresh() {
+	select {
+	case f.refreshing <- struct{}{}:
+	default:
+	}
 }
 
 // run follows until ctx ends.
 func (f *follower) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if f.list(ctx) == nil {
-			f.watch(ctx)
+		select {
+		case <-f.refreshing: // the list that comes now is new enough
+		default:
+		}
+		if f.list(ctx) == nil && f.watch(ctx) {
+			continue
 		}
 		f.pause(ctx)
 	}
@@ -113,20 +129,34 @@ func (f *follower) reached(rev int64) {
 }
 
 // watch delivers events behind the last known revision until the watch cannot
-// be resumed there.
-func (f *follower) watch(ctx context.Context) {
+// be resumed there, or, and then it answers true, a new list was asked for.
+func (f *follower) watch(ctx context.Context) (refresh bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	var asked atomic.Bool
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-f.refreshing:
+			asked.Store(true)
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() { cancel(); <-over }()
 	for ctx.Err() == nil {
 		o := metav1.ListOptions{ResourceVersion: strconv.FormatInt(f.rev, 10), AllowWatchBookmarks: true}
 		w, err := f.reg.Watch(ctx, f.target, o)
 		if err != nil {
-			return // too old, or not to be had: list again
+			break // too old, or not to be had: list again
 		}
 		whole := f.read(ctx, w)
 		w.Stop()
 		if !whole {
-			return
+			break
 		}
 	}
+	return asked.Load()
 }
 
 // read delivers events until the watch ends, and tells whether it ended
@@ -144,8 +174,7 @@ func (f *follower) read(ctx context.Context, w registry.Watcher) (whole bool) {
 	}
 	for e := range w.Events() {
 		f.take([]watch.Event{e})
-		// More of this revision may follow.
-		f.reached(e.Revision - 1)
+		f.reached(e.Revision - 1) // more of this revision may follow
 	}
 	return false
 }

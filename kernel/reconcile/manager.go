@@ -153,7 +153,7 @@ func (m *Manager) start(name string, c Controller) {
 		reg: m.c.Registry, table: m.c.Table, clock: m.c.Clock,
 	}
 	r.host = &hostclient.Config{Plugin: name, User: c.User, Registry: m.c.Registry, Table: m.c.Table, Codec: m.c.Codec,
-		Owned: m.owned, Events: m.events, Allow: c.Allow, Written: &hostclient.Written{}}
+		Owned: m.owned, Events: m.events, Allow: c.Allow, Seen: &hostclient.Seen{}}
 	m.running[name] = r
 	m.group.Go(func() {
 		defer close(r.done)

@@ -42,6 +42,7 @@ func parseResource(s string) (schema.GroupVersionResource, bool) {
 // event queues the requests that an event makes under every watch of its
 // resource.
 func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
+	m.r.host.Seen.Note(watches[0].resource, e.Revision)
 	for i := range watches {
 		w := &watches[i]
 		if sdk.MapKind(w.Map) == sdk.MapFunc && w.Arg != "" {

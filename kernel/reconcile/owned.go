@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/btree"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -57,8 +58,8 @@ func (x *Owned) follow(gr schema.GroupResource, r *ownedResource) {
 		return
 	}
 	d := x.table.Lookup(gr)
-	f := newFollower(x.reg, x.clock, gr.WithVersion(d.StorageVersion), r.apply, r.caught)
-	x.group.Go(func() { f.run(x.ctx) })
+	r.follower = newFollower(x.reg, x.clock, gr.WithVersion(d.StorageVersion), r.apply, r.caught)
+	x.group.Go(func() { r.follower.run(x.ctx) })
 }
 
 // List implements hostclient.Owned.
@@ -71,7 +72,7 @@ func (x *Owned) List(ctx context.Context, gr schema.GroupResource, namespace, ui
 		x.follow(gr, r)
 	}
 	x.mu.Unlock()
-	if err := r.wait(ctx, since); err != nil {
+	if err := x.wait(ctx, r, since); err != nil {
 		return nil, err
 	}
 	prefix := ""
@@ -83,6 +84,8 @@ func (x *Owned) List(ctx context.Context, gr schema.GroupResource, namespace, ui
 
 // ownedResource is the index of one resource.
 type ownedResource struct {
+	follower *follower // set before it is synced
+
 	mu     sync.Mutex
 	byUID  map[string]*btree.BTreeG[*watch.Object] // owner's uid, or sdk.NoController → objects by key
 	owners map[string][]string                     // key → where byUID has it, to find what an update removes
@@ -95,18 +98,31 @@ func newOwnedResource() *ownedResource {
 	return &ownedResource{byUID: map[string]*btree.BTreeG[*watch.Object]{}, owners: map[string][]string{}, moved: make(chan struct{})}
 }
 
-// wait returns once the index holds everything up to a revision at which the
-// resource was written.
-func (r *ownedResource) wait(ctx context.Context, since int64) error {
+// patience is how long a list by owner waits for events before it asks for a
+// new list of the resource.
+const patience = 250 * time.Millisecond
+
+// wait returns once the index holds everything up to a revision of the
+// resource that the caller knows of.
+func (x *Owned) wait(ctx context.Context, r *ownedResource, since int64) error {
+	var late <-chan time.Time
 	for {
 		r.mu.Lock()
-		done, moved := r.synced && r.rev >= since, r.moved
+		done, synced, moved := r.synced && r.rev >= since, r.synced, r.moved
 		r.mu.Unlock()
 		if done {
 			return nil
 		}
+		if late == nil && synced {
+			t := x.clock.NewTimer(patience)
+			defer t.Stop()
+			late = t.C()
+		}
 		select {
 		case <-moved:
+		case <-late:
+			r.follower.refresh()
+			late = nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -85,7 +85,8 @@ func (r *runner) run(ctx context.Context) {
 // numbered is a watch with its place in the manifest.
 type numbered struct {
 	wire.Watch
-	index int
+	index    int
+	resource schema.GroupResource
 	// ownerless: the owner's kind of a MapOwner has no namespace.
 	ownerless bool
 }
@@ -98,7 +99,7 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 			r.log.Error("controller watches a resource that does not exist", "resource", w.Resource)
 			continue
 		}
-		n := numbered{Watch: w, index: i}
+		n := numbered{Watch: w, index: i, resource: gvr.GroupResource()}
 		if gk, ok := parseKind(w.Arg); ok && sdk.MapKind(w.Map) == sdk.MapOwner {
 			d := r.table.LookupKind(gk)
 			n.ownerless = d != nil && !d.Namespaced

@@ -57,9 +57,9 @@ type Config struct {
 	Events   *Events
 	// Allow checks one request; nil allows everything. Its error is the answer.
 	Allow func(verb string, t registry.Target) error
-	// Written is shared by the plugin's instances, so that each reads the
-	// others' writes.
-	Written *Written
+	// Seen is shared by the plugin's instances, so that each reads the others'
+	// writes, and by whoever wakes them.
+	Seen *Seen
 }
 
 // Client serves one instance. It is used by one goroutine at a time.
@@ -130,12 +130,12 @@ func (k *Client) allow(verb string, t registry.Target) error {
 	return k.c.Allow(verb, t)
 }
 
-// since is the resourceVersion of a read: not older than what was written.
-func (k *Client) since() string { return strconv.FormatInt(k.c.Written.any(), 10) }
+// since is the resourceVersion of a read: not older than what the plugin knows of.
+func (k *Client) since() string { return strconv.FormatInt(k.c.Seen.any(), 10) }
 
 func (k *Client) wrote(t registry.Target, o *watch.Object) {
 	if o != nil {
-		k.c.Written.note(t.Resource.GroupResource(), o.Revision)
+		k.c.Seen.Note(t.Resource.GroupResource(), o.Revision)
 	}
 }
 
@@ -207,7 +207,7 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 		return nil, wire.Errorf(wire.KindBadRequest, "label selector: %v", err)
 	}
 	gr := t.Resource.GroupResource()
-	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.OwnerUID, k.c.Written.of(gr))
+	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.OwnerUID, k.c.Seen.of(gr))
 	if err != nil || sel.Empty() {
 		return items, err
 	}

@@ -9,6 +9,7 @@ package deployment
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pintle-io/pintle/sdk"
@@ -23,6 +24,7 @@ func init() {
 			Watches: []sdk.Watch{
 				{Resource: "apps/v1/deployments"},
 				{Resource: "apps/v1/replicasets", Map: sdk.Owner("apps/v1/Deployment")},
+				{Resource: "apps/v1/replicasets", Map: sdk.OrphanLabels()},
 			},
 			Workers:   2,
 			Reconcile: reconcile,
@@ -31,6 +33,9 @@ func init() {
 }
 
 func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+	if labels, ok := req.Labels(); ok {
+		return adopters(c, req.Namespace, labels)
+	}
 	d := &appsv1.Deployment{}
 	if err := c.Get(d, req.Namespace, req.Name); err != nil {
 		if sdk.IsNotFound(err) {
@@ -67,28 +72,79 @@ func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 	return sdk.Result{RequeueAfter: p.again}, report(c, d, p.status)
 }
 
+// adopters names the Deployments that select a ReplicaSet without an owner.
+func adopters(c sdk.Client, namespace string, labels map[string]string) (sdk.Result, error) {
+	var all []*appsv1.Deployment
+	if err := c.List(&all, sdk.ListOptions{Namespace: namespace}); err != nil {
+		return sdk.Result{}, err
+	}
+	var res sdk.Result
+	for _, d := range all {
+		if d.DeletionTimestamp == nil && d.Spec.Selector.Matches(labels) {
+			res.Also = append(res.Also, sdk.Request{Namespace: d.Namespace, Name: d.Name})
+		}
+	}
+	return res, nil
+}
+
 // owned lists the ReplicaSets of the Deployment after adopting those that
-// match and have no owner.
+// match and have no owner, and letting go of those that match no longer.
 func owned(c sdk.Client, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
-	var all []*appsv1.ReplicaSet
-	if err := c.List(&all, sdk.ListOptions{Namespace: d.Namespace, Labels: d.Spec.Selector.String()}); err != nil {
+	var had, orphans []*appsv1.ReplicaSet
+	if err := c.List(&had, sdk.ListOptions{Namespace: d.Namespace, OwnerUID: d.UID}); err != nil {
+		return nil, err
+	}
+	if err := c.List(&orphans, sdk.ListOptions{Namespace: d.Namespace, OwnerUID: sdk.NoController, Labels: d.Spec.Selector.String()}); err != nil {
 		return nil, err
 	}
 	var mine []*appsv1.ReplicaSet
-	for _, rs := range all {
-		switch owner := metav1.ControllerOf(rs); {
-		case owner != nil && owner.UID == d.UID:
+	for _, rs := range had {
+		switch {
+		case !metav1.IsControlledBy(rs, d):
+		case d.Spec.Selector.Matches(rs.Labels):
 			mine = append(mine, rs)
-		case owner == nil && rs.DeletionTimestamp == nil:
-			rs = sdk.Clone(rs)
-			rs.OwnerReferences = append(rs.OwnerReferences, metav1.NewControllerRef(d, "apps/v1", "Deployment"))
-			if err := c.Update(rs); err != nil {
-				return nil, fmt.Errorf("adopt replica set %s: %w", rs.Name, err)
+		case rs.DeletionTimestamp == nil:
+			if err := release(c, d, rs); err != nil {
+				return nil, err
 			}
-			mine = append(mine, rs)
 		}
 	}
+	orphans = slices.DeleteFunc(orphans, func(rs *appsv1.ReplicaSet) bool { return rs.DeletionTimestamp != nil })
+	if len(orphans) == 0 {
+		return mine, nil
+	}
+	if alive, err := stillThere(c, d); err != nil || !alive {
+		return mine, err
+	}
+	for _, rs := range orphans {
+		rs = sdk.Clone(rs)
+		rs.OwnerReferences = append(rs.OwnerReferences, metav1.NewControllerRef(d, "apps/v1", "Deployment"))
+		if err := c.Update(rs); err != nil {
+			return nil, fmt.Errorf("adopt replica set %s: %w", rs.Name, err)
+		}
+		mine = append(mine, rs)
+	}
 	return mine, nil
+}
+
+func release(c sdk.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet) error {
+	rs = sdk.Clone(rs)
+	rs.OwnerReferences = slices.DeleteFunc(rs.OwnerReferences, func(r metav1.OwnerReference) bool { return r.UID == d.UID })
+	if err := c.Update(rs); err != nil && !sdk.IsNotFound(err) {
+		return fmt.Errorf("release replica set %s: %w", rs.Name, err)
+	}
+	return nil
+}
+
+// stillThere reads the Deployment again: what an orphaning deletion let go
+// just now must not be taken back.
+func stillThere(c sdk.Client, d *appsv1.Deployment) (bool, error) {
+	now := &appsv1.Deployment{}
+	err := c.Get(now, d.Namespace, d.Name)
+	if sdk.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil && now.UID == d.UID && now.DeletionTimestamp == nil, err
 }
 
 // podsOfOld counts the pods, terminating ones included, of every template but
@@ -147,8 +203,13 @@ func execute(c sdk.Client, d *appsv1.Deployment, p *plan) error {
 // ReplicaSet of that name with another template makes the next hash differ.
 func createFailed(c sdk.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet, err error) error {
 	if !sdk.IsAlreadyExists(err) {
-		c.Event(d, sdk.Note{Warning: true, Reason: "ReplicaSetCreateError", Message: fmt.Sprintf("Failed to create new replica set %q: %v", rs.Name, err)})
-		return fmt.Errorf("create replica set %s: %w", rs.Name, err)
+		message := fmt.Sprintf("Failed to create new replica set %q: %v", rs.Name, err)
+		c.Event(d, sdk.Note{Warning: true, Reason: "ReplicaSetCreateError", Message: message})
+		failed := sdk.Clone(&d.Status)
+		if hasDeadline(d) {
+			set(failed, appsv1.DeploymentProgressing, corev1.ConditionFalse, "ReplicaSetCreateError", message, time.Now())
+		}
+		return errors.Join(fmt.Errorf("create replica set %s: %w", rs.Name, err), report(c, d, *failed))
 	}
 	there := &appsv1.ReplicaSet{}
 	if gerr := c.Get(there, rs.Namespace, rs.Name); gerr != nil {

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pintle-io/pintle/sdk"
@@ -69,17 +71,16 @@ func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now 
 	p := &plan{}
 	switch {
 	case d.Spec.Paused || r.scaling():
-		r.number()
+		r.keep()
 		r.proportional()
 	case d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType:
+		r.keep()
 		p.create = r.recreate(oldPods)
-		if oldPods > 0 {
-			p.again = time.Second
-		}
 	default:
+		r.keep()
 		p.create = r.roll()
 	}
-	if !d.Spec.Paused {
+	if p.create == nil && (d.Spec.Paused || r.complete(&d.Status)) {
 		p.remove = r.history()
 	}
 	for _, id := range slices.Sorted(keys(r.changed)) {
@@ -92,11 +93,7 @@ func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now 
 	if cur != nil {
 		p.annotateRevision = r.view(cur).Annotations[revisionAnnotation]
 	}
-	var deadline time.Duration
-	p.status, deadline = r.status(p.create, now)
-	if p.again == 0 || deadline > 0 && deadline < p.again {
-		p.again = deadline
-	}
+	p.status, p.again = r.status(p.create, now)
 	return p, nil
 }
 
@@ -118,8 +115,11 @@ func byAge(a, b *appsv1.ReplicaSet) int {
 // up, unavailable down, and both zero would never move.
 func (r *round) bounds() error {
 	ru := r.d.Spec.Strategy.RollingUpdate
-	if r.d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType || ru == nil {
+	if r.d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
 		return nil
+	}
+	if ru == nil {
+		ru = &appsv1.RollingUpdateDeployment{}
 	}
 	if ru.MaxSurge != nil {
 		n, err := ru.MaxSurge.Scaled(int(r.replicas), true)
@@ -170,10 +170,8 @@ func (r *round) scale(rs *appsv1.ReplicaSet, n int32) {
 	}
 	e := r.edit(rs)
 	e.Spec.Replicas = &n
-	if e.Annotations == nil {
-		e.Annotations = map[string]string{}
-	}
-	e.Annotations[desiredAnnotation], e.Annotations[maxAnnotation] = desired, most
+	a := annotations(e)
+	a[desiredAnnotation], a[maxAnnotation] = desired, most
 }
 
 func (r *round) size(rs *appsv1.ReplicaSet) int32 {
@@ -191,10 +189,12 @@ func (r *round) total() int32 {
 	return n
 }
 
-func available(sets ...*appsv1.ReplicaSet) (n int32) {
-	for _, rs := range sets {
+// available counts the pods that will be left of those available: a set whose
+// status lags behind its scale counts with its scale.
+func (r *round) available() (n int32) {
+	for _, rs := range append([]*appsv1.ReplicaSet{r.current}, r.old...) {
 		if rs != nil {
-			n += rs.Status.AvailableReplicas
+			n += min(rs.Status.AvailableReplicas, r.size(rs))
 		}
 	}
 	return n
@@ -220,8 +220,11 @@ func (r *round) proportional() {
 	active := r.active()
 	if len(active) <= 1 {
 		rs := r.current
-		if len(active) == 1 {
+		switch {
+		case len(active) == 1:
 			rs = active[0]
+		case rs == nil && len(r.old) > 0:
+			rs = r.old[len(r.old)-1] // the youngest
 		}
 		if rs != nil {
 			r.scale(rs, r.replicas)
@@ -314,7 +317,6 @@ func roundHalfUp(a, b int64) int32 { return int32((2*a + b) / (2 * b)) }
 
 // roll does one round of a rolling update.
 func (r *round) roll() *appsv1.ReplicaSet {
-	r.number()
 	if r.current == nil {
 		return r.newSet(r.newSize())
 	}
@@ -352,7 +354,7 @@ func (r *round) shrinkOld() {
 		return
 	}
 	floor := r.replicas - r.unavail
-	notYet := *r.current.Spec.Replicas - r.current.Status.AvailableReplicas
+	notYet := r.size(r.current) - min(r.current.Status.AvailableReplicas, r.size(r.current))
 	room := r.total() - floor - notYet
 	if room <= 0 {
 		return
@@ -364,7 +366,7 @@ func (r *round) shrinkOld() {
 			room -= broken
 		}
 	}
-	spare := available(append([]*appsv1.ReplicaSet{r.current}, r.old...)...) - floor
+	spare := r.available() - floor
 	for _, rs := range r.old {
 		take := min(r.size(rs), spare)
 		if take > 0 {
@@ -387,7 +389,6 @@ func (r *round) recreate(oldPods int) *appsv1.ReplicaSet {
 	if shrunk || oldPods > 0 {
 		return nil
 	}
-	r.number()
 	if r.current == nil {
 		return r.newSet(r.replicas)
 	}
@@ -395,30 +396,59 @@ func (r *round) recreate(oldPods int) *appsv1.ReplicaSet {
 	return nil
 }
 
-// number gives the current set the highest revision; a template that was
-// used before (an undone rollout) takes a new one and remembers the old.
-func (r *round) number() {
+// keep brings what the current set takes over from the Deployment up to date.
+func (r *round) keep() {
 	if r.current == nil {
 		return
 	}
+	r.number()
+	v := r.view(r.current)
+	if v.Spec.MinReadySeconds != r.d.Spec.MinReadySeconds {
+		r.edit(r.current).Spec.MinReadySeconds = r.d.Spec.MinReadySeconds
+	}
+	for k, want := range r.d.Annotations {
+		if have, ok := v.Annotations[k]; copied(k) && (!ok || have != want) {
+			e := r.edit(r.current)
+			annotations(e)[k] = want
+		}
+	}
+}
+
+func annotations(rs *appsv1.ReplicaSet) map[string]string {
+	if rs.Annotations == nil {
+		rs.Annotations = map[string]string{}
+	}
+	return rs.Annotations
+}
+
+// number gives the current set the highest revision; a template that was
+// used before (an undone rollout) takes a new one and remembers the old.
+func (r *round) number() {
 	next := r.maxOld() + 1
 	have := revision(r.current)
 	if have >= next {
 		return
 	}
-	e := r.edit(r.current)
-	if e.Annotations == nil {
-		e.Annotations = map[string]string{}
-	}
+	a := annotations(r.edit(r.current))
 	if have > 0 {
-		past := e.Annotations[historyAnnotation]
-		if past != "" {
-			past += ","
-		}
-		e.Annotations[historyAnnotation] = past + strconv.Itoa(have)
+		a[historyAnnotation] = remember(a[historyAnnotation], have)
 	}
-	e.Annotations[revisionAnnotation] = strconv.Itoa(next)
-	copyAnnotations(e.Annotations, r.d.Annotations)
+	a[revisionAnnotation] = strconv.Itoa(next)
+}
+
+// maxHistory bounds the annotation of past revisions, as upstream does.
+const maxHistory = 2000
+
+// remember adds a revision to a list and drops the oldest beyond the bound.
+func remember(list string, revision int) string {
+	if list == "" {
+		return strconv.Itoa(revision)
+	}
+	list += "," + strconv.Itoa(revision)
+	for len(list) > maxHistory {
+		_, list, _ = strings.Cut(list, ",")
+	}
+	return list
 }
 
 func (r *round) maxOld() int {
@@ -437,17 +467,18 @@ func revision(rs *appsv1.ReplicaSet) int {
 	return n
 }
 
-// copyAnnotations takes over what the author wrote on the Deployment (such as
-// kubernetes.io/change-cause, which rollout history shows).
-func copyAnnotations(to, from map[string]string) {
-	for k, v := range from {
-		switch k {
-		case lastApplied, revisionAnnotation, historyAnnotation, desiredAnnotation, maxAnnotation, "deprecated.deployment.rollback.to":
-		default:
-			to[k] = v
-		}
+// copied tells whether a ReplicaSet takes over an annotation of its Deployment
+// (such as kubernetes.io/change-cause, which rollout history shows).
+func copied(key string) bool {
+	switch key {
+	case lastApplied, revisionAnnotation, historyAnnotation, desiredAnnotation, maxAnnotation, "deprecated.deployment.rollback.to":
+		return false
 	}
+	return true
 }
+
+// maxName is the longest name of an object.
+const maxName = 253
 
 // newSet is the ReplicaSet of the present template.
 func (r *round) newSet(n int32) *appsv1.ReplicaSet {
@@ -463,35 +494,34 @@ func (r *round) newSet(n int32) *appsv1.ReplicaSet {
 	}
 	sel.MatchLabels[hashLabel] = hash
 	rs := &appsv1.ReplicaSet{Spec: appsv1.ReplicaSetSpec{Replicas: &n, MinReadySeconds: r.d.Spec.MinReadySeconds, Selector: sel, Template: *t}}
-	rs.Name, rs.Namespace = r.d.Name+"-"+hash, r.d.Namespace
+	rs.Name, rs.Namespace = r.d.Name[:min(len(r.d.Name), maxName-1-len(hash))]+"-"+hash, r.d.Namespace
 	rs.Labels = sdk.Clone(t).Labels
 	rs.Annotations = map[string]string{
 		revisionAnnotation: strconv.Itoa(r.maxOld() + 1),
 		desiredAnnotation:  strconv.Itoa(int(r.replicas)),
 		maxAnnotation:      strconv.Itoa(int(r.replicas + r.surge)),
 	}
-	copyAnnotations(rs.Annotations, r.d.Annotations)
+	for k, v := range r.d.Annotations {
+		if copied(k) {
+			rs.Annotations[k] = v
+		}
+	}
 	rs.OwnerReferences = []metav1.OwnerReference{metav1.NewControllerRef(r.d, "apps/v1", "Deployment")}
 	return rs
 }
 
-// history lists the old, empty sets beyond the history limit, oldest first.
+// history lists the oldest of the old sets beyond the history limit, as far as
+// they are empty.
 func (r *round) history() []*appsv1.ReplicaSet {
-	if r.d.Spec.RevisionHistoryLimit == nil {
+	limit := r.d.Spec.RevisionHistoryLimit
+	if limit == nil || *limit == math.MaxInt32 {
 		return nil
 	}
-	var idle []*appsv1.ReplicaSet
-	for _, rs := range r.old {
-		if *rs.Spec.Replicas == 0 && rs.Status.Replicas == 0 && rs.Status.ObservedGeneration >= rs.Generation &&
-			rs.DeletionTimestamp == nil && r.changed[rs.UID] == nil {
-			idle = append(idle, rs)
-		}
-	}
-	slices.SortFunc(idle, func(a, b *appsv1.ReplicaSet) int { return cmp.Or(cmp.Compare(revision(a), revision(b)), byAge(a, b)) })
-	if n := len(idle) - int(*r.d.Spec.RevisionHistoryLimit); n > 0 {
-		return idle[:n]
-	}
-	return nil
+	alive := slices.DeleteFunc(slices.Clone(r.old), func(rs *appsv1.ReplicaSet) bool { return rs.DeletionTimestamp != nil })
+	slices.SortFunc(alive, func(a, b *appsv1.ReplicaSet) int { return cmp.Or(cmp.Compare(revision(a), revision(b)), byAge(a, b)) })
+	return slices.DeleteFunc(alive[:max(len(alive)-int(*limit), 0)], func(rs *appsv1.ReplicaSet) bool {
+		return *rs.Spec.Replicas != 0 || rs.Status.Replicas != 0 || rs.Status.ObservedGeneration < rs.Generation || r.changed[rs.UID] != nil
+	})
 }
 
 // safe holds the letters of names that spell no words, as upstream's

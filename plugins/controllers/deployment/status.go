@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 func (r *round) status(created *appsv1.ReplicaSet, now time.Time) (appsv1.DeploymentStatus, time.Duration) {
 	d := r.d
 	s := appsv1.DeploymentStatus{ObservedGeneration: d.Generation, CollisionCount: d.Status.CollisionCount,
-		Conditions: append([]appsv1.DeploymentCondition(nil), d.Status.Conditions...), TerminatingReplicas: d.Status.TerminatingReplicas}
+		Conditions: append([]appsv1.DeploymentCondition(nil), d.Status.Conditions...)}
 	for _, rs := range append([]*appsv1.ReplicaSet{r.current}, r.old...) {
 		if rs == nil {
 			continue
@@ -23,15 +24,27 @@ func (r *round) status(created *appsv1.ReplicaSet, now time.Time) (appsv1.Deploy
 		s.Replicas += rs.Status.Replicas
 		s.ReadyReplicas += rs.Status.ReadyReplicas
 		s.AvailableReplicas += rs.Status.AvailableReplicas
+		if n := rs.Status.TerminatingReplicas; n != nil {
+			sum := *n
+			if s.TerminatingReplicas != nil {
+				sum += *s.TerminatingReplicas
+			}
+			s.TerminatingReplicas = &sum
+		}
 	}
 	if r.current != nil {
 		s.UpdatedReplicas = r.current.Status.Replicas
 	}
-	s.UnavailableReplicas = max(r.total()-s.AvailableReplicas, 0)
+	total := r.total()
+	if created != nil {
+		total += *created.Spec.Replicas
+	}
+	s.UnavailableReplicas = max(total-s.AvailableReplicas, 0)
 	setAvailable(&s, r.replicas-r.unavail, now)
-	r.setFailure(&s, now)
-	wait := r.setProgress(&s, created, now)
-	return s, wait
+	if !d.Spec.Paused {
+		r.setFailure(&s, now)
+	}
+	return s, r.setProgress(&s, created, now)
 }
 
 func setAvailable(s *appsv1.DeploymentStatus, least int32, now time.Time) {
@@ -59,28 +72,49 @@ func (r *round) setFailure(s *appsv1.DeploymentStatus, now time.Time) {
 }
 
 // setProgress keeps the Progressing condition, upstream's reasons included:
-// `kubectl rollout status` reads them.
+// `kubectl rollout status` reads them. It answers when to look again.
 func (r *round) setProgress(s *appsv1.DeploymentStatus, created *appsv1.ReplicaSet, now time.Time) time.Duration {
 	d := r.d
 	name := fmt.Sprintf("ReplicaSet %q", nameOf(r.current, created))
 	old := find(d.Status.Conditions, appsv1.DeploymentProgressing)
 	switch {
+	case !hasDeadline(d):
+		if !d.Spec.Paused {
+			unset(s, appsv1.DeploymentProgressing)
+		}
+		return 0
 	case d.Spec.Paused:
-		set(s, appsv1.DeploymentProgressing, corev1.ConditionUnknown, "DeploymentPaused", "Deployment is paused", now)
+		if old == nil || old.Reason != timedOut { // that is not to be forgotten
+			set(s, appsv1.DeploymentProgressing, corev1.ConditionUnknown, "DeploymentPaused", "Deployment is paused", now)
+		}
 		return 0
 	case old != nil && old.Reason == "DeploymentPaused":
 		set(s, appsv1.DeploymentProgressing, corev1.ConditionUnknown, "DeploymentResumed", "Deployment is resumed", now)
 	case created != nil:
-		renew(s, "NewReplicaSetCreated", "Created new replica set "+fmt.Sprintf("%q", created.Name), now)
+		renew(s, "NewReplicaSetCreated", fmt.Sprintf("Created new replica set %q", created.Name), now)
+	case old != nil && old.Reason == available && s.Replicas == s.UpdatedReplicas:
+		return 0 // the last rollout is over: pods that come and go are no progress
 	case r.complete(s):
-		set(s, appsv1.DeploymentProgressing, corev1.ConditionTrue, "NewReplicaSetAvailable", name+" has successfully progressed.", now)
+		set(s, appsv1.DeploymentProgressing, corev1.ConditionTrue, available, name+" has successfully progressed.", now)
 		return 0
-	case old == nil:
-		renew(s, "FoundNewReplicaSet", "Found new replica set "+fmt.Sprintf("%q", nameOf(r.current, nil)), now)
+	case old == nil && r.current != nil:
+		renew(s, "FoundNewReplicaSet", fmt.Sprintf("Found new replica set %q", r.current.Name), now)
 	case r.progressed(s):
 		renew(s, "ReplicaSetUpdated", name+" is progressing.", now)
 	}
 	return r.deadline(s, name, now)
+}
+
+// Reasons of the Progressing condition that decide about the next.
+const (
+	available = "NewReplicaSetAvailable"
+	timedOut  = "ProgressDeadlineExceeded"
+)
+
+// hasDeadline tells whether progress is to be judged; upstream's "none" is the
+// largest number.
+func hasDeadline(d *appsv1.Deployment) bool {
+	return d.Spec.ProgressDeadlineSeconds != nil && *d.Spec.ProgressDeadlineSeconds != math.MaxInt32
 }
 
 func nameOf(sets ...*appsv1.ReplicaSet) string {
@@ -92,31 +126,31 @@ func nameOf(sets ...*appsv1.ReplicaSet) string {
 	return ""
 }
 
+// complete tells that a status is that of a rollout that reached its goal.
 func (r *round) complete(s *appsv1.DeploymentStatus) bool {
-	return s.UpdatedReplicas == r.replicas && s.Replicas == r.replicas && s.AvailableReplicas == r.replicas && r.current != nil &&
-		*r.view(r.current).Spec.Replicas == r.replicas
+	return s.UpdatedReplicas == r.replicas && s.Replicas == r.replicas && s.AvailableReplicas == r.replicas &&
+		s.ObservedGeneration >= r.d.Generation
 }
 
 // progressed tells that something moved towards the goal since last time.
 func (r *round) progressed(s *appsv1.DeploymentStatus) bool {
 	o := r.d.Status
 	return s.UpdatedReplicas > o.UpdatedReplicas || s.Replicas-s.UpdatedReplicas < o.Replicas-o.UpdatedReplicas ||
-		s.ReadyReplicas > o.ReadyReplicas || s.AvailableReplicas > o.AvailableReplicas || len(r.changed) > 0
+		s.ReadyReplicas > o.ReadyReplicas || s.AvailableReplicas > o.AvailableReplicas
 }
 
 // deadline declares a rollout failed that has not moved for
 // progressDeadlineSeconds; otherwise it says when that will be.
 func (r *round) deadline(s *appsv1.DeploymentStatus, name string, now time.Time) time.Duration {
-	limit := r.d.Spec.ProgressDeadlineSeconds
 	c := find(s.Conditions, appsv1.DeploymentProgressing)
-	if limit == nil || *limit == 1<<31-1 || c == nil || c.Reason == "NewReplicaSetAvailable" || c.Reason == "ProgressDeadlineExceeded" {
+	if c == nil || c.Reason == available || c.Reason == timedOut {
 		return 0
 	}
-	left := c.LastUpdateTime.Time().Add(time.Duration(*limit) * time.Second).Sub(now)
-	if left > 0 {
-		return left
+	left := c.LastUpdateTime.Time().Add(time.Duration(*r.d.Spec.ProgressDeadlineSeconds) * time.Second).Sub(now)
+	if left >= 0 {
+		return left + time.Second // times are written in whole seconds
 	}
-	set(s, appsv1.DeploymentProgressing, corev1.ConditionFalse, "ProgressDeadlineExceeded", name+" has timed out progressing.", now)
+	set(s, appsv1.DeploymentProgressing, corev1.ConditionFalse, timedOut, name+" has timed out progressing.", now)
 	return 0
 }
 

@@ -21,17 +21,13 @@ const (
 	headlessLabel = "service.kubernetes.io/headless"
 )
 
-// podRequest marks a request that stands for all Services which select pods
-// of one set of labels. The labels follow as k=v,k=v.
-const podRequest = "~"
-
 func init() {
 	sdk.Register(sdk.Plugin{Name: "endpointslice", New: func([]byte) (*sdk.Points, error) {
 		return &sdk.Points{Controller: &sdk.Controller{
 			Watches: []sdk.Watch{
 				{Resource: "v1/services"},
 				{Resource: "discovery.k8s.io/v1/endpointslices", Map: sdk.Label(serviceLabel)},
-				{Resource: "v1/pods", Map: sdk.Func(byLabels)},
+				{Resource: "v1/pods", Map: sdk.Labels()},
 			},
 			Workers:   2,
 			Reconcile: reconcile,
@@ -39,54 +35,33 @@ func init() {
 	}})
 }
 
-// byLabels turns a pod into one request for all pods labelled like it, so
-// that a thousand pods of one Deployment cost one round.
-func byLabels(pod sdk.Value) []sdk.Request {
-	var parts []string
-	for k, v := range pod.Get("metadata.labels").Fields() {
-		parts = append(parts, k+"="+v.String())
-	}
-	if len(parts) == 0 {
-		return nil
-	}
-	slices.Sort(parts)
-	return []sdk.Request{{Namespace: pod.Get("metadata.namespace").String(), Name: podRequest + strings.Join(parts, ",")}}
-}
-
 func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
-	list, ok := strings.CutPrefix(req.Name, podRequest)
-	if !ok {
-		svc := &corev1.Service{}
-		if err := c.Get(svc, req.Namespace, req.Name); err != nil {
-			if sdk.IsNotFound(err) {
-				return sdk.Result{}, nil // the garbage collector takes the slices
-			}
-			return sdk.Result{}, err
-		}
-		return sdk.Result{}, sync(c, svc)
+	if labels, ok := req.Labels(); ok {
+		return selecting(c, req.Namespace, labels)
 	}
-	var services []*corev1.Service
-	if err := c.List(&services, sdk.ListOptions{Namespace: req.Namespace}); err != nil {
+	svc := &corev1.Service{}
+	if err := c.Get(svc, req.Namespace, req.Name); err != nil {
+		if sdk.IsNotFound(err) {
+			return sdk.Result{}, nil // the garbage collector takes the slices
+		}
 		return sdk.Result{}, err
 	}
-	labels := parse(list)
-	for _, svc := range services {
-		if selects(svc.Spec.Selector, labels) {
-			if err := sync(c, svc); err != nil {
-				return sdk.Result{}, err
-			}
-		}
-	}
-	return sdk.Result{}, nil
+	return sdk.Result{}, sync(c, svc)
 }
 
-func parse(list string) map[string]string {
-	out := map[string]string{}
-	for part := range strings.SplitSeq(list, ",") {
-		k, v, _ := strings.Cut(part, "=")
-		out[k] = v
+// selecting names the Services that select pods with these labels.
+func selecting(c sdk.Client, namespace string, labels map[string]string) (sdk.Result, error) {
+	var services []*corev1.Service
+	if err := c.List(&services, sdk.ListOptions{Namespace: namespace}); err != nil {
+		return sdk.Result{}, err
 	}
-	return out
+	var res sdk.Result
+	for _, svc := range services {
+		if selects(svc.Spec.Selector, labels) {
+			res.Also = append(res.Also, sdk.Request{Namespace: svc.Namespace, Name: svc.Name})
+		}
+	}
+	return res, nil
 }
 
 // selects tells whether a Service's selector takes the labels. A Service

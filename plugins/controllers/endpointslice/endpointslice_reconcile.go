@@ -47,11 +47,11 @@ func want(svc *corev1.Service, pods []*corev1.Pod) []*group {
 	}
 	var out []*group
 	for _, g := range groups {
-		slices.SortFunc(g.endpoints, func(a, b discoveryv1.Endpoint) int { return cmp.Compare(a.Addresses[0], b.Addresses[0]) })
+		slices.SortFunc(g.endpoints, func(a, b discoveryv1.Endpoint) int { return cmp.Compare(identity(a), identity(b)) })
 		out = append(out, g)
 	}
-	if len(out) == 0 {
-		for _, family := range families(svc) {
+	for _, family := range families(svc) {
+		if !slices.ContainsFunc(out, func(g *group) bool { return g.family == family }) {
 			out = append(out, &group{family: family})
 		}
 	}
@@ -59,6 +59,19 @@ func want(svc *corev1.Service, pods []*corev1.Pod) []*group {
 		return cmp.Or(cmp.Compare(a.family, b.family), cmp.Compare(portKey(a.ports), portKey(b.ports)))
 	})
 	return out
+}
+
+// identity tells endpoints apart: pods in the network of their node share an
+// address.
+func identity(e discoveryv1.Endpoint) string {
+	if len(e.Addresses) == 0 {
+		return "" // another writer's; it matches none of ours
+	}
+	id := e.Addresses[0]
+	if e.TargetRef != nil {
+		id += "/" + e.TargetRef.Name + "/" + e.TargetRef.UID
+	}
+	return id
 }
 
 func families(svc *corev1.Service) []discoveryv1.AddressType {
@@ -107,7 +120,13 @@ func resolve(sp corev1.ServicePort, p *corev1.Pod) (int32, bool) {
 		}
 		return t.IntVal, true
 	}
-	for _, c := range p.Spec.Containers {
+	containers := p.Spec.Containers
+	for _, c := range p.Spec.InitContainers {
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			containers = append(slices.Clip(containers), c) // a sidecar
+		}
+	}
+	for _, c := range containers {
 		for _, cp := range c.Ports {
 			if cp.Name == t.StrVal && cmp.Or(cp.Protocol, corev1.ProtocolTCP) == cmp.Or(sp.Protocol, corev1.ProtocolTCP) {
 				return cp.ContainerPort, true
@@ -120,9 +139,16 @@ func resolve(sp corev1.ServicePort, p *corev1.Pod) (int32, bool) {
 func portKey(ports []discoveryv1.EndpointPort) string {
 	var b strings.Builder
 	for _, p := range ports {
-		fmt.Fprintf(&b, "/%s:%s:%d", *p.Name, *p.Protocol, *p.Port)
+		fmt.Fprintf(&b, "/%s:%s:%d:%s", value(p.Name), value(p.Protocol), value(p.Port), value(p.AppProtocol))
 	}
 	return b.String()
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
 }
 
 func endpointOf(svc *corev1.Service, p *corev1.Pod, address string) discoveryv1.Endpoint {
@@ -152,8 +178,8 @@ func diff(svc *corev1.Service, groups []*group, have []*discoveryv1.EndpointSlic
 	for _, g := range groups {
 		var mine []*discoveryv1.EndpointSlice
 		left = slices.DeleteFunc(left, func(s *discoveryv1.EndpointSlice) bool {
-			if s.AddressType != g.family || portKey(s.Ports) != portKey(g.ports) {
-				return false
+			if s.AddressType != g.family || portKey(s.Ports) != portKey(g.ports) || !metav1.IsControlledBy(s, svc) {
+				return false // that of a Service of the same name before is not ours either
 			}
 			mine = append(mine, s)
 			return true
@@ -170,20 +196,20 @@ func diff(svc *corev1.Service, groups []*group, have []*discoveryv1.EndpointSlic
 func fill(svc *corev1.Service, g *group, mine []*discoveryv1.EndpointSlice) []sdk.Op {
 	todo := map[string]discoveryv1.Endpoint{}
 	for _, e := range g.endpoints {
-		todo[e.Addresses[0]] = e
+		todo[identity(e)] = e
 	}
 	kept := make([][]discoveryv1.Endpoint, len(mine))
 	for i, s := range mine { // what is in a slice stays there
 		for _, e := range s.Endpoints {
-			if now, ok := todo[e.Addresses[0]]; ok {
+			if now, ok := todo[identity(e)]; ok && len(kept[i]) < maxEndpoints {
 				kept[i] = append(kept[i], now)
-				delete(todo, e.Addresses[0])
+				delete(todo, identity(e))
 			}
 		}
 	}
 	var fresh []discoveryv1.Endpoint
 	for _, e := range g.endpoints {
-		if _, ok := todo[e.Addresses[0]]; ok {
+		if _, ok := todo[identity(e)]; ok {
 			fresh = append(fresh, e)
 		}
 	}

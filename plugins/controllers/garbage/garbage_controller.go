@@ -69,9 +69,9 @@ func (g collector) watches() []sdk.Watch {
 	var out []sdk.Watch
 	for _, r := range g.resources {
 		out = append(out,
-			sdk.Watch{Resource: r.Resource, Map: sdk.Added(ownersOf)},
+			sdk.Watch{Resource: r.Resource, Map: sdk.Owned(ownersOf)},
 			sdk.Watch{Resource: r.Resource, Map: sdk.Deleted(r.gone)},
-			sdk.Watch{Resource: r.Resource, Map: sdk.Func(r.final)},
+			sdk.Watch{Resource: r.Resource, Map: sdk.Deleting(r.final)},
 		)
 	}
 	return out
@@ -94,7 +94,7 @@ func unpack(name string) (subject, error) {
 	return subject{p[0], p[1], p[2], p[3], p[4]}, nil
 }
 
-// ownersOf asks to look for the owners that a new object names.
+// ownersOf asks to look for the owners that an object names.
 func ownersOf(o sdk.Value) []sdk.Request {
 	var out []sdk.Request
 	for _, ref := range o.Get("metadata.ownerReferences").Items() {
@@ -150,6 +150,14 @@ type object struct {
 // APIResource names the resource that the object was listed as.
 func (o *object) APIResource() string { return o.resource }
 
+// read reads an object's metadata.
+func read(c sdk.Client, resource, namespace, name string) (*object, error) {
+	o := &object{resource: resource}
+	err := c.Get(o, namespace, name)
+	o.resource = resource // reading clears everything
+	return o, err
+}
+
 // find knows the resource of an owner reference by group and kind; the
 // version may be any.
 func (g collector) find(apiVersion, kind string) (Resource, bool) {
@@ -177,15 +185,15 @@ func (g collector) exists(c sdk.Client, s subject, namespace string) (bool, erro
 	if !ok {
 		return true, nil
 	}
-	if !r.Namespaced {
+	switch {
+	case !r.Namespaced:
 		namespace = ""
+	case namespace == "":
+		return true, nil // a reference that cannot be: there is no telling whom it means
 	}
-	o := &object{resource: r.Resource}
-	switch err := c.Get(o, namespace, s.name); {
-	case sdk.IsNotFound(err):
+	o, err := read(c, r.Resource, namespace, s.name)
+	if sdk.IsNotFound(err) {
 		return false, nil
-	case err != nil:
-		return false, err
 	}
-	return o.UID == s.uid, nil
+	return err == nil && o.UID == s.uid, err
 }

@@ -38,7 +38,7 @@ func (g collector) collect(c sdk.Client, s subject, namespace string) error {
 	}
 	var ops []sdk.Op
 	for _, o := range deps {
-		if o.DeletionTimestamp != nil && len(o.OwnerReferences) == 1 {
+		if o.DeletionTimestamp != nil {
 			continue
 		}
 		kept, err := g.otherOwner(c, o, s.uid)
@@ -51,13 +51,26 @@ func (g collector) collect(c sdk.Client, s subject, namespace string) error {
 			}
 			continue
 		}
-		ops = append(ops, remove(o, "Background"))
+		ops = append(ops, remove(o, manner(o)))
 	}
 	return run(c, ops)
 }
 
+// remove deletes an object as it was read: its owners may have changed since.
 func remove(o *object, propagation string) sdk.Op {
-	return sdk.Op{Verb: sdk.VerbDelete, Object: o, Delete: sdk.DeleteOptions{UID: o.UID, Propagation: propagation}}
+	return sdk.Op{Verb: sdk.VerbDelete, Object: o, Delete: sdk.DeleteOptions{UID: o.UID, ResourceVersion: o.ResourceVersion, Propagation: propagation}}
+}
+
+// manner is how a dependent is deleted in the background: as its own
+// finalizers ask.
+func manner(o *object) string {
+	switch {
+	case slices.Contains(o.Finalizers, orphan):
+		return "Orphan"
+	case slices.Contains(o.Finalizers, foreground):
+		return "Foreground"
+	}
+	return "Background"
 }
 
 // otherOwner tells whether an owner other than uid exists.
@@ -95,7 +108,7 @@ func run(c sdk.Client, ops []sdk.Op) error {
 			return err
 		}
 		for i, err := range errs {
-			if err != nil && !sdk.IsNotFound(err) && !sdk.IsConflict(err) {
+			if err != nil && !sdk.IsNotFound(err) {
 				return fmt.Errorf("delete %s: %w", part[i].Object.APIResource(), err)
 			}
 		}
@@ -112,8 +125,8 @@ func (g collector) finalize(c sdk.Client, s subject, namespace string) (sdk.Resu
 	if !r.Namespaced {
 		namespace = ""
 	}
-	o := &object{resource: r.Resource}
-	if err := c.Get(o, namespace, s.name); err != nil {
+	o, err := read(c, r.Resource, namespace, s.name)
+	if err != nil {
 		if sdk.IsNotFound(err) {
 			return sdk.Result{}, nil
 		}

@@ -71,6 +71,9 @@ func (l cleaner) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 		return sdk.Result{}, nil
 	}
 	left, err := l.empty(c, ns.Name)
+	if err == nil && len(left) > 0 {
+		left, err = l.empty(c, ns.Name) // most goes at once
+	}
 	if err != nil {
 		return sdk.Result{}, err
 	}

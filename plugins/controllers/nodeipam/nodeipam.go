@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
@@ -52,7 +53,7 @@ func newAllocator(raw []byte) (*allocator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config.clusterCIDR: %w", err)
 	}
-	if !p.Addr().Is4() || c.NodeMask < p.Bits() || c.NodeMask > 30 {
+	if !p.Addr().Is4() || c.NodeMask < max(p.Bits(), 1) || c.NodeMask > 30 {
 		return nil, fmt.Errorf("config.nodeMask: %d does not cut %s into ranges for nodes", c.NodeMask, p)
 	}
 	return &allocator{cluster: p.Masked(), mask: c.NodeMask}, nil
@@ -63,14 +64,16 @@ func (a *allocator) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error)
 	if err := c.List(&nodes, sdk.ListOptions{}); err != nil {
 		return sdk.Result{}, err
 	}
-	used := map[netip.Prefix]bool{}
+	var used ranges
 	var node *corev1.Node
 	for _, n := range nodes {
 		if n.Name == req.Name {
 			node = n
 		}
-		if p, err := netip.ParsePrefix(n.Spec.PodCIDR); err == nil {
-			used[p.Masked()] = true
+		for _, s := range append([]string{n.Spec.PodCIDR}, n.Spec.PodCIDRs...) {
+			if p, err := netip.ParsePrefix(s); err == nil {
+				used.add(p.Masked(), a.mask)
+			}
 		}
 	}
 	if node == nil || node.Spec.PodCIDR != "" {
@@ -85,13 +88,34 @@ func (a *allocator) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error)
 	return sdk.Result{}, c.Patch(sdk.Clone(node), sdk.Patch{Data: patch})
 }
 
-// next is the first range that no node has.
-func (a *allocator) next(used map[netip.Prefix]bool) (netip.Prefix, bool) {
+// ranges are those in use.
+type ranges struct {
+	exact map[netip.Prefix]bool
+	odd   []netip.Prefix // of another size than this configuration gives out
+}
+
+func (r *ranges) add(p netip.Prefix, mask int) {
+	if p.Bits() != mask {
+		r.odd = append(r.odd, p)
+		return
+	}
+	if r.exact == nil {
+		r.exact = map[netip.Prefix]bool{}
+	}
+	r.exact[p] = true
+}
+
+func (r *ranges) has(p netip.Prefix) bool {
+	return r.exact[p] || slices.ContainsFunc(r.odd, p.Overlaps)
+}
+
+// next is the first range that overlaps no node's.
+func (a *allocator) next(used ranges) (netip.Prefix, bool) {
 	base := be(a.cluster.Addr())
 	step := uint32(1) << (32 - a.mask)
 	for i := range uint32(1) << (a.mask - a.cluster.Bits()) {
 		p := netip.PrefixFrom(addr(base+i*step), a.mask)
-		if !used[p] {
+		if !used.has(p) {
 			return p, true
 		}
 	}

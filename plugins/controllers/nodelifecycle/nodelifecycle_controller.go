@@ -41,7 +41,7 @@ func init() {
 		if c.GraceSeconds < 0 {
 			return nil, fmt.Errorf("config.graceSeconds: %v is negative", c.GraceSeconds)
 		}
-		k := &keeper{grace: time.Duration(c.GraceSeconds * float64(time.Second)), now: time.Now, seen: map[string]sighting{}}
+		k := &keeper{grace: time.Duration(c.GraceSeconds * float64(time.Second)), now: time.Now, seen: map[string]sighting{}, missing: map[string]time.Time{}}
 		return &sdk.Points{Controller: &sdk.Controller{
 			Watches: []sdk.Watch{
 				{Resource: "v1/nodes"},
@@ -67,6 +67,8 @@ type keeper struct {
 	grace time.Duration
 	now   func() time.Time
 	seen  map[string]sighting
+	// missing is since when a node that pods name has not been there.
+	missing map[string]time.Time
 }
 
 type sighting struct {
@@ -81,8 +83,9 @@ func (k *keeper) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 			return sdk.Result{}, err
 		}
 		delete(k.seen, req.Name)
-		return sdk.Result{}, forget(c, req.Name)
+		return k.forget(c, req.Name)
 	}
+	delete(k.missing, req.Name)
 	silentIn, err := k.look(c, node)
 	if err != nil {
 		return sdk.Result{}, err
@@ -201,18 +204,28 @@ func evict(c sdk.Client, node *corev1.Node, now time.Time) (time.Duration, error
 	return next, batch(c, ops, "evict pods of node "+node.Name)
 }
 
-// forget removes the pods of a node that does not exist.
-func forget(c sdk.Client, name string) error {
+// forget removes the pods of a node that does not exist, and has not for the
+// grace time: a node that registers anew keeps its pods.
+func (k *keeper) forget(c sdk.Client, name string) (sdk.Result, error) {
 	pods, err := podsOn(c, name)
-	if err != nil {
-		return err
+	if err != nil || len(pods) == 0 {
+		delete(k.missing, name)
+		return sdk.Result{}, err
+	}
+	since, ok := k.missing[name]
+	if !ok {
+		since = k.now()
+		k.missing[name] = since
+	}
+	if left := k.grace - k.now().Sub(since); left > 0 {
+		return sdk.Result{RequeueAfter: left}, nil
 	}
 	now := int64(0)
 	var ops []sdk.Op
 	for _, p := range pods {
 		ops = append(ops, sdk.Op{Verb: sdk.VerbDelete, Object: p, Delete: sdk.DeleteOptions{UID: p.UID, GracePeriodSeconds: &now}})
 	}
-	return batch(c, ops, "remove pods of node "+name)
+	return sdk.Result{}, batch(c, ops, "remove pods of node "+name)
 }
 
 func podsOn(c sdk.Client, node string) ([]*corev1.Pod, error) {

@@ -1,6 +1,7 @@
 package nodelifecycle
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pintle-io/pintle/sdk"
@@ -10,9 +11,18 @@ import (
 
 // The taints of nodes in trouble, well known upstream.
 const (
-	taintNotReady    = "node.kubernetes.io/not-ready"
-	taintUnreachable = "node.kubernetes.io/unreachable"
+	taintNotReady      = "node.kubernetes.io/not-ready"
+	taintUnreachable   = "node.kubernetes.io/unreachable"
+	taintUnschedulable = "node.kubernetes.io/unschedulable"
 )
+
+// pressure are the taints of conditions that keep new pods away.
+var pressure = map[corev1.NodeConditionType]string{
+	corev1.NodeMemoryPressure:     "node.kubernetes.io/memory-pressure",
+	corev1.NodeDiskPressure:       "node.kubernetes.io/disk-pressure",
+	corev1.NodePIDPressure:        "node.kubernetes.io/pid-pressure",
+	corev1.NodeNetworkUnavailable: "node.kubernetes.io/network-unavailable",
+}
 
 func readyOf(node *corev1.Node) *corev1.NodeCondition {
 	for i := range node.Status.Conditions {
@@ -58,41 +68,72 @@ func condition(list *[]corev1.NodeCondition, t corev1.NodeConditionType) *corev1
 	return &(*list)[len(*list)-1]
 }
 
-// taints are the node's taints with ours in line with its Ready condition.
-// One that is there keeps its time: tolerations count from it.
+// taints are the node's taints with ours in line with its conditions. One that
+// is there keeps its time: tolerations count from it.
 func taints(node *corev1.Node, now time.Time) []corev1.Taint {
-	want := ""
-	switch r := readyOf(node); {
-	case r == nil || r.Status == corev1.ConditionUnknown:
-		want = taintUnreachable
-	case r.Status == corev1.ConditionFalse:
-		want = taintNotReady
-	}
-	if r := readyOf(node); r == nil {
-		want = taintNotReady // it never reported: it is still starting
-	}
+	want := wanted(node)
+	have := map[corev1.Taint]bool{}
 	var out []corev1.Taint
-	have := map[corev1.TaintEffect]bool{}
 	for _, t := range node.Spec.Taints {
-		ours := (t.Key == taintNotReady || t.Key == taintUnreachable) && (t.Effect == corev1.TaintEffectNoExecute || t.Effect == corev1.TaintEffectNoSchedule)
-		if ours && t.Key != want {
-			continue
-		}
-		if ours {
-			have[t.Effect] = true
+		id := corev1.Taint{Key: t.Key, Effect: t.Effect}
+		if ours(t) {
+			if !slices.Contains(want, id) || have[id] {
+				continue
+			}
+			have[id] = true
 		}
 		out = append(out, t)
 	}
-	if want == "" {
-		return out
-	}
 	at := metav1.NewTime(now)
-	for _, effect := range []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute} {
-		if !have[effect] {
-			out = append(out, corev1.Taint{Key: want, Effect: effect, TimeAdded: &at})
+	for _, t := range want {
+		if !have[t] {
+			t.TimeAdded = &at
+			out = append(out, t)
 		}
 	}
 	return out
+}
+
+// wanted are the taints that a node's conditions ask for, without values.
+func wanted(node *corev1.Node) []corev1.Taint {
+	var out []corev1.Taint
+	key := ""
+	switch r := readyOf(node); {
+	case r == nil:
+		key = taintNotReady // it never reported: it is still starting
+	case r.Status == corev1.ConditionUnknown:
+		key = taintUnreachable
+	case r.Status == corev1.ConditionFalse:
+		key = taintNotReady
+	}
+	if key != "" {
+		out = append(out, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule}, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoExecute})
+	}
+	for _, c := range node.Status.Conditions {
+		if key := pressure[c.Type]; key != "" && c.Status == corev1.ConditionTrue {
+			out = append(out, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
+		}
+	}
+	if node.Spec.Unschedulable {
+		out = append(out, corev1.Taint{Key: taintUnschedulable, Effect: corev1.TaintEffectNoSchedule})
+	}
+	return out
+}
+
+// ours tells whether a taint is this controller's to give and take.
+func ours(t corev1.Taint) bool {
+	switch t.Key {
+	case taintNotReady, taintUnreachable:
+		return t.Effect == corev1.TaintEffectNoExecute || t.Effect == corev1.TaintEffectNoSchedule
+	case taintUnschedulable:
+		return t.Effect == corev1.TaintEffectNoSchedule
+	}
+	for _, key := range pressure {
+		if t.Key == key {
+			return t.Effect == corev1.TaintEffectNoSchedule
+		}
+	}
+	return false
 }
 
 func noExecuteTaints(node *corev1.Node) []corev1.Taint {
@@ -106,7 +147,8 @@ func noExecuteTaints(node *corev1.Node) []corev1.Taint {
 }
 
 // tolerated tells whether a pod stays for good; otherwise how long it stays.
-// The shortest toleration of the taints counts, from when its taint was added.
+// The shortest toleration of the taints counts, from when its taint was added
+// or the pod was made, whichever came later.
 func tolerated(p *corev1.Pod, taints []corev1.Taint, now time.Time) (left time.Duration, stays bool) {
 	stays = true
 	for _, t := range taints {
@@ -120,6 +162,9 @@ func tolerated(p *corev1.Pod, taints []corev1.Taint, now time.Time) (left time.D
 		added := now
 		if t.TimeAdded != nil {
 			added = t.TimeAdded.Time()
+		}
+		if born := p.CreationTimestamp.Time(); born.After(added) {
+			added = born
 		}
 		l := added.Add(time.Duration(seconds) * time.Second).Sub(now)
 		if stays || l < left {
@@ -159,7 +204,13 @@ func matches(tol corev1.Toleration, t corev1.Taint) bool {
 	if tol.Key != t.Key {
 		return false
 	}
-	return tol.Operator == corev1.TolerationOpExists || tol.Value == t.Value
+	switch tol.Operator {
+	case corev1.TolerationOpExists:
+		return true
+	case corev1.TolerationOpEqual, "":
+		return tol.Value == t.Value
+	}
+	return false
 }
 
 func notReady(p *corev1.Pod, now time.Time) *corev1.Pod {

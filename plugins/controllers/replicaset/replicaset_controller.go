@@ -1,9 +1,11 @@
 // Package replicaset keeps the number of pods that a ReplicaSet asks for: it
-// adopts pods that match and have no owner, creates what is missing from the
-// template, deletes what is too much, and reports the count.
+// adopts pods that match and have no owner, lets go of those that match no
+// longer, creates what is missing from the template, deletes what is too much,
+// and reports the count.
 package replicaset
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -20,12 +22,20 @@ const kind = "ReplicaSet"
 // follows in the next. A template that is refused so costs one batch.
 const maxBatch = 500
 
+// maxNotes bounds the events of one batch: beyond, a line for each pod says
+// nothing more.
+const maxNotes = 100
+
+// soon asks for the next batch.
+const soon = time.Millisecond
+
 func init() {
 	sdk.Register(sdk.Plugin{Name: "replicaset", New: func([]byte) (*sdk.Points, error) {
 		return &sdk.Points{Controller: &sdk.Controller{
 			Watches: []sdk.Watch{
 				{Resource: "apps/v1/replicasets"},
 				{Resource: "v1/pods", Map: sdk.Owner("apps/v1/ReplicaSet")},
+				{Resource: "v1/pods", Map: sdk.OrphanLabels()},
 			},
 			Workers:   2,
 			Reconcile: reconcile,
@@ -34,6 +44,9 @@ func init() {
 }
 
 func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+	if labels, ok := req.Labels(); ok {
+		return adopters(c, req.Namespace, labels)
+	}
 	rs := &appsv1.ReplicaSet{}
 	if err := c.Get(rs, req.Namespace, req.Name); err != nil {
 		if sdk.IsNotFound(err) {
@@ -41,36 +54,85 @@ func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 		}
 		return sdk.Result{}, err
 	}
-	// Pods of a ReplicaSet carry its labels: the selector is the index.
-	var all []*corev1.Pod
-	if err := c.List(&all, sdk.ListOptions{Namespace: rs.Namespace, Labels: rs.Spec.Selector.String()}); err != nil {
-		return sdk.Result{}, err
-	}
-	mine, orphans := sort(rs, all)
-	if rs.DeletionTimestamp != nil {
-		return sdk.Result{}, nil // the garbage collector takes it from here
-	}
-	adopted, err := adopt(c, rs, orphans)
+	pods, err := claim(c, rs)
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	mine = append(mine, adopted...)
-	mine, scaleErr := scale(c, rs, mine)
 	now := time.Now()
-	status, wait := summarize(rs, mine, scaleErr, now)
+	more := false
+	var scaleErr error
+	if rs.DeletionTimestamp == nil { // else the garbage collector takes it from here
+		pods.active, more, scaleErr = scale(c, rs, pods.active, now)
+	}
+	status, wait := summarize(rs, pods, scaleErr, now)
 	if err := report(c, rs, status); err != nil {
-		return sdk.Result{}, err
+		return sdk.Result{}, errors.Join(scaleErr, err)
+	}
+	if more {
+		wait = soon
 	}
 	return sdk.Result{RequeueAfter: wait}, scaleErr
 }
 
+// adopters names the ReplicaSets that select a pod without an owner.
+func adopters(c sdk.Client, namespace string, labels map[string]string) (sdk.Result, error) {
+	var all []*appsv1.ReplicaSet
+	if err := c.List(&all, sdk.ListOptions{Namespace: namespace}); err != nil {
+		return sdk.Result{}, err
+	}
+	var res sdk.Result
+	for _, rs := range all {
+		if rs.DeletionTimestamp == nil && rs.Spec.Selector.Matches(labels) {
+			res.Also = append(res.Also, sdk.Request{Namespace: rs.Namespace, Name: rs.Name})
+		}
+	}
+	return res, nil
+}
+
+// claim finds the pods of the ReplicaSet: those it controls and that match
+// still, and those that it adopts now.
+func claim(c sdk.Client, rs *appsv1.ReplicaSet) (owned, error) {
+	var had, orphans []*pod
+	if err := c.List(&had, sdk.ListOptions{Namespace: rs.Namespace, OwnerUID: rs.UID}); err != nil {
+		return owned{}, err
+	}
+	pods, astray := sort(rs, had)
+	if rs.DeletionTimestamp != nil {
+		return pods, nil
+	}
+	for _, p := range astray {
+		if err := release(c, rs, p); err != nil {
+			return owned{}, err
+		}
+	}
+	if err := c.List(&orphans, sdk.ListOptions{Namespace: rs.Namespace, OwnerUID: sdk.NoController, Labels: rs.Spec.Selector.String()}); err != nil {
+		return owned{}, err
+	}
+	orphans = slices.DeleteFunc(orphans, func(p *pod) bool { return !p.active() })
+	adopted, err := adopt(c, rs, orphans)
+	pods.active = append(pods.active, adopted...)
+	return pods, err
+}
+
 // adopt makes the ReplicaSet the owner of pods that have none.
-func adopt(c sdk.Client, rs *appsv1.ReplicaSet, orphans []*corev1.Pod) ([]*corev1.Pod, error) {
-	var adopted []*corev1.Pod
+func adopt(c sdk.Client, rs *appsv1.ReplicaSet, orphans []*pod) ([]*pod, error) {
+	if len(orphans) == 0 {
+		return nil, nil
+	}
+	// What an orphaning deletion let go just now must not be taken back.
+	now := &appsv1.ReplicaSet{}
+	switch err := c.Get(now, rs.Namespace, rs.Name); {
+	case sdk.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case now.UID != rs.UID || now.DeletionTimestamp != nil:
+		return nil, nil
+	}
+	var adopted []*pod
 	for _, p := range orphans {
-		p = sdk.Clone(p)
-		p.OwnerReferences = append(p.OwnerReferences, metav1.NewControllerRef(rs, "apps/v1", kind))
-		switch err := c.Update(p); {
+		refs := append(slices.Clone(p.OwnerReferences), metav1.NewControllerRef(rs, "apps/v1", kind))
+		switch p, err := setOwners(c, p, refs); {
 		case err == nil:
 			adopted = append(adopted, p)
 		case sdk.IsConflict(err), sdk.IsNotFound(err): // the next event brings it back
@@ -81,56 +143,77 @@ func adopt(c sdk.Client, rs *appsv1.ReplicaSet, orphans []*corev1.Pod) ([]*corev
 	return adopted, nil
 }
 
-// scale creates or deletes pods and returns those that exist then.
-func scale(c sdk.Client, rs *appsv1.ReplicaSet, pods []*corev1.Pod) ([]*corev1.Pod, error) {
-	want := int(*rs.Spec.Replicas)
-	if len(pods) < want {
-		return create(c, rs, pods, min(want-len(pods), maxBatch))
+// release lets go of a pod whose labels match no longer.
+func release(c sdk.Client, rs *appsv1.ReplicaSet, p *pod) error {
+	refs := slices.DeleteFunc(slices.Clone(p.OwnerReferences), func(r metav1.OwnerReference) bool { return r.UID == rs.UID })
+	if _, err := setOwners(c, p, refs); err != nil && !sdk.IsNotFound(err) {
+		return fmt.Errorf("release pod %s: %w", p.Name, err)
 	}
-	if len(pods) > want {
-		return remove(c, rs, pods, min(len(pods)-want, maxBatch))
-	}
-	return pods, nil
+	return nil
 }
 
-func create(c sdk.Client, rs *appsv1.ReplicaSet, pods []*corev1.Pod, n int) ([]*corev1.Pod, error) {
+// setOwners writes the owners of a pod that is as it was read.
+func setOwners(c sdk.Client, p *pod, refs []metav1.OwnerReference) (*pod, error) {
+	next := *p
+	patch := map[string]any{"metadata": map[string]any{"uid": p.UID, "resourceVersion": p.ResourceVersion, "ownerReferences": refs}}
+	return &next, c.Patch(&next, sdk.Patch{Data: patch})
+}
+
+// scale moves the number of pods towards the number wanted, by one batch.
+// more tells that another is needed.
+func scale(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, now time.Time) (left []*pod, more bool, err error) {
+	want := int(*rs.Spec.Replicas)
+	n := min(max(want-len(pods), len(pods)-want), maxBatch)
+	switch {
+	case len(pods) < want:
+		left, err = create(c, rs, pods, n)
+	case len(pods) > want:
+		left, err = remove(c, rs, pods, n, now)
+	default:
+		return pods, false, nil
+	}
+	return left, err == nil && len(left) != want, err
+}
+
+func create(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) ([]*pod, error) {
 	ops := make([]sdk.Op, n)
 	for i := range ops {
-		ops[i] = sdk.Op{Verb: sdk.VerbCreate, Object: newPod(rs)}
+		ops[i] = sdk.Op{Verb: sdk.VerbCreate, Object: newPod(rs), Brief: true}
 	}
 	errs, err := c.Batch(ops, false)
 	if err != nil {
 		return pods, err
 	}
-	var first error
+	var failed error
 	for i, err := range errs {
 		if err != nil {
-			if first == nil {
-				first = err
+			if failed == nil {
+				failed = err
 			}
 			continue
 		}
 		p := ops[i].Object.(*corev1.Pod)
-		pods = append(pods, p)
-		if n <= 100 { // beyond, one line for each says nothing more
+		pods = append(pods, &pod{ObjectMeta: p.ObjectMeta})
+		if n <= maxNotes {
 			c.Event(rs, sdk.Note{Reason: "SuccessfulCreate", Message: "Created pod: " + p.Name})
 		}
 	}
-	if n > 100 && first == nil {
+	if failed != nil {
+		c.Event(rs, sdk.Note{Warning: true, Reason: "FailedCreate", Message: "Error creating: " + failed.Error()})
+		return pods, fmt.Errorf("create pods: %w", failed)
+	}
+	if n > maxNotes {
 		c.Event(rs, sdk.Note{Reason: "SuccessfulCreate", Message: fmt.Sprintf("Created %d pods", n)})
-	}
-	if first != nil {
-		c.Event(rs, sdk.Note{Warning: true, Reason: "FailedCreate", Message: "Error creating: " + first.Error()})
-		return pods, fmt.Errorf("create pods: %w", first)
-	}
-	if len(pods) < int(*rs.Spec.Replicas) {
-		return pods, errMore
 	}
 	return pods, nil
 }
 
-func remove(c sdk.Client, rs *appsv1.ReplicaSet, pods []*corev1.Pod, n int) ([]*corev1.Pod, error) {
-	doomed := choose(pods, n)
+func remove(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int, now time.Time) ([]*pod, error) {
+	crowd, err := crowding(c, rs, pods, n)
+	if err != nil {
+		return pods, err
+	}
+	doomed := choose(pods, crowd, n, now)
 	ops := make([]sdk.Op, len(doomed))
 	for i, p := range doomed {
 		ops[i] = sdk.Op{Verb: sdk.VerbDelete, Object: p, Delete: sdk.DeleteOptions{UID: p.UID}}
@@ -139,18 +222,65 @@ func remove(c sdk.Client, rs *appsv1.ReplicaSet, pods []*corev1.Pod, n int) ([]*
 	if err != nil {
 		return pods, err
 	}
+	gone := make(map[*pod]bool, len(doomed))
+	var failed error
 	for i, err := range errs {
 		if err != nil && !sdk.IsNotFound(err) && !sdk.IsConflict(err) {
-			c.Event(rs, sdk.Note{Warning: true, Reason: "FailedDelete", Message: "Error deleting: " + err.Error()})
-			return pods, fmt.Errorf("delete pod %s: %w", doomed[i].Name, err)
+			failed = err
+			continue
 		}
-		c.Event(rs, sdk.Note{Reason: "SuccessfulDelete", Message: "Deleted pod: " + doomed[i].Name})
+		gone[doomed[i]] = true
+		if n <= maxNotes {
+			c.Event(rs, sdk.Note{Reason: "SuccessfulDelete", Message: "Deleted pod: " + doomed[i].Name})
+		}
 	}
-	left := slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return slices.Contains(doomed, p) })
-	if len(left) > int(*rs.Spec.Replicas) {
-		return left, errMore
+	left := slices.DeleteFunc(slices.Clone(pods), func(p *pod) bool { return gone[p] })
+	if failed != nil {
+		c.Event(rs, sdk.Note{Warning: true, Reason: "FailedDelete", Message: "Error deleting: " + failed.Error()})
+		return left, fmt.Errorf("delete pods: %w", failed)
+	}
+	if n > maxNotes {
+		c.Event(rs, sdk.Note{Reason: "SuccessfulDelete", Message: fmt.Sprintf("Deleted %d pods", n)})
 	}
 	return left, nil
+}
+
+// crowding counts, for each node, the active pods of this ReplicaSet and of
+// its siblings (those of the same Deployment): of two pods the one that is
+// doubled up on its node goes first.
+func crowding(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) (map[string]int, error) {
+	out := map[string]int{}
+	if n == len(pods) {
+		return out, nil // all go, in whatever order
+	}
+	count(out, pods)
+	owner := metav1.ControllerOf(rs)
+	if owner == nil {
+		return out, nil
+	}
+	var siblings []*appsv1.ReplicaSet
+	if err := c.List(&siblings, sdk.ListOptions{Namespace: rs.Namespace, OwnerUID: owner.UID}); err != nil {
+		return nil, err
+	}
+	for _, s := range siblings {
+		if s.UID == rs.UID || s.Status.Replicas == 0 {
+			continue
+		}
+		var theirs []*pod
+		if err := c.List(&theirs, sdk.ListOptions{Namespace: rs.Namespace, OwnerUID: s.UID}); err != nil {
+			return nil, err
+		}
+		count(out, theirs)
+	}
+	return out, nil
+}
+
+func count(perNode map[string]int, pods []*pod) {
+	for _, p := range pods {
+		if p.active() && p.Spec.NodeName != "" {
+			perNode[p.Spec.NodeName]++
+		}
+	}
 }
 
 // report writes the status when it differs.

@@ -2,7 +2,7 @@ package replicaset
 
 import (
 	"cmp"
-	"errors"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -13,26 +13,33 @@ import (
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 )
 
-// errMore asks for another round: the batch was not enough.
-var errMore = errors.New("more pods to create or delete")
-
-// sort tells the active pods of the ReplicaSet from those that it may adopt.
-func sort(rs *appsv1.ReplicaSet, all []*corev1.Pod) (mine, orphans []*corev1.Pod) {
-	for _, p := range all {
-		if !p.Active() {
-			continue
-		}
-		switch owner := metav1.ControllerOf(p); {
-		case owner == nil:
-			orphans = append(orphans, p)
-		case owner.UID == rs.UID:
-			mine = append(mine, p)
-		}
-	}
-	return mine, orphans
+// owned are the pods of a ReplicaSet.
+type owned struct {
+	active      []*pod
+	terminating int // being deleted, and not finished
 }
 
-// newPod is a pod of the template, owned by the ReplicaSet.
+// sort takes apart the pods that name the ReplicaSet as owner: those that are
+// its own, and those astray, whose labels match no longer.
+func sort(rs *appsv1.ReplicaSet, all []*pod) (own owned, astray []*pod) {
+	for _, p := range all {
+		switch {
+		case p.finished() || !metav1.IsControlledBy(p, rs):
+		case !rs.Spec.Selector.Matches(p.Labels):
+			if p.DeletionTimestamp == nil {
+				astray = append(astray, p)
+			}
+		case p.DeletionTimestamp != nil:
+			own.terminating++
+		default:
+			own.active = append(own.active, p)
+		}
+	}
+	return own, astray
+}
+
+// newPod is a pod of the template, owned by the ReplicaSet. It shares the
+// template's parts.
 func newPod(rs *appsv1.ReplicaSet) *corev1.Pod {
 	t := rs.Spec.Template
 	p := &corev1.Pod{Spec: t.Spec}
@@ -53,25 +60,24 @@ const deletionCost = "controller.kubernetes.io/pod-deletion-cost"
 
 // choose picks the n pods to delete first, in upstream's order: unassigned
 // before assigned, pending before running, not ready before ready, low
-// deletion cost before high, more siblings on its node before fewer, ready for
-// a shorter time before longer, more restarts before fewer, younger before
-// older.
-func choose(pods []*corev1.Pod, n int) []*corev1.Pod {
-	siblings := map[string]int{}
-	for _, p := range pods {
-		siblings[p.Spec.NodeName]++
-	}
+// deletion cost before high, crowded nodes before others, ready for a shorter
+// time before longer, more restarts before fewer, younger before older. Times
+// count by their magnitude, so that among pods of about one age chance (the
+// uid) decides.
+func choose(pods []*pod, crowd map[string]int, n int, now time.Time) []*pod {
 	order := slices.Clone(pods)
-	slices.SortStableFunc(order, func(a, b *corev1.Pod) int {
+	slices.SortStableFunc(order, func(a, b *pod) int {
+		readyA, okA := a.readySince()
+		readyB, okB := b.readySince()
 		return cmp.Or(
 			first(a.Spec.NodeName == "", b.Spec.NodeName == ""),
 			cmp.Compare(phaseRank(a), phaseRank(b)),
-			first(!a.Ready(), !b.Ready()),
+			first(!okA, !okB),
 			cmp.Compare(cost(a), cost(b)),
-			cmp.Compare(siblings[b.Spec.NodeName], siblings[a.Spec.NodeName]),
-			readySince(b).Compare(readySince(a)),
-			cmp.Compare(restarts(b), restarts(a)),
-			b.CreationTimestamp.Time().Compare(a.CreationTimestamp.Time()),
+			cmp.Compare(crowd[b.Spec.NodeName], crowd[a.Spec.NodeName]),
+			younger(okA && okB, readyA, readyB, a, b, now),
+			cmp.Compare(b.restarts(), a.restarts()),
+			younger(true, a.CreationTimestamp.Time(), b.CreationTimestamp.Time(), a, b, now),
 		)
 	})
 	return order[:n]
@@ -88,7 +94,26 @@ func first(a, b bool) int {
 	return 1
 }
 
-func phaseRank(p *corev1.Pod) int {
+// younger puts the later of two times first; no time counts as the latest.
+// Times of one magnitude of age leave it to the uids.
+func younger(both bool, a, b time.Time, p, q *pod, now time.Time) int {
+	switch {
+	case !both || a.Equal(b):
+		return 0
+	case a.IsZero() || b.IsZero():
+		return first(a.IsZero(), b.IsZero())
+	}
+	return cmp.Or(cmp.Compare(magnitude(now.Sub(a)), magnitude(now.Sub(b))), cmp.Compare(p.UID, q.UID))
+}
+
+func magnitude(age time.Duration) int {
+	if age <= 0 {
+		return -1
+	}
+	return int(math.Log2(float64(age)))
+}
+
+func phaseRank(p *pod) int {
 	switch p.Status.Phase {
 	case corev1.PodRunning:
 		return 2
@@ -98,43 +123,30 @@ func phaseRank(p *corev1.Pod) int {
 	return 0
 }
 
-func cost(p *corev1.Pod) int {
-	c, err := strconv.Atoi(p.Annotations[deletionCost])
+func cost(p *pod) int {
+	c, err := strconv.ParseInt(p.Annotations[deletionCost], 10, 32)
 	if err != nil {
 		return 0
 	}
-	return c
-}
-
-func readySince(p *corev1.Pod) time.Time {
-	if c := p.Condition(corev1.PodReady); c != nil && p.Ready() {
-		return c.LastTransitionTime.Time()
-	}
-	return time.Time{}
-}
-
-func restarts(p *corev1.Pod) int32 {
-	var most int32
-	for _, s := range p.Status.ContainerStatuses {
-		most = max(most, s.RestartCount)
-	}
-	return most
+	return int(c)
 }
 
 // summarize counts the pods. wait is when a ready pod becomes available; 0
 // when none is on the way.
-func summarize(rs *appsv1.ReplicaSet, pods []*corev1.Pod, scaleErr error, now time.Time) (s appsv1.ReplicaSetStatus, wait time.Duration) {
-	s = appsv1.ReplicaSetStatus{Replicas: int32(len(pods)), ObservedGeneration: rs.Generation, Conditions: failure(rs, scaleErr, now)}
+func summarize(rs *appsv1.ReplicaSet, pods owned, scaleErr error, now time.Time) (s appsv1.ReplicaSetStatus, wait time.Duration) {
+	terminating := int32(pods.terminating)
+	s = appsv1.ReplicaSetStatus{Replicas: int32(len(pods.active)), TerminatingReplicas: &terminating, ObservedGeneration: rs.Generation,
+		Conditions: failure(rs, len(pods.active), scaleErr, now)}
 	minReady := time.Duration(rs.Spec.MinReadySeconds) * time.Second
-	for _, p := range pods {
+	for _, p := range pods.active {
 		if labelled(p.Labels, rs.Spec.Template.Labels) {
 			s.FullyLabeledReplicas++
 		}
-		if !p.Ready() {
+		if _, ok := p.readySince(); !ok {
 			continue
 		}
 		s.ReadyReplicas++
-		if d := p.AvailableIn(minReady, now); d == 0 {
+		if d := p.availableIn(minReady, now); d == 0 {
 			s.AvailableReplicas++
 		} else if wait == 0 || d < wait {
 			wait = d
@@ -145,33 +157,34 @@ func summarize(rs *appsv1.ReplicaSet, pods []*corev1.Pod, scaleErr error, now ti
 
 func labelled(have, want map[string]string) bool {
 	for k, v := range want {
-		if have[k] != v {
+		if got, ok := have[k]; !ok || got != v {
 			return false
 		}
 	}
 	return true
 }
 
-// failure keeps what others wrote and sets ReplicaFailure when pods could
-// not be made or removed.
-func failure(rs *appsv1.ReplicaSet, scaleErr error, now time.Time) []appsv1.ReplicaSetCondition {
+// failure keeps what others wrote and sets ReplicaFailure while pods cannot be
+// made or removed. One that is there stays as it is: messages that name
+// generated pods differ each time, and each change would wake the controller
+// before its back-off is over.
+func failure(rs *appsv1.ReplicaSet, pods int, scaleErr error, now time.Time) []appsv1.ReplicaSetCondition {
 	var out []appsv1.ReplicaSetCondition
-	var old *appsv1.ReplicaSetCondition
-	for i, c := range rs.Status.Conditions {
+	failing := false
+	for _, c := range rs.Status.Conditions {
 		if c.Type == appsv1.ReplicaSetReplicaFailure {
-			old = &rs.Status.Conditions[i]
-		} else {
-			out = append(out, c)
+			if scaleErr == nil {
+				continue
+			}
+			failing = true
 		}
+		out = append(out, c)
 	}
-	if scaleErr == nil || errors.Is(scaleErr, errMore) {
+	if scaleErr == nil || failing {
 		return out
 	}
-	if old != nil && old.Message == scaleErr.Error() {
-		return append(out, *old)
-	}
 	reason := "FailedCreate"
-	if int32(len(rs.Status.Conditions)) > 0 && rs.Status.Replicas > *rs.Spec.Replicas {
+	if pods > int(*rs.Spec.Replicas) {
 		reason = "FailedDelete"
 	}
 	return append(out, appsv1.ReplicaSetCondition{Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue,
@@ -179,11 +192,8 @@ func failure(rs *appsv1.ReplicaSet, scaleErr error, now time.Time) []appsv1.Repl
 }
 
 func sameStatus(a, b appsv1.ReplicaSetStatus) bool {
-	a.TerminatingReplicas = b.TerminatingReplicas
-	return len(a.Conditions) == 0 && len(b.Conditions) == 0 && equalCounts(a, b) || reflect.DeepEqual(a, b)
-}
-
-func equalCounts(a, b appsv1.ReplicaSetStatus) bool {
-	return a.Replicas == b.Replicas && a.FullyLabeledReplicas == b.FullyLabeledReplicas && a.ReadyReplicas == b.ReadyReplicas &&
-		a.AvailableReplicas == b.AvailableReplicas && a.ObservedGeneration == b.ObservedGeneration
+	if len(a.Conditions) == 0 && len(b.Conditions) == 0 {
+		a.Conditions, b.Conditions = nil, nil
+	}
+	return reflect.DeepEqual(a, b)
 }

@@ -7,15 +7,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Written remembers the revisions at which a plugin wrote, so that what it
-// reads next is not older. The zero value is ready; it is safe for concurrent
-// use.
-type Written struct {
+// Seen remembers the revisions that a plugin knows of, because it wrote them or
+// was woken by them, so that what it reads next is not older. The zero value is
+// ready; it is safe for concurrent use.
+type Seen struct {
 	latest     atomic.Int64
 	byResource sync.Map // schema.GroupResource → *atomic.Int64
 }
 
-func (w *Written) note(gr schema.GroupResource, rev int64) {
+// Note takes in a revision of a resource.
+func (w *Seen) Note(gr schema.GroupResource, rev int64) {
 	raise(&w.latest, rev)
 	v, ok := w.byResource.Load(gr)
 	if !ok {
@@ -24,11 +25,11 @@ func (w *Written) note(gr schema.GroupResource, rev int64) {
 	raise(v.(*atomic.Int64), rev)
 }
 
-// any is the latest revision written.
-func (w *Written) any() int64 { return w.latest.Load() }
+// any is the latest revision.
+func (w *Seen) any() int64 { return w.latest.Load() }
 
-// of is the latest revision at which a resource was written; 0 for never.
-func (w *Written) of(gr schema.GroupResource) int64 {
+// of is the latest revision of a resource; 0 when none is known.
+func (w *Seen) of(gr schema.GroupResource) int64 {
 	if v, ok := w.byResource.Load(gr); ok {
 		return v.(*atomic.Int64).Load()
 	}

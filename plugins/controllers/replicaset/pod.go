@@ -1,0 +1,67 @@
+package replicaset
+
+import (
+	"time"
+
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+)
+
+// pod is what the controller looks at in a pod. It is read for every pod of a
+// ReplicaSet at every change, so it holds nothing else.
+type pod struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		NodeName string `json:"nodeName"`
+	} `json:"spec"`
+	Status struct {
+		Phase                 corev1.PodPhase       `json:"phase"`
+		Conditions            []corev1.PodCondition `json:"conditions"`
+		InitContainerStatuses []restarted           `json:"initContainerStatuses"`
+		ContainerStatuses     []restarted           `json:"containerStatuses"`
+	} `json:"status"`
+}
+
+type restarted struct {
+	RestartCount int32 `json:"restartCount"`
+}
+
+// APIResource makes a pod an sdk.Object.
+func (*pod) APIResource() string { return "v1/pods" }
+
+func (p *pod) finished() bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}
+
+func (p *pod) active() bool { return !p.finished() && p.DeletionTimestamp == nil }
+
+// readySince is when the pod got ready; ok is false when it is not.
+func (p *pod) readySince() (at time.Time, ok bool) {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.LastTransitionTime.Time(), c.Status == corev1.ConditionTrue
+		}
+	}
+	return time.Time{}, false
+}
+
+// availableIn is how long it takes until a ready pod has been so for minReady.
+func (p *pod) availableIn(minReady time.Duration, now time.Time) time.Duration {
+	at, _ := p.readySince()
+	if minReady <= 0 {
+		return 0 // whatever the node's clock says
+	}
+	return max(at.Add(minReady).Sub(now), 0)
+}
+
+// restarts is the highest count of the pod's containers.
+func (p *pod) restarts() int32 {
+	var most int32
+	for _, s := range p.Status.ContainerStatuses {
+		most = max(most, s.RestartCount)
+	}
+	for _, s := range p.Status.InitContainerStatuses {
+		most = max(most, s.RestartCount)
+	}
+	return most
+}
