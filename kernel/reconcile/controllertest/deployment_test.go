@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -127,8 +128,23 @@ func rollout(t *testing.T, h host) []string {
 	return seen
 }
 
-func TestRollout(t *testing.T) {
-	for _, line := range rollout(t, nativeHost()) {
-		t.Log(line)
+// TestRolloutInAllHosts holds the controllers to one behaviour, however they
+// are hosted.
+func TestRolloutInAllHosts(t *testing.T) {
+	want := []string{
+		"created: pods map[image:1:6], revisions map[image:1:1], endpoints 6",
+		"scaled up: pods map[image:1:9], revisions map[image:1:1], endpoints 9",
+		"rolled out: pods map[image:2:9], revisions map[image:1:1 image:2:2], endpoints 9",
+		"undone: pods map[image:1:9], revisions map[image:1:3 image:2:2], endpoints 9",
+		"scaled down: pods map[image:1:2], revisions map[image:1:3 image:2:2], endpoints 2",
+		"recreated: pods map[image:3:2], revisions map[image:1:3 image:2:2 image:3:4], endpoints 2",
+		"deleted: pods map[], revisions map[], endpoints 0",
+	}
+	for name, open := range map[string]func(testing.TB) host{"native": nativeHost, "wasm": wasmHost, "process": processHost} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(want, rollout(t, open(t))); diff != "" {
+				t.Errorf("rollout (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -27,7 +27,7 @@ import (
 
 const module = "github.com/pintle-io/pintle/plugins/cmd/controllers"
 
-func nativeHost() host { return host{name: "native", Host: native.Host{}} }
+func nativeHost(testing.TB) host { return host{name: "native", Host: native.Host{}} }
 
 func wasmHost(t testing.TB) host {
 	t.Helper()
