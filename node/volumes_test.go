@@ -61,7 +61,7 @@ echo memory=$(grep -c ' /mem tmpfs' /proc/mounts) id=$(id -u):$(id -g)
 touch /scratch/x && stat -c 'scratch %g' /scratch/x
 touch /cm/new 2>/dev/null || echo read-only
 grep -c alias.example /etc/hosts
-while true; do cat /cm/color; sleep 0.2; done`
+while true; do echo $(cat /cm/color); sleep 0.2; done`
 	app := shellLog("app", script)
 	app.Env = []corev1.EnvVar{
 		{Name: "COLOR", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}, Key: "color"}}},

@@ -92,10 +92,14 @@ func Message(err error) string {
 	return err.Error()
 }
 
-// wrap names the call; nil stays nil.
+// wrap names the call; nil stays nil. A call that was called off is known by
+// context.Canceled, as calls elsewhere.
 func wrap(call string, err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case code(err) == codes.Canceled:
+		return fmt.Errorf("%s: %w", call, context.Canceled)
 	}
 	return fmt.Errorf("%s: %w", call, err)
 }

@@ -54,13 +54,18 @@ func (w *Watcher) criEvents(ctx context.Context, up func()) error {
 	// An unsupported call shows only at the first receive; an idle runtime
 	// sends nothing. So the stream counts as a source after its first event.
 	for first := true; ; first = false {
-		if _, err := stream.Recv(); err != nil {
+		e, err := stream.Recv()
+		if err != nil {
 			return err
 		}
 		if first {
 			up()
 		}
-		w.hint()
+		id := ""
+		if e.ContainerEventType == runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT {
+			id = e.ContainerId
+		}
+		w.hint(id)
 	}
 }
 
@@ -114,21 +119,22 @@ func (w *Watcher) containerdEvents(ctx context.Context, up func()) error {
 		case <-grace.C:
 			up()
 		case b := <-frames:
-			if mainProcess(b) {
-				w.hint()
+			if id, ok := mainProcess(b); ok {
+				w.hint(id)
 			}
 		}
 	}
 }
 
-// mainProcess reports whether an event envelope is about a container's main
-// process, and not about a command run in it, as probes do all the time.
-func mainProcess(envelope []byte) bool {
+// mainProcess returns the container that an event envelope is about, if it is
+// about its main process and not about a command run in it, as probes do all
+// the time.
+func mainProcess(envelope []byte) (id string, ok bool) {
 	event, _ := field(envelope, 4)
 	value, _ := field(event, 2)
 	container, _ := field(value, 1)
-	id, ok := field(value, 2)
-	return !ok || string(id) == string(container)
+	process, _ := field(value, 2)
+	return string(container), len(container) > 0 && string(process) == string(container)
 }
 
 // field finds the last length-delimited field num of a message.

@@ -28,7 +28,7 @@ type Watcher struct {
 	clock  clock.WithTicker
 	log    *slog.Logger
 	notify func(types.UID)
-	hints  chan struct{}
+	hints  chan string // ids of containers whose main process ended; "" for anything
 	events chan bool // whether a source of events is connected
 }
 
@@ -40,7 +40,7 @@ func NewWatcher(client *Client, notify func(types.UID), log *slog.Logger) *Watch
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Watcher{client: client, clock: clock.RealClock{}, log: log, notify: notify,
-		hints: make(chan struct{}, 1), events: make(chan bool)}
+		hints: make(chan string, 64), events: make(chan bool)}
 }
 
 // Run looks at the runtime until ctx ends.
@@ -55,21 +55,22 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return nil
 }
 
-func (w *Watcher) hint() {
+func (w *Watcher) hint(id string) {
 	select {
-	case w.hints <- struct{}{}:
-	default:
+	case w.hints <- id:
+	default: // so many wait that the next look is due anyway
 	}
 }
 
-// loop relists on hints and timers. After a hint it looks again in growing
-// steps until the change shows: the runtime announces an exit before its own
-// books say so.
+// loop relists on hints and timers. The runtime announces an exit before its
+// own books say so: after a hint it looks again, in growing steps, until the
+// exit shows.
 func (w *Watcher) loop(ctx context.Context) {
 	var (
 		last    map[types.UID]fingerprint
 		events  bool
 		changed = w.clock.Now()
+		awaited = map[string]bool{} // containers whose exit was announced
 		settle  time.Duration
 		timer   = w.clock.NewTimer(0)
 	)
@@ -79,8 +80,9 @@ func (w *Watcher) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case events = <-w.events:
-		case <-w.hints:
-			settle = settleFirst
+		case id := <-w.hints:
+			awaited[id], settle = true, settleFirst
+			w.moreHints(awaited)
 		case <-timer.C():
 		}
 		pods, err := w.client.Pods(ctx)
@@ -91,21 +93,50 @@ func (w *Watcher) loop(ctx context.Context) {
 		} else {
 			next := fingerprints(pods)
 			if w.diff(last, next) {
-				changed, settle = w.clock.Now(), 0
+				changed = w.clock.Now()
 			}
 			last = next
+			strike(awaited, next)
 		}
 		wait := pollSlow
 		switch {
-		case settle > 0 && settle < settleFor:
+		case len(awaited) > 0 && settle < settleFor:
 			wait, settle = settle, 2*settle
 		case events:
+			clear(awaited)
 			wait = pollEvents
 		case w.clock.Since(changed) < quietAfter:
 			wait = pollFast
 		}
 		timer.Stop()
 		timer = w.clock.NewTimer(wait)
+	}
+}
+
+// moreHints takes in what else was announced.
+func (w *Watcher) moreHints(awaited map[string]bool) {
+	for {
+		select {
+		case id := <-w.hints:
+			awaited[id] = true
+		default:
+			return
+		}
+	}
+}
+
+// strike drops the containers that do not run any more.
+func strike(awaited map[string]bool, now map[types.UID]fingerprint) {
+	running := map[string]bool{}
+	for _, f := range now {
+		for id, p := range f {
+			running[id] = p == state.Running
+		}
+	}
+	for id := range awaited {
+		if !running[id] {
+			delete(awaited, id)
+		}
 	}
 }
 

@@ -122,7 +122,10 @@ func (k *worker) image(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 	if !errors.As(err, &e) {
 		return nil, &failure{reason: image.ErrImagePull, err: err}
 	}
-	if ctx.Err() == nil && e.Reason != image.ImagePullBackOff {
+	if ctx.Err() != nil {
+		return nil, &failure{reason: e.Reason, err: context.Canceled}
+	}
+	if e.Reason != image.ImagePullBackOff {
 		k.event(pod, c.Name, corev1.EventTypeWarning, "Failed", e.Error())
 		k.event(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: "+e.Reason)
 	}
@@ -155,20 +158,23 @@ func (k *worker) createAndStart(ctx context.Context, pod *corev1.Pod, c *corev1.
 	id, err := k.Runtime.CreateContainer(ctx, sandbox, cfg, sandboxCfg)
 	if err != nil {
 		k.Images.Forget(c.Image) // perhaps somebody removed it
-		if ctx.Err() == nil {
-			k.event(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: "+cri.Message(err))
-		}
-		return "", &failure{reason: createError, err: errors.New(cri.Message(err))}
+		return "", k.callFailed(ctx, pod, c, createError, err)
 	}
 	k.event(pod, c.Name, corev1.EventTypeNormal, "Created", "Container created")
 	if err := k.Runtime.StartContainer(ctx, id); err != nil {
-		if ctx.Err() == nil {
-			k.event(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: "+cri.Message(err))
-		}
-		return "", &failure{reason: runError, err: errors.New(cri.Message(err))}
+		return "", k.callFailed(ctx, pod, c, runError, err)
 	}
 	k.event(pod, c.Name, corev1.EventTypeNormal, "Started", "Container started")
 	return id, nil
+}
+
+// callFailed tells of a failed call, unless it was called off.
+func (k *worker) callFailed(ctx context.Context, pod *corev1.Pod, c *corev1.Container, reason string, err error) *failure {
+	if ctx.Err() != nil {
+		return &failure{reason: reason, err: context.Canceled}
+	}
+	k.event(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: "+cri.Message(err))
+	return &failure{reason: reason, err: errors.New(cri.Message(err))}
 }
 
 // postStart runs the hook; if it fails the container is killed.
