@@ -55,6 +55,7 @@ type member struct {
 	points *Points
 	filter bool  // used as a filter
 	weight int64 // 0: not used as a score
+	usual  int64 // the weight unless the profile says otherwise
 	column uint32
 	// skipFilter and skipScore hold for the pod.
 	skipFilter, skipScore bool
@@ -76,13 +77,14 @@ func NewScheduling(name string, p *Points) *Scheduling {
 		if m.Points == nil {
 			continue
 		}
-		x := member{name: m.Name, points: m.Points, filter: m.Points.filters(), weight: 1}
+		x := member{name: m.Name, points: m.Points, filter: m.Points.filters(), weight: max(m.Weight, 1)}
 		if !m.Points.scores() {
 			x.weight = 0
 		} else if m.Points.Normalize != nil || m.Points.Scaling != ScaleNone {
 			column++
 			x.column = column
 		}
+		x.usual = x.weight
 		s.members = append(s.members, x)
 	}
 	return s
@@ -122,7 +124,7 @@ func (s *Scheduling) describe() []MemberInfo {
 	for i, m := range s.members {
 		p := m.points
 		out[i] = MemberInfo{Name: m.name, Filters: p.filters(), Scores: p.scores(), Scope: p.Scope,
-			Scaling: p.Scaling, Normalizes: p.Normalize != nil, Column: m.column, Events: p.Events}
+			Scaling: p.Scaling, Normalizes: p.Normalize != nil, Column: m.column, Weight: m.usual, Events: p.Events}
 	}
 	return out
 }

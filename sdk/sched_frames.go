@@ -12,6 +12,8 @@ type MemberInfo struct {
 	// Column is the key of the score column that raw scores go to; 0 for a
 	// plugin whose scores are summed with their weight.
 	Column uint32
+	// Weight of the score unless the profile says otherwise.
+	Weight int64
 	Events Event
 }
 
@@ -74,7 +76,8 @@ func appendMembers(b []byte, list []MemberInfo) []byte {
 		b = wire.AppendBool(wire.AppendBool(b, m.Filters), m.Scores)
 		b = append(b, byte(m.Scope), byte(m.Scaling))
 		b = wire.AppendBool(b, m.Normalizes)
-		b = wire.AppendUint(wire.AppendUint(b, uint64(m.Column)), uint64(m.Events))
+		b = wire.AppendInt(wire.AppendUint(b, uint64(m.Column)), m.Weight)
+		b = wire.AppendUint(b, uint64(m.Events))
 	}
 	return b
 }
@@ -83,9 +86,9 @@ func appendMembers(b []byte, list []MemberInfo) []byte {
 func ReadMembers(b []byte) ([]MemberInfo, error) {
 	r := wire.NewReader(b)
 	var out []MemberInfo
-	for range r.Count(8) {
+	for range r.Count(9) {
 		out = append(out, MemberInfo{Name: r.Str(), Filters: r.Bool(), Scores: r.Bool(), Scope: Scope(r.Byte()),
-			Scaling: Scaling(r.Byte()), Normalizes: r.Bool(), Column: uint32(r.Uint()), Events: Event(r.Uint())})
+			Scaling: Scaling(r.Byte()), Normalizes: r.Bool(), Column: uint32(r.Uint()), Weight: r.Int(), Events: Event(r.Uint())})
 	}
 	return out, r.Err()
 }

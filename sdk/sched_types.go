@@ -120,6 +120,8 @@ type Member struct {
 	// Name is how profiles and messages call the plugin.
 	Name   string
 	Points *Points
+	// Weight of the score unless the profile says otherwise; 0 is 1.
+	Weight int64
 }
 
 // Taint is a node's taint.

@@ -28,7 +28,6 @@ func standard() Plugin {
 		Open: func(ctx context.Context) (plugin.Instance, error) {
 			return native.Host{}.Open(ctx, plugin.Module{}, plugin.OpenOptions{Name: scheduling.Name})
 		},
-		Use: map[string]Use{"TaintToleration": {Weight: 3}, "NodeAffinity": {Weight: 2}},
 	}
 }
 

@@ -27,8 +27,8 @@ const (
 type Plugin struct {
 	// Open starts an instance.
 	Open func(ctx context.Context) (plugin.Instance, error)
-	// Use says how members are used, by name; the others filter and score
-	// with weight 1.
+	// Use says how members are used, by name; the others filter, and score
+	// with the weight that the plugin gives them.
 	Use           map[string]Use
 	FailurePolicy FailurePolicy
 }
@@ -118,7 +118,7 @@ func usesOf(members []sdk.MemberInfo, use map[string]Use) ([]sdk.MemberUse, erro
 		known[m.Name] = true
 		out[i] = sdk.MemberUse{Filter: m.Filters}
 		if m.Scores {
-			out[i].Weight = 1
+			out[i].Weight = min(max(m.Weight, 1), MaxWeight)
 		}
 		x, ok := use[m.Name]
 		if !ok {

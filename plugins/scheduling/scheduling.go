@@ -24,16 +24,17 @@ const Name = "scheduling"
 func init() { sdk.Register(sdk.Plugin{Name: Name, New: New}) }
 
 var members = []struct {
-	name string
-	new  func([]byte) (*sdk.Points, error)
+	name   string
+	new    func([]byte) (*sdk.Points, error)
+	weight int64
 }{
-	{nodeunschedulable.Name, nodeunschedulable.New},
-	{nodename.Name, nodename.New},
-	{tainttoleration.Name, tainttoleration.New},
-	{nodeaffinity.Name, nodeaffinity.New},
-	{noderesourcesfit.Name, noderesourcesfit.New},
-	{balancedallocation.Name, balancedallocation.New},
-	{imagelocality.Name, imagelocality.New},
+	{nodeunschedulable.Name, nodeunschedulable.New, 0},
+	{nodename.Name, nodename.New, 0},
+	{tainttoleration.Name, tainttoleration.New, 3},
+	{nodeaffinity.Name, nodeaffinity.New, 2},
+	{noderesourcesfit.Name, noderesourcesfit.New, 1},
+	{balancedallocation.Name, balancedallocation.New, 1},
+	{imagelocality.Name, imagelocality.New, 1},
 }
 
 // New makes an instance of every member. config is an object with the config
@@ -52,7 +53,7 @@ func New(config []byte) (*sdk.Points, error) {
 			return nil, err
 		}
 		delete(configs, m.name)
-		set.Members = append(set.Members, sdk.Member{Name: m.name, Points: p})
+		set.Members = append(set.Members, sdk.Member{Name: m.name, Points: p, Weight: m.weight})
 	}
 	for name := range configs {
 		return nil, fmt.Errorf("config of %s: there is no member %q", Name, name)
