@@ -2,3 +2,5 @@
 // JSON tags without its code and dependencies. Its folders are written by
 // internal/lightgen; helpers beside the generated files are written by hand.
 package api
+
+//go:generate go -C ../.. run ./internal/lightgen -out sdk/api

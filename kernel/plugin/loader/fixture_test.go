@@ -104,7 +104,7 @@ func (c *cluster) run(t testing.TB, change ...func(*loader.Config)) {
 	t.Cleanup(func() { c.stop() })
 	select {
 	case <-l.Synced():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the loader is not synced")
 	}
 }
@@ -175,7 +175,7 @@ func (c *cluster) update(t testing.TB, name string, change func(*v1alpha1.Plugin
 // wait waits until the plugin is as wanted.
 func (c *cluster) wait(t testing.TB, name string, want string, ok func(v1alpha1.PluginStatus) bool) v1alpha1.PluginStatus {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		p := c.plugin(t, name)
 		if ok(p.Status) && p.Status.ObservedGeneration == p.Generation {

@@ -252,6 +252,11 @@ const (
 func (l *Loader) load(ctx context.Context, e *entry) {
 	name := e.object.Name
 	e.retryAt = time.Time{}
+	if _, shipped := l.builtin[e.object.Spec.Digest]; !shipped && e.running == nil && e.phase != v1alpha1.Loading && e.tries == 0 {
+		// Compiling an upload may take seconds: show that it is under way.
+		l.set(e, v1alpha1.Loading, "")
+		l.writeStatus(ctx, false)
+	}
 	p, err := l.open(ctx, e.object)
 	if err == nil {
 		err = l.hand(ctx, e, p)
@@ -272,6 +277,7 @@ func (l *Loader) load(ctx context.Context, e *entry) {
 	case e.running != nil:
 		l.set(e, v1alpha1.Degraded, "the version before is running: "+err.Error())
 	case errors.Is(err, errNoModule):
+		e.tries = 1 // somebody is about to upload it: keep looking
 		l.set(e, v1alpha1.Pending, err.Error())
 	default:
 		l.set(e, v1alpha1.Failed, err.Error())
