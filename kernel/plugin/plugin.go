@@ -1,6 +1,6 @@
 // Package plugin runs plugins: it says what an instance of a plugin is,
-// whatever host runs it, pools instances, replaces those that fail, and keeps
-// the running set in step with the Plugin resources (see [Loader]).
+// whatever host runs it, pools instances, and replaces those that fail.
+// Package loader keeps the running set in step with the Plugin resources.
 //
 // The hosts are native (linked in), process (a child process) and wasm; the
 // suite hosttest holds them to the same behaviour. The package does not know
