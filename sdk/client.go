@@ -15,6 +15,12 @@ type Object interface {
 	APIResource() string
 }
 
+// Encoded is an [Object] that has its JSON at hand, for many alike.
+type Encoded interface {
+	// EncodedJSON is what is sent to create or update the object.
+	EncodedJSON() []byte
+}
+
 // Client reads and writes objects under the plugin's own identity; the kernel
 // checks its permissions. Reads come from the kernel's cache and see the
 // plugin's own writes. A Client is used by one goroutine at a time.

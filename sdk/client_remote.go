@@ -48,7 +48,7 @@ func (c *client) Apply(obj Object, force bool) error {
 }
 
 func (c *client) write(verb string, obj Object, subresource string, force bool) error {
-	body, err := json.Marshal(obj)
+	body, err := encode(obj)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", verb, obj.APIResource(), err)
 	}
@@ -118,7 +118,7 @@ func (c *client) Batch(ops []Op, atomic bool) ([]error, error) {
 			}
 			it.Delete = d
 		} else {
-			body, err := json.Marshal(op.Object)
+			body, err := encode(op.Object)
 			if err != nil {
 				return nil, fmt.Errorf("%s %s: %w", op.Verb, op.Object.APIResource(), err)
 			}
@@ -162,6 +162,13 @@ func (c *client) Event(about Object, n Note) {
 	// An event is a courtesy: the kernel counts those that it cannot record.
 	_, _ = c.do(wire.HostEvent, wire.EventRequest{Resource: about.APIResource(), Namespace: m.Namespace, Name: m.Name, UID: m.UID,
 		ResourceVersion: m.ResourceVersion, Warning: n.Warning, Reason: n.Reason, Message: n.Message}.Append)
+}
+
+func encode(obj Object) ([]byte, error) {
+	if e, ok := obj.(Encoded); ok {
+		return e.EncodedJSON(), nil
+	}
+	return json.Marshal(obj)
 }
 
 // replace decodes an object over obj. An empty body leaves obj as it is.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -139,8 +140,37 @@ func (k *Client) wrote(t registry.Target, o *watch.Object) {
 	}
 }
 
+// encode is an object's JSON for plugins: without managedFields, which are the
+// larger half of many objects and of no use to a controller. As everywhere in
+// the API, an update that leaves them out keeps them.
 func (k *Client) encode(o *watch.Object, gv schema.GroupVersion) ([]byte, error) {
-	return o.Encoding(gv.Version, jsonType, func(obj runtime.Object) ([]byte, error) { return k.c.Codec.Encode(obj, gv, jsonType) })
+	return o.Encoding(gv.String(), pluginType, func(obj runtime.Object) ([]byte, error) { return k.c.Codec.Encode(plain(obj), gv, jsonType) })
+}
+
+// pluginType names that encoding among the object's.
+const pluginType = jsonType + ";managedFields=none"
+
+// plain is the object without managedFields; it shares everything else.
+func plain(obj runtime.Object) runtime.Object {
+	m, err := meta.Accessor(obj)
+	if err != nil || len(m.GetManagedFields()) == 0 {
+		return obj
+	}
+	v := reflect.ValueOf(obj)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return obj
+	}
+	if _, ok := obj.(runtime.Unstructured); ok {
+		obj = obj.DeepCopyObject() // its metadata is behind a map
+	} else {
+		c := reflect.New(v.Type().Elem())
+		c.Elem().Set(v.Elem())
+		obj = c.Interface().(runtime.Object)
+	}
+	if m, err = meta.Accessor(obj); err == nil {
+		m.SetManagedFields(nil)
+	}
+	return obj
 }
 
 func (k *Client) get(ctx context.Context, r *wire.Reader) error {

@@ -3,6 +3,7 @@ package replicaset
 import (
 	"time"
 
+	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 )
@@ -65,3 +66,17 @@ func (p *pod) restarts() int32 {
 	}
 	return most
 }
+
+// draft is a pod to be made; all of one ReplicaSet share their JSON.
+type draft struct {
+	metav1.ObjectMeta `json:"metadata"`
+	body              []byte
+}
+
+// APIResource makes a draft an sdk.Object.
+func (*draft) APIResource() string { return "v1/pods" }
+
+// EncodedJSON makes a draft an sdk.Encoded.
+func (d *draft) EncodedJSON() []byte { return d.body }
+
+var _ sdk.Encoded = (*draft)(nil)

@@ -5,6 +5,7 @@
 package replicaset
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/pintle-io/pintle/sdk"
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
-	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 )
 
@@ -176,9 +176,13 @@ func scale(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, now time.Time) (lef
 }
 
 func create(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) ([]*pod, error) {
+	body, err := json.Marshal(newPod(rs))
+	if err != nil {
+		return pods, fmt.Errorf("encode pod: %w", err)
+	}
 	ops := make([]sdk.Op, n)
 	for i := range ops {
-		ops[i] = sdk.Op{Verb: sdk.VerbCreate, Object: newPod(rs), Brief: true}
+		ops[i] = sdk.Op{Verb: sdk.VerbCreate, Object: &draft{body: body}, Brief: true}
 	}
 	errs, err := c.Batch(ops, false)
 	if err != nil {
@@ -192,8 +196,9 @@ func create(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) ([]*pod, er
 			}
 			continue
 		}
-		p := ops[i].Object.(*corev1.Pod)
-		pods = append(pods, &pod{ObjectMeta: p.ObjectMeta})
+		p := &pod{ObjectMeta: ops[i].Object.(*draft).ObjectMeta}
+		p.Labels = rs.Spec.Template.Labels
+		pods = append(pods, p)
 		if n <= maxNotes {
 			c.Event(rs, sdk.Note{Reason: "SuccessfulCreate", Message: "Created pod: " + p.Name})
 		}
