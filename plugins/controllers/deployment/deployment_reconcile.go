@@ -69,15 +69,15 @@ func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now 
 		return nil, err
 	}
 	p := &plan{}
+	r.keep()
 	switch {
-	case d.Spec.Paused || r.scaling():
-		r.keep()
+	case d.Spec.Paused:
 		r.proportional()
 	case d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType:
-		r.keep()
-		p.create = r.recreate(oldPods)
+		p.create = r.recreate(oldPods) // it knows one size only: scaling is no case of its own
+	case r.scaling():
+		r.proportional()
 	default:
-		r.keep()
 		p.create = r.roll()
 	}
 	if p.create == nil && (d.Spec.Paused || r.complete(&d.Status)) {
