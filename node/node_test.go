@@ -32,7 +32,7 @@ const nodeName = "n1"
 // and started anew. What the fake API does not do, the tests do: it has no
 // graceful deletion, so that delete marks the pod as the API server would.
 type cluster struct {
-	t      *testing.T
+	t      testing.TB
 	env    *testenv.Runtime
 	client *fake.Clientset
 	cfg    node.Config
@@ -41,7 +41,7 @@ type cluster struct {
 	stopped chan error
 }
 
-func newCluster(t *testing.T, change ...func(*node.Config)) *cluster {
+func newCluster(t testing.TB, change ...func(*node.Config)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, env: testenv.NewRuntime(t), client: fake.NewSimpleClientset()}
 	c.client.PrependReactor("create", "serviceaccounts", func(a clienttesting.Action) (bool, runtime.Object, error) {
@@ -80,7 +80,7 @@ func newCluster(t *testing.T, change ...func(*node.Config)) *cluster {
 	return c
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Helper()
@@ -169,9 +169,9 @@ func (c *cluster) await(name, what string, ok func(*corev1.Pod) bool) *corev1.Po
 	return p
 }
 
-func eventually(t *testing.T, what string, ok func() bool, describe func() string) {
+func eventually(t testing.TB, what string, ok func() bool, describe func() string) {
 	t.Helper()
-	for end := time.Now().Add(40 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(40 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s: did not happen; last seen: %s", what, describe())
 		}

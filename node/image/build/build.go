@@ -145,12 +145,15 @@ func static(file string) (arch string, err error) {
 // layer packs files, with the directories above them, sorted by path.
 func layer(files []File) (v1.Layer, error) {
 	files = slices.Clone(files)
+	for i := range files {
+		files[i].Path = strings.TrimPrefix(path.Clean("/"+files[i].Path), "/")
+	}
 	slices.SortStableFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	var buf bytes.Buffer
 	tw := tar.NewWriter(&buf)
 	made := map[string]bool{"": true, ".": true}
 	for _, f := range files {
-		name := strings.TrimPrefix(path.Clean("/"+f.Path), "/")
+		name := f.Path
 		if name == "" {
 			return nil, fmt.Errorf("file without a path")
 		}

@@ -1,0 +1,288 @@
+package volume_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	testclock "k8s.io/utils/clock/testing"
+
+	"github.com/pintle-io/pintle/internal/testenv"
+	"github.com/pintle-io/pintle/node/mount"
+	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/volume"
+)
+
+func TestMain(m *testing.M) { testenv.IsolateNetwork(m) } // for its mount namespace
+
+type world struct {
+	t      *testing.T
+	m      *volume.Manager
+	root   string
+	config map[string]map[string]string
+	secret map[string]map[string][]byte
+	clock  *testclock.FakeClock
+	tokens int
+	fail   error
+}
+
+func (w *world) ConfigMap(_, name string) (*corev1.ConfigMap, error) {
+	if d, ok := w.config[name]; ok {
+		return &corev1.ConfigMap{Data: d}, nil
+	}
+	return nil, nil
+}
+
+func (w *world) Secret(_, name string) (*corev1.Secret, error) {
+	if d, ok := w.secret[name]; ok {
+		return &corev1.Secret{Data: d}, nil
+	}
+	return nil, nil
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	testenv.RequireNetwork(t)
+	w := &world{t: t, root: filepath.Join(t.TempDir(), "pods"), clock: testclock.NewFakeClock(time.Now()),
+		config: map[string]map[string]string{"cm": {"a": "1", "b": "2"}}, secret: map[string]map[string][]byte{"sec": {"k": []byte("s")}}}
+	w.m = volume.New(volume.Config{Root: w.root, Sources: w, Clock: w.clock, Node: func() *podspec.Node { return &podspec.Node{IPs: []string{"10.0.0.1"}} },
+		Token: func(_ context.Context, _ *corev1.Pod, audience string, seconds int64) (volume.Token, error) {
+			w.tokens++
+			return volume.Token{Value: audience + strings.Repeat("x", w.tokens), Expires: w.clock.Now().Add(time.Duration(seconds) * time.Second)}, w.fail
+		}})
+	t.Cleanup(func() {
+		if err := w.m.TearDown("u"); err != nil {
+			t.Error(err)
+		}
+		if left, err := mount.Below(w.root); err != nil || len(left) > 0 {
+			t.Errorf("mounts left: %v %v", left, err)
+		}
+	})
+	return w
+}
+
+func pod(volumes ...corev1.Volume) *corev1.Pod {
+	p := &corev1.Pod{}
+	p.Name, p.Namespace, p.UID, p.Labels = "web", "default", "u", map[string]string{"app": "web"}
+	p.Spec.Volumes = volumes
+	return p
+}
+
+func (w *world) prepare(p *corev1.Pod) time.Time {
+	w.t.Helper()
+	at, err := w.m.Prepare(w.t.Context(), p)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return at
+}
+
+func (w *world) read(volume, file string) string {
+	w.t.Helper()
+	b, err := os.ReadFile(filepath.Join(w.root, "u", "volumes", volume, file))
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return string(b)
+}
+
+func vol(name string, s corev1.VolumeSource) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: s}
+}
+
+func cmVolume(items ...corev1.KeyToPath) corev1.VolumeSource {
+	return corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}, Items: items}}
+}
+
+func TestConfigMapUpdate(t *testing.T) {
+	w := newWorld(t)
+	p := pod(vol("all", cmVolume()), vol("some", cmVolume(corev1.KeyToPath{Key: "a", Path: "sub/dir/x", Mode: ptr.To[int32](0o400)})))
+	w.prepare(p)
+	if w.read("all", "a") != "1" || w.read("all", "b") != "2" || w.read("some", "sub/dir/x") != "1" {
+		t.Errorf("got %q %q %q", w.read("all", "a"), w.read("all", "b"), w.read("some", "sub/dir/x"))
+	}
+	if fi, err := os.Stat(filepath.Join(w.root, "u/volumes/some/sub/dir/x")); err != nil || fi.Mode().Perm() != 0o400 {
+		t.Errorf("mode: got %v %v", fi, err)
+	}
+	link := filepath.Join(w.root, "u/volumes/all/..data")
+	before, err := os.Readlink(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.prepare(p)
+	if after, _ := os.Readlink(link); after != before {
+		t.Error("unchanged content was written again")
+	}
+	// A reader that holds the old directory open keeps a consistent view.
+	w.config["cm"] = map[string]string{"a": "10", "c": "3"}
+	w.prepare(p)
+	if w.read("all", "a") != "10" || w.read("all", "c") != "3" || !strings.Contains(w.read("all", "b"), "no such file") {
+		t.Errorf("after the update: got %q %q %q", w.read("all", "a"), w.read("all", "b"), w.read("all", "c"))
+	}
+	entries, err := os.ReadDir(filepath.Join(w.root, "u/volumes/all"))
+	if err != nil || len(entries) != 4 { // ..data, its directory, two links
+		t.Errorf("left behind: %v %v", entries, err)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		v    corev1.VolumeSource
+		want string
+	}{
+		"configmap": {corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "none"}}}, `configmap "none" not found`},
+		"key":       {cmVolume(corev1.KeyToPath{Key: "none", Path: "x"}), "references non-existent key: none"},
+		"escape":    {cmVolume(corev1.KeyToPath{Key: "a", Path: "../x"}), "invalid path"},
+		"escape 2":  {cmVolume(corev1.KeyToPath{Key: "a", Path: "x/../../y"}), "must not contain"},
+		"unknown":   {corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}, "not supported"},
+		"claim":     {corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}, "not available"},
+		"medium":    {corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: "HugePages"}}, "not supported"},
+	} {
+		_, err := w.m.Prepare(t.Context(), pod(vol("v", c.v)))
+		var e *volume.Error
+		if !errors.As(err, &e) || e.Volume != "v" || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %s", name, err, c.want)
+		}
+	}
+	optional := corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "none", Optional: ptr.To(true)}}
+	w.prepare(pod(vol("v", optional)))
+}
+
+func TestToken(t *testing.T) {
+	w := newWorld(t)
+	p := pod(vol("api", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+		{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", Audience: "a", ExpirationSeconds: ptr.To[int64](600)}},
+		{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}, Items: []corev1.KeyToPath{{Key: "a", Path: "ca.crt"}}}},
+	}}}))
+	renew := w.prepare(p)
+	if got := w.read("api", "token"); got != "ax" || w.read("api", "ca.crt") != "1" {
+		t.Errorf("got %q", got)
+	}
+	if got := renew.Sub(w.clock.Now()); got != 480*time.Second {
+		t.Errorf("renewal in %s", got)
+	}
+	if is, err := mount.IsMountPoint(filepath.Join(w.root, "u/volumes/api")); err != nil || !is {
+		t.Errorf("a token on a disk: %v", err)
+	}
+	w.prepare(p)
+	if w.tokens != 1 {
+		t.Errorf("%d tokens", w.tokens)
+	}
+	w.clock.Step(500 * time.Second)
+	w.fail = errors.New("no API")
+	w.prepare(p) // the old one is good yet
+	if got := w.read("api", "token"); got != "ax" {
+		t.Errorf("got %q", got)
+	}
+	w.clock.Step(200 * time.Second)
+	if _, err := w.m.Prepare(t.Context(), p); err == nil {
+		t.Error("an expired token serves on")
+	}
+	w.fail = nil
+	w.prepare(p)
+	if got := w.read("api", "token"); got == "ax" {
+		t.Error("not renewed")
+	}
+}
+
+func TestHostPath(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path string
+		kind corev1.HostPathType
+		want string
+	}{
+		{dir, corev1.HostPathDirectory, ""}, {file, corev1.HostPathFile, ""}, {file, corev1.HostPathDirectory, "is not a directory"},
+		{dir, corev1.HostPathFile, "is not a file"}, {dir + "/new", corev1.HostPathDirectoryOrCreate, ""}, {dir + "/newfile", corev1.HostPathFileOrCreate, ""},
+		{dir + "/none", corev1.HostPathDirectory, "is not a directory"}, {dir + "/none", corev1.HostPathSocket, "is not a socket file"},
+		{"/dev/null", corev1.HostPathCharDev, ""}, {"/dev/null", corev1.HostPathBlockDev, "is not a block device"}, {"relative", corev1.HostPathUnset, "not absolute"},
+	} {
+		_, err := w.m.Prepare(t.Context(), pod(vol("v", corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: c.path, Type: ptr.To(c.kind)}})))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s as %s: got %v, want %q", c.path, c.kind, err, c.want)
+		}
+	}
+}
+
+// TestSubPath: a part of a volume, which a container cannot exchange for a
+// link that leads elsewhere.
+func TestSubPath(t *testing.T) {
+	w := newWorld(t)
+	host := t.TempDir()
+	if err := os.Symlink("/etc", filepath.Join(host, "evil")); err != nil {
+		t.Fatal(err)
+	}
+	p := pod(vol("h", corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: host}}), vol("cm", cmVolume()))
+	w.prepare(p)
+	mounts := func(sub string, v string) ([]*runtimeapi.Mount, error) {
+		c := &corev1.Container{Name: "app", VolumeMounts: []corev1.VolumeMount{{Name: v, MountPath: "/m", SubPath: sub}}}
+		env, err := podspec.Environment(p, c, &podspec.Node{}, nil, nil, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.m.Mounts(t.Context(), p, c, env, []string{"10.244.0.1"})
+	}
+	got, err := mounts("a", "cm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(got[0].HostPath); err != nil || string(b) != "1" || !got[0].Readonly {
+		t.Errorf("file of a configMap: got %q %v %v", b, err, got[0])
+	}
+	if got[1].ContainerPath != "/etc/hosts" {
+		t.Errorf("hosts file: got %v", got)
+	}
+	if _, err := mounts("made/here", "h"); err != nil {
+		t.Error(err)
+	}
+	if fi, err := os.Stat(filepath.Join(host, "made/here")); err != nil || !fi.IsDir() {
+		t.Errorf("directory not made: %v", err)
+	}
+	if _, err := mounts("made/here", "h"); err != nil { // again, for the next instance
+		t.Error(err)
+	}
+	for _, sub := range []string{"evil", "evil/passwd", "../x"} {
+		if got, err := mounts(sub, "h"); err == nil {
+			t.Errorf("%s: got %v", sub, got)
+		}
+	}
+}
+
+// TestTearDownKeepsData: what was mounted into the pod's directory survives.
+func TestTearDownKeepsData(t *testing.T) {
+	w := newWorld(t)
+	data := t.TempDir()
+	if err := os.WriteFile(filepath.Join(data, "precious"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := pod(vol("e", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}))
+	w.prepare(p)
+	at := filepath.Join(w.root, "u/volumes/e")
+	if err := mount.Bind(data, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.m.TearDown("u"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(data, "precious")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(w.root, "u")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("directory left: %v", err)
+	}
+}
