@@ -15,7 +15,11 @@ func scaffold(t *testing.T, c *cluster, kind, name, code string, host string) (f
 	dir := filepath.Join(t.TempDir(), name)
 	c.pintle(t, "plugin", "new", kind, name, "--dir", dir)
 	if code != "" {
-		path := filepath.Join(dir, "plugin.go")
+		pkg := strings.ReplaceAll(name, "-", "")
+		if err := os.Remove(filepath.Join(dir, pkg+"_test.go")); err != nil { // it tests the scaffold's own code
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, pkg+".go")
 		if err := os.WriteFile(path, []byte(code), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -32,8 +36,8 @@ func waitPlugin(t *testing.T, c *cluster, name, phase string) {
 	})
 }
 
-const preferNode2 = `// Package plugin prefers node2.
-package plugin
+const preferNode2 = `// Package prefernode2 prefers node2.
+package prefernode2
 
 import "github.com/pintle-io/pintle/sdk"
 
@@ -61,7 +65,7 @@ func testSchedulerPlugin(t *testing.T, c *cluster) {
 			})
 			c.pintle(t, "plugin", "load", file, "--host", host, "--weight", "1000")
 			waitPlugin(t, c, "prefer-node2", "Ready")
-			contains(t, "plugin list", c.pintle(t, "plugin", "list"), "prefer-node2", host, "Ready", "node-affinity")
+			contains(t, "plugin list", c.pintle(t, "plugin", "list"), "prefer-node2", host, "Ready", "scheduling")
 			c.kubectl(t, "create", "deployment", "pinned", "--image=demo:v1", "--replicas=4")
 			c.kubectl(t, "rollout", "status", "deployment/pinned", "--timeout=60s")
 			nodes := c.get(t, "pods -l app=pinned", "{.items[*].spec.nodeName}")
@@ -113,7 +117,7 @@ func testControllerPlugin(t *testing.T, c *cluster) {
 		_, _ = c.tryPintle(t.Context(), "plugin", "remove", "welcome")
 		c.kubectl(t, "delete", "namespace", "guests", "--ignore-not-found")
 	})
-	c.pintle(t, "plugin", "load", file)
+	c.pintle(t, "plugin", "load", file, "--allow", "get,list,watch:namespaces,configmaps", "--allow", "create:configmaps")
 	waitPlugin(t, c, "welcome", "Ready")
 	has := func(ns string) func() error {
 		return func() error {
@@ -132,8 +136,8 @@ func testControllerPlugin(t *testing.T, c *cluster) {
 }
 
 func hostile(body string) string {
-	return `// Package plugin misbehaves.
-package plugin
+	return `// Package hostile misbehaves.
+package hostile
 
 import "github.com/pintle-io/pintle/sdk"
 

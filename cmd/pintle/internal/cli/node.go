@@ -2,10 +2,135 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+	"github.com/pintle-io/pintle/internal/jointoken"
+	"github.com/pintle-io/pintle/node/bootstrap"
 )
 
+// joinTimeout bounds the first contact with the server.
+const joinTimeout = time.Minute
+
+// nodeFlags are those of a node's agent.
+type nodeFlags struct {
+	processFlags
+	name, ip, server, token, registry, runtime string
+	masquerade                                 bool
+	lease, status                              time.Duration
+	labels                                     map[string]string
+}
+
 func nodeCommand() *cobra.Command {
-	return &cobra.Command{Use: "node", RunE: func(*cobra.Command, []string) error { return context.Canceled }}
+	var f nodeFlags
+	cmd := &cobra.Command{
+		Use: "node", Short: "Join this machine to a cluster and run its node agent", Args: cobra.NoArgs,
+		Long: `Join this machine to a cluster and run its node agent.
+
+` + "`pintle token create`" + ` on the server prints the command with a token. The token is
+needed once: the node then has certificates of its own, and renews them.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report := reporter(os.Stdout)
+			return reported(report, f.run(cmd.Context(), report))
+		},
+	}
+	fl := cmd.Flags()
+	f.add(fl, "/var/lib/pintle-node")
+	fl.StringVar(&f.server, "server", "", "URL of the API server, https://HOST:6443 (required)")
+	fl.StringVar(&f.token, "token", "", "join token; needed until the node has its certificates")
+	fl.StringVar(&f.name, "name", "", "the node's name (default: the host's)")
+	fl.StringVar(&f.ip, "node-ip", "", "the node's address (default: that of the default route)")
+	fl.StringVar(&f.registry, "registry", "", "address of the image registry (default: port 5000 of the server)")
+	fl.StringVar(&f.runtime, "runtime-endpoint", "", "CRI socket of a runtime that you run (default: a private containerd)")
+	fl.BoolVar(&f.masquerade, "masquerade", false, "let pods reach the outside under the node's address")
+	fl.DurationVar(&f.lease, "node-lease-duration", 40*time.Second, "how long the node counts as alive after a renewal of its lease")
+	fl.DurationVar(&f.status, "node-status-update-frequency", 10*time.Second, "how often the node looks at its own condition")
+	fl.StringToStringVar(&f.labels, "node-labels", nil, "labels of the node, key=value,…")
+	return cmd
+}
+
+// check names the flag that is wrong.
+func (f *nodeFlags) check() error {
+	u, err := url.Parse(f.server)
+	if f.server == "" || err != nil || u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("--server %q: want the API server's URL, such as https://10.0.0.1:6443", f.server)
+	}
+	if f.token != "" {
+		if _, err := jointoken.Parse(f.token); err != nil {
+			return fmt.Errorf("--token: %w; `pintle token create` on the server makes one", err)
+		}
+	}
+	if f.registry == "" {
+		f.registry = u.Hostname() + ":5000"
+	}
+	return nil
+}
+
+func (f *nodeFlags) run(ctx context.Context, report *steps.Reporter) error {
+	if err := checkMachine(); err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	network, err := f.network()
+	if err != nil {
+		return err
+	}
+	name, ip, err := identity(f.name, f.ip)
+	if err != nil {
+		return err
+	}
+	dir, err := f.absolute()
+	if err != nil {
+		return err
+	}
+	lock, err := f.enter(dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	log := f.logger()
+	id, err := f.join(ctx, bootstrap.Config{Server: f.server, Token: f.token, Name: name, IPs: []netip.Addr{ip}, Dir: dir.PKI(), Log: log})
+	if err != nil {
+		return err
+	}
+	report.Done("identity", "system:node:%s, in %s", name, dir.PKI())
+	n := &serve.Node{
+		Dir: paths.Dir(dir.Node()), Name: name, IP: ip, Network: network, Cgroup: f.cgroup,
+		API: id.REST(), Serving: id.Serving(), ClientCAs: id.CA(),
+		Registry: f.registry, RuntimeEndpoint: f.runtime, Masquerade: f.masquerade,
+		LeaseDuration: f.lease, StatusInterval: f.status, Labels: f.labels, Report: report, Log: log,
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return id.Run(ctx) })
+	group.Go(func() error { return n.Run(ctx, report.Ready) })
+	return group.Wait()
+}
+
+// join obtains the node's identity and says what to do when that fails.
+func (f *nodeFlags) join(ctx context.Context, c bootstrap.Config) (*bootstrap.Identity, error) {
+	limited, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	id, err := bootstrap.Join(limited, c)
+	switch {
+	case err == nil:
+		return id, nil
+	case errors.Is(err, bootstrap.ErrWrongCluster):
+		return nil, fmt.Errorf("join %s: %w", f.server, err)
+	case strings.Contains(strings.ToLower(err.Error()), "unauthorized"):
+		return nil, fmt.Errorf("join %s: the token is not valid, or no longer: `pintle token create` on the server makes a new one (%w)", f.server, err)
+	}
+	return nil, fmt.Errorf("join %s: %w", f.server, err)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -48,7 +49,11 @@ func pluginNew() *cobra.Command {
 			if err := scaffold.New(args[0], args[1], dir); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is in %s: edit plugin.go, then\n\n  pintle plugin build %[2]s\n  pintle plugin load %s\n", args[1], dir, filepath.Join(dir, args[1]+".wasm"))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is in %s: edit %s, then\n\n  pintle plugin build %[2]s\n  pintle plugin load %s\n",
+				args[1], dir, strings.ReplaceAll(args[1], "-", "")+".go", filepath.Join(dir, args[1]+".wasm"))
+			if args[0] == "controller" {
+				fmt.Fprintf(cmd.OutOrStdout(), "\nA controller may do nothing that --allow does not say; %s has the flags of this one.\n", filepath.Join(dir, "README.md"))
+			}
 			return nil
 		},
 	}
@@ -59,9 +64,13 @@ func pluginNew() *cobra.Command {
 func pluginBuild() *cobra.Command {
 	var host, output string
 	cmd := &cobra.Command{
-		Use: "build DIR", Short: "Compile a plugin", Args: cobra.ExactArgs(1),
+		Use: "build [DIR]", Short: "Compile a plugin", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := scaffold.Build(cmd.Context(), args[0], host)
+			dir := "."
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			file, err := scaffold.Build(cmd.Context(), dir, host)
 			if err != nil {
 				return err
 			}
@@ -96,7 +105,7 @@ func pluginLoad(f *clientFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "load FILE", Short: "Load a plugin into the running cluster, or another version of it", Args: cobra.ExactArgs(1),
 		Example: `  pintle plugin load prefer-b.wasm --weight 10
-  pintle plugin load welcome.wasm --allow "configmaps: get,list,watch,create" --allow "namespaces: get,list,watch"`,
+  pintle plugin load welcome.wasm --allow get,list,watch:namespaces,configmaps --allow create:configmaps`,
 		RunE: func(cmd *cobra.Command, args []string) error { return l.run(cmd, f, args[0]) },
 	}
 	fl := cmd.Flags()
@@ -107,7 +116,7 @@ func pluginLoad(f *clientFlags) *cobra.Command {
 	fl.StringVar(&l.failure, "failure-policy", "", "what a fault means: Fail (default) or Ignore")
 	fl.StringVar(&l.mode, "mode", "", "Enforce (default), Monitor or Shadow")
 	fl.Int64Var(&l.weight, "weight", 1, "weight of its score")
-	fl.StringArrayVar(&l.allow, "allow", nil, `what a controller may do: "RESOURCE.GROUP[,…]: VERB[,…]" (repeatable)`)
+	fl.StringArrayVar(&l.allow, "allow", nil, "what a controller may do: VERB[,…]:RESOURCE[.GROUP][,…] (repeatable)")
 	return cmd
 }
 
@@ -146,6 +155,9 @@ func (l *loadFlags) run(cmd *cobra.Command, f *clientFlags, file string) error {
 		return fmt.Errorf("%s was not loaded: %w", file, err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s on %s, serves %s\n", p.Name, now.Status.Phase, l.host, strings.Join(now.Status.Points, ", "))
+	if slices.Contains(now.Status.Points, "Controller") && len(p.Spec.Permissions) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: it is a controller without permissions and can read and write nothing; load it again with --allow VERBS:RESOURCES")
+	}
 	return nil
 }
 
@@ -171,24 +183,19 @@ func (l *loadFlags) plugin(cmd *cobra.Command) (*v1alpha1.Plugin, error) {
 	return p, nil
 }
 
-// parseAllow reads "deployments.apps,configmaps: get,list".
+// parseAllow reads "get,list:deployments.apps,configmaps".
 func parseAllow(s string) (rbacv1.PolicyRule, error) {
-	resources, verbs, ok := strings.Cut(s, ":")
+	verbs, resources, ok := strings.Cut(s, ":")
 	var r rbacv1.PolicyRule
 	for v := range strings.SplitSeq(verbs, ",") {
-		if v = strings.TrimSpace(v); v != "" {
-			r.Verbs = append(r.Verbs, v)
-		}
+		r.Verbs = append(r.Verbs, strings.TrimSpace(v))
 	}
 	for x := range strings.SplitSeq(resources, ",") {
 		resource, group, _ := strings.Cut(strings.TrimSpace(x), ".")
-		if resource == "" {
-			ok = false
-		}
 		r.Resources, r.APIGroups = append(r.Resources, resource), append(r.APIGroups, group)
 	}
-	if !ok || len(r.Verbs) == 0 {
-		return r, fmt.Errorf("--allow %q: want \"RESOURCE.GROUP[,…]: VERB[,…]\", for example \"configmaps: get,list,create\"", s)
+	if !ok || slices.Contains(r.Verbs, "") || slices.Contains(r.Resources, "") {
+		return r, fmt.Errorf("--allow %q: want VERB[,…]:RESOURCE[.GROUP][,…], for example get,list,watch:deployments.apps", s)
 	}
 	return r, nil
 }

@@ -82,14 +82,11 @@ func (f *processFlags) enter(dir paths.Dir) (*os.File, error) {
 // reporter reports steps to the process that started this one, or to the
 // terminal when there is none.
 func reporter(out *os.File) *steps.Reporter {
-	if os.Getenv(progressEnv) != "" {
+	if os.Getenv(daemon.ProgressEnv) != "" {
 		return steps.NewReporter(os.NewFile(daemon.ProgressFD, "progress"), time.Now)
 	}
 	return steps.NewReporter(steps.Terminal(out), time.Now)
 }
-
-// progressEnv tells a process that its parent reads its steps.
-const progressEnv = "PINTLE_PROGRESS"
 
 // serverFlags are the control plane's.
 type serverFlags struct {

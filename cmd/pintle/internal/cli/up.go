@@ -84,16 +84,17 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "Pintle %s, Kubernetes API %s\n", version.Pintle, version.Kubernetes)
 	start := time.Now()
-	proc, progress, err := daemon.Spawn(daemon.Spec{Args: append([]string{"up", "--foreground"}, passOn(os.Args[1:])...), Env: []string{progressEnv + "=1"}, Log: dir.Log()})
+	proc, progress, err := daemon.Spawn(daemon.Spec{Args: append([]string{"up", "--foreground"}, passOn(os.Args[1:])...), Log: dir.Log()})
 	if err != nil {
 		return err
 	}
 	defer progress.Close()
 	stop := context.AfterFunc(ctx, func() { _ = proc.Signal(os.Interrupt) })
 	defer stop()
+	defer daemon.Bound(ctx, progress)()
 	if err := steps.Follow(progress, out); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return fmt.Errorf("the server ended while it started; its log is %s", dir.Log())
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrClosed) {
+			return fmt.Errorf("the server ended, or hung, while it started; its log is %s", dir.Log())
 		}
 		return err
 	}

@@ -24,6 +24,9 @@ import (
 // its steps.
 const ProgressFD = 3
 
+// ProgressEnv is set for a child started by Spawn.
+const ProgressEnv = "PINTLE_PROGRESS"
+
 // ErrRunning: another process holds the lock.
 var ErrRunning = errors.New("already running")
 
@@ -113,7 +116,7 @@ func Spawn(s Spec) (*os.Process, io.ReadCloser, error) {
 	}
 	defer w.Close()
 	cmd := exec.Command(exe, s.Args...)
-	cmd.Env = append(os.Environ(), s.Env...)
+	cmd.Env = append(append(os.Environ(), ProgressEnv+"=1"), s.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = append([]*os.File{w}, s.Files...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -125,6 +128,18 @@ func Spawn(s Spec) (*os.Process, io.ReadCloser, error) {
 	// The child outlives this command; reap it if it ends first.
 	go func() { _ = cmd.Wait() }()
 	return cmd.Process, r, nil
+}
+
+// StartLimit bounds how long a child may take to report that it is ready.
+const StartLimit = 3 * time.Minute
+
+// Bound closes the pipe when the child reports nothing for too long, so that
+// whoever reads it is not kept for ever. The caller calls stop when it has
+// read what it wanted.
+func Bound(ctx context.Context, progress io.Closer) (stop func()) {
+	ctx, cancel := context.WithTimeout(ctx, StartLimit)
+	context.AfterFunc(ctx, func() { _ = progress.Close() })
+	return cancel
 }
 
 // Stop asks the process that holds the lock to end, waits for it, and kills

@@ -258,6 +258,7 @@ func (s *State) spawn(ns, what string, spec daemon.Spec, out io.Writer) error {
 		return err
 	}
 	defer progress.Close()
+	defer daemon.Bound(context.Background(), progress)()
 	if err := steps.Follow(progress, out); err != nil {
 		return fmt.Errorf("%s did not start: %w (its log: %s)", what, err, spec.Log)
 	}

@@ -213,6 +213,11 @@ func (n *Node) prepare() error {
 	if err := replaceFile(n.cniExecutable(), b, 0o755); err != nil {
 		return err
 	}
+	// Before anything asks for a virtual address: one that nothing translates
+	// must not leave by the default route.
+	if err := routes.Guard(n.Network.Services, n.Network.Pods); err != nil {
+		return err
+	}
 	return routes.AddLocal(LocalIP)
 }
 
@@ -283,9 +288,9 @@ func drain(p *service.Proxy, pod *corev1.Pod) error {
 func (n *Node) Cleanup(ctx context.Context, purge bool) error {
 	c := n.config()
 	return errors.Join(
-		node.Cleanup(ctx, c, purge),
+		lb.Remove(n.pins()), // its file system lies in the node's directory
 		n.cni(c, nil, nil).Cleanup(ctx),
-		lb.Remove(n.pins()),
+		node.Cleanup(ctx, c, purge),
 		routes.Remove(),
 		routes.RemoveLocal(LocalIP),
 		routes.RemoveLocal(LocalAPI),
