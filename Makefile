@@ -7,7 +7,10 @@ PAYLOAD := internal/payload/files
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo v0.1.0)
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 PKG     := github.com/pintle-io/pintle
-LDFLAGS := -s -w -X $(PKG)/internal/version.Commit=$(COMMIT)
+# kubectl, linked in, tells its version from component-base.
+KUBE    := v1.37.2
+LDFLAGS := -s -w -X $(PKG)/internal/version.Commit=$(COMMIT) \
+  -X k8s.io/component-base/version.gitVersion=$(KUBE) -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
 WASM    := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w"
 
 .PHONY: help
