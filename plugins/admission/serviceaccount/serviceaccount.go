@@ -6,6 +6,7 @@ package serviceaccount
 import (
 	"fmt"
 	"hash/fnv"
+	"strings"
 
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
@@ -50,7 +51,9 @@ func mutate(r *sdk.Review) error {
 // mount adds the volume, and a mount to each container that has none at the
 // place.
 func mount(r *sdk.Review) error {
-	name := ""
+	given := givenVolume(r.Object)
+	name := given
+	mounted := false
 	for _, list := range []string{"initContainers", "containers"} {
 		for i, c := range r.Object.Get("spec." + list).Items() {
 			mounts := c.Key("volumeMounts")
@@ -60,16 +63,31 @@ func mount(r *sdk.Review) error {
 			if name == "" {
 				name = volumeName(r)
 			}
+			mounted = true
 			path := fmt.Sprintf("spec.%s[%d].volumeMounts[%d]", list, i, mounts.Len())
 			if err := r.Set(path, corev1.VolumeMount{Name: name, ReadOnly: true, MountPath: mountPath}); err != nil {
 				return err
 			}
 		}
 	}
-	if name == "" {
+	if !mounted || given != "" {
 		return nil
 	}
 	return r.Set(fmt.Sprintf("spec.volumes[%d]", r.Object.Get("spec.volumes").Len()), volume(name))
+}
+
+// prefix begins the name of the volume, as upstream's does.
+const prefix = "kube-api-access-"
+
+// givenVolume is a volume that a pod brings along, being a copy of another
+// pod; "" when there is none.
+func givenVolume(pod sdk.Value) string {
+	for _, v := range pod.Get("spec.volumes").Items() {
+		if name := v.Key("name").String(); v.Key("projected").Exists() && strings.HasPrefix(name, prefix) {
+			return name
+		}
+	}
+	return ""
 }
 
 func has(mounts sdk.Value) bool {
@@ -87,7 +105,7 @@ func volumeName(r *sdk.Review) string {
 	for _, p := range []string{"metadata.name", "metadata.generateName", "metadata.namespace"} {
 		h.Write([]byte(r.Object.Get(p).String() + "/"))
 	}
-	return fmt.Sprintf("kube-api-access-%05x", h.Sum32()&0xfffff)
+	return fmt.Sprintf("%s%05x", prefix, h.Sum32()&0xfffff)
 }
 
 func volume(name string) corev1.Volume {

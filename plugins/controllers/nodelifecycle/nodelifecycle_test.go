@@ -1,0 +1,297 @@
+package nodelifecycle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pintle-io/pintle/sdk"
+	coordinationv1 "github.com/pintle-io/pintle/sdk/api/coordination/v1"
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/sdktest"
+)
+
+var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func newNode(ready corev1.ConditionStatus) *corev1.Node {
+	n := &corev1.Node{}
+	n.Name = "n"
+	if ready != "" {
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
+	}
+	return n
+}
+
+func show(list []corev1.Taint) string {
+	var out []string
+	for _, t := range list {
+		s := strings.TrimPrefix(t.Key, "node.kubernetes.io/") + ":" + string(t.Effect)
+		if t.TimeAdded != nil {
+			s += " " + t.TimeAdded.Time().Format("15:04")
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, ", ")
+}
+
+func TestTaints(t *testing.T) {
+	early := metav1.NewTime(start.Add(-time.Hour))
+	with := func(n *corev1.Node, change func(*corev1.Node)) *corev1.Node { change(n); return n }
+	for _, tc := range []struct {
+		name string
+		node *corev1.Node
+		want string
+	}{
+		{"ready", newNode(corev1.ConditionTrue), ""},
+		{"not ready", newNode(corev1.ConditionFalse), "not-ready:NoSchedule 12:00, not-ready:NoExecute 12:00"},
+		{"unknown", newNode(corev1.ConditionUnknown), "unreachable:NoSchedule 12:00, unreachable:NoExecute 12:00"},
+		{"never reported", newNode(""), "not-ready:NoSchedule 12:00, not-ready:NoExecute 12:00"},
+		{"times stay", with(newNode(corev1.ConditionUnknown), func(n *corev1.Node) {
+			n.Spec.Taints = []corev1.Taint{{Key: taintUnreachable, Effect: corev1.TaintEffectNoExecute, TimeAdded: &early}}
+		}), "unreachable:NoExecute 11:00, unreachable:NoSchedule 12:00"},
+		{"one for the other", with(newNode(corev1.ConditionFalse), func(n *corev1.Node) {
+			n.Spec.Taints = []corev1.Taint{{Key: taintUnreachable, Effect: corev1.TaintEffectNoExecute, TimeAdded: &early}}
+		}), "not-ready:NoSchedule 12:00, not-ready:NoExecute 12:00"},
+		{"others' taints stay, doubles go", with(newNode(corev1.ConditionTrue), func(n *corev1.Node) {
+			n.Spec.Taints = []corev1.Taint{{Key: "mine", Effect: corev1.TaintEffectNoExecute}, {Key: taintNotReady, Effect: corev1.TaintEffectNoSchedule},
+				{Key: taintUnschedulable, Effect: corev1.TaintEffectNoSchedule}, {Key: taintNotReady, Effect: corev1.TaintEffectPreferNoSchedule}}
+		}), "mine:NoExecute, not-ready:PreferNoSchedule"},
+		{"cordoned, under pressure", with(newNode(corev1.ConditionTrue), func(n *corev1.Node) {
+			n.Spec.Unschedulable = true
+			n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionTrue},
+				corev1.NodeCondition{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse})
+		}), "memory-pressure:NoSchedule 12:00, unschedulable:NoSchedule 12:00"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := taints(tc.node, start)
+			if show(got) != tc.want {
+				t.Errorf("taints = %s, want %s", show(got), tc.want)
+			}
+			tc.node.Spec.Taints = got
+			if again := taints(tc.node, start.Add(time.Hour)); !slices.Equal(got, again) {
+				t.Errorf("an hour later: %s", show(again))
+			}
+		})
+	}
+}
+
+func TestTolerated(t *testing.T) {
+	at := metav1.NewTime(start.Add(-10 * time.Second))
+	lost := corev1.Taint{Key: taintUnreachable, Effect: corev1.TaintEffectNoExecute, TimeAdded: &at}
+	mine := corev1.Taint{Key: "mine", Value: "v", Effect: corev1.TaintEffectNoExecute}
+	tol := func(key, op, value, effect string, seconds int64) corev1.Toleration {
+		out := corev1.Toleration{Key: key, Operator: corev1.TolerationOperator(op), Value: value, Effect: corev1.TaintEffect(effect)}
+		if seconds >= 0 {
+			out.TolerationSeconds = &seconds
+		}
+		return out
+	}
+	for _, tc := range []struct {
+		name   string
+		taints []corev1.Taint
+		tols   []corev1.Toleration
+		want   string
+	}{
+		{"not at all", []corev1.Taint{lost}, nil, "0s false"},
+		{"for a while", []corev1.Taint{lost}, []corev1.Toleration{tol(taintUnreachable, "Exists", "", "NoExecute", 300)}, "4m50s false"},
+		{"no longer", []corev1.Taint{lost}, []corev1.Toleration{tol(taintUnreachable, "Exists", "", "NoExecute", 5)}, "-5s false"},
+		{"for good", []corev1.Taint{lost}, []corev1.Toleration{tol("", "Exists", "", "", -1)}, "0s true"},
+		{"the shortest counts", []corev1.Taint{lost}, []corev1.Toleration{tol("", "Exists", "", "", -1), tol(taintUnreachable, "Exists", "", "", 60), tol(taintUnreachable, "Exists", "", "", 30)}, "20s false"},
+		{"of two taints one is not tolerated", []corev1.Taint{lost, mine}, []corev1.Toleration{tol(taintUnreachable, "Exists", "", "", -1)}, "0s false"},
+		{"by value", []corev1.Taint{mine}, []corev1.Toleration{tol("mine", "Equal", "v", "", -1)}, "0s true"},
+		{"by value, operator left out", []corev1.Taint{mine}, []corev1.Toleration{tol("mine", "", "v", "", -1)}, "0s true"},
+		{"another value", []corev1.Taint{mine}, []corev1.Toleration{tol("mine", "Equal", "w", "", -1)}, "0s false"},
+		{"another effect", []corev1.Taint{mine}, []corev1.Toleration{tol("mine", "Exists", "", "NoSchedule", -1)}, "0s false"},
+		{"an operator that compares", []corev1.Taint{mine}, []corev1.Toleration{tol("mine", "Lt", "v", "", -1)}, "0s false"},
+		{"an empty key needs Exists", []corev1.Taint{mine}, []corev1.Toleration{tol("", "Equal", "v", "", -1)}, "0s false"},
+		{"negative seconds are none", []corev1.Taint{mine}, []corev1.Toleration{{Key: "mine", Operator: "Exists", TolerationSeconds: new(int64)}}, "0s false"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := &corev1.Pod{}
+			p.Spec.Tolerations = tc.tols
+			left, stays := tolerated(p, tc.taints, start)
+			if got := fmt.Sprint(left, " ", stays); got != tc.want {
+				t.Errorf("tolerated = %s, want %s", got, tc.want)
+			}
+		})
+	}
+	p := &corev1.Pod{}
+	p.CreationTimestamp = metav1.NewTime(start)
+	p.Spec.Tolerations = []corev1.Toleration{tol("", "Exists", "", "", 30)}
+	if left, _ := tolerated(p, []corev1.Taint{lost}, start); left != 30*time.Second {
+		t.Errorf("a pod younger than the taint stays %v, want 30s", left)
+	}
+}
+
+// lab is a node with a pod, and the keeper with a clock of its own.
+type lab struct {
+	*keeper
+	store *sdktest.Store
+	c     sdk.Client
+	at    time.Time
+}
+
+func newLab(t *testing.T, node *corev1.Node) *lab {
+	t.Helper()
+	seconds := int64(30)
+	p := &corev1.Pod{}
+	p.Name, p.Namespace = "p", "default"
+	p.Spec.NodeName = "n"
+	p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists, TolerationSeconds: &seconds}}
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	s, err := sdktest.NewStore(node, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{store: s, c: s.Client(), at: start}
+	l.keeper = &keeper{grace: 40 * time.Second, now: func() time.Time { return l.at }, seen: map[string]sighting{}, missing: map[string]time.Time{}}
+	return l
+}
+
+// after lets time pass and looks.
+func (l *lab) after(t *testing.T, d time.Duration) time.Duration {
+	t.Helper()
+	l.at = l.at.Add(d)
+	res, err := l.reconcile(l.c, sdk.Request{Name: "n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.RequeueAfter
+}
+
+func (l *lab) beat(t *testing.T) {
+	t.Helper()
+	renew := metav1.NewMicroTime(l.at)
+	lease := &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{RenewTime: &renew}}
+	lease.Namespace, lease.Name = leaseNamespace, "n"
+	err := l.c.Update(lease)
+	if sdk.IsNotFound(err) {
+		err = l.c.Create(lease)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// state is the node's readiness and taints, and whether the pod is ready.
+func (l *lab) state(t *testing.T) string {
+	t.Helper()
+	n, p := &corev1.Node{}, &corev1.Pod{}
+	if err := l.c.Get(n, "", "n"); err != nil {
+		return "no node"
+	}
+	status := corev1.ConditionStatus("none")
+	if r := readyOf(n); r != nil {
+		status = r.Status
+	}
+	pod := "gone"
+	if err := l.c.Get(p, "default", "p"); err == nil {
+		pod = fmt.Sprint(p.Ready())
+	}
+	return fmt.Sprintf("%s, %d taints, pod %s", status, len(n.Spec.Taints), pod)
+}
+
+func TestSilence(t *testing.T) {
+	l := newLab(t, newNode(corev1.ConditionTrue))
+	want := func(when, state string) {
+		t.Helper()
+		if got := l.state(t); got != state {
+			t.Errorf("%s: %s, want %s", when, got, state)
+		}
+	}
+	l.beat(t)
+	if again := l.after(t, 0); again != 40*time.Second {
+		t.Errorf("looks again in %v, want 40s", again)
+	}
+	l.at = l.at.Add(30 * time.Second)
+	l.beat(t)
+	if again := l.after(t, 0); again != 40*time.Second {
+		t.Errorf("after a beat: looks again in %v, want 40s", again)
+	}
+	l.after(t, 39*time.Second)
+	want("silent for 39s", "True, 0 taints, pod true")
+	again := l.after(t, time.Second)
+	want("silent for 40s", "Unknown, 2 taints, pod false")
+	if again != 30*time.Second {
+		t.Errorf("looks again in %v, want when the toleration ends", again)
+	}
+	l.after(t, 29*time.Second)
+	want("tolerated", "Unknown, 2 taints, pod false")
+	l.after(t, time.Second)
+	want("evicted", "Unknown, 2 taints, pod gone")
+	if len(l.store.Notes) != 2 {
+		t.Errorf("events = %v", l.store.Notes)
+	}
+	// Its agent is back, and says so itself.
+	n := &corev1.Node{}
+	if err := l.c.Get(n, "", "n"); err != nil {
+		t.Fatal(err)
+	}
+	readyOf(n).Status = corev1.ConditionTrue
+	if err := l.c.UpdateStatus(n); err != nil {
+		t.Fatal(err)
+	}
+	l.beat(t)
+	l.after(t, time.Second)
+	want("back", "True, 0 taints, pod gone")
+}
+
+// A controller that starts when the node is lost already does not give it
+// another grace time; one that finds it ready does.
+func TestRestart(t *testing.T) {
+	l := newLab(t, newNode(corev1.ConditionUnknown))
+	l.beat(t)
+	l.after(t, 0)
+	if got, want := l.state(t), "Unknown, 2 taints, pod false"; got != want {
+		t.Errorf("lost before: %s, want %s", got, want)
+	}
+	l = newLab(t, newNode(corev1.ConditionTrue))
+	l.beat(t)
+	l.at = l.at.Add(time.Hour)
+	l.after(t, 0)
+	if got, want := l.state(t), "True, 0 taints, pod true"; got != want {
+		t.Errorf("ready before: %s, want %s", got, want)
+	}
+}
+
+func TestForgottenNode(t *testing.T) {
+	l := newLab(t, newNode(corev1.ConditionTrue))
+	if err := l.c.Delete(newNode(""), sdk.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if again := l.after(t, 0); again != 40*time.Second {
+		t.Errorf("looks again in %v, want 40s", again)
+	}
+	if keys := l.store.Keys(); !slices.Contains(keys, "v1/pods/default/p") {
+		t.Fatalf("the pod went with its node at once: %v", keys)
+	}
+	l.after(t, 40*time.Second)
+	if keys := l.store.Keys(); slices.Contains(keys, "v1/pods/default/p") {
+		t.Error("the pod of a node that is no more stays")
+	}
+	if l.after(t, time.Second); len(l.missing) != 0 {
+		t.Errorf("remembered for nothing: %v", l.missing)
+	}
+}
+
+func TestLostConditions(t *testing.T) {
+	n := newNode(corev1.ConditionTrue)
+	n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: "Mine", Status: corev1.ConditionTrue})
+	var got []string
+	for _, c := range lostConditions(n, start) {
+		got = append(got, fmt.Sprint(c.Type, " ", c.Status, " ", c.Reason))
+	}
+	want := []string{"Ready Unknown NodeStatusUnknown", "Mine True ", "MemoryPressure Unknown NodeStatusNeverUpdated",
+		"DiskPressure Unknown NodeStatusNeverUpdated", "PIDPressure Unknown NodeStatusNeverUpdated"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("conditions (-want +got):\n%s", diff)
+	}
+	if n.Status.Conditions[0].Status != corev1.ConditionTrue {
+		t.Error("the node that was read is changed")
+	}
+}
