@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -233,10 +234,7 @@ func (p *parts) listImages(ctx context.Context) []corev1.ContainerImage {
 		return nil
 	}
 	slices.SortFunc(images, func(a, b *cri.Image) int {
-		if a.Size != b.Size {
-			return int(b.Size>>10) - int(a.Size>>10)
-		}
-		return strings.Compare(a.ID, b.ID)
+		return cmp.Or(cmp.Compare(b.Size, a.Size), strings.Compare(a.ID, b.ID))
 	})
 	var out []corev1.ContainerImage
 	for _, i := range images {

@@ -29,7 +29,7 @@ type Watcher struct {
 	log    *slog.Logger
 	notify func(types.UID)
 	hints  chan string // ids of containers whose main process ended; "" for anything
-	events chan bool // whether a source of events is connected
+	events chan bool   // whether a source of events is connected
 }
 
 // NewWatcher makes a watcher that calls notify, from one goroutine, with the

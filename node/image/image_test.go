@@ -260,12 +260,11 @@ func TestCollector(t *testing.T) {
 		t.Fatalf("room on the disk: removed %d %v", n, err)
 	}
 	clk.Step(time.Hour)
-	delete(inUse, "old") // used until now
 	if n, err := collect(); n != 0 || err != nil {
 		t.Fatal(n, err)
 	}
-	delete(inUse, "id-new")
-	inUse["id-new"] = true
+	clk.Step(time.Hour)
+	delete(inUse, "old") // used until now, by its name
 	free = 140
 	if n, err := collect(); n != 1 || err != nil || s.removed[0] != "id-older" {
 		t.Errorf("got %d %v %v, want the longest unused", n, err, s.removed)

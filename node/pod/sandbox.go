@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/plan"
@@ -80,9 +81,29 @@ func (k *worker) makeSandbox(ctx context.Context, pod *corev1.Pod, attempt uint3
 	if err := os.MkdirAll(podspec.LogDirectory(node.Logs, pod), 0o755); err != nil {
 		return fmt.Errorf("log directory: %w", err)
 	}
-	handler := ""
+	handler, err := k.handler(ctx, pod)
+	if err != nil {
+		return err
+	}
 	_, err = k.Runtime.RunSandbox(ctx, podspec.Sandbox(pod, node, k.cgroup(), attempt), handler)
 	return err
+}
+
+// handler is the runtime's name for the pod's RuntimeClass.
+func (k *worker) handler(ctx context.Context, pod *corev1.Pod) (string, error) {
+	if pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers {
+		// Older runtimes ignore the wish, which is worse than to refuse it.
+		return "", errors.New("user namespaces (hostUsers: false) are not supported on this node")
+	}
+	name := pod.Spec.RuntimeClassName
+	if name == nil || *name == "" {
+		return "", nil
+	}
+	class, err := k.Client.NodeV1().RuntimeClasses().Get(ctx, *name, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("runtime class: %w", err)
+	}
+	return class.Handler, nil
 }
 
 func (k *worker) stopSandbox(ctx context.Context, id string) {

@@ -146,23 +146,38 @@ func (w *writer) now(ctx context.Context, pod *corev1.Pod, base, next corev1.Pod
 // patch sends the difference. It names the pod's UID, so that a successor of
 // the same name is not given its predecessor's status.
 func (w *writer) patch(ctx context.Context, j *job) (*corev1.Pod, error) {
-	body, err := patchOf(j.pod.UID, &j.base, &j.next)
+	body, changed, err := patchOf(j.pod.UID, &j.base, &j.next)
 	if err != nil {
 		return nil, err
+	}
+	if !changed { // as after a restart of the agent
+		p := *j.pod
+		p.Status = j.base
+		return &p, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	return w.client.CoreV1().Pods(j.pod.Namespace).Patch(ctx, j.pod.Name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status")
 }
 
-func patchOf(uid types.UID, base, next *corev1.PodStatus) ([]byte, error) {
+// patchOf is the difference of two statuses, bound to a pod's UID, and whether
+// there is any.
+func patchOf(uid types.UID, base, next *corev1.PodStatus) (body []byte, changed bool, err error) {
 	before, err := json.Marshal(corev1.Pod{Status: *base})
 	if err != nil {
-		return nil, fmt.Errorf("encode status: %w", err)
+		return nil, false, fmt.Errorf("encode status: %w", err)
 	}
 	after, err := json.Marshal(corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: uid}, Status: *next})
 	if err != nil {
-		return nil, fmt.Errorf("encode status: %w", err)
+		return nil, false, fmt.Errorf("encode status: %w", err)
 	}
-	return strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Pod{})
+	if body, err = strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Pod{}); err != nil {
+		return nil, false, fmt.Errorf("compare statuses: %w", err)
+	}
+	var parts map[string]json.RawMessage
+	if err := json.Unmarshal(body, &parts); err != nil {
+		return nil, false, fmt.Errorf("compare statuses: %w", err)
+	}
+	_, changed = parts["status"]
+	return body, changed, nil
 }
