@@ -1,0 +1,209 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
+	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/tape"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// hasty is a clock whose timers fire at once.
+type hasty struct{ clock.RealClock }
+
+func (hasty) NewTimer(time.Duration) clock.Timer { return clock.RealClock{}.NewTimer(0) }
+
+func pod(name string, change ...func(*corev1.Pod)) *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Labels: map[string]string{"app": "web"}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+	for _, f := range change {
+		f(p)
+	}
+	return p
+}
+
+func ownedBy(kind, name string) func(*corev1.Pod) {
+	yes := true
+	return func(p *corev1.Pod) {
+		p.OwnerReferences = append(p.OwnerReferences, metav1.OwnerReference{APIVersion: map[string]string{"Node": "v1"}[kind] + map[string]string{"ReplicaSet": "apps/v1beta9"}[kind],
+			Kind: kind, Name: name, UID: "u", Controller: &yes})
+	}
+}
+
+func labelled(labels map[string]string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Labels = labels }
+}
+
+func deleting(finalizers ...string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { now := metav1.Now(); p.DeletionTimestamp, p.Finalizers = &now, finalizers }
+}
+
+func object(p *corev1.Pod) *watch.Object {
+	if p == nil {
+		return nil
+	}
+	return &watch.Object{Key: "/registry/pods/default/" + p.Name, Namespace: p.Namespace, Name: p.Name, Revision: 7, Obj: p}
+}
+
+// fake is an instance in Go.
+type fake struct {
+	manifest wire.Manifest
+	call     func(ctx context.Context, op wire.Op, req []byte) ([]byte, error)
+	closed   func()
+}
+
+func (f *fake) Manifest() wire.Manifest { return f.manifest }
+func (f *fake) Call(ctx context.Context, op wire.Op, req []byte) ([]byte, error) {
+	return f.call(ctx, op, req)
+}
+func (f *fake) Reserve(context.Context, int) ([]byte, error) { return nil, errors.ErrUnsupported }
+func (f *fake) Region() []byte                               { return nil }
+func (f *fake) Memory() int64                                { return 0 }
+func (f *fake) Close() error {
+	if f.closed != nil {
+		f.closed()
+	}
+	return nil
+}
+
+var _ plugin.Instance = (*fake)(nil)
+
+// newRunner is a runner without workers, whose plugin maps an object to its
+// name in capitals.
+func newRunner(t *testing.T, k *kit, open func() (plugin.Instance, error)) *runner {
+	t.Helper()
+	m, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &runner{name: "test", reg: k, table: k.table, clock: hasty{}, log: slog.New(slog.DiscardHandler), intake: t.Context(), metrics: m,
+		host: &hostclient.Config{Seen: &hostclient.Seen{}}, queue: NewQueue(clock.RealClock{}, nil),
+		c: Controller{Open: func(context.Context, HostCall) (plugin.Instance, error) { return open() }}}
+}
+
+func (r *runner) drain(t *testing.T) (out []Request) {
+	for r.queue.Len() > 0 {
+		q, _ := r.queue.Get(t.Context())
+		r.queue.Done(q, false, 0)
+		out = append(out, q)
+	}
+	slices.SortFunc(out, func(a, b Request) int { return slices.Compare([]byte(a.Name), []byte(b.Name)) })
+	return out
+}
+
+// mapped answers OpMap with a request that says which object was seen.
+func mapped(_ context.Context, _ wire.Op, req []byte) ([]byte, error) {
+	_, b := wire.NewReader(req).MapRequest(req)
+	t, err := tape.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	return wire.AppendRequests(nil, []wire.Request{{Name: "func of " + t.Root().Get("metadata.labels.app").String()}}), nil
+}
+
+func TestMaps(t *testing.T) {
+	k := newKit(t)
+	web, db := labelled(map[string]string{"app": "web"}), labelled(map[string]string{"app": "db", "tier": "back"})
+	on := func(p *corev1.Pod) { p.Spec.NodeName = "n" }
+	self := Request{Namespace: "default", Name: "p"}
+	for _, tc := range []struct {
+		name string
+		m    sdk.Map
+		typ  watch.Type
+		now  *corev1.Pod
+		prev *corev1.Pod
+		want []Request
+	}{
+		{"self", sdk.Self(), watch.Modified, pod("p"), pod("p", db), []Request{self}},
+		{"self, deleted", sdk.Self(), watch.Deleted, pod("p"), pod("p"), []Request{self}},
+		{"namespace", sdk.InNamespace(), watch.Added, pod("p"), nil, []Request{{Name: "default"}}},
+		{"constant", sdk.Constant(sdk.Request{Namespace: "a", Name: "b"}), watch.Added, pod("p"), nil, []Request{{Namespace: "a", Name: "b"}}},
+		{"label", sdk.Label("app"), watch.Modified, pod("p", web), pod("p", db), []Request{{Namespace: "default", Name: "db"}, {Namespace: "default", Name: "web"}}},
+		{"label missing", sdk.Label("none"), watch.Added, pod("p"), nil, nil},
+		{"labels", sdk.Labels(), watch.Modified, pod("p", web), pod("p", db), []Request{{Namespace: "default", Name: "~app=db,tier=back"}, {Namespace: "default", Name: "~app=web"}}},
+		{"labels of none", sdk.Labels(), watch.Added, pod("p", labelled(nil)), nil, nil},
+		{"labels of orphans", sdk.OrphanLabels(), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db), []Request{{Namespace: "default", Name: "~app=db,tier=back"}}},
+		{"owner, of any version", sdk.Owner("apps/v1/ReplicaSet"), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, []Request{{Namespace: "default", Name: "r"}}},
+		{"owner of another kind", sdk.Owner("batch/v1/Job"), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, nil},
+		{"owner without a namespace", sdk.Owner("v1/Node"), watch.Added, pod("p", ownedBy("Node", "n")), nil, []Request{{Name: "n"}}},
+		{"owner changed", sdk.Owner("apps/v1/ReplicaSet"), watch.Modified, pod("p"), pod("p", ownedBy("ReplicaSet", "r")), []Request{{Namespace: "default", Name: "r"}}},
+		{"field", sdk.Field("spec.nodeName"), watch.Modified, pod("p", on), pod("p"), []Request{{Name: "n"}}},
+		{"field that is not selectable", sdk.Field("metadata.labels.app"), watch.Added, pod("p", db), nil, []Request{{Name: "db"}}},
+		{"func, both states", sdk.Func(none), watch.Modified, pod("p", web), pod("p", db), []Request{{Name: "func of db"}, {Name: "func of web"}}},
+		{"added", sdk.Added(none), watch.Added, pod("p", web), nil, []Request{{Name: "func of web"}}},
+		{"added, but modified", sdk.Added(none), watch.Modified, pod("p", web), pod("p"), nil},
+		{"deleted", sdk.Deleted(none), watch.Deleted, pod("p", web), pod("p"), []Request{{Name: "func of web"}}},
+		{"deleted, but added", sdk.Deleted(none), watch.Added, pod("p", web), nil, nil},
+		{"deleting", sdk.Deleting(none), watch.Modified, pod("p", web, deleting("x")), pod("p", db), []Request{{Name: "func of web"}}},
+		{"deleting, without finalizers", sdk.Deleting(none), watch.Modified, pod("p", deleting()), pod("p"), nil},
+		{"deleting, but gone", sdk.Deleting(none), watch.Deleted, pod("p", deleting("x")), pod("p"), nil},
+		{"owned", sdk.Owned(none), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, []Request{{Name: "func of web"}}},
+		{"owned, as before", sdk.Owned(none), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db, ownedBy("ReplicaSet", "r")), nil},
+		{"owned by another", sdk.Owned(none), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db, ownedBy("ReplicaSet", "s")), []Request{{Name: "func of web"}}},
+		{"owned by nobody", sdk.Owned(none), watch.Added, pod("p"), nil, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRunner(t, k, func() (plugin.Instance, error) { return &fake{call: mapped}, nil })
+			m := &mapper{r: r, slot: r.newSlot()}
+			w := wire.Watch{Resource: "v1/pods", Map: uint8(tc.m.Kind), Arg: tc.m.Arg, ToNamespace: tc.m.To.Namespace, ToName: tc.m.To.Name}
+			m.event(t.Context(), r.byResource([]wire.Watch{w})[podsR], watch.Event{Type: tc.typ, Revision: 7, Object: object(tc.now), Prev: object(tc.prev)})
+			if diff := cmp.Diff(tc.want, r.drain(t)); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func none(sdk.Value) []sdk.Request { return nil }
+
+func TestUnknownResourceIsLeftOut(t *testing.T) {
+	r := newRunner(t, newKit(t), nil)
+	got := r.byResource([]wire.Watch{{Resource: "v1/pods"}, {Resource: "example.com/v1/widgets"}, {Resource: "nonsense"}})
+	if len(got) != 1 || len(got[podsR]) != 1 {
+		t.Errorf("watches = %v", got)
+	}
+}
+
+// A map that faults is asked once more, of a new instance; an answer that is
+// an error is not.
+func TestMapFaults(t *testing.T) {
+	k := newKit(t)
+	for _, tc := range []struct {
+		name   string
+		err    error
+		opened int
+		want   int
+	}{
+		{"a trap", wire.ErrTrap, 2, 1},
+		{"an error", wire.Errorf(wire.KindPlugin, "no"), 1, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			opened := 0
+			r := newRunner(t, k, func() (plugin.Instance, error) {
+				opened++
+				if opened > 1 {
+					return &fake{call: mapped}, nil
+				}
+				return &fake{call: func(context.Context, wire.Op, []byte) ([]byte, error) { return nil, tc.err }}, nil
+			})
+			m := &mapper{r: r, slot: r.newSlot()}
+			m.event(t.Context(), r.byResource([]wire.Watch{{Resource: "v1/pods", Map: uint8(sdk.MapFunc)}})[podsR], watch.Event{Type: watch.Added, Object: object(pod("p"))})
+			if got := len(r.drain(t)); got != tc.want || opened != tc.opened {
+				t.Errorf("%d requests of %d instances, want %d of %d", got, opened, tc.want, tc.opened)
+			}
+		})
+	}
+}
