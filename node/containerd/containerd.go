@@ -150,6 +150,9 @@ func (s *Server) launch(ctx context.Context) error {
 		return err
 	}
 	if err := ready(wait, s.cfg.Socket(), done); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // it comes up; the next agent adopts it
+		}
 		return errors.Join(fmt.Errorf("containerd does not come up: %w; %s", err, s.cfg.lastWords()), p.end(ctx))
 	}
 	s.cfg.Log.Info("containerd started", "pid", p.pid, "socket", s.cfg.Socket())

@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -54,30 +55,46 @@ func same(a, b runtime.Object) bool {
 	return a == nil && b == nil
 }
 
+// ours returns the object if it is the one that is followed. A server that
+// does not know the field selector sends others too.
+func (s *sink) ours(obj any) (runtime.Object, bool) {
+	o, ok := obj.(runtime.Object)
+	if !ok {
+		return nil, false
+	}
+	m, err := meta.Accessor(o)
+	return o, err == nil && m.GetNamespace() == s.key.namespace && m.GetName() == s.key.name
+}
+
 // Add takes in a new object.
 func (s *sink) Add(obj any) error { return s.Update(obj) }
 
 // Update takes in a changed object.
 func (s *sink) Update(obj any) error {
-	if o, ok := obj.(runtime.Object); ok {
+	if o, ok := s.ours(obj); ok {
 		s.set(o)
 	}
 	return nil
 }
 
 // Delete takes in that the object is gone.
-func (s *sink) Delete(any) error {
-	s.set(nil)
+func (s *sink) Delete(obj any) error {
+	if _, ok := s.ours(obj); ok {
+		s.set(nil)
+	}
 	return nil
 }
 
-// Replace takes in the answer of a list: one object or none.
+// Replace takes in the answer of a list.
 func (s *sink) Replace(list []any, _ string) error {
-	if len(list) == 0 {
-		s.set(nil)
-		return nil
+	for _, obj := range list {
+		if o, ok := s.ours(obj); ok {
+			s.set(o)
+			return nil
+		}
 	}
-	return s.Update(list[0])
+	s.set(nil)
+	return nil
 }
 
 // Resync has nothing to do: nothing is derived from the object here.
