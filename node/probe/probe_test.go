@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +28,7 @@ import (
 
 // script answers probes by the time since the test began.
 type script struct {
+	mu    sync.Mutex // also of the log
 	began time.Time
 	ok    func(p *corev1.Probe, at time.Duration) bool
 	made  []time.Duration
@@ -34,6 +36,8 @@ type script struct {
 
 func (s *script) Probe(_ context.Context, p *corev1.Probe, _ probe.Target) (bool, string, error) {
 	at := time.Since(s.began)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.made = append(s.made, at)
 	return s.ok(p, at), "out", nil
 }
@@ -46,7 +50,11 @@ func watch(t *testing.T, c *corev1.Container, was probe.Health, d time.Duration,
 		s = &script{began: time.Now(), ok: ok}
 		ctx, cancel := context.WithCancel(t.Context())
 		var m *probe.Manager
-		note := func(what string) { log = append(log, what+" at "+time.Since(s.began).String()) }
+		note := func(what string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			log = append(log, what+" at "+time.Since(s.began).String())
+		}
 		m = probe.New(probe.Config{Prober: s, Changed: func(types.UID) {
 			h := m.Health("id")
 			switch {
