@@ -43,6 +43,9 @@ type Result struct {
 	// Answer is set instead of Object when the verb answers another kind: a
 	// Status, a Scale, a TokenRequest.
 	Answer runtime.Object
+	// Revision of the object after the write, a deletion included: a read at
+	// least as new sees it. It is set beside Answer too.
+	Revision int64
 	// Created is true when update, patch or apply created the object.
 	Created bool
 	// Deleting is true when a delete left the object in place until its

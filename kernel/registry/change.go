@@ -147,7 +147,7 @@ func (ch *change) result(r *request, o *watch.Object) (*Result, error) {
 	default:
 		o = ch.lastState(revisionOf(ch.old))
 	}
-	res := &Result{Object: o, Created: ch.old == nil, Deleting: ch.deleting, Warnings: r.warnings}
+	res := &Result{Object: o, Revision: o.Revision, Created: ch.old == nil, Deleting: ch.deleting, Warnings: r.warnings}
 	if ch.reply != nil {
 		answer, err := ch.reply(o)
 		if err != nil {

@@ -9,7 +9,6 @@ package hostclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
@@ -21,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 
@@ -134,9 +132,9 @@ func (k *Client) allow(verb string, t registry.Target) error {
 // since is the resourceVersion of a read: not older than what the plugin knows of.
 func (k *Client) since() string { return strconv.FormatInt(k.c.Seen.any(), 10) }
 
-func (k *Client) wrote(t registry.Target, o *watch.Object) {
-	if o != nil {
-		k.c.Seen.Note(t.Resource.GroupResource(), o.Revision)
+func (k *Client) wrote(t registry.Target, res *registry.Result) {
+	if res != nil {
+		k.c.Seen.Note(t.Resource.GroupResource(), res.Revision)
 	}
 }
 
@@ -246,225 +244,6 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 		return err != nil || !sel.Matches(labels.Set(m.GetLabels()))
 	}), nil
 }
-func (k *Client) options() registry.WriteOptions {
-	return registry.WriteOptions{FieldManager: k.c.Plugin, FieldValidation: metav1.FieldValidationIgnore}
-}
-
-// decode reads the object of a write and completes the target from it.
-func (k *Client) decode(q wire.WriteRequest) (registry.Target, runtime.Object, error) {
-	t, d, err := k.target(q.Resource, "", "", q.Subresource)
-	if err != nil {
-		return t, nil, err
-	}
-	gvk := t.Resource.GroupVersion().WithKind(d.Kind)
-	obj, _, _, err := k.c.Codec.DecodeRequest(q.Object, jsonType, &gvk, false)
-	if err != nil {
-		return t, nil, err
-	}
-	m, err := meta.Accessor(obj)
-	if err != nil {
-		return t, nil, err
-	}
-	t.Namespace, t.Name = m.GetNamespace(), m.GetName()
-	if q.Verb == "create" {
-		t.Name = ""
-	}
-	return t, obj, k.allow(q.Verb, t)
-}
-
-func (k *Client) write(ctx context.Context, r *wire.Reader) error {
-	q := r.WriteRequest()
-	if err := r.Err(); err != nil {
-		return err
-	}
-	if q.Verb == "apply" {
-		return k.apply(ctx, q)
-	}
-	t, obj, err := k.decode(q)
-	if err != nil {
-		return err
-	}
-	var res *registry.Result
-	switch q.Verb {
-	case "create":
-		res, err = k.c.Registry.Create(ctx, t, obj, k.options())
-	case "update":
-		res, err = k.c.Registry.Update(ctx, t, obj, k.options())
-	default:
-		return wire.Errorf(wire.KindBadRequest, "verb %q: want create, update or apply", q.Verb)
-	}
-	return k.finish(res, err, t)
-}
-
-// finish answers the object as stored.
-func (k *Client) finish(res *registry.Result, err error, t registry.Target) error {
-	if err != nil || res == nil || res.Object == nil {
-		return err
-	}
-	k.wrote(t, res.Object)
-	return k.answer(res.Object, t)
-}
-
-func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
-	t, obj, err := k.decode(wire.WriteRequest{Verb: "patch", Resource: q.Resource, Subresource: q.Subresource, Object: q.Object})
-	if err != nil {
-		return err
-	}
-	_ = obj // decoded for its name only: apply takes the fields as they were sent
-	o := k.options()
-	o.Force = q.Force
-	res, err := k.c.Registry.Patch(ctx, t, types.ApplyPatchType, q.Object, o)
-	return k.finish(res, err, t)
-}
-
-func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
-	q := r.PatchRequest()
-	if err := r.Err(); err != nil {
-		return err
-	}
-	t, _, err := k.target(q.Resource, q.Namespace, q.Name, q.Subresource)
-	if err != nil {
-		return err
-	}
-	if err := k.allow("patch", t); err != nil {
-		return err
-	}
-	res, err := k.c.Registry.Patch(ctx, t, types.PatchType(q.Type), q.Data, k.options())
-	return k.finish(res, err, t)
-}
-
-func deleteOptions(q wire.DeleteRequest) metav1.DeleteOptions {
-	var o metav1.DeleteOptions
-	if q.UID != "" || q.ResourceVersion != "" {
-		o.Preconditions = &metav1.Preconditions{}
-	}
-	if q.UID != "" {
-		uid := types.UID(q.UID)
-		o.Preconditions.UID = &uid
-	}
-	if q.ResourceVersion != "" {
-		o.Preconditions.ResourceVersion = &q.ResourceVersion
-	}
-	if q.Propagation != "" {
-		p := metav1.DeletionPropagation(q.Propagation)
-		o.PropagationPolicy = &p
-	}
-	if q.Grace >= 0 {
-		o.GracePeriodSeconds = &q.Grace
-	}
-	return o
-}
-
-func (k *Client) delete(ctx context.Context, r *wire.Reader) error {
-	q := r.DeleteRequest()
-	if err := r.Err(); err != nil {
-		return err
-	}
-	t, _, err := k.target(q.Resource, q.Namespace, q.Name, "")
-	if err != nil {
-		return err
-	}
-	if err := k.allow("delete", t); err != nil {
-		return err
-	}
-	res, err := k.c.Registry.Delete(ctx, t, deleteOptions(q))
-	if err == nil && res != nil {
-		k.wrote(t, res.Object)
-	}
-	return err
-}
-
-// batch runs many writes; items that cannot even be read fail by themselves.
-func (k *Client) batch(ctx context.Context, r *wire.Reader) error {
-	q := r.BatchRequest()
-	if err := r.Err(); err != nil {
-		return err
-	}
-	results := make([]registry.BatchResult, len(q.Items))
-	targets := make([]registry.Target, len(q.Items))
-	var items []registry.BatchItem
-	var at []int
-	for i, it := range q.Items {
-		item, err := k.item(it)
-		targets[i] = item.Target
-		if err != nil {
-			if q.Atomic {
-				return fmt.Errorf("item %d: %w", i, err)
-			}
-			results[i].Err = err
-			continue
-		}
-		items, at = append(items, item), append(at, i)
-	}
-	done, err := k.c.Registry.Batch(ctx, items, q.Atomic)
-	if err != nil {
-		return err
-	}
-	for j, d := range done {
-		results[at[j]] = d
-	}
-	return k.answerBatch(q.Items, results, targets)
-}
-
-func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {
-	if it.Write.Verb == "delete" {
-		d := it.Delete
-		t, _, err := k.target(d.Resource, d.Namespace, d.Name, "")
-		if err == nil {
-			err = k.allow("delete", t)
-		}
-		return registry.BatchItem{Verb: "delete", Target: t, Delete: deleteOptions(d)}, err
-	}
-	t, obj, err := k.decode(it.Write)
-	return registry.BatchItem{Verb: it.Write.Verb, Target: t, Object: obj, Options: k.options()}, err
-}
-
-func (k *Client) answerBatch(items []wire.BatchItem, results []registry.BatchResult, targets []registry.Target) error {
-	k.buf = wire.AppendUint(k.buf, uint64(len(results)))
-	var one []byte
-	for i, res := range results {
-		var err error
-		if one, err = k.appendResult(one[:0], items[i].Brief, res, targets[i]); err != nil {
-			return err
-		}
-		k.buf = wire.AppendBytes(k.buf, one)
-	}
-	return nil
-}
-
-// appendResult appends the answer to one item of a batch.
-func (k *Client) appendResult(b []byte, brief bool, res registry.BatchResult, t registry.Target) ([]byte, error) {
-	if res.Err != nil {
-		return wire.AppendError(append(b, 1), wireError(res.Err)), nil
-	}
-	b = append(b, 0)
-	if res.Result == nil || res.Result.Object == nil {
-		if brief {
-			b = append(b, "{}"...)
-		}
-		return b, nil
-	}
-	o := res.Result.Object
-	k.wrote(t, o)
-	if brief {
-		return appendBrief(b, o)
-	}
-	body, err := k.encode(o, t.Resource.GroupVersion())
-	return append(b, body...), err
-}
-
-// appendBrief writes what Brief items are answered.
-func appendBrief(b []byte, o *watch.Object) ([]byte, error) {
-	m, err := meta.Accessor(o.Obj)
-	if err != nil {
-		return b, err
-	}
-	b = strconv.AppendQuote(append(b, `{"metadata":{"name":`...), m.GetName())
-	b = strconv.AppendQuote(append(b, `,"uid":`...), string(m.GetUID()))
-	b = strconv.AppendQuote(append(b, `,"resourceVersion":`...), m.GetResourceVersion())
-	return append(b, "}}"...), nil
-}
-
 func (k *Client) event(r *wire.Reader) error {
 	q := r.EventRequest()
 	if err := r.Err(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,12 +27,17 @@ const (
 	maxSame    = 4096             // recent events remembered to count repetitions
 	sameWithin = 10 * time.Minute // a repetition within this counts up the event
 	maxMessage = 1024
+	// An object may have this many events of one plugin at once, and one more
+	// every so often, as upstream's recorder allows.
+	burst  = 25
+	refill = 5 * time.Minute
 )
 
 var eventResource = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 
 // Events writes events in the background. A repeated one counts up the event
-// that is there. When more come than can be written, the newest are dropped.
+// that is there. When more come than can be written, or more about one object
+// than anybody would read, the newest are dropped.
 // Record is safe for concurrent use.
 type Events struct {
 	reg   registry.Registry
@@ -40,6 +46,13 @@ type Events struct {
 	log   *slog.Logger
 	in    chan note
 	known map[string]*known // by key; used by Run only
+	spent map[string]budget // by plugin and object; used by Run only
+}
+
+// budget is how many events have been written of late.
+type budget struct {
+	n  int
+	at time.Time // of the last refill
 }
 
 type note struct {
@@ -59,13 +72,13 @@ type known struct {
 
 // NewEvents makes a recorder that writes as u.
 func NewEvents(reg registry.Registry, u user.Info, c clock.PassiveClock, log *slog.Logger) *Events {
-	return &Events{reg: reg, user: u, clock: c, log: log, in: make(chan note, maxQueued), known: map[string]*known{}}
+	return &Events{reg: reg, user: u, clock: c, log: log, in: make(chan note, maxQueued), known: map[string]*known{}, spent: map[string]budget{}}
 }
 
 // Record notes an event about an object. It does not wait.
 func (e *Events) Record(plugin string, t registry.Target, kind string, q wire.EventRequest) {
 	if len(q.Message) > maxMessage {
-		q.Message = q.Message[:maxMessage-3] + "..."
+		q.Message = strings.ToValidUTF8(q.Message[:maxMessage-3], "") + "..."
 	}
 	select {
 	case e.in <- note{plugin, t, kind, q, e.clock.Now()}:
@@ -86,7 +99,31 @@ func (e *Events) Run(ctx context.Context) error {
 	}
 }
 
+// afford tells whether another event about an object may be written.
+func (e *Events) afford(n note) bool {
+	key := fmt.Sprint(n.plugin, "/", n.kind, "/", n.target.Namespace, "/", n.target.Name, "/", n.req.UID)
+	b, ok := e.spent[key]
+	if !ok {
+		if len(e.spent) >= maxSame {
+			clear(e.spent)
+		}
+		b.at = n.at
+	}
+	if back := int(n.at.Sub(b.at) / refill); back > 0 {
+		b.n, b.at = max(b.n-back, 0), b.at.Add(time.Duration(back)*refill)
+	}
+	if b.n >= burst {
+		return false
+	}
+	b.n++
+	e.spent[key] = b
+	return true
+}
+
 func (e *Events) write(ctx context.Context, n note) {
+	if !e.afford(n) {
+		return
+	}
 	namespace := n.target.Namespace
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault

@@ -1,0 +1,104 @@
+package hostclient
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// batch runs many writes; items that cannot even be read fail by themselves.
+func (k *Client) batch(ctx context.Context, r *wire.Reader) error {
+	q := r.BatchRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	results := make([]registry.BatchResult, len(q.Items))
+	targets := make([]registry.Target, len(q.Items))
+	var items []registry.BatchItem
+	var at []int
+	for i, it := range q.Items {
+		item, err := k.item(it)
+		targets[i] = item.Target
+		if err != nil {
+			if q.Atomic {
+				return fmt.Errorf("item %d: %w", i, err)
+			}
+			results[i].Err = err
+			continue
+		}
+		items, at = append(items, item), append(at, i)
+	}
+	done, err := k.c.Registry.Batch(ctx, items, q.Atomic)
+	if err != nil {
+		return err
+	}
+	for j, d := range done {
+		results[at[j]] = d
+	}
+	return k.answerBatch(q.Items, results, targets)
+}
+
+func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {
+	if it.Write.Verb == "delete" {
+		d := it.Delete
+		t, _, err := k.target(d.Resource, d.Namespace, d.Name, "")
+		if err == nil {
+			err = k.allow("delete", t)
+		}
+		return registry.BatchItem{Verb: "delete", Target: t, Delete: deleteOptions(d)}, err
+	}
+	t, obj, err := k.decode(it.Write)
+	return registry.BatchItem{Verb: it.Write.Verb, Target: t, Object: obj, Options: k.options()}, err
+}
+
+func (k *Client) answerBatch(items []wire.BatchItem, results []registry.BatchResult, targets []registry.Target) error {
+	k.buf = wire.AppendUint(k.buf, uint64(len(results)))
+	var one []byte
+	for i, res := range results {
+		var err error
+		if one, err = k.appendResult(one[:0], items[i].Brief, res, targets[i]); err != nil {
+			return err
+		}
+		k.buf = wire.AppendBytes(k.buf, one)
+	}
+	return nil
+}
+
+// appendResult appends the answer to one item of a batch.
+func (k *Client) appendResult(b []byte, brief bool, res registry.BatchResult, t registry.Target) ([]byte, error) {
+	if res.Err != nil {
+		return wire.AppendError(append(b, 1), wireError(res.Err)), nil
+	}
+	b = append(b, 0)
+	k.wrote(t, res.Result)
+	if res.Result == nil || res.Result.Object == nil {
+		if brief {
+			b = append(b, "{}"...)
+		}
+		return b, nil
+	}
+	o := res.Result.Object
+	if brief {
+		return appendBrief(b, o)
+	}
+	body, err := k.encode(o, t.Resource.GroupVersion())
+	return append(b, body...), err
+}
+
+// appendBrief writes what Brief items are answered.
+func appendBrief(b []byte, o *watch.Object) ([]byte, error) {
+	m, err := meta.Accessor(o.Obj)
+	if err != nil {
+		return b, err
+	}
+	b = strconv.AppendQuote(append(b, `{"metadata":{"name":`...), m.GetName())
+	b = strconv.AppendQuote(append(b, `,"uid":`...), string(m.GetUID()))
+	b = strconv.AppendQuote(append(b, `,"resourceVersion":`...), m.GetResourceVersion())
+	return append(b, "}}"...), nil
+}

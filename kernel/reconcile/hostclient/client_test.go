@@ -1,0 +1,404 @@
+package hostclient_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"github.com/pintle-io/pintle/kernel/reconcile"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store/memory"
+	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/sdk"
+	lightcore "github.com/pintle-io/pintle/sdk/api/core/v1"
+	lightmeta "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+var robot = &user.DefaultInfo{Name: "system:serviceaccount:kube-system:robot"}
+
+// bench is a plugin's client on a registry in memory.
+type bench struct {
+	*registry.Core
+	table  *resource.Table
+	config *hostclient.Config
+	c      sdk.Client
+	calls  int // of the host
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	table, err := resources.Table(resources.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	codec := resource.NewCodec(table)
+	s := memory.New()
+	cache := watch.New(watch.Config{Store: s, Table: table, Decode: codec.Decode})
+	b := &bench{table: table}
+	if b.Core, err = registry.New(registry.Config{Table: table, Codec: codec, Store: s, Cache: cache}); err != nil {
+		t.Fatal(err)
+	}
+	owned := reconcile.NewOwned(b.Core, table, realClock)
+	for _, f := range []func(context.Context) error{cache.Run, owned.Run} {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- f(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	<-cache.Ready()
+	if _, err := b.Create(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("namespaces")},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, registry.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.config = &hostclient.Config{Plugin: "robot", User: robot, Registry: b.Core, Table: table, Codec: codec, Owned: owned, Seen: &hostclient.Seen{}}
+	b.c = b.client(t)
+	return b
+}
+
+// client is the client of another instance of the plugin.
+func (b *bench) client(t *testing.T) sdk.Client {
+	k := hostclient.New(b.config)
+	return sdk.NewClient(func(op wire.HostOp, req []byte) ([]byte, error) {
+		b.calls++
+		return k.Call(t.Context(), op, req)
+	})
+}
+
+func config(name, value string) *lightcore.ConfigMap {
+	m := &lightcore.ConfigMap{Data: map[string]string{"v": value}}
+	m.Namespace, m.Name = "default", name
+	return m
+}
+
+func (b *bench) stored(t *testing.T, name string) *corev1.ConfigMap {
+	t.Helper()
+	o, err := b.Get(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("configmaps"), Namespace: "default", Name: name}, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Obj.(*corev1.ConfigMap)
+}
+
+func TestOperations(t *testing.T) {
+	b := newBench(t)
+	m := config("m", "one")
+	if err := b.c.Create(m); err != nil {
+		t.Fatal(err)
+	}
+	if m.UID == "" || m.ResourceVersion == "" {
+		t.Errorf("created object = %+v", m.ObjectMeta)
+	}
+	got := &lightcore.ConfigMap{}
+	if err := b.c.Get(got, "default", "m"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(m, got); diff != "" {
+		t.Errorf("read after the write (-want +got):\n%s", diff)
+	}
+	got.Data["v"] = "two"
+	if err := b.c.Update(got); err != nil || got.ResourceVersion == m.ResourceVersion {
+		t.Errorf("update: %v, resourceVersion %s", err, got.ResourceVersion)
+	}
+	if err := b.c.Update(m); !sdk.IsConflict(err) {
+		t.Errorf("update of an old state: %v, want a conflict", err)
+	}
+	if err := b.c.Patch(m, sdk.Patch{Data: map[string]any{"data": map[string]any{"w": "three"}}}); err != nil || m.Data["v"] != "two" || m.Data["w"] != "three" {
+		t.Errorf("merge patch: %v, %v", err, m.Data)
+	}
+	if err := b.c.Patch(m, sdk.Patch{Type: sdk.JSONPatch, Data: []byte(`[{"op":"remove","path":"/data/w"}]`)}); err != nil || len(m.Data) != 1 {
+		t.Errorf("JSON patch: %v, %v", err, m.Data)
+	}
+	applied := config("m", "four")
+	if err := b.c.Apply(applied, true); err != nil || applied.Data["v"] != "four" {
+		t.Errorf("apply: %v, %v", err, applied.Data)
+	}
+	if err := b.c.Delete(m, sdk.DeleteOptions{UID: "another"}); !sdk.IsConflict(err) {
+		t.Errorf("delete of another uid: %v, want a conflict", err)
+	}
+	if err := b.c.Delete(m, sdk.DeleteOptions{UID: m.UID}); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	if err := b.c.Get(got, "default", "m"); !sdk.IsNotFound(err) {
+		t.Errorf("read after the deletion: %v, want not found", err)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	b := newBench(t)
+	p := &lightcore.Pod{}
+	p.Namespace, p.Name = "default", "p"
+	p.Spec.Containers = []lightcore.Container{{Name: "c", Image: "i"}}
+	if err := b.c.Create(p); err != nil {
+		t.Fatal(err)
+	}
+	p.Status.Phase, p.Spec.Containers[0].Image = lightcore.PodRunning, "changed"
+	if err := b.c.UpdateStatus(p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Status.Phase != lightcore.PodRunning || p.Spec.Containers[0].Image != "i" {
+		t.Errorf("after a write of the status: phase %s, image %s", p.Status.Phase, p.Spec.Containers[0].Image)
+	}
+}
+
+// Objects come without managedFields, and a write of such an object keeps
+// them.
+func TestManagedFieldsStayOutside(t *testing.T) {
+	b := newBench(t)
+	m := config("m", "one")
+	if err := b.c.Create(m); err != nil {
+		t.Fatal(err)
+	}
+	before := len(b.stored(t, "m").ManagedFields)
+	given := &full{}
+	if err := b.c.Get(given, "default", "m"); err != nil {
+		t.Fatal(err)
+	}
+	m.Data["v"] = "two"
+	if err := b.c.Update(m); err != nil {
+		t.Fatal(err)
+	}
+	stored := b.stored(t, "m")
+	if len(given.ManagedFields) != 0 || given.Data["v"] != "one" || before == 0 || len(stored.ManagedFields) != before || stored.ManagedFields[0].Manager != "robot" {
+		t.Errorf("given %d, stored %v", len(given.ManagedFields), stored.ManagedFields)
+	}
+}
+
+// full is a config map with all of its metadata.
+type full struct{ corev1.ConfigMap }
+
+func (*full) APIResource() string { return "v1/configmaps" }
+
+func TestLists(t *testing.T) {
+	b := newBench(t)
+	owner := config("owner", "")
+	if err := b.c.Create(owner); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		m := config(fmt.Sprint("m", i), "")
+		m.Labels = map[string]string{"odd": fmt.Sprint(i%2 == 1)}
+		if i > 1 {
+			m.OwnerReferences = []lightmeta.OwnerReference{lightmeta.NewControllerRef(owner, "v1", "ConfigMap")}
+		}
+		if err := b.c.Create(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		o    sdk.ListOptions
+		want string
+	}{
+		{sdk.ListOptions{}, "m0 m1 m2 m3 owner"},
+		{sdk.ListOptions{Namespace: "default"}, "m0 m1 m2 m3 owner"},
+		{sdk.ListOptions{Namespace: "other"}, ""},
+		{sdk.ListOptions{Labels: "odd=true"}, "m1 m3"},
+		{sdk.ListOptions{Fields: "metadata.name=m2"}, "m2"},
+		{sdk.ListOptions{OwnerUID: owner.UID}, "m2 m3"},
+		{sdk.ListOptions{OwnerUID: owner.UID, Labels: "odd=true"}, "m3"},
+		{sdk.ListOptions{OwnerUID: sdk.NoController, Namespace: "default"}, "m0 m1 owner"},
+		{sdk.ListOptions{OwnerUID: sdk.NoController, Labels: "odd"}, "m0 m1"},
+	} {
+		for range 2 { // in full, then as a difference
+			var list []*lightcore.ConfigMap
+			if err := b.c.List(&list, tc.o); err != nil {
+				t.Fatalf("%+v: %v", tc.o, err)
+			}
+			var names []string
+			for _, m := range list {
+				names = append(names, m.Name)
+			}
+			if got := strings.Join(names, " "); got != tc.want {
+				t.Errorf("%+v: %s, want %s", tc.o, got, tc.want)
+			}
+		}
+	}
+	for _, o := range []sdk.ListOptions{{Labels: "a=b=c"}, {OwnerUID: "u", Labels: "a=b=c"}, {OwnerUID: "u", Fields: "metadata.name=x"}, {Fields: "nonsense=x"}} {
+		if err := b.c.List(&[]*lightcore.ConfigMap{}, o); !errors.Is(err, wire.ErrBadRequest) {
+			t.Errorf("%+v: %v, want a bad request", o, err)
+		}
+	}
+}
+
+// What one instance writes the other reads at once, by whatever way.
+func TestInstancesReadEachOthersWrites(t *testing.T) {
+	b := newBench(t)
+	other := b.client(t)
+	owner := config("owner", "")
+	if err := b.c.Create(owner); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		m := config(fmt.Sprint("m", i), "")
+		m.OwnerReferences = []lightmeta.OwnerReference{lightmeta.NewControllerRef(owner, "v1", "ConfigMap")}
+		if err := b.c.Create(m); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Get(config("", ""), "default", m.Name); err != nil {
+			t.Fatalf("get: %v", err)
+		}
+		var byOwner, all []*lightcore.ConfigMap
+		if err := errors.Join(other.List(&byOwner, sdk.ListOptions{OwnerUID: owner.UID}), other.List(&all, sdk.ListOptions{})); err != nil {
+			t.Fatal(err)
+		}
+		if len(byOwner) != i+1 || len(all) != i+2 {
+			t.Fatalf("after %d writes: %d by owner, %d in all", i+1, len(byOwner), len(all)-1)
+		}
+	}
+}
+
+func TestBatch(t *testing.T) {
+	b := newBench(t)
+	there, gone := config("there", "one"), config("gone", "")
+	for _, m := range []*lightcore.ConfigMap{there, gone} {
+		if err := b.c.Create(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stale := config("there", "stale")
+	stale.ResourceVersion = "1"
+	brief := config("", "brief")
+	brief.GenerateName = "brief-"
+	bad := config("bad", "")
+	bad.Data["no key!"] = ""
+	changed := config("there", "two")
+	changed.ResourceVersion = there.ResourceVersion
+	created := config("new", "")
+	before := b.calls
+	errs, err := b.c.Batch([]sdk.Op{
+		{Verb: sdk.VerbCreate, Object: created},
+		{Verb: sdk.VerbCreate, Object: brief, Brief: true},
+		{Verb: sdk.VerbCreate, Object: config("there", "")},
+		{Verb: sdk.VerbCreate, Object: bad},
+		{Verb: sdk.VerbUpdate, Object: stale},
+		{Verb: sdk.VerbUpdate, Object: changed},
+		{Verb: sdk.VerbDelete, Object: gone},
+		{Verb: sdk.VerbDelete, Object: config("nobody", "")},
+		{Verb: "burn", Object: config("x", "")},
+		{Verb: sdk.VerbCreate, Object: &odd{}},
+	}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"", "", "already exists", "invalid", "conflict", "", "", "not found", "bad request", "not found"}
+	var got []string
+	for _, err := range errs {
+		s := ""
+		if err != nil {
+			s = wire.KindOf(err).String()
+		}
+		got = append(got, s)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || b.calls != before+1 {
+		t.Errorf("%d calls, errors (-want +got):\n%s", b.calls-before, diff)
+	}
+	if created.UID == "" || changed.Data["v"] != "two" || b.stored(t, "there").Data["v"] != "two" || b.stored(t, "gone") != nil {
+		t.Errorf("created %q, changed to %q", created.UID, changed.Data["v"])
+	}
+	if !strings.HasPrefix(brief.Name, "brief-") || brief.UID == "" || brief.ResourceVersion == "" || brief.CreationTimestamp != "" || brief.Data["v"] != "brief" {
+		t.Errorf("brief = %+v", brief)
+	}
+	// Atomic: one that fails takes the others with it.
+	errs, err = b.c.Batch([]sdk.Op{{Verb: sdk.VerbCreate, Object: config("a", "")}, {Verb: sdk.VerbCreate, Object: config("there", "")}}, true)
+	if err != nil || errs[0] == nil || !sdk.IsAlreadyExists(errs[1]) || b.stored(t, "a") != nil {
+		t.Errorf("atomic batch: %v, %v", errs, err)
+	}
+}
+
+// odd is of a resource that there is not.
+type odd struct{}
+
+func (*odd) APIResource() string                  { return "example.com/v1/odds" }
+func (*odd) GetObjectMeta() *lightmeta.ObjectMeta { return &lightmeta.ObjectMeta{Name: "odd"} }
+func (*odd) MarshalJSON() ([]byte, error)         { return json.Marshal(map[string]any{}) }
+
+func TestPermissions(t *testing.T) {
+	b := newBench(t)
+	if err := b.c.Create(config("m", "one")); err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	b.config.Allow = func(verb string, t registry.Target) error {
+		asked = append(asked, verb+" "+t.Resource.Resource+"/"+t.Subresource+" "+t.Namespace+"/"+t.Name)
+		return apierrors.NewForbidden(schema.GroupResource{Resource: t.Resource.Resource}, t.Name, errors.New("not yours"))
+	}
+	m := config("m", "two")
+	for i, f := range []func() error{
+		func() error { return b.c.Get(config("", ""), "default", "m") },
+		func() error { return b.c.List(&[]*lightcore.ConfigMap{}, sdk.ListOptions{Namespace: "default"}) },
+		func() error { return b.c.List(&[]*lightcore.ConfigMap{}, sdk.ListOptions{OwnerUID: "u"}) },
+		func() error { return b.c.Create(m) },
+		func() error { return b.c.Update(m) },
+		func() error { return b.c.UpdateStatus(m) },
+		func() error { return b.c.Patch(m, sdk.Patch{Data: map[string]any{}}) },
+		func() error { return b.c.Apply(m, false) },
+		func() error { return b.c.Delete(m, sdk.DeleteOptions{}) },
+		func() error {
+			errs, err := b.c.Batch([]sdk.Op{{Verb: sdk.VerbUpdate, Object: m}, {Verb: sdk.VerbDelete, Object: m}}, false)
+			if err != nil || !sdk.IsForbidden(errs[0]) {
+				return fmt.Errorf("%v, %w", errs, err)
+			}
+			return errs[1]
+		},
+	} {
+		if err := f(); !sdk.IsForbidden(err) {
+			t.Errorf("operation %d: %v, want forbidden", i, err)
+		}
+	}
+	want := []string{"get configmaps/ default/m", "list configmaps/ default/", "list configmaps/ /", "create configmaps/ default/", "update configmaps/ default/m",
+		"update configmaps/status default/m", "patch configmaps/ default/m", "patch configmaps/ default/m", "delete configmaps/ default/m", "update configmaps/ default/m", "delete configmaps/ default/m"}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("permissions asked for (-want +got):\n%s", diff)
+	}
+	b.config.Allow = nil
+	if got := b.stored(t, "m").Data["v"]; got != "one" {
+		t.Errorf("a write that was refused changed the object: %s", got)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	b := newBench(t)
+	k := hostclient.New(b.config)
+	for name, tc := range map[string]struct {
+		op   wire.HostOp
+		req  []byte
+		kind wire.Kind
+	}{
+		"unknown operation":  {wire.HostOp(60), nil, wire.KindUnsupported},
+		"cut off":            {wire.HostGet, []byte{200}, wire.KindProtocol},
+		"malformed resource": {wire.HostGet, wire.GetRequest{Resource: "pods", Name: "x"}.Append(nil), wire.KindBadRequest},
+		"unknown resource":   {wire.HostGet, wire.GetRequest{Resource: "a.b/v1/c", Name: "x"}.Append(nil), wire.KindNotFound},
+		"unknown verb":       {wire.HostWrite, wire.WriteRequest{Verb: "burn", Resource: "v1/configmaps", Object: []byte(`{"metadata":{"name":"x"}}`)}.Append(nil), wire.KindBadRequest},
+		"no JSON":            {wire.HostWrite, wire.WriteRequest{Verb: "create", Resource: "v1/configmaps", Object: []byte(`{`)}.Append(nil), wire.KindBadRequest},
+		"another kind":       {wire.HostWrite, wire.WriteRequest{Verb: "create", Resource: "v1/configmaps", Object: []byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x","namespace":"default"}}`)}.Append(nil), wire.KindBadRequest},
+		"a batch too long":   {wire.HostBatch, []byte{0, 255, 255, 3}, wire.KindProtocol},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := k.Call(t.Context(), tc.op, tc.req)
+			if got := wire.KindOf(err); err == nil || got != tc.kind {
+				t.Errorf("error = %v (%s), want %s", err, got, tc.kind)
+			}
+		})
+	}
+}

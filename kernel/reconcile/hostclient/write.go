@@ -1,0 +1,162 @@
+package hostclient
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+func (k *Client) options() registry.WriteOptions {
+	return registry.WriteOptions{FieldManager: k.c.Plugin, FieldValidation: metav1.FieldValidationIgnore}
+}
+
+// decode reads the object of a write and completes the target from it.
+func (k *Client) decode(q wire.WriteRequest) (registry.Target, runtime.Object, error) {
+	t, d, err := k.target(q.Resource, "", "", q.Subresource)
+	if err != nil {
+		return t, nil, err
+	}
+	gvk := t.Resource.GroupVersion().WithKind(d.Kind)
+	obj, _, _, err := k.c.Codec.DecodeRequest(q.Object, jsonType, &gvk, false)
+	if err != nil {
+		return t, nil, err
+	}
+	m, err := meta.Accessor(obj)
+	if err != nil {
+		return t, nil, err
+	}
+	t.Namespace, t.Name = m.GetNamespace(), m.GetName()
+	if q.Verb == "create" {
+		t.Name = ""
+	}
+	return t, obj, k.allow(q.Verb, t)
+}
+
+func (k *Client) write(ctx context.Context, r *wire.Reader) error {
+	q := r.WriteRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	if q.Verb == "apply" {
+		return k.apply(ctx, q)
+	}
+	t, obj, err := k.decode(q)
+	if err != nil {
+		return err
+	}
+	var res *registry.Result
+	switch q.Verb {
+	case "create":
+		res, err = k.c.Registry.Create(ctx, t, obj, k.options())
+	case "update":
+		res, err = k.c.Registry.Update(ctx, t, obj, k.options())
+	default:
+		return wire.Errorf(wire.KindBadRequest, "verb %q: want create, update or apply", q.Verb)
+	}
+	return k.finish(res, err, t)
+}
+
+// finish answers the object as stored.
+func (k *Client) finish(res *registry.Result, err error, t registry.Target) error {
+	if err != nil || res == nil {
+		return err
+	}
+	k.wrote(t, res)
+	return k.answer(res.Object, t)
+}
+
+func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
+	// Decoded for its name only: apply takes the fields as they were sent.
+	t, _, err := k.decode(wire.WriteRequest{Verb: "patch", Resource: q.Resource, Subresource: q.Subresource, Object: q.Object})
+	if err != nil {
+		return err
+	}
+	body, err := k.typed(t, q.Object)
+	if err != nil {
+		return err
+	}
+	o := k.options()
+	o.Force = q.Force
+	res, err := k.c.Registry.Patch(ctx, t, types.ApplyPatchType, body, o)
+	return k.finish(res, err, t)
+}
+
+// typed fills in apiVersion and kind, which a patch has to have.
+func (k *Client) typed(t registry.Target, body []byte) ([]byte, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return nil, wire.Errorf(wire.KindBadRequest, "object: %v", err)
+	}
+	kind := k.c.Table.Lookup(t.Resource.GroupResource()).Kind
+	for name, v := range map[string]string{"apiVersion": t.Resource.GroupVersion().String(), "kind": kind} {
+		if len(fields[name]) == 0 {
+			fields[name] = strconv.AppendQuote(nil, v)
+		}
+	}
+	return json.Marshal(fields)
+}
+
+func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
+	q := r.PatchRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	t, _, err := k.target(q.Resource, q.Namespace, q.Name, q.Subresource)
+	if err != nil {
+		return err
+	}
+	if err := k.allow("patch", t); err != nil {
+		return err
+	}
+	res, err := k.c.Registry.Patch(ctx, t, types.PatchType(q.Type), q.Data, k.options())
+	return k.finish(res, err, t)
+}
+
+func deleteOptions(q wire.DeleteRequest) metav1.DeleteOptions {
+	var o metav1.DeleteOptions
+	if q.UID != "" || q.ResourceVersion != "" {
+		o.Preconditions = &metav1.Preconditions{}
+	}
+	if q.UID != "" {
+		uid := types.UID(q.UID)
+		o.Preconditions.UID = &uid
+	}
+	if q.ResourceVersion != "" {
+		o.Preconditions.ResourceVersion = &q.ResourceVersion
+	}
+	if q.Propagation != "" {
+		p := metav1.DeletionPropagation(q.Propagation)
+		o.PropagationPolicy = &p
+	}
+	if q.Grace >= 0 {
+		o.GracePeriodSeconds = &q.Grace
+	}
+	return o
+}
+
+func (k *Client) delete(ctx context.Context, r *wire.Reader) error {
+	q := r.DeleteRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	t, _, err := k.target(q.Resource, q.Namespace, q.Name, "")
+	if err != nil {
+		return err
+	}
+	if err := k.allow("delete", t); err != nil {
+		return err
+	}
+	res, err := k.c.Registry.Delete(ctx, t, deleteOptions(q))
+	if err == nil {
+		k.wrote(t, res)
+	}
+	return err
+}

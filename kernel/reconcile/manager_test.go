@@ -1,0 +1,288 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+var somebody = &user.DefaultInfo{Name: "somebody"}
+
+// newManager runs a manager on a kit.
+func newManager(t *testing.T, k *kit) *Manager {
+	t.Helper()
+	m, err := New(Config{Registry: k, Table: k.table, Codec: k.codec, EventUser: somebody})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func run(t *testing.T, m *Manager) {
+	background(t, func(ctx context.Context) {
+		if err := m.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// recorder is a controller of config maps that notes what it reconciles.
+type recorder struct {
+	mu     sync.Mutex
+	seen   map[string]int // guarded by mu
+	opened atomic.Int32
+	closed atomic.Int32
+	answer func(name string) ([]byte, error)
+	maps   []wire.Watch
+	calls  atomic.Int32 // told by Called
+}
+
+func newRecorder() *recorder {
+	return &recorder{seen: map[string]int{}, maps: []wire.Watch{{Resource: "v1/configmaps"}},
+		answer: func(string) ([]byte, error) { return wire.AppendReconcileResult(nil, 0, nil), nil }}
+}
+
+func (r *recorder) times(name string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen[name]
+}
+
+func (r *recorder) controller(workers uint32) Controller {
+	return Controller{User: somebody, Called: func(time.Duration, error) { r.calls.Add(1) },
+		Open: func(context.Context, HostCall) (plugin.Instance, error) {
+			r.opened.Add(1)
+			return &fake{manifest: wire.Manifest{Workers: workers, Watches: r.maps}, closed: func() { r.closed.Add(1) },
+				call: func(_ context.Context, _ wire.Op, req []byte) ([]byte, error) {
+					q := wire.NewReader(req).Request()
+					r.mu.Lock()
+					r.seen[q.Name]++
+					r.mu.Unlock()
+					return r.answer(q.Name)
+				}}, nil
+		}}
+}
+
+func TestManagerSetsAndRemoves(t *testing.T) {
+	k := newKit(t)
+	m := newManager(t, k)
+	k.config(t, "first")
+	early, late := newRecorder(), newRecorder()
+	if err := m.Set("early", early.controller(2)); err != nil {
+		t.Fatal(err)
+	}
+	run(t, m)
+	eventually(t, "set before Run", func() bool { return early.times("first") == 1 })
+	if err := m.Set("late", late.controller(1)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "set while it runs", func() bool { return late.times("first") == 1 })
+	if !m.Remove("early") || m.Remove("early") {
+		t.Error("Remove does not say whether there was one")
+	}
+	if early.opened.Load() != early.closed.Load() {
+		t.Errorf("%d instances opened, %d closed", early.opened.Load(), early.closed.Load())
+	}
+	k.config(t, "second")
+	eventually(t, "the other goes on", func() bool { return late.times("second") == 1 })
+	if early.times("second") != 0 {
+		t.Error("a controller that was removed still works")
+	}
+	if err := m.Set("bad", Controller{}); err == nil {
+		t.Error("a controller without Open is accepted")
+	}
+}
+
+// Removing waits for the work in hand and does not break it off.
+func TestRemoveWaits(t *testing.T) {
+	k := newKit(t)
+	m := newManager(t, k)
+	k.config(t, "slow")
+	r := newRecorder()
+	began, let := make(chan struct{}), make(chan struct{})
+	var broken, ended atomic.Bool
+	c := r.controller(1)
+	open := c.Open
+	c.Open = func(ctx context.Context, host HostCall) (plugin.Instance, error) {
+		inst, err := open(ctx, host)
+		inst.(*fake).call = func(ctx context.Context, _ wire.Op, req []byte) ([]byte, error) {
+			close(began)
+			<-let
+			broken.Store(ctx.Err() != nil)
+			ended.Store(true)
+			return wire.AppendReconcileResult(nil, 0, nil), nil
+		}
+		return inst, err
+	}
+	if err := m.Set("slow", c); err != nil {
+		t.Fatal(err)
+	}
+	run(t, m)
+	<-began
+	time.AfterFunc(50*time.Millisecond, func() { close(let) })
+	next := newRecorder()
+	if err := m.Set("slow", next.controller(1)); err != nil {
+		t.Fatal(err)
+	}
+	if !ended.Load() || broken.Load() {
+		t.Errorf("replaced with the work in hand ended %v, broken off %v", ended.Load(), broken.Load())
+	}
+	eventually(t, "the new one works", func() bool { return next.times("slow") == 1 })
+}
+
+func TestSetByMany(t *testing.T) {
+	k := newKit(t)
+	m := newManager(t, k)
+	run(t, m)
+	var all []*recorder
+	var group sync.WaitGroup
+	for range 20 {
+		r := newRecorder()
+		all = append(all, r)
+		group.Go(func() { _ = m.Set("same", r.controller(1)) })
+	}
+	group.Wait()
+	k.config(t, "c")
+	eventually(t, "one of them works", func() bool {
+		n := 0
+		for _, r := range all {
+			n += r.times("c")
+		}
+		return n == 1
+	})
+}
+
+func TestFaultReplacesInstance(t *testing.T) {
+	k := newKit(t)
+	m := newManager(t, k)
+	r := newRecorder()
+	var calls atomic.Int32
+	ok := r.answer
+	r.answer = func(name string) ([]byte, error) {
+		if calls.Add(1) <= 2 {
+			return nil, wire.Errorf(wire.KindTrap, "panic")
+		}
+		return ok(name)
+	}
+	if err := m.Set("shaky", r.controller(1)); err != nil {
+		t.Fatal(err)
+	}
+	k.config(t, "c")
+	run(t, m)
+	eventually(t, "reconciled in the end", func() bool { return r.times("c") == 3 })
+	eventually(t, "counted", func() bool { return r.calls.Load() == 3 })
+	if opened, closed := r.opened.Load(), r.closed.Load(); opened != 3 || closed != 2 {
+		t.Errorf("%d instances opened, %d closed, want 3 and 2", opened, closed)
+	}
+}
+
+// What a reconcile asks for besides comes, and an error brings the request
+// back.
+func TestResults(t *testing.T) {
+	k := newKit(t)
+	m := newManager(t, k)
+	r := newRecorder()
+	r.answer = func(name string) ([]byte, error) {
+		switch n := r.times(name); {
+		case name == "fails" && n < 4:
+			return nil, wire.Errorf(wire.KindConflict, "changed")
+		case name == "again" && n == 1:
+			return wire.AppendReconcileResult(nil, 10*time.Millisecond, nil), nil
+		case name == "many":
+			return wire.AppendReconcileResult(nil, 0, []wire.Request{{Name: "x"}, {Name: "y"}, {Name: "x"}}), nil
+		}
+		return wire.AppendReconcileResult(nil, 0, nil), nil
+	}
+	if err := m.Set("r", r.controller(3)); err != nil {
+		t.Fatal(err)
+	}
+	run(t, m)
+	for _, name := range []string{"fails", "again", "many"} {
+		k.config(t, name)
+	}
+	want := map[string]int{"fails": 4, "again": 2, "many": 1, "x": 1, "y": 1}
+	eventually(t, "all", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return fmt.Sprint(r.seen) == fmt.Sprint(want)
+	})
+}
+
+func TestOpenIsTriedAgain(t *testing.T) {
+	k := newKit(t)
+	m := newManager(t, k)
+	r := newRecorder()
+	c := r.controller(1)
+	open, failures := c.Open, 0
+	c.Open = func(ctx context.Context, host HostCall) (plugin.Instance, error) {
+		if failures++; failures < 3 {
+			return nil, wire.ErrMemory
+		}
+		return open(ctx, host)
+	}
+	if err := m.Set("late", c); err != nil {
+		t.Fatal(err)
+	}
+	k.config(t, "c")
+	run(t, m)
+	eventually(t, "opened", func() bool { return r.times("c") == 1 })
+	if got := r.calls.Load(); got != 3 {
+		t.Errorf("Called was told %d times, want 3: two failures and a success", got)
+	}
+}
+
+// A request goes to the worker that had it before while that one is free.
+func TestQueueKeepsWorkers(t *testing.T) {
+	q := NewQueue(clock.RealClock{}, nil)
+	var mu sync.Mutex
+	had := map[Request]map[int]bool{}
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer q.Close()
+	for w := range 4 {
+		group.Go(func() {
+			for {
+				r, ok := q.GetAs(t.Context(), w, 4)
+				if !ok {
+					return
+				}
+				mu.Lock()
+				if had[r] == nil {
+					had[r] = map[int]bool{}
+				}
+				had[r][w] = true
+				mu.Unlock()
+				q.Done(r, false, 0)
+			}
+		})
+	}
+	free := func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return len(q.idle) == 4 && len(q.ready) == 0
+	}
+	for i := range 200 {
+		eventually(t, "all workers are free", free)
+		q.Add(Request{Name: fmt.Sprint("r", i%5)})
+	}
+	eventually(t, "all is done", free)
+	mu.Lock()
+	defer mu.Unlock()
+	for r, workers := range had {
+		if len(workers) != 1 {
+			t.Errorf("request %v had %d workers", r.Name, len(workers))
+		}
+	}
+	if len(had) != 5 {
+		t.Errorf("%d requests were handed out, want 5", len(had))
+	}
+}

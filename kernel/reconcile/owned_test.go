@@ -1,0 +1,83 @@
+package reconcile
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk"
+)
+
+func ref(uid string, controller bool) metav1.OwnerReference {
+	return metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: uid, UID: types.UID(uid), Controller: &controller}
+}
+
+func names(list []*watch.Object) (out []string) {
+	for _, o := range list {
+		out = append(out, o.Name)
+	}
+	return out
+}
+
+func TestOwned(t *testing.T) {
+	k := newKit(t)
+	x := NewOwned(k, k.table, clock.RealClock{})
+	background(t, func(ctx context.Context) { _ = x.Run(ctx) })
+	list := func(ns, uid string, since int64) []string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		got, err := x.List(ctx, configMaps.GroupResource(), ns, uid, since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names(got)
+	}
+	want := func(what string, got, want []string) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	k.config(t, "b", ref("u", true))
+	k.config(t, "a", ref("u", false), ref("v", true))
+	last := k.config(t, "free")
+	want("of u", list("default", "u", last.Revision), []string{"a", "b"})
+	want("of v, in all namespaces", list("", "v", 0), []string{"a"})
+	want("of u, elsewhere", list("other", "u", 0), nil)
+	want("of nobody", list("default", sdk.NoController, 0), []string{"free"})
+	// Each write is seen by who knows of it, without waiting for luck.
+	for range 200 {
+		o := k.set(t, "b", "") // takes the owner away
+		want("of u after an update", list("default", "u", o.Revision), []string{"a"})
+		want("of nobody after an update", list("default", sdk.NoController, o.Revision), []string{"b", "free"})
+		k.remove(t, "b")
+		o = k.config(t, "b", ref("u", true))
+		want("of u after another came", list("default", "u", o.Revision), []string{"a", "b"})
+	}
+	k.remove(t, "a")
+	eventually(t, "deleted", func() bool { return len(list("", "v", 0)) == 0 })
+
+	// A revision that no event of the resource reaches does not hang.
+	res, err := k.Create(t.Context(), in(podsR, ""), pod("p"), registry.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	want("beyond the last event", list("default", "u", res.Object.Revision), []string{"b"})
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := x.List(ctx, configMaps.GroupResource(), "", "u", res.Object.Revision+1000); err == nil {
+		t.Error("a revision that is still to come is answered")
+	}
+}
