@@ -51,6 +51,26 @@ func (r *reader) u32() uint32 {
 	return 0
 }
 
+// s32 reads a signed LEB128 of at most five bytes.
+func (r *reader) s32() int32 {
+	var v int64
+	for shift := 0; shift < 35; shift += 7 {
+		c := r.byte()
+		v |= int64(c&0x7f) << shift
+		if c < 0x80 {
+			if c&0x40 != 0 {
+				v |= -1 << (shift + 7)
+			}
+			if v != int64(int32(v)) {
+				break
+			}
+			return int32(v)
+		}
+	}
+	r.fail(errors.New("malformed number in module"))
+	return 0
+}
+
 // skipNumber skips a LEB128 of any kind, at most ten bytes.
 func (r *reader) skipNumber() {
 	for range 10 {

@@ -1,0 +1,62 @@
+package wasm
+
+// mostGap is how many zeros may be put between two data segments to make one
+// of them. A segment of its own costs more: the engine keeps a hundred bytes
+// for it, and more in every instance.
+const mostGap = 64
+
+// segment is an active data segment of memory 0 at a constant address.
+type segment struct {
+	at   uint32
+	init []byte
+}
+
+// joinSegments makes few data segments of many. Go's linker starts a new one
+// wherever a handful of zeros can be left out, some ten thousand in a module,
+// and the engine keeps a record of each in every instance. Memory begins as
+// zeros, so filling small gaps changes nothing, as long as the segments come
+// in ascending order. A section that has others comes back as it is.
+//
+// It must not be used on a module whose code names segments (one with a data
+// count section): their indices change.
+func joinSegments(body []byte) []byte {
+	r := &reader{b: body}
+	n := r.u32()
+	var joined []segment
+	var next uint64 // the end of the last one
+	for ; n > 0 && r.err == nil; n-- {
+		s, ok := r.constantSegment()
+		if !ok || uint64(s.at) < next {
+			return body
+		}
+		if last := len(joined) - 1; last >= 0 && uint64(s.at)-next <= mostGap {
+			joined[last].init = append(append(joined[last].init, make([]byte, uint64(s.at)-next)...), s.init...)
+		} else {
+			s.init = append([]byte(nil), s.init...) // the next may be appended
+			joined = append(joined, s)
+		}
+		next = uint64(s.at) + uint64(len(s.init))
+	}
+	if r.err != nil || r.at != len(body) {
+		return body
+	}
+	out := appendU32(make([]byte, 0, len(body)), uint32(len(joined)))
+	for _, s := range joined {
+		out = append(appendS32(append(out, 0, opI32Const), int32(s.at)), opEnd)
+		out = append(appendU32(out, uint32(len(s.init))), s.init...)
+	}
+	return out
+}
+
+// constantSegment reads a data segment and tells whether it is a plain one.
+func (r *reader) constantSegment() (s segment, ok bool) {
+	if r.u32() != 0 || r.byte() != opI32Const {
+		return s, false
+	}
+	s.at = uint32(r.s32())
+	if r.byte() != opEnd {
+		return s, false
+	}
+	s.init = r.bytes(r.u32())
+	return s, r.err == nil
+}
