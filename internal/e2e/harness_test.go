@@ -106,7 +106,7 @@ func (c *cluster) tryPintle(ctx context.Context, args ...string) (string, error)
 // pintle runs a pintle command and fails the test when it fails.
 func (c *cluster) pintle(t testing.TB, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 4*time.Minute)
 	defer cancel()
 	out, err := c.tryPintle(ctx, args...)
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *cluster) kubectl(t testing.TB, args ...string) string {
 // kubectlIn is kubectl with standard input.
 func (c *cluster) kubectlIn(t testing.TB, stdin string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
 	defer cancel()
 	out, err := c.tryKubectl(ctx, stdin, args...)
 	if err != nil {
@@ -155,10 +155,10 @@ func (c *cluster) onNode(ctx context.Context, node string, argv ...string) (stri
 	return c.tryPintle(ctx, append([]string{"lab", "exec", "--dir", c.dir, node, "--"}, argv...)...)
 }
 
-// get reads one value of an object by JSONPath.
+// get reads a value by JSONPath; resource may hold a selector, "pods -l a=b".
 func (c *cluster) get(t testing.TB, resource, path string) string {
 	t.Helper()
-	return strings.TrimSpace(c.kubectl(t, "get", resource, "-o", "jsonpath="+path))
+	return strings.TrimSpace(c.kubectl(t, append(append([]string{"get"}, strings.Fields(resource)...), "-o", "jsonpath="+path)...))
 }
 
 // eventually polls until f answers nil, and fails the test with the last
@@ -174,11 +174,7 @@ func eventually(t testing.TB, limit time.Duration, what string, f func() error) 
 		if time.Since(start) > limit {
 			t.Fatalf("%s: not within %s: %v", what, limit, err)
 		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-t.Context().Done():
-			t.Fatalf("%s: %v", what, err)
-		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

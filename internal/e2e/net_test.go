@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func testServices(t *testing.T, c *cluster) {
 	for i := 1; i <= 3; i++ {
 		node := fmt.Sprintf("node%d", i)
 		answersFromAll(t, "ClusterIP from "+node, 3, func(ctx context.Context) (string, error) {
-			return c.onNode(ctx, node, "busybox", "wget", "-qO-", "-T", "3", "http://"+ip+"/hostname")
+			return c.onNode(ctx, node, demoBin(t), "-get", "http://"+ip+"/hostname")
 		})
 	}
 	t.Cleanup(func() {
@@ -93,11 +94,11 @@ spec:
 	// From outside the node: another machine on the lab's switch, whose own
 	// load balancer does not know the node's address.
 	answersFromAll(t, "NodePort from outside", 2, func(ctx context.Context) (string, error) {
-		return c.tryPintle(ctx, "lab", "exec", "--dir", c.dir, "switch", "--", "busybox", "wget", "-qO-", "-T", "3", "http://172.31.77.12:"+port+"/hostname")
+		return c.tryPintle(ctx, "lab", "exec", "--dir", c.dir, "switch", "--", demoBin(t), "-get", "http://172.31.77.12:"+port+"/hostname")
 	})
 	c.kubectl(t, "scale", "deployment/front", "--replicas=0")
 	eventually(t, 60*time.Second, "a Service without endpoints refuses", func() error {
-		out, err := c.onNode(t.Context(), "node1", "busybox", "wget", "-qO-", "-T", "3", "http://"+ip+"/hostname")
+		out, err := c.onNode(t.Context(), "node1", demoBin(t), "-get", "http://"+ip+"/hostname")
 		if err == nil || !strings.Contains(out, "refused") {
 			return fmt.Errorf("answered %q, %v", out, err)
 		}
@@ -157,13 +158,20 @@ spec:
 		})
 	}
 	ask("a", "named.default.svc.cluster.local", ip)
-	ask("ptr", ip, "named.default.svc.cluster.local")
+	ask("ptr", reversed(ip), "named.default.svc.cluster.local")
 	pods := strings.Fields(c.get(t, "pods -l app=named", "{.items[*].status.podIP}"))
 	ask("a", "headless.default.svc.cluster.local", pods...)
 	ask("srv", "_http._tcp.headless.default.svc.cluster.local", "8080", "headless.default.svc.cluster.local")
 	ask("a", "no-such-name.default.svc.cluster.local", "NXDOMAIN")
 	out := c.kubectl(t, "exec", "resolver", "--", "/bin/wget", "-qO-", "-T", "3", "http://named/hostname")
 	contains(t, "request by name", out, "named-")
+}
+
+// reversed is the name under which an address is looked up backwards.
+func reversed(ip string) string {
+	p := strings.Split(ip, ".")
+	slices.Reverse(p)
+	return strings.Join(p, ".") + ".in-addr.arpa"
 }
 
 // testRollingUpdate: point 5. A client asks without pause through the

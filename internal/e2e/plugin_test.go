@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,7 +62,7 @@ func testSchedulerPlugin(t *testing.T, c *cluster) {
 			file := scaffold(t, c, "scheduler", "prefer-node2", preferNode2, host)
 			t.Cleanup(func() {
 				c.kubectl(t, "delete", "deployment", "pinned", "--ignore-not-found")
-				_, _ = c.tryPintle(t.Context(), "plugin", "remove", "prefer-node2")
+				_, _ = c.tryPintle(context.WithoutCancel(t.Context()), "plugin", "remove", "prefer-node2")
 			})
 			c.pintle(t, "plugin", "load", file, "--host", host, "--weight", "1000")
 			waitPlugin(t, c, "prefer-node2", "Ready")
@@ -93,7 +94,7 @@ func testSchedulerPlugin(t *testing.T, c *cluster) {
 func testAdmissionPlugin(t *testing.T, c *cluster) {
 	file := scaffold(t, c, "admission", "no-latest", "", "wasm") // the scaffold is this policy
 	t.Cleanup(func() {
-		_, _ = c.tryPintle(t.Context(), "plugin", "remove", "no-latest")
+		_, _ = c.tryPintle(context.WithoutCancel(t.Context()), "plugin", "remove", "no-latest")
 		c.kubectl(t, "delete", "pod", "fine", "--ignore-not-found", "--grace-period=1")
 	})
 	c.pintle(t, "plugin", "load", file)
@@ -114,7 +115,7 @@ func testAdmissionPlugin(t *testing.T, c *cluster) {
 func testControllerPlugin(t *testing.T, c *cluster) {
 	file := scaffold(t, c, "controller", "welcome", "", "wasm") // the scaffold is this controller
 	t.Cleanup(func() {
-		_, _ = c.tryPintle(t.Context(), "plugin", "remove", "welcome")
+		_, _ = c.tryPintle(context.WithoutCancel(t.Context()), "plugin", "remove", "welcome")
 		c.kubectl(t, "delete", "namespace", "guests", "--ignore-not-found")
 	})
 	c.pintle(t, "plugin", "load", file, "--allow", "get,list,watch:namespaces,configmaps", "--allow", "create:configmaps")
@@ -161,14 +162,14 @@ func testHostilePlugins(t *testing.T, c *cluster) {
 		t.Run(name, func(t *testing.T) {
 			file := scaffold(t, c, "scheduler", "hostile", hostile(body), "wasm")
 			t.Cleanup(func() {
-				_, _ = c.tryPintle(t.Context(), "plugin", "remove", "hostile")
+				_, _ = c.tryPintle(context.WithoutCancel(t.Context()), "plugin", "remove", "hostile")
 				c.kubectl(t, "delete", "deployment", "unharmed", "--ignore-not-found")
 			})
 			c.pintle(t, "plugin", "load", file, "--failure-policy", "Ignore")
 			c.kubectl(t, "create", "deployment", "unharmed", "--image=demo:v1", "--replicas=3")
 			c.kubectl(t, "rollout", "status", "deployment/unharmed", "--timeout=60s")
 			eventually(t, 60*time.Second, "the fault is reported", func() error {
-				out := c.get(t, "plugins.pintle.dev/hostile", "{.status.phase} {.status.errors}")
+				out := c.get(t, "plugins.pintle.dev/hostile", "{.status.phase} {.status.faults}")
 				if f := strings.Fields(out); len(f) == 2 && f[1] != "0" && (f[0] == "Quarantined" || f[0] == "Degraded") {
 					return nil
 				}

@@ -114,9 +114,36 @@ func (f *nodeFlags) run(ctx context.Context, report *steps.Reporter) error {
 		LeaseDuration: f.lease, StatusInterval: f.status, Labels: f.labels, Report: report, Log: log,
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return id.Run(ctx) })
-	group.Go(func() error { return n.Run(ctx, report.Ready) })
+	// The server signs a serving certificate for a node that it knows.
+	registered := make(chan struct{})
+	group.Go(func() error {
+		select {
+		case <-registered:
+			return id.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	group.Go(func() error {
+		return n.Run(ctx, func() {
+			close(registered)
+			waitServing(ctx, id)
+			report.Ready()
+		})
+	})
 	return group.Wait()
+}
+
+// waitServing returns when the node's own API has its certificate: before,
+// kubectl logs and exec would fail.
+func waitServing(ctx context.Context, id *bootstrap.Identity) {
+	get := id.Serving().GetCertificate
+	for tick := time.NewTicker(20 * time.Millisecond); ctx.Err() == nil; <-tick.C {
+		if _, err := get(nil); err == nil {
+			tick.Stop()
+			return
+		}
+	}
 }
 
 // join obtains the node's identity and says what to do when that fails.

@@ -209,10 +209,10 @@ func pluginList(f *clientFlags) *cobra.Command {
 				return err
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tHOST\tPHASE\tSERVES\tCALLS\tERRORS\tP50\tP99")
+			fmt.Fprintln(w, "NAME\tHOST\tPHASE\tSERVES\tCALLS\tERRORS\tFAULTS\tP50\tP99")
 			for _, p := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", p.Name, p.Spec.Host, p.Status.Phase, strings.Join(p.Status.Points, ","),
-					p.Status.Calls, p.Status.Errors, p.Status.P50.Duration, p.Status.P99.Duration)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", p.Name, p.Spec.Host, p.Status.Phase, strings.Join(p.Status.Points, ","),
+					p.Status.Calls, p.Status.Errors, p.Status.Faults, p.Status.P50.Duration, p.Status.P99.Duration)
 			}
 			return w.Flush()
 		},
@@ -243,7 +243,7 @@ func pluginInspect(f *clientFlags) *cobra.Command {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			s := p.Status
 			for _, row := range [][2]string{
-				{"Name", p.Name}, {"Host", string(p.Spec.Host)}, {"Phase", string(s.Phase)}, {"Message", s.Message},
+				{"Name", p.Name}, {"Host", string(p.Spec.Host)}, {"Phase", string(s.Phase)}, {"Message", firstLine(s.Message)},
 				{"Serves", strings.Join(s.Points, ", ")}, {"Digest", s.Digest}, {"ABI", s.ABI}, {"Version", s.Version},
 				{"Calls", fmt.Sprintf("%d, %d errors, %d faults", s.Calls, s.Errors, s.Faults)},
 				{"Time", fmt.Sprintf("p50 %s, p99 %s", s.P50.Duration, s.P99.Duration)},
@@ -256,6 +256,12 @@ func pluginInspect(f *clientFlags) *cobra.Command {
 			return w.Flush()
 		},
 	}
+}
+
+// firstLine leaves a guest's stack to `kubectl get plugin -o yaml`.
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
 }
 
 func pluginRemove(f *clientFlags) *cobra.Command {

@@ -197,9 +197,25 @@ func nextTick(t *time.Ticker) <-chan struct{} {
 	return c
 }
 
+// quickPings make client-go notice within seconds that a connection to the
+// server is dead, as after a partition; its own defaults take 45.
+func quickPings() error {
+	for name, seconds := range map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "5", "HTTP2_PING_TIMEOUT_SECONDS": "3"} {
+		if os.Getenv(name) == "" {
+			if err := os.Setenv(name, seconds); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // prepare lays out what other programs need: the CNI executable, the node's
 // own address.
 func (n *Node) prepare() error {
+	if err := quickPings(); err != nil {
+		return err
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("a node makes namespaces, mounts and BPF programs: run as root")
 	}
