@@ -131,7 +131,11 @@ func Up(ctx context.Context, c Config, out io.Writer, newToken func(ctx context.
 		return nil, fmt.Errorf("--nodes: %d is not between 1 and %d", c.Nodes, MaxNodes)
 	}
 	if existsNS(switchNS) {
-		return nil, errors.New("a lab is already there: `pintle lab status` shows it, `pintle lab down` removes it")
+		at := owner()
+		return nil, fmt.Errorf("a lab is already there: `pintle lab status --dir %[1]s` shows it, `pintle lab down --dir %[1]s` removes it", at)
+	}
+	if err := os.WriteFile(ownerFile, []byte(c.Dir), 0o644); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, err
@@ -397,10 +401,28 @@ func Run(ns, group string, argv []string) error {
 	return inNS(ns, func() error { return syscall.Exec(path, argv, os.Environ()) })
 }
 
+// ownerFile names the directory of the machine's lab: namespaces and cgroups
+// have fixed names, so there is one at a time.
+const ownerFile = "/run/pintle-lab.dir"
+
+// owner is the directory of the lab that is there; DefaultDir when nobody
+// knows.
+func owner() string {
+	b, err := os.ReadFile(ownerFile)
+	if err != nil || len(b) == 0 {
+		return DefaultDir
+	}
+	return string(b)
+}
+
 // Down ends every process of the lab and removes its namespaces, mounts,
 // cgroups and, with purge, its directory. It may be called on what is left of
-// a lab that failed.
+// a lab that failed, and does nothing when there is none. The lab of another
+// directory is left alone.
 func Down(ctx context.Context, dir string, purge bool) error {
+	if at := owner(); at != dir && existsNS(switchNS) {
+		return fmt.Errorf("the lab that is there is that of %[1]s: `pintle lab down --dir %[1]s`", at)
+	}
 	names := []string{"server", Switch}
 	s, err := Load(dir)
 	switch {
@@ -423,7 +445,7 @@ func Down(ctx context.Context, dir string, purge bool) error {
 	if existsNS(switchNS) {
 		errs = append(errs, removeNS(switchNS))
 	}
-	errs = append(errs, cgroup.Remove("/pintle-lab"))
+	errs = append(errs, cgroup.Remove("/pintle-lab"), ignoreMissing(os.Remove(ownerFile)))
 	if purge {
 		errs = append(errs, os.RemoveAll(dir))
 	} else {
