@@ -23,8 +23,10 @@ var rulesText string
 const module = "github.com/pintle-io/pintle"
 
 type rule struct {
-	folder   string
+	folder   []string // path elements; "*" matches any one
+	exact    bool     // the package alone, nothing below it
 	ours     []string // folders of this project that may be imported
+	only     bool     // no module but those in external
 	external []string // guarded modules that may be imported
 }
 
@@ -48,22 +50,58 @@ func parse(text string) (rules, error) {
 		folder, rest, ok := strings.Cut(line, ":")
 		ours, ext, ok2 := strings.Cut(rest, "|")
 		if !ok || !ok2 {
-			return r, fmt.Errorf("line %d: want `folder: ours | external`, have %q", n, line)
+			return r, fmt.Errorf("line %d: want `folder: ours | modules`, have %q", n, line)
 		}
-		r.rules = append(r.rules, rule{folder, strings.Fields(ours), strings.Fields(ext)})
+		x := rule{ours: strings.Fields(ours), external: strings.Fields(ext)}
+		folder, x.exact = strings.CutPrefix(folder, "=")
+		x.folder = strings.Split(folder, "/")
+		if len(x.external) > 0 && x.external[0] == "only" {
+			x.only, x.external = true, x.external[1:]
+		}
+		r.rules = append(r.rules, x)
 	}
 	return r, nil
 }
 
-// find returns the rule with the longest folder that contains pkg.
-func (r rules) find(pkg string) *rule {
-	var best *rule
-	for i := range r.rules {
-		if x := &r.rules[i]; within(pkg, x.folder) && (best == nil || len(x.folder) > len(best.folder)) {
-			best = x
+// match returns the folder of pkg that x is about, and whether there is one.
+func (x *rule) match(pkg string) (string, bool) {
+	elems := strings.Split(pkg, "/")
+	n := len(x.folder)
+	if len(elems) < n || x.exact && len(elems) > n {
+		return "", false
+	}
+	for i, want := range x.folder {
+		if want != "*" && want != elems[i] {
+			return "", false
 		}
 	}
-	return best
+	return strings.Join(elems[:n], "/"), true
+}
+
+// closer says whether x fits better than y, when both match: the longer
+// folder, then the one about a single package, then the one without a star.
+func (x *rule) closer(y *rule) bool {
+	if a, b := len(x.folder), len(y.folder); a != b {
+		return a > b
+	}
+	if x.exact != y.exact {
+		return x.exact
+	}
+	return !slices.Contains(x.folder, "*")
+}
+
+// find returns the rule that binds pkg and pkg's own folder under it.
+func (r rules) find(pkg string) (best *rule, own string) {
+	for i := range r.rules {
+		x := &r.rules[i]
+		if f, ok := x.match(pkg); ok && (best == nil || x.closer(best)) {
+			best, own = x, f
+		}
+	}
+	if best != nil && best.exact {
+		own = ""
+	}
+	return best, own
 }
 
 func within(path, folder string) bool {
@@ -72,33 +110,38 @@ func within(path, folder string) bool {
 
 // check returns what is wrong with one import, or "".
 func (r rules) check(pkg, imp string) string {
-	x := r.find(pkg)
+	x, own := r.find(pkg)
 	if x == nil {
 		return fmt.Sprintf("%s: no rule names this package; add its folder to rules.txt", pkg)
 	}
 	if rel, ok := strings.CutPrefix(imp, module+"/"); ok {
 		in := func(f string) bool { return within(rel, f) }
-		if in(x.folder) || slices.ContainsFunc(x.ours, in) {
+		if own != "" && in(own) || slices.ContainsFunc(x.ours, in) {
 			return ""
 		}
-		return fmt.Sprintf("%s imports %s, which %s may not", pkg, rel, x.folder)
+		return fmt.Sprintf("%s imports %s, which the rule of %s forbids", pkg, rel, strings.Join(x.folder, "/"))
 	}
-	for _, g := range r.guarded {
-		if within(imp, g) && !slices.Contains(x.external, g) {
-			return fmt.Sprintf("%s imports %s, which %s may not", pkg, imp, x.folder)
-		}
+	in := func(m string) bool { return within(imp, m) }
+	first, _, _ := strings.Cut(imp, "/")
+	standard := !strings.Contains(first, ".")
+	if standard || slices.ContainsFunc(x.external, in) || !x.only && !slices.ContainsFunc(r.guarded, in) {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("%s imports %s, which the rule of %s forbids", pkg, imp, strings.Join(x.folder, "/"))
 }
 
 type listed struct {
-	ImportPath string
-	Imports    []string
+	Dir, ImportPath, Doc               string
+	GoFiles, TestGoFiles, XTestGoFiles []string
+	Imports                            []string
 }
+
+// name is the package's path in this project.
+func (p listed) name() string { return strings.TrimPrefix(p.ImportPath, module+"/") }
 
 func list(t *testing.T, dir, goos, goarch string) []listed {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports", "./...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=Dir,ImportPath,Doc,GoFiles,TestGoFiles,XTestGoFiles,Imports", "./...")
 	cmd.Dir = dir
 	cmd.Env = append(cmd.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0")
 	var stderr bytes.Buffer
@@ -121,19 +164,22 @@ func list(t *testing.T, dir, goos, goarch string) []listed {
 	}
 }
 
+// builds are the modules of this project, for every platform they have files for.
+var builds = []struct{ dir, goos, goarch string }{
+	{"../..", "linux", "amd64"},
+	{"../../sdk", "linux", "amd64"},
+	{"../../sdk", "wasip1", "wasm"},
+}
+
 func TestImportRules(t *testing.T) {
 	r, err := parse(rulesText)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, build := range []struct{ dir, goos, goarch string }{
-		{"../..", "linux", "amd64"},
-		{"../../sdk", "linux", "amd64"},
-		{"../../sdk", "wasip1", "wasm"},
-	} {
+	for _, build := range builds {
 		for _, p := range list(t, build.dir, build.goos, build.goarch) {
-			pkg := strings.TrimPrefix(p.ImportPath, module+"/")
-			if r.find(pkg) == nil {
+			pkg := p.name()
+			if x, _ := r.find(pkg); x == nil {
 				t.Errorf("%s: no rule names this package; add its folder to rules.txt", pkg)
 			}
 			for _, imp := range p.Imports {
@@ -169,6 +215,19 @@ func TestCheck(t *testing.T) {
 		{"node/pod", module + "/kernel/store", false},
 		{"conformance", module + "/kernel", false},
 		{"unheard/of", "fmt", false},
+		{"kernel", module + "/kernel/store/embed", true},
+		{"kernel/unheard", "fmt", false},
+		{"plugins/scheduling/nodename", module + "/sdk", true},
+		{"plugins/scheduling/nodename", module + "/plugins/scheduling/nodeaffinity", false},
+		{"plugins/scheduling", module + "/plugins/scheduling/nodeaffinity", true},
+		{"plugins/scheduling/cmd/scheduling", module + "/plugins/scheduling", true},
+		{"plugins/standard", module + "/plugins/resources", false},
+		{"plugins/controllers/deployment", "k8s.io/client-go/kubernetes", false},
+		{"sdk", "k8s.io/api/core/v1", false},
+		{"sdk", "encoding/json", true},
+		{"sdk/process", "google.golang.org/grpc/codes", true},
+		{"conformance", "k8s.io/client-go/rest", true},
+		{"conformance", "github.com/spf13/cobra", false},
 	} {
 		if got := r.check(tc.pkg, tc.imp) == ""; got != tc.ok {
 			t.Errorf("check(%s, %s) = %v, want %v", tc.pkg, tc.imp, got, tc.ok)
