@@ -37,9 +37,9 @@ build: payload ## build bin/pintle
 .PHONY: payload
 payload:
 	@echo "building plugins and node programs"
-	@$(WASM) -o $(PAYLOAD)/scheduling.wasm ./plugins/scheduling/cmd/scheduling
-	@$(WASM) -o $(PAYLOAD)/controllers.wasm ./plugins/cmd/controllers
-	@$(WASM) -o $(PAYLOAD)/admission.wasm ./plugins/cmd/admission
+	@rm -f $(PAYLOAD)/scheduling.wasm $(PAYLOAD)/controllers.wasm $(PAYLOAD)/admission.wasm
+	@$(WASM) -o $(PAYLOAD)/standard.wasm ./plugins/cmd/standard
+	@go run ./internal/precompile -o $(PAYLOAD)/compiled.zip $(PAYLOAD)/standard.wasm
 	@CGO_ENABLED=0 go build -ldflags="-s -w" -o $(PAYLOAD)/ ./cmd/pause ./cmd/demo ./cmd/pintle-cni
 
 .PHONY: test

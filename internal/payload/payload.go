@@ -1,13 +1,15 @@
 // Package payload holds what the pintle binary carries along: the standard
-// plugins as WASM modules, the pause and demo programs from which images are
-// made, and the CNI executable. `make build` puts them into files/; a binary
-// built without it lacks them and says so.
+// plugins as a WASM module and its compiled form, the pause and demo programs
+// from which images are made, and the CNI executable. `make build` puts them
+// into files/; a binary built without it lacks them and says so.
 package payload
 
 import (
+	"archive/zip"
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 )
 
@@ -16,30 +18,57 @@ var files embed.FS
 
 // Names of the parts.
 const (
-	Scheduling  = "scheduling.wasm"  // every built-in filter and score
-	Controllers = "controllers.wasm" // every built-in controller
-	Admission   = "admission.wasm"   // every built-in admission rule
-	Pause       = "pause"            // the sandbox image's program
-	Demo        = "demo"             // the demo image's program
-	CNI         = "pintle-cni"       // the node's CNI executable
+	Standard = "standard.wasm" // every built-in plugin
+	Compiled = "compiled.zip"  // its compiled form; see Cache
+	Pause    = "pause"         // the sandbox image's program
+	Demo     = "demo"          // the demo image's program
+	CNI      = "pintle-cni"    // the node's CNI executable
 )
 
 // ErrMissing: this binary was built without its payload.
 var ErrMissing = errors.New("this pintle was built without its payload: run `make build`")
 
-// Read returns a part. The caller must not modify it.
+// Read returns a copy of a part. What only needs to be looked through is
+// cheaper to Open.
 //
 // # Errors
 //   - ErrMissing
 func Read(name string) ([]byte, error) {
 	b, err := files.ReadFile("files/" + name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", name, ErrMissing)
-	}
-	return b, err
+	return b, missing(name, err)
 }
 
-// Cache returns the compiled forms of the WASM parts, as the wasm host keeps
-// them on disk: file names below a cache directory and their contents. It is
-// empty when the build made none; modules are then compiled at first start.
-func Cache() (fs.FS, error) { return fs.Sub(files, "files") }
+// Open opens a part where it lies in the binary.
+//
+// # Errors
+//   - ErrMissing
+func Open(name string) (fs.File, error) {
+	f, err := files.Open("files/" + name)
+	return f, missing(name, err)
+}
+
+func missing(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", name, ErrMissing)
+	}
+	return err
+}
+
+// Cache returns the compiled form of Standard, as the wasm host keeps it on
+// disk: file names below a cache directory and their contents. It fits the
+// system that this binary was built on; another one compiles the module.
+//
+// # Errors
+//   - ErrMissing
+func Cache() (fs.FS, error) {
+	f, err := Open(Compiled)
+	if err != nil {
+		return nil, err
+	}
+	at, ok := f.(io.ReaderAt)
+	st, err := f.Stat()
+	if !ok || err != nil {
+		return nil, errors.Join(fmt.Errorf("%s cannot be read", Compiled), err)
+	}
+	return zip.NewReader(at, st.Size())
+}

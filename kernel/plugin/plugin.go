@@ -60,8 +60,19 @@ type Module struct {
 	// Bytes of the module: WASM, or an executable for the process host. The
 	// native host needs none. They must not change.
 	Bytes []byte
+	// Source gives the bytes when Bytes is nil: a host wants them once, so what
+	// can be read again need not stay in memory. Safe for concurrent use.
+	Source func() ([]byte, error)
 	// Path of an executable, instead of Bytes, for the process host.
 	Path string
+}
+
+// Code is the module's bytes, wherever they are.
+func (m Module) Code() ([]byte, error) {
+	if m.Bytes == nil && m.Source != nil {
+		return m.Source()
+	}
+	return m.Bytes, nil
 }
 
 // OpenOptions say how an instance is opened.

@@ -74,7 +74,11 @@ func (h *Host) executable(m plugin.Module) (string, error) {
 	if m.Path != "" {
 		return m.Path, nil
 	}
-	if len(m.Bytes) < 4 || string(m.Bytes[:4]) != "\x7fELF" && string(m.Bytes[:2]) != "#!" {
+	code, err := m.Code()
+	if err != nil {
+		return "", fmt.Errorf("read module: %w", err)
+	}
+	if len(code) < 4 || string(code[:4]) != "\x7fELF" && string(code[:2]) != "#!" {
 		return "", wire.Errorf(wire.KindABI, "not an executable for this system")
 	}
 	name := strings.TrimPrefix(m.Digest, "sha256:")
@@ -82,14 +86,14 @@ func (h *Host) executable(m plugin.Module) (string, error) {
 		return "", fmt.Errorf("module digest %q is not sha256", m.Digest)
 	}
 	path := filepath.Join(h.dir, name)
-	if st, err := os.Stat(path); err == nil && st.Size() == int64(len(m.Bytes)) {
+	if st, err := os.Stat(path); err == nil && st.Size() == int64(len(code)) {
 		return path, nil
 	}
 	f, err := os.CreateTemp(h.dir, "."+name+"-")
 	if err != nil {
 		return "", fmt.Errorf("write module: %w", err)
 	}
-	_, err = f.Write(m.Bytes)
+	_, err = f.Write(code)
 	if err == nil {
 		err = f.Chmod(0o700)
 	}

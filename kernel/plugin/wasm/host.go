@@ -164,10 +164,14 @@ func (h *Host) release(digest string, m *module) {
 }
 
 func (h *Host) compile(ctx context.Context, m plugin.Module) (wazero.Runtime, wazero.CompiledModule, error) {
-	if len(m.Bytes) < 4 || string(m.Bytes[:4]) != "\x00asm" {
+	code, err := m.Code()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read module: %w", err)
+	}
+	if len(code) < 4 || string(code[:4]) != "\x00asm" {
 		return nil, nil, wire.Errorf(wire.KindABI, "not a WASM module")
 	}
-	code, err := sanitize(m.Bytes)
+	code, err = sanitize(code)
 	if err != nil {
 		return nil, nil, wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
 	}

@@ -30,7 +30,8 @@ func Precompile(ctx context.Context, dir string, modules ...[]byte) error {
 
 // Seed copies compiled modules, as Precompile leaves them, into a host's cache
 // folder before the host is made. Files for another engine, version or
-// system do no harm: they are not looked at. Files that are there are kept.
+// system do no harm: they are not looked at. Files that are there are kept,
+// unless they are of another size: a loss of power may leave an empty one.
 func Seed(dir string, compiled fs.FS) error {
 	return fs.WalkDir(compiled, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -40,7 +41,11 @@ func Seed(dir string, compiled fs.FS) error {
 		if d.IsDir() {
 			return os.MkdirAll(to, 0o700)
 		}
-		if _, err := os.Stat(to); err == nil {
+		info, err := d.Info()
+		if err != nil {
+			return fmt.Errorf("compiled modules: %w", err)
+		}
+		if st, err := os.Stat(to); err == nil && st.Size() == info.Size() {
 			return nil
 		}
 		b, err := fs.ReadFile(compiled, path)

@@ -25,6 +25,10 @@ func TestSeed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	truncate(t, seeded)
+	if err := wasm.Seed(seeded, os.DirFS(made)); err != nil {
+		t.Fatal(err)
+	}
 	before := files(t, seeded)
 	h, err := wasm.New(t.Context(), wasm.Config{CacheDir: seeded})
 	if err != nil {
@@ -56,4 +60,18 @@ func files(t *testing.T, dir string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// truncate empties every file of dir.
+func truncate(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Truncate(path, 0)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

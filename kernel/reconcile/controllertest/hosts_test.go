@@ -25,7 +25,7 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/controllers/serviceaccount"
 )
 
-const module = "github.com/pintle-io/pintle/plugins/cmd/controllers"
+const module = "github.com/pintle-io/pintle/plugins/cmd/standard"
 
 func nativeHost(testing.TB) host { return host{name: "native", Host: native.Host{}} }
 

@@ -18,7 +18,13 @@ import (
 
 // builtins makes the Plugin resources of what ships.
 func (s *Server) builtins(t *resource.Table, caPEM []byte) ([]plugin.Builtin, error) {
-	modules := map[string]plugin.Module{}
+	var module plugin.Module
+	if s.PluginHost == "wasm" {
+		var err error
+		if module, err = standardModule(); err != nil {
+			return nil, err
+		}
+	}
 	configs := s.pluginConfigs(t, caPEM)
 	var out []plugin.Builtin
 	for _, p := range standard.Plugins {
@@ -30,22 +36,20 @@ func (s *Server) builtins(t *resource.Table, caPEM []byte) ([]plugin.Builtin, er
 			}
 			spec.Config = &runtime.RawExtension{Raw: raw}
 		}
-		b := plugin.Builtin{Name: p.Name, Spec: spec}
-		if s.PluginHost == "wasm" {
-			m, ok := modules[p.Module]
-			if !ok {
-				bytes, err := payload.Read(p.Module)
-				if err != nil {
-					return nil, err
-				}
-				m = plugin.Module{Digest: v1alpha1.DigestOf(bytes), Bytes: bytes}
-				modules[p.Module] = m
-			}
-			b.Module = m
-		}
-		out = append(out, b)
+		out = append(out, plugin.Builtin{Name: p.Name, Spec: spec, Module: module})
 	}
 	return out, nil
+}
+
+// standardModule is what ships, read when it is needed.
+func standardModule() (plugin.Module, error) {
+	f, err := payload.Open(payload.Standard)
+	if err != nil {
+		return plugin.Module{}, err
+	}
+	defer f.Close()
+	digest, err := v1alpha1.DigestFrom(f)
+	return plugin.Module{Digest: digest, Source: func() ([]byte, error) { return payload.Read(payload.Standard) }}, err
 }
 
 func permissions(rules []standard.Rule) []rbacv1.PolicyRule {

@@ -46,6 +46,12 @@ func (s *Server) New(ctx context.Context) (*Plane, error) {
 		return nil, err
 	}
 	p := &Plane{s: s}
+	seeded := make(chan struct{})
+	go func() { // while the store opens
+		defer close(seeded)
+		s.seedModules()
+	}()
+	defer func() { <-seeded }()
 	if p.wasm, err = wasm.New(ctx, wasm.Config{CacheDir: s.Dir.WASM(), Log: s.Log}); err != nil {
 		return nil, err
 	}
@@ -63,6 +69,18 @@ func (s *Server) New(ctx context.Context) (*Plane, error) {
 		return nil, err
 	}
 	return p, p.writeKubeconfig()
+}
+
+// seedModules puts the compiled form of the built-in plugins where the WASM
+// host looks for it. Without it they are compiled, which takes seconds.
+func (s *Server) seedModules() {
+	compiled, err := payload.Cache()
+	if err == nil {
+		err = wasm.Seed(s.Dir.WASM(), compiled)
+	}
+	if err != nil {
+		s.Log.Warn("built-in plugins have to be compiled", "error", err)
+	}
 }
 
 func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map[v1alpha1.HostKind]plugin.Host) (*kernel.Kernel, error) {
