@@ -1,0 +1,107 @@
+// Command bench measures the figures that Pintle promises and prints them as
+// one table, each beside its target, with a description of the machine. What
+// misses its target is marked, and the hottest functions of the CPU profile
+// taken meanwhile are printed below.
+//
+// The control plane that is measured runs in a process of its own (this
+// program again, see plane.go), so that the server's CPU time can be told from
+// the clients'. It is the same kernel with the same built-in plugins as in
+// `pintle server`, on embedded etcd with fsync.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == planeArg {
+		if err := servePlane(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "plane:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	dir      string // of data, removed afterwards
+	profiles string
+	pintle   string // the binary
+	report   report
+}
+
+// section is a group of figures measured together.
+type section struct {
+	name string
+	what string
+	run  func(*bench, context.Context) error
+}
+
+var sections = []section{
+	{"start", "cold start and idle memory", (*bench).start},
+	{"node", "cold start of pintle up, with a node", (*bench).startNode},
+	{"decision", "scheduling decisions, plugins as WASM", (*bench).decisions},
+	{"deployment", "a Deployment of 5,000 pods over 1,000 nodes", (*bench).deployment},
+	{"http", "LIST, watch and create through HTTP", (*bench).http},
+	{"service", "load balancer", (*bench).services},
+}
+
+func run(ctx context.Context, args []string) error {
+	fl := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := fl.String("run", "", "run the sections whose names match this regular expression")
+	dir := fl.String("dir", "", "where data are kept while it runs (default: a temporary directory; its disk is measured, too)")
+	profiles := fl.String("profiles", filepath.Join(os.TempDir(), "pintle-bench"), "where CPU profiles go")
+	pintle := fl.String("pintle", "bin/pintle", "the binary")
+	limit := fl.Duration("timeout", 6*time.Minute, "bound of the whole run")
+	if err := fl.Parse(args); err != nil {
+		return err
+	}
+	match, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("-run: %w", err)
+	}
+	data, err := os.MkdirTemp(*dir, "pintle-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(data)
+	if err := os.MkdirAll(*profiles, 0o755); err != nil {
+		return err
+	}
+	b := &bench{dir: data, profiles: *profiles, pintle: *pintle}
+	if b.pintle, err = filepath.Abs(b.pintle); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, *limit, fmt.Errorf("not done within %s", *limit))
+	defer cancel()
+	for _, s := range sections {
+		if !match.MatchString(s.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%-10s %s …\n", s.name, s.what)
+		begin := time.Now()
+		if err := s.run(b, ctx); err != nil {
+			if ctx.Err() != nil {
+				return fmt.Errorf("%s: %w", s.name, context.Cause(ctx))
+			}
+			b.report.fail(s.what, err)
+		}
+		fmt.Fprintf(os.Stderr, "%-10s %.1f s\n", "", time.Since(begin).Seconds())
+	}
+	return b.report.print(os.Stdout, machine(data))
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/pprof"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/pintle-io/pintle/internal/payload"
+	"github.com/pintle-io/pintle/kernel"
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/plugin/wasm"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/plugins/resources"
+)
+
+// planeArg makes this program the control plane that is measured. It obeys
+// orders, one JSON object a line on standard input, and answers each with one
+// line on standard output. It ends with its input.
+const planeArg = "-plane"
+
+// order is one line to the plane.
+type order struct {
+	Do    string // "nodes", "deploy", "pods", "profile"
+	Count int    // of nodes or pods
+	File  string // of a profile; "" ends the one being taken
+}
+
+// answer is one line from the plane.
+type answer struct {
+	Error  string
+	Deploy deployed
+}
+
+// plane is the running control plane.
+type plane struct {
+	kernel   *kernel.Kernel
+	registry registry.Registry
+	profile  *os.File
+	group    *errgroup.Group
+	ctx      context.Context // of what runs until the end
+}
+
+// serviceRange is that of the cluster that is measured.
+var serviceRange = netip.MustParsePrefix("10.96.0.0/16")
+
+func servePlane(args []string) error {
+	fl := flag.NewFlagSet("plane", flag.ContinueOnError)
+	dir := fl.String("dir", "", "data directory")
+	if err := fl.Parse(args); err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer cancel()
+	k, closeHost, err := newKernel(ctx, *dir)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	p := &plane{kernel: k, registry: k.Registry(), group: group, ctx: request.WithUser(ctx, administrator)}
+	serving := make(chan struct{})
+	group.Go(func() error { return k.Run(ctx, func() { close(serving) }) })
+	group.Go(func() error {
+		defer cancel()
+		for _, c := range []<-chan struct{}{serving, k.PluginsSynced()} {
+			select {
+			case <-c:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		return p.obey(os.Stdin, os.Stdout)
+	})
+	return errors.Join(group.Wait(), closeHost())
+}
+
+var administrator = &user.DefaultInfo{Name: "bench", Groups: []string{user.SystemPrivilegedGroup}}
+
+// newKernel puts together what `pintle server` runs.
+func newKernel(ctx context.Context, dir string) (*kernel.Kernel, func() error, error) {
+	table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{serviceRange}}, v1alpha1.Extend)
+	if err != nil {
+		return nil, nil, err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	cache := filepath.Join(dir, "wasm-cache")
+	compiled, err := payload.Cache()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := wasm.Seed(cache, compiled); err != nil {
+		return nil, nil, err
+	}
+	host, err := wasm.New(ctx, wasm.Config{CacheDir: cache, Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	builtins, err := builtinPlugins(table)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	addr := l.Addr().(*net.TCPAddr).AddrPort()
+	k, err := kernel.New(ctx, kernel.Config{Dir: dir, Table: table, Listeners: []net.Listener{l}, Advertise: addr,
+		ServiceIP: serviceRange.Addr().Next(), Hosts: map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostWASM: host}, Builtins: builtins, Log: log})
+	if err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	keys := k.PKI()
+	if err := keys.WriteKubeconfig(kubeconfig(dir), "https://"+addr.String(), "admin", keys.Admin()); err != nil {
+		return nil, nil, errors.Join(err, k.Close())
+	}
+	return k, func() error { return host.Close(context.WithoutCancel(ctx)) }, nil
+}
+
+func kubeconfig(dir string) string { return filepath.Join(dir, "admin.kubeconfig") }
+
+// obey carries out orders until there are no more.
+func (p *plane) obey(in io.Reader, out io.Writer) error {
+	enc := json.NewEncoder(out)
+	if err := enc.Encode(answer{}); err != nil { // everything is up
+		return err
+	}
+	for sc := bufio.NewScanner(in); sc.Scan(); {
+		var o order
+		if err := json.Unmarshal(sc.Bytes(), &o); err != nil {
+			return err
+		}
+		var a answer
+		if err := p.do(o, &a); err != nil {
+			a.Error = err.Error()
+		}
+		if err := enc.Encode(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *plane) do(o order, a *answer) (err error) {
+	switch o.Do {
+	case "nodes":
+		return p.makeNodes(o.Count)
+	case "deploy":
+		a.Deploy, err = p.deploy(o.Count)
+		return err
+	case "pods":
+		return p.makePods(o.Count)
+	case "profile":
+		return p.takeProfile(o.File)
+	}
+	return fmt.Errorf("no such order: %q", o.Do)
+}
+
+func (p *plane) takeProfile(file string) error {
+	if file == "" {
+		pprof.StopCPUProfile()
+		return p.profile.Close()
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	p.profile = f
+	return pprof.StartCPUProfile(f)
+}

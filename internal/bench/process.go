@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// cpuTime is what a process used so far, in all its threads.
+func cpuTime(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The second field is the name, in parentheses, and may contain blanks.
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	const user, system, tick = 11, 12, time.Second / 100 // of USER_HZ
+	var ticks int64
+	for _, i := range []int{user, system} {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * tick, nil
+}
+
+// resident is a process's memory in MiB.
+func resident(pid int) (float64, error) {
+	var kib float64
+	if _, err := fmt.Sscanf(value(fmt.Sprintf("/proc/%d/status", pid), "VmRSS"), "%f kB", &kib); err != nil {
+		return 0, fmt.Errorf("memory of process %d: %w", pid, err)
+	}
+	return kib / 1024, nil
+}
+
+// stop ends a process that this program started and waits for it.
+func stop(cmd *exec.Cmd) error {
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(20 * time.Second):
+		return cmd.Process.Kill()
+	}
+}
+
+// until asks every few milliseconds until f is true.
+func until(ctx context.Context, f func() bool) error {
+	for !f() {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
