@@ -19,9 +19,10 @@ import (
 
 func accessor(obj runtime.Object) (metav1.Object, error) { return meta.Accessor(obj) }
 
-// encodeObject returns an object's shared bytes in the request's version.
+// encodeObject returns an object's shared bytes in the request's version. The
+// group counts, too: an Event is of two groups with a version v1 each.
 func (s *Server) encodeObject(gv schema.GroupVersion, media string, o *watch.Object) ([]byte, error) {
-	return o.Encoding(gv.Version, media, func(obj runtime.Object) ([]byte, error) {
+	return o.Encoding(gv.String(), media, func(obj runtime.Object) ([]byte, error) {
 		b, err := s.Codec.Encode(obj, gv, media)
 		return trimmed(media, b), err
 	})
