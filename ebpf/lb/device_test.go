@@ -60,15 +60,17 @@ func newNetwork(t testing.TB) network {
 		return errors.Join(
 			runErr("ip", "link", "add", "pods", "type", "veth", "peer", "name", "eth0", "netns", n.podThere.Path()),
 			runErr("ip", "addr", "add", "10.244.2.1/24", "dev", "pods"), runErr("ip", "link", "set", "pods", "up"),
-			runErr("ip", "route", "add", "10.244.1.0/24", "via", nodeIP), runErr("sysctl", "-qw", "net.ipv4.ip_forward=1"))
+			runErr("ip", "route", "add", "10.244.1.0/24", "via", nodeIP), testenv.Sysctl("net.ipv4.ip_forward", "1"))
 	})
 	n.podThere.Do(func() error {
 		return errors.Join(runErr("ip", "addr", "add", thereIP+"/24", "dev", "eth0"), runErr("ip", "link", "set", "eth0", "up"),
 			runErr("ip", "route", "add", "default", "via", "10.244.2.1"))
 	})
 	run(t, "ip", "route", "add", "10.244.2.0/24", "via", "192.0.2.2")
-	run(t, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=1", "net.ipv4.conf.wire.rp_filter=1")
-	t.Cleanup(func() { run(t, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0") })
+	sysctl(t, "net.ipv4.ip_forward", "1")
+	sysctl(t, "net.ipv4.conf.all.rp_filter", "1")
+	sysctl(t, "net.ipv4.conf.wire.rp_filter", "1")
+	t.Cleanup(func() { sysctl(t, "net.ipv4.conf.all.rp_filter", "0") })
 	return n
 }
 

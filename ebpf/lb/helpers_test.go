@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os/exec"
 	"testing"
+
+	"github.com/pintle-io/pintle/internal/testenv"
 )
 
 func runErr(args ...string) error {
@@ -16,6 +18,13 @@ func runErr(args ...string) error {
 func run(t testing.TB, args ...string) {
 	t.Helper()
 	if err := runErr(args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sysctl(t testing.TB, name, value string) {
+	t.Helper()
+	if err := testenv.Sysctl(name, value); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -50,8 +50,8 @@ func newNode(t *testing.T) *node {
 	pods := testenv.NewNetns(t, "pods")
 	n.bridge = pods.Link("br0", netip.MustParsePrefix(bridge+"/24"), "eth0", netip.MustParsePrefix("10.244.1.5/24"))
 	ip(t, "route", "add", "default", "via", "192.0.2.2")
-	if out, err := exec.CommandContext(t.Context(), "sysctl", "-qw", "net.ipv4.ip_forward=1").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := testenv.Sysctl("net.ipv4.ip_forward", "1"); err != nil {
+		t.Fatal(err)
 	}
 	b, err := lb.Open(lb.Config{})
 	if err != nil {

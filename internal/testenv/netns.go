@@ -34,7 +34,7 @@ const isolatedEnv = "PINTLE_TEST_ISOLATED_CGROUP"
 // it dials, and nothing outlives it. It does not return.
 //
 // Without the right to do so (root) the tests run where they are, and those that
-// call [RequireNetwork] skip, or fail when CI is set.
+// call [RequireNetwork] cannot run.
 func IsolateNetwork(m *testing.M) {
 	if os.Getenv(isolatedEnv) != "" {
 		if err := enter(); err != nil {
@@ -116,8 +116,8 @@ func enter() error {
 }
 
 // RequireNetwork returns the cgroup2 directory in which this process runs, alone
-// with its children, in a network namespace of its own. It skips the test when
-// there is none, since that takes root; with CI set it fails instead.
+// with its children, in a network namespace of its own. That takes root; without,
+// the test cannot run.
 func RequireNetwork(t testing.TB) (cgroup string) {
 	t.Helper()
 	dir := os.Getenv(isolatedEnv)
@@ -125,11 +125,26 @@ func RequireNetwork(t testing.TB) (cgroup string) {
 		return dir
 	}
 	const why = "needs network namespaces and cgroup2: run as root, with TestMain calling testenv.IsolateNetwork"
-	if os.Getenv("CI") != "" {
-		t.Fatal(why)
+	cannotRun(t, why)
+	return ""
+}
+
+// cannotRun ends a test for want of something real: it fails where that must be
+// there, and skips elsewhere.
+func cannotRun(t testing.TB, why string) {
+	t.Helper()
+	for _, env := range []string{"REQUIRE_REAL", "CI"} {
+		if v := os.Getenv(env); v != "" {
+			t.Fatalf("%s (%s=%s)", why, env, v)
+		}
 	}
 	t.Skip(why)
-	return ""
+}
+
+// Sysctl sets a kernel parameter such as "net.ipv4.ip_forward". One of the
+// network is set in the network namespace of the calling thread.
+func Sysctl(name, value string) error {
+	return os.WriteFile("/proc/sys/"+strings.ReplaceAll(name, ".", "/"), []byte(value), 0)
 }
 
 // Cgroup2Root returns where the cgroup2 hierarchy is mounted.
