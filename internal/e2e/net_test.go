@@ -81,14 +81,14 @@ metadata: {name: client-%d}
 spec:
   nodeName: node%d
   terminationGracePeriodSeconds: 1
-  containers: [{name: sh, image: busybox:1, command: [/bin/sleep, "3600"]}]
+  containers: [{name: client, image: demo:v1}]
 `, i, i), "apply", "-f", "-")
 	}
 	for i := 1; i <= 3; i++ {
 		pod := fmt.Sprintf("client-%d", i)
 		c.kubectl(t, "wait", "--for=condition=Ready", "pod/"+pod, "--timeout=60s")
 		answersFromAll(t, "ClusterIP from "+pod, 3, func(ctx context.Context) (string, error) {
-			return c.tryKubectl(ctx, "", "exec", pod, "--", "/bin/wget", "-qO-", "-T", "3", "http://"+ip+"/hostname")
+			return c.tryKubectl(ctx, "", "exec", pod, "--", "/demo", "-get", "http://"+ip+"/hostname")
 		})
 	}
 	// From outside the node: another machine on the lab's switch, whose own
@@ -163,8 +163,8 @@ spec:
 	ask("a", "headless.default.svc.cluster.local", pods...)
 	ask("srv", "_http._tcp.headless.default.svc.cluster.local", "8080", "headless.default.svc.cluster.local")
 	ask("a", "no-such-name.default.svc.cluster.local", "NXDOMAIN")
-	out := c.kubectl(t, "exec", "resolver", "--", "/bin/wget", "-qO-", "-T", "3", "http://named/hostname")
-	contains(t, "request by name", out, "named-")
+	contains(t, "request by name", c.kubectl(t, "exec", strings.Fields(c.get(t, "pods -l app=named", "{.items[*].metadata.name}"))[0],
+		"--", "/demo", "-get", "http://named/hostname"), "named-")
 }
 
 // reversed is the name under which an address is looked up backwards.

@@ -66,10 +66,9 @@ type Member struct {
 	cfg  Config
 	poke chan struct{}
 
-	mu       sync.Mutex
-	uid      types.UID          // guarded by mu
-	reported *corev1.NodeStatus // guarded by mu
-	at       time.Time          // of reported; guarded by mu
+	mu  sync.Mutex
+	uid types.UID // guarded by mu
+	at  time.Time // of the last report; guarded by mu
 }
 
 // New makes a member. It does nothing before Register.
@@ -206,7 +205,7 @@ func (m *Member) Run(ctx context.Context) error {
 				}
 			}
 			m.mu.Lock()
-			m.reported = nil
+			m.at = time.Time{}
 			m.mu.Unlock()
 		}
 	}
@@ -215,15 +214,15 @@ func (m *Member) Run(ctx context.Context) error {
 // report writes the status if it changed, or is due.
 func (m *Member) report(ctx context.Context) error {
 	m.mu.Lock()
-	old, at := m.reported, m.at
+	at := m.at
 	m.mu.Unlock()
-	if old == nil {
-		node, err := m.cfg.Client.CoreV1().Nodes().Get(ctx, m.cfg.Name, metav1.GetOptions{})
-		if err != nil {
-			return fmt.Errorf("get node: %w", err)
-		}
-		old, at = &node.Status, time.Time{}
+	// What the API shows counts, not what was reported last: while the node
+	// was cut off somebody marked it as lost.
+	seen, err := m.cfg.Client.CoreV1().Nodes().Get(ctx, m.cfg.Name, metav1.GetOptions{ResourceVersion: "0"})
+	if err != nil {
+		return fmt.Errorf("get node: %w", err)
 	}
+	old := &seen.Status
 	next := m.status(ctx, old)
 	now := m.cfg.Clock.Now()
 	if now.Sub(at) < m.cfg.ReportInterval && sameBut(old, &next) {
@@ -233,12 +232,11 @@ func (m *Member) report(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode node status: %w", err)
 	}
-	node, err := m.cfg.Client.CoreV1().Nodes().Patch(ctx, m.cfg.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	if err != nil {
+	if _, err := m.cfg.Client.CoreV1().Nodes().Patch(ctx, m.cfg.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
 		return fmt.Errorf("patch node status: %w", err)
 	}
 	m.mu.Lock()
-	m.reported, m.at = &node.Status, now
+	m.at = now
 	m.mu.Unlock()
 	return nil
 }
