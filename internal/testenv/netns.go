@@ -129,6 +129,14 @@ func RequireNetwork(t testing.TB) (cgroup string) {
 	return ""
 }
 
+// RequireRoot is for a test that needs root and no network: without, it cannot run.
+func RequireRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		cannotRun(t, "needs root")
+	}
+}
+
 // cannotRun ends a test for want of something real: it fails where that must be
 // there, and skips elsewhere.
 func cannotRun(t testing.TB, why string) {

@@ -1,12 +1,16 @@
 package cgroup_test
 
 import (
+	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cgroup"
+	"github.com/pintle-io/pintle/internal/testenv"
 )
 
 const childEnv = "PINTLE_TEST_CGROUP"
@@ -18,16 +22,16 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		println("entered")
-		select {}
+		time.Sleep(time.Minute) // it is killed before
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
 func TestEnterFindKillRemove(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("cgroups need root: run the tests as root")
-	}
-	group := "/pintle-cgroup-test/a"
+	testenv.RequireRoot(t)
+	top := fmt.Sprintf("/pintle-cgroup-test-%d", os.Getpid())
+	group := top + "/a"
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+group)
 	stderr, err := cmd.StderrPipe()
@@ -38,26 +42,24 @@ func TestEnterFindKillRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := cgroup.Remove("/pintle-cgroup-test"); err != nil {
+		if err := cgroup.Remove(top); err != nil {
 			t.Error(err)
 		}
 	})
-	buf := make([]byte, 200)
-	n, _ := stderr.Read(buf)
-	if got := string(buf[:n]); got != "entered\n" {
-		t.Fatalf("child says %q", got)
+	if got, err := bufio.NewReader(stderr).ReadString('\n'); got != "entered\n" {
+		t.Fatalf("child says %q, %v", got, err)
 	}
-	pids, err := cgroup.Processes("/pintle-cgroup-test")
+	pids, err := cgroup.Processes(top)
 	if err != nil || !slices.Contains(pids, cmd.Process.Pid) {
 		t.Errorf("Processes = %v, %v; want %d among them", pids, err, cmd.Process.Pid)
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	if err := cgroup.KillAll("/pintle-cgroup-test"); err != nil {
+	if err := cgroup.KillAll(top); err != nil {
 		t.Error(err)
 	}
 	<-done
-	if pids, err := cgroup.Processes("/pintle-cgroup-test"); err != nil || len(pids) != 0 {
+	if pids, err := cgroup.Processes(top); err != nil || len(pids) != 0 {
 		t.Errorf("after KillAll: %v, %v", pids, err)
 	}
 }
