@@ -11,11 +11,18 @@ type segment struct {
 	init []byte
 }
 
+// maxRuns is how often the segments of a module may start again at a lower
+// address; Go's do so once.
+const maxRuns = 8
+
+// span is a part of memory.
+type span struct{ from, to uint64 }
+
 // joinSegments makes few data segments of many. Go's linker starts a new one
-// wherever a handful of zeros can be left out, some ten thousand in a module,
+// wherever a handful of zeros can be left out, some fifty thousand in a module,
 // and the engine keeps a record of each in every instance. Memory begins as
-// zeros, so filling small gaps changes nothing, as long as the segments come
-// in ascending order. A section that has others comes back as it is.
+// zeros, so filling a small gap changes nothing unless a segment before has put
+// something there. A section that is not plain comes back as it is.
 //
 // It must not be used on a module whose code names segments (one with a data
 // count section): their indices change.
@@ -23,19 +30,26 @@ func joinSegments(body []byte) []byte {
 	r := &reader{b: body}
 	n := r.u32()
 	var joined []segment
-	var next uint64 // the end of the last one
+	var done []span // of the runs before this one
+	var run span    // ascending segments
 	for ; n > 0 && r.err == nil; n-- {
 		s, ok := r.constantSegment()
-		if !ok || uint64(s.at) < next {
+		if !ok {
 			return body
 		}
-		if last := len(joined) - 1; last >= 0 && uint64(s.at)-next <= mostGap {
-			joined[last].init = append(append(joined[last].init, make([]byte, uint64(s.at)-next)...), s.init...)
-		} else {
-			s.init = append([]byte(nil), s.init...) // the next may be appended
-			joined = append(joined, s)
+		at := uint64(s.at)
+		if at < run.to || len(joined) == 0 {
+			if done = append(done, run); len(done) > maxRuns {
+				return body
+			}
+			run = span{at, at}
 		}
-		next = uint64(s.at) + uint64(len(s.init))
+		if last := len(joined) - 1; last >= 0 && at > run.from && at-run.to <= mostGap && untouched(done, span{run.to, at}) {
+			joined[last].init = append(append(joined[last].init, make([]byte, at-run.to)...), s.init...)
+		} else {
+			joined = append(joined, segment{s.at, append([]byte(nil), s.init...)}) // a copy: more may be appended
+		}
+		run.to = at + uint64(len(s.init))
 	}
 	if r.err != nil || r.at != len(body) {
 		return body
@@ -46,6 +60,15 @@ func joinSegments(body []byte) []byte {
 		out = append(appendU32(out, uint32(len(s.init))), s.init...)
 	}
 	return out
+}
+
+func untouched(done []span, gap span) bool {
+	for _, d := range done {
+		if gap.from < d.to && d.from < gap.to {
+			return false
+		}
+	}
+	return true
 }
 
 // constantSegment reads a data segment and tells whether it is a plain one.

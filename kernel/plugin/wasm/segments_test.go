@@ -30,11 +30,17 @@ func TestJoinSegments(t *testing.T) {
 		{"large gap", data(8, "ab", 11+mostGap, "cd"), data(8, "ab", 11+mostGap, "cd")},
 		{"above 2 GiB", data(-8, "ab", -6, "cd"), data(-8, "abcd")},
 		{"descending", data(10, "cd", 8, "ab"), data(10, "cd", 8, "ab")},
+		{"two runs", data(100, "x", 104, "y", 8, "a", 12, "b"), data(100, "x\x00\x00\x00y", 8, "a\x00\x00\x00b")},
+		{"gap with contents", data(10, "x", 8, "a", 12, "b"), data(10, "x", 8, "a", 12, "b")},
+		{"many runs", data(90, "a", 80, "a", 70, "a", 60, "a", 50, "a", 40, "a", 30, "a", 20, "a", 10, "a", 11, "b"), nil},
 		{"overlapping", data(8, "abc", 10, "d"), data(8, "abc", 10, "d")},
 		{"passive", []byte("\x02\x01\x01a\x00\x41\x00\x0b\x01b"), []byte("\x02\x01\x01a\x00\x41\x00\x0b\x01b")},
 		{"truncated", data(8, "ab", 10, "cd")[:14], data(8, "ab", 10, "cd")[:14]},
 		{"offset of a global", []byte("\x01\x00\x23\x00\x0b\x01a"), []byte("\x01\x00\x23\x00\x0b\x01a")},
 	} {
+		if c.want == nil {
+			c.want = c.in
+		}
 		if got := joinSegments(c.in); !bytes.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
