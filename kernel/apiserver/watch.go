@@ -43,11 +43,13 @@ func (s *Server) watch(c *call, a accept, o metav1.ListOptions) error {
 			return err
 		}
 		f.begin()
+		defer f.dog.stop()
 		f.fail(err)
 		return nil
 	}
 	defer w.Stop()
 	f.begin()
+	defer f.dog.stop()
 	f.run(w, o.AllowWatchBookmarks)
 	return nil
 }
@@ -59,26 +61,27 @@ type frames struct {
 	a     accept
 	table metav1.TableOptions
 	rc    *http.ResponseController
-	// armed: a write deadline is set. It is cleared while the watch is idle,
-	// for HTTP/2 would reset the stream.
-	armed bool
+	dog   *watchdog
+	// ready is what was not yet written: the frames of a burst go out in one
+	// write, which is a fraction of the work.
+	ready []byte
 }
 
-// flush sends what was written. A client that is gone shows in the next write.
-func (f *frames) flush() {
-	_ = f.rc.Flush()
-	if f.armed {
-		_ = f.rc.SetWriteDeadline(time.Time{})
-		f.armed = false
+// flush sends what is ready.
+func (f *frames) flush() error {
+	f.dog.arm()
+	defer f.dog.calm()
+	if len(f.ready) > 0 {
+		_, err := f.c.w.Write(f.ready)
+		if f.ready = f.ready[:0]; cap(f.ready) > chunkSize {
+			f.ready = nil
+		}
+		if err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
 	}
-}
-
-// arm bounds the coming writes: a client that reads nothing must not hold the
-// stream for ever.
-func (f *frames) arm() {
-	if !f.armed {
-		f.armed = f.rc.SetWriteDeadline(time.Now().Add(slowReader)) == nil
-	}
+	_ = f.rc.Flush() // a client that is gone shows in the next write
+	return nil
 }
 
 func (f *frames) begin() {
@@ -89,7 +92,8 @@ func (f *frames) begin() {
 	f.c.w.Header().Set("Content-Type", contentType)
 	f.c.w.WriteHeader(http.StatusOK)
 	f.rc = http.NewResponseController(f.c.w)
-	f.flush()
+	f.dog = newWatchdog(slowReader, func() { _ = f.rc.SetWriteDeadline(time.Now()) })
+	_ = f.flush() // a client that is gone shows in the next write
 }
 
 func (f *frames) run(w registry.Watcher, bookmarks bool) {
@@ -110,13 +114,14 @@ func (f *frames) run(w registry.Watcher, bookmarks bool) {
 			if e.Type == watch.Bookmark && !bookmarks {
 				continue
 			}
-			if err := f.event(e); err != nil {
+			err := f.event(e)
+			count.Inc()
+			if err == nil && (len(events) == 0 || len(f.ready) >= chunkSize) {
+				err = f.flush()
+			}
+			if err != nil {
 				f.s.Log.Debug("watch ends", "path", f.c.r.URL.Path, "err", err)
 				return
-			}
-			count.Inc()
-			if len(events) == 0 {
-				f.flush()
 			}
 		}
 	}
@@ -134,7 +139,8 @@ func (f *frames) event(e watch.Event) error {
 	if err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
-	return f.write(e.Type.String(), data)
+	f.add(e.Type.String(), data)
+	return nil
 }
 
 func (f *frames) object(o *watch.Object) ([]byte, error) {
@@ -154,19 +160,13 @@ func (f *frames) object(o *watch.Object) ([]byte, error) {
 	return f.s.encodeObject(f.c.gv(), f.a.media, o)
 }
 
-// write sends one frame: a line of JSON, or a length and a message.
-func (f *frames) write(typ string, data []byte) error {
-	f.arm()
+// add makes one frame ready: a line of JSON, or a length and a message.
+func (f *frames) add(typ string, data []byte) {
 	head, tail := jsonFrame(typ)
 	if f.a.media == mediaProtobuf {
 		head, tail = protobufFrame(typ, len(data)), nil
 	}
-	for _, p := range [][]byte{head, data, tail} {
-		if _, err := f.c.w.Write(p); err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
-	}
-	return nil
+	f.ready = append(append(append(f.ready, head...), data...), tail...)
 }
 
 // fail ends the stream with an ERROR event.
@@ -179,9 +179,8 @@ func (f *frames) fail(err error) {
 	if encErr != nil {
 		return
 	}
-	if f.write("ERROR", trimmed(f.a.media, data)) == nil {
-		f.flush()
-	}
+	f.add("ERROR", trimmed(f.a.media, data))
+	_ = f.flush() // the stream ends here either way
 }
 
 // bookmark is an empty object of the kind at a revision. The one that ends the

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -75,11 +76,41 @@ func writeBody(w http.ResponseWriter, r *http.Request, code int, contentType str
 	}
 	h.Set("Content-Length", fmt.Sprint(b.size))
 	w.WriteHeader(code)
-	for _, p := range b.pieces {
-		if _, err := w.Write(p); err != nil {
-			return
-		}
+	_ = writePieces(w, b.pieces) // the client is gone when this fails
+}
+
+// chunkSize is how much is handed to a connection at a time. HTTP/2 makes
+// frames of 4 KB, at a goroutine each, of what comes in small pieces, and full
+// frames of what comes in large ones.
+const chunkSize = 256 << 10
+
+var chunks = sync.Pool{New: func() any {
+	b := make([]byte, 0, chunkSize)
+	return &b
+}}
+
+// writePieces writes pieces in few large writes.
+func writePieces(w io.Writer, pieces [][]byte) error {
+	if len(pieces) == 1 {
+		_, err := w.Write(pieces[0])
+		return err
 	}
+	chunk := chunks.Get().(*[]byte)
+	defer chunks.Put(chunk)
+	buf := (*chunk)[:0]
+	for _, p := range pieces {
+		for len(buf)+len(p) > chunkSize {
+			n := chunkSize - len(buf)
+			buf, p = append(buf, p[:n]...), p[n:]
+			if _, err := w.Write(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
+		buf = append(buf, p...)
+	}
+	_, err := w.Write(buf)
+	return err
 }
 
 func writeBytes(w http.ResponseWriter, r *http.Request, code int, contentType string, data []byte) {
