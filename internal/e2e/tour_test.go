@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,9 @@ import (
 	"testing"
 	"time"
 )
+
+// nodeDNS is the address that every node gives itself.
+const nodeDNS = "169.254.20.10"
 
 // Bounds of one command of the tour and of all.
 const (
@@ -73,6 +77,15 @@ func requireUntouched(t *testing.T) {
 	} {
 		if _, err := os.Stat(path); err == nil {
 			t.Fatalf("%s exists: %s", path, remedy)
+		}
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if strings.HasPrefix(a.String(), nodeDNS+"/") {
+			t.Fatalf("a node runs on this machine, it has the address %s: end it first", nodeDNS)
 		}
 	}
 }

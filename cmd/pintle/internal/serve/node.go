@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	groups "github.com/pintle-io/pintle/cmd/pintle/internal/cgroup"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 	"github.com/pintle-io/pintle/ebpf/lb"
@@ -247,14 +248,14 @@ func replaceFile(path string, b []byte, mode os.FileMode) error {
 }
 
 func (n *Node) balancer() (*lb.Balancer, error) {
-	groups, err := cgroup.Detect()
+	system, err := cgroup.Detect()
 	if err != nil {
 		return nil, err
 	}
-	if err := groups.RequireV2(); err != nil {
+	if err := system.RequireV2(); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(groups.V2, n.Cgroup)
+	path := filepath.Join(system.V2, n.Cgroup)
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
 	}
@@ -307,6 +308,7 @@ func (n *Node) Cleanup(ctx context.Context, purge bool) error {
 		lb.Remove(n.pins()), // its file system lies in the node's directory
 		n.cni(c, nil, nil).Cleanup(ctx),
 		node.Cleanup(ctx, c, purge),
+		groups.Remove(c.Cgroup), // its parents may be others', too
 		routes.Remove(),
 		routes.RemoveLocal(LocalIP),
 		routes.RemoveLocal(LocalAPI),
