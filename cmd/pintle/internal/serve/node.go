@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -284,8 +285,12 @@ func (n *Node) resolver(catalog *service.Catalog) (*dns.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dns.Listen(dns.Config{Source: catalog, Listen: []netip.AddrPort{netip.AddrPortFrom(LocalIP, dnsPort)},
+	server, err := dns.Listen(dns.Config{Source: catalog, Listen: []netip.AddrPort{netip.AddrPortFrom(LocalIP, dnsPort)},
 		Ranges: []netip.Prefix{n.Network.Services, n.Network.Pods}, Upstreams: up, Log: n.Log})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("cluster DNS: %w; does another Pintle node run on this machine? (`pintle down` stops it)", err)
+	}
+	return server, err
 }
 
 // drain takes a pod out of the node's balancer.
