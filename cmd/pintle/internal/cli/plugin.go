@@ -49,7 +49,7 @@ func pluginNew() *cobra.Command {
 			if err := scaffold.New(args[0], args[1], dir); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is in %s: edit %s, then\n\n  pintle plugin build %[2]s\n  pintle plugin load %s\n",
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is in %s: edit %s, then\n\n  pintle plugin build %[2]s\n  pintle plugin load %[4]s\n",
 				args[1], dir, strings.ReplaceAll(args[1], "-", "")+".go", filepath.Join(dir, args[1]+".wasm"))
 			if args[0] == "controller" {
 				fmt.Fprintf(cmd.OutOrStdout(), "\nA controller may do nothing that --allow does not say; %s has the flags of this one.\n", filepath.Join(dir, "README.md"))
