@@ -161,3 +161,27 @@ func (c *client) fetch(ctx context.Context, method, path, contentType, accept st
 	defer res.Body.Close()
 	return io.CopyBuffer(struct{ io.Writer }{io.Discard}, res.Body, make([]byte, 256<<10))
 }
+
+// saveMetrics keeps what the server says of itself, calls and time of each
+// plugin among it.
+func (p *planeClient) saveMetrics(ctx context.Context, file string) error {
+	c, err := p.client()
+	if err != nil {
+		return err
+	}
+	defer c.http.CloseIdleConnections()
+	var all []byte
+	for _, path := range []string{"/metrics", "/apis/pintle.dev/v1alpha1/plugins"} {
+		res, err := c.do(ctx, "GET", path, "", "*/*", nil)
+		if err != nil {
+			return err
+		}
+		b, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			return err
+		}
+		all = append(all, b...)
+	}
+	return os.WriteFile(file, all, 0o644)
+}

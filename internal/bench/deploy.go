@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -167,5 +166,5 @@ func (b *bench) deployment(ctx context.Context) error {
 		return err
 	}
 	b.report.most("  memory afterwards", rss, 0, "MiB", "with the simulated nodes")
-	return os.WriteFile(filepath.Join(b.profiles, "deployment.txt"), fmt.Appendf(nil, "%+v\n", d), 0o644)
+	return p.saveMetrics(ctx, filepath.Join(b.profiles, "deployment.metrics"))
 }

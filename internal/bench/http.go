@@ -190,12 +190,16 @@ type followers struct {
 // when all of them have been answered.
 func (p *planeClient) follow(ctx context.Context) (*followers, error) {
 	f := &followers{}
+	now, err := p.revision(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for i := range watchers {
 		c, err := p.client()
 		if err != nil {
 			return nil, err
 		}
-		res, err := c.do(ctx, "GET", podsPath+"?watch=true", "", jsonType, nil)
+		res, err := c.do(ctx, "GET", podsPath+"?watch=true&resourceVersion="+now, "", jsonType, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -206,6 +210,23 @@ func (p *planeClient) follow(ctx context.Context) (*followers, error) {
 		})
 	}
 	return f, nil
+}
+
+// revision is the cluster's present one.
+func (p *planeClient) revision(ctx context.Context) (string, error) {
+	c, err := p.client()
+	if err != nil {
+		return "", err
+	}
+	defer c.http.CloseIdleConnections()
+	res, err := c.do(ctx, "GET", podsPath+"?limit=1", "", jsonType, nil)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	var l metav1.PartialObjectMetadataList
+	err = json.NewDecoder(res.Body).Decode(&l)
+	return l.ResourceVersion, err
 }
 
 func (f *followers) wait() error {

@@ -110,7 +110,7 @@ func (r *report) print(out io.Writer, machine string) error {
 // with what they call.
 func top(file string) string {
 	var out strings.Builder
-	for _, args := range [][]string{{"-top", "-nodecount=12"}, {"-top", "-cum", "-nodecount=14", "-focus=pintle", "-show=pintle"}} {
+	for _, args := range [][]string{{"-tags"}, {"-top", "-nodecount=12"}, {"-top", "-cum", "-nodecount=14", "-focus=pintle", "-show=pintle"}} {
 		b, err := exec.Command("go", append(append([]string{"tool", "pprof"}, args...), file)...).Output()
 		if err != nil {
 			return fmt.Sprintf("  go tool pprof: %v\n", err)
