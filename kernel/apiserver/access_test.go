@@ -36,6 +36,7 @@ func grant(t *testing.T, c *apitest.Cluster, user, verb, res string) {
 }
 
 func TestWhoMayDoWhat(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	grant(t, c, "reader", "get", "configmaps")
 	tests := []struct {
@@ -75,6 +76,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 }
 
 func TestImpersonation(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	grant(t, c, "reader", "get", "configmaps")
 	as := func(cfg *rest.Config, who rest.ImpersonationConfig) error {
@@ -117,6 +119,7 @@ func (s *slow) List(ctx context.Context, t registry.Target, o metav1.ListOptions
 }
 
 func TestInFlightLimit(t *testing.T) {
+	t.Parallel()
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
 		s.Registry, cfg.Registry = cfg.Registry, s
@@ -157,6 +160,7 @@ func TestInFlightLimit(t *testing.T) {
 }
 
 func TestRequestTimeout(t *testing.T) {
+	t.Parallel()
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
 		s.Registry, cfg.Registry = cfg.Registry, s
@@ -178,6 +182,7 @@ func (p panics) List(ctx context.Context, t registry.Target, o metav1.ListOption
 }
 
 func TestPanicBecomesAnAnswer(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Registry = panics{cfg.Registry} }})
 	resp := get(t, c, "/api/v1/configmaps", nil)
 	body := text(t, resp)
@@ -198,6 +203,7 @@ func (expired) Watch(context.Context, registry.Target, metav1.ListOptions) (regi
 
 // TestExpiredWatchIsToldInTheStream: clients look for a 410 among the events.
 func TestExpiredWatchIsToldInTheStream(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Registry = expired{cfg.Registry} }})
 	resp := get(t, c, "/api/v1/configmaps?watch=1&resourceVersion=1", nil)
 	body := text(t, resp)
@@ -216,6 +222,7 @@ func TestExpiredWatchIsToldInTheStream(t *testing.T) {
 
 // TestASlowBodyIsCutOff: the timeout covers a client that stops sending.
 func TestASlowBodyIsCutOff(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.RequestTimeout = 200 * time.Millisecond }})
 	r, w := io.Pipe()
 	defer w.Close()

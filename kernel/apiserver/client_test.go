@@ -39,6 +39,7 @@ func pod(name string) *corev1.Pod {
 
 // TestVerbs walks one object through all verbs, in each media type.
 func TestVerbs(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	for _, media := range []string{"application/json", "application/vnd.kubernetes.protobuf"} {
 		t.Run(media, func(t *testing.T) {
@@ -105,6 +106,7 @@ func TestVerbs(t *testing.T) {
 }
 
 func TestPagesOfAList(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	for i := range 5 {
@@ -130,6 +132,7 @@ func TestPagesOfAList(t *testing.T) {
 }
 
 func TestApplyAndDryRun(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	ac := applycorev1.ConfigMap("applied", "default").WithData(map[string]string{"k": "v"})
@@ -156,6 +159,7 @@ func TestApplyAndDryRun(t *testing.T) {
 }
 
 func TestSubresources(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	cs := apitest.Client(t, c.Admin())
 	one := int32(1)
@@ -192,6 +196,7 @@ func TestSubresources(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	for _, media := range []string{"application/json", "application/vnd.kubernetes.protobuf"} {
 		t.Run(media, func(t *testing.T) {
@@ -248,6 +253,7 @@ func expect(t *testing.T, w kwatch.Interface, typ kwatch.EventType, name string)
 }
 
 func TestWatchTimeoutAndShutdown(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	second := int64(1)
@@ -280,6 +286,7 @@ func TestWatchTimeoutAndShutdown(t *testing.T) {
 }
 
 func TestInformersAndOtherClients(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	cs := apitest.Client(t, c.Admin())
 	if _, err := cs.CoreV1().ConfigMaps("default").Create(t.Context(), configMap("seen", map[string]string{"k": "v"}), metav1.CreateOptions{}); err != nil {
@@ -360,6 +367,7 @@ func text(t *testing.T, r *http.Response) string {
 }
 
 func TestWarningsReachTheClient(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	rec := &recorder{}
 	cfg := c.Admin()

@@ -220,6 +220,7 @@ func executor(t *testing.T, cfg *rest.Config, cs *kubernetes.Clientset, ws bool,
 }
 
 func TestExec(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	_, cs := withAgent(t, c, "n1")
 	for _, ws := range []bool{false, true} {
@@ -249,6 +250,7 @@ func TestExec(t *testing.T) {
 }
 
 func TestExecNeedsTheRightToCreate(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	_, admin := withAgent(t, c, "n1")
 	grant(t, c, "reader", "get", "pods/exec")
@@ -263,6 +265,7 @@ func TestExecNeedsTheRightToCreate(t *testing.T) {
 }
 
 func TestPortForward(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	_, cs := withAgent(t, c, "n1")
 	u := cs.CoreV1().RESTClient().Post().Namespace("default").Resource("pods").Name("p").SubResource("portforward").URL()
@@ -320,6 +323,7 @@ func TestPortForward(t *testing.T) {
 }
 
 func TestLogs(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	a, cs := withAgent(t, c, "n1")
 	pods := cs.CoreV1().Pods("default")
@@ -353,6 +357,7 @@ func TestLogs(t *testing.T) {
 }
 
 func TestAnotherNodesCertificateIsRefused(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	_, cs := withAgent(t, c, "n2")
 	_, err := cs.CoreV1().Pods("default").GetLogs("p", &corev1.PodLogOptions{}).DoRaw(t.Context())
@@ -369,6 +374,7 @@ func TestAnotherNodesCertificateIsRefused(t *testing.T) {
 }
 
 func TestProxy(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	_, cs := withAgent(t, c, "n1")
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -25,6 +25,7 @@ import (
 
 // TestStatusErrors compares error bodies with upstream's.
 func TestStatusErrors(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	if _, err := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default").Create(t.Context(), configMap("there", nil), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -95,6 +96,7 @@ func TestStatusErrors(t *testing.T) {
 }
 
 func TestLargeBodyIsRefused(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	resp := do(t, c, "POST", "/api/v1/namespaces/default/configmaps", strings.Repeat("x", 3<<20+1), map[string]string{"Content-Type": "application/json"})
 	if resp.StatusCode != http.StatusRequestEntityTooLarge {
@@ -103,6 +105,7 @@ func TestLargeBodyIsRefused(t *testing.T) {
 }
 
 func TestPathsThatAreNoAPI(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
 		cfg.Checks = []apiserver.Check{
 			{Name: "store", Check: func(context.Context) error { return nil }},
@@ -145,6 +148,7 @@ func TestPathsThatAreNoAPI(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	for _, n := range []string{"a", "b"} {
@@ -191,6 +195,7 @@ func TestTable(t *testing.T) {
 }
 
 func TestListInEveryForm(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	if _, err := cms.Create(t.Context(), configMap("big", map[string]string{"k": strings.Repeat("x", 200<<10)}), metav1.CreateOptions{}); err != nil {
@@ -227,6 +232,7 @@ func TestListInEveryForm(t *testing.T) {
 }
 
 func TestDiscovery(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	dc := discovery.NewDiscoveryClientForConfigOrDie(c.Admin())
 	_, aggregated, err := dc.ServerGroupsAndResources()
@@ -271,6 +277,7 @@ func names(lists []*metav1.APIResourceList) map[string][]string {
 }
 
 func TestDiscoveryETag(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	h := map[string]string{"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
 	first := get(t, c, "/apis", h)
@@ -284,6 +291,7 @@ func TestDiscoveryETag(t *testing.T) {
 }
 
 func TestOpenAPI(t *testing.T) {
+	t.Parallel()
 	c := apitest.New(t, apitest.Options{})
 	dc := discovery.NewDiscoveryClientForConfigOrDie(c.Admin())
 	doc, err := dc.OpenAPISchema()
