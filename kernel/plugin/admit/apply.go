@@ -3,6 +3,7 @@ package admit
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -14,6 +15,15 @@ import (
 
 // apply makes a changed copy of obj.
 func apply(obj runtime.Object, patch []wire.PatchOp) (runtime.Object, error) {
+	out, err := applyTyped(obj, patch)
+	if errors.Is(err, errUntyped) {
+		return applyTree(obj, patch)
+	}
+	return out, err
+}
+
+// applyTree changes the object's JSON form, which every object has.
+func applyTree(obj runtime.Object, patch []wire.PatchOp) (runtime.Object, error) {
 	b, err := json.Marshal(obj)
 	if err != nil {
 		return nil, err

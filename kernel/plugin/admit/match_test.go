@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -75,6 +76,19 @@ func TestApply(t *testing.T) {
 		{"make maps", []wire.PatchOp{set("metadata.annotations.k", `"v"`)}, func(p *corev1.Pod) { p.Annotations = map[string]string{"k": "v"} }, ""},
 		{"append", []wire.PatchOp{set("spec.containers[1]", `{"name":"y"}`)}, func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "y"}) }, ""},
 		{"append to nothing", []wire.PatchOp{set("spec.tolerations[0].key", `"k"`)}, func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Key: "k"}} }, ""},
+		{"through a pointer", []wire.PatchOp{set("spec.securityContext.runAsUser", "5"), set("spec.activeDeadlineSeconds", "7")}, func(p *corev1.Pod) {
+			five, seven := int64(5), int64(7)
+			p.Spec.SecurityContext, p.Spec.ActiveDeadlineSeconds = &corev1.PodSecurityContext{RunAsUser: &five}, &seven
+		}, ""},
+		{"inlined fields", []wire.PatchOp{set("spec.volumes[0]", `{"name":"v"}`), set("spec.volumes[0].emptyDir.sizeLimit", `"1Mi"`)}, func(p *corev1.Pod) {
+			size := resource.MustParse("1Mi")
+			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &size}}}}
+		}, ""},
+		{"values with a form of their own", []wire.PatchOp{set("spec.containers[0].resources.requests[cpu]", `"100m"`)}, func(p *corev1.Pod) {
+			p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}
+		}, ""},
+		{"nothing", []wire.PatchOp{set("spec.nodeName", "null"), set("metadata.labels", "null")}, func(p *corev1.Pod) { p.Spec.NodeName, p.Labels = "", nil }, ""},
+		{"remove of a map's key", []wire.PatchOp{remove("metadata.labels[a.b/c]"), remove("metadata.annotations.x"), remove("spec.securityContext.runAsUser")}, func(p *corev1.Pod) { p.Labels = nil }, ""},
 		{"remove", []wire.PatchOp{remove("spec.nodeName"), remove("spec.containers[0]"), remove("metadata.nothing.here")}, func(p *corev1.Pod) {
 			p.Spec.NodeName, p.Spec.Containers = "", []corev1.Container{}
 		}, ""},
@@ -104,6 +118,13 @@ func TestApply(t *testing.T) {
 		c.want(want)
 		if d := cmp.Diff(text(t, want), text(t, out)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
+		}
+		// Both ways of changing an object agree.
+		tree, err := applyTree(in, c.ops)
+		if err != nil {
+			t.Errorf("%s, by its JSON form: %v", c.name, err)
+		} else if d := cmp.Diff(text(t, tree), text(t, out)); d != "" {
+			t.Errorf("%s (-by its JSON form +in place):\n%s", c.name, d)
 		}
 	}
 }
