@@ -74,7 +74,11 @@ e2e: build ## a lab of three nodes, driven as a stranger would
 
 .PHONY: bench
 bench: build ## the figures of docs/benchmarks.md, as a table
-	@go run ./conformance/bench
+	@go run ./internal/bench
+
+.PHONY: conformance
+conformance: ## the conformance suite against the cluster of $KUBECONFIG
+	@go run ./conformance/cmd/conformance
 
 .PHONY: generate
 generate: ## regenerate committed code (needs clang, llvm and libbpf-dev)
