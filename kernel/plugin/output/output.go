@@ -60,7 +60,7 @@ func (o *Writer) keep(b []byte) {
 
 // deathCries begin the line in which a Go program says why it dies; a dump of
 // all goroutines follows, which is longer than what is kept.
-var deathCries = []string{"panic: ", "fatal error: ", "runtime: out of memory"}
+var deathCries = []string{"panic: ", "fatal error: ", "runtime: out of memory", "runtime/cgo: pthread_create failed", "runtime: failed to create new OS thread"}
 
 func (o *Writer) flush() {
 	if len(o.reason) > 0 {

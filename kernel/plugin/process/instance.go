@@ -198,7 +198,7 @@ func (in *instance) setFault(err error, timeout time.Duration) error {
 		in.fault = wire.Errorf(wire.KindDeadline, "no answer within %s", timeout)
 	case ok:
 		in.fault = known
-	case strings.Contains(text, "out of memory") || strings.Contains(text, "cannot allocate memory"):
+	case isMemory(text):
 		in.fault = wire.Errorf(wire.KindMemory, "more than %d MiB: %s", in.memoryLimit()>>20, firstLine(text))
 	case text != "":
 		in.fault = wire.Errorf(wire.KindTrap, "%s", text)
@@ -294,6 +294,17 @@ func (in *instance) kill() {
 	if in.memfd != nil {
 		_ = in.memfd.Close() // nothing is buffered
 	}
+}
+
+// isMemory tells from a Go program's last words that it ran into its limit: a
+// thread that cannot be made is a stack that cannot be mapped.
+func isMemory(text string) bool {
+	for _, cry := range []string{"out of memory", "cannot allocate memory", "pthread_create failed", "failed to create new OS thread"} {
+		if strings.Contains(text, cry) {
+			return true
+		}
+	}
+	return false
 }
 
 func firstLine(s string) string {
