@@ -52,7 +52,8 @@ var (
 type Config struct {
 	Store store.Store
 	// Table lists the resources. Definitions may share a key prefix: each gets
-	// every object below it, decoded to its own hub.
+	// every object below it, decoded to its own hub. One that is StoredAs
+	// another has no objects here: ask for Definition.Stored.
 	Table *resource.Table
 	// Decode makes the hub object of a stored value, with rev as its
 	// resourceVersion. It is called from several goroutines.
@@ -109,7 +110,7 @@ func New(c Config) *Cache {
 		done:      make(chan struct{}),
 	}
 	for _, d := range c.Table.Definitions {
-		if d.Virtual || d.KeyPrefix == "" {
+		if d.Virtual || d.KeyPrefix == "" || d.StoredAs != nil {
 			continue
 		}
 		s := newState(d, c.History)

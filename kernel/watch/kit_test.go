@@ -125,10 +125,7 @@ func runUntil(t testing.TB, c watch.Config) (*watch.Cache, func()) {
 // settle waits until the cache has come to the store's revision.
 func settle(t testing.TB, s store.Store, c *watch.Cache) {
 	t.Helper()
-	rev, err := s.Revision(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	rev := mustRevision(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := c.WaitFor(ctx, rev); err != nil {
@@ -155,6 +152,15 @@ func available(w *watch.Watcher) (all []watch.Event, err error) {
 func put(t testing.TB, s store.Store, p *corev1.Pod) int64 {
 	t.Helper()
 	return commit(t, s, store.Op{Key: fmt.Sprintf("/registry/pods/%s/%s", p.Namespace, p.Name), Value: encode(t, p), Expect: store.Any})
+}
+
+func mustRevision(t testing.TB, s store.Store) int64 {
+	t.Helper()
+	rev, err := s.Revision(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rev
 }
 
 func commit(t testing.TB, s store.Store, ops ...store.Op) int64 {
