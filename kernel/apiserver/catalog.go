@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -106,6 +107,18 @@ func (s *served) verbs() []string {
 }
 
 func (s *served) allows(verb string) bool { return slices.Contains(s.verbs(), verb) }
+
+// refusal answers a verb that is not allowed: as upstream does for a method
+// without a route, or as it does for a verb that a resource cannot do where
+// there is a reason to give.
+func (s *served) refusal(verb string) error {
+	if s.def.Unserved == "" {
+		return methodNotAllowed()
+	}
+	err := apierrors.NewMethodNotSupported(s.def.GroupResource(), verb)
+	err.ErrStatus.Message += ": " + s.def.Unserved
+	return err
+}
 
 func isConnect(sub *resource.Subresource) bool {
 	return sub != nil && sub.Style == resource.StyleConnect

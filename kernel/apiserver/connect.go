@@ -23,7 +23,7 @@ import (
 func (s *Server) connect(c *call) (err error) {
 	verb := requestInfo(c.r).Verb
 	if !c.allows(verb) {
-		return methodNotAllowed()
+		return c.refusal(verb)
 	}
 	if len(c.r.URL.Query()["dryRun"]) > 0 {
 		return apierrors.NewBadRequest("dryRun is not supported")

@@ -89,7 +89,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, info *request.Req
 	case isConnect(c.sub):
 		return c, nil
 	case !c.allows(info.Verb):
-		return nil, methodNotAllowed()
+		return nil, c.refusal(info.Verb)
 	case info.Verb == "create" && c.sub == nil && (name != "" || (c.def.Namespaced && namespace == "" && !c.def.Virtual)):
 		return nil, methodNotAllowed()
 	case info.Verb == "deletecollection" && c.def.Namespaced && namespace == "":

@@ -43,8 +43,12 @@ type Definition struct {
 	// same hub, same cache. Only the version at the edge differs; Codec.Convert
 	// and Codec.Encode cross the groups.
 	StoredAs *schema.GroupResource
-	// Verbs as discovery shows them, in upstream's order.
+	// Verbs as discovery shows them, in upstream's order. A request with any
+	// other verb is refused.
 	Verbs []string
+	// Unserved says why Verbs, here and of the subresources, lacks what
+	// upstream serves. Who asks for such a verb is told so.
+	Unserved string
 
 	Strategy     Strategy
 	Subresources []Subresource
