@@ -28,11 +28,13 @@ type names struct {
 	storage    string   // "": the first of versions
 	prefix     string   // below /registry/; "": resource
 	verbs      []string // nil: allVerbs
+	unserved   string
 	storedAs   *schema.GroupResource
 }
 
 var (
 	allVerbs    = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+	readVerbs   = []string{"get", "list", "watch"}
 	updateVerbs = []string{"get", "patch", "update"}
 	createVerbs = []string{"create"}
 	all         = []string{"all"}
@@ -43,7 +45,7 @@ func (n names) definition() *resource.Definition {
 	d := &resource.Definition{
 		Group: n.group, Resource: n.resource, Singular: n.singular, Kind: n.kind, ListKind: n.kind + "List",
 		ShortNames: n.short, Categories: n.categories, Namespaced: !n.cluster,
-		Versions: n.versions, StorageVersion: n.storage, Verbs: n.verbs, StoredAs: n.storedAs,
+		Versions: n.versions, StorageVersion: n.storage, Verbs: n.verbs, Unserved: n.unserved, StoredAs: n.storedAs,
 	}
 	if d.Singular == "" {
 		d.Singular = strings.ToLower(n.kind)

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/install"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -70,10 +72,10 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("resources: %w", err)
 	}
-	scheme := legacyscheme.Scheme
-	if err := metav1.AddMetaToScheme(scheme); err != nil {
+	if err := addTypes(); err != nil {
 		return nil, fmt.Errorf("resources: %w", err)
 	}
+	scheme := legacyscheme.Scheme
 	t := &resource.Table{
 		Scheme:        scheme,
 		GroupOrder:    groupOrder,
@@ -84,7 +86,7 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 	}
 	for _, kinds := range [][]*resource.Definition{
 		coreKinds(opts), podKinds(opts), serviceKinds(opts), workloadKinds(), clusterKinds(opts), networkKinds(), storageKinds(),
-		accessKinds(), deviceKinds(opts), extensionKinds(),
+		accessKinds(), deviceKinds(opts), extensionKinds(), customKinds(),
 	} {
 		t.Definitions = append(t.Definitions, kinds...)
 	}
@@ -98,6 +100,13 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 	}
 	return t, nil
 }
+
+// addTypes adds what the install packages leave out, once: tables share the
+// scheme and may be in use.
+var addTypes = sync.OnceValue(func() error {
+	apiextensions.Install(legacyscheme.Scheme)
+	return metav1.AddMetaToScheme(legacyscheme.Scheme)
+})
 
 // groupOrder is upstream's order of discovery.
 var groupOrder = []string{

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	extensionsfuzzer "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/fuzzer"
 	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -20,7 +21,7 @@ import (
 )
 
 func filler(seed int64) *randfill.Filler {
-	return fuzzer.FuzzerFor(kubefuzzer.FuzzerFuncs, rand.NewSource(seed), legacyscheme.Codecs)
+	return fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(kubefuzzer.FuzzerFuncs, extensionsfuzzer.Funcs), rand.NewSource(seed), legacyscheme.Codecs)
 }
 
 // random is a hub object filled by upstream's fuzzers, with defaults.

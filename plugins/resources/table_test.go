@@ -80,6 +80,16 @@ var notServed = map[string]string{
 	"componentstatuses": "deprecated since 1.19; asks components that do not exist here",
 }
 
+// fewerVerbs says which resources serve less than upstream, what they serve
+// and why.
+var fewerVerbs = map[string]struct {
+	verbs []string
+	why   string
+}{
+	"customresourcedefinitions.apiextensions.k8s.io":        {[]string{"get", "list", "watch"}, "custom resources are not served; clients list them for kinds that they do not know"},
+	"customresourcedefinitions/status.apiextensions.k8s.io": {[]string{"get"}, "as above"},
+}
+
 func TestDiscoveryIsUpstreams(t *testing.T) {
 	dir := upstream(t)
 	versions := map[schema.GroupVersion]map[string]metav1.APIResource{}
@@ -97,9 +107,13 @@ func TestDiscoveryIsUpstreams(t *testing.T) {
 	for gv, ours := range versions {
 		theirs := map[string]metav1.APIResource{}
 		for _, r := range resourceList(t, dir, gv) {
-			if notServed[r.Name] == "" {
-				theirs[r.Name] = r
+			if notServed[r.Name] != "" {
+				continue
 			}
+			if fewer, ok := fewerVerbs[schema.GroupResource{Group: gv.Group, Resource: r.Name}.String()]; ok {
+				r.Verbs = fewer.verbs
+			}
+			theirs[r.Name] = r
 		}
 		if len(theirs) == 0 {
 			t.Fatalf("upstream publishes nothing for %s", gv)
@@ -142,7 +156,7 @@ func TestEveryDefaultVersionIsServed(t *testing.T) {
 		}
 	}
 	// Alpha and beta are off by default; the rest belongs to other rooms.
-	others := []string{"apiextensions.k8s.io/v1", "apiregistration.k8s.io/v1"}
+	others := []string{"apiregistration.k8s.io/v1"}
 	files, err := filepath.Glob(filepath.Join(upstream(t), "api", "discovery", "apis__*__v*.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no discovery documents: %v", err)
@@ -180,6 +194,16 @@ func TestGroupsAreInUpstreamsOrder(t *testing.T) {
 	}
 }
 
+// A resource that serves less than upstream tells clients why.
+func TestFewerVerbsAreExplained(t *testing.T) {
+	for _, d := range table(t).Definitions {
+		_, fewer := fewerVerbs[d.GroupResource().String()]
+		if fewer != (d.Unserved != "") {
+			t.Errorf("%s: fewer verbs than upstream: %v, explanation %q", d.GroupResource(), fewer, d.Unserved)
+		}
+	}
+}
+
 // The prefixes were read in pkg/kubeapiserver/default_storage_factory_builder.go:
 // the resource's name except for these.
 func TestKeyPrefixes(t *testing.T) {
@@ -190,6 +214,8 @@ func TestKeyPrefixes(t *testing.T) {
 		"replicationcontrollers":      "/registry/controllers",
 		"ingresses.networking.k8s.io": "/registry/ingress",
 		"rangeallocations":            "/registry/ranges",
+		// apiextensions-apiserver has a store of its own that keeps the group.
+		"customresourcedefinitions.apiextensions.k8s.io": "/registry/apiextensions.k8s.io/customresourcedefinitions",
 	}
 	seen := map[string]string{}
 	for _, d := range table(t).Definitions {

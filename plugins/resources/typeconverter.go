@@ -8,16 +8,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/client-go/applyconfigurations"
+	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 )
 
-// typeConverter serves server-side apply: built-in kinds by their schemas,
-// other kinds by what their objects look like.
+// typeConverter serves server-side apply: client-go's kinds by their schemas,
+// others by what their objects look like.
 type typeConverter struct {
 	scheme  *runtime.Scheme
 	builtin func() managedfields.TypeConverter // parses the schemas when first asked
 	deduced managedfields.TypeConverter
-	ours    map[schema.GroupVersion]bool // groups and versions with schemas
+	ours    map[schema.GroupVersion]bool // groups and versions with schemas: client-go's
 }
 
 func newTypeConverter(scheme *runtime.Scheme) managedfields.TypeConverter {
@@ -27,7 +28,7 @@ func newTypeConverter(scheme *runtime.Scheme) managedfields.TypeConverter {
 		deduced: managedfields.NewDeducedTypeConverter(),
 		ours:    map[schema.GroupVersion]bool{},
 	}
-	for _, gv := range scheme.PrioritizedVersionsAllGroups() {
+	for _, gv := range clientscheme.Scheme.PrioritizedVersionsAllGroups() {
 		c.ours[gv] = true
 	}
 	return c
