@@ -42,6 +42,7 @@ type Host struct {
 	mu      sync.Mutex
 	modules map[string]*module // by digest; guarded by mu
 	idle    []string           // digests without instances, used longest ago first; guarded by mu
+	closed  bool               // guarded by mu
 }
 
 // maxIdle is how many compiled modules without instances are kept.
@@ -52,6 +53,7 @@ type module struct {
 	ready    chan struct{} // closed when compiled
 	compiled wazero.CompiledModule
 	runtime  wazero.Runtime
+	image    *image // of the memory of its instances; nil when the engine makes it
 	err      error
 	users    int // guarded by Host.mu
 }
@@ -85,7 +87,17 @@ func New(ctx context.Context, c Config) (*Host, error) {
 
 // Close ends all instances and releases what was compiled.
 func (h *Host) Close(ctx context.Context) error {
-	return errors.Join(h.metered.Close(ctx), h.closing.Close(ctx), h.cache.Close(ctx))
+	err := errors.Join(h.metered.Close(ctx), h.closing.Close(ctx), h.cache.Close(ctx))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for digest, m := range h.modules {
+		if m.users == 0 { // the others' images go with their last user
+			err = errors.Join(err, m.image.close())
+			delete(h.modules, digest)
+		}
+	}
+	return err
 }
 
 // Compile compiles a module and keeps the result in the cache, so that a
@@ -114,7 +126,7 @@ func (h *Host) acquire(ctx context.Context, m plugin.Module) (*module, error) {
 	got.users++
 	h.mu.Unlock()
 	if first {
-		got.runtime, got.compiled, got.err = h.compile(ctx, m)
+		got.err = h.compile(ctx, m, got)
 		close(got.ready)
 	}
 	select {
@@ -142,6 +154,11 @@ func (h *Host) release(digest string, m *module) {
 	if m.users--; m.users > 0 || h.modules[digest] != m {
 		return
 	}
+	if h.closed {
+		delete(h.modules, digest)
+		_ = m.image.close() // nobody is left who could be told
+		return
+	}
 	for i, d := range h.idle {
 		if d == digest {
 			h.idle = append(h.idle[:i], h.idle[i+1:]...)
@@ -157,24 +174,25 @@ func (h *Host) release(digest string, m *module) {
 			continue
 		}
 		delete(h.modules, old)
-		if err := x.compiled.Close(context.Background()); err != nil {
+		if err := errors.Join(x.compiled.Close(context.Background()), x.image.close()); err != nil {
 			h.log.Warn("closing a compiled module", "digest", old, "error", err)
 		}
 	}
 }
 
-func (h *Host) compile(ctx context.Context, m plugin.Module) (wazero.Runtime, wazero.CompiledModule, error) {
+// compile fills in what instances of m need.
+func (h *Host) compile(ctx context.Context, m plugin.Module, to *module) error {
 	code, err := m.Code()
 	if err != nil {
-		return nil, nil, fmt.Errorf("read module: %w", err)
+		return fmt.Errorf("read module: %w", err)
 	}
 	if len(code) < 4 || string(code[:4]) != "\x00asm" {
-		return nil, nil, wire.Errorf(wire.KindABI, "not a WASM module")
+		return wire.Errorf(wire.KindABI, "not a WASM module")
 	}
-	code, err = sanitize(code)
-	if err != nil {
-		return nil, nil, wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
+	if code, err = sanitize(code); err != nil {
+		return wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
 	}
+	code, segments := takeSegments(code)
 	runtime := h.metered
 	metered, err := meter(code)
 	if err == nil {
@@ -185,12 +203,17 @@ func (h *Host) compile(ctx context.Context, m plugin.Module) (wazero.Runtime, wa
 	}
 	compiled, err := compile(ctx, runtime, code)
 	if err != nil {
-		return nil, nil, wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
+		return wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
 	}
 	if err := checkExports(compiled); err != nil {
-		return nil, nil, errors.Join(err, compiled.Close(ctx))
+		return errors.Join(err, compiled.Close(ctx))
 	}
-	return runtime, compiled, nil
+	img, err := newImage(segments)
+	if err != nil {
+		return errors.Join(err, compiled.Close(ctx))
+	}
+	to.runtime, to.compiled, to.image = runtime, compiled, img
+	return nil
 }
 
 // compile validates and compiles code. The engine's validator panics on some

@@ -72,7 +72,7 @@ func (h *Host) Open(ctx context.Context, m plugin.Module, o plugin.OpenOptions) 
 }
 
 func (in *instance) instantiate(ctx context.Context) (err error) {
-	in.memory = &memory{limit: uint64(in.options.Limits.MemoryPages) * pageSize}
+	in.memory = &memory{image: in.module.image, limit: uint64(in.options.Limits.MemoryPages) * pageSize}
 	config := wazero.NewModuleConfig().WithName("").WithArgs(in.options.Name).WithStartFunctions("_initialize").
 		WithStdout(&in.output).WithStderr(&in.output).WithRandSource(rand.Reader).
 		WithSysWalltime().WithSysNanotime().WithNanosleep(in.sleep)

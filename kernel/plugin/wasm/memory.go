@@ -15,6 +15,7 @@ const pageSize = 64 << 10
 // it stay valid; pages cost nothing until they are touched.
 type memory struct {
 	limit   uint64
+	image   *image // what it begins with
 	space   []byte // reserved
 	length  uint64 // accessible
 	refused bool   // the guest asked for more than limit
@@ -48,6 +49,10 @@ func (m *memory) Reallocate(size uint64) []byte {
 	}
 	if size > m.length {
 		if err := unix.Mprotect(m.space[m.length:roundUp(size)], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			m.refused = true
+			return nil
+		}
+		if m.length == 0 && m.image.mapAt(m.space) != nil {
 			m.refused = true
 			return nil
 		}

@@ -16,8 +16,7 @@ const (
 // things follow, and the engine makes room for them before it looks: a module
 // of a few bytes could claim the memory of the whole process. Every count must
 // be covered by bytes, locals and tables are bounded, and a table that could
-// grow for ever gets a limit. Custom sections (names, debugging) are dropped,
-// and data segments that lie close together are joined.
+// grow for ever gets a limit. Custom sections (names, debugging) are dropped.
 //
 // What passes is not yet valid; the engine checks that.
 func sanitize(in []byte) ([]byte, error) {
@@ -26,7 +25,6 @@ func sanitize(in []byte) ([]byte, error) {
 	}
 	out := append(make([]byte, 0, len(in)+8), in[:8]...)
 	r := &reader{b: in, at: 8}
-	counted := false
 	for r.more() {
 		id := r.byte()
 		body := r.bytes(r.u32())
@@ -36,7 +34,6 @@ func sanitize(in []byte) ([]byte, error) {
 		if id == 0 {
 			continue
 		}
-		counted = counted || id == sectionCount
 		s := &reader{b: body}
 		if id == sectionTable {
 			body = s.tables()
@@ -45,9 +42,6 @@ func sanitize(in []byte) ([]byte, error) {
 		}
 		if s.err != nil {
 			return nil, fmt.Errorf("section %d: %w", id, s.err)
-		}
-		if id == sectionData && !counted {
-			body = joinSegments(body)
 		}
 		out = append(appendU32(append(out, id), uint32(len(body))), body...)
 	}
