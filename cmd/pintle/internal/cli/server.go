@@ -57,8 +57,11 @@ func (f *processFlags) absolute() (paths.Dir, error) {
 	return paths.Dir(d), err
 }
 
+// logger makes the process's log and brings the libraries' into it.
 func (f *processFlags) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &f.logLevel}))
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &f.logLevel}))
+	bridge(log)
+	return log
 }
 
 // enter takes the lock and the cgroup.

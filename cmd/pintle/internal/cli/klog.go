@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+
+	"k8s.io/klog/v2"
+)
+
+// bridge sends what upstream's libraries say through klog, which is a
+// process's only, to log. It must be called before they are used.
+func bridge(log *slog.Logger) {
+	klog.SetSlogLogger(slog.New(warnings{log.Handler()}))
+}
+
+// warnings passes errors on as warnings and drops the rest. A library calls
+// many things an error that are none of the process: a client's malformed
+// query, for example.
+type warnings struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, slog.LevelWarn)
+}
+
+// Handle implements slog.Handler. It is called for errors without asking
+// Enabled.
+func (w warnings) Handle(ctx context.Context, r slog.Record) error {
+	if !w.Enabled(ctx, r.Level) {
+		return nil
+	}
+	r.Level = slog.LevelWarn
+	return w.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
