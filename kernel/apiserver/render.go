@@ -124,17 +124,12 @@ func (s *Server) writeAnswer(c *call, code int, a accept, obj runtime.Object) er
 	}
 	if a.as.Kind == "Table" {
 		o := &watch.Object{Obj: obj}
+		lm := metav1.ListMeta{}
 		if m, err := meta.Accessor(obj); err == nil {
 			o.Name, o.Namespace = m.GetName(), m.GetNamespace()
+			lm.ResourceVersion = m.GetResourceVersion()
 		}
-		t := defaultTable([]*watch.Object{o})
-		t.TypeMeta = metav1.TypeMeta{Kind: "Table", APIVersion: metav1.GroupName + "/" + a.as.Version}
-		data, err := encodeMeta(t, a)
-		if err != nil {
-			return err
-		}
-		writeBytes(c.w, c.r, code, a.media, data)
-		return nil
+		return s.writeTable(c, code, a, []*watch.Object{o}, lm, false)
 	}
 	kinds, _, err := s.Table.Scheme.ObjectKinds(obj)
 	if err != nil {

@@ -50,7 +50,7 @@ func (s *Server) table(c *call, version string, objs []*watch.Object, o metav1.T
 		switch o.IncludeObject {
 		case metav1.IncludeNone:
 		case metav1.IncludeObject:
-			ext.Raw, err = s.encodeObject(c.gv(), mediaJSON, objs[i])
+			ext.Raw, err = s.encodeObject(c.gvk.GroupVersion(), mediaJSON, objs[i])
 		default:
 			ext.Raw, err = encodePartial(version, mediaJSON, objs[i])
 		}
@@ -67,7 +67,7 @@ func (s *Server) columns(c *call, objs []*watch.Object, o metav1.TableOptions, l
 	if s.Table.Columns == nil {
 		return defaultTable(objs), nil
 	}
-	if !list && len(objs) == 1 {
+	if !list && len(objs) == 1 { // of the hub's kind, or a subresource's
 		return s.Table.Columns(objs[0].Obj, o)
 	}
 	hub := c.def.Hub()

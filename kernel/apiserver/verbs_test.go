@@ -41,6 +41,7 @@ func withVerbs(t *testing.T, verbs []string, unserved string) *apitest.Cluster {
 // A verb that a definition does not list is refused, whatever the server could
 // do; one that it lists is not.
 func TestUnlistedVerbsAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, unserved string
 		verbs          []string

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -215,6 +216,7 @@ func TestColumns(t *testing.T) {
 		{pod, "Name Ready Status Restarts Age IP Node Nominated Node Readiness Gates", []any{"p", "1/1", "Running", "2"}},
 		{&appsv1.DeploymentList{Items: []appsv1.Deployment{*dep}}, "Name Ready Up-to-date Available Age Containers Images Selector", []any{"d", "1/1", int64(0), int64(0)}},
 		{&corev1.ServiceList{Items: []corev1.Service{*svc}}, "Name Type Cluster-IP External-IP Port(s) Age Selector", []any{"web", "ClusterIP", "10.96.0.9", "<none>", "80/TCP"}},
+		{&autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: "d"}, Spec: autoscalingv1.ScaleSpec{Replicas: 3}}, "Name Desired Available Age", []any{"d", int64(3), int64(0)}},
 	} {
 		got, err := tab.Columns(tc.list, metav1.TableOptions{})
 		if err != nil {
