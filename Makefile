@@ -58,16 +58,17 @@ vet: ## gofmt and go vet
 # What cannot run for want of root or of a package fails. Vet has run before.
 .PHONY: unit
 unit: ## unit tests, suites on real etcd, containerd and eBPF
-	@REQUIRE_REAL=1 go test -vet=off -timeout 10m $$(go list ./... | grep -v /internal/e2e)
+	@REQUIRE_REAL=1 go test -vet=off -parallel 8 -timeout 10m $$(go list ./... | grep -v /internal/e2e)
 	@cd sdk && go test -vet=off ./...
 
-# Packages whose concurrency is our own; those that link k8s.io/kubernetes are
-# left out, they take minutes to compile with the race detector.
-RACE := ./kernel/store ./kernel/store/memory ./kernel/watch/... ./kernel/registry ./kernel/admission \
-  ./kernel/plugin ./kernel/plugin/loader ./node/pod ./node/dns ./node/service
+# Packages whose concurrency is our own. Those whose tests link
+# k8s.io/kubernetes (minutes to compile once more), run etcd or spend their time
+# in compiled WASM are left to race-all.
+RACE := ./kernel/store ./kernel/store/memory ./kernel/watch/... ./kernel/registry ./kernel/admission ./kernel/apiserver \
+  ./kernel/plugin ./kernel/plugin/loader ./node/dns ./node/membership ./node/pod ./node/probe ./node/service ./node/source
 .PHONY: race
 race: ## the same with the race detector, where goroutines are ours
-	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -timeout 15m $(RACE)
+	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -parallel 8 -timeout 15m $(RACE)
 
 .PHONY: race-all
 race-all: ## the race detector everywhere that goroutines are ours; compiles for a quarter of an hour
