@@ -60,24 +60,26 @@ func newAllocator(raw []byte) (*allocator, error) {
 }
 
 func (a *allocator) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+	// A node changes with every report of its agent; all nodes are looked at
+	// only when it has no range yet.
+	node := &corev1.Node{}
+	if err := c.Get(node, "", req.Name); err != nil || node.Spec.PodCIDR != "" {
+		if sdk.IsNotFound(err) {
+			err = nil
+		}
+		return sdk.Result{}, err
+	}
 	var nodes []*corev1.Node
 	if err := c.List(&nodes, sdk.ListOptions{}); err != nil {
 		return sdk.Result{}, err
 	}
 	var used ranges
-	var node *corev1.Node
 	for _, n := range nodes {
-		if n.Name == req.Name {
-			node = n
-		}
 		for _, s := range append([]string{n.Spec.PodCIDR}, n.Spec.PodCIDRs...) {
 			if p, err := netip.ParsePrefix(s); err == nil {
 				used.add(p.Masked(), a.mask)
 			}
 		}
-	}
-	if node == nil || node.Spec.PodCIDR != "" {
-		return sdk.Result{}, nil
 	}
 	free, ok := a.next(used)
 	if !ok {
