@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -33,6 +34,9 @@ func (n *Network) mtu() (int, error) {
 		l, err := netlink.LinkByIndex(a.LinkIndex)
 		if err != nil {
 			return 0, fmt.Errorf("find the device of %s: %w", n.cfg.NodeIP, err)
+		}
+		if l.Attrs().Flags&net.FlagLoopback != 0 {
+			break // a machine without a network; a bridge takes no MTU as large
 		}
 		return l.Attrs().MTU, nil
 	}
