@@ -42,7 +42,35 @@ func (p *plane) makeNodes(n int) error {
 		return err
 	}
 	p.group.Go(func() error { return nodes.Run(p.ctx) })
+	if err := p.addressed(); err != nil {
+		return err
+	}
 	return p.settle()
+}
+
+// addressed waits until every node has its range of pod addresses: until then
+// a controller is still at work on the nodes.
+func (p *plane) addressed() error {
+	for {
+		l, err := p.registry.List(p.ctx, registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("nodes")}, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		without := 0
+		for _, o := range l.Items {
+			if n, ok := o.Obj.(*corev1.Node); !ok || n.Spec.PodCIDR == "" {
+				without++
+			}
+		}
+		if without == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		}
+	}
 }
 
 // settle waits until the process has been almost idle for a second.

@@ -81,7 +81,7 @@ func (p *process) await(ctx context.Context, name string) (time.Duration, error)
 				return s.at, nil
 			}
 		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+			return 0, fmt.Errorf("step %q: %w; the end of its log:\n%s", name, context.Cause(ctx), p.log())
 		}
 	}
 }
