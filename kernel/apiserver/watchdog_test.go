@@ -12,25 +12,29 @@ func TestWatchdog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bites := 0
 		d := newWatchdog(time.Minute, func() { bites++ })
-		time.Sleep(time.Hour)
+		sleep := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait() // for a bite that is under way
+		}
+		sleep(time.Hour)
 		if bites != 0 {
 			t.Error("it bit before it was armed")
 		}
 		d.arm()
-		time.Sleep(59 * time.Second)
+		sleep(59 * time.Second)
 		d.calm()
-		time.Sleep(time.Hour)
+		sleep(time.Hour)
 		if bites != 0 {
 			t.Error("it bit although the write ended in time")
 		}
 		d.arm()
-		time.Sleep(61 * time.Second)
+		sleep(61 * time.Second)
 		if bites != 1 {
 			t.Errorf("%d bites for one write that lasts, want 1", bites)
 		}
 		d.arm()
 		d.stop()
-		time.Sleep(time.Hour)
+		sleep(time.Hour)
 		if bites != 1 {
 			t.Error("it bit after stop")
 		}

@@ -183,11 +183,12 @@ type breakable struct {
 	store.Watcher
 	out    chan store.Batch
 	broken chan error
+	ended  chan struct{}
 	err    error
 }
 
 func (f *faulty) Watch(ctx context.Context, prefix string, after int64) store.Watcher {
-	w := &breakable{Watcher: f.Store.Watch(ctx, prefix, after), out: make(chan store.Batch), broken: make(chan error, 1)}
+	w := &breakable{Watcher: f.Store.Watch(ctx, prefix, after), out: make(chan store.Batch), broken: make(chan error, 1), ended: make(chan struct{})}
 	f.mu.Lock()
 	f.watches = append(f.watches, w)
 	f.mu.Unlock()
@@ -202,17 +203,28 @@ func (f *faulty) opened() int {
 	return len(f.watches)
 }
 
-// interrupt ends the present watch with err.
+// interrupt ends the present watch with err. A cache that has just become ready
+// may have yet to open it.
 func (f *faulty) interrupt(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.watches[len(f.watches)-1].broken <- err
+	for {
+		f.mu.Lock()
+		w := f.watches[len(f.watches)-1]
+		f.mu.Unlock()
+		select {
+		case <-w.ended:
+			time.Sleep(time.Millisecond)
+		default:
+			w.broken <- err
+			return
+		}
+	}
 }
 
 func (w *breakable) Batches() <-chan store.Batch { return w.out }
 func (w *breakable) Err() error                  { return w.err }
 
 func (w *breakable) run(ctx context.Context) {
+	defer close(w.ended)
 	defer close(w.out)
 	for {
 		select {
