@@ -55,8 +55,8 @@ type section struct {
 }
 
 var sections = []section{
-	{"start", "cold start and idle memory", (*bench).start, 40 * time.Second},
-	{"node", "cold start of pintle up, with a node", (*bench).startNode, 60 * time.Second},
+	{"start", "cold start and idle memory", (*bench).start, 70 * time.Second},
+	{"node", "cold start of pintle up, with a node", (*bench).startNode, 90 * time.Second},
 	{"decision", "scheduling decisions, plugins as WASM", (*bench).decisions, 90 * time.Second},
 	{"deployment", "a Deployment of 5,000 pods over 1,000 nodes", (*bench).deployment, 150 * time.Second},
 	{"http", "LIST, watch and create through HTTP", (*bench).http, 120 * time.Second},

@@ -24,8 +24,9 @@ const (
 	memoryLimit = 200.0 // MiB
 )
 
-// idle is how long a process is left alone before its memory is read.
-const idle = 8 * time.Second
+// idle is how long a process is left alone before its memory is read: the
+// runtime returns what the start needed within some twenty seconds.
+const idle = 25 * time.Second
 
 // process is a running pintle whose steps are followed.
 type process struct {
