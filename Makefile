@@ -62,13 +62,13 @@ unit: ## unit tests, suites on real etcd, containerd and eBPF
 	@cd sdk && go test -vet=off ./...
 
 # Packages whose concurrency is our own. Those whose tests link
-# k8s.io/kubernetes (minutes to compile once more), run etcd or spend their time
-# in compiled WASM are left to race-all.
+# k8s.io/kubernetes (minutes to compile once more) or run etcd, and the tests
+# that compile WASM (a minute each under the detector), are left to race-all.
 RACE := ./kernel/store ./kernel/store/memory ./kernel/watch/... ./kernel/registry ./kernel/admission ./kernel/apiserver \
   ./kernel/plugin ./kernel/plugin/loader ./node/dns ./node/membership ./node/pod ./node/probe ./node/service ./node/source
 .PHONY: race
 race: ## the same with the race detector, where goroutines are ours
-	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -parallel 8 -timeout 15m $(RACE)
+	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -skip WASM -parallel 8 -timeout 10m $(RACE)
 
 .PHONY: race-all
 race-all: ## the race detector everywhere that goroutines are ours; compiles for a quarter of an hour
