@@ -120,3 +120,30 @@ func (b *bench) services(ctx context.Context) error {
 	}
 	return nil
 }
+
+// pods measures the node agent: from a pod's creation in the API to its
+// Running there, less what the runtime takes when the same calls are made by
+// hand.
+func (b *bench) pods(ctx context.Context) error {
+	all, err := goBench(ctx, "./node", "^BenchmarkPod$", "20x")
+	if err != nil {
+		return err
+	}
+	for _, x := range []struct {
+		what, verb string
+		limit      float64
+	}{{"API create → Running, cached image", "start", 100}, {"API delete → gone", "stop", 0}} {
+		agent, err := need(all, "Pod", "agent-"+x.verb+"-ms")
+		if err != nil {
+			return err
+		}
+		bare, err := need(all, "Pod", "cri-"+x.verb+"-ms")
+		if err != nil {
+			return err
+		}
+		b.report.most(x.what, agent, 0, "ms", "mean of 20")
+		b.report.most("  the same calls by hand", bare, 0, "ms", "in turn with the one above")
+		b.report.most("  the agent's part", agent-bare, x.limit, "ms", "")
+	}
+	return nil
+}

@@ -60,6 +60,7 @@ var sections = []section{
 	{"decision", "scheduling decisions, plugins as WASM", (*bench).decisions, 90 * time.Second},
 	{"deployment", "a Deployment of 5,000 pods over 1,000 nodes", (*bench).deployment, 150 * time.Second},
 	{"http", "LIST, watch and create through HTTP", (*bench).http, 120 * time.Second},
+	{"pod", "a pod's life on a node, beside the same calls by hand", (*bench).pods, 120 * time.Second},
 	{"service", "load balancer", (*bench).services, 120 * time.Second},
 }
 

@@ -207,13 +207,13 @@ func (b *bench) startNode(ctx context.Context) (err error) {
 		return err
 	}
 	data := filepath.Join(dir, "data")
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", `ip link set lo up && exec "$0" up --foreground --data-dir "$1" --cgroup /pintle-bench --node-name bench`, b.pintle, data)
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", `ip link set lo up && exec "$0" up --foreground --data-dir "$1" --cgroup "$2" --node-name bench`, b.pintle, data, benchCgroup)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	p, err := launch(cmd, dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop(p.Cmd), b.clean(data)) }()
+	defer func() { err = errors.Join(err, b.down(p, data)) }()
 	inside := func(args ...string) *exec.Cmd {
 		return exec.CommandContext(ctx, "nsenter", append([]string{fmt.Sprintf("--net=/proc/%d/ns/net", p.Process.Pid), "--", b.pintle, "kubectl", "--kubeconfig", filepath.Join(data, "admin.kubeconfig")}, args...)...)
 	}
@@ -240,11 +240,42 @@ func (b *bench) startNode(ctx context.Context) (err error) {
 	return nil
 }
 
-// clean removes what a node leaves for its successor.
-func (b *bench) clean(data string) error {
-	out, err := exec.Command(b.pintle, "down", "--purge", "--data-dir", data).CombinedOutput()
+// benchCgroup is where the node of startNode and its pods run.
+const benchCgroup = "/pintle-bench"
+
+// down stops the node's process and removes what it would leave for its
+// successor. That is done from within its network namespace and for its cgroup:
+// the machine may run a cluster of its own.
+func (b *bench) down(p *process, data string) error {
+	out, err := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", p.Process.Pid), "--",
+		b.pintle, "down", "--purge", "--data-dir", data, "--cgroup", benchCgroup, "--node-name", "bench").CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("pintle down: %w\n%s", err, out)
+		return errors.Join(fmt.Errorf("pintle down: %w\n%s", err, out), stop(p.Cmd))
+	}
+	if err := p.Wait(); err != nil {
+		return fmt.Errorf("pintle up: %w", err)
+	}
+	hierarchies, err := filepath.Glob("/sys/fs/cgroup/*" + benchCgroup)
+	if err != nil {
+		return err
+	}
+	for _, h := range append(hierarchies, "/sys/fs/cgroup"+benchCgroup) {
+		removeCgroups(h)
 	}
 	return nil
+}
+
+// removeCgroups removes an empty tree of cgroups, which have no files to
+// remove. One that is still in use stays.
+func removeCgroups(dir string) {
+	children, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, c := range children {
+		if c.IsDir() {
+			removeCgroups(filepath.Join(dir, c.Name()))
+		}
+	}
+	_ = os.Remove(dir)
 }
