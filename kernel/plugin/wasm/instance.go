@@ -206,7 +206,7 @@ func (in *instance) Region() []byte {
 	return b
 }
 
-func (in *instance) Memory() int64 { return int64(in.memory.length) }
+func (in *instance) Memory() int64 { return int64(in.memory.length.Load()) }
 
 // Close implements plugin.Instance.
 func (in *instance) Close() error {

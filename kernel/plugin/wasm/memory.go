@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -17,8 +18,9 @@ type memory struct {
 	limit   uint64
 	image   *image // what it begins with
 	space   []byte // reserved
-	length  uint64 // accessible
 	refused bool   // the guest asked for more than limit
+
+	length atomic.Uint64 // accessible; read by those who watch the plugin
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -47,16 +49,16 @@ func (m *memory) Reallocate(size uint64) []byte {
 		m.refused = true
 		return nil
 	}
-	if size > m.length {
-		if err := unix.Mprotect(m.space[m.length:roundUp(size)], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+	if length := m.length.Load(); size > length {
+		if err := unix.Mprotect(m.space[length:roundUp(size)], unix.PROT_READ|unix.PROT_WRITE); err != nil {
 			m.refused = true
 			return nil
 		}
-		if m.length == 0 && m.image.mapAt(m.space) != nil {
+		if length == 0 && m.image.mapAt(m.space) != nil {
 			m.refused = true
 			return nil
 		}
-		m.length = size
+		m.length.Store(size)
 	}
 	return m.space[:size:size]
 }
@@ -68,12 +70,13 @@ func (m *memory) Free() {
 	if m.space != nil {
 		// The mapping is this type's own: munmap of it does not fail.
 		_ = unix.Munmap(m.space)
-		m.space, m.length = nil, 0
+		m.space = nil
+		m.length.Store(0)
 	}
 }
 
 func (m *memory) String() string {
-	return fmt.Sprintf("%d of %d MiB", m.length>>20, m.limit>>20)
+	return fmt.Sprintf("%d of %d MiB", m.length.Load()>>20, m.limit>>20)
 }
 
 var (
