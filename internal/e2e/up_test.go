@@ -49,6 +49,17 @@ func TestUp(t *testing.T) {
 	}
 	eventually(t, 10*time.Second, "the ClusterIP answers from the host", answers)
 
+	// Another directory can neither start beside it nor tear it down.
+	other := t.TempDir()
+	for _, verb := range []string{"up", "down"} {
+		out, err := c.tryPintle(t.Context(), verb, "--data-dir", other)
+		if err == nil {
+			t.Errorf("%s of another directory succeeded:\n%s", verb, out)
+		}
+		contains(t, verb+" of another directory", out, "the cluster of "+dir+" runs on this machine")
+	}
+	eventually(t, 5*time.Second, "the ClusterIP answers all the same", answers)
+
 	before := c.get(t, "pods -l app=web", "{range .items[*]}{.metadata.uid}={.status.containerStatuses[0].containerID} {end}")
 	kill9(t, filepath.Join(dir, "pintle.lock"))
 	eventually(t, 5*time.Second, "the ClusterIP answers while no pintle runs", answers)

@@ -51,6 +51,11 @@ func (f *upFlags) down(ctx context.Context, out io.Writer, purge bool) error {
 		fmt.Fprintf(out, "Nothing is there: %s does not exist.\n", dir)
 		return nil
 	}
+	if f.cgroup == "" {
+		if err := mayTouch(ownerFile, dir); err != nil {
+			return err
+		}
+	}
 	start := time.Now()
 	ran, err := daemon.Stop(ctx, dir.Lock(), stopGrace)
 	if err != nil {

@@ -101,6 +101,11 @@ func (f *nodeFlags) run(ctx context.Context, report *steps.Reporter) error {
 		return err
 	}
 	defer lock.Close()
+	if f.cgroup == "" {
+		if err := claim(ownerFile, dir); err != nil {
+			return err
+		}
+	}
 	log := f.logger()
 	id, err := f.join(ctx, bootstrap.Config{Server: f.server, Token: f.token, Name: name, IPs: []netip.Addr{ip}, Dir: dir.PKI(), Log: log})
 	if err != nil {

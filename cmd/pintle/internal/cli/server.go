@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/pintle-io/pintle/cmd/pintle/internal/cgroup"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/lab"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/listen"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
@@ -75,7 +75,7 @@ func (f *processFlags) enter(dir paths.Dir) (*os.File, error) {
 		return nil, err
 	}
 	if f.cgroup != "" {
-		if err := cgroup.Enter(f.cgroup + "/agent"); err != nil {
+		if err := lab.EnterCgroup(f.cgroup + "/agent"); err != nil {
 			return nil, errors.Join(err, lock.Close())
 		}
 	}

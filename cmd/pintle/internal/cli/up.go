@@ -82,6 +82,11 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 	if _, err := f.network(); err != nil {
 		return err
 	}
+	if f.cgroup == "" {
+		if err := mayTouch(ownerFile, dir); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(out, "Pintle %s, Kubernetes API %s\n", version.Pintle, version.Kubernetes)
 	start := time.Now()
 	proc, progress, err := daemon.Spawn(daemon.Spec{Args: append([]string{"up", "--foreground"}, passOn(os.Args[1:])...), Log: dir.Log()})
@@ -200,6 +205,11 @@ func (f *upFlags) run(ctx context.Context, report *steps.Reporter) error {
 		return err
 	}
 	defer lock.Close()
+	if f.cgroup == "" {
+		if err := claim(ownerFile, dir); err != nil {
+			return err
+		}
+	}
 	if err := f.localAPI(); err != nil {
 		return err
 	}

@@ -19,10 +19,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pintle-io/pintle/cmd/pintle/internal/cgroup"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+	"github.com/pintle-io/pintle/node/cgroup"
 )
 
 // DefaultDir is where a lab keeps everything; `lab down` removes it.
@@ -276,7 +276,7 @@ func (s *State) Kill(name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(setCable(n.Index, false), cgroup.KillAll(cgroupName(n.Name)))
+	return errors.Join(setCable(n.Index, false), killAll(context.Background(), cgroupName(n.Name)))
 }
 
 // Cut pulls a node's cable: it runs on, and nobody reaches it.
@@ -350,12 +350,16 @@ func (s *State) Status() (serverPid int, nodes []NodeStatus, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	groups, err := cgroup.Detect()
+	if err != nil {
+		return 0, nil, err
+	}
 	for _, n := range s.Nodes {
 		st := NodeStatus{Node: n, Cable: cableUp(n.Index)}
 		if st.Agent, err = daemon.Pid(s.nodeDir(n).Lock()); err != nil {
 			return 0, nil, err
 		}
-		pods, err := cgroup.Processes(cgroupName(n.Name) + "/kubepods")
+		pods, err := groups.Procs(cgroupName(n.Name) + "/kubepods")
 		if err != nil {
 			return 0, nil, err
 		}
@@ -391,7 +395,7 @@ func (s *State) Command(ctx context.Context, name string, argv ...string) (*exec
 
 // Run replaces this process by argv in a network namespace and a cgroup.
 func Run(ns, group string, argv []string) error {
-	if err := cgroup.Enter(group); err != nil {
+	if err := EnterCgroup(group); err != nil {
 		return err
 	}
 	path, err := exec.LookPath(argv[0])
@@ -436,7 +440,7 @@ func Down(ctx context.Context, dir string, purge bool) error {
 	}
 	var errs []error
 	for _, name := range names {
-		errs = append(errs, cgroup.KillAll(cgroupName(name)))
+		errs = append(errs, killAll(ctx, cgroupName(name)))
 	}
 	errs = append(errs, unmountBelow(dir))
 	for _, n := range s.Nodes {
@@ -445,7 +449,7 @@ func Down(ctx context.Context, dir string, purge bool) error {
 	if existsNS(switchNS) {
 		errs = append(errs, removeNS(switchNS))
 	}
-	errs = append(errs, cgroup.Remove("/pintle-lab"), ignoreMissing(os.Remove(ownerFile)))
+	errs = append(errs, removeGroups(), ignoreMissing(os.Remove(ownerFile)))
 	if purge {
 		errs = append(errs, os.RemoveAll(dir))
 	} else {

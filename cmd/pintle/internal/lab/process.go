@@ -2,16 +2,56 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/pintle-io/pintle/node/cgroup"
 )
 
 // cgroupName is the cgroup, in every hierarchy, of a node or of the server.
 // The node's agent runs in its "agent" child, containers in its "kubepods".
 func cgroupName(name string) string { return "/pintle-lab/" + name }
+
+// killLimit bounds the wait for killed processes to be gone.
+const killLimit = 15 * time.Second
+
+func killAll(ctx context.Context, group string) error {
+	groups, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	defer cancel()
+	return groups.Kill(ctx, group)
+}
+
+// removeGroups removes what is left of the lab's cgroups.
+func removeGroups() error {
+	groups, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	return groups.Remove("/pintle-lab")
+}
+
+// EnterCgroup moves this process into a cgroup of every hierarchy, making it
+// where it is missing. It must be called before the process opens sockets: a
+// socket keeps the cgroup that it was made in.
+func EnterCgroup(group string) error {
+	groups, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	if err := groups.Create(group); err != nil {
+		return err
+	}
+	return groups.Join(group, os.Getpid())
+}
 
 // unmountBelow detaches every mount below dir, deepest first.
 func unmountBelow(dir string) error {

@@ -34,7 +34,4 @@ func (d Dir) WASM() string { return d.join("wasm-cache") }
 // Node is the node agent's directory.
 func (d Dir) Node() string { return d.join("node") }
 
-// Run remembers how the server was started, for `pintle down`.
-func (d Dir) Run() string { return d.join("run.json") }
-
 func (d Dir) join(name string) string { return filepath.Join(string(d), name) }

@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	groups "github.com/pintle-io/pintle/cmd/pintle/internal/cgroup"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 	"github.com/pintle-io/pintle/ebpf/lb"
@@ -309,6 +308,10 @@ func drain(p *service.Proxy, pod *corev1.Pod) error {
 // mounts, BPF programs. Nothing of it may run.
 func (n *Node) Cleanup(ctx context.Context, purge bool) error {
 	c := n.config()
+	groups, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
 	return errors.Join(
 		lb.Remove(n.pins()), // its file system lies in the node's directory
 		n.cni(c, nil, nil).Cleanup(ctx),
