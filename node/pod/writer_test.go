@@ -113,7 +113,9 @@ func TestWriteIsRetried(t *testing.T) {
 	w.write(pod, pod.Status, withIP("1"))
 	await(t, "the third try", func() bool { return len(p.list()) == 3 })
 	gone := pod.DeepCopy()
-	gone.Name = "gone"
+	// Of its own UID: with the first pod's it would join that pod's series of
+	// writes while the third answer is still under way.
+	gone.Name, gone.UID = "gone", "g"
 	w.write(gone, gone.Status, withIP("1"))
 	time.Sleep(300 * time.Millisecond)
 	if got := p.list(); len(got) != 4 {
