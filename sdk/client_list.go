@@ -48,7 +48,7 @@ func (c *client) List(list any, o ListOptions) error {
 		old = &heldList{items: reflect.Zero(reflect.SliceOf(elem))}
 	}
 	resp, err := c.do(wire.HostList, wire.ListRequest{Resource: key.resource, Namespace: o.Namespace, Labels: o.Labels,
-		Fields: o.Fields, OwnerUID: o.OwnerUID, Token: old.token}.Append)
+		Fields: o.Fields, OwnerUID: o.OwnerUID, Only: projectionOf(elem.Elem()), Token: old.token}.Append)
 	if err != nil {
 		return err
 	}

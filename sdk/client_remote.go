@@ -33,7 +33,7 @@ func (c *client) do(op wire.HostOp, request func([]byte) []byte) ([]byte, error)
 }
 
 func (c *client) Get(obj Object, namespace, name string) error {
-	resp, err := c.do(wire.HostGet, wire.GetRequest{Resource: obj.APIResource(), Namespace: namespace, Name: name}.Append)
+	resp, err := c.do(wire.HostGet, wire.GetRequest{Resource: obj.APIResource(), Namespace: namespace, Name: name, Only: onlyOf(obj)}.Append)
 	if err != nil {
 		return err
 	}
@@ -169,6 +169,15 @@ func encode(obj Object) ([]byte, error) {
 		return e.EncodedJSON(), nil
 	}
 	return json.Marshal(obj)
+}
+
+// onlyOf names the fields that an object decodes.
+func onlyOf(obj Object) string {
+	t := reflect.TypeOf(obj)
+	if t == nil || t.Kind() != reflect.Pointer {
+		return ""
+	}
+	return projectionOf(t.Elem())
 }
 
 // replace decodes an object over obj. An empty body leaves obj as it is.

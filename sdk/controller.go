@@ -73,6 +73,7 @@ const (
 	MapConstant
 	MapFunc
 	MapLabels
+	MapFieldChanged
 )
 
 // Map turns an object into requests.
@@ -97,6 +98,11 @@ func Label(key string) Map { return Map{Kind: MapLabel, Arg: key} }
 // Field requests the cluster-scoped object that the field names, for example
 // "spec.nodeName". An empty field requests nothing.
 func Field(path string) Map { return Map{Kind: MapField, Arg: path} }
+
+// FieldChanged is Field for objects that appear or go, and for those whose field
+// changes: other changes of an object request nothing. A busy resource then
+// wakes a controller that cares for one field no more often than it must.
+func FieldChanged(path string) Map { return Map{Kind: MapFieldChanged, Arg: path} }
 
 // InNamespace requests the object's namespace, as a cluster-scoped object.
 func InNamespace() Map { return Map{Kind: MapNamespace} }

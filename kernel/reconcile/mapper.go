@@ -45,6 +45,9 @@ func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
 	m.r.host.Seen.Note(watches[0].resource, e.Revision)
 	for i := range watches {
 		w := &watches[i]
+		if sdk.MapKind(w.Map) == sdk.MapFieldChanged && e.Type == watch.Modified && e.Prev != nil && m.field(w, e.Object) == m.field(w, e.Prev) {
+			continue
+		}
 		if sdk.MapKind(w.Map) == sdk.MapFunc && w.Arg != "" {
 			if wanted(w.Arg, e) {
 				m.object(ctx, w, e.Object)
@@ -125,7 +128,7 @@ func (m *mapper) meta(w *numbered, o *watch.Object) {
 			}
 			m.r.queue.Add(q)
 		}
-	case sdk.MapField:
+	case sdk.MapField, sdk.MapFieldChanged:
 		if v := m.field(w, o); v != "" {
 			m.r.queue.Add(Request{Name: v})
 		}

@@ -28,17 +28,26 @@ package wire
 // kernel/plugin/listing implements the host's side of it, package sdk the
 // guest's.
 
+// Reads may name the fields that the guest will look at, in Only; the host
+// may then leave out all others, and need not. "" is the whole object. The
+// form is a list of JSON field names, each with those of its value in brackets
+// where not all of that is wanted; through lists as if they were not there:
+//
+//	metadata(name,uid),spec(containers(name,image)),status
+//
+// kernel/plugin/projection implements it.
+
 // GetRequest asks for one object.
-type GetRequest struct{ Resource, Namespace, Name string }
+type GetRequest struct{ Resource, Namespace, Name, Only string }
 
 // Append encodes the request.
 func (q GetRequest) Append(b []byte) []byte {
-	return AppendString(AppendString(AppendString(b, q.Resource), q.Namespace), q.Name)
+	return AppendString(AppendString(AppendString(AppendString(b, q.Resource), q.Namespace), q.Name), q.Only)
 }
 
 // GetRequest reads a GetRequest.
 func (r *Reader) GetRequest() GetRequest {
-	return GetRequest{r.Str(), r.Str(), r.Str()}
+	return GetRequest{r.Str(), r.Str(), r.Str(), r.Str()}
 }
 
 // ListRequest asks for a list, or for what changed in it since Token.
@@ -48,12 +57,13 @@ type ListRequest struct {
 	Labels    string
 	Fields    string
 	OwnerUID  string
+	Only      string
 	Token     uint64 // 0: nothing held
 }
 
 // Append encodes the request.
 func (q ListRequest) Append(b []byte) []byte {
-	for _, s := range []string{q.Resource, q.Namespace, q.Labels, q.Fields, q.OwnerUID} {
+	for _, s := range []string{q.Resource, q.Namespace, q.Labels, q.Fields, q.OwnerUID, q.Only} {
 		b = AppendString(b, s)
 	}
 	return AppendUint(b, q.Token)
@@ -61,7 +71,7 @@ func (q ListRequest) Append(b []byte) []byte {
 
 // ListRequest reads a ListRequest.
 func (r *Reader) ListRequest() ListRequest {
-	return ListRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Uint()}
+	return ListRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Uint()}
 }
 
 // WriteRequest creates, updates or applies an object; its name and namespace

@@ -31,8 +31,8 @@ var (
 	manifest = wire.Manifest{Name: "n", Version: "1", Major: 1, Minor: 7, Points: wire.PointFilter | wire.PointController, Scope: 1, Workers: 4,
 		Match:   []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"a", ""}, Namespaces: []string{"x"}}},
 		Watches: []wire.Watch{{Resource: "v1/pods", Map: 6, Arg: "a", ToNamespace: "b", ToName: "c"}}}
-	get     = wire.GetRequest{Resource: "v1/pods", Namespace: "a", Name: "b"}
-	list    = wire.ListRequest{Resource: "v1/pods", Labels: "a=b", Fields: "c=d", OwnerUID: "u", Token: 1 << 60}
+	get     = wire.GetRequest{Resource: "v1/pods", Namespace: "a", Name: "b", Only: "metadata(name)"}
+	list    = wire.ListRequest{Resource: "v1/pods", Labels: "a=b", Fields: "c=d", OwnerUID: "u", Only: "spec,status(phase)", Token: 1 << 60}
 	write   = wire.WriteRequest{Verb: "apply", Resource: "r", Subresource: "status", Force: true, Object: []byte("{}")}
 	patch   = wire.PatchRequest{Resource: "r", Namespace: "a", Name: "b", Subresource: "s", Type: "t", Data: []byte("[]")}
 	del     = wire.DeleteRequest{Resource: "r", Namespace: "a", Name: "b", UID: "u", ResourceVersion: "5", Propagation: "Orphan", Grace: -1}

@@ -32,6 +32,7 @@ import (
 
 // Codec is what a client needs of resource.Codec.
 type Codec interface {
+	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
 	Encode(obj runtime.Object, gv schema.GroupVersion, mediaType string) ([]byte, error)
 	DecodeRequest(body []byte, mediaType string, defaultGVK *schema.GroupVersionKind, strict bool) (obj runtime.Object, gvk *schema.GroupVersionKind, strictErrs []error, err error)
 }
@@ -65,6 +66,7 @@ type Config struct {
 type Client struct {
 	c       *Config
 	session listing.Session
+	only    projections
 	buf     []byte
 }
 
@@ -187,7 +189,13 @@ func (k *Client) get(ctx context.Context, r *wire.Reader) error {
 	if err != nil {
 		return err
 	}
-	return k.answer(o, t)
+	project, err := k.only.of(q.Only)
+	if err != nil {
+		return err
+	}
+	b, err := k.projected(o, t, project)
+	k.buf = append(k.buf, b...)
+	return err
 }
 
 func (k *Client) answer(o *watch.Object, t registry.Target) error {
@@ -211,11 +219,15 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 	if err := k.allow("list", t); err != nil {
 		return err
 	}
+	project, err := k.only.of(q.Only)
+	if err != nil {
+		return err
+	}
 	items, err := k.items(ctx, t, q)
 	if err != nil {
 		return err
 	}
-	k.buf, err = k.session.Answer(k.buf, q, items, func(o *watch.Object) ([]byte, error) { return k.encode(o, t.Resource.GroupVersion()) })
+	k.buf, err = k.session.Answer(k.buf, q, items, func(o *watch.Object) ([]byte, error) { return k.projected(o, t, project) })
 	return err
 }
 

@@ -46,7 +46,7 @@ func init() {
 			Watches: []sdk.Watch{
 				{Resource: "v1/nodes"},
 				{Resource: "coordination.k8s.io/v1/leases", Map: sdk.Func(leaseOf)},
-				{Resource: "v1/pods", Map: sdk.Field("spec.nodeName")},
+				{Resource: "v1/pods", Map: sdk.FieldChanged("spec.nodeName")},
 			},
 			Workers:   1, // what was seen of a node is remembered by one hand
 			Reconcile: k.reconcile,
@@ -77,7 +77,7 @@ type sighting struct {
 }
 
 func (k *keeper) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
-	node := &corev1.Node{}
+	node := &nodeState{}
 	if err := c.Get(node, "", req.Name); err != nil {
 		if !sdk.IsNotFound(err) {
 			return sdk.Result{}, err
@@ -107,7 +107,7 @@ func (k *keeper) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 
 // look answers how long the node may still be silent; 0 or less: it is
 // unreachable.
-func (k *keeper) look(c sdk.Client, node *corev1.Node) (time.Duration, error) {
+func (k *keeper) look(c sdk.Client, node *nodeState) (time.Duration, error) {
 	lease := &coordinationv1.Lease{}
 	renewed := ""
 	switch err := c.Get(lease, leaseNamespace, node.Name); {
@@ -135,15 +135,13 @@ func (k *keeper) look(c sdk.Client, node *corev1.Node) (time.Duration, error) {
 
 // mark brings the node's conditions and taints, and the readiness of its
 // pods, in line with whether it is reachable.
-func mark(c sdk.Client, node *corev1.Node, lost bool, now time.Time) error {
+func mark(c sdk.Client, node *nodeState, lost bool, now time.Time) error {
 	if lost {
 		if next := lostConditions(node, now); !reflect.DeepEqual(next, node.Status.Conditions) {
-			upd := sdk.Clone(node)
-			upd.Status.Conditions = next
-			if err := c.UpdateStatus(upd); err != nil {
+			patch := map[string]any{"metadata": map[string]any{"resourceVersion": node.ResourceVersion}, "status": map[string]any{"conditions": next}}
+			if err := c.Patch(node, sdk.Patch{Data: patch, Subresource: "status"}); err != nil {
 				return fmt.Errorf("mark node %s: %w", node.Name, err)
 			}
-			node.Status, node.ResourceVersion = upd.Status, upd.ResourceVersion
 			c.Event(node, sdk.Note{Reason: "NodeNotReady", Message: fmt.Sprintf("Node %s status is now: NodeNotReady", node.Name)})
 		}
 	}
@@ -161,7 +159,7 @@ func mark(c sdk.Client, node *corev1.Node, lost bool, now time.Time) error {
 
 // unready takes the pods of a lost node out of their Services: nobody else
 // can say that they no longer answer.
-func unready(c sdk.Client, node *corev1.Node, now time.Time) error {
+func unready(c sdk.Client, node *nodeState, now time.Time) error {
 	pods, err := podsOn(c, node.Name)
 	if err != nil {
 		return err
@@ -177,7 +175,7 @@ func unready(c sdk.Client, node *corev1.Node, now time.Time) error {
 
 // evict deletes the pods that do not tolerate the node's NoExecute taints, or
 // no longer, and answers when the next one is due.
-func evict(c sdk.Client, node *corev1.Node, now time.Time) (time.Duration, error) {
+func evict(c sdk.Client, node *nodeState, now time.Time) (time.Duration, error) {
 	noExecute := noExecuteTaints(node)
 	if len(noExecute) == 0 {
 		return 0, nil

@@ -24,7 +24,7 @@ var pressure = map[corev1.NodeConditionType]string{
 	corev1.NodeNetworkUnavailable: "node.kubernetes.io/network-unavailable",
 }
 
-func readyOf(node *corev1.Node) *corev1.NodeCondition {
+func readyOf(node *nodeState) *corev1.NodeCondition {
 	for i := range node.Status.Conditions {
 		if node.Status.Conditions[i].Type == corev1.NodeReady {
 			return &node.Status.Conditions[i]
@@ -33,7 +33,7 @@ func readyOf(node *corev1.Node) *corev1.NodeCondition {
 	return nil
 }
 
-func alreadyLost(node *corev1.Node) bool {
+func alreadyLost(node *nodeState) bool {
 	r := readyOf(node)
 	return r != nil && r.Status == corev1.ConditionUnknown
 }
@@ -42,7 +42,7 @@ func alreadyLost(node *corev1.Node) bool {
 var reported = []corev1.NodeConditionType{corev1.NodeReady, corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure}
 
 // lostConditions sets what the agent reports to Unknown.
-func lostConditions(node *corev1.Node, now time.Time) []corev1.NodeCondition {
+func lostConditions(node *nodeState, now time.Time) []corev1.NodeCondition {
 	out := append([]corev1.NodeCondition(nil), node.Status.Conditions...)
 	for _, t := range reported {
 		c := condition(&out, t)
@@ -70,7 +70,7 @@ func condition(list *[]corev1.NodeCondition, t corev1.NodeConditionType) *corev1
 
 // taints are the node's taints with ours in line with its conditions. One that
 // is there keeps its time: tolerations count from it.
-func taints(node *corev1.Node, now time.Time) []corev1.Taint {
+func taints(node *nodeState, now time.Time) []corev1.Taint {
 	want := wanted(node)
 	have := map[corev1.Taint]bool{}
 	var out []corev1.Taint
@@ -95,7 +95,7 @@ func taints(node *corev1.Node, now time.Time) []corev1.Taint {
 }
 
 // wanted are the taints that a node's conditions ask for, without values.
-func wanted(node *corev1.Node) []corev1.Taint {
+func wanted(node *nodeState) []corev1.Taint {
 	var out []corev1.Taint
 	key := ""
 	switch r := readyOf(node); {
@@ -136,7 +136,7 @@ func ours(t corev1.Taint) bool {
 	return false
 }
 
-func noExecuteTaints(node *corev1.Node) []corev1.Taint {
+func noExecuteTaints(node *nodeState) []corev1.Taint {
 	var out []corev1.Taint
 	for _, t := range node.Spec.Taints {
 		if t.Effect == corev1.TaintEffectNoExecute {

@@ -18,8 +18,8 @@ import (
 
 var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-func newNode(ready corev1.ConditionStatus) *corev1.Node {
-	n := &corev1.Node{}
+func newNode(ready corev1.ConditionStatus) *nodeState {
+	n := &nodeState{}
 	n.Name = "n"
 	if ready != "" {
 		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
@@ -41,27 +41,27 @@ func show(list []corev1.Taint) string {
 
 func TestTaints(t *testing.T) {
 	early := metav1.NewTime(start.Add(-time.Hour))
-	with := func(n *corev1.Node, change func(*corev1.Node)) *corev1.Node { change(n); return n }
+	with := func(n *nodeState, change func(*nodeState)) *nodeState { change(n); return n }
 	for _, tc := range []struct {
 		name string
-		node *corev1.Node
+		node *nodeState
 		want string
 	}{
 		{"ready", newNode(corev1.ConditionTrue), ""},
 		{"not ready", newNode(corev1.ConditionFalse), "not-ready:NoSchedule 12:00, not-ready:NoExecute 12:00"},
 		{"unknown", newNode(corev1.ConditionUnknown), "unreachable:NoSchedule 12:00, unreachable:NoExecute 12:00"},
 		{"never reported", newNode(""), "not-ready:NoSchedule 12:00, not-ready:NoExecute 12:00"},
-		{"times stay", with(newNode(corev1.ConditionUnknown), func(n *corev1.Node) {
+		{"times stay", with(newNode(corev1.ConditionUnknown), func(n *nodeState) {
 			n.Spec.Taints = []corev1.Taint{{Key: taintUnreachable, Effect: corev1.TaintEffectNoExecute, TimeAdded: &early}}
 		}), "unreachable:NoExecute 11:00, unreachable:NoSchedule 12:00"},
-		{"one for the other", with(newNode(corev1.ConditionFalse), func(n *corev1.Node) {
+		{"one for the other", with(newNode(corev1.ConditionFalse), func(n *nodeState) {
 			n.Spec.Taints = []corev1.Taint{{Key: taintUnreachable, Effect: corev1.TaintEffectNoExecute, TimeAdded: &early}}
 		}), "not-ready:NoSchedule 12:00, not-ready:NoExecute 12:00"},
-		{"others' taints stay, doubles go", with(newNode(corev1.ConditionTrue), func(n *corev1.Node) {
+		{"others' taints stay, doubles go", with(newNode(corev1.ConditionTrue), func(n *nodeState) {
 			n.Spec.Taints = []corev1.Taint{{Key: "mine", Effect: corev1.TaintEffectNoExecute}, {Key: taintNotReady, Effect: corev1.TaintEffectNoSchedule},
 				{Key: taintUnschedulable, Effect: corev1.TaintEffectNoSchedule}, {Key: taintNotReady, Effect: corev1.TaintEffectPreferNoSchedule}}
 		}), "mine:NoExecute, not-ready:PreferNoSchedule"},
-		{"cordoned, under pressure", with(newNode(corev1.ConditionTrue), func(n *corev1.Node) {
+		{"cordoned, under pressure", with(newNode(corev1.ConditionTrue), func(n *nodeState) {
 			n.Spec.Unschedulable = true
 			n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionTrue},
 				corev1.NodeCondition{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse})
@@ -136,7 +136,7 @@ type lab struct {
 	at    time.Time
 }
 
-func newLab(t *testing.T, node *corev1.Node) *lab {
+func newLab(t *testing.T, node *nodeState) *lab {
 	t.Helper()
 	seconds := int64(30)
 	p := &corev1.Pod{}
@@ -181,7 +181,7 @@ func (l *lab) beat(t *testing.T) {
 // state is the node's readiness and taints, and whether the pod is ready.
 func (l *lab) state(t *testing.T) string {
 	t.Helper()
-	n, p := &corev1.Node{}, &corev1.Pod{}
+	n, p := &nodeState{}, &corev1.Pod{}
 	if err := l.c.Get(n, "", "n"); err != nil {
 		return "no node"
 	}
@@ -228,7 +228,7 @@ func TestSilence(t *testing.T) {
 		t.Errorf("events = %v", l.store.Notes)
 	}
 	// Its agent is back, and says so itself.
-	n := &corev1.Node{}
+	n := &nodeState{}
 	if err := l.c.Get(n, "", "n"); err != nil {
 		t.Fatal(err)
 	}
