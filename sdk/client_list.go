@@ -1,10 +1,10 @@
 package sdk
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 
+	"github.com/pintle-io/pintle/sdk/packed"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -48,7 +48,7 @@ func (c *client) List(list any, o ListOptions) error {
 		old = &heldList{items: reflect.Zero(reflect.SliceOf(elem))}
 	}
 	resp, err := c.do(wire.HostList, wire.ListRequest{Resource: key.resource, Namespace: o.Namespace, Labels: o.Labels,
-		Fields: o.Fields, OwnerUID: o.OwnerUID, Only: projectionOf(elem.Elem()), Token: old.token}.Append)
+		Fields: o.Fields, OwnerUID: o.OwnerUID, Only: packed.Fields(elem.Elem()), Token: old.token}.Append)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func applyList(old *heldList, elem reflect.Type, resp []byte) (*heldList, error)
 				return nil, err
 			}
 			obj := reflect.New(elem.Elem())
-			if err := json.Unmarshal(body, obj.Interface()); err != nil {
+			if err := packed.Decode(body, obj.Interface()); err != nil {
 				return nil, err
 			}
 			now.items, now.sizes = reflect.Append(now.items, obj), append(now.sizes, len(body))

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/packed"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -177,7 +178,7 @@ func onlyOf(obj Object) string {
 	if t == nil || t.Kind() != reflect.Pointer {
 		return ""
 	}
-	return projectionOf(t.Elem())
+	return packed.Fields(t.Elem())
 }
 
 // replace decodes an object over obj. An empty body leaves obj as it is.
@@ -190,7 +191,7 @@ func replace(obj Object, body []byte) error {
 		return fmt.Errorf("%s: a pointer is needed, not %T", obj.APIResource(), obj)
 	}
 	v.Elem().SetZero()
-	if err := json.Unmarshal(body, obj); err != nil {
+	if err := packed.Decode(body, obj); err != nil {
 		return fmt.Errorf("decode %s: %w", obj.APIResource(), err)
 	}
 	return nil

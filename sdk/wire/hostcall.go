@@ -23,19 +23,20 @@ package wire
 //	edits          until the new list is complete, a sequence of
 //	                 keep  uint   that many items of the held list are kept as they are
 //	                 drop  uint   then that many of the held list are left out
-//	                 add   uint   then that many new ones follow, each as bytes JSON
+//	                 add   uint   then that many new ones follow, each as bytes JSON or packed
 //
 // kernel/plugin/listing implements the host's side of it, package sdk the
 // guest's.
 
-// Reads may name the fields that the guest will look at, in Only; the host
-// may then leave out all others, and need not. "" is the whole object. The
-// form is a list of JSON field names, each with those of its value in brackets
-// where not all of that is wanted; through lists as if they were not there:
+// Reads may name the fields that the guest will look at, in Only; "" is the
+// whole object. The host may then answer with these fields alone, as package
+// sdk/packed has them, in place of an object's JSON. The form is a list of JSON
+// field names, each with those of its value in brackets where not all of that
+// is wanted; through lists as if they were not there:
 //
 //	metadata(name,uid),spec(containers(name,image)),status
 //
-// kernel/plugin/projection implements it.
+// kernel/plugin/projection implements the host's side of it.
 
 // GetRequest asks for one object.
 type GetRequest struct{ Resource, Namespace, Name, Only string }

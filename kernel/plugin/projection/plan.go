@@ -5,15 +5,20 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/sdk/packed"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
-// plan is how the wanted fields of one Go type are written, worked out once.
+// plan is how the wanted part of one Go type is written, worked out once.
 type plan struct {
 	kind kind
 	elem *plan  // of what a pointer, slice or map holds
-	step []step // of a struct
+	step []step // of a struct, one for each wanted field
 }
 
 type kind uint8
@@ -23,124 +28,176 @@ const (
 	kindString              // any string type
 	kindBool                // any bool type
 	kindInt                 // any signed integer
+	kindTime                // metav1.Time
 	kindPointer             // null or its element
-	kindSlice               // null or a list
-	kindStruct              // some fields
+	kindList
+	kindMap // from strings to elem
+	kindStruct
 )
 
+// step is a wanted field; the type may have no such field.
 type step struct {
-	key                 string // `"name":`
-	index               []int
+	index               []int // nil: not in this type
 	omitEmpty, omitZero bool
 	plan                *plan
 }
 
-var jsonMarshaler = reflect.TypeFor[json.Marshaler]()
+var (
+	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
+	timeType      = reflect.TypeFor[metav1.Time]()
+)
 
-// planOf plans a type; no children is all of it.
+// planOf plans a type; nil children is all of it.
 func planOf(t reflect.Type, children []*field) *plan {
+	if t == timeType {
+		return &plan{kind: kindTime}
+	}
+	k := t.Kind()
+	if k == reflect.Pointer {
+		return &plan{kind: kindPointer, elem: planOf(t.Elem(), children)}
+	}
 	if t.Implements(jsonMarshaler) || reflect.PointerTo(t).Implements(jsonMarshaler) {
 		return &plan{}
 	}
-	switch t.Kind() {
+	switch k {
 	case reflect.String:
 		return &plan{kind: kindString}
 	case reflect.Bool:
 		return &plan{kind: kindBool}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return &plan{kind: kindInt}
-	case reflect.Pointer:
-		return &plan{kind: kindPointer, elem: planOf(t.Elem(), children)}
 	case reflect.Slice:
-		if t.Elem().Kind() != reflect.Uint8 && len(children) > 0 {
-			return &plan{kind: kindSlice, elem: planOf(t.Elem(), children)}
+		if t.Elem().Kind() != reflect.Uint8 {
+			return &plan{kind: kindList, elem: planOf(t.Elem(), children)}
+		}
+	case reflect.Map:
+		if t.Key().Kind() == reflect.String {
+			return &plan{kind: kindMap, elem: planOf(t.Elem(), nil)}
 		}
 	case reflect.Struct:
-		if len(children) > 0 {
-			return &plan{kind: kindStruct, step: steps(t, nil, children)}
+		if children != nil {
+			return &plan{kind: kindStruct, step: steps(t, children)}
 		}
 	}
 	return &plan{}
 }
 
-// steps are the wanted fields of a struct, those of embedded structs without a
-// name included.
-func steps(t reflect.Type, prefix []int, children []*field) []step {
-	var out []step
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
-		at := append(slices.Clone(prefix), i)
-		if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct {
-			out = append(out, steps(f.Type, at, children)...)
-			continue
+// steps finds the wanted fields in a struct, those of embedded structs without
+// a name included.
+func steps(t reflect.Type, children []*field) []step {
+	out := make([]step, len(children))
+	var visit func(t reflect.Type, prefix []int)
+	visit = func(t reflect.Type, prefix []int) {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
+			at := append(slices.Clone(prefix), i)
+			if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct {
+				visit(f.Type, at)
+				continue
+			}
+			k := slices.IndexFunc(children, func(c *field) bool { return c.name == name })
+			if k < 0 || !f.IsExported() || name == "-" {
+				continue
+			}
+			opts = "," + opts + ","
+			out[k] = step{index: at, plan: planOf(f.Type, children[k].children),
+				omitEmpty: strings.Contains(opts, ",omitempty,"), omitZero: strings.Contains(opts, ",omitzero,")}
 		}
-		k := slices.IndexFunc(children, func(c *field) bool { return c.name == name })
-		if k < 0 || !f.IsExported() || name == "-" {
-			continue
-		}
-		opts = "," + opts + ","
-		out = append(out, step{key: strconv.Quote(name) + ":", index: at, plan: planOf(f.Type, children[k].children),
-			omitEmpty: strings.Contains(opts, ",omitempty,"), omitZero: strings.Contains(opts, ",omitzero,")})
 	}
+	visit(t, nil)
 	return out
 }
 
 func (p *plan) append(b []byte, v reflect.Value) ([]byte, error) {
 	switch p.kind {
 	case kindString:
-		return appendString(b, v.String())
+		return wire.AppendString(append(b, packed.String), v.String()), nil
 	case kindBool:
-		return strconv.AppendBool(b, v.Bool()), nil
+		return appendBool(b, v.Bool()), nil
 	case kindInt:
-		return strconv.AppendInt(b, v.Int(), 10), nil
+		return wire.AppendInt(append(b, packed.Int), v.Int()), nil
+	case kindTime:
+		return appendTime(b, v)
 	case kindPointer:
 		if v.IsNil() {
-			return append(b, "null"...), nil
+			return append(b, packed.None), nil
 		}
 		return p.elem.append(b, v.Elem())
-	case kindSlice:
-		return p.slice(b, v)
+	case kindList:
+		return p.list(b, v)
+	case kindMap:
+		return p.mapping(b, v)
 	case kindStruct:
 		return p.structure(b, v)
 	}
 	return appendJSON(b, v)
 }
 
-func (p *plan) slice(b []byte, v reflect.Value) (_ []byte, err error) {
-	if v.IsNil() {
-		return append(b, "null"...), nil
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, packed.True)
 	}
-	b = append(b, '[')
+	return append(b, packed.False)
+}
+
+func appendTime(b []byte, v reflect.Value) ([]byte, error) {
+	t := v.Interface().(metav1.Time)
+	if t.IsZero() {
+		return append(b, packed.None), nil
+	}
+	if y := t.UTC().Year(); y < 0 || y > 9999 {
+		return appendAny(b, t)
+	}
+	b = wire.AppendUint(append(b, packed.String), uint64(len("2006-01-02T15:04:05Z")))
+	return t.UTC().AppendFormat(b, time.RFC3339), nil
+}
+
+func (p *plan) list(b []byte, v reflect.Value) (_ []byte, err error) {
+	if v.IsNil() {
+		return append(b, packed.None), nil
+	}
+	b = wire.AppendUint(append(b, packed.List), uint64(v.Len()))
 	for i := range v.Len() {
-		if i > 0 {
-			b = append(b, ',')
-		}
 		if b, err = p.elem.append(b, v.Index(i)); err != nil {
 			return nil, err
 		}
 	}
-	return append(b, ']'), nil
+	return b, nil
 }
 
-func (p *plan) structure(b []byte, v reflect.Value) (_ []byte, err error) {
-	b = append(b, '{')
-	first := true
-	for i := range p.step {
-		s := &p.step[i]
-		x := v.FieldByIndex(s.index)
-		if s.omitZero && x.IsZero() || s.omitEmpty && empty(x) {
-			continue
-		}
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		if b, err = s.plan.append(append(b, s.key...), x); err != nil {
+func (p *plan) mapping(b []byte, v reflect.Value) (_ []byte, err error) {
+	if v.IsNil() {
+		return append(b, packed.None), nil
+	}
+	b = wire.AppendUint(append(b, packed.Map), uint64(v.Len()))
+	for it := v.MapRange(); it.Next(); {
+		b = wire.AppendString(b, it.Key().String())
+		if b, err = p.elem.append(b, it.Value()); err != nil {
 			return nil, err
 		}
 	}
-	return append(b, '}'), nil
+	return b, nil
+}
+
+func (p *plan) structure(b []byte, v reflect.Value) (_ []byte, err error) {
+	b = append(b, packed.Struct)
+	for i := range p.step {
+		s := &p.step[i]
+		if s.index == nil {
+			b = append(b, packed.None)
+			continue
+		}
+		x := v.FieldByIndex(s.index)
+		if s.omitZero && x.IsZero() || s.omitEmpty && empty(x) {
+			b = append(b, packed.None)
+			continue
+		}
+		if b, err = s.plan.append(b, x); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // empty is what omitempty leaves out.
@@ -152,15 +209,6 @@ func empty(v reflect.Value) bool {
 		return false
 	}
 	return v.IsZero()
-}
-
-func appendString(b []byte, s string) ([]byte, error) {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			return appendAny(b, s)
-		}
-	}
-	return append(append(append(b, '"'), s...), '"'), nil
 }
 
 func appendJSON(b []byte, v reflect.Value) ([]byte, error) {
@@ -175,50 +223,8 @@ func appendAny(b []byte, v any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("projection: %w", err)
 	}
-	return append(b, text...), nil
-}
-
-// appendMap projects unstructured content.
-func appendMap(b []byte, m map[string]any, children []*field) (_ []byte, err error) {
-	b = append(b, '{')
-	first := true
-	for _, f := range children {
-		v, ok := m[f.name]
-		if !ok {
-			continue
-		}
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		if b, err = appendString(b, f.name); err != nil {
-			return nil, err
-		}
-		if b, err = appendValue(append(b, ':'), v, f.children); err != nil {
-			return nil, err
-		}
+	if string(text) == "null" {
+		return append(b, packed.None), nil
 	}
-	return append(b, '}'), nil
-}
-
-func appendValue(b []byte, v any, children []*field) (_ []byte, err error) {
-	if len(children) == 0 {
-		return appendAny(b, v)
-	}
-	switch x := v.(type) {
-	case map[string]any:
-		return appendMap(b, x, children)
-	case []any:
-		b = append(b, '[')
-		for i, e := range x {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			if b, err = appendValue(b, e, children); err != nil {
-				return nil, err
-			}
-		}
-		return append(b, ']'), nil
-	}
-	return appendAny(b, v)
+	return wire.AppendBytes(append(b, packed.JSON), text), nil
 }

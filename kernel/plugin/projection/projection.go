@@ -1,7 +1,7 @@
-// Package projection writes the JSON of those fields of an object that a guest
-// will look at. A controller over thousands of pods wants a tenth of each;
-// encoding, copying and above all decoding the rest, inside the guest, was most
-// of what such a controller cost.
+// Package projection packs those fields of an object that a guest will look at,
+// in the form of package sdk/packed. A controller over thousands of pods wants a
+// tenth of each; encoding, copying and above all decoding the rest, inside the
+// guest, was most of what such a controller cost.
 //
 // Projections are safe for concurrent use.
 package projection
@@ -26,7 +26,7 @@ type Projection struct {
 	plans sync.Map // reflect.Type → *plan of the root
 }
 
-// field is a wanted JSON field. Without children all of it is wanted.
+// field is a wanted JSON field; nil children is all of it.
 type field struct {
 	name     string
 	children []*field
@@ -54,7 +54,7 @@ func (p *parser) list(depth int) ([]*field, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
 	}
-	var out []*field
+	out := []*field{}
 	seen := map[string]bool{}
 	for {
 		end := strings.IndexAny(p.rest, "(),")
@@ -86,11 +86,11 @@ func (p *parser) list(depth int) ([]*field, error) {
 	}
 }
 
-// Append writes the projected JSON of v, a struct with JSON tags, a pointer to
-// one, or unstructured content. v is only read.
+// Append packs the fields of v, a struct with JSON tags, a pointer to one, or
+// unstructured content. v is only read.
 func (p *Projection) Append(b []byte, v any) ([]byte, error) {
 	if u, ok := v.(interface{ UnstructuredContent() map[string]any }); ok {
-		return appendMap(b, u.UnstructuredContent(), p.root.children)
+		return appendFields(b, u.UnstructuredContent(), p.root.children)
 	}
 	r := reflect.ValueOf(v)
 	for r.Kind() == reflect.Pointer && !r.IsNil() {

@@ -3,6 +3,7 @@ package projection_test
 import (
 	"encoding/json"
 	"math/rand"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/pintle-io/pintle/kernel/plugin/projection"
+	"github.com/pintle-io/pintle/sdk/packed"
 )
 
 // subset is what a guest might declare, over every kind of Go type that the
@@ -74,6 +76,9 @@ func TestAppend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := packed.Fields(reflect.TypeFor[subset]()); got != subsetText {
+		t.Fatalf("the guest asks for %s", got)
+	}
 	funcs := apifuzz.MergeFuzzerFuncs(metafuzz.Funcs)
 	for seed := range int64(200) {
 		pod := &corev1.Pod{}
@@ -105,8 +110,8 @@ func TestAppend(t *testing.T) {
 func decode(t *testing.T, b []byte) *subset {
 	t.Helper()
 	s := &subset{}
-	if err := json.Unmarshal(b, s); err != nil {
-		t.Fatalf("%v in %s", err, b)
+	if err := packed.Decode(b, s); err != nil {
+		t.Fatalf("%v in %q", err, b)
 	}
 	return s
 }
@@ -118,10 +123,10 @@ func TestOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	pod := &corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1"}}
-	pod.Name, pod.Namespace, pod.ManagedFields = `a"<\`, "default", []metav1.ManagedFieldsEntry{{Manager: "m"}}
+	pod.Name, pod.Namespace, pod.ManagedFields = `a"<\b`, "default", []metav1.ManagedFieldsEntry{{Manager: "m"}}
 	got, err := p.Append(nil, pod)
-	if want := `{"metadata":{"name":"a\"\u003c\\"},"status":{"phase":"Running"}}`; err != nil || string(got) != want {
-		t.Errorf("got %s, %v, want %s", got, err, want)
+	if want := "\x06\x06\x01\x05a\"<\\b\x06\x01\x07Running"; err != nil || string(got) != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
 
@@ -155,7 +160,7 @@ func TestNotAnObject(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever a guest asks for, the answer is an error or JSON.
+// FuzzParse: whatever a guest asks for, the answer is an error or an object.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{subsetText, "a(b(c)),d", "a,,b", "metadata(\"x\")", "spec(containers(name(x)))", "status\x00"} {
 		f.Add(s)
@@ -173,8 +178,8 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, obj := range []any{pod, &unstructured.Unstructured{Object: content}} {
 			b, err := p.Append(nil, obj)
-			if err != nil || !json.Valid(b) {
-				t.Fatalf("%q: %s, %v", text, b, err)
+			if err != nil || b[0] != packed.Struct {
+				t.Fatalf("%q: %q, %v", text, b, err)
 			}
 		}
 	})
@@ -193,5 +198,33 @@ func BenchmarkAppend(b *testing.B) {
 		if buf, err = p.Append(buf[:0], pod); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkDecode is what a guest pays for a pod, packed and as JSON.
+func BenchmarkDecode(b *testing.B) {
+	pod := &corev1.Pod{}
+	apifuzz.FuzzerFor(apifuzz.MergeFuzzerFuncs(metafuzz.Funcs), rand.NewSource(1), serializer.NewCodecFactory(clientscheme.Scheme)).Fill(pod)
+	p, err := projection.Parse(subsetText)
+	if err != nil {
+		b.Fatal(err)
+	}
+	short, err := p.Append(nil, pod)
+	if err != nil {
+		b.Fatal(err)
+	}
+	whole, err := json.Marshal(pod)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, body := range map[string][]byte{"packed": short, "json": whole} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := packed.Decode(body, &subset{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

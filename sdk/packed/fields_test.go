@@ -1,4 +1,4 @@
-package sdk
+package packed_test
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	"github.com/pintle-io/pintle/sdk/api/intstr"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/packed"
 )
 
 type tree struct {
@@ -15,7 +16,7 @@ type tree struct {
 	Kids []*tree `json:"kids"`
 }
 
-func TestProjectionOf(t *testing.T) {
+func TestFields(t *testing.T) {
 	for name, c := range map[string]struct {
 		of   any
 		want string
@@ -45,10 +46,13 @@ func TestProjectionOf(t *testing.T) {
 		"within itself":      {tree{}, ""},
 		"most of the object": {corev1.Pod{}, ""},
 		"not a struct":       {map[string]any{}, ""},
-		"nothing":            {struct{}{}, ""},
+		"nothing in a field": {struct {
+			X struct{} `json:"x"`
+		}{}, "x"},
+		"nothing": {struct{}{}, ""},
 	} {
 		for range 2 { // the second time from memory
-			if got := projectionOf(reflect.TypeOf(c.of)); got != c.want {
+			if got := packed.Fields(reflect.TypeOf(c.of)); got != c.want {
 				t.Errorf("%s: got %q, want %q", name, got, c.want)
 			}
 		}
