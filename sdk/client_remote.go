@@ -146,13 +146,41 @@ func batchResults(resp []byte, ops []Op) ([]error, error) {
 		switch {
 		case err != nil || ops[i].Verb == VerbDelete:
 		case ops[i].Brief:
-			err = json.Unmarshal(body, ops[i].Object)
+			err = stored(ops[i].Object, body)
 		default:
 			err = replace(ops[i].Object, body)
 		}
 		errs[i] = err
 	}
 	return errs, r.Err()
+}
+
+// brief is what a Brief op is answered.
+type brief struct {
+	Metadata struct {
+		Name            string `json:"name"`
+		UID             string `json:"uid"`
+		ResourceVersion string `json:"resourceVersion"`
+	} `json:"metadata"`
+}
+
+// stored puts the answer to a Brief op into the object.
+func stored(obj Object, body []byte) error {
+	a, ok := obj.(metav1.Accessor)
+	var b brief
+	if err := packed.Decode(body, &b); err != nil {
+		return fmt.Errorf("decode %s: %w", obj.APIResource(), err)
+	}
+	if !ok {
+		text, err := json.Marshal(b)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(text, obj)
+	}
+	m := a.GetObjectMeta()
+	m.Name, m.UID, m.ResourceVersion = b.Metadata.Name, b.Metadata.UID, b.Metadata.ResourceVersion
+	return nil
 }
 
 func (c *client) Event(about Object, n Note) {

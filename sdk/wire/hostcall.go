@@ -148,7 +148,7 @@ type BatchRequest struct {
 type BatchItem struct {
 	Write  WriteRequest
 	Delete DeleteRequest
-	// Brief asks for metadata.name, uid and resourceVersion only.
+	// Brief asks for metadata(name,uid,resourceVersion) only, packed or as JSON.
 	Brief bool
 }
 

@@ -48,6 +48,15 @@ func Parse(text string) (*Projection, error) {
 	return &Projection{root: &field{children: children}}, nil
 }
 
+// MustParse is Parse for a text of our own.
+func MustParse(text string) *Projection {
+	p, err := Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
 type parser struct{ rest string }
 
 func (p *parser) list(depth int) ([]*field, error) {

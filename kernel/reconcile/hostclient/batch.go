@@ -3,12 +3,10 @@ package hostclient
 import (
 	"context"
 	"fmt"
-	"strconv"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-
+	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/kernel/registry"
-	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk/packed"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -79,26 +77,17 @@ func (k *Client) appendResult(b []byte, brief bool, res registry.BatchResult, t 
 	k.wrote(t, res.Result)
 	if res.Result == nil || res.Result.Object == nil {
 		if brief {
-			b = append(b, "{}"...)
+			return append(b, packed.Struct, packed.None), nil
 		}
 		return b, nil
 	}
 	o := res.Result.Object
 	if brief {
-		return appendBrief(b, o)
+		return briefly.Append(b, o.Obj)
 	}
 	body, err := k.encode(o, t.Resource.GroupVersion())
 	return append(b, body...), err
 }
 
-// appendBrief writes what Brief items are answered.
-func appendBrief(b []byte, o *watch.Object) ([]byte, error) {
-	m, err := meta.Accessor(o.Obj)
-	if err != nil {
-		return b, err
-	}
-	b = strconv.AppendQuote(append(b, `{"metadata":{"name":`...), m.GetName())
-	b = strconv.AppendQuote(append(b, `,"uid":`...), string(m.GetUID()))
-	b = strconv.AppendQuote(append(b, `,"resourceVersion":`...), m.GetResourceVersion())
-	return append(b, "}}"...), nil
-}
+// briefly are the fields that Brief items are answered with.
+var briefly = projection.MustParse("metadata(name,uid,resourceVersion)")

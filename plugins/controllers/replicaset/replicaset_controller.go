@@ -197,7 +197,7 @@ func create(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) ([]*pod, er
 			continue
 		}
 		p := &pod{ObjectMeta: ops[i].Object.(*draft).ObjectMeta}
-		p.Labels = rs.Spec.Template.Labels
+		p.Namespace, p.Labels = rs.Namespace, rs.Spec.Template.Labels // not in the brief answer
 		pods = append(pods, p)
 		if n <= maxNotes {
 			c.Event(rs, sdk.Note{Reason: "SuccessfulCreate", Message: "Created pod: " + p.Name})
