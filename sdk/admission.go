@@ -83,6 +83,8 @@ func (r *Review) Warn(format string, args ...any) {
 // Set puts value at a path such as "spec.containers[0].imagePullPolicy" or
 // "metadata.labels[app.kubernetes.io/name]". Missing maps on the way are
 // made; an index one past the end of a list appends. Only Mutate may call it.
+// A json.RawMessage is sent as it is, for what is encoded once and goes into
+// many objects; the kernel refuses one that is not JSON.
 //
 // # Errors
 //   - a malformed path, or a value that has no JSON form
@@ -90,9 +92,12 @@ func (r *Review) Set(path string, value any) error {
 	if _, err := tape.ParsePath(path); err != nil {
 		return err
 	}
-	raw, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("set %s: %w", path, err)
+	raw, given := value.(json.RawMessage)
+	if !given {
+		var err error
+		if raw, err = json.Marshal(value); err != nil {
+			return fmt.Errorf("set %s: %w", path, err)
+		}
 	}
 	r.patch = append(r.patch, PatchOp{Path: path, Value: raw})
 	return nil

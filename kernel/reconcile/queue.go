@@ -33,6 +33,7 @@ type Queue struct {
 	working  map[Request]bool      // handed out; true: added again meanwhile
 	failures map[Request]int       // consecutive
 	timers   map[Request]delayed   // not yet ready
+	resting  map[Request]bool      // just done, and dear; true: added again meanwhile
 	wake     chan struct{}         // closed and replaced when ready grows
 	added    map[Request]time.Time // since when a request has waited
 	workers  int                   // of GetAs
@@ -51,7 +52,7 @@ type delayed struct {
 func NewQueue(c clock.WithDelayedExecution, onWait func(time.Duration)) *Queue {
 	return &Queue{clock: c, onWait: onWait, wake: make(chan struct{}),
 		queued: map[Request]bool{}, working: map[Request]bool{}, failures: map[Request]int{},
-		timers: map[Request]delayed{}, added: map[Request]time.Time{}, idle: map[int]bool{}}
+		timers: map[Request]delayed{}, resting: map[Request]bool{}, added: map[Request]time.Time{}, idle: map[int]bool{}}
 }
 
 // Add makes a request ready now.
@@ -65,10 +66,19 @@ func (q *Queue) add(r Request) {
 	if q.closed || q.queued[r] {
 		return
 	}
+	if _, ok := q.resting[r]; ok {
+		q.resting[r] = true
+		return
+	}
 	if d, ok := q.timers[r]; ok {
 		d.timer.Stop()
 		delete(q.timers, r)
 	}
+	q.enqueue(r)
+}
+
+// enqueue makes a request ready, or ready again when a worker has it.
+func (q *Queue) enqueue(r Request) {
 	if _, busy := q.working[r]; busy {
 		q.working[r] = true
 		return
@@ -77,6 +87,33 @@ func (q *Queue) add(r Request) {
 	q.ready = append(q.ready, r)
 	q.added[r] = q.clock.Now()
 	q.renew()
+}
+
+// Rest has changes of a request wait for a while: one whose reconcile took long
+// is not begun anew at every change that came meanwhile, but once, for all that
+// come until then. It is called before [Queue.Done], and what Done is told to
+// bring back comes back nevertheless.
+func (q *Queue) Rest(r Request, d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || d <= 0 {
+		return
+	}
+	if _, ok := q.resting[r]; !ok {
+		q.resting[r] = false
+		q.clock.AfterFunc(d, func() { q.rested(r) })
+	}
+}
+
+// rested ends a rest.
+func (q *Queue) rested(r Request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	again := q.resting[r]
+	delete(q.resting, r)
+	if again {
+		q.add(r)
+	}
 }
 
 // AddAfter makes a request ready after d, unless it gets ready before.
@@ -105,7 +142,12 @@ func (q *Queue) due(r Request, at time.Time) {
 	defer q.mu.Unlock()
 	if d, ok := q.timers[r]; ok && d.at.Equal(at) {
 		delete(q.timers, r)
-		q.add(r)
+		if _, ok := q.resting[r]; ok {
+			q.resting[r] = false // this look serves what came until now, too
+		}
+		if !q.closed && !q.queued[r] {
+			q.enqueue(r)
+		}
 	}
 }
 
@@ -209,8 +251,9 @@ func (q *Queue) Done(r Request, failed bool, after time.Duration) {
 	if again && !failed {
 		q.add(r)
 	}
+	_, rests := q.resting[r]
 	q.mu.Unlock()
-	if failed || after > 0 && !again {
+	if failed || after > 0 && (rests || !again) {
 		q.AddAfter(r, after)
 	}
 }

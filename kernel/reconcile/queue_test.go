@@ -111,6 +111,65 @@ func TestQueueDelays(t *testing.T) {
 	})
 }
 
+// TestQueueRest: changes during a rest are one look at its end, and what the
+// reconcile itself asks for does not wait for it.
+func TestQueueRest(t *testing.T) {
+	ready := func(t *testing.T, q *reconcile.Queue, want int, when string) {
+		t.Helper()
+		if got := q.Len(); got != want {
+			t.Fatalf("%s: %d ready, want %d", when, got, want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		q := reconcile.NewQueue(clock.RealClock{}, nil)
+		q.Add(a)
+		get(t, q)
+		q.Add(a) // while it is worked on
+		q.Rest(a, 100*time.Millisecond)
+		q.Done(a, false, 0)
+		q.Add(a)
+		q.Add(b)
+		ready(t, q, 1, "another is not held up")
+		get(t, q)
+		q.Done(b, false, 0)
+		step(99 * time.Millisecond)
+		ready(t, q, 0, "resting")
+		step(time.Millisecond)
+		ready(t, q, 1, "rested")
+		get(t, q)
+		q.Done(a, false, 0)
+		step(time.Minute)
+		ready(t, q, 0, "once")
+
+		q.Add(a)
+		get(t, q)
+		q.Add(a)
+		q.Rest(a, 100*time.Millisecond)
+		q.Done(a, false, time.Millisecond)
+		step(time.Millisecond)
+		ready(t, q, 1, "what was asked for comes during the rest")
+		get(t, q)
+		q.Done(a, false, 0)
+		step(time.Minute)
+		ready(t, q, 0, "that look served the change, too")
+
+		q.Add(a)
+		get(t, q)
+		q.Rest(a, 100*time.Millisecond)
+		q.Done(a, false, time.Millisecond)
+		step(time.Millisecond)
+		get(t, q)
+		q.Add(a) // a change during the second look
+		step(time.Second)
+		ready(t, q, 0, "a worker has it")
+		q.Done(a, false, 0)
+		ready(t, q, 1, "the change is not lost")
+		q.Rest(b, time.Hour)
+		q.Close()
+		step(2 * time.Hour)
+	})
+}
+
 func TestQueueClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := reconcile.NewQueue(clock.RealClock{}, nil)

@@ -20,6 +20,12 @@ import (
 const (
 	// maxWorkers bounds what a manifest may ask for.
 	maxWorkers = 32
+	// dear is a reconcile that rests as long as it took before the next change
+	// of its object begins it anew: an object with thousands of dependents
+	// changes all the time, and one look serves many changes. maxRest bounds
+	// how late a change may be seen.
+	dear    = 10 * time.Millisecond
+	maxRest = 250 * time.Millisecond
 	// stopGrace is how long a controller that is stopped may take to end its
 	// work in hand before that is broken off.
 	stopGrace = 5 * time.Second
@@ -142,6 +148,9 @@ func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after tim
 		after, also, err = wire.ReconcileResult(resp)
 	}
 	took := r.clock.Since(start)
+	if took > dear {
+		r.queue.Rest(req, min(took, maxRest))
+	}
 	r.metrics.observe(r.name, took, err)
 	if r.c.Called != nil && ctx.Err() == nil {
 		r.c.Called(took, err)

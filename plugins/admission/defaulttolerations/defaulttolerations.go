@@ -28,14 +28,19 @@ func init() {
 				return nil, fmt.Errorf("config: %w", err)
 			}
 		}
-		want := []toleration{
-			{"node.kubernetes.io/not-ready", seconds(c.NotReadySeconds)},
-			{"node.kubernetes.io/unreachable", seconds(c.UnreachableSeconds)},
-		}
-		for _, t := range want {
+		var want []toleration
+		for _, t := range []struct {
+			key     string
+			seconds int64
+		}{{"node.kubernetes.io/not-ready", seconds(c.NotReadySeconds)}, {"node.kubernetes.io/unreachable", seconds(c.UnreachableSeconds)}} {
 			if t.seconds < 0 {
 				return nil, fmt.Errorf("config: %d seconds for %s is negative", t.seconds, t.key)
 			}
+			text, err := json.Marshal(corev1.Toleration{Key: t.key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &t.seconds})
+			if err != nil {
+				return nil, err
+			}
+			want = append(want, toleration{t.key, text})
 		}
 		return &sdk.Points{
 			Match:  []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}}},
@@ -45,8 +50,8 @@ func init() {
 }
 
 type toleration struct {
-	key     string
-	seconds int64
+	key  string
+	text json.RawMessage // encoded once
 }
 
 func seconds(p *int64) int64 {
@@ -62,8 +67,7 @@ func mutate(r *sdk.Review, want []toleration) error {
 		if tolerates(r.Object, t.key) {
 			continue
 		}
-		add := corev1.Toleration{Key: t.key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &t.seconds}
-		if err := r.Set(fmt.Sprintf("spec.tolerations[%d]", n), add); err != nil {
+		if err := r.Set(fmt.Sprintf("spec.tolerations[%d]", n), t.text); err != nil {
 			return err
 		}
 		n++

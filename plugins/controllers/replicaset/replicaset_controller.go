@@ -18,9 +18,14 @@ import (
 
 const kind = "ReplicaSet"
 
-// maxBatch bounds the pods created or deleted by one reconcile; the rest
-// follows in the next. A template that is refused so costs one batch.
-const maxBatch = 500
+// minBatch and maxBatch bound the pods created or deleted by one reconcile; the
+// rest follows in the next. A batch is no larger than what is there already,
+// beyond minBatch: a template that is refused costs one small batch, and one
+// that is not gets there in few rounds, each of which looks at all pods.
+const (
+	minBatch = 500
+	maxBatch = 2000
+)
 
 // maxNotes bounds the events of one batch: beyond, a line for each pod says
 // nothing more.
@@ -163,7 +168,7 @@ func setOwners(c sdk.Client, p *pod, refs []metav1.OwnerReference) (*pod, error)
 // more tells that another is needed.
 func scale(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, now time.Time) (left []*pod, more bool, err error) {
 	want := int(*rs.Spec.Replicas)
-	n := min(max(want-len(pods), len(pods)-want), maxBatch)
+	n := min(max(want-len(pods), len(pods)-want), max(minBatch, len(pods)), maxBatch)
 	switch {
 	case len(pods) < want:
 		left, err = create(c, rs, pods, n)

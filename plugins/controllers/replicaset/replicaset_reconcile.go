@@ -2,6 +2,7 @@ package replicaset
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -137,9 +138,12 @@ func summarize(rs *appsv1.ReplicaSet, pods owned, scaleErr error, now time.Time)
 	terminating := int32(pods.terminating)
 	s = appsv1.ReplicaSetStatus{Replicas: int32(len(pods.active)), TerminatingReplicas: &terminating, ObservedGeneration: rs.Generation,
 		Conditions: failure(rs, len(pods.active), scaleErr, now)}
+	sel := rs.Spec.Selector
+	// Mostly what selects is what labels, and all pods are known to match it.
+	matched := sel != nil && len(sel.MatchExpressions) == 0 && maps.Equal(sel.MatchLabels, rs.Spec.Template.Labels)
 	minReady := time.Duration(rs.Spec.MinReadySeconds) * time.Second
 	for _, p := range pods.active {
-		if labelled(p.Labels, rs.Spec.Template.Labels) {
+		if matched || labelled(p.Labels, rs.Spec.Template.Labels) {
 			s.FullyLabeledReplicas++
 		}
 		if _, ok := p.readySince(); !ok {

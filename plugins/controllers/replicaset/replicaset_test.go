@@ -178,7 +178,7 @@ func TestCreatesInBatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rs := newSet(1200)
+	rs := newSet(4000)
 	c := &batches{Client: s.Client()}
 	var pods []*pod
 	for more := true; more; {
@@ -186,17 +186,18 @@ func TestCreatesInBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff([]int{500, 500, 200}, c.sizes); diff != "" {
+	if diff := cmp.Diff([]int{500, 500, 1000, 2000}, c.sizes); diff != "" {
 		t.Errorf("batches (-want +got):\n%s", diff)
 	}
 	unique := map[string]bool{}
 	for _, p := range pods {
 		unique[p.Name] = p.Name != "" && p.UID != ""
 	}
-	if len(unique) != 1200 || len(s.Keys()) != 1200 {
-		t.Errorf("%d pods known, %d stored, want 1200", len(unique), len(s.Keys()))
+	if len(unique) != 4000 || len(s.Keys()) != 4000 {
+		t.Errorf("%d pods known, %d stored, want 4000", len(unique), len(s.Keys()))
 	}
-	want := []string{"web SuccessfulCreate: Created 500 pods", "web SuccessfulCreate: Created 500 pods", "web SuccessfulCreate: Created 200 pods"}
+	want := []string{"web SuccessfulCreate: Created 500 pods", "web SuccessfulCreate: Created 500 pods",
+		"web SuccessfulCreate: Created 1000 pods", "web SuccessfulCreate: Created 2000 pods"}
 	if diff := cmp.Diff(want, s.Notes); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -207,7 +208,7 @@ func TestCreatesInBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff([]int{500, 500, 199}, c.sizes); diff != "" || len(s.Keys()) != 1 {
+	if diff := cmp.Diff([]int{2000, 1999}, c.sizes); diff != "" || len(s.Keys()) != 1 {
 		t.Errorf("%d pods are left; batches (-want +got):\n%s", len(s.Keys()), diff)
 	}
 }
