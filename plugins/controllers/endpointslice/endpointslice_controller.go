@@ -82,7 +82,7 @@ func sync(c sdk.Client, svc *corev1.Service) error {
 	if len(svc.Spec.Selector) == 0 || svc.DeletionTimestamp != nil || svc.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
 	}
-	var pods []*corev1.Pod
+	var pods []*pod
 	if err := c.List(&pods, sdk.ListOptions{Namespace: svc.Namespace, Labels: selector(svc.Spec.Selector)}); err != nil {
 		return err
 	}

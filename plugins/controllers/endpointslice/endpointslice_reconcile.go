@@ -27,12 +27,12 @@ type group struct {
 // want computes the groups of a Service. Pods whose named port resolves to
 // different numbers fall into different groups. A Service without pods has one
 // empty group for each family, so that its slices say so.
-func want(svc *corev1.Service, pods []*corev1.Pod) []*group {
+func want(svc *corev1.Service, pods []*pod) []*group {
 	groups := map[string]*group{}
 	for _, family := range families(svc) {
 		for _, p := range pods {
 			address := addressOf(p, family)
-			if address == "" || p.Finished() || p.Spec.NodeName == "" {
+			if address == "" || p.finished() || p.Spec.NodeName == "" {
 				continue
 			}
 			ports := portsOf(svc, p)
@@ -85,7 +85,7 @@ func families(svc *corev1.Service) []discoveryv1.AddressType {
 	return out
 }
 
-func addressOf(p *corev1.Pod, family discoveryv1.AddressType) string {
+func addressOf(p *pod, family discoveryv1.AddressType) string {
 	for _, ip := range p.Status.PodIPs {
 		if strings.Contains(ip.IP, ":") == (family == discoveryv1.AddressTypeIPv6) {
 			return ip.IP
@@ -94,7 +94,7 @@ func addressOf(p *corev1.Pod, family discoveryv1.AddressType) string {
 	return ""
 }
 
-func portsOf(svc *corev1.Service, p *corev1.Pod) []discoveryv1.EndpointPort {
+func portsOf(svc *corev1.Service, p *pod) []discoveryv1.EndpointPort {
 	var out []discoveryv1.EndpointPort
 	for _, sp := range svc.Spec.Ports {
 		number, ok := resolve(sp, p)
@@ -112,7 +112,7 @@ func portsOf(svc *corev1.Service, p *corev1.Pod) []discoveryv1.EndpointPort {
 
 // resolve finds the pod's number of a Service port; a named target port is
 // looked up in the pod's containers.
-func resolve(sp corev1.ServicePort, p *corev1.Pod) (int32, bool) {
+func resolve(sp corev1.ServicePort, p *pod) (int32, bool) {
 	t := sp.TargetPort
 	if !t.IsString {
 		if t.IntVal == 0 {
@@ -151,9 +151,9 @@ func value[T any](p *T) (v T) {
 	return v
 }
 
-func endpointOf(svc *corev1.Service, p *corev1.Pod, address string) discoveryv1.Endpoint {
+func endpointOf(svc *corev1.Service, p *pod, address string) discoveryv1.Endpoint {
 	terminating := p.DeletionTimestamp != nil
-	serving := p.Ready()
+	serving := p.ready()
 	ready := svc.Spec.PublishNotReadyAddresses || serving && !terminating
 	node := p.Spec.NodeName
 	e := discoveryv1.Endpoint{

@@ -25,35 +25,35 @@ func newService(change ...func(*corev1.Service)) *corev1.Service {
 	return s
 }
 
-func newPod(name, ip string, change ...func(*corev1.Pod)) *corev1.Pod {
-	p := &corev1.Pod{}
+func newPod(name, ip string, change ...func(*pod)) *pod {
+	p := &pod{}
 	p.Name, p.Namespace, p.UID = name, "default", "uid-"+name
 	p.Spec.NodeName = "node"
-	p.Spec.Containers = []corev1.Container{{Name: "c", Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 8080}, {Name: "web", ContainerPort: 9090, Protocol: "UDP"}}}}
+	p.Spec.Containers = []container{{Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 8080}, {Name: "web", ContainerPort: 9090, Protocol: "UDP"}}}}
 	p.Status.Phase = corev1.PodRunning
 	p.Status.PodIPs = []corev1.PodIP{{IP: ip}}
-	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	p.Status.Conditions = []condition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	for _, f := range change {
 		f(p)
 	}
 	return p
 }
 
-func unready(p *corev1.Pod)  { p.Status.Conditions[0].Status = corev1.ConditionFalse }
-func deleted(p *corev1.Pod)  { at := metav1.Time("2026-01-01T00:00:00Z"); p.DeletionTimestamp = &at }
-func finished(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }
-func unbound(p *corev1.Pod)  { p.Spec.NodeName = "" }
-func both(p *corev1.Pod)     { p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: "fd00::1"}) }
+func unready(p *pod)  { p.Status.Conditions[0].Status = corev1.ConditionFalse }
+func deleted(p *pod)  { at := metav1.Time("2026-01-01T00:00:00Z"); p.DeletionTimestamp = &at }
+func finished(p *pod) { p.Status.Phase = corev1.PodSucceeded }
+func unbound(p *pod)  { p.Spec.NodeName = "" }
+func both(p *pod)     { p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: "fd00::1"}) }
 func named(s *corev1.Service) {
 	s.Spec.Ports[0].TargetPort = intstr.FromString("web")
 }
-func port(n int32) func(*corev1.Pod) {
-	return func(p *corev1.Pod) { p.Spec.Containers[0].Ports[0].ContainerPort = n }
+func port(n int32) func(*pod) {
+	return func(p *pod) { p.Spec.Containers[0].Ports[0].ContainerPort = n }
 }
-func sidecar(p *corev1.Pod) {
+func sidecar(p *pod) {
 	always := corev1.ContainerRestartPolicyAlways
-	p.Spec.InitContainers = []corev1.Container{{Name: "once", Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 1}}},
-		{Name: "s", RestartPolicy: &always, Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 7070}}}}
+	p.Spec.InitContainers = []container{{Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 1}}},
+		{RestartPolicy: &always, Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 7070}}}}
 	p.Spec.Containers[0].Ports = nil
 }
 
@@ -88,33 +88,33 @@ func TestWant(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		svc  *corev1.Service
-		pods []*corev1.Pod
+		pods []*pod
 		want []string
 	}{
 		{"no pods", newService(), nil, []string{"IPv4 []"}},
-		{"states", newService(), []*corev1.Pod{newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2", unready), newPod("c", "10.0.0.3", deleted),
+		{"states", newService(), []*pod{newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2", unready), newPod("c", "10.0.0.3", deleted),
 			newPod("d", "10.0.0.4", deleted, unready), newPod("e", "10.0.0.5", finished), newPod("f", "10.0.0.6", unbound), newPod("g", "")},
 			[]string{"IPv4 [http/TCP:8080] 10.0.0.1 rs 10.0.0.2  10.0.0.3 st 10.0.0.4 t"}},
 		{"not ready ones published", newService(func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = true }),
-			[]*corev1.Pod{newPod("a", "10.0.0.1", unready), newPod("b", "10.0.0.2", deleted)}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 r 10.0.0.2 rst"}},
-		{"named ports that differ", newService(named), []*corev1.Pod{newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2", port(8081)), newPod("c", "10.0.0.3")},
+			[]*pod{newPod("a", "10.0.0.1", unready), newPod("b", "10.0.0.2", deleted)}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 r 10.0.0.2 rst"}},
+		{"named ports that differ", newService(named), []*pod{newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2", port(8081)), newPod("c", "10.0.0.3")},
 			[]string{"IPv4 [http/TCP:8080] 10.0.0.1 rs 10.0.0.3 rs", "IPv4 [http/TCP:8081] 10.0.0.2 rs"}},
 		{"a named port of another protocol", newService(named, func(s *corev1.Service) { s.Spec.Ports[0].Protocol = "UDP" }),
-			[]*corev1.Pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/UDP:9090] 10.0.0.1 rs"}},
-		{"a named port of a sidecar", newService(named), []*corev1.Pod{newPod("a", "10.0.0.1", sidecar)}, []string{"IPv4 [http/TCP:7070] 10.0.0.1 rs"}},
+			[]*pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/UDP:9090] 10.0.0.1 rs"}},
+		{"a named port of a sidecar", newService(named), []*pod{newPod("a", "10.0.0.1", sidecar)}, []string{"IPv4 [http/TCP:7070] 10.0.0.1 rs"}},
 		{"a named port that nobody has", newService(func(s *corev1.Service) { s.Spec.Ports[0].TargetPort = intstr.FromString("no") }),
-			[]*corev1.Pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [] 10.0.0.1 rs"}},
+			[]*pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [] 10.0.0.1 rs"}},
 		{"the port itself is the target", newService(func(s *corev1.Service) { s.Spec.Ports[0].TargetPort = intstr.IntOrString{} }),
-			[]*corev1.Pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/TCP:80] 10.0.0.1 rs"}},
+			[]*pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/TCP:80] 10.0.0.1 rs"}},
 		{"headless without ports", newService(func(s *corev1.Service) { s.Spec.ClusterIP, s.Spec.Ports = "None", nil }),
-			[]*corev1.Pod{newPod("a", "10.0.0.1", func(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = "a", "web" }),
-				newPod("b", "10.0.0.2", func(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = "b", "other" })},
+			[]*pod{newPod("a", "10.0.0.1", func(p *pod) { p.Spec.Hostname, p.Spec.Subdomain = "a", "web" }),
+				newPod("b", "10.0.0.2", func(p *pod) { p.Spec.Hostname, p.Spec.Subdomain = "b", "other" })},
 			[]string{"IPv4 [] 10.0.0.1 rs a 10.0.0.2 rs"}},
 		{"two families", newService(func(s *corev1.Service) { s.Spec.IPFamilies = []corev1.IPFamily{"IPv4", "IPv6"} }),
-			[]*corev1.Pod{newPod("a", "10.0.0.1", both)}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 rs", "IPv6 [http/TCP:8080] fd00::1 rs"}},
+			[]*pod{newPod("a", "10.0.0.1", both)}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 rs", "IPv6 [http/TCP:8080] fd00::1 rs"}},
 		{"two families, one address", newService(func(s *corev1.Service) { s.Spec.IPFamilies = []corev1.IPFamily{"IPv4", "IPv6"} }),
-			[]*corev1.Pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 rs", "IPv6 []"}},
-		{"pods of one address", newService(), []*corev1.Pod{newPod("b", "10.0.0.1"), newPod("a", "10.0.0.1", deleted)},
+			[]*pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 rs", "IPv6 []"}},
+		{"pods of one address", newService(), []*pod{newPod("b", "10.0.0.1"), newPod("a", "10.0.0.1", deleted)},
 			[]string{"IPv4 [http/TCP:8080] 10.0.0.1 st 10.0.0.1 rs"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func (s *state) apply(ops []sdk.Op) string {
 	return fmt.Sprintf("%d created, %d updated, %d deleted", n[sdk.VerbCreate], n[sdk.VerbUpdate], n[sdk.VerbDelete])
 }
 
-func pods(from, to int, change ...func(*corev1.Pod)) (out []*corev1.Pod) {
+func pods(from, to int, change ...func(*pod)) (out []*pod) {
 	for i := from; i < to; i++ {
 		out = append(out, newPod(fmt.Sprintf("pod-%04d", i), fmt.Sprintf("10.0.%d.%d", i/250, i%250), change...))
 	}
@@ -163,7 +163,7 @@ func TestDiff(t *testing.T) {
 	for _, step := range []struct {
 		name string
 		svc  *corev1.Service
-		pods []*corev1.Pod
+		pods []*pod
 		want string
 		full int // slices then
 	}{

@@ -16,11 +16,17 @@ type pod struct {
 		NodeName string `json:"nodeName"`
 	} `json:"spec"`
 	Status struct {
-		Phase                 corev1.PodPhase       `json:"phase"`
-		Conditions            []corev1.PodCondition `json:"conditions"`
-		InitContainerStatuses []restarted           `json:"initContainerStatuses"`
-		ContainerStatuses     []restarted           `json:"containerStatuses"`
+		Phase                 corev1.PodPhase `json:"phase"`
+		Conditions            []condition     `json:"conditions"`
+		InitContainerStatuses []restarted     `json:"initContainerStatuses"`
+		ContainerStatuses     []restarted     `json:"containerStatuses"`
 	} `json:"status"`
+}
+
+type condition struct {
+	Type               corev1.PodConditionType `json:"type"`
+	Status             corev1.ConditionStatus  `json:"status"`
+	LastTransitionTime metav1.Time             `json:"lastTransitionTime"`
 }
 
 type restarted struct {

@@ -36,7 +36,7 @@ func newPodOf(rs *appsv1.ReplicaSet, name string, change ...func(*pod)) *pod {
 	p.OwnerReferences = []metav1.OwnerReference{metav1.NewControllerRef(rs, "apps/v1", kind)}
 	p.Spec.NodeName = "node"
 	p.Status.Phase = corev1.PodRunning
-	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-time.Hour))}}
+	p.Status.Conditions = []condition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-time.Hour))}}
 	for _, f := range change {
 		f(p)
 	}
