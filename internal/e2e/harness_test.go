@@ -36,6 +36,27 @@ type cluster struct {
 	bin, dir   string
 	kubeconfig string
 	registry   string // host:port of the image registry on loopback
+	stock      string // a kubectl to use in place of `pintle kubectl`; "" for none
+}
+
+// withStockKubectl is the same cluster driven by upstream's own kubectl, built
+// from the module that the project's kinds come from.
+func (c *cluster) withStockKubectl(t testing.TB) *cluster {
+	t.Helper()
+	stock := *c
+	stock.stock = filepath.Join(t.TempDir(), "kubectl")
+	if out, err := run(t.Context(), nil, "", "go", "build", "-o", stock.stock, "k8s.io/kubernetes/cmd/kubectl"); err != nil {
+		t.Fatalf("build kubectl: %v\n%s", err, out)
+	}
+	return &stock
+}
+
+// kubectlArgv is the command line of a kubectl command.
+func (c *cluster) kubectlArgv(args ...string) []string {
+	if c.stock != "" {
+		return append([]string{c.stock}, args...)
+	}
+	return append([]string{c.bin, "kubectl"}, args...)
 }
 
 // startLab builds a lab for the whole test and removes it afterwards.
@@ -116,10 +137,11 @@ func (c *cluster) pintle(t testing.TB, args ...string) string {
 }
 
 func (c *cluster) tryKubectl(ctx context.Context, stdin string, args ...string) (string, error) {
-	return run(ctx, []string{"KUBECONFIG=" + c.kubeconfig}, stdin, c.bin, append([]string{"kubectl"}, args...)...)
+	argv := c.kubectlArgv(args...)
+	return run(ctx, []string{"KUBECONFIG=" + c.kubeconfig}, stdin, argv[0], argv[1:]...)
 }
 
-// kubectl runs `pintle kubectl` and fails the test when it fails.
+// kubectl runs a kubectl command and fails the test when it fails.
 func (c *cluster) kubectl(t testing.TB, args ...string) string {
 	t.Helper()
 	return c.kubectlIn(t, "", args...)

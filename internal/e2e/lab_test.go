@@ -24,6 +24,7 @@ func TestLab(t *testing.T) {
 	}{
 		{"Nodes", testNodes},
 		{"Kubectl", testKubectl},
+		{"StockKubectl", func(t *testing.T, c *cluster) { testKubectl(t, c.withStockKubectl(t)) }},
 		{"Apply", testApply},
 		{"Probes", testProbes},
 		{"Images", testImages},
@@ -86,13 +87,16 @@ func testKubectl(t *testing.T, c *cluster) {
 	contains(t, "logs", c.kubectl(t, "logs", pod), "serving")
 	followsLogs(t, c, pod)
 	contains(t, "exec", c.kubectl(t, "exec", pod, "--", "/demo", "-version"), "v1")
+	terminal(t, c, pod)
 	portForward(t, c, pod)
+	watched := watches(t, c)
 
 	c.kubectl(t, "scale", "deployment/web", "--replicas=5")
 	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=60s")
 	if got := c.get(t, "deployment/web", "{.status.readyReplicas}"); got != "5" {
 		t.Errorf("ready replicas after scale: %s, want 5", got)
 	}
+	contains(t, "get -w", watched(), "web-", "ContainerCreating", "Running")
 	c.kubectl(t, "expose", "deployment/web", "--port=80", "--target-port=8080")
 	contains(t, "get service", c.kubectl(t, "get", "service", "web"), "NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE", "ClusterIP", "80/TCP")
 	eventually(t, 10*time.Second, "endpoint slices list five addresses", func() error {
@@ -127,6 +131,41 @@ func followsLogs(t *testing.T, c *cluster, pod string) {
 	time.Sleep(2 * time.Second)
 	cancel()
 	contains(t, "logs -f", (<-done).out, "path=/hostname")
+}
+
+// terminal: exec -it gives a command a terminal and the exit code back.
+func terminal(t *testing.T, c *cluster, pod string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ask := func(flag string) (string, error) {
+		argv := strings.Join(c.kubectlArgv("exec", "-it", pod, "--", "/demo", flag), " ")
+		// A terminal whose input ends at once ends the command.
+		return run(ctx, []string{"KUBECONFIG=" + c.kubeconfig, "TERM=xterm"}, "", "sh", "-c", "sleep 2 | script -qec '"+argv+"' /dev/null")
+	}
+	if out, err := ask("-version"); err != nil || !strings.Contains(out, "v1") {
+		t.Errorf("exec -it: %v\n%s", err, out)
+	}
+	if out, err := ask("-no-such-flag"); err == nil {
+		t.Errorf("exec -it of a command that fails:\n%s", out)
+	}
+}
+
+// watches begins a get -w of pods; what it answers ends it and tells what it
+// printed.
+func watches(t *testing.T, c *cluster) (end func() string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	done := make(chan string, 1)
+	go func() {
+		out, _ := c.tryKubectl(ctx, "", "get", "pods", "-w", "-l", "app=web", "--output-watch-events")
+		done <- out
+	}()
+	time.Sleep(time.Second) // what is there has been printed
+	return func() string {
+		cancel()
+		return <-done
+	}
 }
 
 // portForward: a request through kubectl port-forward reaches the pod.
