@@ -16,7 +16,7 @@ var serviceCases = []Case{
 	{Name: "services/kubernetes", Stands: "Services should provide secure master service", Run: serviceKubernetes},
 	{Name: "services/addresses", Stands: "Service ClusterIP allocation", Run: serviceAddresses},
 	{Name: "services/node-ports", Stands: "Services should be able to change the type from ClusterIP to NodePort", Run: serviceNodePorts},
-	{Name: "services/endpoint-slices", Stands: "EndpointSlice should create Endpoints and EndpointSlices for Pods matching a Service", Run: serviceEndpointSlices},
+	{Name: "services/endpoint-slices", Stands: "EndpointSlice should create Endpoints and EndpointSlices for Pods matching a Service; the slices of it", Run: serviceEndpointSlices},
 	{Name: "services/ports-by-name", Stands: "EndpointSlice should support multiple ports by name", Run: servicePortNames},
 }
 

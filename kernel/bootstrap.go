@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -49,10 +50,35 @@ func (k *Kernel) bootstrap(ctx context.Context) error {
 	if err := policy.Ensure(ctx, k.core); err != nil {
 		return fmt.Errorf("default roles: %w", err)
 	}
+	return k.publish(ctx)
+}
+
+// publish makes the Service by which pods reach the API, and its endpoint.
+func (k *Kernel) publish(ctx context.Context) error {
 	if err := k.ensure(ctx, services, k.kubernetesService()); err != nil {
 		return err
 	}
 	return k.publishEndpoint(ctx)
+}
+
+// keepEvery is how soon the Service of the API is back after somebody deleted
+// it; upstream's interval.
+const keepEvery = 10 * time.Second
+
+// keep brings back what pods need to reach the API.
+func (k *Kernel) keep(ctx context.Context) error {
+	t := time.NewTicker(keepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := k.publish(ctx); err != nil && ctx.Err() == nil {
+			k.c.Log.Error("publish the API's service", "error", err)
+		}
+	}
 }
 
 func (k *Kernel) kubernetesService() *corev1.Service {
@@ -96,7 +122,9 @@ func metaOf(obj runtime.Object) (metav1.Object, error) {
 func (k *Kernel) publishEndpoint(ctx context.Context) error {
 	if a := k.c.Advertise.Addr(); a.IsLoopback() || a.IsLinkLocalUnicast() {
 		// The API takes no such endpoint, and no pod would reach it.
-		k.c.Log.Warn("pods cannot reach the API server: its address is of this machine only", "address", a)
+		k.unreachable.Do(func() {
+			k.c.Log.Warn("pods cannot reach the API server: its address is of this machine only", "address", a)
+		})
 		return nil
 	}
 	name, tcp, port, ready := "https", corev1.ProtocolTCP, int32(k.c.Advertise.Port()), true

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -35,20 +36,22 @@ type Kernel struct {
 	c       Config
 	closers []io.Closer // in order of opening
 	pki     *pki.PKI
-	store   store.Store
-	cache   *watch.Cache
-	codec   *resource.Codec
-	chain   *admission.Chain
-	core    *registry.Core
-	authz   auth.Authorizers
-	rbac    *rbac.Authorizer
-	api     *apiserver.Server
-	manager *reconcile.Manager
-	sched   *scheduler.Scheduler
-	loader  *loader.Loader
-	modules *modules.Store
-	metrics *prometheus.Registry
-	embed   *embed.Server
+	// unreachable warns once that pods cannot reach the server.
+	unreachable sync.Once
+	store       store.Store
+	cache       *watch.Cache
+	codec       *resource.Codec
+	chain       *admission.Chain
+	core        *registry.Core
+	authz       auth.Authorizers
+	rbac        *rbac.Authorizer
+	api         *apiserver.Server
+	manager     *reconcile.Manager
+	sched       *scheduler.Scheduler
+	loader      *loader.Loader
+	modules     *modules.Store
+	metrics     *prometheus.Registry
+	embed       *embed.Server
 }
 
 // New opens the store and the keys and puts the parts together. Nothing is

@@ -101,6 +101,7 @@ func (k *Kernel) loops() map[string]func(context.Context) error {
 		"controllers":      k.manager.Run,
 		"scheduler":        k.sched.Run,
 		"plugins":          k.runLoader,
+		"first objects":    k.keep,
 	}
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,6 +43,17 @@ func testSelfHealing(t *testing.T, c *cluster) {
 	})
 	eventually(t, 90*time.Second, "a container that keeps crashing backs off", func() error {
 		return want(c.get(t, "pod/crasher", "{.status.containerStatuses[0].state.waiting.reason}"), "CrashLoopBackOff")
+	})
+	eventually(t, 10*time.Second, "an event tells of it", func() error {
+		if out := c.kubectl(t, "describe", "pod", "crasher"); !strings.Contains(out, "Back-off restarting failed container crasher in pod crasher_default(") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	c.kubectl(t, "delete", "service", "kubernetes")
+	eventually(t, 20*time.Second, "the API's own Service comes back", func() error {
+		_, err := c.tryKubectl(t.Context(), "", "get", "service", "kubernetes")
+		return err
 	})
 	c.kubectl(t, "delete", "pod", pods[1], "--wait=false")
 	eventually(t, 60*time.Second, "a deleted pod is replaced", func() error {

@@ -122,6 +122,12 @@ func nothingLeft(t *testing.T, dir string) {
 	if out, err := run(t.Context(), nil, "", "ip", "route", "show", "proto", "80"); err == nil && strings.TrimSpace(out) != "" {
 		t.Errorf("routes are left:\n%s", out)
 	}
+	if out, err := run(t.Context(), nil, "", "nft", "list", "tables"); err != nil || strings.Contains(out, "pintle") {
+		t.Errorf("nft tables are left: %v\n%s", err, out)
+	}
+	if _, err := os.Stat("/run/pintle.dir"); err == nil {
+		t.Error("/run/pintle.dir is left")
+	}
 	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)

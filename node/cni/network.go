@@ -239,9 +239,8 @@ func (n *Network) Cleanup(ctx context.Context) error {
 		routes.Remove(),
 		os.RemoveAll(n.cfg.DataDir),
 	}
-	if n.cfg.Masquerade {
-		errs = append(errs, unmasquerade(ctx, n.cfg.Bridge))
-	}
+	// Whoever cleans up need not know how the network was made.
+	errs = append(errs, unmasquerade(ctx, n.cfg.Bridge))
 	if n.cfg.Executable != "" {
 		for _, name := range []string{plugin.LoopbackType, plugin.Type} {
 			errs = append(errs, remove(filepath.Join(n.cfg.BinDir, name)))

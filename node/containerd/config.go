@@ -159,7 +159,9 @@ func (c Config) render(major int) ([]byte, error) {
 
 // hosts makes every registry name resolve to our registry.
 func (c Config) hosts() []byte {
-	return fmt.Appendf(nil, "[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", "http://"+c.Registry)
+	// server keeps an image that is not there from being looked for at the
+	// registry that its name would mean elsewhere.
+	return fmt.Appendf(nil, "server = %[1]q\n\n[host.%[1]q]\n  capabilities = [\"pull\", \"resolve\"]\n", "http://"+c.Registry)
 }
 
 // write puts the configuration on disk and reports whether it differs from

@@ -37,7 +37,7 @@ func TestRender(t *testing.T) {
 			}
 		}
 	}
-	if got := string(c.hosts()); !strings.Contains(got, `[host."http://127.0.0.1:5000"]`) {
+	if got := string(c.hosts()); !strings.Contains(got, `[host."http://127.0.0.1:5000"]`) || !strings.HasPrefix(got, `server = "http://127.0.0.1:5000"`+"\n") {
 		t.Errorf("hosts: got %s", got)
 	}
 }

@@ -346,7 +346,10 @@ func after(c *state.Container) (until time.Time, next time.Duration) {
 	return c.FinishedAt.Add(c.BackOff), next
 }
 
+// CrashLoopBackOff is the reason for which a container waits that ended before.
+const CrashLoopBackOff = "CrashLoopBackOff"
+
 func crashLoop(pod *corev1.Pod, c *state.Container) Waiting {
-	return Waiting{"CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)",
+	return Waiting{CrashLoopBackOff, fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)",
 		c.BackOff, c.Name, pod.Name, pod.Namespace, pod.UID)}
 }

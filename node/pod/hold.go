@@ -8,6 +8,7 @@ import (
 
 	"github.com/pintle-io/pintle/node/image"
 	"github.com/pintle-io/pintle/node/plan"
+	"github.com/pintle-io/pintle/node/state"
 )
 
 // Pauses between tries of something that failed for another reason than a
@@ -78,4 +79,17 @@ func (k *worker) agePulls(pod *corev1.Pod, now time.Time) (wake time.Time) {
 		delete(k.pulls, name)
 	}
 	return wake
+}
+
+// tellCrashes records an event for each instance whose end begins a back-off.
+func (k *worker) tellCrashes(pod *corev1.Pod, seen *state.Pod, p plan.Plan) {
+	for name, w := range p.Waiting {
+		last := seen.Latest(name)
+		if w.Reason != plan.CrashLoopBackOff || last == nil || k.crashed[name] == last.ID {
+			continue
+		}
+		k.crashed[name] = last.ID
+		k.event(pod, name, corev1.EventTypeWarning, "BackOff",
+			fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", name, pod.Name, pod.Namespace, pod.UID))
+	}
 }

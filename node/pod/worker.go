@@ -41,6 +41,7 @@ type worker struct {
 	failures map[string]plan.Waiting
 	tries    map[string]int // failures in a row
 	pulls    map[string]pullFailure
+	crashed  map[string]string // container → instance that an event told the back-off of
 	prepared bool
 	renew    time.Time // when volumes must be written again
 	teared   bool      // the sandbox and volumes of a finished pod are gone
@@ -71,7 +72,7 @@ func newWorker(w *Workers, pod *corev1.Pod) *worker {
 		wake:    make(chan struct{}, 1),
 		ends:    make(chan ending),
 		actions: map[string]*action{}, holds: map[string]plan.Hold{},
-		failures: map[string]plan.Waiting{}, tries: map[string]int{}, pulls: map[string]pullFailure{}}
+		failures: map[string]plan.Waiting{}, tries: map[string]int{}, pulls: map[string]pullFailure{}, crashed: map[string]string{}}
 }
 
 func (k *worker) nudge() {
@@ -256,6 +257,7 @@ func (k *worker) step(ctx context.Context) time.Duration {
 	now := k.Clock.Now()
 	aged := k.agePulls(pod, now)
 	p := plan.Next(plan.Input{Pod: pod, Seen: seen, Now: now, Busy: k.busy, Health: k.planHealth, Holds: k.holds})
+	k.tellCrashes(pod, seen, p)
 	k.carryOut(ctx, pod, p)
 	k.publish(pod, p, false)
 	return until(now, p.Wake, aged, k.renew)

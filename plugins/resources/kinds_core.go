@@ -151,6 +151,7 @@ func persistentVolumes(opts Options) rule[corev1.PersistentVolume, core.Persiste
 func persistentVolumeClaims() rule[corev1.PersistentVolumeClaim, core.PersistentVolumeClaim] {
 	return rule[corev1.PersistentVolumeClaim, core.PersistentVolumeClaim]{
 		status:        hasStatus,
+		create:        func(_ context.Context, c *corev1.PersistentVolumeClaim) { c.Status.Phase = corev1.ClaimPending },
 		returnDeleted: true,
 		internal: func(_ context.Context, c, old *core.PersistentVolumeClaim) {
 			var oldSpec *core.PersistentVolumeClaimSpec

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Kind classes an error so that it means the same on both sides.
@@ -41,7 +42,25 @@ type Error struct {
 	Message string
 }
 
+// Error is what a user reads. Of a fault it is the first line: the stack of a
+// plugin that panicked is for its author, see [Detail].
 func (e *Error) Error() string {
+	if !e.Kind.Fault() {
+		return e.whole()
+	}
+	line, _, _ := strings.Cut(e.whole(), "\n")
+	return line
+}
+
+// Detail is an error's text with all that a fault's [Error] holds.
+func Detail(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind.Fault() {
+		return strings.Replace(err.Error(), e.Error(), e.whole(), 1)
+	}
+	return err.Error()
+}
+
+func (e *Error) whole() string {
 	if e.Message == "" {
 		return e.Kind.String()
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,9 @@ func run(ctx context.Context, args []string, out io.Writer) (failed int, err err
 	}
 	if c.REST, err = clientcmd.BuildConfigFromFlags("", *kubeconfig); err != nil {
 		return 0, fmt.Errorf("-kubeconfig: %w", err)
+	}
+	if c.Only != nil && !slices.ContainsFunc(conformance.Cases(), func(x conformance.Case) bool { return c.Only.MatchString(x.Name) }) {
+		return 0, fmt.Errorf("-run %q matches no case; -list names them", *only)
 	}
 	start := time.Now()
 	results, err := conformance.Run(ctx, c)

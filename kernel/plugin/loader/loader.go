@@ -275,12 +275,12 @@ func (l *Loader) load(ctx context.Context, e *entry) {
 	e.tries++
 	switch {
 	case e.running != nil:
-		l.set(e, v1alpha1.Degraded, "the version before is running: "+err.Error())
+		l.set(e, v1alpha1.Degraded, "the version before is running: "+wire.Detail(err))
 	case errors.Is(err, errNoModule):
 		e.tries = 1 // somebody is about to upload it: keep looking
 		l.set(e, v1alpha1.Pending, err.Error())
 	default:
-		l.set(e, v1alpha1.Failed, err.Error())
+		l.set(e, v1alpha1.Failed, wire.Detail(err))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 // noteFault shows a fault in the phase, and a quarantine as an event too.
@@ -27,7 +28,7 @@ func (l *Loader) noteFault(ctx context.Context, f fault) {
 	l.Log.Warn("plugin fault", "plugin", f.name, "error", f.err, "quarantined", f.quarantined)
 	if !f.quarantined {
 		if e.phase == v1alpha1.Ready || e.phase == v1alpha1.Degraded {
-			l.set(e, v1alpha1.Degraded, f.err.Error())
+			l.set(e, v1alpha1.Degraded, wire.Detail(f.err))
 		}
 		return
 	}
@@ -47,7 +48,7 @@ func (l *Loader) recover(e *entry, now time.Time) {
 	switch e.phase {
 	case v1alpha1.Quarantined:
 		if e.running.Quarantine.Check() == nil {
-			l.set(e, v1alpha1.Degraded, "released from quarantine after "+e.running.Quarantine.LastFault().Error())
+			l.set(e, v1alpha1.Degraded, "released from quarantine after "+wire.Detail(e.running.Quarantine.LastFault()))
 		}
 	case v1alpha1.Degraded:
 		if now.Sub(e.faulty) > calm && e.retryAt.IsZero() {

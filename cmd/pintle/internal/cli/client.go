@@ -17,7 +17,7 @@ import (
 type clientFlags struct{ kubeconfig string }
 
 func (f *clientFlags) add(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default $KUBECONFIG, else that of `pintle up`)")
+	cmd.PersistentFlags().StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default $KUBECONFIG, else that of 'pintle up')")
 }
 
 // config finds the cluster as `pintle kubectl` does.

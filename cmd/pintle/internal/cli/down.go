@@ -68,6 +68,11 @@ func (f *upFlags) down(ctx context.Context, out io.Writer, purge bool) error {
 	if err := f.cleanup(ctx, dir, purge); err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}
+	if f.cgroup == "" {
+		if err := disclaim(ownerFile, dir); err != nil {
+			return err
+		}
+	}
 	steps.Print(out, steps.Step{Name: "node", Took: time.Since(start), Detail: "containers, network, mounts and BPF programs removed"})
 	if !purge {
 		fmt.Fprintf(out, "\nThe data stay in %s: `pintle up` continues, `pintle down --purge` removes them.\n", dir)

@@ -47,3 +47,15 @@ func mayTouch(file string, dir paths.Dir) error {
 	}
 	return fmt.Errorf("the cluster of %[1]s runs on this machine (process %[2]d): `pintle down --data-dir %[1]s` stops it", owner, pid)
 }
+
+// disclaim takes the claim of dir back.
+func disclaim(file string, dir paths.Dir) error {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) || err == nil && paths.Dir(strings.TrimSpace(string(b))) != dir {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Remove(file)
+}

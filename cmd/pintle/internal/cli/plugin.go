@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -146,6 +147,15 @@ func (l *loadFlags) run(cmd *cobra.Command, f *clientFlags, file string) error {
 	if p.Spec.Digest, err = api.Upload(cmd.Context(), module); err != nil {
 		return fmt.Errorf("upload %s: %w", file, err)
 	}
+	old, err := api.Get(cmd.Context(), p.Name)
+	switch {
+	case apierrors.IsNotFound(err):
+		old = nil
+	case err != nil:
+		return err
+	default:
+		l.keep(cmd, &old.Spec, &p.Spec)
+	}
 	before, err := api.Apply(cmd.Context(), p)
 	if err != nil {
 		return err
@@ -154,11 +164,57 @@ func (l *loadFlags) run(cmd *cobra.Command, f *clientFlags, file string) error {
 	if err != nil {
 		return fmt.Errorf("%s was not loaded: %w", file, err)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s on %s, serves %s\n", p.Name, now.Status.Phase, l.host, strings.Join(now.Status.Points, ", "))
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s on %s, serves %s%s\n", p.Name, now.Status.Phase, l.host, strings.Join(now.Status.Points, ", "), modeNote(p.Spec.Mode))
+	if lost := lostPoints(old, now); len(lost) > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: what %s was before served %s, this does not\n", p.Name, strings.Join(lost, ", "))
+	}
 	if slices.Contains(now.Status.Points, "Controller") && len(p.Spec.Permissions) == 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "warning: it is a controller without permissions and can read and write nothing; load it again with --allow VERBS:RESOURCES")
 	}
 	return nil
+}
+
+// keep leaves as it is what the command line does not say: another version of
+// a policy that is rehearsed goes on being rehearsed.
+func (l *loadFlags) keep(cmd *cobra.Command, old, spec *v1alpha1.PluginSpec) {
+	given := cmd.Flags().Changed
+	if !given("mode") {
+		spec.Mode = old.Mode
+	}
+	if !given("failure-policy") {
+		spec.FailurePolicy = old.FailurePolicy
+	}
+	if !given("weight") {
+		spec.Weight = old.Weight
+	}
+	if !given("config") {
+		spec.Config = old.Config
+	}
+	if !given("allow") {
+		spec.Permissions = old.Permissions
+	}
+	spec.Limits, spec.Match, spec.Order, spec.Members = old.Limits, old.Match, old.Order, old.Members // of no flag
+}
+
+// modeNote names a mode that is not the default.
+func modeNote(m v1alpha1.Mode) string {
+	if m == "" || m == v1alpha1.Enforce {
+		return ""
+	}
+	return ", mode " + string(m)
+}
+
+// lostPoints are those that another version serves no longer.
+func lostPoints(old, now *v1alpha1.Plugin) (lost []string) {
+	if old == nil {
+		return nil
+	}
+	for _, p := range old.Status.Points {
+		if !slices.Contains(now.Status.Points, p) {
+			lost = append(lost, p)
+		}
+	}
+	return lost
 }
 
 func (l *loadFlags) plugin(cmd *cobra.Command) (*v1alpha1.Plugin, error) {
