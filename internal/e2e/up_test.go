@@ -119,10 +119,10 @@ func nothingLeft(t *testing.T, dir string) {
 			t.Errorf("cgroup %s is left", cg)
 		}
 	}
-	if out, err := run(t.Context(), nil, "", "ip", "route", "show", "proto", "80"); err == nil && strings.TrimSpace(out) != "" {
+	if out, err := run(context.WithoutCancel(t.Context()), nil, "", "ip", "route", "show", "proto", "80"); err == nil && strings.TrimSpace(out) != "" {
 		t.Errorf("routes are left:\n%s", out)
 	}
-	if out, err := run(t.Context(), nil, "", "nft", "list", "tables"); err != nil || strings.Contains(out, "pintle") {
+	if out, err := run(context.WithoutCancel(t.Context()), nil, "", "nft", "list", "tables"); err != nil || strings.Contains(out, "pintle") {
 		t.Errorf("nft tables are left: %v\n%s", err, out)
 	}
 	if _, err := os.Stat("/run/pintle.dir"); err == nil {

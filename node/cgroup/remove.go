@@ -117,15 +117,33 @@ func removeTree(dir string) error {
 			}
 		}
 	}
-	// A group is busy for a moment after its last process has been reaped.
+	// A group is busy for a moment after its last process has been reaped, and
+	// for longer where threads of a killed process still give back its memory:
+	// their leader is a zombie by then, and does not count as left.
+	pause := 5 * time.Millisecond
 	for try := 0; ; try++ {
 		err := syscall.Rmdir(dir)
 		if err == nil || gone(err) {
 			return nil
 		}
-		if !errors.Is(err, syscall.EBUSY) || try == 20 {
+		if !errors.Is(err, syscall.EBUSY) || try == 40 || try >= 5 && inUse(dir) {
 			return fmt.Errorf("remove cgroup %s: %w", dir, err)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(pause)
+		pause = min(2*pause, 100*time.Millisecond)
 	}
+}
+
+// inUse tells that a group has a process that has not ended.
+func inUse(dir string) bool {
+	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return false
+	}
+	for pid := range strings.FieldsSeq(string(b)) {
+		if n, err := strconv.Atoi(pid); err == nil && !zombie(n) {
+			return true
+		}
+	}
+	return false
 }
