@@ -83,7 +83,7 @@ func patchStrategic(ctx context.Context, e *Env) error {
 		return err
 	}
 	cs = d.Spec.Template.Spec.Containers
-	return errors.Join(same("containers after a merge patch", len(cs), 1), same("their name: a merge patch replaces lists", cs[0].Name, "d"), 
+	return errors.Join(same("containers after a merge patch", len(cs), 1), same("their name: a merge patch replaces lists", cs[0].Name, "d"),
 		// The controller's annotation counts, too: how often is not ours to say.
 		same("generation grows with each change of the spec", first.Generation < second && second < d.Generation, true))
 }
