@@ -119,11 +119,11 @@ func (c *Core) trackUpdate(r *request, live, obj runtime.Object) runtime.Object 
 	if !ok {
 		return c.track(r, live, obj)
 	}
-	*key = u.key
-	after, known := r.k.fields.shapes.updated.get(u.key)
+	*key = u.b
+	after, known := r.k.fields.shapes.updated.get(u.b)
 	if !known {
 		after = u.learn(c.track(r, u.probe(live), obj))
-		r.k.fields.shapes.updated.put(u.key, after)
+		r.k.fields.shapes.updated.put(u.b, after)
 	}
 	u.write(after, c.managedNow())
 	return obj

@@ -27,7 +27,7 @@ import (
 
 // shapes are what is known of one kind's hub version: the sets of new objects
 // by shape (a nil set is an empty one), and the entries after an update by
-// what the update did, see trackUpdateByShape.
+// the update's shape, see shapePair.
 type shapes struct {
 	created shapeMap[*metav1.FieldsV1]
 	updated shapeMap[[]entryAfter]
@@ -252,8 +252,9 @@ type structShape struct {
 
 type fieldShape struct {
 	index  int
-	inline bool // its fields stand where it stands
-	scalar bool // may be a list item's key
+	name   string // in JSON
+	inline bool   // its fields stand where it stands
+	scalar bool   // may be a list item's key
 }
 
 const (
@@ -311,6 +312,7 @@ func newStructShape(t reflect.Type) *structShape {
 		}
 		s.fields = append(s.fields, fieldShape{
 			index:  i,
+			name:   name,
 			inline: strings.Contains(options, "inline") || (f.Anonymous && name == ""),
 			scalar: e.Kind() != reflect.Struct && e.Kind() != reflect.Map && e.Kind() != reflect.Slice,
 		})

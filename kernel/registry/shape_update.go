@@ -6,26 +6,24 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// Most updates change values and no shape: a Lease's renewTime, a replica
-// count, a label. What such an update does to managedFields depends on the
-// shape, on which values changed, on the entries there were, and on who
-// writes. So it is found once by the field manager and then kept by exactly
-// these.
+// Most updates are alike: a Lease's renewTime, a replica count, a Pod that
+// turns Running. What such an update does to managedFields depends on its
+// shape (see shapePair), on the entries there were, and on who writes. So it
+// is found once by the field manager and then kept by exactly these.
 
-// shapedUpdate is an update that keeps the object's shape.
+// shapedUpdate is an update that has a shape.
 type shapedUpdate struct {
-	key []byte
+	shapePair
 	old []metav1.ManagedFieldsEntry
 	obj metav1.Object
 }
 
 // entryAfter is one of the entries after an update, without its time: that of
-// the entry old, or now if old is negative.
+// the entry old, or now if old is negative. Its fields may hold marks.
 type entryAfter struct {
 	entry metav1.ManagedFieldsEntry
 	old   int
@@ -34,8 +32,8 @@ type entryAfter struct {
 // maxShapedEntries: from ten managers on, times decide which are merged.
 const maxShapedEntries = 9
 
-// shapeOfUpdate makes the key of an update; ok is false if it changes the
-// shape or touches managedFields itself.
+// shapeOfUpdate makes the key of an update, appended to b; ok is false if it
+// has no shape or touches managedFields itself.
 func (c *Core) shapeOfUpdate(r *request, live, obj runtime.Object, b []byte) (u shapedUpdate, ok bool) {
 	lm, err1 := accessor(live)
 	m, err2 := accessor(obj)
@@ -46,34 +44,25 @@ func (c *Core) shapeOfUpdate(r *request, live, obj runtime.Object, b []byte) (u 
 	if len(u.old) == 0 || len(u.old) > maxShapedEntries || !echoes(m.GetManagedFields(), u.old) {
 		return u, false
 	}
-	a, z := reflect.ValueOf(live).Elem(), reflect.ValueOf(obj).Elem()
-	if a.Type() != z.Type() {
+	x, y := reflect.ValueOf(live).Elem(), reflect.ValueOf(obj).Elem()
+	if x.Type() != y.Type() {
 		return u, false
 	}
-	if b, ok = appendShape(b, z, false); !ok {
+	if u.shapePair, ok = pairShape(b, x, y); !ok {
 		return u, false
 	}
-	shape := len(b)
-	if b, ok = appendShape(b, a, false); !ok || string(b[:shape]) != string(b[shape:]) {
-		return u, false
-	}
-	b = b[:shape]
-	leaf := uint64(0)
-	b = appendChanged(b, a, z, &leaf)
-	b = append(b, 0)
-	b = appendText(b, r.o.FieldManager, r.t.Subresource)
+	u.b = appendText(u.b, r.o.FieldManager, r.t.Subresource)
 	hub := r.k.hub.GroupVersion().String()
 	for i := range u.old {
 		e := &u.old[i]
 		if e.APIVersion != hub {
 			return u, false // judged after a conversion, which may look at values
 		}
-		b = appendText(b, e.Manager, string(e.Operation), e.APIVersion, e.Subresource, e.FieldsType)
+		u.b = appendText(u.b, e.Manager, string(e.Operation), e.APIVersion, e.Subresource, e.FieldsType)
 		if e.FieldsV1 != nil {
-			b = appendText(b, e.FieldsV1.GetRawString())
+			u.b = appendText(u.b, u.masked(e.FieldsV1.GetRawString()))
 		}
 	}
-	u.key = b
 	return u, true
 }
 
@@ -133,6 +122,9 @@ func (u *shapedUpdate) learn(obj runtime.Object) []entryAfter {
 			x.old = int(at - 1)
 		}
 		x.entry.Time = nil
+		if e.FieldsV1 != nil && len(u.lone) > 0 {
+			x.entry.FieldsV1 = metav1.NewFieldsV1(u.masked(e.FieldsV1.GetRawString()))
+		}
 		out = append(out, x)
 	}
 	return out
@@ -147,6 +139,9 @@ func (u *shapedUpdate) write(after []entryAfter, now metav1.Time) {
 			entries[i].Time = &now
 		} else {
 			entries[i].Time = u.old[x.old].Time
+		}
+		if f := x.entry.FieldsV1; f != nil && len(u.lone) > 0 {
+			entries[i].FieldsV1 = metav1.NewFieldsV1(u.shown(f.GetRawString()))
 		}
 	}
 	slices.SortFunc(entries, compareEntries)
@@ -175,73 +170,4 @@ func unix(t *metav1.Time) int64 {
 		return 0
 	}
 	return t.Unix()
-}
-
-// appendChanged appends the numbers of the scalars that differ between two
-// values of one shape. Scalars differ if their JSON does.
-func appendChanged(b []byte, x, y reflect.Value, leaf *uint64) []byte {
-	changed := false
-	switch x.Kind() {
-	case reflect.Pointer:
-		if !x.IsNil() {
-			b = appendChanged(b, x.Elem(), y.Elem(), leaf)
-		}
-		return b
-	case reflect.Struct:
-		p := shapeOf(x.Type())
-		if p.as == asFields {
-			for i := range p.fields {
-				if fx := x.Field(p.fields[i].index); !fx.IsZero() {
-					b = appendChanged(b, fx, y.Field(p.fields[i].index), leaf)
-				}
-			}
-			return b
-		}
-		changed = !sameScalar(x, y)
-	case reflect.Slice:
-		if x.Type().Elem().Kind() != reflect.Uint8 {
-			for i := range x.Len() {
-				b = appendChanged(b, x.Index(i), y.Index(i), leaf)
-			}
-			return b
-		}
-		changed = string(x.Bytes()) != string(y.Bytes())
-	case reflect.Map:
-		return appendChangedMap(b, x, y, leaf)
-	case reflect.String:
-		changed = x.String() != y.String()
-	case reflect.Bool:
-		changed = x.Bool() != y.Bool()
-	default:
-		changed = !x.Equal(y)
-	}
-	if *leaf++; changed {
-		b = binary.AppendUvarint(b, *leaf)
-	}
-	return b
-}
-
-func appendChangedMap(b []byte, x, y reflect.Value, leaf *uint64) []byte {
-	keys := x.MapKeys()
-	slices.SortFunc(keys, func(p, q reflect.Value) int { return strings.Compare(p.String(), q.String()) })
-	for _, k := range keys {
-		ex, ey := reflect.New(x.Type().Elem()).Elem(), reflect.New(x.Type().Elem()).Elem()
-		ex.Set(x.MapIndex(k))
-		ey.Set(y.MapIndex(k))
-		b = appendChanged(b, ex, ey, leaf)
-	}
-	return b
-}
-
-// sameScalar compares the types of scalarTypes by what their JSON shows.
-func sameScalar(x, y reflect.Value) bool {
-	switch a := x.Addr().Interface().(type) {
-	case *metav1.Time:
-		return a.Unix() == y.Addr().Interface().(*metav1.Time).Unix()
-	case *metav1.MicroTime:
-		return a.UnixMicro() == y.Addr().Interface().(*metav1.MicroTime).UnixMicro()
-	case *resource.Quantity:
-		return a.String() == y.Addr().Interface().(*resource.Quantity).String()
-	}
-	return reflect.DeepEqual(x.Interface(), y.Interface())
 }

@@ -1,0 +1,333 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/binary"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// shapePair is the shape of an update: what the field manager's answer depends
+// on when an object's old state becomes a new one. These are the shapes of
+// both, and for what both have whether it changed. Items of lists are found
+// again by their keys, which may stand at another index, so unless all keys
+// stand where they stood, every item is compared with every other.
+//
+// A list of one item that has nothing but its key (a Pod's podIPs) would give
+// each object a shape of its own. Such keys are left out of the shape, since
+// the field manager only ever asks whether two are equal; see loneKey.
+type shapePair struct {
+	b     []byte
+	lone  []loneKey
+	named bool // lone keys are written by value, too
+	moved bool // a scalar that may be a key differs within the current item
+}
+
+// maxListPairs bounds how many pairs of list items are compared.
+const maxListPairs = 64
+
+// Tags of what is there: in the old state, in the new one, or in both.
+const (
+	onlyOld = iota + 1
+	onlyNew
+	inBoth
+)
+
+// pairShape appends the shape of the update from x to y to b. ok is false for
+// types without a shape and lists that are too long to compare.
+func pairShape(b []byte, x, y reflect.Value) (p shapePair, ok bool) {
+	p.b = b
+	if !p.walk(x, y, false) {
+		return p, false
+	}
+	for _, k := range p.lone {
+		if bytes.Contains(p.b, []byte(k.value)) { // stands elsewhere, too
+			p = shapePair{b: b, named: true}
+			return p, p.walk(x, y, false)
+		}
+	}
+	return p, true
+}
+
+// walk compares two values of one type that are both there. keyed: they stand
+// directly in a list item.
+func (p *shapePair) walk(x, y reflect.Value, keyed bool) bool {
+	switch x.Kind() {
+	case reflect.Pointer:
+		switch {
+		case x.IsNil() && y.IsNil():
+			p.b = append(p.b, 0)
+			return true
+		case y.IsNil():
+			return p.one(onlyOld, x, keyed)
+		case x.IsNil():
+			return p.one(onlyNew, y, keyed)
+		}
+		p.b = append(p.b, inBoth)
+		return p.walk(x.Elem(), y.Elem(), keyed)
+	case reflect.Struct:
+		return p.structs(x, y, keyed)
+	case reflect.Slice:
+		return p.lists(x, y)
+	case reflect.Map:
+		return p.maps(x, y)
+	}
+	return p.scalars(x, y, keyed, x.Equal(y))
+}
+
+// one writes what only one of the states has.
+func (p *shapePair) one(tag byte, v reflect.Value, keyed bool) (ok bool) {
+	if keyed && v.Kind() != reflect.Slice && v.Kind() != reflect.Map {
+		p.moved = true
+	}
+	p.b, ok = appendShape(append(p.b, tag), v, keyed)
+	return ok
+}
+
+// scalars writes the shapes of both, and whether they are the same.
+func (p *shapePair) scalars(x, y reflect.Value, keyed, same bool) (ok bool) {
+	if p.b, ok = appendShape(p.b, x, keyed); !ok {
+		return false
+	}
+	if p.b, ok = appendShape(p.b, y, keyed); !ok {
+		return false
+	}
+	p.b = append(p.b, byte(boolBit(same)))
+	p.moved = p.moved || (keyed && !same)
+	return true
+}
+
+func (p *shapePair) structs(x, y reflect.Value, keyed bool) bool {
+	s := shapeOf(x.Type())
+	switch s.as {
+	case asScalar:
+		return p.scalars(x, y, false, sameScalar(x, y))
+	case asOpaque:
+		return false
+	}
+	for i := range s.fields {
+		f := &s.fields[i]
+		fx, fy, keyed := x.Field(f.index), y.Field(f.index), keyed && (f.inline || f.scalar)
+		zx, zy := fx.IsZero(), fy.IsZero()
+		if zx && zy {
+			continue
+		}
+		p.b = binary.AppendUvarint(p.b, uint64(i+1))
+		ok := true
+		switch {
+		case p.loneKey(fx, fy):
+		case zy:
+			ok = p.one(onlyOld, fx, keyed)
+		case zx:
+			ok = p.one(onlyNew, fy, keyed)
+		default:
+			p.b = append(p.b, inBoth)
+			ok = p.walk(fx, fy, keyed)
+		}
+		if !ok {
+			return false
+		}
+	}
+	p.b = append(p.b, 0)
+	return true
+}
+
+func (p *shapePair) lists(x, y reflect.Value) (ok bool) {
+	if x.Type().Elem().Kind() == reflect.Uint8 { // bytes are a scalar
+		return p.scalars(x, y, false, bytes.Equal(x.Bytes(), y.Bytes()))
+	}
+	n, m := x.Len(), y.Len()
+	if n == 0 || m == 0 {
+		if p.b, ok = appendList(p.b, x); ok {
+			p.b, ok = appendList(p.b, y)
+		}
+		return ok
+	}
+	p.b = binary.AppendUvarint(binary.AppendUvarint(p.b, uint64(n)), uint64(m))
+	outer := p.moved
+	defer func() { p.moved = outer }()
+	p.moved = n != m
+	for i := range min(n, m) {
+		if !p.walk(x.Index(i), y.Index(i), true) {
+			return false
+		}
+	}
+	return !p.moved || p.crossed(x, y)
+}
+
+// crossed compares the items of lists of which some may have moved.
+func (p *shapePair) crossed(x, y reflect.Value) bool {
+	n, m := x.Len(), y.Len()
+	if n*m > maxListPairs {
+		return false
+	}
+	for i := range n {
+		for j := range m {
+			if i != j && !p.walk(x.Index(i), y.Index(j), true) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (p *shapePair) maps(x, y reflect.Value) bool {
+	if x.Type().Key().Kind() != reflect.String {
+		return false
+	}
+	keys := x.MapKeys()
+	for _, k := range y.MapKeys() {
+		if !x.MapIndex(k).IsValid() {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	p.b = binary.AppendUvarint(p.b, uint64(len(keys)))
+	for _, k := range keys {
+		p.b = appendText(p.b, k.String())
+		if !p.mapValues(x.MapIndex(k), y.MapIndex(k)) {
+			return false
+		}
+	}
+	return true
+}
+
+// mapValues compares what two maps have under one key; one may be absent.
+func (p *shapePair) mapValues(x, y reflect.Value) bool {
+	switch {
+	case !y.IsValid():
+		x = addressable(x)
+		p.b = append(p.b, byte(boolBit(x.IsZero())))
+		return p.one(onlyOld, x, false)
+	case !x.IsValid():
+		y = addressable(y)
+		p.b = append(p.b, byte(boolBit(y.IsZero())))
+		return p.one(onlyNew, y, false)
+	}
+	x, y = addressable(x), addressable(y)
+	p.b = append(p.b, byte(boolBit(x.IsZero())), byte(boolBit(y.IsZero())), inBoth)
+	return p.walk(x, y, false)
+}
+
+// addressable is a copy of v whose address can be taken.
+func addressable(v reflect.Value) reflect.Value {
+	e := reflect.New(v.Type()).Elem()
+	e.Set(v)
+	return e
+}
+
+// sameScalar compares the types of scalarTypes by what their JSON shows.
+func sameScalar(x, y reflect.Value) bool {
+	switch a := x.Addr().Interface().(type) {
+	case *metav1.Time:
+		return a.Unix() == y.Addr().Interface().(*metav1.Time).Unix()
+	case *metav1.MicroTime:
+		return a.UnixMicro() == y.Addr().Interface().(*metav1.MicroTime).UnixMicro()
+	case *resource.Quantity:
+		return a.String() == y.Addr().Interface().(*resource.Quantity).String()
+	}
+	return reflect.DeepEqual(x.Interface(), y.Interface())
+}
+
+// loneKey is the key of a list's only item, which has no other fields. Where
+// managedFields name it, a mark stands in what is kept by shape: the answer
+// for one value is that for any other, as long as the value stands nowhere
+// else among keys.
+type loneKey struct {
+	field, value string
+}
+
+// maxLoneKeys is less than ten, so that a mark's number is one digit.
+const maxLoneKeys = 4
+
+// loneKey writes a field of lists of at most one item that has only its key,
+// and reports whether it is such a field.
+func (p *shapePair) loneKey(x, y reflect.Value) bool {
+	if p.named || x.Kind() != reflect.Slice {
+		return false
+	}
+	kx, okx := loneKeyOf(x)
+	ky, oky := loneKeyOf(y)
+	var key loneKey
+	var tag byte
+	switch {
+	case okx && oky && kx == ky:
+		key, tag = kx, inBoth
+	case okx && y.IsZero():
+		key, tag = kx, onlyOld
+	case oky && x.IsZero():
+		key, tag = ky, onlyNew
+	default:
+		return false
+	}
+	i := slices.Index(p.lone, key)
+	if i < 0 {
+		if i = len(p.lone); i == maxLoneKeys {
+			return false
+		}
+		p.lone = append(p.lone, key)
+	}
+	p.b = append(p.b, 0xff, tag, byte(i)) // no tag begins with 0xff
+	p.b = appendText(p.b, key.field)
+	return true
+}
+
+func loneKeyOf(list reflect.Value) (k loneKey, ok bool) {
+	if list.Len() != 1 || list.Type().Elem().Kind() != reflect.Struct {
+		return k, false
+	}
+	item := list.Index(0)
+	s := shapeOf(item.Type())
+	for i := range s.fields {
+		f := &s.fields[i]
+		v := item.Field(f.index)
+		if v.IsZero() {
+			continue
+		}
+		if k.field != "" || f.inline || v.Kind() != reflect.String || !plainKey(v.String()) {
+			return k, false
+		}
+		k = loneKey{field: f.name, value: v.String()}
+	}
+	return k, s.as == asFields && k.field != ""
+}
+
+// plainKey tells values that JSON shows as they are, and that are not so short
+// that they stand everywhere.
+func plainKey(s string) bool {
+	if len(s) < 4 || len(s) > 253 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c != '.' && c != ':' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// path is how managedFields write the item.
+func (k loneKey) path(value string) string { return `"k:{\"` + k.field + `\":\"` + value + `\"}"` }
+
+// mark stands for the value of lone key i; no JSON has such a byte.
+func mark(i int) string { return "\x00" + strconv.Itoa(i) }
+
+// masked puts marks where managedFields name lone keys; shown puts the names back.
+func (p *shapePair) masked(fields string) string {
+	for i, k := range p.lone {
+		fields = strings.ReplaceAll(fields, k.path(k.value), k.path(mark(i)))
+	}
+	return fields
+}
+
+func (p *shapePair) shown(fields string) string {
+	for i, k := range p.lone {
+		fields = strings.ReplaceAll(fields, k.path(mark(i)), k.path(k.value))
+	}
+	return fields
+}
