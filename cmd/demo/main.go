@@ -23,6 +23,7 @@ var version = "v1"
 
 func main() {
 	addr := flag.String("listen", ":8080", "address to serve on")
+	late := flag.Duration("late", 0, "time before it listens, as of a program that is slow to start")
 	grace := flag.Duration("grace", 20*time.Second, "time for requests under way to finish")
 	getURL := flag.String("get", "", "print the answer of this URL and end")
 	postURL := flag.String("post", "", "the same with a POST")
@@ -51,6 +52,7 @@ func main() {
 	log := slog.New(slog.NewTextHandler(os.Stdout, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	time.Sleep(*late)
 	if err := run(ctx, *addr, *grace, log); err != nil {
 		log.Error("demo", "err", err)
 		os.Exit(1)

@@ -31,6 +31,7 @@ func TestLab(t *testing.T) {
 		{"Services", testServices},
 		{"DNS", testDNS},
 		{"RollingUpdate", testRollingUpdate},
+		{"UnprobedUpdate", testUnprobedUpdate},
 		{"BadInput", testBadInput},
 		{"SchedulerPlugin", testSchedulerPlugin},
 		{"AdmissionPlugin", testAdmissionPlugin},

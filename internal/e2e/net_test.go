@@ -212,6 +212,21 @@ func testRollingUpdate(t *testing.T, c *cluster) {
 	}
 }
 
+// testUnprobedUpdate: the same for a program that is slow to start and has no
+// readiness probe, as kubectl create deployment makes them.
+func testUnprobedUpdate(t *testing.T, c *cluster) {
+	ip := deploy(t, c, "bare", 2)
+	c.kubectl(t, "patch", "deployment", "bare", "-p", `{"spec":{"template":{"spec":{"containers":[{"name":"demo","args":["-late","400ms"]}]}}}}`)
+	c.kubectl(t, "rollout", "status", "deployment/bare", "--timeout=90s")
+	load := startLoad(t, c, "node1", ip)
+	c.kubectl(t, "set", "image", "deployment/bare", "demo=demo:v2")
+	c.kubectl(t, "rollout", "status", "deployment/bare", "--timeout=120s")
+	time.Sleep(time.Second)
+	report := load.stop(t)
+	t.Logf("load during the update: %s", report)
+	contains(t, "load report", report, `"failed":0`, `"v1"`, `"v2"`)
+}
+
 type load struct {
 	cancel context.CancelFunc
 	out    chan string

@@ -7,18 +7,33 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/plan"
 	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/probe"
 )
 
 // cgroup is the pod's group.
-func (k *worker) cgroup() string { return path.Join(k.CgroupParent, "pod"+string(k.uid)) }
+func (k *worker) cgroup() string { return k.groupOf(k.uid) }
+
+func (w *Workers) groupOf(uid types.UID) string { return path.Join(w.CgroupParent, "pod"+string(uid)) }
+
+// listening are the TCP ports that a pod's processes listen on. The oldest
+// stands for all: a pod has one network, and those just made may not be in it.
+func (w *Workers) listening(uid types.UID) (map[uint16]bool, error) {
+	pids, err := w.Cgroups.Procs(w.groupOf(uid))
+	if err != nil || len(pids) == 0 {
+		return nil, err
+	}
+	return probe.Listening(slices.Min(pids))
+}
 
 // networkPause is how often a pod that waits for the network looks again.
 const networkPause = 200 * time.Millisecond

@@ -334,7 +334,7 @@ func (k *worker) probe(ctx context.Context, pod *corev1.Pod) {
 			continue
 		}
 		targets = append(targets, probe.Target{Pod: pod, Container: c, ID: i.ID, StartedAt: i.StartedAt,
-			IP: k.address(pod), Was: k.was(pod, i)})
+			IP: k.address(pod), Was: k.was(pod, i), Ports: func() []uint16 { return podspec.ServicePorts(pod, k.Services()) }})
 	}
 	k.probes.Sync(ctx, k.uid, targets)
 }

@@ -98,7 +98,8 @@ func NewWorkers(cfg Config) *Workers {
 	w := &Workers{Config: cfg, workers: map[types.UID]*worker{},
 		// More at once do not come up faster: starting a pod is CPU-bound.
 		heavy: make(chan struct{}, max(2*runtime.NumCPU(), 4))}
-	w.probes = probe.New(probe.Config{Prober: cfg.Prober, Changed: w.Notify, Unhealthy: w.unhealthy, Clock: cfg.Clock, Log: cfg.Log})
+	w.probes = probe.New(probe.Config{Prober: cfg.Prober, Changed: w.Notify, Listening: w.listening, Unhealthy: w.unhealthy,
+		Clock: cfg.Clock, Log: cfg.Log})
 	w.writer = newWriter(cfg.Client, cfg.Log, w.written)
 	return w
 }

@@ -25,7 +25,8 @@ import (
 type Health struct {
 	// Started: the startup probe has succeeded, or there is none.
 	Started bool
-	// Ready: started, and the readiness probe succeeds or there is none.
+	// Ready: started, and the readiness probe succeeds; without one, the ports
+	// are listened on or have been waited for.
 	Ready bool
 	// Fault, when set, is why the instance must be killed.
 	Fault string
@@ -43,6 +44,9 @@ type Target struct {
 	StartedAt time.Time
 	// IP is where its ports are.
 	IP string
+	// Ports are those that Services send connections to; asked for once, when
+	// the instance is new and has no readiness probe. May be nil.
+	Ports func() []uint16
 	// Was is what an earlier agent said about the same instance; it holds
 	// until a probe says otherwise.
 	Was Health
@@ -54,6 +58,9 @@ type Config struct {
 	Prober Prober
 	// Changed is called when the health of an instance of the pod changed.
 	Changed func(types.UID)
+	// Listening are the TCP ports that the pod's processes listen on. Nil does
+	// not wait for ports.
+	Listening func(pod types.UID) (map[uint16]bool, error)
 	// Unhealthy is called for every failed attempt that counts.
 	Unhealthy func(t Target, message string)
 	// Clock is the real one when nil.
@@ -82,6 +89,7 @@ type Manager struct {
 type instance struct {
 	Target
 	cancel  context.CancelFunc
+	asked   bool // readiness is found out, not given by the start
 	health  Health
 	started chan struct{} // closed when health.Started becomes true
 }
@@ -135,7 +143,9 @@ func (m *Manager) begin(ctx context.Context, t Target) *instance {
 	c := t.Container
 	i := &instance{Target: t, cancel: cancel, started: make(chan struct{})}
 	i.health.Started = c.StartupProbe == nil || t.Was.Started
-	i.health.Ready = i.health.Started && (c.ReadinessProbe == nil || t.Was.Ready)
+	ports := m.awaited(t)
+	i.asked = c.ReadinessProbe != nil || len(ports) > 0
+	i.health.Ready = i.health.Started && (!i.asked || t.Was.Ready)
 	if i.health.Started {
 		close(i.started)
 	}
@@ -145,10 +155,21 @@ func (m *Manager) begin(ctx context.Context, t Target) *instance {
 	if c.ReadinessProbe != nil {
 		m.goRun(func() { m.readiness(ctx, i) })
 	}
+	if len(ports) > 0 {
+		m.goRun(func() { m.listening(ctx, i, ports) })
+	}
 	if c.LivenessProbe != nil {
 		m.goRun(func() { m.liveness(ctx, i) })
 	}
 	return i
+}
+
+// awaited are the ports that a new instance is to listen on before it is ready.
+func (m *Manager) awaited(t Target) []uint16 {
+	if t.Container.ReadinessProbe != nil || t.Was.Ready || t.Ports == nil || m.cfg.Listening == nil {
+		return nil
+	}
+	return t.Ports()
 }
 
 func (m *Manager) goRun(f func()) {
@@ -165,7 +186,7 @@ func (m *Manager) change(i *instance, f func(*Health)) {
 	before := i.health
 	f(&i.health)
 	if i.health.Started && !before.Started {
-		i.health.Ready = i.Container.ReadinessProbe == nil
+		i.health.Ready = !i.asked
 		close(i.started)
 	}
 	after := i.health
