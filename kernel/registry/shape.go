@@ -2,22 +2,19 @@ package registry
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // The managedFields of a new object say which fields its creator set. Which
 // these are depends on the object's shape alone: on which fields, map keys and
-// list items are there, not on what they hold. Only direct scalars of list
-// items matter by value, because they may be the items' keys. The field
+// list items are there, not on what they hold. Only what names a list's items
+// matters by value: their keys, see shapeType. The field
 // manager needs some hundred microseconds to find the set of a Pod; pods of
 // one template have one shape, so the set is kept by shape and shared.
 //
@@ -29,6 +26,9 @@ import (
 // by shape (a nil set is an empty one), and the entries after an update by
 // the update's shape, see shapePair.
 type shapes struct {
+	once sync.Once
+	root *shapeType // made by once
+
 	created shapeMap[*metav1.FieldsV1]
 	updated shapeMap[[]entryAfter]
 }
@@ -69,12 +69,12 @@ func (s *shapeMap[V]) put(shape []byte, v V) {
 // the object has none.
 func (c *Core) trackByShape(r *request, obj runtime.Object) bool {
 	m, err := accessor(obj)
-	if err != nil || r.k.goType == nil || m.GetManagedFields() != nil || r.k.version(r.t) != r.k.hub.GroupVersion() {
+	if err != nil || reflect.TypeOf(obj) != r.k.goType || m.GetManagedFields() != nil || r.k.version(r.t) != r.k.hub.GroupVersion() {
 		return false
 	}
 	buf := shapeBuffers.Get().(*[]byte)
 	defer shapeBuffers.Put(buf)
-	shape, ok := appendShape((*buf)[:0], reflect.ValueOf(obj).Elem(), false)
+	shape, ok := appendShape((*buf)[:0], c.shapeType(r.k), reflect.ValueOf(obj).Elem(), false, nil)
 	*buf = shape
 	if !ok {
 		return false
@@ -119,44 +119,48 @@ func (c *Core) learnShape(r *request, obj runtime.Object, m metav1.Object, shape
 
 var shapeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
-// appendShape appends the shape of v. keyed: v stands directly in a list item,
-// so scalars are written by value. ok is false for types without a shape.
-func appendShape(b []byte, v reflect.Value, keyed bool) (_ []byte, ok bool) {
-	switch v.Kind() {
-	case reflect.Pointer:
+// appendShape appends the shape of v, of type t. keyed: v is a key, so it is
+// written by value. keys, of an item's fields, may be nil. ok is false for
+// values without a shape.
+func appendShape(b []byte, t *shapeType, v reflect.Value, keyed bool, keys []bool) (_ []byte, ok bool) {
+	switch t.as {
+	case asScalar:
+		if keyed {
+			b = appendScalar(b, v)
+		}
+		return b, true
+	case asText:
+		if t, is := v.Addr().Interface().(interface{ IsZero() bool }); is {
+			b = append(b, byte(boolBit(t.IsZero()))) // then JSON has null
+		}
+		return b, true
+	case asPointer:
 		if v.IsNil() {
 			return append(b, 0), true
 		}
-		return appendShape(append(b, 1), v.Elem(), keyed)
-	case reflect.Struct:
-		return appendStruct(b, v, keyed)
-	case reflect.Slice:
-		return appendList(b, v)
-	case reflect.Map:
-		return appendMap(b, v)
-	case reflect.String:
-		if keyed {
-			b = binary.AppendUvarint(b, uint64(v.Len()))
-			b = append(b, v.String()...)
-		}
-		return b, true
-	case reflect.Bool:
-		if keyed {
-			b = append(b, byte(boolBit(v.Bool())))
-		}
-		return b, true
-	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Int8, reflect.Int16:
-		if keyed {
-			b = binary.AppendVarint(b, v.Int())
-		}
-		return b, true
-	case reflect.Uint, reflect.Uint32, reflect.Uint64, reflect.Uint8, reflect.Uint16:
-		if keyed {
-			b = binary.AppendUvarint(b, v.Uint())
-		}
-		return b, true
+		return appendShape(append(b, 1), t.elem, v.Elem(), keyed, keys)
+	case asStruct:
+		return appendStruct(b, t, v, keys)
+	case asBytes:
+		return append(b, byte(boolBit(v.Len() > 0))), true
+	case asList:
+		return appendList(b, t, v)
+	case asMap:
+		return appendMap(b, t, v)
 	}
 	return b, false
+}
+
+func appendScalar(b []byte, v reflect.Value) []byte {
+	switch {
+	case v.Kind() == reflect.String:
+		return appendText(b, v.String())
+	case v.Kind() == reflect.Bool:
+		return append(b, byte(boolBit(v.Bool())))
+	case v.CanInt():
+		return binary.AppendVarint(b, v.Int())
+	}
+	return binary.AppendUvarint(b, v.Uint())
 }
 
 func boolBit(v bool) int {
@@ -166,51 +170,33 @@ func boolBit(v bool) int {
 	return 0
 }
 
-func appendStruct(b []byte, v reflect.Value, keyed bool) (_ []byte, ok bool) {
-	p := shapeOf(v.Type())
-	switch p.as {
-	case asScalar:
-		// Only whether it is there: a scalar with a type of its own is never a
-		// key. IntOrString and the like are told apart from null.
-		if t, is := v.Addr().Interface().(interface{ IsZero() bool }); is {
-			return append(b, byte(boolBit(t.IsZero()))), true
-		}
-		return b, true
-	case asOpaque:
-		return b, false
-	}
-	for i := range p.fields {
-		f := &p.fields[i]
-		fv := v.Field(f.index)
+func appendStruct(b []byte, t *shapeType, v reflect.Value, keys []bool) (_ []byte, ok bool) {
+	for i := range t.fields {
+		f := &t.fields[i]
+		fv := v.FieldByIndex(f.index)
 		if fv.IsZero() {
 			continue
 		}
 		b = binary.AppendUvarint(b, uint64(i+1))
-		if b, ok = appendShape(b, fv, keyed && (f.inline || f.scalar)); !ok {
+		if b, ok = appendShape(b, f.shapeType, fv, keys != nil && keys[i], nil); !ok {
 			return b, false
 		}
 	}
 	return append(b, 0), true
 }
 
-func appendList(b []byte, v reflect.Value) (_ []byte, ok bool) {
-	if v.Type().Elem().Kind() == reflect.Uint8 {
-		return append(b, byte(boolBit(v.Len() > 0))), true // bytes are a scalar
-	}
+func appendList(b []byte, t *shapeType, v reflect.Value) (_ []byte, ok bool) {
 	n := v.Len()
 	b = binary.AppendUvarint(b, uint64(n))
 	for i := range n {
-		if b, ok = appendShape(b, v.Index(i), true); !ok {
+		if b, ok = appendShape(b, t.elem, v.Index(i), t.list != listAtomic, t.keys); !ok {
 			return b, false
 		}
 	}
 	return b, true
 }
 
-func appendMap(b []byte, v reflect.Value) (_ []byte, ok bool) {
-	if v.Type().Key().Kind() != reflect.String {
-		return b, false
-	}
+func appendMap(b []byte, t *shapeType, v reflect.Value) (_ []byte, ok bool) {
 	b = binary.AppendUvarint(b, uint64(v.Len()))
 	if m, is := v.Interface().(map[string]string); is {
 		return appendStringMap(b, m), true
@@ -218,12 +204,9 @@ func appendMap(b []byte, v reflect.Value) (_ []byte, ok bool) {
 	keys := v.MapKeys()
 	slices.SortFunc(keys, func(x, y reflect.Value) int { return strings.Compare(x.String(), y.String()) })
 	for _, k := range keys {
-		b = binary.AppendUvarint(b, uint64(k.Len()))
-		b = append(b, k.String()...)
-		e := reflect.New(v.Type().Elem()).Elem()
-		e.Set(v.MapIndex(k))
-		b = append(b, byte(boolBit(e.IsZero())))
-		if b, ok = appendShape(b, e, false); !ok {
+		e := addressable(v.MapIndex(k))
+		b = append(appendText(b, k.String()), byte(boolBit(e.IsZero())))
+		if b, ok = appendShape(b, t.elem, e, false, nil); !ok {
 			return b, false
 		}
 	}
@@ -237,85 +220,5 @@ func appendStringMap(b []byte, m map[string]string) []byte {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
-	for _, k := range keys {
-		b = binary.AppendUvarint(b, uint64(len(k)))
-		b = append(b, k...)
-	}
-	return b
-}
-
-// structShape is how a struct type is walked.
-type structShape struct {
-	as     int
-	fields []fieldShape
-}
-
-type fieldShape struct {
-	index  int
-	name   string // in JSON
-	inline bool   // its fields stand where it stands
-	scalar bool   // may be a list item's key
-}
-
-const (
-	asFields = iota
-	asScalar
-	asOpaque
-)
-
-var (
-	structShapes sync.Map // reflect.Type → *structShape; a pure function of the type
-	marshaler    = reflect.TypeFor[json.Marshaler]()
-	objectMeta   = reflect.TypeFor[metav1.ObjectMeta]()
-	typeMeta     = reflect.TypeFor[metav1.TypeMeta]()
-	scalarTypes  = map[reflect.Type]bool{
-		reflect.TypeFor[metav1.Time](): true, reflect.TypeFor[metav1.MicroTime](): true,
-		reflect.TypeFor[metav1.Duration](): true, reflect.TypeFor[resource.Quantity](): true,
-		reflect.TypeFor[intstr.IntOrString](): true,
-	}
-	// untracked are the metadata that no manager ever owns.
-	untracked = map[string]bool{
-		"Name": true, "Namespace": true, "UID": true, "CreationTimestamp": true, "SelfLink": true,
-		"Generation": true, "ManagedFields": true, "ResourceVersion": true,
-	}
-)
-
-func shapeOf(t reflect.Type) *structShape {
-	if s, ok := structShapes.Load(t); ok {
-		return s.(*structShape)
-	}
-	s := newStructShape(t)
-	structShapes.Store(t, s)
-	return s
-}
-
-func newStructShape(t reflect.Type) *structShape {
-	switch {
-	case scalarTypes[t]:
-		return &structShape{as: asScalar}
-	case t.Implements(marshaler) || reflect.PointerTo(t).Implements(marshaler):
-		return &structShape{as: asOpaque}
-	}
-	s := &structShape{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case !f.IsExported() || name == "-" || f.Type == typeMeta:
-			continue
-		case t == objectMeta && untracked[f.Name]:
-			continue
-		}
-		e := f.Type
-		if e.Kind() == reflect.Pointer {
-			e = e.Elem()
-		}
-		s.fields = append(s.fields, fieldShape{
-			index:  i,
-			name:   name,
-			inline: strings.Contains(options, "inline") || (f.Anonymous && name == ""),
-			scalar: e.Kind() != reflect.Struct && e.Kind() != reflect.Map && e.Kind() != reflect.Slice,
-		})
-	}
-	return s
+	return appendText(b, keys...)
 }

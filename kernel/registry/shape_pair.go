@@ -38,81 +38,73 @@ const (
 	inBoth
 )
 
-// pairShape appends the shape of the update from x to y to b. ok is false for
-// types without a shape and lists that are too long to compare.
-func pairShape(b []byte, x, y reflect.Value) (p shapePair, ok bool) {
+// pairShape appends the shape of the update from x to y, of type t, to b. ok is
+// false for values without a shape and lists that are too long to compare.
+func pairShape(b []byte, t *shapeType, x, y reflect.Value) (p shapePair, ok bool) {
 	p.b = b
-	if !p.walk(x, y, false) {
+	if !p.walk(t, x, y, false, nil) {
 		return p, false
 	}
 	for _, k := range p.lone {
 		if bytes.Contains(p.b, []byte(k.value)) { // stands elsewhere, too
 			p = shapePair{b: b, named: true}
-			return p, p.walk(x, y, false)
+			return p, p.walk(t, x, y, false, nil)
 		}
 	}
 	return p, true
 }
 
-// walk compares two values of one type that are both there. keyed: they stand
-// directly in a list item.
-func (p *shapePair) walk(x, y reflect.Value, keyed bool) bool {
-	switch x.Kind() {
-	case reflect.Pointer:
+// walk compares two values that are both there; see appendShape.
+func (p *shapePair) walk(t *shapeType, x, y reflect.Value, keyed bool, keys []bool) bool {
+	switch t.as {
+	case asScalar:
+		return p.leaf(t, x, y, keyed, x.Equal(y))
+	case asText:
+		return p.leaf(t, x, y, false, sameScalar(x, y))
+	case asBytes:
+		return p.leaf(t, x, y, false, bytes.Equal(x.Bytes(), y.Bytes()))
+	case asPointer:
 		switch {
 		case x.IsNil() && y.IsNil():
 			p.b = append(p.b, 0)
 			return true
 		case y.IsNil():
-			return p.one(onlyOld, x, keyed)
+			return p.one(onlyOld, t, x, keyed)
 		case x.IsNil():
-			return p.one(onlyNew, y, keyed)
+			return p.one(onlyNew, t, y, keyed)
 		}
 		p.b = append(p.b, inBoth)
-		return p.walk(x.Elem(), y.Elem(), keyed)
-	case reflect.Struct:
-		return p.structs(x, y, keyed)
-	case reflect.Slice:
-		return p.lists(x, y)
-	case reflect.Map:
-		return p.maps(x, y)
+		return p.walk(t.elem, x.Elem(), y.Elem(), keyed, keys)
+	case asStruct:
+		return p.structs(t, x, y, keys)
+	case asList:
+		return p.lists(t, x, y)
+	case asMap:
+		return p.maps(t, x, y)
 	}
-	return p.scalars(x, y, keyed, x.Equal(y))
+	return false
 }
 
 // one writes what only one of the states has.
-func (p *shapePair) one(tag byte, v reflect.Value, keyed bool) (ok bool) {
-	if keyed && v.Kind() != reflect.Slice && v.Kind() != reflect.Map {
-		p.moved = true
-	}
-	p.b, ok = appendShape(append(p.b, tag), v, keyed)
+func (p *shapePair) one(tag byte, t *shapeType, v reflect.Value, keyed bool) (ok bool) {
+	p.moved = p.moved || keyed
+	p.b, ok = appendShape(append(p.b, tag), t, v, keyed, nil)
 	return ok
 }
 
-// scalars writes the shapes of both, and whether they are the same.
-func (p *shapePair) scalars(x, y reflect.Value, keyed, same bool) (ok bool) {
-	if p.b, ok = appendShape(p.b, x, keyed); !ok {
-		return false
-	}
-	if p.b, ok = appendShape(p.b, y, keyed); !ok {
-		return false
-	}
+// leaf writes the shapes of both, and whether they are the same.
+func (p *shapePair) leaf(t *shapeType, x, y reflect.Value, keyed, same bool) bool {
+	p.b, _ = appendShape(p.b, t, x, keyed, nil) // leaves have one
+	p.b, _ = appendShape(p.b, t, y, keyed, nil)
 	p.b = append(p.b, byte(boolBit(same)))
 	p.moved = p.moved || (keyed && !same)
 	return true
 }
 
-func (p *shapePair) structs(x, y reflect.Value, keyed bool) bool {
-	s := shapeOf(x.Type())
-	switch s.as {
-	case asScalar:
-		return p.scalars(x, y, false, sameScalar(x, y))
-	case asOpaque:
-		return false
-	}
-	for i := range s.fields {
-		f := &s.fields[i]
-		fx, fy, keyed := x.Field(f.index), y.Field(f.index), keyed && (f.inline || f.scalar)
+func (p *shapePair) structs(t *shapeType, x, y reflect.Value, keys []bool) bool {
+	for i := range t.fields {
+		f := &t.fields[i]
+		fx, fy, keyed := x.FieldByIndex(f.index), y.FieldByIndex(f.index), keys != nil && keys[i]
 		zx, zy := fx.IsZero(), fy.IsZero()
 		if zx && zy {
 			continue
@@ -120,14 +112,17 @@ func (p *shapePair) structs(x, y reflect.Value, keyed bool) bool {
 		p.b = binary.AppendUvarint(p.b, uint64(i+1))
 		ok := true
 		switch {
-		case p.loneKey(fx, fy):
+		case p.loneKey(f.shapeType, fx, fy):
+		case f.as == asStruct: // an empty one is there, too
+			p.b = append(p.b, inBoth)
+			ok = p.structs(f.shapeType, fx, fy, nil)
 		case zy:
-			ok = p.one(onlyOld, fx, keyed)
+			ok = p.one(onlyOld, f.shapeType, fx, keyed)
 		case zx:
-			ok = p.one(onlyNew, fy, keyed)
+			ok = p.one(onlyNew, f.shapeType, fy, keyed)
 		default:
 			p.b = append(p.b, inBoth)
-			ok = p.walk(fx, fy, keyed)
+			ok = p.walk(f.shapeType, fx, fy, keyed, nil)
 		}
 		if !ok {
 			return false
@@ -137,38 +132,42 @@ func (p *shapePair) structs(x, y reflect.Value, keyed bool) bool {
 	return true
 }
 
-func (p *shapePair) lists(x, y reflect.Value) (ok bool) {
-	if x.Type().Elem().Kind() == reflect.Uint8 { // bytes are a scalar
-		return p.scalars(x, y, false, bytes.Equal(x.Bytes(), y.Bytes()))
-	}
+func (p *shapePair) lists(t *shapeType, x, y reflect.Value) (ok bool) {
 	n, m := x.Len(), y.Len()
 	if n == 0 || m == 0 {
-		if p.b, ok = appendList(p.b, x); ok {
-			p.b, ok = appendList(p.b, y)
+		if p.b, ok = appendList(p.b, t, x); ok {
+			p.b, ok = appendList(p.b, t, y)
 		}
 		return ok
 	}
 	p.b = binary.AppendUvarint(binary.AppendUvarint(p.b, uint64(n)), uint64(m))
 	outer := p.moved
 	defer func() { p.moved = outer }()
-	p.moved = n != m
+	p.moved = n != m && t.list != listAtomic
 	for i := range min(n, m) {
-		if !p.walk(x.Index(i), y.Index(i), true) {
+		if !p.item(t, x.Index(i), y.Index(i)) {
 			return false
 		}
 	}
-	return !p.moved || p.crossed(x, y)
+	if n != m && t.list == listAtomic {
+		return true // they differ, whatever else they hold
+	}
+	return !p.moved || p.crossed(t, x, y)
+}
+
+func (p *shapePair) item(t *shapeType, x, y reflect.Value) bool {
+	return p.walk(t.elem, x, y, t.list != listAtomic, t.keys)
 }
 
 // crossed compares the items of lists of which some may have moved.
-func (p *shapePair) crossed(x, y reflect.Value) bool {
+func (p *shapePair) crossed(t *shapeType, x, y reflect.Value) bool {
 	n, m := x.Len(), y.Len()
 	if n*m > maxListPairs {
 		return false
 	}
 	for i := range n {
 		for j := range m {
-			if i != j && !p.walk(x.Index(i), y.Index(j), true) {
+			if i != j && !p.item(t, x.Index(i), y.Index(j)) {
 				return false
 			}
 		}
@@ -176,10 +175,7 @@ func (p *shapePair) crossed(x, y reflect.Value) bool {
 	return true
 }
 
-func (p *shapePair) maps(x, y reflect.Value) bool {
-	if x.Type().Key().Kind() != reflect.String {
-		return false
-	}
+func (p *shapePair) maps(t *shapeType, x, y reflect.Value) bool {
 	keys := x.MapKeys()
 	for _, k := range y.MapKeys() {
 		if !x.MapIndex(k).IsValid() {
@@ -190,7 +186,7 @@ func (p *shapePair) maps(x, y reflect.Value) bool {
 	p.b = binary.AppendUvarint(p.b, uint64(len(keys)))
 	for _, k := range keys {
 		p.b = appendText(p.b, k.String())
-		if !p.mapValues(x.MapIndex(k), y.MapIndex(k)) {
+		if !p.mapValues(t.elem, x.MapIndex(k), y.MapIndex(k)) {
 			return false
 		}
 	}
@@ -198,20 +194,20 @@ func (p *shapePair) maps(x, y reflect.Value) bool {
 }
 
 // mapValues compares what two maps have under one key; one may be absent.
-func (p *shapePair) mapValues(x, y reflect.Value) bool {
+func (p *shapePair) mapValues(t *shapeType, x, y reflect.Value) bool {
 	switch {
 	case !y.IsValid():
 		x = addressable(x)
 		p.b = append(p.b, byte(boolBit(x.IsZero())))
-		return p.one(onlyOld, x, false)
+		return p.one(onlyOld, t, x, false)
 	case !x.IsValid():
 		y = addressable(y)
 		p.b = append(p.b, byte(boolBit(y.IsZero())))
-		return p.one(onlyNew, y, false)
+		return p.one(onlyNew, t, y, false)
 	}
 	x, y = addressable(x), addressable(y)
 	p.b = append(p.b, byte(boolBit(x.IsZero())), byte(boolBit(y.IsZero())), inBoth)
-	return p.walk(x, y, false)
+	return p.walk(t, x, y, false, nil)
 }
 
 // addressable is a copy of v whose address can be taken.
@@ -245,14 +241,14 @@ type loneKey struct {
 // maxLoneKeys is less than ten, so that a mark's number is one digit.
 const maxLoneKeys = 4
 
-// loneKey writes a field of lists of at most one item that has only its key,
-// and reports whether it is such a field.
-func (p *shapePair) loneKey(x, y reflect.Value) bool {
-	if p.named || x.Kind() != reflect.Slice {
+// loneKey writes lists of at most one item that has only its key, and reports
+// whether x and y are such lists.
+func (p *shapePair) loneKey(t *shapeType, x, y reflect.Value) bool {
+	if p.named || t.list != listMap {
 		return false
 	}
-	kx, okx := loneKeyOf(x)
-	ky, oky := loneKeyOf(y)
+	kx, okx := loneKeyOf(t, x)
+	ky, oky := loneKeyOf(t, y)
 	var key loneKey
 	var tag byte
 	switch {
@@ -272,29 +268,27 @@ func (p *shapePair) loneKey(x, y reflect.Value) bool {
 		}
 		p.lone = append(p.lone, key)
 	}
-	p.b = append(p.b, 0xff, tag, byte(i)) // no tag begins with 0xff
-	p.b = appendText(p.b, key.field)
+	p.b = append(p.b, 0xff, tag, byte(i)) // no tag is 0xff
 	return true
 }
 
-func loneKeyOf(list reflect.Value) (k loneKey, ok bool) {
-	if list.Len() != 1 || list.Type().Elem().Kind() != reflect.Struct {
+func loneKeyOf(t *shapeType, list reflect.Value) (k loneKey, ok bool) {
+	if list.Len() != 1 {
 		return k, false
 	}
 	item := list.Index(0)
-	s := shapeOf(item.Type())
-	for i := range s.fields {
-		f := &s.fields[i]
-		v := item.Field(f.index)
+	for i := range t.elem.fields {
+		f := &t.elem.fields[i]
+		v := item.FieldByIndex(f.index)
 		if v.IsZero() {
 			continue
 		}
-		if k.field != "" || f.inline || v.Kind() != reflect.String || !plainKey(v.String()) {
+		if ok || !t.keys[i] || v.Kind() != reflect.String || !plainKey(v.String()) {
 			return k, false
 		}
-		k = loneKey{field: f.name, value: v.String()}
+		k, ok = loneKey{field: f.name, value: v.String()}, true
 	}
-	return k, s.as == asFields && k.field != ""
+	return k, ok
 }
 
 // plainKey tells values that JSON shows as they are, and that are not so short

@@ -18,9 +18,12 @@ import (
 	kresource "github.com/pintle-io/pintle/kernel/resource"
 )
 
+// tracker writes an object's managedFields; a new one has no live state.
+type tracker func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod
+
 // trackers are two Cores that know one kind: one tracks by shape, the other's
 // field manager decides every time.
-func trackers(t *testing.T) (byShape func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod, byManager func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod) {
+func trackers(t *testing.T) (byShape, byManager tracker, known *shapes) {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
@@ -53,7 +56,7 @@ func trackers(t *testing.T) (byShape func(live, obj *corev1.Pod, manager, sub st
 		}
 		return c.track(ask(manager, sub), live, obj).(*corev1.Pod)
 	}
-	return byShape, byManager
+	return byShape, byManager, &k.fields.shapes
 }
 
 // ownership shows who owns what, and whose entry is new, but no times.
@@ -184,7 +187,7 @@ func altered(r *rand.Rand, p *corev1.Pod) *corev1.Pod {
 // What is kept by shape is what the field manager says, over random pods and
 // random lives of updates by several managers.
 func TestShapesAgreeWithTheFieldManager(t *testing.T) {
-	byShape, byManager := trackers(t)
+	byShape, byManager, _ := trackers(t)
 	r := rand.New(rand.NewSource(1))
 	managers, subs := []string{"alice", "bob", ""}, []string{"", "status"}
 	for life := range 400 {
@@ -253,7 +256,7 @@ func TestShapesOfListsAgreeWithTheFieldManager(t *testing.T) {
 }
 
 func agreeInWorld(t *testing.T, r *rand.Rand, random func(r *rand.Rand, p *corev1.Pod)) {
-	byShape, byManager := trackers(t)
+	byShape, byManager, _ := trackers(t)
 	var live *corev1.Pod
 	for step := range 400 {
 		if step%10 == 0 {
@@ -276,5 +279,31 @@ func agreeInWorld(t *testing.T, r *rand.Rand, random func(r *rand.Rand, p *corev
 			t.Fatalf("step %d (-manager +shape):\n%s", step, diff)
 		}
 		live = want
+	}
+}
+
+// What makes each pod of a template its own (addresses, container ids) makes
+// no shape of its own.
+func TestPodsOfOneTemplateShareShapes(t *testing.T) {
+	byShape, byManager, known := trackers(t)
+	for i := range 20 {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("p", i), Labels: map[string]string{"app": "web"}}}
+		p.Spec.Containers = []corev1.Container{{Name: "web", Image: "web:1"}}
+		p = byShape(nil, p, "rs", "")
+		q := p.DeepCopy()
+		ip := fmt.Sprint("10.244.0.", i)
+		q.Status = corev1.PodStatus{Phase: "Running", PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}, HostIP: "10.0.0.9", HostIPs: []corev1.HostIP{{IP: "10.0.0.9"}},
+			Conditions:        []corev1.PodCondition{{Type: "Ready", Status: "False"}},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "web", ContainerID: fmt.Sprint("containerd://", i)}}}
+		q = byShape(p, q, "node", "status")
+		r := q.DeepCopy()
+		r.Status.Conditions = append(r.Status.Conditions, corev1.PodCondition{Type: "Initialized", Status: "True"})
+		r.Status.Conditions[0].Status = "True"
+		if got, want := ownership(byShape(q, r.DeepCopy(), "node", "status")), ownership(byManager(q, r.DeepCopy(), "node", "status")); !cmp.Equal(got, want) {
+			t.Errorf("pod %d: %s", i, cmp.Diff(want, got))
+		}
+	}
+	if len(known.created.m) != 1 || len(known.updated.m) != 2 {
+		t.Errorf("%d shapes of new pods and %d of updates, want 1 and 2", len(known.created.m), len(known.updated.m))
 	}
 }

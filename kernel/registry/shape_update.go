@@ -37,18 +37,15 @@ const maxShapedEntries = 9
 func (c *Core) shapeOfUpdate(r *request, live, obj runtime.Object, b []byte) (u shapedUpdate, ok bool) {
 	lm, err1 := accessor(live)
 	m, err2 := accessor(obj)
-	if err1 != nil || err2 != nil || r.k.goType == nil || r.k.version(r.t) != r.k.hub.GroupVersion() {
+	if err1 != nil || err2 != nil || reflect.TypeOf(obj) != r.k.goType || reflect.TypeOf(live) != r.k.goType || r.k.version(r.t) != r.k.hub.GroupVersion() {
 		return u, false
 	}
 	u.old, u.obj = lm.GetManagedFields(), m
 	if len(u.old) == 0 || len(u.old) > maxShapedEntries || !echoes(m.GetManagedFields(), u.old) {
 		return u, false
 	}
-	x, y := reflect.ValueOf(live).Elem(), reflect.ValueOf(obj).Elem()
-	if x.Type() != y.Type() {
-		return u, false
-	}
-	if u.shapePair, ok = pairShape(b, x, y); !ok {
+	u.shapePair, ok = pairShape(b, c.shapeType(r.k), reflect.ValueOf(live).Elem(), reflect.ValueOf(obj).Elem())
+	if !ok {
 		return u, false
 	}
 	u.b = appendText(u.b, r.o.FieldManager, r.t.Subresource)
