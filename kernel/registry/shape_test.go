@@ -292,7 +292,8 @@ func TestPodsOfOneTemplateShareShapes(t *testing.T) {
 		p = byShape(nil, p, "rs", "")
 		q := p.DeepCopy()
 		ip := fmt.Sprint("10.244.0.", i)
-		q.Status = corev1.PodStatus{Phase: "Running", PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}, HostIP: "10.0.0.9", HostIPs: []corev1.HostIP{{IP: "10.0.0.9"}},
+		at := metav1.Unix(int64(i+1), 0)
+		q.Status = corev1.PodStatus{Phase: "Running", StartTime: &at, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}, HostIP: "10.0.0.9", HostIPs: []corev1.HostIP{{IP: "10.0.0.9"}},
 			Conditions:        []corev1.PodCondition{{Type: "Ready", Status: "False"}},
 			ContainerStatuses: []corev1.ContainerStatus{{Name: "web", ContainerID: fmt.Sprint("containerd://", i)}}}
 		q = byShape(p, q, "node", "status")

@@ -155,7 +155,7 @@ func (b *shapeBuilder) fill(s *shapeType, t reflect.Type, at schema.TypeRef, ato
 	case scalarTypes[t]:
 		s.as = asText
 		return s
-	case t.Implements(marshaler) || reflect.PointerTo(t).Implements(marshaler):
+	case t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(marshaler):
 		s.as = asOpaque
 		return s
 	}

@@ -90,6 +90,7 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 	} {
 		t.Definitions = append(t.Definitions, kinds...)
 	}
+	warnUnattended(t.Definitions)
 	for _, e := range ext {
 		if err := e(t); err != nil {
 			return nil, fmt.Errorf("resources: extension: %w", err)

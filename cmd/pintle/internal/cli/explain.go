@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
 )
 
 // verdict is what the server remembers of a pod's placement.
@@ -41,6 +44,9 @@ func explainCommand() *cobra.Command {
 				return err
 			}
 			b, err := raw(cmd.Context(), c, "GET", "/explain/pods", map[string]string{"namespace": namespace, "name": args[1]}, nil)
+			if apierrors.IsNotFound(err) {
+				return noVerdict(cmd.Context(), c, namespace, args[1])
+			}
 			if err != nil {
 				return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(b)))
 			}
@@ -55,6 +61,30 @@ func explainCommand() *cobra.Command {
 	f.add(cmd)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "the pod's namespace")
 	return cmd
+}
+
+// noVerdict says why the server knows nothing of a pod's placement.
+func noVerdict(ctx context.Context, c *rest.Config, namespace, name string) error {
+	var pod struct {
+		Spec struct {
+			NodeName string `json:"nodeName"`
+		} `json:"spec"`
+	}
+	b, err := raw(ctx, c, "GET", "/api/v1/namespaces/"+namespace+"/pods/"+name, nil, nil)
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("there is no pod %s in namespace %s", name, namespace)
+	case err != nil:
+		return err
+	}
+	if err := json.Unmarshal(b, &pod); err != nil {
+		return err
+	}
+	where := "has no node yet"
+	if pod.Spec.NodeName != "" {
+		where = "is on node " + pod.Spec.NodeName
+	}
+	return fmt.Errorf("pod %s %s, and the scheduler remembers no verdict about it: it keeps those it made since the server started, and decides only for pods without a node", name, where)
 }
 
 func printVerdict(out io.Writer, pod string, v verdict) {
