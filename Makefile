@@ -33,6 +33,7 @@ packages: ## install the Debian packages that Pintle needs (containerd, runc, ip
 build: payload ## build bin/pintle
 	@echo "building bin/pintle"
 	@go build -ldflags="$(LDFLAGS)" -o bin/pintle ./cmd/pintle
+	@sync --data bin/pintle && dd if=bin/pintle iflag=nocache count=0 status=none # as written it is cached, and mapped, in pieces of megabytes: 60 MiB more are resident
 
 .PHONY: payload
 payload:

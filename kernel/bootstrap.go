@@ -39,7 +39,7 @@ var (
 func (k *Kernel) bootstrap(ctx context.Context) error {
 	ctx = request.WithUser(ctx, apiserverUser)
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
-		if err := k.ensure(ctx, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+		if err := k.ensure(ctx, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.GetOptions{}); err != nil {
 			return err
 		}
 	}
@@ -50,20 +50,24 @@ func (k *Kernel) bootstrap(ctx context.Context) error {
 	if err := policy.Ensure(ctx, k.core); err != nil {
 		return fmt.Errorf("default roles: %w", err)
 	}
-	return k.publish(ctx)
+	return k.publish(ctx, metav1.GetOptions{})
 }
 
-// publish makes the Service by which pods reach the API, and its endpoint.
-func (k *Kernel) publish(ctx context.Context) error {
-	if err := k.ensure(ctx, services, k.kubernetesService()); err != nil {
+// publish makes the Service by which pods reach the API, and its endpoint;
+// read says how what there is may be read.
+func (k *Kernel) publish(ctx context.Context, read metav1.GetOptions) error {
+	if err := k.ensure(ctx, services, k.kubernetesService(), read); err != nil {
 		return err
 	}
-	return k.publishEndpoint(ctx)
+	return k.publishEndpoint(ctx, read)
 }
 
 // keepEvery is how soon the Service of the API is back after somebody deleted
 // it; upstream's interval.
 const keepEvery = 10 * time.Second
+
+// fromCache is a read that costs an idle server nothing.
+var fromCache = metav1.GetOptions{ResourceVersion: "0"}
 
 // keep brings back what pods need to reach the API.
 func (k *Kernel) keep(ctx context.Context) error {
@@ -75,7 +79,7 @@ func (k *Kernel) keep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if err := k.publish(ctx); err != nil && ctx.Err() == nil {
+		if err := k.publish(ctx, fromCache); err != nil && ctx.Err() == nil {
 			k.c.Log.Error("publish the API's service", "error", err)
 		}
 	}
@@ -93,13 +97,13 @@ func (k *Kernel) kubernetesService() *corev1.Service {
 }
 
 // ensure creates an object unless it is there.
-func (k *Kernel) ensure(ctx context.Context, gvr schema.GroupVersionResource, obj runtime.Object) error {
+func (k *Kernel) ensure(ctx context.Context, gvr schema.GroupVersionResource, obj runtime.Object, read metav1.GetOptions) error {
 	m, err := metaOf(obj)
 	if err != nil {
 		return err
 	}
 	t := registry.Target{Resource: gvr, Namespace: m.GetNamespace(), Name: m.GetName()}
-	if _, err := k.core.Get(ctx, t, metav1.GetOptions{}); err == nil || !apierrors.IsNotFound(err) {
+	if _, err := k.core.Get(ctx, t, read); err == nil || !apierrors.IsNotFound(err) {
 		return err
 	}
 	t.Name = ""
@@ -119,7 +123,7 @@ func metaOf(obj runtime.Object) (metav1.Object, error) {
 
 // publishEndpoint says where this server is reached. The slice is upstream's
 // in name and labels.
-func (k *Kernel) publishEndpoint(ctx context.Context) error {
+func (k *Kernel) publishEndpoint(ctx context.Context, read metav1.GetOptions) error {
 	if a := k.c.Advertise.Addr(); a.IsLoopback() || a.IsLinkLocalUnicast() {
 		// The API takes no such endpoint, and no pod would reach it.
 		k.unreachable.Do(func() {
@@ -135,9 +139,9 @@ func (k *Kernel) publishEndpoint(ctx context.Context) error {
 		Ports:       []discoveryv1.EndpointPort{{Name: &name, Protocol: &tcp, Port: &port}},
 	}
 	t := registry.Target{Resource: endpointSlices, Namespace: want.Namespace, Name: want.Name}
-	have, err := k.core.Get(ctx, t, metav1.GetOptions{})
+	have, err := k.core.Get(ctx, t, read)
 	if apierrors.IsNotFound(err) {
-		return k.ensure(ctx, endpointSlices, want)
+		return k.ensure(ctx, endpointSlices, want, read)
 	}
 	if err != nil {
 		return err
