@@ -91,7 +91,7 @@ func printVerdict(out io.Writer, pod string, v verdict) {
 	if v.Node != "" {
 		fmt.Fprintf(out, "%s was placed on %s with score %d: %d of %d nodes could take it.\n", pod, v.Node, v.Score, v.Feasible, v.Nodes)
 	} else {
-		fmt.Fprintf(out, "%s is not placed after %d attempts: %s\n", pod, v.Attempts, v.Message)
+		fmt.Fprintf(out, "%s is not placed after %s: %s\n", pod, attempts(v.Attempts), v.Message)
 	}
 	if len(v.Reasons) == 0 {
 		return
@@ -102,4 +102,11 @@ func printVerdict(out io.Writer, pod string, v verdict) {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Plugin, r.Nodes, r.Reason, strings.Join(r.Examples, ", "))
 	}
 	_ = w.Flush()
+}
+
+func attempts(n int) string {
+	if n == 1 {
+		return "one attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
 }
