@@ -123,7 +123,7 @@ func (c *Core) trackUpdate(r *request, live, obj runtime.Object) runtime.Object 
 	after, known := r.k.fields.shapes.updated.get(u.b)
 	if !known {
 		after = u.learn(c.track(r, u.probe(live), obj))
-		r.k.fields.shapes.updated.put(u.b, after)
+		r.k.fields.shapes.updated.put(u.b, after, entryBytes(after))
 	}
 	u.write(after, c.managedNow())
 	return obj

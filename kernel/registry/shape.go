@@ -37,7 +37,7 @@ type shapes struct {
 type shapeMap[V any] struct {
 	mu    sync.RWMutex
 	m     map[string]V // guarded by mu
-	bytes int          // of keys; guarded by mu
+	bytes int          // of keys and values, about; guarded by mu
 }
 
 const (
@@ -52,14 +52,19 @@ func (s *shapeMap[V]) get(shape []byte) (v V, ok bool) {
 	return v, ok
 }
 
-func (s *shapeMap[V]) put(shape []byte, v V) {
+// put keeps a value of so many bytes.
+func (s *shapeMap[V]) put(shape []byte, v V, size int) {
 	if len(shape) > maxShapeBytes {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bytes += len(shape); s.m == nil || s.bytes > maxShapesBytes {
-		s.m, s.bytes = make(map[string]V), len(shape)
+	if _, known := s.m[string(shape)]; known {
+		return
+	}
+	size += len(shape)
+	if s.bytes += size; s.m == nil || s.bytes > maxShapesBytes {
+		s.m, s.bytes = make(map[string]V), size
 	}
 	s.m[string(shape)] = v
 }
@@ -110,9 +115,9 @@ func (c *Core) learnShape(r *request, obj runtime.Object, m metav1.Object, shape
 	}
 	switch entries := m.GetManagedFields(); len(entries) {
 	case 0:
-		r.k.fields.shapes.created.put(shape, nil)
+		r.k.fields.shapes.created.put(shape, nil, 0)
 	case 1:
-		r.k.fields.shapes.created.put(shape, entries[0].FieldsV1)
+		r.k.fields.shapes.created.put(shape, entries[0].FieldsV1, len(entries[0].FieldsV1.GetRawString()))
 	}
 	return true
 }

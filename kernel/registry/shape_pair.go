@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // shapePair is the shape of an update: what the field manager's answer depends
@@ -134,13 +135,13 @@ func (p *shapePair) structs(t *shapeType, x, y reflect.Value, keys []bool) bool 
 
 func (p *shapePair) lists(t *shapeType, x, y reflect.Value) (ok bool) {
 	n, m := x.Len(), y.Len()
+	p.b = binary.AppendUvarint(binary.AppendUvarint(p.b, uint64(n)), uint64(m))
 	if n == 0 || m == 0 {
 		if p.b, ok = appendList(p.b, t, x); ok {
 			p.b, ok = appendList(p.b, t, y)
 		}
 		return ok
 	}
-	p.b = binary.AppendUvarint(binary.AppendUvarint(p.b, uint64(n)), uint64(m))
 	outer := p.moved
 	defer func() { p.moved = outer }()
 	p.moved = n != m && t.list != listAtomic
@@ -198,15 +199,15 @@ func (p *shapePair) mapValues(t *shapeType, x, y reflect.Value) bool {
 	switch {
 	case !y.IsValid():
 		x = addressable(x)
-		p.b = append(p.b, byte(boolBit(x.IsZero())))
+		p.b = append(p.b, onlyOld, byte(boolBit(x.IsZero())))
 		return p.one(onlyOld, t, x, false)
 	case !x.IsValid():
 		y = addressable(y)
-		p.b = append(p.b, byte(boolBit(y.IsZero())))
+		p.b = append(p.b, onlyNew, byte(boolBit(y.IsZero())))
 		return p.one(onlyNew, t, y, false)
 	}
 	x, y = addressable(x), addressable(y)
-	p.b = append(p.b, byte(boolBit(x.IsZero())), byte(boolBit(y.IsZero())), inBoth)
+	p.b = append(p.b, inBoth, byte(boolBit(x.IsZero())), byte(boolBit(y.IsZero())))
 	return p.walk(t, x, y, false, nil)
 }
 
@@ -225,7 +226,12 @@ func sameScalar(x, y reflect.Value) bool {
 	case *metav1.MicroTime:
 		return a.UnixMicro() == y.Addr().Interface().(*metav1.MicroTime).UnixMicro()
 	case *resource.Quantity:
-		return a.String() == y.Addr().Interface().(*resource.Quantity).String()
+		// Copies: String keeps its answer in the value, which others may read.
+		q, z := *a, *y.Addr().Interface().(*resource.Quantity)
+		return q.String() == z.String()
+	case *intstr.IntOrString:
+		z := y.Addr().Interface().(*intstr.IntOrString)
+		return a.Type == z.Type && a.String() == z.String()
 	}
 	return reflect.DeepEqual(x.Interface(), y.Interface())
 }
@@ -244,7 +250,7 @@ const maxLoneKeys = 4
 // loneKey writes lists of at most one item that has only its key, and reports
 // whether x and y are such lists.
 func (p *shapePair) loneKey(t *shapeType, x, y reflect.Value) bool {
-	if p.named || t.list != listMap {
+	if p.named || t.list != listMap || !t.oneKey() {
 		return false
 	}
 	kx, okx := loneKeyOf(t, x)
@@ -270,6 +276,15 @@ func (p *shapePair) loneKey(t *shapeType, x, y reflect.Value) bool {
 	}
 	p.b = append(p.b, 0xff, tag, byte(i)) // no tag is 0xff
 	return true
+}
+
+// oneKey reports that items have one key: then it is their whole path.
+func (t *shapeType) oneKey() bool {
+	n := 0
+	for _, is := range t.keys {
+		n += boolBit(is)
+	}
+	return n == 1
 }
 
 func loneKeyOf(t *shapeType, list reflect.Value) (k loneKey, ok bool) {

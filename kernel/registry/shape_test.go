@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"math/rand"
+	"slices"
 	"testing"
 	"time"
 
@@ -103,7 +104,10 @@ func randomPod(r *rand.Rand) *corev1.Pod {
 		}
 		p.Spec.Containers = append(p.Spec.Containers, c)
 	}
-	if pick(3) {
+	if pick(4) {
+		p.Spec.Volumes = []corev1.Volume{{Name: "c", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{
+			VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: []string{"", "t", "u"}[r.Intn(3)], Namespace: []string{"", "x"}[r.Intn(2)]}}}}}}
+	} else if pick(3) {
 		p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
 	}
 	p.Spec.NodeName = []string{"", "n", "m"}[r.Intn(3)]
@@ -282,6 +286,48 @@ func agreeInWorld(t *testing.T, r *rand.Rand, random func(r *rand.Rand, p *corev
 	}
 }
 
+// A template's metadata is owned like any other field.
+func TestNamesOfTemplatesAreOwned(t *testing.T) {
+	byShape, byManager, _ := trackers(t)
+	pod := func(name string) *corev1.Pod {
+		return &corev1.Pod{Spec: corev1.PodSpec{Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{
+			VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: name}}}}}}}}
+	}
+	for _, name := range []string{"", "web"} {
+		got, want := ownership(byShape(nil, pod(name), "alice", "")), ownership(byManager(nil, pod(name), "alice", ""))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("template name %q (-manager +shape):\n%s", name, diff)
+		}
+	}
+	live := byManager(nil, pod("web"), "alice", "")
+	for _, name := range []string{"web", "db"} {
+		next := pod(name)
+		next.ManagedFields = live.ManagedFields
+		got, want := ownership(byShape(live, next.DeepCopy(), "bob", "")), ownership(byManager(live, next.DeepCopy(), "bob", ""))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("template name web to %q (-manager +shape):\n%s", name, diff)
+		}
+	}
+}
+
+// Comparing leaves the live object, which others read meanwhile, alone.
+func TestShapesDoNotTouchQuantities(t *testing.T) {
+	byShape, _, _ := trackers(t)
+	q, err := resource.ParseQuantity("1Gi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &q}}}}}}
+	live := byShape(nil, pod, "alice", "")
+	before := *live.Spec.Volumes[0].EmptyDir.SizeLimit
+	next := live.DeepCopy()
+	next.Labels = map[string]string{"a": "b"}
+	byShape(live, next, "bob", "")
+	if after := *live.Spec.Volumes[0].EmptyDir.SizeLimit; before != after {
+		t.Errorf("the live object's quantity was %#v and is %#v", before, after)
+	}
+}
+
 // What makes each pod of a template its own (addresses, container ids) makes
 // no shape of its own.
 func TestPodsOfOneTemplateShareShapes(t *testing.T) {
@@ -300,7 +346,10 @@ func TestPodsOfOneTemplateShareShapes(t *testing.T) {
 		r := q.DeepCopy()
 		r.Status.Conditions = append(r.Status.Conditions, corev1.PodCondition{Type: "Initialized", Status: "True"})
 		r.Status.Conditions[0].Status = "True"
-		if got, want := ownership(byShape(q, r.DeepCopy(), "node", "status")), ownership(byManager(q, r.DeepCopy(), "node", "status")); !cmp.Equal(got, want) {
+		got, want := ownership(byShape(q, r.DeepCopy(), "node", "status")), ownership(byManager(q, r.DeepCopy(), "node", "status"))
+		slices.Sort(got) // entries of one second stand in another order
+		slices.Sort(want)
+		if !cmp.Equal(got, want) {
 			t.Errorf("pod %d: %s", i, cmp.Diff(want, got))
 		}
 	}

@@ -61,7 +61,8 @@ var (
 		reflect.TypeFor[metav1.Duration](): true, reflect.TypeFor[resource.Quantity](): true,
 		reflect.TypeFor[intstr.IntOrString](): true,
 	}
-	// untracked are the metadata that no manager ever owns.
+	// untracked are the metadata of an object (not of a template in it) that
+	// no manager ever owns.
 	untracked = map[string]bool{
 		"Name": true, "Namespace": true, "UID": true, "CreationTimestamp": true, "SelfLink": true,
 		"Generation": true, "ManagedFields": true, "ResourceVersion": true,
@@ -105,8 +106,17 @@ type keyedList struct {
 	names []string
 }
 
+// build makes the type of whole objects.
 func (b *shapeBuilder) build(t reflect.Type, at schema.TypeRef) *shapeType {
-	root := b.typeOf(t, at)
+	root := *b.typeOf(t, at)
+	root.fields = slices.Clone(root.fields)
+	for i := range root.fields {
+		if f := &root.fields[i]; t.FieldByIndex(f.index).Type == objectMeta {
+			meta := *f.shapeType
+			meta.fields = slices.DeleteFunc(slices.Clone(meta.fields), func(m shapeField) bool { return untracked[objectMeta.FieldByIndex(m.index).Name] })
+			f.shapeType = &meta
+		}
+	}
 	for _, l := range b.lists {
 		fields := l.list.elem.fields
 		l.list.keys = make([]bool, len(fields))
@@ -118,7 +128,7 @@ func (b *shapeBuilder) build(t reflect.Type, at schema.TypeRef) *shapeType {
 			}
 		}
 	}
-	return root
+	return &root
 }
 
 // scalar reports that JSON may show a plain scalar.
@@ -224,8 +234,6 @@ func (b *shapeBuilder) fields(t reflect.Type, in *schema.Map, path []int) (out [
 		index := append(slices.Clone(path), i)
 		switch {
 		case !f.IsExported() || name == "-" || f.Type == typeMeta:
-			continue
-		case t == objectMeta && untracked[f.Name]:
 			continue
 		case f.Type.Kind() == reflect.Struct && name == "" && (strings.Contains(options, "inline") || f.Anonymous):
 			out = append(out, b.fields(f.Type, in, index)...)

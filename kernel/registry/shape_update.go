@@ -48,7 +48,7 @@ func (c *Core) shapeOfUpdate(r *request, live, obj runtime.Object, b []byte) (u 
 	if !ok {
 		return u, false
 	}
-	u.b = appendText(u.b, r.o.FieldManager, r.t.Subresource)
+	u.b = append(appendText(u.b, r.o.FieldManager, r.t.Subresource), byte(len(u.old)))
 	hub := r.k.hub.GroupVersion().String()
 	for i := range u.old {
 		e := &u.old[i]
@@ -56,7 +56,7 @@ func (c *Core) shapeOfUpdate(r *request, live, obj runtime.Object, b []byte) (u 
 			return u, false // judged after a conversion, which may look at values
 		}
 		u.b = appendText(u.b, e.Manager, string(e.Operation), e.APIVersion, e.Subresource, e.FieldsType)
-		if e.FieldsV1 != nil {
+		if u.b = append(u.b, byte(boolBit(e.FieldsV1 != nil))); e.FieldsV1 != nil {
 			u.b = appendText(u.b, u.masked(e.FieldsV1.GetRawString()))
 		}
 	}
@@ -125,6 +125,17 @@ func (u *shapedUpdate) learn(obj runtime.Object) []entryAfter {
 		out = append(out, x)
 	}
 	return out
+}
+
+// entryBytes is about what entries take in memory.
+func entryBytes(entries []entryAfter) int {
+	n := 0
+	for _, e := range entries {
+		if n += 200; e.entry.FieldsV1 != nil {
+			n += len(e.entry.FieldsV1.GetRawString())
+		}
+	}
+	return n
 }
 
 // write gives the object the entries known for its update.

@@ -37,10 +37,29 @@ func targetPort(pod *corev1.Pod, p corev1.ServicePort) uint16 {
 	case p.TargetPort.Type == intstr.Int || p.TargetPort.StrVal == "":
 		return uint16(p.Port)
 	}
-	for _, c := range Containers(pod) {
+	return namedPort(pod, p.TargetPort.StrVal)
+}
+
+// namedPort looks among containers and then among sidecars, as EndpointSlices
+// do: a name is unique within a container only.
+func namedPort(pod *corev1.Pod, name string) uint16 {
+	look := func(c *corev1.Container) uint16 {
 		for _, cp := range c.Ports {
-			if cp.Name == p.TargetPort.StrVal && (cp.Protocol == corev1.ProtocolTCP || cp.Protocol == "") {
+			if cp.Name == name && (cp.Protocol == corev1.ProtocolTCP || cp.Protocol == "") {
 				return uint16(cp.ContainerPort)
+			}
+		}
+		return 0
+	}
+	for i := range pod.Spec.Containers {
+		if port := look(&pod.Spec.Containers[i]); port > 0 {
+			return port
+		}
+	}
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; IsSidecar(c) {
+			if port := look(c); port > 0 {
+				return port
 			}
 		}
 	}

@@ -31,7 +31,11 @@ func (m *Manager) listening(ctx context.Context, i *instance, ports []uint16) {
 	if !wait(ctx, i.started) {
 		return
 	}
+	now := m.cfg.Clock.Now()
 	end := i.StartedAt.Add(listenGrace)
+	if last := now.Add(listenGrace); last.Before(end) {
+		end = last // the clock was set back
+	}
 	for pause := firstLook; m.cfg.Clock.Now().Before(end); pause = min(pause+pause/2, lastLook) {
 		open, err := m.cfg.Listening(i.Pod.UID)
 		if err != nil {

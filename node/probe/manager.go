@@ -108,13 +108,14 @@ func New(cfg Config) *Manager {
 // Sync makes the given instances of a pod, and no others of it, be probed.
 // It may be called as often as one likes. Probing ends with ctx.
 func (m *Manager) Sync(ctx context.Context, pod types.UID, running []Target) {
+	ports := m.awaited(running)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	keep := make(map[string]bool, len(running))
 	for _, t := range running {
 		keep[t.ID] = true
 		if _, known := m.instances[t.ID]; !known {
-			m.instances[t.ID] = m.begin(ctx, t)
+			m.instances[t.ID] = m.begin(ctx, t, ports[t.ID])
 		}
 	}
 	for id, i := range m.instances {
@@ -138,12 +139,11 @@ func (m *Manager) Health(id string) Health {
 // Wait returns when all probing has ended, after the contexts given to Sync.
 func (m *Manager) Wait() { m.running.Wait() }
 
-func (m *Manager) begin(ctx context.Context, t Target) *instance {
+func (m *Manager) begin(ctx context.Context, t Target, ports []uint16) *instance {
 	ctx, cancel := context.WithCancel(ctx)
 	c := t.Container
 	i := &instance{Target: t, cancel: cancel, started: make(chan struct{})}
 	i.health.Started = c.StartupProbe == nil || t.Was.Started
-	ports := m.awaited(t)
 	i.asked = c.ReadinessProbe != nil || len(ports) > 0
 	i.health.Ready = i.health.Started && (!i.asked || t.Was.Ready)
 	if i.health.Started {
@@ -164,12 +164,27 @@ func (m *Manager) begin(ctx context.Context, t Target) *instance {
 	return i
 }
 
-// awaited are the ports that a new instance is to listen on before it is ready.
-func (m *Manager) awaited(t Target) []uint16 {
-	if t.Container.ReadinessProbe != nil || t.Was.Ready || t.Ports == nil || m.cfg.Listening == nil {
+// awaited are the ports that new instances are to listen on before they are
+// ready, by instance. To find them may take long, so that no lock is held.
+func (m *Manager) awaited(running []Target) map[string][]uint16 {
+	if m.cfg.Listening == nil {
 		return nil
 	}
-	return t.Ports()
+	out := map[string][]uint16{}
+	for _, t := range running {
+		if t.Container.ReadinessProbe != nil || t.Was.Ready || t.Ports == nil || m.known(t.ID) ||
+			t.Container.StartupProbe == nil && !m.cfg.Clock.Now().Before(t.StartedAt.Add(listenGrace)) {
+			continue
+		}
+		out[t.ID] = t.Ports()
+	}
+	return out
+}
+
+func (m *Manager) known(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.instances[id] != nil
 }
 
 func (m *Manager) goRun(f func()) {

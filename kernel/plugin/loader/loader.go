@@ -29,10 +29,19 @@ import (
 // UserName is the identity under which the loader writes.
 const UserName = "system:pintle:plugin-loader"
 
-// Modules gives the bytes of a module by digest; package modules does.
+// Modules gives the bytes of a module by digest, and forgets those that were
+// stored before a time and are not in use; package modules does.
 type Modules interface {
 	Get(ctx context.Context, digest string) ([]byte, error)
+	Collect(ctx context.Context, used map[string]bool, before time.Time) (removed []string, err error)
 }
+
+// Modules that no Plugin names are kept for keepModules, since they are stored
+// before their Plugin, and looked for every collectEvery.
+const (
+	keepModules  = 10 * time.Minute
+	collectEvery = time.Minute
+)
 
 // Consumer is a sink and the points that it serves.
 type Consumer struct {
@@ -180,6 +189,7 @@ func (l *Loader) loop(ctx context.Context, w registry.Watcher) error {
 	tick := l.Clock.NewTicker(time.Second)
 	defer tick.Stop()
 	counters := l.Clock.Now().Add(l.StatusEvery)
+	collect := l.Clock.Now()
 	l.writeStatus(ctx, true)
 	for {
 		select {
@@ -204,7 +214,32 @@ func (l *Loader) loop(ctx context.Context, w registry.Watcher) error {
 				counters = now.Add(l.StatusEvery)
 			}
 			l.writeStatus(ctx, all)
+			if !now.Before(collect) {
+				collect = now.Add(collectEvery)
+				l.collect(ctx, now)
+			}
 		}
+	}
+}
+
+// collect forgets modules of plugins that were replaced or removed.
+func (l *Loader) collect(ctx context.Context, now time.Time) {
+	if l.Modules == nil || l.WritesStatus != nil && !l.WritesStatus() {
+		return
+	}
+	used := map[string]bool{}
+	for _, e := range l.entries {
+		used[e.loaded.Digest] = true
+		if e.object != nil {
+			used[e.object.Spec.Digest] = true
+		}
+	}
+	removed, err := l.Modules.Collect(ctx, used, now.Add(-keepModules))
+	if err != nil && ctx.Err() == nil {
+		l.Log.Warn("unused modules are not removed", "error", err)
+	}
+	for _, digest := range removed {
+		l.Log.Info("unused module removed", "digest", digest)
 	}
 }
 

@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -68,6 +70,35 @@ func TestModules(t *testing.T) {
 	}
 	if _, err := s.Put(t.Context(), make([]byte, modules.MaxSize+1)); !errors.Is(err, modules.ErrTooLarge) {
 		t.Errorf("a module that is too large: %v", err)
+	}
+}
+
+func TestUnusedModulesAreCollected(t *testing.T) {
+	r, _ := newRegistry(t)
+	s := modules.New(r)
+	var digests []string
+	for _, text := range []string{"used", "unused"} {
+		d, err := s.Put(t.Context(), []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		digests = append(digests, d)
+	}
+	used := map[string]bool{digests[0]: true}
+	for _, c := range []struct {
+		before time.Time
+		want   []string
+	}{
+		{time.Now().Add(-time.Minute), nil}, // stored since
+		{time.Now().Add(time.Minute), digests[1:]},
+		{time.Now().Add(time.Minute), nil},
+	} {
+		if got, err := s.Collect(t.Context(), used, c.before); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("removed %q, %v; want %q", got, err, c.want)
+		}
+	}
+	if b, err := s.Get(t.Context(), digests[0]); err != nil || string(b) != "used" {
+		t.Errorf("the module in use: %q, %v", b, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -112,6 +113,26 @@ func (s *Store) Delete(ctx context.Context, digest string) error {
 		}
 	}
 	return nil
+}
+
+// Collect removes the modules that were stored before a time and are not in
+// use, and returns their digests.
+func (s *Store) Collect(ctx context.Context, used map[string]bool, before time.Time) (removed []string, err error) {
+	l, err := s.registry.List(ctx, target(""), metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return nil, err
+	}
+	for _, it := range l.Items {
+		m, ok := it.Obj.(*v1alpha1.PluginModule)
+		if !ok || m.Piece != 0 || used[m.Digest] || !m.CreationTimestamp.Time.Before(before) {
+			continue
+		}
+		if err := s.Delete(ctx, m.Digest); err != nil && !errors.Is(err, ErrNotFound) {
+			return removed, err
+		}
+		removed = append(removed, m.Digest)
+	}
+	return removed, nil
 }
 
 // List is the digests of all modules that are stored whole.

@@ -45,8 +45,9 @@ type Host struct {
 	closed  bool               // guarded by mu
 }
 
-// maxIdle is how many compiled modules without instances are kept.
-const maxIdle = 8
+// maxIdle is how many compiled modules without instances are kept: each holds
+// some twenty megabytes.
+const maxIdle = 2
 
 // module is a compiled module, shared by its instances.
 type module struct {
