@@ -82,6 +82,9 @@ func TestUnusedModulesAreCollected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if _, err := s.Get(t.Context(), d); err != nil { // now the cache has it
+			t.Fatal(err)
+		}
 		digests = append(digests, d)
 	}
 	used := map[string]bool{digests[0]: true}

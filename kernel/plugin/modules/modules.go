@@ -127,7 +127,11 @@ func (s *Store) Collect(ctx context.Context, used map[string]bool, before time.T
 		if !ok || m.Piece != 0 || used[m.Digest] || !m.CreationTimestamp.Time.Before(before) {
 			continue
 		}
-		if err := s.Delete(ctx, m.Digest); err != nil && !errors.Is(err, ErrNotFound) {
+		err := s.Delete(ctx, m.Digest)
+		if errors.Is(err, ErrNotFound) {
+			continue // the cache lags
+		}
+		if err != nil {
 			return removed, err
 		}
 		removed = append(removed, m.Digest)
