@@ -52,7 +52,11 @@ func main() {
 	log := slog.New(slog.NewTextHandler(os.Stdout, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	time.Sleep(*late)
+	select {
+	case <-time.After(*late):
+	case <-ctx.Done():
+		return
+	}
 	if err := run(ctx, *addr, *grace, log); err != nil {
 		log.Error("demo", "err", err)
 		os.Exit(1)
