@@ -80,7 +80,7 @@ func (s *Server) listOptions(c *call) (metav1.ListOptions, error) {
 // or refuses it.
 func (s *Server) fieldLabel(c *call) func(label, value string) (string, string, error) {
 	return func(label, value string) (string, string, error) {
-		if label == "metadata.name" || label == "metadata.namespace" || slices.Contains(c.def.Strategy.FieldLabels, label) {
+		if label == "metadata.name" || slices.Contains(c.def.Strategy.FieldLabels, label) {
 			return label, value, nil
 		}
 		return s.Table.Scheme.ConvertFieldLabel(c.gv().WithKind(c.def.Kind), label, value)

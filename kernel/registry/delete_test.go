@@ -253,6 +253,24 @@ func TestDeleteCollection(t *testing.T) {
 	}
 }
 
+// An empty value is a value: a selector that nothing can match must not become
+// one that everything matches.
+func TestDeleteCollectionSelectsNothing(t *testing.T) {
+	c := newCluster(t)
+	c.mustCreate(t, configMapsR, configMap("a", nil))
+	for _, selector := range []string{"metadata.name=", "metadata.namespace=", "metadata.name=a,metadata.name=b", "metadata.name=a,metadata.name!=a"} {
+		got, err := c.DeleteCollection(t.Context(), at(configMapsR, ""), metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: selector})
+		if err != nil || len(got) != 0 {
+			t.Errorf("%s: deleted %d, %v", selector, len(got), err)
+		}
+	}
+	c.mustGet(t, configMapsR, "a")
+	got, err := c.DeleteCollection(t.Context(), at(namespacesR, ""), metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "metadata.namespace=x"})
+	if len(got) != 0 {
+		t.Errorf("a namespace of cluster-scoped objects: deleted %d, %v", len(got), err)
+	}
+}
+
 func TestCompanions(t *testing.T) {
 	c := newCluster(t)
 	service := func(name string) *corev1.Service { return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}} }

@@ -54,23 +54,10 @@ func (c *Core) selection(k *kind, t Target, o metav1.ListOptions) (*selection, e
 	if err != nil {
 		return nil, badRequest(err.Error())
 	}
-	if name, ok := byField.RequiresExactMatch(fieldName); ok {
-		if s.name != "" && s.name != name {
-			return nil, badRequest("fieldSelector metadata.name doesn't match requested name")
-		}
-		s.name = name
-	} else if t.Name != "" && !byField.Empty() {
+	if name, ok := byField.RequiresExactMatch(fieldName); t.Name != "" && (ok && name != t.Name || !ok && !byField.Empty()) {
 		return nil, badRequest("fieldSelector metadata.name doesn't match requested name")
 	}
-	if ns, ok := byField.RequiresExactMatch(fieldNamespace); ok && k.Namespaced {
-		switch {
-		case s.namespace == "" && len(validation.IsDNS1123Label(ns)) == 0:
-			s.namespace = ns
-		case s.namespace != ns:
-			s.none = true
-		}
-	}
-	s.field, s.value, byField = indexed(byField)
+	byField = s.narrow(k, byField)
 	s.match = matcher(k, byLabel, byField)
 	return s, nil
 }
@@ -78,7 +65,7 @@ func (c *Core) selection(k *kind, t Target, o metav1.ListOptions) (*selection, e
 // fieldLabel checks a field selector's label and brings it to the hub's
 // spelling.
 func (c *Core) fieldLabel(k *kind, t Target, label, value string) (string, string, error) {
-	if label == fieldName || label == fieldNamespace || slices.Contains(k.Strategy.FieldLabels, label) {
+	if label == fieldName || slices.Contains(k.Strategy.FieldLabels, label) {
 		return label, value, nil
 	}
 	newLabel, newValue, err := c.table.Scheme.ConvertFieldLabel(c.kindIn(k, t), label, value)
@@ -91,23 +78,39 @@ func (c *Core) fieldLabel(k *kind, t Target, label, value string) (string, strin
 	return newLabel, newValue, nil
 }
 
-// indexed takes the conditions out that a selection holds by themselves: name,
-// namespace, and the first field with an exact value.
-func indexed(sel fields.Selector) (field, value string, rest fields.Selector) {
+// narrow takes the conditions out that a selection holds by itself (name,
+// namespace, and the first field with an exact value) and returns the others.
+// In a selection "" is no condition, in a selector it is a value like any
+// other: what no object can have selects nothing.
+func (s *selection) narrow(k *kind, sel fields.Selector) fields.Selector {
 	var left []fields.Selector
 	for _, r := range sel.Requirements() {
 		exact := r.Operator == operator.Equals || r.Operator == operator.DoubleEquals
 		switch {
-		case exact && (r.Field == fieldName || r.Field == fieldNamespace):
-		case exact && field == "":
-			field, value = r.Field, r.Value
+		case exact && r.Field == fieldName:
+			s.require(&s.name, r.Value, r.Value != "")
+		case exact && r.Field == fieldNamespace && k.Namespaced:
+			s.require(&s.namespace, r.Value, len(validation.IsDNS1123Label(r.Value)) == 0)
+		case exact && s.field == "" && r.Field != fieldNamespace:
+			s.field, s.value = r.Field, r.Value
 		case exact:
 			left = append(left, fields.OneTermEqualSelector(r.Field, r.Value))
 		default:
 			left = append(left, fields.OneTermNotEqualSelector(r.Field, r.Value))
 		}
 	}
-	return field, value, fields.AndSelectors(left...)
+	return fields.AndSelectors(left...)
+}
+
+// require sets a condition that is "" so far. One that no object can fulfil,
+// or not together with what is set, selects nothing.
+func (s *selection) require(condition *string, value string, possible bool) {
+	switch {
+	case !possible || *condition != "" && *condition != value:
+		s.none = true
+	default:
+		*condition = value
+	}
 }
 
 // matcher is nil if both selectors select everything.

@@ -135,6 +135,24 @@ func TestWatchSelectorTransitions(t *testing.T) {
 	expect(t, byLabel, "ADDED q")
 }
 
+func TestWatchSelectsNothing(t *testing.T) {
+	c := newCluster(t)
+	c.mustCreate(t, podsR, pod("p"))
+	all := c.watch(t, metav1.ListOptions{})
+	var nothing []registry.BatchWatcher
+	for _, selector := range []string{"metadata.name=", "metadata.namespace=", "metadata.name=p,metadata.name=q"} {
+		nothing = append(nothing, c.watch(t, metav1.ListOptions{FieldSelector: selector, AllowWatchBookmarks: true}).(registry.BatchWatcher))
+	}
+	c.patch(t, "p", `{"metadata":{"labels":{"tier":"x"}}}`)
+	expect(t, all, "ADDED p", "MODIFIED p")
+	for i, w := range nothing {
+		events, err := w.Next(t.Context())
+		if err != nil || len(events) != 1 || events[0].Type != watch.Bookmark {
+			t.Errorf("selector %d: %v, %v", i, events, err)
+		}
+	}
+}
+
 func TestWatchEnds(t *testing.T) {
 	c := newCluster(t)
 	ctx, cancel := context.WithCancel(t.Context())
