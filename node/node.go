@@ -97,6 +97,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	about.UnifiedCgroups = cgroups.Unified()
 	p := a.wire(cgroups, about, version)
 	ln, err := a.listen()
 	if err != nil {

@@ -69,7 +69,7 @@ func Container(pod *corev1.Pod, c *corev1.Container, node *Node, in Instance) (*
 		StdinOnce: c.StdinOnce,
 		Tty:       c.TTY,
 		Linux: &runtimeapi.LinuxContainerConfig{
-			Resources:       containerResources(pod, c, node.Memory),
+			Resources:       containerResources(pod, c, node),
 			SecurityContext: security,
 		},
 	}

@@ -1,6 +1,8 @@
 package podspec
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	resourcehelper "k8s.io/component-helpers/resource"
@@ -20,8 +22,10 @@ const (
 const (
 	oomGuaranteed = -997
 	oomBestEffort = 1000
-	oomCritical   = -997
 )
+
+// nodeCritical is the priority class of pods that a node does not work without.
+const nodeCritical = "system-node-critical"
 
 // QOS is the pod's quality of service class: Guaranteed when every container
 // has limits for CPU and memory that its requests equal, BestEffort when none
@@ -80,24 +84,32 @@ func request(c *corev1.Container, name corev1.ResourceName) resource.Quantity {
 	return c.Resources.Limits[name]
 }
 
+// oomGroup makes the kernel kill a container that runs out of memory as a
+// whole: the death of one process in it would leave the others half alive,
+// with nobody told.
+const oomGroup = "memory.oom.group"
+
 // containerResources are the limits that the runtime sets on a container.
-// memory is the node's capacity in bytes.
-func containerResources(pod *corev1.Pod, c *corev1.Container, memory int64) *runtimeapi.LinuxContainerResources {
+func containerResources(pod *corev1.Pod, c *corev1.Container, node *Node) *runtimeapi.LinuxContainerResources {
 	cpu := request(c, corev1.ResourceCPU)
-	return &runtimeapi.LinuxContainerResources{
+	out := &runtimeapi.LinuxContainerResources{
 		CpuShares:          shares(cpu.MilliValue()),
 		CpuPeriod:          cgroup.CPUPeriod,
 		CpuQuota:           quota(c.Resources.Limits.Cpu().MilliValue()),
 		MemoryLimitInBytes: c.Resources.Limits.Memory().Value(),
-		OomScoreAdj:        oomScore(pod, c, memory),
+		OomScoreAdj:        oomScore(pod, c, node.Memory),
 	}
+	if node.UnifiedCgroups {
+		out.Unified = map[string]string{oomGroup: "1"} // runtimes refuse it elsewhere
+	}
+	return out
 }
 
 // oomScore makes the kernel kill best effort pods first, and among burstable
 // ones those that use most beyond their request.
 func oomScore(pod *corev1.Pod, c *corev1.Container, memory int64) int64 {
-	if pod.Spec.Priority != nil && *pod.Spec.Priority >= 2_000_000_000 {
-		return oomCritical // system-cluster-critical and above
+	if pod.Spec.PriorityClassName == nodeCritical {
+		return oomGuaranteed
 	}
 	switch QOS(pod) {
 	case corev1.PodQOSGuaranteed:
@@ -109,8 +121,32 @@ func oomScore(pod *corev1.Pod, c *corev1.Container, memory int64) int64 {
 		return oomBestEffort - 1
 	}
 	request := c.Resources.Requests.Memory().Value()
+	if isInit(pod, c) && IsSidecar(c) {
+		// A sidecar is not killed before the containers that it serves.
+		least := pod.Spec.Containers[0].Resources.Requests.Memory().Value()
+		for i := range pod.Spec.Containers {
+			least = min(least, pod.Spec.Containers[i].Resources.Requests.Memory().Value())
+		}
+		request = max(request, least)
+	}
+	request += unclaimed(pod)
 	// Above a guaranteed pod's score at least, below a best effort pod's.
 	return min(max(1000-1000*request/memory, 1000+oomGuaranteed), oomBestEffort-1)
+}
+
+// unclaimed is each container's share of the memory that the pod requests as a
+// whole beyond what its containers request.
+func unclaimed(pod *corev1.Pod) int64 {
+	if pod.Spec.Resources == nil {
+		return 0
+	}
+	whole := pod.Spec.Resources.Requests.Memory().Value()
+	claimed := resourcehelper.AggregateContainerRequests(pod, resourcehelper.PodResourcesOptions{})
+	return max(whole-claimed.Memory().Value(), 0) / int64(len(pod.Spec.Containers)+len(pod.Spec.InitContainers))
+}
+
+func isInit(pod *corev1.Pod, c *corev1.Container) bool {
+	return slices.ContainsFunc(pod.Spec.InitContainers, func(i corev1.Container) bool { return i.Name == c.Name })
 }
 
 // Room that the sandbox and the runtime's own helper processes need inside of
@@ -122,16 +158,17 @@ const (
 
 // PodLimits are the limits of the pod's cgroup. pids is the node's limit of
 // tasks per pod, 0 for none. A pod is bounded in memory or CPU as a whole only
-// if all of its containers are.
+// if all of its containers are, init containers too: one without a limit runs
+// in the same group.
 func PodLimits(pod *corev1.Pod, pids int64) cgroup.Limits {
 	requests := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
-	limits := resourcehelper.PodLimits(pod, resourcehelper.PodResourcesOptions{})
+	limits := podLimits(pod)
 	out := cgroup.Limits{CPUShares: shares(requests.Cpu().MilliValue())}
 	if pids > 0 {
 		out.PIDs = pids + runtimePIDs
 	}
-	if bounded(pod, corev1.ResourceMemory) {
-		out.Memory = limits.Memory().Value() + runtimeMemory
+	if memory := MemoryLimit(pod); memory > 0 {
+		out.Memory = memory + runtimeMemory
 	}
 	if bounded(pod, corev1.ResourceCPU) {
 		out.CPUQuota = quota(limits.Cpu().MilliValue())
@@ -139,22 +176,29 @@ func PodLimits(pod *corev1.Pod, pids int64) cgroup.Limits {
 	return out
 }
 
+func podLimits(pod *corev1.Pod) corev1.ResourceList {
+	return resourcehelper.PodLimits(pod, resourcehelper.PodResourcesOptions{})
+}
+
+// MemoryLimit is what all of the pod's containers together may use, in bytes;
+// 0 for no limit.
+func MemoryLimit(pod *corev1.Pod) int64 {
+	if !bounded(pod, corev1.ResourceMemory) {
+		return 0
+	}
+	limits := podLimits(pod)
+	return limits.Memory().Value()
+}
+
 func bounded(pod *corev1.Pod, name corev1.ResourceName) bool {
 	if pod.Spec.Resources != nil {
-		if q, ok := pod.Spec.Resources.Limits[name]; ok {
-			return !q.IsZero()
+		if q := pod.Spec.Resources.Limits[name]; !q.IsZero() {
+			return true
 		}
 	}
-	for i := range pod.Spec.Containers {
-		if q := pod.Spec.Containers[i].Resources.Limits[name]; q.IsZero() {
-			return false
-		}
+	unbounded := func(c corev1.Container) bool {
+		q := c.Resources.Limits[name]
+		return q.IsZero()
 	}
-	for i := range pod.Spec.InitContainers {
-		c := &pod.Spec.InitContainers[i]
-		if q := c.Resources.Limits[name]; IsSidecar(c) && q.IsZero() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(pod.Spec.InitContainers, unbounded) && !slices.ContainsFunc(pod.Spec.Containers, unbounded)
 }

@@ -24,6 +24,8 @@ type Node struct {
 	Seccomp string
 	// Memory is the capacity in bytes.
 	Memory int64
+	// UnifiedCgroups tells that cgroup2 governs memory and CPU.
+	UnifiedCgroups bool
 	// Allocatable stands in for a limit that a container does not have.
 	Allocatable corev1.ResourceList
 	DNS         DNS

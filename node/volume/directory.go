@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pintle-io/pintle/node/mount"
+	"github.com/pintle-io/pintle/node/podspec"
 )
 
 func fsGroup(pod *corev1.Pod) *int64 {
@@ -34,7 +35,7 @@ func emptyDir(dir string, pod *corev1.Pod, e *corev1.EmptyDirVolumeSource) error
 		if e.SizeLimit != nil {
 			size = e.SizeLimit.Value()
 		}
-		if limit := memoryLimit(pod); limit > 0 && (size == 0 || limit < size) {
+		if limit := podspec.MemoryLimit(pod); limit > 0 && (size == 0 || limit < size) {
 			size = limit
 		}
 		if err := onTmpfs(dir, size); err != nil {
@@ -53,19 +54,6 @@ func emptyDir(dir string, pod *corev1.Pod, e *corev1.EmptyDirVolumeSource) error
 		return own(dir, *g, false)
 	}
 	return nil
-}
-
-// memoryLimit is what all containers together may use, 0 for no limit.
-func memoryLimit(pod *corev1.Pod) int64 {
-	var sum int64
-	for i := range pod.Spec.Containers {
-		q := pod.Spec.Containers[i].Resources.Limits.Memory()
-		if q.IsZero() {
-			return 0
-		}
-		sum += q.Value()
-	}
-	return sum
 }
 
 // onTmpfs makes dir a memory file system, once.
