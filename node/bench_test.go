@@ -61,7 +61,10 @@ func bare(b *testing.B, c *cluster, client *cri.Client, name string) (up, down t
 	pod := &corev1.Pod{Spec: corev1.PodSpec{HostNetwork: true, Containers: []corev1.Container{app}}}
 	pod.Name, pod.Namespace, pod.UID = name, "default", "uid-x"
 	node := &podspec.Node{Name: nodeName, Logs: b.TempDir()}
-	sandbox := podspec.Sandbox(pod, node, c.cfg.Cgroup+"/kubepods/bare", 0)
+	sandbox, err := podspec.Sandbox(pod, node, c.cfg.Cgroup+"/kubepods/bare", 0)
+	if err != nil {
+		b.Fatal(err)
+	}
 	delete(sandbox.Labels, "io.kubernetes.pod.uid") // not the agent's business
 	env, err := podspec.Environment(pod, &app, node, nil, nil, nil)
 	if err != nil {

@@ -100,7 +100,11 @@ func (k *worker) makeSandbox(ctx context.Context, pod *corev1.Pod, attempt uint3
 	if err != nil {
 		return err
 	}
-	_, err = k.Runtime.RunSandbox(ctx, podspec.Sandbox(pod, node, k.cgroup(), attempt), handler)
+	cfg, err := podspec.Sandbox(pod, node, k.cgroup(), attempt)
+	if err != nil {
+		return err
+	}
+	_, err = k.Runtime.RunSandbox(ctx, cfg, handler)
 	return err
 }
 

@@ -154,7 +154,10 @@ func (k *worker) containerConfig(ctx context.Context, pod *corev1.Pod, c *corev1
 }
 
 func (k *worker) createAndStart(ctx context.Context, pod *corev1.Pod, c *corev1.Container, sandbox string, attempt uint32, cfg *runtimeapi.ContainerConfig) (string, *failure) {
-	sandboxCfg := podspec.Sandbox(pod, k.Node(), k.cgroup(), attempt)
+	sandboxCfg, err := podspec.Sandbox(pod, k.Node(), k.cgroup(), attempt)
+	if err != nil {
+		return "", k.callFailed(ctx, pod, c, createError, err)
+	}
 	id, err := k.Runtime.CreateContainer(ctx, sandbox, cfg, sandboxCfg)
 	if err != nil {
 		k.Images.Forget(c.Image) // perhaps somebody removed it

@@ -7,39 +7,55 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-const maxHostname = 63
+// Lengths in bytes: of a label of a domain name, and of the kernel's host name.
+const (
+	maxHostname       = 63
+	maxKernelHostname = 64
+)
 
-// Hostname is the name that a pod's processes see: spec.hostname or the pod's
-// name, or the whole domain name when the pod asks for it.
-func Hostname(pod *corev1.Pod, domain string) string {
-	if pod.Spec.HostnameOverride != nil {
-		return *pod.Spec.HostnameOverride
-	}
+// Hostname is the pod's short name: spec.hostnameOverride, spec.hostname or
+// the pod's name, cut to what a host name may have.
+func Hostname(pod *corev1.Pod) string {
 	name := pod.Name
-	if pod.Spec.Hostname != "" {
+	switch {
+	case pod.Spec.HostnameOverride != nil:
+		name = *pod.Spec.HostnameOverride
+	case pod.Spec.Hostname != "":
 		name = pod.Spec.Hostname
 	}
 	if len(name) > maxHostname {
 		name = strings.TrimRight(name[:maxHostname], "-.")
 	}
-	if deref(pod.Spec.SetHostnameAsFQDN) {
-		if fqdn := FQDN(pod, domain); fqdn != "" {
-			return fqdn
-		}
-	}
 	return name
 }
 
-// FQDN is the pod's name within its subdomain; "" when it has none.
+// FQDN is the pod's name within its subdomain; "" when it has none, as with an
+// overridden host name.
 func FQDN(pod *corev1.Pod, domain string) string {
-	if pod.Spec.Subdomain == "" {
+	if pod.Spec.Subdomain == "" || pod.Spec.HostnameOverride != nil {
 		return ""
 	}
-	name := pod.Name
-	if pod.Spec.Hostname != "" {
-		name = pod.Spec.Hostname
+	return fmt.Sprintf("%s.%s.%s.svc.%s", Hostname(pod), pod.Spec.Subdomain, pod.Namespace, domain)
+}
+
+// KernelHostname is the name that a pod's processes see in their UTS
+// namespace: the short one, or the whole domain name where
+// spec.setHostnameAsFQDN asks for it and the pod has one.
+//
+// # Errors
+//
+// Returns an error, in upstream's words, for a domain name that the kernel
+// cannot hold: cutting it would give the pod somebody else's name.
+func KernelHostname(pod *corev1.Pod, domain string) (string, error) {
+	fqdn := FQDN(pod, domain)
+	if fqdn == "" || !deref(pod.Spec.SetHostnameAsFQDN) {
+		return Hostname(pod), nil
 	}
-	return fmt.Sprintf("%s.%s.%s.svc.%s", name, pod.Spec.Subdomain, pod.Namespace, domain)
+	if len(fqdn) > maxKernelHostname {
+		return "", fmt.Errorf("failed to construct FQDN from pod hostname and cluster domain, FQDN %s is too long (%d characters is the max, %d characters requested)",
+			fqdn, maxKernelHostname, len(fqdn))
+	}
+	return fqdn, nil
 }
 
 const hostsHead = `# Kubernetes-managed hosts file.
@@ -69,10 +85,7 @@ func Hosts(pod *corev1.Pod, ips []string, domain string, node []byte) []byte {
 			if fqdn != "" {
 				b.WriteString("\t" + fqdn)
 			}
-			if h := Hostname(pod, domain); h != fqdn {
-				b.WriteString("\t" + h)
-			}
-			b.WriteByte('\n')
+			b.WriteString("\t" + Hostname(pod) + "\n")
 		}
 	}
 	if len(pod.Spec.HostAliases) > 0 {

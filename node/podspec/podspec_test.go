@@ -235,12 +235,21 @@ func TestDNS(t *testing.T) {
 		}, []string{"10.96.0.10", "192.0.2.1"}, []string{"shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "corp.example"}, []string{"ndots:2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := podspec.Sandbox(pod(func(p *corev1.Pod) { c.change(&p.Spec) }), node, "/g", 0).DnsConfig
+			got := sandbox(t, pod(func(p *corev1.Pod) { c.change(&p.Spec) })).DnsConfig
 			if d := cmp.Diff([][]string{c.servers, c.searches, c.options}, [][]string{got.Servers, got.Searches, got.Options}); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
 	}
+}
+
+func sandbox(t *testing.T, p *corev1.Pod) *runtimeapi.PodSandboxConfig {
+	t.Helper()
+	cfg, err := podspec.Sandbox(p, node, "/g", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
 func TestHosts(t *testing.T) {
@@ -259,7 +268,7 @@ func TestHosts(t *testing.T) {
 		t.Errorf("on the node's network: got %s", got)
 	}
 	long := pod(func(p *corev1.Pod) { p.Name = strings.Repeat("a", 62) + ".b" })
-	if got := podspec.Hostname(long, "cluster.local"); got != strings.Repeat("a", 62) {
+	if got := podspec.Hostname(long); got != strings.Repeat("a", 62) {
 		t.Errorf("long name: got %q", got)
 	}
 }
@@ -323,7 +332,10 @@ func TestSandbox(t *testing.T) {
 		p.Spec.ShareProcessNamespace = ptr.To(true)
 		p.Labels["io.kubernetes.pod.uid"] = "forged"
 	})
-	got := podspec.Sandbox(p, node, "/pods/u1", 3)
+	got, err := podspec.Sandbox(p, node, "/pods/u1", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got.Metadata.Attempt != 3 || got.Linux.CgroupParent != "/pods/u1" || got.LogDirectory != "/logs/shop_web-0_u1" || got.Hostname != "web-0" {
 		t.Errorf("got %v", got)
 	}
@@ -338,7 +350,7 @@ func TestSandbox(t *testing.T) {
 		t.Errorf("security: got %v %v", sc, got.Linux.Sysctls)
 	}
 	p.Spec.HostNetwork, p.Spec.HostPID = true, true
-	host := podspec.Sandbox(p, node, "/g", 0)
+	host := sandbox(t, p)
 	if n := host.Linux.SecurityContext.NamespaceOptions; n.Network != runtimeapi.NamespaceMode_NODE || n.Pid != runtimeapi.NamespaceMode_NODE || len(host.PortMappings) > 0 || host.Hostname != "" {
 		t.Errorf("on the node's namespaces: got %v", host)
 	}

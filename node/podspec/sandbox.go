@@ -33,7 +33,11 @@ type Node struct {
 
 // Sandbox is the configuration of the attempt-th sandbox of a pod. cgroup is
 // the pod's group.
-func Sandbox(pod *corev1.Pod, node *Node, cgroup string, attempt uint32) *runtimeapi.PodSandboxConfig {
+//
+// # Errors
+//
+// Returns that of KernelHostname.
+func Sandbox(pod *corev1.Pod, node *Node, cgroup string, attempt uint32) (*runtimeapi.PodSandboxConfig, error) {
 	cfg := &runtimeapi.PodSandboxConfig{
 		Metadata: &runtimeapi.PodSandboxMetadata{Name: pod.Name, Namespace: pod.Namespace, Uid: string(pod.UID), Attempt: attempt},
 		Labels: map[string]string{
@@ -52,11 +56,13 @@ func Sandbox(pod *corev1.Pod, node *Node, cgroup string, attempt uint32) *runtim
 			cfg.Labels[k] = v
 		}
 	}
-	if !HostNetwork(pod) {
-		cfg.Hostname = Hostname(pod, node.DNS.Domain)
-		cfg.PortMappings = portMappings(pod)
+	if HostNetwork(pod) {
+		return cfg, nil
 	}
-	return cfg
+	var err error
+	cfg.Hostname, err = KernelHostname(pod, node.DNS.Domain)
+	cfg.PortMappings = portMappings(pod)
+	return cfg, err
 }
 
 func sysctls(pod *corev1.Pod) map[string]string {
