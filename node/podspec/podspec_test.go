@@ -301,6 +301,20 @@ func TestSecurity(t *testing.T) {
 			check: func(s *runtimeapi.LinuxContainerSecurityContext) bool {
 				return s.Seccomp.LocalhostRef == "/seccomp/x.json"
 			}},
+		"AppArmor is left to the runtime": {check: func(s *runtimeapi.LinuxContainerSecurityContext) bool { return s.Apparmor == nil }},
+		"AppArmor of the pod": {pod: &corev1.PodSecurityContext{AppArmorProfile: &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeRuntimeDefault}},
+			check: func(s *runtimeapi.LinuxContainerSecurityContext) bool {
+				return s.Apparmor.GetProfileType() == runtimeapi.SecurityProfile_RuntimeDefault
+			}},
+		"AppArmor of the container": {pod: &corev1.PodSecurityContext{AppArmorProfile: &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeUnconfined}},
+			own: &corev1.SecurityContext{AppArmorProfile: &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeLocalhost, LocalhostProfile: ptr.To("strict")}},
+			check: func(s *runtimeapi.LinuxContainerSecurityContext) bool {
+				return s.Apparmor.GetProfileType() == runtimeapi.SecurityProfile_Localhost && s.Apparmor.LocalhostRef == "strict"
+			}},
+		"no AppArmor": {own: &corev1.SecurityContext{AppArmorProfile: &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeUnconfined}},
+			check: func(s *runtimeapi.LinuxContainerSecurityContext) bool {
+				return s.Apparmor != nil && s.Apparmor.ProfileType == runtimeapi.SecurityProfile_Unconfined
+			}},
 		"no new privileges": {own: &corev1.SecurityContext{AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true)},
 			check: func(s *runtimeapi.LinuxContainerSecurityContext) bool { return s.NoNewPrivs && s.ReadonlyRootfs }},
 		"unmasked /proc": {own: &corev1.SecurityContext{ProcMount: ptr.To(corev1.UnmaskedProcMount)}, check: func(s *runtimeapi.LinuxContainerSecurityContext) bool { return len(s.MaskedPaths) == 0 }},

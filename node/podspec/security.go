@@ -99,6 +99,7 @@ func containerSecurity(pod *corev1.Pod, c *corev1.Container, image User, seccomp
 		ReadonlyRootfs:   deref(sc.ReadOnlyRootFilesystem),
 		NoNewPrivs:       sc.AllowPrivilegeEscalation != nil && !*sc.AllowPrivilegeEscalation,
 		Seccomp:          seccomp(sc.SeccompProfile, seccompRoot),
+		Apparmor:         appArmor(sc.AppArmorProfile),
 	}
 	if p := pod.Spec.SecurityContext; p != nil {
 		out.SupplementalGroups = groups(p)
@@ -177,6 +178,29 @@ func effective(pod *corev1.Pod, c *corev1.Container) corev1.SecurityContext {
 	}
 	if out.SELinuxOptions == nil {
 		out.SELinuxOptions = p.SELinuxOptions
+	}
+	if out.AppArmorProfile == nil {
+		out.AppArmorProfile = p.AppArmorProfile
+	}
+	return out
+}
+
+// appArmor translates a profile; none leaves the choice to the runtime. A
+// profile that the runtime cannot apply fails the container: it never runs
+// with less confinement than it asked for.
+func appArmor(p *corev1.AppArmorProfile) *runtimeapi.SecurityProfile {
+	if p == nil {
+		return nil
+	}
+	switch p.Type {
+	case corev1.AppArmorProfileTypeRuntimeDefault:
+		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
+	case corev1.AppArmorProfileTypeUnconfined:
+		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Unconfined}
+	}
+	out := &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost}
+	if p.LocalhostProfile != nil {
+		out.LocalhostRef = *p.LocalhostProfile
 	}
 	return out
 }
