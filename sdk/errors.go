@@ -18,5 +18,12 @@ func IsAlreadyExists(err error) bool { return errors.Is(err, wire.ErrAlreadyExis
 // IsInvalid tells that validation or admission refused the object.
 func IsInvalid(err error) bool { return errors.Is(err, wire.ErrInvalid) }
 
-// IsForbidden tells that the plugin lacks a permission, or a policy refused.
-func IsForbidden(err error) bool { return errors.Is(err, wire.ErrForbidden) }
+// IsForbidden tells that the plugin lacks a permission, a policy refused, or
+// the namespace is being deleted.
+func IsForbidden(err error) bool {
+	return errors.Is(err, wire.ErrForbidden) || errors.Is(err, wire.ErrTerminating)
+}
+
+// IsNamespaceTerminating tells that nothing can be made in the namespace any
+// more, because it is being deleted.
+func IsNamespaceTerminating(err error) bool { return errors.Is(err, wire.ErrTerminating) }

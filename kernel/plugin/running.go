@@ -115,8 +115,9 @@ func (c *counted) Call(ctx context.Context, op wire.Op, req []byte) ([]byte, err
 	if errors.Is(err, wire.ErrClosed) {
 		return resp, err
 	}
-	fault := err != nil && wire.KindOf(err).Fault()
-	c.plugin.Stats.observe(time.Since(start), err != nil, fault)
+	kind := wire.KindOf(err)
+	fault := err != nil && kind.Fault()
+	c.plugin.Stats.observe(time.Since(start), err != nil && !kind.Race(), fault)
 	if fault && ctx.Err() == nil {
 		c.plugin.fault(err)
 	}

@@ -152,6 +152,7 @@ func (m *Manager) start(name string, c Controller) {
 		name: name, c: c, intake: intake, halt: halt, kill: kill, done: make(chan struct{}), metrics: m.metrics, log: m.c.Log.With("plugin", name),
 		reg: m.c.Registry, table: m.c.Table, clock: m.c.Clock,
 	}
+	r.faults = newFaults(r.log, r.clock)
 	r.host = &hostclient.Config{Plugin: name, User: c.User, Registry: m.c.Registry, Table: m.c.Table, Codec: m.c.Codec,
 		Owned: m.owned, Events: m.events, Allow: c.Allow, Seen: &hostclient.Seen{}}
 	m.running[name] = r

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -199,7 +200,7 @@ func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 	defer m.mu.Unlock()
 	b, err := m.tapeOf(o)
 	if err != nil {
-		m.r.log.Error("map event", "resource", w.Resource, "namespace", o.Namespace, "name", o.Name, "error", err)
+		m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, fmt.Errorf("%s/%s: %w", o.Namespace, o.Name, err))
 		return
 	}
 	frame := wire.AppendMap(nil, w.index, b)
@@ -207,14 +208,17 @@ func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 		if !m.slot.open(ctx) {
 			return
 		}
-		if err = m.ask(ctx, frame); err == nil || ctx.Err() != nil {
+		if err = m.ask(ctx, frame); ctx.Err() != nil {
 			return
 		}
-		m.r.log.Warn("map event", "resource", w.Resource, "namespace", o.Namespace, "name", o.Name, "error", err)
-		if !isFault(err) {
-			return
+		if err == nil || !isFault(err) {
+			break
 		}
 	}
+	if err != nil {
+		err = fmt.Errorf("%s/%s: %w", o.Namespace, o.Name, err)
+	}
+	m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, err)
 }
 
 func (m *mapper) ask(ctx context.Context, frame []byte) error {

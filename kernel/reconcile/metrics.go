@@ -14,7 +14,7 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
-		total: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_reconcile_total", Help: "Reconciles by controller and result."}, []string{"plugin", "result"}),
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_reconcile_total", Help: "Reconciles by controller and result: success, retry after a lost race (the object changed or went meanwhile), error."}, []string{"plugin", "result"}),
 		took:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "pintle_reconcile_duration_seconds", Help: "Time of one reconcile.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9)}, []string{"plugin"}),
 		wait:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "pintle_reconcile_wait_seconds", Help: "Time a request waited in the queue.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9)}, []string{"plugin"}),
 	}
@@ -29,11 +29,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) observe(name string, took time.Duration, err error) {
-	result := "success"
-	if err != nil {
-		result = "error"
-	}
-	m.total.WithLabelValues(name, result).Inc()
+func (m *metrics) observe(name string, took time.Duration, out result) {
+	m.total.WithLabelValues(name, string(out)).Inc()
 	m.took.WithLabelValues(name).Observe(took.Seconds())
 }

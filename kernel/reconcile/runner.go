@@ -41,6 +41,7 @@ type runner struct {
 	clock   clock.WithDelayedExecution
 	metrics *metrics
 	log     *slog.Logger
+	faults  *faults
 
 	intake context.Context // ends when no new work is to be begun
 	halt   context.CancelFunc
@@ -128,13 +129,6 @@ func (r *runner) work(ctx context.Context, s *slot, number, of int) {
 			r.queue.Add(q)
 		}
 		r.queue.Done(req, err != nil, after)
-		if err != nil && r.intake.Err() == nil {
-			level := slog.LevelDebug // a conflict is the ordinary way of losing a race
-			if k := wire.KindOf(err); k != wire.KindConflict {
-				level = slog.LevelWarn
-			}
-			r.log.Log(ctx, level, "reconcile", "namespace", req.Namespace, "name", req.Name, "error", err)
-		}
 	}
 }
 
@@ -151,9 +145,17 @@ func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after tim
 	if took > dear {
 		r.queue.Rest(req, min(took, maxRest))
 	}
-	r.metrics.observe(r.name, took, err)
-	if r.c.Called != nil && ctx.Err() == nil {
-		r.c.Called(took, err)
+	if err != nil && r.intake.Err() != nil {
+		return 0, nil, err // it was broken off: that says nothing about it
+	}
+	out := r.faults.note(ctx, "reconcile", req, err)
+	r.metrics.observe(r.name, took, out)
+	if r.c.Called != nil {
+		told := err
+		if out == retried {
+			told = nil // no fault of the plugin's
+		}
+		r.c.Called(took, told)
 	}
 	return after, also, err
 }

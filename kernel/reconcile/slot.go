@@ -26,13 +26,15 @@ func (r *runner) newSlot() *slot { return &slot{r: r} }
 func (s *slot) open(ctx context.Context) bool {
 	for s.inst == nil && s.r.intake.Err() == nil {
 		inst, err := s.r.c.Open(ctx, hostclient.New(s.r.host).Call)
+		if s.r.intake.Err() == nil {
+			s.r.faults.note(ctx, "open controller", Request{}, err)
+		}
 		if err == nil {
 			s.inst = inst
 			break
 		}
 		s.failures++
 		if s.r.intake.Err() == nil {
-			s.r.log.Error("open controller", "error", err)
 			if s.r.c.Called != nil {
 				s.r.c.Called(0, err)
 			}

@@ -34,6 +34,7 @@ const (
 	KindUnavailable
 	KindUnsupported
 	KindInternal
+	KindTerminating // forbidden, because the namespace is being deleted
 )
 
 // Error is an error that crosses the boundary.
@@ -98,6 +99,7 @@ var (
 	ErrUnavailable   error = &Error{Kind: KindUnavailable}
 	ErrUnsupported   error = &Error{Kind: KindUnsupported}
 	ErrInternal      error = &Error{Kind: KindInternal}
+	ErrTerminating   error = &Error{Kind: KindTerminating}
 )
 
 var kindNames = map[Kind]string{
@@ -106,6 +108,7 @@ var kindNames = map[Kind]string{
 	KindNotFound: "not found", KindAlreadyExists: "already exists", KindConflict: "conflict", KindInvalid: "invalid", KindForbidden: "forbidden",
 	KindBadRequest: "bad request", KindGone: "gone", KindTooMany: "too many requests", KindTimeout: "timeout",
 	KindUnavailable: "unavailable", KindUnsupported: "not supported", KindInternal: "internal error",
+	KindTerminating: "namespace is being deleted",
 }
 
 func (k Kind) String() string {
@@ -120,6 +123,16 @@ func (k Kind) String() string {
 func (k Kind) Fault() bool {
 	switch k {
 	case KindTrap, KindDeadline, KindMemory, KindProtocol, KindClosed:
+		return true
+	}
+	return false
+}
+
+// Race tells that others changed what was read before: the caller looks again,
+// and nothing is wrong.
+func (k Kind) Race() bool {
+	switch k {
+	case KindConflict, KindNotFound, KindAlreadyExists, KindTerminating:
 		return true
 	}
 	return false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,7 +26,11 @@ func (l *Loader) noteFault(ctx context.Context, f fault) {
 		return
 	}
 	e.faulty = l.Clock.Now()
-	l.Log.Warn("plugin fault", "plugin", f.name, "error", f.err, "quarantined", f.quarantined)
+	level := slog.LevelWarn
+	if !f.quarantined && e.phase == v1alpha1.Degraded {
+		level = slog.LevelDebug // the one that degraded it was told
+	}
+	l.Log.Log(ctx, level, "plugin fault", "plugin", f.name, "error", f.err, "quarantined", f.quarantined)
 	if !f.quarantined {
 		if e.phase == v1alpha1.Ready || e.phase == v1alpha1.Degraded {
 			l.set(e, v1alpha1.Degraded, wire.Detail(f.err))

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -284,7 +285,7 @@ func wireError(err error) *wire.Error {
 	}{
 		{apierrors.IsNotFound, wire.KindNotFound}, {apierrors.IsAlreadyExists, wire.KindAlreadyExists},
 		{apierrors.IsConflict, wire.KindConflict}, {apierrors.IsInvalid, wire.KindInvalid},
-		{apierrors.IsForbidden, wire.KindForbidden}, {apierrors.IsBadRequest, wire.KindBadRequest},
+		{isTerminating, wire.KindTerminating}, {apierrors.IsForbidden, wire.KindForbidden}, {apierrors.IsBadRequest, wire.KindBadRequest},
 		{apierrors.IsGone, wire.KindGone}, {apierrors.IsResourceExpired, wire.KindGone},
 		{apierrors.IsTooManyRequests, wire.KindTooMany}, {apierrors.IsTimeout, wire.KindTimeout},
 		{apierrors.IsServerTimeout, wire.KindTimeout}, {apierrors.IsServiceUnavailable, wire.KindUnavailable},
@@ -296,6 +297,10 @@ func wireError(err error) *wire.Error {
 		}
 	}
 	return &wire.Error{Kind: kind, Message: err.Error()}
+}
+
+func isTerminating(err error) bool {
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
 func isContext(err error) bool {

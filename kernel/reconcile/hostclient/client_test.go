@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 
@@ -401,4 +402,35 @@ func TestBadRequests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What cannot be made because its namespace is going is told apart from what
+// is forbidden, and still counts as forbidden, as in the API.
+func TestNamespaceTerminating(t *testing.T) {
+	b := newBench(t)
+	core := b.Core
+	b.config.Registry = going{core}
+	err := b.c.Create(config("m", "one"))
+	if !sdk.IsNamespaceTerminating(err) || !sdk.IsForbidden(err) {
+		t.Errorf("create in a namespace that is going: %v", err)
+	}
+	b.config.Registry = denied{core}
+	if err := b.c.Create(config("m", "one")); sdk.IsNamespaceTerminating(err) || !sdk.IsForbidden(err) {
+		t.Errorf("create without permission: %v", err)
+	}
+}
+
+// going answers as the admission chain does while a namespace is deleted.
+type going struct{ registry.Registry }
+
+func (going) Create(context.Context, registry.Target, runtime.Object, registry.WriteOptions) (*registry.Result, error) {
+	err := apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "m", errors.New("namespace default is being terminated"))
+	err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{Type: corev1.NamespaceTerminatingCause})
+	return nil, fmt.Errorf("create: %w", err)
+}
+
+type denied struct{ registry.Registry }
+
+func (denied) Create(context.Context, registry.Target, runtime.Object, registry.WriteOptions) (*registry.Result, error) {
+	return nil, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "m", errors.New("no"))
 }

@@ -47,6 +47,8 @@ type Events struct {
 	in    chan note
 	known map[string]*known // by key; used by Run only
 	spent map[string]budget // by plugin and object; used by Run only
+	lost  int               // since told; used by Run only
+	told  time.Time         // when the log last said that events are lost; used by Run only
 }
 
 // budget is how many events have been written of late.
@@ -175,7 +177,14 @@ func (e *Events) event(n note, namespace string) *corev1.Event {
 // failed drops what cannot be written: into a namespace that is going, for
 // example.
 func (e *Events) failed(err error) {
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !isContext(err) {
-		e.log.Warn("write event", "error", err)
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsConflict(err) || isContext(err) {
+		return
+	}
+	// Events are best effort, and a store that fails does so for each: one
+	// line a minute says it.
+	e.lost++
+	if now := e.clock.Now(); now.Sub(e.told) >= time.Minute {
+		e.log.Warn("events are lost", "lost", e.lost, "error", err)
+		e.told, e.lost = now, 0
 	}
 }

@@ -202,6 +202,9 @@ func execute(c sdk.Client, d *appsv1.Deployment, p *plan) error {
 // createFailed tells a collision of names from a real failure: another
 // ReplicaSet of that name with another template makes the next hash differ.
 func createFailed(c sdk.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet, err error) error {
+	if sdk.IsNamespaceTerminating(err) {
+		return fmt.Errorf("create replica set %s: %w", rs.Name, err) // the Deployment goes with the namespace
+	}
 	if !sdk.IsAlreadyExists(err) {
 		message := fmt.Sprintf("Failed to create new replica set %q: %v", rs.Name, err)
 		c.Event(d, sdk.Note{Warning: true, Reason: "ReplicaSetCreateError", Message: message})

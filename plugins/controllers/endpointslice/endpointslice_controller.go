@@ -99,6 +99,9 @@ func sync(c sdk.Client, svc *corev1.Service) error {
 		return err
 	}
 	for i, err := range errs {
+		if sdk.IsNamespaceTerminating(err) {
+			continue // the Service goes with the namespace
+		}
 		if err != nil && !(ops[i].Verb == sdk.VerbDelete && sdk.IsNotFound(err)) {
 			return fmt.Errorf("%s endpoint slice of %s: %w", ops[i].Verb, svc.Name, err)
 		}

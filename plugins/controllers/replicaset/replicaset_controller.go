@@ -68,6 +68,9 @@ func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 	var scaleErr error
 	if rs.DeletionTimestamp == nil { // else the garbage collector takes it from here
 		pods.active, more, scaleErr = scale(c, rs, pods.active, now)
+		if sdk.IsNamespaceTerminating(scaleErr) {
+			scaleErr = nil // nothing can be made there any more, and the ReplicaSet goes too
+		}
 	}
 	status, wait := summarize(rs, pods, scaleErr, now)
 	if err := report(c, rs, status); err != nil {
@@ -209,6 +212,9 @@ func create(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) ([]*pod, er
 		}
 	}
 	if failed != nil {
+		if sdk.IsNamespaceTerminating(failed) {
+			return pods, failed
+		}
 		c.Event(rs, sdk.Note{Warning: true, Reason: "FailedCreate", Message: "Error creating: " + failed.Error()})
 		return pods, fmt.Errorf("create pods: %w", failed)
 	}

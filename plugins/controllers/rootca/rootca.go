@@ -70,7 +70,7 @@ func (ca publisher) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error)
 		cm = &corev1.ConfigMap{Data: map[string]string{key: string(ca)}}
 		cm.Namespace, cm.Name = req.Name, name
 		cm.Annotations = map[string]string{"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."}
-		if err = c.Create(cm); sdk.IsAlreadyExists(err) {
+		if err = c.Create(cm); sdk.IsAlreadyExists(err) || sdk.IsNamespaceTerminating(err) {
 			err = nil
 		}
 	case err == nil && cm.Data[key] != string(ca):

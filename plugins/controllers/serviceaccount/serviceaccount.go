@@ -36,7 +36,7 @@ func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 	}
 	sa := &corev1.ServiceAccount{}
 	sa.Namespace, sa.Name = req.Name, "default"
-	if err := c.Create(sa); err != nil && !sdk.IsAlreadyExists(err) {
+	if err := c.Create(sa); err != nil && !sdk.IsAlreadyExists(err) && !sdk.IsNamespaceTerminating(err) {
 		return sdk.Result{}, err
 	}
 	return sdk.Result{}, nil

@@ -13,10 +13,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/lab"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/listen"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/logging"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
@@ -59,7 +61,8 @@ func (f *processFlags) absolute() (paths.Dir, error) {
 
 // logger makes the process's log and brings the libraries' into it.
 func (f *processFlags) logger() *slog.Logger {
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &f.logLevel}))
+	text := slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &f.logLevel})
+	log := slog.New(logging.Limit(text, clock.RealClock{}))
 	bridge(log)
 	return log
 }
