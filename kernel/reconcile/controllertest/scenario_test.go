@@ -11,6 +11,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pintle-io/pintle/kernel/registry"
 )
 
 func condition(d *appsv1.Deployment, t appsv1.DeploymentConditionType) string {
@@ -182,6 +184,66 @@ func TestGarbage(t *testing.T) {
 	eventually(t, "the chain is gone", func() string {
 		return all(equal("b", there("b"), false), equal("both", there("both"), false), equal("chain", there("chain"), false))
 	})
+}
+
+// Objects that own each other in a circle go, whatever the propagation, and in
+// whatever order the controller's workers look at them (upstream: "should not
+// be blocked by dependency circle").
+func TestGarbageInACircle(t *testing.T) {
+	c := newCluster(t, nativeHost(t), "garbage-collector")
+	for _, size := range []int{1, 2, 3, 7} {
+		for _, policy := range []metav1.DeletionPropagation{metav1.DeletePropagationForeground, metav1.DeletePropagationBackground} {
+			name := func(i int) string { return fmt.Sprintf("c%d-%d", size, (i+size)%size) }
+			for i := range size {
+				c.mustCreate(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name(i)}})
+			}
+			yes := true
+			for i := range size {
+				owner := get[corev1.ConfigMap](t, c, name(i-1))
+				update(t, c, name(i), "", func(m *corev1.ConfigMap) {
+					m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, BlockOwnerDeletion: &yes, Controller: &yes}}
+				})
+			}
+			c.mustDelete(t, get[corev1.ConfigMap](t, c, name(0)), policy)
+			eventually(t, fmt.Sprint("a circle of ", size, " deleted in ", policy), func() string {
+				return equal("left", len(list[corev1.ConfigMap](t, c, namespace)), 0)
+			})
+		}
+	}
+}
+
+// An owner waits for what it owns together with another that waits too.
+func TestForegroundWithTwoOwnersThatGo(t *testing.T) {
+	c := newCluster(t, nativeHost(t), "garbage-collector")
+	yes := true
+	var refs []metav1.OwnerReference
+	for _, name := range []string{"a", "b"} {
+		c.mustCreate(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		refs = append(refs, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: name, UID: get[corev1.ConfigMap](t, c, name).UID, BlockOwnerDeletion: &yes})
+	}
+	c.mustCreate(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "held", OwnerReferences: refs, Finalizers: []string{"example.com/hold"}}})
+	policy := metav1.DeletePropagationForeground
+	var both []registry.BatchItem // at once: one that stays takes the dependent over
+	for _, name := range []string{"a", "b"} {
+		both = append(both, registry.BatchItem{Verb: "delete", Target: c.target(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}),
+			Delete: metav1.DeleteOptions{PropagationPolicy: &policy}})
+	}
+	if _, err := c.Batch(t.Context(), both, true); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the dependent is being deleted", func() string {
+		return equal("deleting", get[corev1.ConfigMap](t, c, "held").DeletionTimestamp != nil, true)
+	})
+	for _, name := range []string{"a", "b"} {
+		if get[corev1.ConfigMap](t, c, name) == nil {
+			t.Errorf("%s went before what it owns", name)
+		}
+	}
+	if n := len(get[corev1.ConfigMap](t, c, "held").OwnerReferences); n != 2 {
+		t.Errorf("the dependent has %d owners left, want both", n)
+	}
+	update(t, c, "held", "", func(m *corev1.ConfigMap) { m.Finalizers = nil })
+	eventually(t, "all are gone", func() string { return equal("left", len(list[corev1.ConfigMap](t, c, namespace)), 0) })
 }
 
 func TestNamespace(t *testing.T) {

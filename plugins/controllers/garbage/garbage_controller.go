@@ -133,8 +133,8 @@ func (g collector) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) 
 	case modeGone:
 		return sdk.Result{}, g.collect(c, s, req.Namespace)
 	}
-	there, err := g.exists(c, s, req.Namespace)
-	if err != nil || there {
+	state, err := g.owner(c, s, req.Namespace)
+	if err != nil || state != ownerGone {
 		return sdk.Result{}, err
 	}
 	return sdk.Result{}, g.collect(c, s, req.Namespace)
@@ -178,22 +178,45 @@ func groupOf(apiVersion string) string {
 	return group
 }
 
-// exists tells whether an owner is there. A kind that is not known counts as
-// there: what cannot be looked up must not be taken for garbage.
-func (g collector) exists(c sdk.Client, s subject, namespace string) (bool, error) {
-	r, ok := g.find(s.apiVersion, s.kind)
-	if !ok {
-		return true, nil
-	}
+// locate is find for an owner of an object in a namespace, and where the owner
+// is; ok is false when there is no telling whom the reference means.
+func (g collector) locate(apiVersion, kind, namespace string) (r Resource, in string, ok bool) {
+	r, ok = g.find(apiVersion, kind)
 	switch {
+	case !ok:
+		return r, "", false
 	case !r.Namespaced:
-		namespace = ""
-	case namespace == "":
-		return true, nil // a reference that cannot be: there is no telling whom it means
+		return r, "", true
+	}
+	return r, namespace, namespace != ""
+}
+
+// ownerState is what an owner is to its dependents.
+type ownerState int
+
+const (
+	ownerGone  ownerState = iota
+	ownerWaits            // it is being deleted once its dependents are gone
+	ownerStays
+)
+
+// owner looks for an owner. One whose kind is not known counts as there: what
+// cannot be looked up must not be taken for garbage.
+func (g collector) owner(c sdk.Client, s subject, namespace string) (ownerState, error) {
+	r, namespace, ok := g.locate(s.apiVersion, s.kind, namespace)
+	if !ok {
+		return ownerStays, nil
 	}
 	o, err := read(c, r.Resource, namespace, s.name)
-	if sdk.IsNotFound(err) {
-		return false, nil
+	switch {
+	case sdk.IsNotFound(err):
+		return ownerGone, nil
+	case err != nil:
+		return ownerStays, err
+	case o.UID != s.uid:
+		return ownerGone, nil
+	case waits(o):
+		return ownerWaits, nil
 	}
-	return err == nil && o.UID == s.uid, err
+	return ownerStays, nil
 }

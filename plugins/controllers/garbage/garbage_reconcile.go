@@ -30,7 +30,7 @@ func (g collector) dependents(c sdk.Client, uid, namespace string) ([]*object, e
 }
 
 // collect deletes the dependents of an owner that is gone. One that has
-// another owner which exists only loses the reference.
+// another owner which stays only loses the reference.
 func (g collector) collect(c sdk.Client, s subject, namespace string) error {
 	deps, err := g.dependents(c, s.uid, namespace)
 	if err != nil {
@@ -73,15 +73,16 @@ func manner(o *object) string {
 	return "Background"
 }
 
-// otherOwner tells whether an owner other than uid exists.
+// otherOwner tells whether an owner other than uid stays: it exists, and is
+// not itself waiting for its dependents to go.
 func (g collector) otherOwner(c sdk.Client, o *object, uid string) (bool, error) {
 	for _, ref := range o.OwnerReferences {
 		if ref.UID == uid {
 			continue
 		}
-		there, err := g.exists(c, subject{apiVersion: ref.APIVersion, kind: ref.Kind, uid: ref.UID, name: ref.Name}, o.Namespace)
-		if err != nil || there {
-			return there, err
+		state, err := g.owner(c, subject{apiVersion: ref.APIVersion, kind: ref.Kind, uid: ref.UID, name: ref.Name}, o.Namespace)
+		if err != nil || state == ownerStays {
+			return state == ownerStays, err
 		}
 	}
 	return false, nil
@@ -89,16 +90,7 @@ func (g collector) otherOwner(c sdk.Client, o *object, uid string) (bool, error)
 
 // release takes the reference to uid out of an object.
 func release(c sdk.Client, o *object, uid string) error {
-	refs := slices.DeleteFunc(slices.Clone(o.OwnerReferences), func(r metav1.OwnerReference) bool { return r.UID == uid })
-	if refs == nil {
-		refs = []metav1.OwnerReference{}
-	}
-	patch := map[string]any{"metadata": map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion, "ownerReferences": refs}}
-	err := c.Patch(o, sdk.Patch{Data: patch})
-	if sdk.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return patchOwners(c, o, slices.DeleteFunc(slices.Clone(o.OwnerReferences), func(r metav1.OwnerReference) bool { return r.UID == uid }))
 }
 
 func run(c sdk.Client, ops []sdk.Op) error {
@@ -154,8 +146,14 @@ func (g collector) finalize(c sdk.Client, s subject, namespace string) (sdk.Resu
 }
 
 // foreground deletes the dependents and lets the owner go when none of those
-// that block it is left.
+// that block it is left. Owners in a circle would wait for one another for
+// ever: a dependent that waits for its own and is an owner of this one, however
+// many are between them, does not block it.
 func (g collector) foreground(c sdk.Client, o *object, deps []*object) (sdk.Result, error) {
+	above, err := g.ancestors(c, o)
+	if err != nil {
+		return sdk.Result{}, err
+	}
 	var ops []sdk.Op
 	blocked := false
 	for _, d := range deps {
@@ -168,6 +166,11 @@ func (g collector) foreground(c sdk.Client, o *object, deps []*object) (sdk.Resu
 				return sdk.Result{}, err
 			}
 			continue
+		}
+		if blocks(d, o.UID) && waits(d) && above[d.UID] {
+			if err := unblock(c, d, o.UID); err != nil {
+				return sdk.Result{}, err
+			}
 		}
 		blocked = blocked || blocks(d, o.UID)
 		if d.DeletionTimestamp == nil {

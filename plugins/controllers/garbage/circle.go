@@ -1,0 +1,73 @@
+package garbage
+
+import (
+	"slices"
+
+	"github.com/pintle-io/pintle/sdk"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+)
+
+// maxAncestors bounds how many owners above an object are looked at. Chains
+// are two or three long; a circle that is longer than this keeps blocking.
+const maxAncestors = 1000
+
+// ancestors are the uids of an object's owners, their owners, and so on, as
+// far as they exist. An object in a circle is among its own.
+func (g collector) ancestors(c sdk.Client, o *object) (map[string]bool, error) {
+	out := map[string]bool{}
+	for next := []*object{o}; len(next) > 0 && len(out) < maxAncestors; {
+		x := next[0]
+		next = next[1:]
+		for _, ref := range x.OwnerReferences {
+			if out[ref.UID] {
+				continue
+			}
+			r, namespace, ok := g.locate(ref.APIVersion, ref.Kind, x.Namespace)
+			if !ok {
+				continue
+			}
+			owner, err := read(c, r.Resource, namespace, ref.Name)
+			switch {
+			case sdk.IsNotFound(err):
+			case err != nil:
+				return nil, err
+			case owner.UID == ref.UID:
+				out[ref.UID] = true
+				next = append(next, owner)
+			}
+		}
+	}
+	return out, nil
+}
+
+// waits tells that an object is being deleted and stays until its dependents
+// are gone.
+func waits(o *object) bool {
+	return o.DeletionTimestamp != nil && slices.Contains(o.Finalizers, foreground)
+}
+
+// unblock has the owner no longer wait for an object that names it.
+func unblock(c sdk.Client, o *object, uid string) error {
+	refs := slices.Clone(o.OwnerReferences)
+	no := false
+	for i := range refs {
+		if refs[i].UID == uid {
+			refs[i].BlockOwnerDeletion = &no
+		}
+	}
+	return patchOwners(c, o, refs)
+}
+
+// patchOwners writes the owners of an object that is as it was read; one that
+// is gone needs none.
+func patchOwners(c sdk.Client, o *object, refs []metav1.OwnerReference) error {
+	if refs == nil {
+		refs = []metav1.OwnerReference{}
+	}
+	patch := map[string]any{"metadata": map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion, "ownerReferences": refs}}
+	err := c.Patch(o, sdk.Patch{Data: patch})
+	if sdk.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
