@@ -98,11 +98,22 @@ func (k *keeper) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	again := next
-	if silentIn > 0 && (again == 0 || silentIn < again) {
-		again = silentIn
+	recheck, err := abandon(c, node, now)
+	if err != nil {
+		return sdk.Result{}, err
 	}
-	return sdk.Result{RequeueAfter: again}, nil
+	return sdk.Result{RequeueAfter: soonest(silentIn, next, recheck)}, nil
+}
+
+// soonest is the shortest of the times that are not over; 0 when all are.
+func soonest(all ...time.Duration) time.Duration {
+	var out time.Duration
+	for _, d := range all {
+		if d > 0 && (out == 0 || d < out) {
+			out = d
+		}
+	}
+	return out
 }
 
 // look answers how long the node may still be silent; 0 or less: it is
@@ -171,59 +182,6 @@ func unready(c sdk.Client, node *nodeState, now time.Time) error {
 		}
 	}
 	return batch(c, ops, "mark pods of node "+node.Name)
-}
-
-// evict deletes the pods that do not tolerate the node's NoExecute taints, or
-// no longer, and answers when the next one is due.
-func evict(c sdk.Client, node *nodeState, now time.Time) (time.Duration, error) {
-	noExecute := noExecuteTaints(node)
-	if len(noExecute) == 0 {
-		return 0, nil
-	}
-	pods, err := podsOn(c, node.Name)
-	if err != nil {
-		return 0, err
-	}
-	var ops []sdk.Op
-	var next time.Duration
-	for _, p := range pods {
-		if p.DeletionTimestamp != nil {
-			continue
-		}
-		switch left, stays := tolerated(p, noExecute, now); {
-		case stays:
-		case left <= 0:
-			ops = append(ops, sdk.Op{Verb: sdk.VerbDelete, Object: p, Delete: sdk.DeleteOptions{UID: p.UID}})
-			c.Event(p, sdk.Note{Reason: "TaintManagerEviction", Message: fmt.Sprintf("Marking for deletion Pod %s/%s", p.Namespace, p.Name)})
-		case next == 0 || left < next:
-			next = left
-		}
-	}
-	return next, batch(c, ops, "evict pods of node "+node.Name)
-}
-
-// forget removes the pods of a node that does not exist, and has not for the
-// grace time: a node that registers anew keeps its pods.
-func (k *keeper) forget(c sdk.Client, name string) (sdk.Result, error) {
-	pods, err := podsOn(c, name)
-	if err != nil || len(pods) == 0 {
-		delete(k.missing, name)
-		return sdk.Result{}, err
-	}
-	since, ok := k.missing[name]
-	if !ok {
-		since = k.now()
-		k.missing[name] = since
-	}
-	if left := k.grace - k.now().Sub(since); left > 0 {
-		return sdk.Result{RequeueAfter: left}, nil
-	}
-	now := int64(0)
-	var ops []sdk.Op
-	for _, p := range pods {
-		ops = append(ops, sdk.Op{Verb: sdk.VerbDelete, Object: p, Delete: sdk.DeleteOptions{UID: p.UID, GracePeriodSeconds: &now}})
-	}
-	return sdk.Result{}, batch(c, ops, "remove pods of node "+name)
 }
 
 func podsOn(c sdk.Client, node string) ([]*corev1.Pod, error) {

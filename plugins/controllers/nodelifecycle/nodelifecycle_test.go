@@ -101,7 +101,9 @@ func TestTolerated(t *testing.T) {
 		{"for a while", []corev1.Taint{lost}, []corev1.Toleration{tol(taintUnreachable, "Exists", "", "NoExecute", 300)}, "4m50s false"},
 		{"no longer", []corev1.Taint{lost}, []corev1.Toleration{tol(taintUnreachable, "Exists", "", "NoExecute", 5)}, "-5s false"},
 		{"for good", []corev1.Taint{lost}, []corev1.Toleration{tol("", "Exists", "", "", -1)}, "0s true"},
-		{"the shortest counts", []corev1.Taint{lost}, []corev1.Toleration{tol("", "Exists", "", "", -1), tol(taintUnreachable, "Exists", "", "", 60), tol(taintUnreachable, "Exists", "", "", 30)}, "20s false"},
+		{"the first that matches counts", []corev1.Taint{lost}, []corev1.Toleration{tol("mine", "Exists", "", "", 5), tol(taintUnreachable, "Exists", "", "", 60), tol(taintUnreachable, "Exists", "", "", 30), tol("", "Exists", "", "", -1)}, "50s false"},
+		{"of two taints the shorter time counts", []corev1.Taint{lost, mine}, []corev1.Toleration{tol(taintUnreachable, "Exists", "", "", 300), tol("mine", "Exists", "", "", 20)}, "20s false"},
+		{"of two taints one is tolerated for good", []corev1.Taint{lost, mine}, []corev1.Toleration{tol(taintUnreachable, "Exists", "", "", 30), tol("mine", "Exists", "", "", -1)}, "20s false"},
 		{"of two taints one is not tolerated", []corev1.Taint{lost, mine}, []corev1.Toleration{tol(taintUnreachable, "Exists", "", "", -1)}, "0s false"},
 		{"by value", []corev1.Taint{mine}, []corev1.Toleration{tol("mine", "Equal", "v", "", -1)}, "0s true"},
 		{"by value, operator left out", []corev1.Taint{mine}, []corev1.Toleration{tol("mine", "", "v", "", -1)}, "0s true"},
@@ -114,7 +116,8 @@ func TestTolerated(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p := &corev1.Pod{}
 			p.Spec.Tolerations = tc.tols
-			left, stays := tolerated(p, tc.taints, start)
+			since, _ := sinceOf(newNode(""), tc.taints, start)
+			left, stays := tolerated(p, tc.taints, since, start)
 			if got := fmt.Sprint(left, " ", stays); got != tc.want {
 				t.Errorf("tolerated = %s, want %s", got, tc.want)
 			}
@@ -123,8 +126,130 @@ func TestTolerated(t *testing.T) {
 	p := &corev1.Pod{}
 	p.CreationTimestamp = metav1.NewTime(start)
 	p.Spec.Tolerations = []corev1.Toleration{tol("", "Exists", "", "", 30)}
-	if left, _ := tolerated(p, []corev1.Taint{lost}, start); left != 30*time.Second {
+	since := []time.Time{at.Time()}
+	if left, _ := tolerated(p, []corev1.Taint{lost}, since, start); left != 30*time.Second {
 		t.Errorf("a pod younger than the taint stays %v, want 30s", left)
+	}
+	// It waited long for a node, and came to a tainted one.
+	p.CreationTimestamp = metav1.NewTime(start.Add(-time.Hour))
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(start)}}
+	if left, _ := tolerated(p, []corev1.Taint{lost}, since, start); left != 30*time.Second {
+		t.Errorf("a pod bound just now stays %v, want 30s", left)
+	}
+}
+
+// taint adds a taint as kubectl does, without a time.
+func (l *lab) taint(t *testing.T, list ...corev1.Taint) {
+	t.Helper()
+	n := &nodeState{}
+	if err := l.c.Get(n, "", "n"); err != nil {
+		t.Fatal(err)
+	}
+	n.Spec.Taints = list
+	if err := l.c.Update(n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The time of a taint that has none counts from when the controller first saw
+// it, over restarts of the controller.
+func TestTaintWithoutTime(t *testing.T) {
+	l := newLab(t, newNode(corev1.ConditionTrue))
+	l.grace = time.Hour // the node stays healthy
+	l.beat(t)
+	db := corev1.Taint{Key: "dedicated", Value: "db", Effect: corev1.TaintEffectNoExecute}
+	l.taint(t, db)
+	if again := l.after(t, 0); again != 30*time.Second {
+		t.Errorf("looks again in %v, want when the toleration ends", again)
+	}
+	l.after(t, 10*time.Second)
+	l.keeper = &keeper{grace: l.grace, now: l.now, seen: map[string]sighting{}, missing: map[string]time.Time{}} // a restart
+	if again := l.after(t, 10*time.Second); again != 10*time.Second {
+		t.Errorf("after a restart: looks again in %v, want 10s", again)
+	}
+	// Another value is another taint; the first one is forgotten.
+	cache := db
+	cache.Value = "cache"
+	l.taint(t, cache)
+	if again := l.after(t, 0); again != 30*time.Second {
+		t.Errorf("another taint: looks again in %v, want 30s", again)
+	}
+	l.taint(t)
+	l.after(t, time.Minute)
+	n := &nodeState{}
+	if err := l.c.Get(n, "", "n"); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := n.Annotations[sinceAnnotation]; ok {
+		t.Errorf("without taints the node is still annotated: %s", v)
+	}
+	l.taint(t, db)
+	l.after(t, 29*time.Second)
+	l.after(t, 29*time.Second)
+	if got, want := l.state(t), "True, 1 taints, pod true"; got != want {
+		t.Errorf("tolerated: %s, want %s", got, want)
+	}
+	l.after(t, time.Second)
+	if got, want := l.state(t), "True, 1 taints, pod gone"; got != want {
+		t.Errorf("evicted: %s, want %s", got, want)
+	}
+	if got := strings.Join(l.marks, ", "); got != "Running DisruptionTarget=True DeletionByTaintManager" {
+		t.Errorf("marked as %q", got)
+	}
+}
+
+func TestSinceOf(t *testing.T) {
+	n := newNode(corev1.ConditionTrue)
+	taints := []corev1.Taint{{Key: "mine", Effect: corev1.TaintEffectNoExecute}}
+	for name, value := range map[string]string{"none": "", "nonsense": "{", "another type": `["x"]`, "no time": `{"mine=":"soon"}`, "the future": `{"mine=":"2030-01-01T00:00:00Z"}`} {
+		n.Annotations = map[string]string{sinceAnnotation: value}
+		since, annotation := sinceOf(n, taints, start)
+		if !since[0].Equal(start) || annotation != `{"mine=":"2026-01-01T12:00:00Z"}` {
+			t.Errorf("%s: since %v, annotation %s", name, since, annotation)
+		}
+	}
+}
+
+// Pods that are being deleted on a node that is off for good go at once; on
+// one that is ready, or without the taint, their agent ends them.
+func TestOutOfService(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		ready          corev1.ConditionStatus
+		taint          string
+		deleting, gone bool
+	}{
+		{"off", corev1.ConditionFalse, outOfService, true, true},
+		{"lost", corev1.ConditionUnknown, outOfService, true, true},
+		{"not deleted", corev1.ConditionFalse, outOfService, false, false},
+		{"ready", corev1.ConditionTrue, outOfService, true, false},
+		{"another taint", corev1.ConditionFalse, "mine", true, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := newLab(t, newNode(tc.ready))
+			l.beat(t)
+			p := &corev1.Pod{}
+			if err := l.c.Get(p, "default", "p"); err != nil {
+				t.Fatal(err)
+			}
+			if at := metav1.NewTime(start); tc.deleting {
+				p.DeletionTimestamp = &at
+			}
+			if err := l.c.Update(p); err != nil {
+				t.Fatal(err)
+			}
+			l.taint(t, corev1.Taint{Key: tc.taint, Effect: corev1.TaintEffectNoSchedule})
+			again := l.after(t, 0)
+			if gone := !slices.Contains(l.store.Keys(), "v1/pods/default/p"); gone != tc.gone {
+				t.Errorf("gone %v, want %v", gone, tc.gone)
+			}
+			if tc.name == "not deleted" && again != recheck {
+				t.Errorf("looks again in %v, want %v", again, recheck)
+			}
+			if got := strings.Join(l.marks, ", "); tc.gone && got != "Failed" {
+				t.Errorf("marked as %q, want Failed", got)
+			}
+		})
 	}
 }
 
@@ -134,6 +259,28 @@ type lab struct {
 	store *sdktest.Store
 	c     sdk.Client
 	at    time.Time
+	marks []string // what was written of pods before they were deleted
+}
+
+// spy notes the phase and the disruption that pods are marked with.
+type spy struct {
+	sdk.Client
+	l *lab
+}
+
+func (s *spy) Batch(ops []sdk.Op, atomic bool) ([]error, error) {
+	for _, op := range ops {
+		p, ok := op.Object.(*corev1.Pod)
+		if !ok || op.Subresource != "status" || !p.Ready() && p.Condition(corev1.DisruptionTarget) == nil && !p.Finished() {
+			continue
+		}
+		mark := string(p.Status.Phase)
+		if c := p.Condition(corev1.DisruptionTarget); c != nil {
+			mark += fmt.Sprintf(" %s=%s %s", c.Type, c.Status, c.Reason)
+		}
+		s.l.marks = append(s.l.marks, mark)
+	}
+	return s.Client.Batch(ops, atomic)
 }
 
 func newLab(t *testing.T, node *nodeState) *lab {
@@ -143,12 +290,14 @@ func newLab(t *testing.T, node *nodeState) *lab {
 	p.Name, p.Namespace = "p", "default"
 	p.Spec.NodeName = "n"
 	p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists, TolerationSeconds: &seconds}}
+	p.Status.Phase = corev1.PodRunning
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	s, err := sdktest.NewStore(node, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{store: s, c: s.Client(), at: start}
+	l := &lab{store: s, at: start}
+	l.c = &spy{s.Client(), l}
 	l.keeper = &keeper{grace: 40 * time.Second, now: func() time.Time { return l.at }, seen: map[string]sighting{}, missing: map[string]time.Time{}}
 	return l
 }
@@ -273,6 +422,9 @@ func TestForgottenNode(t *testing.T) {
 	l.after(t, 40*time.Second)
 	if keys := l.store.Keys(); slices.Contains(keys, "v1/pods/default/p") {
 		t.Error("the pod of a node that is no more stays")
+	}
+	if got := strings.Join(l.marks, ", "); got != "Failed DisruptionTarget=True DeletionByPodGC" {
+		t.Errorf("marked as %q", got)
 	}
 	if l.after(t, time.Second); len(l.missing) != 0 {
 		t.Errorf("remembered for nothing: %v", l.missing)
