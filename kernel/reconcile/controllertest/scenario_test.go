@@ -280,6 +280,38 @@ func TestNamespace(t *testing.T) {
 	})
 }
 
+// A namespace that is held says by what, in upstream's words.
+func TestNamespaceConditions(t *testing.T) {
+	c := newCluster(t, nativeHost(t), "namespace")
+	c.mustCreate(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}})
+	c.mustCreate(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "held", Finalizers: []string{"example.com/hold"}}})
+	c.mustCreate(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "free"}})
+	c.mustDelete(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}}, "")
+	want := []string{
+		"NamespaceDeletionDiscoveryFailure False ResourcesDiscovered",
+		"NamespaceDeletionGroupVersionParsingFailure False ParsedGroupVersions",
+		"NamespaceDeletionContentFailure False ContentDeleted",
+		"NamespaceContentRemaining True SomeResourcesRemain Some resources are remaining: configmaps. has 1 resource instances",
+		"NamespaceFinalizersRemaining True SomeFinalizersRemain Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances",
+	}
+	eventually(t, "conditions", func() string {
+		var got []string
+		for _, x := range get[corev1.Namespace](t, c, "team").Status.Conditions {
+			s := fmt.Sprintf("%s %s %s", x.Type, x.Status, x.Reason)
+			if x.Status == corev1.ConditionTrue {
+				s += " " + x.Message
+			}
+			got = append(got, s)
+		}
+		return equal("conditions", fmt.Sprint(got), fmt.Sprint(want))
+	})
+	tg := c.target(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "held"}})
+	if _, err := c.Patch(t.Context(), tg, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), registry.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "gone", func() string { return equal("gone", get[corev1.Namespace](t, c, "team") == nil, true) })
+}
+
 // A node that falls silent is tainted, its pods leave their Services at once
 // and are replaced elsewhere when their toleration ends.
 func TestNodeLoss(t *testing.T) {

@@ -39,15 +39,39 @@ func init() {
 		if len(c.Resources) == 0 {
 			return nil, errors.New("config.resources: a namespace without resources cannot be emptied")
 		}
+		var l cleaner
+		for _, path := range c.Resources {
+			r, err := parse(path)
+			if err != nil {
+				return nil, err
+			}
+			l = append(l, r)
+		}
 		return &sdk.Points{Controller: &sdk.Controller{
 			Watches:   []sdk.Watch{{Resource: "v1/namespaces"}},
 			Workers:   2,
-			Reconcile: cleaner(c.Resources).reconcile,
+			Reconcile: l.reconcile,
 		}}, nil
 	}})
 }
 
-type cleaner []string
+// cleaner empties namespaces of these resources.
+type cleaner []resource
+
+// resource is one of them: as it is listed, and as conditions name it.
+type resource struct{ path, name string }
+
+// parse reads "group/version/plural", or "v1/plural" of the core group.
+func parse(path string) (resource, error) {
+	p := strings.Split(path, "/")
+	if slices.Contains(p, "") || len(p) < 2 || len(p) > 3 {
+		return resource{}, fmt.Errorf("config.resources: %q: want group/version/plural, or v1/plural of the core group", path)
+	}
+	if len(p) == 2 {
+		return resource{path, p[1] + "."}, nil
+	}
+	return resource{path, p[2] + "." + p[0]}, nil
+}
 
 // object is any object's metadata.
 type object struct {
@@ -70,44 +94,59 @@ func (l cleaner) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 	if ns.DeletionTimestamp == nil || !slices.Contains(ns.Spec.Finalizers, finalizer) {
 		return sdk.Result{}, nil
 	}
-	left, err := l.empty(c, ns.Name)
-	if err == nil && len(left) > 0 {
-		left, err = l.empty(c, ns.Name) // most goes at once
+	found := l.empty(c, ns.Name)
+	if len(found.resources) > 0 {
+		found = l.empty(c, ns.Name) // most goes at once
 	}
-	if err != nil {
-		return sdk.Result{}, err
+	if !found.empty() || len(ns.Status.Conditions) > 0 {
+		if err := report(c, ns, found); err != nil {
+			return sdk.Result{}, err
+		}
 	}
-	if len(left) > 0 {
-		return sdk.Result{RequeueAfter: again}, report(c, ns, left)
+	switch {
+	case len(found.unknown)+len(found.failures) > 0:
+		return sdk.Result{}, fmt.Errorf("empty namespace %s: %s", ns.Name, sorted(append(found.unknown, found.failures...)))
+	case !found.empty():
+		return sdk.Result{RequeueAfter: again}, nil
 	}
 	keep := slices.DeleteFunc(slices.Clone(ns.Spec.Finalizers), func(f corev1.FinalizerName) bool { return f == finalizer })
 	if keep == nil {
 		keep = []corev1.FinalizerName{}
 	}
-	err = c.Patch(ns, sdk.Patch{Subresource: "finalize", Data: map[string]any{"spec": map[string]any{"finalizers": keep}}})
+	err := c.Patch(ns, sdk.Patch{Subresource: "finalize", Data: map[string]any{"spec": map[string]any{"finalizers": keep}}})
 	if sdk.IsNotFound(err) {
 		err = nil
 	}
 	return sdk.Result{}, err
 }
 
-// empty deletes what is in the namespace and lists what is not gone yet, as
-// "3 v1/pods".
-func (l cleaner) empty(c sdk.Client, ns string) (left []string, err error) {
-	for _, resource := range l {
+// empty deletes what is in the namespace and answers what was there. A resource
+// that fails does not keep the others.
+func (l cleaner) empty(c sdk.Client, ns string) *content {
+	f := &content{resources: map[string]int{}, finalizers: map[string]int{}}
+	for _, r := range l {
 		var items []*object
-		if err := c.List(&items, sdk.ListOptions{Resource: resource, Namespace: ns}); err != nil {
-			return nil, fmt.Errorf("list %s: %w", resource, err)
+		err := c.List(&items, sdk.ListOptions{Resource: r.path, Namespace: ns})
+		switch {
+		case sdk.IsNotFound(err):
+			f.unknown = append(f.unknown, fmt.Sprintf("%s: %v", r.name, err))
+		case err != nil:
+			f.failures = append(f.failures, fmt.Sprintf("list %s: %v", r.name, err))
 		}
 		if len(items) == 0 {
 			continue
 		}
-		left = append(left, fmt.Sprintf("%d %s", len(items), resource))
-		if err := remove(c, resource, items); err != nil {
-			return nil, err
+		f.resources[r.name] = len(items)
+		for _, o := range items {
+			for _, x := range o.Finalizers {
+				f.finalizers[x]++
+			}
+		}
+		if err := remove(c, r.path, items); err != nil {
+			f.failures = append(f.failures, err.Error())
 		}
 	}
-	return left, nil
+	return f
 }
 
 func remove(c sdk.Client, resource string, items []*object) error {
@@ -135,21 +174,14 @@ func remove(c sdk.Client, resource string, items []*object) error {
 }
 
 // report says in the namespace's status what it waits for.
-func report(c sdk.Client, ns *corev1.Namespace, left []string) error {
-	message := "Some resources are remaining: " + strings.Join(left, ", ")
-	for _, cond := range ns.Status.Conditions {
-		if cond.Type == corev1.NamespaceContentRemaining && cond.Message == message {
-			return nil
-		}
+func report(c sdk.Client, ns *corev1.Namespace, f *content) error {
+	next, changed := conditions(ns.Status.Conditions, f, metav1.Now())
+	if !changed {
+		return nil
 	}
-	next := slices.DeleteFunc(slices.Clone(ns.Status.Conditions), func(x corev1.NamespaceCondition) bool {
-		return x.Type == corev1.NamespaceContentRemaining
-	})
-	ns.Status.Conditions = append(next, corev1.NamespaceCondition{Type: corev1.NamespaceContentRemaining, Status: corev1.ConditionTrue,
-		LastTransitionTime: metav1.Now(), Reason: "SomeResourcesRemain", Message: message})
-	err := c.UpdateStatus(ns)
-	if sdk.IsConflict(err) || sdk.IsNotFound(err) {
-		return nil // the next look reports
+	ns.Status.Conditions = next
+	if err := c.UpdateStatus(ns); err != nil && !sdk.IsNotFound(err) {
+		return fmt.Errorf("update status: %w", err)
 	}
-	return err
+	return nil
 }
