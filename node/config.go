@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/pintle-io/pintle/node/admit"
 	"github.com/pintle-io/pintle/node/containerd"
 )
 
@@ -82,6 +83,8 @@ type Config struct {
 	Reserved corev1.ResourceList
 	// MaxPods bounds the pods on the node.
 	MaxPods int64
+	// Sysctls may be set by pods beside the safe ones, such as "kernel.msg*".
+	Sysctls []string
 	// PodPIDs bounds the tasks of a pod; 0 means no limit.
 	PodPIDs int64
 
@@ -192,6 +195,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxPods < 1 || c.PodPIDs < 0 {
 		wrong("at least one pod and no negative number of tasks must be allowed (have %d, %d)", c.MaxPods, c.PodPIDs)
+	}
+	if err := admit.CheckSysctls(c.Sysctls); err != nil {
+		errs = append(errs, err)
 	}
 	for _, d := range []struct {
 		name string

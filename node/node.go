@@ -98,7 +98,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	about.UnifiedCgroups = cgroups.Unified()
-	p := a.wire(cgroups, about, version)
+	features, err := a.runtime.Features(ctx)
+	if err != nil {
+		return fmt.Errorf("container runtime at %s: %w", endpoint, err)
+	}
+	p := a.wire(cgroups, about, version, features)
 	ln, err := a.listen()
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ type parts struct {
 	about    *podspec.Node
 	events   record.EventBroadcaster
 	services corelisters.ServiceLister
+	self     informers.SharedInformerFactory // of this node's object
 	drainer  *drainer
 	sources  *source.Store
 	images   *image.Puller
@@ -58,7 +59,7 @@ type parts struct {
 }
 
 // wire makes the parts. Nothing runs yet.
-func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion string) *parts {
+func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion string, features cri.Features) *parts {
 	cfg := &a.cfg
 	p := &parts{Agent: a, about: about}
 	node := func() *podspec.Node { return p.about }
@@ -66,6 +67,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	p.events = record.NewBroadcaster()
 	recorder := p.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: cfg.Name})
 	p.services = cfg.Informers.Core().V1().Services().Lister()
+	p.self = followSelf(a.client, cfg.Name)
 	p.drainer = newDrainer(cfg.Name, cfg.Draining, cfg.DrainSettle)
 	// Sources tell the workers of changes, and the workers ask the sources.
 	p.sources = source.New(a.client, func(uid types.UID) { p.workers.SourceChanged(uid) }, cfg.Log)
@@ -78,7 +80,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Sources: p.sources, Token: p.token, Claim: p.claim, Node: node, Log: cfg.Log}),
 		Images:  p.images, Sources: p.sources, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Recorder: recorder, Node: node,
 		Services: p.listServices, NetworkReady: p.network.Load, Draining: p.drainer.drain, DrainTimeout: cfg.DrainTimeout,
-		PIDs: cfg.PodPIDs, Prober: probe.Network{Exec: a.runtime.Exec}, Log: cfg.Log,
+		Admit: p.admit(features), PIDs: cfg.PodPIDs, Prober: probe.Network{Exec: a.runtime.Exec}, Log: cfg.Log,
 	})
 	p.watcher = cri.NewWatcher(a.runtime, p.workers.Notify, cfg.Log)
 	nodeGroup := cfg.Cgroup
@@ -169,11 +171,6 @@ func (p *parts) follow(ctx context.Context) error {
 	}
 	services := p.cfg.Informers.Core().V1().Services().Informer()
 	p.cfg.Informers.Start(ctx.Done())
-	// A container's environment names the Services that exist: they are known
-	// before the first pod starts.
-	if !cache.WaitForCacheSync(ctx.Done(), services.HasSynced) {
-		return nil
-	}
 	handled, err := inf.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { p.deliver(obj, false) },
 		UpdateFunc: func(_, obj any) { p.deliver(obj, false) },
@@ -182,11 +179,23 @@ func (p *parts) follow(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("follow pods: %w", err)
 	}
+	self := p.self.Core().V1().Nodes().Informer()
+	p.self.Start(ctx.Done())
+	defer p.self.Shutdown()
+	// A container's environment names the Services that exist: they are known
+	// before the first pod starts. What the node is decides which pods may.
+	if !cache.WaitForCacheSync(ctx.Done(), services.HasSynced, self.HasSynced) {
+		return nil
+	}
+	if err := p.workers.Recall(ctx); err != nil {
+		return nil // ctx has ended
+	}
 	ours.Start(ctx.Done())
 	defer ours.Shutdown()
 	if !cache.WaitForCacheSync(ctx.Done(), handled.HasSynced) {
 		return nil
 	}
+	p.workers.Open()
 	close(p.ready)
 	return p.workers.Sweep(ctx)
 }

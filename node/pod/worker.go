@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pintle-io/pintle/node/admit"
 	"github.com/pintle-io/pintle/node/plan"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/probe"
@@ -25,6 +26,9 @@ type worker struct {
 	log  *slog.Logger
 	wake chan struct{}
 	ends chan ending // of actions
+	// refused is why the node did not take the pod up; nil when it did. It is
+	// set before the worker runs.
+	refused *admit.Refusal
 
 	mu     sync.Mutex
 	pod    *corev1.Pod       // as the API has it; guarded by mu
@@ -248,6 +252,10 @@ func (k *worker) step(ctx context.Context) time.Duration {
 	if gone || pod.DeletionTimestamp != nil {
 		return k.terminate(ctx, pod, gone)
 	}
+	if k.refused != nil {
+		k.reject(pod)
+		return idleCheck
+	}
 	if k.teared && podspec.Final(pod) && seen.ReadySandbox() == nil {
 		return idleCheck
 	}
@@ -404,6 +412,9 @@ func (k *worker) prepareVolumes(ctx context.Context, pod *corev1.Pod) {
 
 // finalStatus is the status of the pod when nothing of it runs any more.
 func (k *worker) finalStatus(pod *corev1.Pod, last *state.Pod) corev1.PodStatus {
+	if k.refused != nil {
+		return k.rejected(pod)
+	}
 	return status.Make(status.Input{Pod: pod, Seen: last, Health: k.statusHealth, Runtime: k.RuntimeName,
 		NodeIPs: k.Node().IPs, Ended: true, Now: k.Clock.Now()})
 }

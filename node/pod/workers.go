@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/node/admit"
 	"github.com/pintle-io/pintle/node/cgroup"
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/image"
@@ -61,6 +62,9 @@ type Config struct {
 	// Draining takes a pod out of every balancer. It returns when that is
 	// done, or when ctx ends. Nil does nothing.
 	Draining func(ctx context.Context, pod *corev1.Pod) error
+	// Admit decides whether the node takes up a pod beside others; nil takes
+	// up every pod. It is called once per pod, never twice at the same time.
+	Admit func(ctx context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Refusal
 	// DrainTimeout bounds Draining.
 	DrainTimeout time.Duration
 	// PIDs bounds the tasks of a pod; 0 means no limit.
@@ -80,6 +84,8 @@ type Workers struct {
 	probes *probe.Manager
 	writer *writer
 	heavy  chan struct{} // bounds expensive calls to the runtime
+
+	admission admission
 
 	mu      sync.Mutex
 	ctx     context.Context       // of Run; nil before; guarded by mu
@@ -126,14 +132,10 @@ func (w *Workers) Run(ctx context.Context) error {
 // them.
 func (w *Workers) Update(pod *corev1.Pod) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	k, ok := w.workers[pod.UID]
+	w.mu.Unlock()
 	if !ok {
-		k = newWorker(w, pod)
-		w.workers[pod.UID] = k
-		if w.ctx != nil && w.ctx.Err() == nil {
-			w.launch(w.ctx, k)
-		}
+		w.arrive(pod)
 		return
 	}
 	k.set(pod, false)
@@ -144,9 +146,11 @@ func (w *Workers) Remove(pod *corev1.Pod) {
 	w.mu.Lock()
 	k, ok := w.workers[pod.UID]
 	w.mu.Unlock()
-	if ok {
-		k.set(pod, true)
+	if !ok {
+		w.leave(pod.UID)
+		return
 	}
+	k.set(pod, true)
 }
 
 // Notify makes the worker of a pod look again.

@@ -17,6 +17,7 @@ import (
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 	"github.com/pintle-io/pintle/internal/jointoken"
+	"github.com/pintle-io/pintle/node/admit"
 	"github.com/pintle-io/pintle/node/bootstrap"
 )
 
@@ -30,6 +31,7 @@ type nodeFlags struct {
 	masquerade                                 bool
 	lease, status                              time.Duration
 	labels                                     map[string]string
+	sysctls                                    []string
 }
 
 func nodeCommand() *cobra.Command {
@@ -57,6 +59,7 @@ needed once: the node then has certificates of its own, and renews them.`,
 	fl.DurationVar(&f.lease, "node-lease-duration", 40*time.Second, "how long the node counts as alive after a renewal of its lease")
 	fl.DurationVar(&f.status, "node-status-update-frequency", 10*time.Second, "how often the node looks at its own condition")
 	fl.StringToStringVar(&f.labels, "node-labels", nil, "labels of the node, key=value,…")
+	fl.StringSliceVar(&f.sysctls, "allowed-unsafe-sysctls", nil, "sysctls that pods may set beside the safe ones, such as kernel.msg*,net.core.somaxconn")
 	return cmd
 }
 
@@ -70,6 +73,9 @@ func (f *nodeFlags) check() error {
 		if _, err := jointoken.Parse(f.token); err != nil {
 			return fmt.Errorf("--token: %w; `pintle token create` on the server makes one", err)
 		}
+	}
+	if err := admit.CheckSysctls(f.sysctls); err != nil {
+		return fmt.Errorf("--allowed-unsafe-sysctls: %w", err)
 	}
 	if f.registry == "" {
 		f.registry = u.Hostname() + ":5000"
@@ -116,7 +122,7 @@ func (f *nodeFlags) run(ctx context.Context, report *steps.Reporter) error {
 		Dir: paths.Dir(dir.Node()), Name: name, IP: ip, Network: network, Cgroup: f.cgroup,
 		API: id.REST(), Serving: id.Serving(), ClientCAs: id.CA(),
 		Registry: f.registry, RuntimeEndpoint: f.runtime, Masquerade: f.masquerade,
-		LeaseDuration: f.lease, StatusInterval: f.status, Labels: f.labels, Report: report, Log: log,
+		LeaseDuration: f.lease, StatusInterval: f.status, Labels: f.labels, Sysctls: f.sysctls, Report: report, Log: log,
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	// The server signs a serving certificate for a node that it knows.

@@ -68,6 +68,8 @@ type Node struct {
 	StatusInterval time.Duration
 	Labels         map[string]string
 	Taints         []corev1.Taint
+	// Sysctls may be set by pods beside the safe ones.
+	Sysctls []string
 
 	Report *steps.Reporter
 	Log    *slog.Logger
@@ -89,7 +91,7 @@ func (n *Node) config() node.Config {
 	c.ClusterDNS = []netip.Addr{n.Network.DNSIP()}
 	c.Serving, c.ClientCAs = n.Serving, n.ClientCAs
 	c.Listen = netip.AddrPortFrom(n.IP, 10250).String()
-	c.Labels, c.Taints = n.Labels, n.Taints
+	c.Labels, c.Taints, c.Sysctls = n.Labels, n.Taints, n.Sysctls
 	if n.LeaseDuration > 0 {
 		c.LeaseDuration = n.LeaseDuration
 	}

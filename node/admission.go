@@ -1,0 +1,63 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pintle-io/pintle/node/admit"
+	"github.com/pintle-io/pintle/node/cri"
+)
+
+// askAgain bounds a look at the node in the API, in the middle of a decision.
+const askAgain = 5 * time.Second
+
+// admit makes the decision about a pod from what the machine, its runtime and
+// the API's node object say.
+func (p *parts) admit(features cri.Features) func(ctx context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Refusal {
+	node := admit.Node{Allocatable: p.about.Allocatable, AppArmor: admit.AppArmor("/sys"),
+		StrictGroups: features.StrictGroups, Sysctls: p.cfg.Sysctls}
+	return func(ctx context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Refusal {
+		node := node
+		object, err := p.self.Core().V1().Nodes().Lister().Get(p.cfg.Name)
+		if err != nil {
+			object = p.ask(ctx) // somebody has just deleted it
+		}
+		if object == nil {
+			return &admit.Refusal{Reason: "InvalidNodeInfo", Message: "Kubelet cannot get node info."}
+		}
+		node.Object = object
+		refusal := admit.Check(pod, others, &node)
+		if refusal == nil || !refusal.Stale {
+			return refusal
+		}
+		// A pod may come sooner than the change of the node that it was made for.
+		if node.Object = p.ask(ctx); node.Object == nil {
+			return refusal
+		}
+		return admit.Check(pod, others, &node)
+	}
+}
+
+// followSelf follows the node of the given name, and no other.
+func followSelf(client kubernetes.Interface, name string) informers.SharedInformerFactory {
+	return informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+	}))
+}
+
+// ask gets the node from the API; nil when it cannot be had.
+func (p *parts) ask(ctx context.Context) *corev1.Node {
+	ctx, cancel := context.WithTimeout(ctx, askAgain)
+	defer cancel()
+	n, err := p.client.CoreV1().Nodes().Get(ctx, p.cfg.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil
+	}
+	return n
+}

@@ -1,0 +1,156 @@
+package pod
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/pintle-io/pintle/node/admit"
+	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/status"
+)
+
+// admission decides, once per pod, whether the node takes it up. Pods are
+// asked in the order of their arrival, so that a later one cannot push out an
+// earlier one. After a restart of the agent those come first that were taken
+// up before, unasked: they have something in the runtime, or a start time in
+// the API. The others wait until all of these are known.
+type admission struct {
+	mu       sync.Mutex // held while a decision is made
+	open     bool       // guarded by mu
+	found    map[types.UID]bool
+	arrivals map[types.UID]*corev1.Pod // wait for open; guarded by mu
+}
+
+// Recall learns which pods have something in the runtime. It comes before the
+// first Update, and tries until the runtime answers or ctx ends.
+func (w *Workers) Recall(ctx context.Context) error {
+	pause := wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.5, Cap: maxRetry, Steps: 10}
+	for told := false; ; told = true {
+		pods, err := w.Runtime.Pods(ctx)
+		if err == nil {
+			w.admission.mu.Lock()
+			defer w.admission.mu.Unlock()
+			w.admission.found = map[types.UID]bool{}
+			for uid := range pods {
+				w.admission.found[uid] = true
+			}
+			return nil
+		}
+		if !told && ctx.Err() == nil {
+			w.Log.Warn("pods wait for the runtime to answer", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause.Step()):
+		}
+	}
+}
+
+// Open lets in the pods that have arrived so far, the oldest first, and from
+// then on each as it comes. It is called once all pods that the API has are
+// known.
+func (w *Workers) Open() {
+	a := &w.admission
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, p := range slices.SortedFunc(maps.Values(a.arrivals), byAge) {
+		w.take(p, w.decide(p))
+	}
+	a.open, a.found, a.arrivals = true, nil, nil
+}
+
+func byAge(a, b *corev1.Pod) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// arrive gives a pod without a worker one.
+func (w *Workers) arrive(pod *corev1.Pod) {
+	a := &w.admission
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case pod.DeletionTimestamp != nil || podspec.Final(pod) || admit.Known(pod) || a.found[pod.UID]:
+		delete(a.arrivals, pod.UID)
+		w.take(pod, nil)
+	case !a.open:
+		if a.arrivals == nil {
+			a.arrivals = map[types.UID]*corev1.Pod{}
+		}
+		a.arrivals[pod.UID] = pod
+	default:
+		w.take(pod, w.decide(pod))
+	}
+}
+
+// leave forgets a pod that waits.
+func (w *Workers) leave(uid types.UID) {
+	w.admission.mu.Lock()
+	delete(w.admission.arrivals, uid)
+	w.admission.mu.Unlock()
+}
+
+// decide is called with admission.mu held.
+func (w *Workers) decide(pod *corev1.Pod) *admit.Refusal {
+	if w.Admit == nil {
+		return nil
+	}
+	w.mu.Lock()
+	ctx := w.ctx
+	var others []*corev1.Pod
+	for _, k := range w.workers {
+		if p := k.current(); k.refused == nil && p.UID != pod.UID && admit.Active(p) {
+			others = append(others, p)
+		}
+	}
+	w.mu.Unlock()
+	if ctx == nil {
+		ctx = context.Background() // not running yet; Admit bounds its own calls
+	}
+	return w.Admit(ctx, pod, others)
+}
+
+// take gives a pod its worker; one that was refused has nothing to run.
+func (w *Workers) take(pod *corev1.Pod, refused *admit.Refusal) {
+	if refused != nil {
+		w.Log.Info("pod refused", "namespace", pod.Namespace, "name", pod.Name, "uid", pod.UID, "reason", refused.Reason, "message", refused.Message)
+		w.event(pod, "", corev1.EventTypeWarning, refused.Reason, refused.Message)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.workers[pod.UID]; ok {
+		return
+	}
+	k := newWorker(w, pod)
+	k.refused = refused
+	w.workers[pod.UID] = k
+	if w.ctx != nil && w.ctx.Err() == nil {
+		w.launch(w.ctx, k)
+	}
+}
+
+// reject tells the API that the pod was refused.
+func (k *worker) reject(pod *corev1.Pod) {
+	s := k.rejected(pod)
+	k.mu.Lock()
+	told := k.status != nil
+	k.status = &s
+	api := k.pod
+	k.mu.Unlock()
+	if !told {
+		k.writer.write(api, api.Status, s)
+	}
+}
+
+func (k *worker) rejected(pod *corev1.Pod) corev1.PodStatus {
+	return status.Rejected(pod, k.refused.Reason, fmt.Sprintf("Pod was rejected: %s", k.refused.Message), k.Clock.Now())
+}
