@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/capabilities"
 	"k8s.io/kubernetes/pkg/generated/openapi"
 	"k8s.io/utils/clock"
 
@@ -25,6 +26,10 @@ type Options struct {
 	ServiceCIDRs []netip.Prefix
 	// NodePorts is the range of node ports: 30000-32767.
 	NodePorts utilnet.PortRange
+	// ForbidPrivileged refuses pods, and templates of pods, with privileged
+	// containers. Upstream's validation keeps this once for the whole process:
+	// a second table that wants it otherwise is an error.
+	ForbidPrivileged bool
 	// Clock gives the times that hooks write; nil is the real clock.
 	Clock clock.PassiveClock
 }
@@ -61,6 +66,16 @@ func (o *Options) validate() error {
 	return errors.Join(errs...)
 }
 
+// setCapabilities says what validation allows containers to ask for.
+func (o *Options) setCapabilities() error {
+	want := !o.ForbidPrivileged
+	capabilities.Setup(want, 0)
+	if capabilities.Get().AllowPrivileged != want {
+		return fmt.Errorf("privileged containers: another table of this process has allowed=%t, want %t", !want, want)
+	}
+	return nil
+}
+
 // Extension adds kinds to a table before it is indexed: types to Scheme,
 // definitions, JSONStored, and schemas to OpenAPI. Kinds without columns of
 // their own print name and age. An extension that wants others wraps Columns.
@@ -70,6 +85,9 @@ type Extension func(*resource.Table) error
 func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 	opts.setDefaults()
 	if err := opts.validate(); err != nil {
+		return nil, fmt.Errorf("resources: %w", err)
+	}
+	if err := opts.setCapabilities(); err != nil {
 		return nil, fmt.Errorf("resources: %w", err)
 	}
 	if err := addTypes(); err != nil {

@@ -1,6 +1,7 @@
 package resources_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,9 +11,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	quantity "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/kubernetes/pkg/capabilities"
 	"k8s.io/utils/ptr"
 
 	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/plugins/resources"
 )
 
 func newPod(edit ...func(*corev1.Pod)) *corev1.Pod {
@@ -453,5 +458,44 @@ func TestNodeProxy(t *testing.T) {
 	}
 	if _, err := definition(t, "pods").Subresource("log").Connect(t.Context(), cache{}, storedPod(t, onNode), "", nil); !apierrors.IsNotFound(err) {
 		t.Errorf("log of a pod on a lost node: %v", err)
+	}
+}
+
+// Privileged containers are allowed unless the table's options forbid them, in
+// pods and in templates alike.
+func TestPrivilegedContainers(t *testing.T) {
+	privileged := func(p *corev1.PodSpec) {
+		p.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: ptr.To(true)}
+	}
+	faults := func(tab *resource.Table) (out []string) {
+		pod := newPod(func(p *corev1.Pod) { privileged(&p.Spec) })
+		d := deployment()
+		privileged(&d.Spec.Template.Spec)
+		for gr, obj := range map[string]runtime.Object{"pods": pod, "deployments.apps": d} {
+			for _, err := range create(t, tab.Lookup(schema.ParseGroupResource(gr)), obj) {
+				out = append(out, err.Error())
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	if got := faults(table(t)); len(got) > 0 {
+		t.Errorf("refused by default: %v", got)
+	}
+	if _, err := resources.Table(resources.Options{ForbidPrivileged: true}); err == nil {
+		t.Error("a second table with another rule was made, which would change the first")
+	}
+	capabilities.ResetForTest()
+	t.Cleanup(func() { capabilities.ResetForTest(); capabilities.Setup(true, 0) })
+	tab, err := resources.Table(resources.Options{ForbidPrivileged: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"spec.containers[0].securityContext.privileged: Forbidden: disallowed by cluster policy",
+		"spec.template.spec.containers[0].securityContext.privileged: Forbidden: disallowed by cluster policy",
+	}
+	if diff := cmp.Diff(want, faults(tab)); diff != "" {
+		t.Errorf("forbidden (-want +got):\n%s", diff)
 	}
 }

@@ -115,6 +115,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.StringVar(&f.s.EtcdCert, "etcd-cert", "", "client certificate for the external etcd")
 	fl.StringVar(&f.s.EtcdKey, "etcd-key", "", "its key")
 	fl.BoolVar(&f.s.UnsafeNoFsync, "unsafe-no-fsync", false, "let the embedded etcd forget writes at a power loss (benchmarks)")
+	fl.BoolVar(&f.s.AllowPrivileged, "allow-privileged", f.s.AllowPrivileged, "accept pods with privileged containers")
 	fl.DurationVar(&f.s.Grace, "node-monitor-grace-period", f.s.Grace, "how long a node may be silent before it counts as lost")
 	fl.Int64Var(&f.s.NotReadySeconds, "default-not-ready-toleration-seconds", f.s.NotReadySeconds, "how long pods stay on a node that is not ready")
 	fl.Int64Var(&f.s.UnreachableSeconds, "default-unreachable-toleration-seconds", f.s.UnreachableSeconds, "how long pods stay on a node that is lost")

@@ -67,14 +67,18 @@ type Server struct {
 	UnsafeNoFsync                       bool
 	Grace                               time.Duration // node monitor grace period
 	NotReadySeconds, UnreachableSeconds int64
+	// AllowPrivileged accepts pods with privileged containers.
+	AllowPrivileged bool
 
 	Report *steps.Reporter
 	Log    *slog.Logger
 }
 
-// DefaultServer has upstream's defaults.
+// DefaultServer has upstream's defaults, and allows privileged containers as
+// distributions do: network and storage agents need them.
 func DefaultServer() Server {
-	return Server{Dir: paths.Default, Network: DefaultNetwork, PluginHost: "wasm", Grace: 40 * time.Second, NotReadySeconds: 300, UnreachableSeconds: 300}
+	return Server{Dir: paths.Default, Network: DefaultNetwork, PluginHost: "wasm", Grace: 40 * time.Second, NotReadySeconds: 300, UnreachableSeconds: 300,
+		AllowPrivileged: true}
 }
 
 // Validate reports every fault, by flag.

@@ -41,7 +41,9 @@ func (s *Server) New(ctx context.Context) (*Plane, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{s.Network.Services}}, v1alpha1.Extend)
+	table, err := resources.Table(resources.Options{
+		ServiceCIDRs: []netip.Prefix{s.Network.Services}, ForbidPrivileged: !s.AllowPrivileged,
+	}, v1alpha1.Extend)
 	if err != nil {
 		return nil, err
 	}
