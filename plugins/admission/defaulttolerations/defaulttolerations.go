@@ -1,6 +1,8 @@
 // Package defaulttolerations lets every pod stay for a while on a node that
 // is not ready or unreachable, unless the pod says otherwise, as upstream's
-// DefaultTolerationSeconds admission does.
+// DefaultTolerationSeconds admission does. It acts on updates, too: a client
+// that replaces the list by its own, as kubectl apply does, would otherwise
+// take tolerations away, which nobody may.
 package defaulttolerations
 
 import (
@@ -43,7 +45,7 @@ func init() {
 			want = append(want, toleration{t.key, text})
 		}
 		return &sdk.Points{
-			Match:  []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}}},
+			Match:  []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create, sdk.Update}, Resources: []string{"v1/pods"}}},
 			Mutate: func(r *sdk.Review) error { return mutate(r, want) },
 		}, nil
 	}})

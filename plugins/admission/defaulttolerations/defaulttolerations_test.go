@@ -42,6 +42,24 @@ func TestMutate(t *testing.T) {
 	}
 }
 
+// What is added on creation is kept on updates: the client's own list, sent
+// again, may not take it away.
+func TestUpdatesAreCompletedAlike(t *testing.T) {
+	points := sdktest.Open(t, "default-tolerations", "")
+	pod := map[string]any{"spec": map[string]any{"tolerations": []any{map[string]any{"key": "mine", "operator": "Exists"}}}}
+	created := sdktest.Mutate(t, points, sdktest.Request{Operation: sdk.Create, Resource: "v1/pods", Object: pod})
+	updated := sdktest.Mutate(t, points, sdktest.Request{Operation: sdk.Update, Resource: "v1/pods", Object: pod, Old: pod})
+	if len(updated.Patch) != 2 {
+		t.Errorf("an update adds %d tolerations, want 2", len(updated.Patch))
+	}
+	if diff := cmp.Diff(created.Patch, updated.Patch); diff != "" {
+		t.Errorf("an update adds something else than a creation:\n%s", diff)
+	}
+	if want := []sdk.Operation{sdk.Create, sdk.Update}; !cmp.Equal(want, points.Match[0].Operations) {
+		t.Errorf("asked about %v, want %v", points.Match[0].Operations, want)
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	p, _ := sdk.Lookup("default-tolerations")
 	for _, config := range []string{"{", `{"notReadySeconds":-1}`} {
