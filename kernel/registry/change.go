@@ -22,6 +22,7 @@ type change struct {
 	value []byte         // obj as it is stored
 	extra []extra        // companions
 
+	shared    bool // obj shares memory with old
 	noop      bool // nothing to write
 	generated bool // the server chose the name
 	deleting  bool // obj is marked for deletion and stays
@@ -58,10 +59,11 @@ func (ch *change) ops() []store.Op {
 	return ops
 }
 
-// encode fills ch.value. An object that is too large is tried without its
+// encode fills ch.value and brings ch.obj to the form in which it will be read
+// from the store. An object that is too large is tried without its
 // managedFields, unless the request was an apply, which rests on them.
 func (c *Core) encode(r *request, ch *change) error {
-	v, err := c.codec.EncodeStorage(ch.kind.Definition, ch.obj)
+	obj, v, err := c.codec.EncodeCanonical(ch.kind.Definition, ch.obj, ch.shared)
 	if err != nil {
 		return plain(fmt.Errorf("encoding %s %q: %w", ch.kind.gr, ch.name, err))
 	}
@@ -74,7 +76,7 @@ func (c *Core) encode(r *request, ch *change) error {
 	if len(v) > MaxObjectBytes {
 		return tooLarge(len(v))
 	}
-	ch.value = v
+	ch.obj, ch.value = obj, v
 	return nil
 }
 

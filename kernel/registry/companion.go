@@ -58,7 +58,8 @@ func (c *Core) companion(x *resource.Companion) (extra, error) {
 		m.SetUID(newUID())
 		m.SetCreationTimestamp(c.now())
 	}
-	value, err := c.codec.EncodeStorage(k.Definition, out.obj)
+	var value []byte
+	out.obj, value, err = c.codec.EncodeCanonical(k.Definition, out.obj, false)
 	if err != nil {
 		return extra{}, plain(fmt.Errorf("encoding %s %q: %w", k.gr, x.Name, err))
 	}

@@ -20,6 +20,8 @@ import (
 type Codec interface {
 	Decode(d *resource.Definition, value []byte, rev int64) (runtime.Object, error)
 	EncodeStorage(d *resource.Definition, obj runtime.Object) ([]byte, error)
+	// EncodeCanonical also brings obj to the form in which Decode will read it.
+	EncodeCanonical(d *resource.Definition, obj runtime.Object, shared bool) (runtime.Object, []byte, error)
 	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
 }
 

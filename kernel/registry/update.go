@@ -172,6 +172,7 @@ func (c *Core) replace(ctx context.Context, r *request, cur *watch.Object, obj r
 		return ch, c.withCompanions(ctx, r, ch)
 	}
 	ch.obj = obj
+	ch.shared = r.sub == nil || r.sub.Style != resource.StyleAction // hooks keep parts of the old object
 	if err := c.withCompanions(ctx, r, ch); err != nil {
 		return nil, err
 	}

@@ -61,6 +61,7 @@ func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, 
 			return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
 		}
 	}
+	normalize(obj) // conversions and defaults make empty lists and maps
 	obj.GetObjectKind().SetGroupVersionKind(hub)
 	acc, err := meta.Accessor(obj)
 	if err != nil {
