@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/logs"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/state"
@@ -55,11 +57,13 @@ const rotateInterval = 10 * time.Second
 
 func (p *parts) rotateLogs(ctx context.Context) error {
 	rotation := logs.Rotation{Size: p.cfg.LogSize, Files: p.cfg.LogFiles}
+	retry := backoff.New(rotateInterval, rotateInterval)
 	for sleep(ctx, rotateInterval) {
 		pods, err := p.runtime.Pods(ctx)
 		if err != nil {
 			continue // the node's condition tells
 		}
+		var errs []error
 		for _, pod := range pods {
 			for _, c := range pod.Containers {
 				if c.Phase != state.Running {
@@ -68,9 +72,14 @@ func (p *parts) rotateLogs(ctx context.Context) error {
 				path := filepath.Join(podspec.LogDirectory(p.about.Logs, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 					Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}), podspec.LogPath(c.Name, c.Restarts))
 				if _, err := rotation.Rotate(ctx, path, time.Now(), func(ctx context.Context) error { return p.runtime.ReopenLog(ctx, c.ID) }); err != nil && ctx.Err() == nil {
-					p.cfg.Log.Warn("log not rotated", "namespace", pod.Namespace, "name", pod.Name, "container", c.Name, "err", err)
+					errs = append(errs, fmt.Errorf("pod %s/%s, container %s: %w", pod.Namespace, pod.Name, c.Name, err))
 				}
 			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			retry.Failed(p.cfg.Log, "logs not rotated", err)
+		} else {
+			retry.Succeeded(p.cfg.Log)
 		}
 	}
 	return nil

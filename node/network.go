@@ -12,11 +12,16 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/membership"
 )
 
-// networkPoll is how often a network that is not ready is asked again.
-const networkPoll = 50 * time.Millisecond
+// How often a network that is not ready is asked again: soon at first, since
+// pods wait for it.
+const (
+	networkPoll    = 50 * time.Millisecond
+	maxNetworkPoll = time.Second
+)
 
 // configureNetwork waits for the node's range of pod addresses, hands it to
 // the network, and watches until network and runtime are ready for pods.
@@ -32,7 +37,7 @@ func (p *parts) configureNetwork(ctx context.Context, first *corev1.Node) error 
 	if err != nil {
 		return fmt.Errorf("node %s: %w", node.Name, err)
 	}
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+	for retry := backoff.New(100*time.Millisecond, 10*time.Second); ; {
 		err := p.cfg.Network.Configure(ctx, cidr)
 		if err == nil {
 			break
@@ -40,7 +45,7 @@ func (p *parts) configureNetwork(ctx context.Context, first *corev1.Node) error 
 		if ctx.Err() != nil {
 			return nil
 		}
-		p.cfg.Log.Error("pod network not configured", "cidr", cidr, "err", err)
+		pause := retry.Failed(p.cfg.Log, "pod network not configured", err, "cidr", cidr)
 		p.explain("pod network: " + err.Error())
 		if !sleep(ctx, pause) {
 			return nil
@@ -87,6 +92,7 @@ func (p *parts) awaitRange(ctx context.Context, first *corev1.Node) (*corev1.Nod
 // watchNetwork keeps p.network right: often while it is not ready, rarely
 // afterwards.
 func (p *parts) watchNetwork(ctx context.Context) error {
+	poll := backoff.New(networkPoll, maxNetworkPoll)
 	for {
 		ready := p.cfg.Network.Ready()
 		if ready {
@@ -101,9 +107,11 @@ func (p *parts) watchNetwork(ctx context.Context) error {
 			p.cfg.Log.Info("pod network", "ready", ready)
 			p.member.Poke()
 		}
-		wait := networkPoll
+		wait := 5 * time.Second
 		if ready {
-			wait = 5 * time.Second
+			poll.Succeeded(p.cfg.Log)
+		} else {
+			wait = poll.Again()
 		}
 		if !sleep(ctx, wait) {
 			return nil

@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/cgroup"
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/image"
@@ -256,19 +257,17 @@ func (p *parts) listImages(ctx context.Context) []corev1.ContainerImage {
 
 // prefetch pulls the sandbox image, so that the first pod need not wait for it.
 func (p *parts) prefetch(ctx context.Context) error {
-	for pause := time.Second; p.cfg.SandboxImage != "" && p.cfg.RuntimeEndpoint == ""; pause = min(2*pause, time.Minute) {
+	for retry := backoff.New(time.Second, time.Minute); p.cfg.SandboxImage != "" && p.cfg.RuntimeEndpoint == ""; {
 		img, err := p.runtime.Image(ctx, p.cfg.SandboxImage)
 		if err == nil && img == nil {
 			_, err = p.runtime.Pull(ctx, p.cfg.SandboxImage, nil, nil)
 		}
 		if err == nil || ctx.Err() != nil {
+			retry.Succeeded(p.cfg.Log)
 			return nil
 		}
-		p.cfg.Log.Debug("sandbox image", "err", err)
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, retry.Failed(p.cfg.Log, "sandbox image not pulled", err, "image", p.cfg.SandboxImage)) {
 			return nil
-		case <-time.After(pause):
 		}
 	}
 	return nil

@@ -26,6 +26,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/internal/jointoken"
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // Config says who joins what.
@@ -198,17 +199,18 @@ func (id *Identity) Serving() *tls.Config {
 // Run obtains the serving certificate and renews certificates when most of
 // their life is over, until ctx ends.
 func (id *Identity) Run(ctx context.Context) error {
-	for pause := time.Second; ; {
+	retry := backoff.New(time.Second, time.Minute)
+	for {
 		next, err := id.renew(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		wait := pause
+		var wait time.Duration
 		if err != nil {
-			id.cfg.Log.Warn("certificate not renewed", "err", err)
-			pause = min(2*pause, time.Minute)
+			wait = retry.Failed(id.cfg.Log, "certificate not renewed", err)
 		} else {
-			wait, pause = max(next.Sub(id.cfg.Clock.Now()), time.Second), time.Second
+			retry.Succeeded(id.cfg.Log)
+			wait = max(next.Sub(id.cfg.Clock.Now()), time.Second)
 		}
 		t := id.cfg.Clock.NewTimer(wait)
 		select {

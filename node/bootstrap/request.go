@@ -21,6 +21,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // wanted is a certificate to ask for.
@@ -80,13 +82,14 @@ func (id *Identity) request(ctx context.Context, client kubernetes.Interface, w 
 	if err != nil {
 		return nil, fmt.Errorf("ask for a certificate: %w", err)
 	}
-	for pause := firstPoll; ; pause = min(2*pause, maxPoll) {
+	poll := backoff.New(firstPoll, maxPoll)
+	for {
 		if done, err := finished(csr); err != nil {
 			return nil, err
 		} else if done {
 			return id.pair(csr.Status.Certificate, key)
 		}
-		t := id.cfg.Clock.NewTimer(pause)
+		t := id.cfg.Clock.NewTimer(poll.Again())
 		select {
 		case <-ctx.Done():
 			t.Stop()

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/cni/bridge"
 	"github.com/pintle-io/pintle/node/cni/ipam"
 	"github.com/pintle-io/pintle/node/cni/plugin"
@@ -183,13 +184,16 @@ func (n *Network) Run(ctx context.Context) error {
 	g.Go(func() error {
 		tick := time.NewTicker(sweepEvery)
 		defer tick.Stop()
+		retry := backoff.New(sweepEvery, sweepEvery)
 		for {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-tick.C:
 				if err := n.Sweep(); err != nil {
-					n.cfg.Log.Error("repair the pod network", "err", err)
+					retry.Failed(n.cfg.Log, "the pod network is not repaired", err)
+				} else {
+					retry.Succeeded(n.cfg.Log)
 				}
 			}
 		}

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/cgroup"
 	"github.com/pintle-io/pintle/node/mount"
 )
@@ -228,7 +229,7 @@ func (s *Server) Adopted() bool { return s.adopted }
 // Run starts containerd again when it ends, with a growing pause of 100 ms to
 // 10 s, until ctx ends. It leaves containerd running.
 func (s *Server) Run(ctx context.Context) error {
-	pause := 100 * time.Millisecond
+	retry := backoff.New(100*time.Millisecond, 10*time.Second)
 	for {
 		s.mu.Lock()
 		p := s.proc
@@ -242,21 +243,20 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		}
 		if time.Since(began) > time.Minute {
-			pause = 100 * time.Millisecond
+			retry.Succeeded(s.cfg.Log)
 		}
-		s.cfg.Log.Error("containerd ended; starting it again", "pid", p.pid, "in", pause)
+		pause := retry.Failed(s.cfg.Log, "containerd ended; it is started again", errors.New(s.cfg.lastWords()), "pid", p.pid)
 		for {
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-time.After(pause):
 			}
-			pause = min(2*pause, 10*time.Second)
-			if err := s.launch(ctx); err != nil {
-				s.cfg.Log.Error("containerd start", "err", err)
-				continue
+			err := s.launch(ctx)
+			if err == nil || ctx.Err() != nil {
+				break
 			}
-			break
+			pause = retry.Failed(s.cfg.Log, "containerd not started", err)
 		}
 	}
 }

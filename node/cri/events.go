@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // follow keeps a source of events connected, the best that the runtime has:
@@ -18,17 +20,21 @@ import (
 // polled, and asked again each minute: it may have been upgraded.
 func (w *Watcher) follow(ctx context.Context) {
 	sources := []func(context.Context, func()) error{w.criEvents, w.containerdEvents}
+	retry := backoff.New(500*time.Millisecond, 10*time.Second)
 	for ctx.Err() == nil {
-		pause := time.Minute
+		pause := backoff.Jitter(time.Minute)
 		for _, source := range sources {
-			err := source(ctx, func() { w.connected(ctx, true) })
+			err := source(ctx, func() {
+				retry.Succeeded(w.log)
+				w.connected(ctx, true)
+			})
 			w.connected(ctx, false)
 			if ctx.Err() != nil {
 				return
 			}
 			if !IsUnimplemented(err) {
 				w.log.Debug("runtime events ended", "err", err)
-				pause = 500 * time.Millisecond
+				pause = retry.Again()
 				break
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/state"
 )
 
@@ -72,6 +73,7 @@ func (w *Watcher) loop(ctx context.Context) {
 		changed = w.clock.Now()
 		awaited = map[string]bool{} // containers whose exit was announced
 		settle  time.Duration
+		sight   = backoff.New(pollFast, 5*time.Second)
 		timer   = w.clock.NewTimer(0)
 	)
 	defer timer.Stop()
@@ -86,11 +88,13 @@ func (w *Watcher) loop(ctx context.Context) {
 		case <-timer.C():
 		}
 		pods, err := w.client.Pods(ctx)
+		blind := time.Duration(0)
 		if err != nil {
 			if ctx.Err() == nil {
-				w.log.Debug("runtime list", "err", err)
+				blind = sight.Failed(w.log, "the container runtime does not answer", err)
 			}
 		} else {
+			sight.Succeeded(w.log)
 			next := fingerprints(pods)
 			if w.diff(last, next) {
 				changed = w.clock.Now()
@@ -100,6 +104,8 @@ func (w *Watcher) loop(ctx context.Context) {
 		}
 		wait := pollSlow
 		switch {
+		case blind > 0:
+			wait = blind
 		case len(awaited) > 0 && settle < settleFor:
 			wait, settle = settle, 2*settle
 		case events:

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/mount"
 )
@@ -32,16 +33,21 @@ const Interval = time.Minute
 
 // Run collects at intervals until ctx ends.
 func (g *Collector) Run(ctx context.Context) error {
+	retry := backoff.New(Interval, Interval)
 	for {
-		if n, err := g.Collect(ctx); err != nil && ctx.Err() == nil {
-			g.Puller.cfg.Log.Warn("image collection", "err", err)
-		} else if n > 0 {
+		n, err := g.Collect(ctx)
+		if err == nil {
+			retry.Succeeded(g.Puller.cfg.Log)
+		} else if ctx.Err() == nil {
+			retry.Failed(g.Puller.cfg.Log, "image collection", err)
+		}
+		if n > 0 {
 			g.Puller.cfg.Log.Info("images removed", "count", n)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(Interval):
+		case <-time.After(backoff.Jitter(Interval)):
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/cri"
 )
 
@@ -237,7 +238,7 @@ func (p *Puller) failed(key, ref string, err error) *Error {
 	} else {
 		b.wait = min(2*b.wait, maxBackOff)
 	}
-	b.until, b.err = now.Add(b.wait), fmt.Errorf("%s: %s", ErrImagePull, cri.Message(err))
+	b.until, b.err = now.Add(backoff.Jitter(b.wait)), fmt.Errorf("%s: %s", ErrImagePull, cri.Message(err))
 	p.backs[key] = b
 	for k, old := range p.backs { // those of pods long gone
 		if now.Sub(old.until) > forgetAfter {

@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // keepLease renews the node's lease until ctx ends. A renewal that fails is
@@ -15,15 +17,16 @@ import (
 func (m *Member) keepLease(ctx context.Context) {
 	var have *coordinationv1.Lease
 	interval := m.cfg.LeaseDuration / 4
+	retry := backoff.New(min(interval, 500*time.Millisecond), min(interval, 5*time.Second))
 	for {
 		next, err := m.renew(ctx, have)
 		wait := interval
 		switch {
 		case err == nil:
 			have = next
+			retry.Succeeded(m.cfg.Log, "node", m.cfg.Name)
 		case ctx.Err() == nil:
-			m.cfg.Log.Warn("node lease not renewed", "node", m.cfg.Name, "err", err)
-			have, wait = nil, min(interval, 500*time.Millisecond)
+			have, wait = nil, retry.Failed(m.cfg.Log, "node lease not renewed", err, "node", m.cfg.Name)
 		}
 		if !m.sleep(ctx, wait) {
 			return

@@ -19,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // Health is how the node is.
@@ -85,9 +87,11 @@ func New(cfg Config) *Member {
 // Register creates the Node, or brings one that exists up to date, and reports
 // its status. It tries until it succeeds or ctx ends.
 func (m *Member) Register(ctx context.Context) (*corev1.Node, error) {
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+	retry := backoff.New(100*time.Millisecond, 5*time.Second)
+	for {
 		node, err := m.register(ctx)
 		if err == nil {
+			retry.Succeeded(m.cfg.Log, "node", m.cfg.Name)
 			m.mu.Lock()
 			m.uid = node.UID
 			m.mu.Unlock()
@@ -96,8 +100,7 @@ func (m *Member) Register(ctx context.Context) (*corev1.Node, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		m.cfg.Log.Warn("node not registered", "node", m.cfg.Name, "err", err)
-		if !m.sleep(ctx, pause) {
+		if !m.sleep(ctx, retry.Failed(m.cfg.Log, "node not registered", err, "node", m.cfg.Name)) {
 			return nil, ctx.Err()
 		}
 	}
@@ -187,6 +190,7 @@ func (m *Member) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	group.Go(func() { m.keepLease(ctx) })
 	defer group.Wait()
+	retry := backoff.New(m.cfg.StatusInterval, m.cfg.StatusInterval)
 	for {
 		t := m.cfg.Clock.NewTimer(m.cfg.StatusInterval)
 		select {
@@ -197,8 +201,10 @@ func (m *Member) Run(ctx context.Context) error {
 		case <-t.C():
 		}
 		t.Stop()
-		if err := m.report(ctx); err != nil && ctx.Err() == nil {
-			m.cfg.Log.Warn("node status not reported", "node", m.cfg.Name, "err", err)
+		if err := m.report(ctx); err == nil {
+			retry.Succeeded(m.cfg.Log, "node", m.cfg.Name)
+		} else if ctx.Err() == nil {
+			retry.Failed(m.cfg.Log, "node status not reported", err, "node", m.cfg.Name)
 			if apierrors.IsNotFound(err) { // somebody deleted the Node
 				if _, err := m.Register(ctx); err != nil && ctx.Err() == nil {
 					m.cfg.Log.Warn("node not registered again", "err", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/pintle-io/pintle/ebpf/lb"
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // PacketBalancer is the part of an [lb.Balancer] that depends on the node's
@@ -52,8 +53,9 @@ func FollowDevices(ctx context.Context, b PacketBalancer, cfg DeviceConfig) erro
 		return fmt.Errorf("follow devices: %w", err)
 	}
 	var last network
+	retry := backoff.New(retryAfter, retryLongest)
 	for {
-		var retry <-chan time.Time
+		var again <-chan time.Time
 		now, err := observe(cfg)
 		if err == nil && !now.equal(last) {
 			err = now.apply(b)
@@ -63,8 +65,9 @@ func FollowDevices(ctx context.Context, b PacketBalancer, cfg DeviceConfig) erro
 			}
 		}
 		if err != nil {
-			cfg.Log.Error("follow devices", "err", err)
-			last, retry = network{}, time.After(retryAfter)
+			last, again = network{}, time.After(retry.Failed(cfg.Log, "the node's devices are not followed", err))
+		} else {
+			retry.Succeeded(cfg.Log)
 		}
 		select {
 		case <-ctx.Done():
@@ -77,7 +80,7 @@ func FollowDevices(ctx context.Context, b PacketBalancer, cfg DeviceConfig) erro
 			if !ok {
 				return errors.New("the kernel ended the subscription to devices")
 			}
-		case <-retry:
+		case <-again:
 		}
 		drain(addrs)
 		drain(links)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/ebpf/lb"
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // Balancer is what a Proxy writes to: an [lb.Balancer].
@@ -43,8 +44,11 @@ type Config struct {
 	Clock   clock.Clock  // nil means the real one
 }
 
-// retryAfter is how long a Proxy waits after the balancer refused a change.
-const retryAfter = time.Second
+// Pauses after the balancer, or the kernel, refused a change.
+const (
+	retryAfter   = time.Second
+	retryLongest = 15 * time.Second
+)
 
 // A Proxy keeps the balancer in step with the cluster.
 type Proxy struct {
@@ -130,6 +134,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	case <-p.cfg.Catalog.Synced():
 	}
 	announced := false
+	retry := backoff.New(retryAfter, retryLongest)
 	for {
 		err := p.step()
 		if err == nil && !announced {
@@ -139,8 +144,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 		}
 		var again <-chan time.Time
 		if err != nil {
-			p.cfg.Log.Error("write services", "err", err)
-			again = p.cfg.Clock.After(retryAfter)
+			again = p.cfg.Clock.After(retry.Failed(p.cfg.Log, "services are not balanced", err))
+		} else {
+			retry.Succeeded(p.cfg.Log)
 		}
 		select {
 		case <-ctx.Done():

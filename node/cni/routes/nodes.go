@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // Peers returns whom the nodes' pods are reached by, self left out. A node
@@ -39,7 +41,10 @@ func Peers(nodes []*corev1.Node, self string) []Peer {
 
 // retryAfter is how long Follow waits to try again what failed: a peer's link may
 // come up, an address be assigned.
-const retryAfter = 5 * time.Second
+const (
+	retryAfter   = 5 * time.Second
+	retryLongest = time.Minute
+)
 
 // Follow keeps the routes in step with the nodes of the cluster until ctx ends.
 // The routes stay then.
@@ -70,28 +75,24 @@ func Follow(ctx context.Context, client kubernetes.Interface, self string, log *
 	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
 		return ctx.Err()
 	}
-	var retry <-chan time.Time
-	last := ""
+	var again <-chan time.Time
+	retry := backoff.New(retryAfter, retryLongest)
 	for {
 		var nodes []*corev1.Node
 		for _, o := range informer.GetStore().List() {
 			nodes = append(nodes, o.(*corev1.Node))
 		}
-		retry = nil
+		again = nil
 		if err := Sync(Peers(nodes, self)); err != nil {
-			if err.Error() != last {
-				log.Warn("routes to other nodes are incomplete", "err", err)
-			}
-			last = err.Error()
-			retry = time.After(retryAfter)
+			again = time.After(retry.Failed(log, "routes to other nodes are incomplete", err))
 		} else {
-			last = ""
+			retry.Succeeded(log)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
-		case <-retry:
+		case <-again:
 		}
 	}
 }
