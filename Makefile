@@ -75,6 +75,10 @@ race: ## the same with the race detector, where goroutines are ours
 race-all: ## the race detector everywhere that goroutines are ours; compiles for a quarter of an hour
 	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -timeout 30m $(RACE) ./kernel/store/... ./kernel/scheduler/... ./kernel/reconcile/... ./kernel/plugin/...
 
+.PHONY: soak
+soak: ## 2,000 pods, deleted at random moments of their start, on a real containerd (half an hour)
+	@PINTLE_SOAK_PODS=$${PINTLE_SOAK_PODS:-2000} REQUIRE_REAL=1 go test -count=1 -timeout 90m -run TestPodsDeletedWhileTheyStart ./node
+
 .PHONY: e2e
 e2e: build ## a lab of three nodes, driven as a stranger would
 	@go test -count=1 -timeout 20m -v ./internal/e2e/...

@@ -3,6 +3,11 @@
 // time limit, answers translated to package state, errors to kinds. It keeps
 // no state of pods.
 //
+// Calls that make something (RunSandbox, CreateContainer, StartContainer) are
+// not called off: once begun they run to their end, whatever becomes of their
+// context, so that the caller learns what there is to be removed. A runtime
+// that is interrupted in between keeps tasks that its own books do not show.
+//
 // A Client may be used concurrently.
 package cri
 
@@ -147,9 +152,22 @@ func (c *Client) Status(ctx context.Context) (Health, error) {
 	return h, nil
 }
 
+// making is the context of a call that makes something: it ends neither with
+// ctx nor soon. A call that has not begun when ctx ends is not begun.
+func making(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
+	return ctx, cancel, nil
+}
+
 // RunSandbox makes and starts a pod's sandbox and returns its id.
 func (c *Client) RunSandbox(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handler string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	ctx, cancel, err := making(ctx)
+	if err != nil {
+		return "", wrap("run sandbox", err)
+	}
 	defer cancel()
 	r, err := c.runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: cfg, RuntimeHandler: handler})
 	return r.GetPodSandboxId(), wrap("run sandbox", err)
@@ -174,7 +192,10 @@ func (c *Client) RemoveSandbox(ctx context.Context, id string) error {
 
 // CreateContainer makes a container in a sandbox and returns its id.
 func (c *Client) CreateContainer(ctx context.Context, sandbox string, cfg *runtimeapi.ContainerConfig, pod *runtimeapi.PodSandboxConfig) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	ctx, cancel, err := making(ctx)
+	if err != nil {
+		return "", wrap("create container", err)
+	}
 	defer cancel()
 	r, err := c.runtime.CreateContainer(ctx, &runtimeapi.CreateContainerRequest{PodSandboxId: sandbox, Config: cfg, SandboxConfig: pod})
 	return r.GetContainerId(), wrap("create container", err)
@@ -182,9 +203,12 @@ func (c *Client) CreateContainer(ctx context.Context, sandbox string, cfg *runti
 
 // StartContainer starts a container that was created.
 func (c *Client) StartContainer(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	ctx, cancel, err := making(ctx)
+	if err != nil {
+		return wrap("start container", err)
+	}
 	defer cancel()
-	_, err := c.runtime.StartContainer(ctx, &runtimeapi.StartContainerRequest{ContainerId: id})
+	_, err = c.runtime.StartContainer(ctx, &runtimeapi.StartContainerRequest{ContainerId: id})
 	return wrap("start container", err)
 }
 

@@ -64,7 +64,7 @@ func (p *planner) plainInit(c *corev1.Container, sandbox *state.Sandbox) bool {
 	case cur != nil && cur.Phase == state.Running:
 		return false
 	case cur != nil && cur.Phase == state.Unknown:
-		p.plan.Kills = append(p.plan.Kills, unknown(cur))
+		p.kill(unknown(cur))
 		return false
 	}
 	p.start(c, cur)
@@ -94,7 +94,7 @@ func (p *planner) supervise(c *corev1.Container, sandbox *state.Sandbox) {
 	case state.Running:
 		p.check(c, cur)
 	case state.Unknown:
-		p.plan.Kills = append(p.plan.Kills, unknown(cur))
+		p.kill(unknown(cur))
 	case state.Exited:
 		if Restartable(p.Pod, c, cur.ExitCode) {
 			p.start(c, cur)
@@ -111,12 +111,12 @@ func unknown(c *state.Container) Kill {
 // check kills a running instance that is not what the spec says, or ill.
 func (p *planner) check(c *corev1.Container, cur *state.Container) {
 	if want := podspec.Hash(c); cur.Hash != "" && cur.Hash != want {
-		p.plan.Kills = append(p.plan.Kills, Kill{ID: cur.ID, Name: c.Name,
+		p.kill(Kill{ID: cur.ID, Name: c.Name, Running: true,
 			Message: "Container " + c.Name + " definition changed, will be restarted"})
 		return
 	}
 	if h := p.Health(cur.ID); h.Fault != "" {
-		p.plan.Kills = append(p.plan.Kills, Kill{ID: cur.ID, Name: c.Name, Message: h.Fault, Grace: h.Grace})
+		p.kill(Kill{ID: cur.ID, Name: c.Name, Message: h.Fault, Grace: h.Grace, Running: true})
 	}
 }
 
@@ -138,7 +138,7 @@ func (p *planner) start(c *corev1.Container, cur *state.Container) {
 			return
 		}
 	}
-	if p.held(c.Name) {
+	if p.waits(c.Name) {
 		return
 	}
 	p.plan.Starts = append(p.plan.Starts, s)
@@ -152,7 +152,7 @@ func (p *planner) ephemeral() {
 			continue
 		} else if last != nil {
 			p.plan.Starts = append(p.plan.Starts, Start{Name: name, Replace: last.ID})
-		} else if !p.held(name) {
+		} else if !p.waits(name) {
 			p.plan.Starts = append(p.plan.Starts, Start{Name: name})
 		}
 	}

@@ -52,7 +52,7 @@ type Input struct {
 	Busy func(container string) bool
 	// Health of a running instance, by id.
 	Health func(id string) Health
-	// Holds by container name, "" for the sandbox.
+	// Holds by container name, by KillHold of it, and "" for the sandbox.
 	Holds map[string]Hold
 }
 
@@ -61,6 +61,11 @@ type Kill struct {
 	ID, Name string
 	Message  string // for the event
 	Grace    *int64 // seconds; nil is the pod's
+	// Running: it has a process, so that its preStop hook can run.
+	Running bool
+	// After are the instances of the same plan that must have ended before
+	// this one gets its stop signal, while there is time.
+	After []string
 }
 
 // Start makes and starts a new instance.
@@ -216,43 +221,18 @@ func (p *planner) outcome() Outcome {
 	return result
 }
 
-// finish ends what still runs: regular containers at once, sidecars after
-// them, the last one first.
-func (p *planner) finish() {
-	left := false
-	for i := range p.Pod.Spec.Containers {
-		left = p.killLatest(p.Pod.Spec.Containers[i].Name) || left
-	}
-	for i := range p.Pod.Spec.EphemeralContainers {
-		left = p.killLatest(p.Pod.Spec.EphemeralContainers[i].Name) || left
-	}
-	for i := len(p.Pod.Spec.InitContainers) - 1; i >= 0 && !left; i-- {
-		left = p.killLatest(p.Pod.Spec.InitContainers[i].Name)
-	}
-	p.plan.TearDown = !left && !p.Busy("")
-}
-
-func (p *planner) killLatest(name string) bool {
-	if p.Busy(name) {
-		return true
-	}
-	c := p.Seen.Latest(name)
-	if c == nil || c.Phase == state.Exited {
-		return false
-	}
-	p.plan.Kills = append(p.plan.Kills, Kill{ID: c.ID, Name: name, Message: "Stopping container " + name})
-	return true
-}
-
 // renewSandbox makes the first sandbox, or the next after one died. What ran
 // in a dead one is ended first.
 func (p *planner) renewSandbox() {
+	if _, held := p.held(""); held || p.Busy("") {
+		return
+	}
 	for _, s := range p.Seen.Sandboxes {
 		if p.used(s.ID) {
 			p.plan.StopSandboxes = append(p.plan.StopSandboxes, s.ID)
 		}
 	}
-	if p.Busy("") || p.anyBusy() || p.held("") || len(p.plan.StopSandboxes) > 0 {
+	if p.anyBusy() || len(p.plan.StopSandboxes) > 0 {
 		return
 	}
 	p.plan.CreateSandbox = true
@@ -280,17 +260,24 @@ func (p *planner) anyBusy() bool {
 	return false
 }
 
-// held reports whether a container must wait for a hold to end, and says so.
-func (p *planner) held(name string) bool {
+// held returns what holds something back, and asks to be called again when it
+// does so no longer.
+func (p *planner) held(name string) (Hold, bool) {
 	h, ok := p.Holds[name]
 	if !ok || !p.Now.Before(h.Until) {
-		return false
-	}
-	if name != "" {
-		p.plan.Waiting[name] = Waiting{h.Reason, h.Message}
+		return Hold{}, false
 	}
 	p.wake(h.Until)
-	return true
+	return h, true
+}
+
+// waits is held for a container that is to be started, and says why it waits.
+func (p *planner) waits(name string) bool {
+	h, held := p.held(name)
+	if held {
+		p.plan.Waiting[name] = Waiting{h.Reason, h.Message}
+	}
+	return held
 }
 
 // Restartable reports whether a container that exited with code is started

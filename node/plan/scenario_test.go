@@ -193,7 +193,11 @@ func (w *world) say(p plan.Plan) {
 		fmt.Fprintf(&w.log, "  create sandbox, attempt %d\n", p.Attempt)
 	}
 	for _, k := range p.Kills {
-		fmt.Fprintf(&w.log, "  kill %s: %s\n", k.ID, k.Message)
+		fmt.Fprintf(&w.log, "  kill %s: %s", k.ID, k.Message)
+		if len(k.After) > 0 {
+			fmt.Fprintf(&w.log, ", after %s", strings.Join(k.After, ", "))
+		}
+		w.log.WriteByte('\n')
 	}
 	for _, s := range p.Starts {
 		fmt.Fprintf(&w.log, "  start %s, restarts %d, then back off %s", s.Name, s.Restarts, s.BackOff)

@@ -11,9 +11,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/pintle-io/pintle/node/admit"
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/status"
 )
@@ -33,10 +33,11 @@ type admission struct {
 // Recall learns which pods have something in the runtime. It comes before the
 // first Update, and tries until the runtime answers or ctx ends.
 func (w *Workers) Recall(ctx context.Context) error {
-	pause := wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.5, Cap: maxRetry, Steps: 10}
-	for told := false; ; told = true {
+	retry := backoff.New(firstRetry, maxRetry)
+	for {
 		pods, err := w.Runtime.Pods(ctx)
 		if err == nil {
+			retry.Succeeded(w.Log)
 			w.admission.mu.Lock()
 			defer w.admission.mu.Unlock()
 			w.admission.found = map[types.UID]bool{}
@@ -45,13 +46,13 @@ func (w *Workers) Recall(ctx context.Context) error {
 			}
 			return nil
 		}
-		if !told && ctx.Err() == nil {
-			w.Log.Warn("pods wait for the runtime to answer", "err", err)
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(pause.Step()):
+		case <-time.After(retry.Failed(w.Log, "pods wait for the runtime to answer", err)):
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/image"
 	"github.com/pintle-io/pintle/node/plan"
 	"github.com/pintle-io/pintle/node/state"
@@ -18,11 +19,25 @@ const (
 	maxRetry   = 30 * time.Second
 )
 
-// retry holds something back after a failure, longer each time.
+// retries counts the failures of something.
+func (k *worker) retriesOf(name string) *backoff.Retry {
+	r := k.retries[name]
+	if r == nil {
+		r = backoff.New(firstRetry, maxRetry)
+		k.retries[name] = r
+	}
+	return r
+}
+
+// retry holds something back after a failure that an event tells, longer each
+// time.
 func (k *worker) retry(name, reason, message string) {
-	d := min(firstRetry<<min(k.tries[name], 10), maxRetry)
-	k.tries[name]++
-	k.hold(name, k.Clock.Now().Add(d), reason, message)
+	k.hold(name, k.Clock.Now().Add(k.retriesOf(name).Again()), reason, message)
+}
+
+// failed is retry for a failure that only the log tells.
+func (k *worker) failed(name, what string, err error, attrs ...any) {
+	k.holds[name] = plan.Hold{Until: k.Clock.Now().Add(k.retriesOf(name).Failed(k.log, what, err, attrs...))}
 }
 
 func (k *worker) hold(name string, until time.Time, reason, message string) {
@@ -30,11 +45,22 @@ func (k *worker) hold(name string, until time.Time, reason, message string) {
 	k.failures[name] = plan.Waiting{Reason: reason, Message: message}
 }
 
+// held is when something that failed may be tried again; zero for at once.
+func (k *worker) held(name string) time.Time {
+	if h, ok := k.holds[name]; ok && k.Clock.Now().Before(h.Until) {
+		return h.Until
+	}
+	return time.Time{}
+}
+
 // clear forgets failures, after a success.
 func (k *worker) clear(name string) {
 	delete(k.holds, name)
 	delete(k.failures, name)
-	delete(k.tries, name)
+	if r := k.retries[name]; r != nil {
+		r.Succeeded(k.log)
+		delete(k.retries, name)
+	}
 }
 
 // clearHolds lets everything that waits for the given reason be tried at once.
@@ -42,7 +68,7 @@ func (k *worker) clearHolds(reason string) {
 	for name, h := range k.holds {
 		if h.Reason == reason {
 			delete(k.holds, name)
-			delete(k.tries, name)
+			delete(k.retries, name)
 		}
 	}
 }

@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/state"
 )
 
 const (
 	orphanInterval = 2 * time.Minute
+	orphanRetry    = 10 * time.Second // after a failure, at first
 	// orphanGrace is what containers get whose pod was deleted while no agent
 	// was there to see it: they had their time.
 	orphanGrace = 2 * time.Second
@@ -26,14 +27,20 @@ const (
 // belongs to pods that the API does not have. It must not be called before the
 // workers have been told of all pods.
 func (w *Workers) Sweep(ctx context.Context) error {
+	retry := backoff.New(orphanRetry, orphanInterval)
 	for {
-		if err := w.sweep(ctx); err != nil && ctx.Err() == nil {
-			w.Log.Warn("orphans not removed", "err", err)
+		pause := orphanInterval
+		if err := w.sweep(ctx); err == nil {
+			retry.Succeeded(w.Log)
+		} else if ctx.Err() == nil {
+			pause = retry.Failed(w.Log, "orphans not removed", err)
 		}
+		t := w.Clock.NewTimer(pause)
 		select {
 		case <-ctx.Done():
+			t.Stop()
 			return nil
-		case <-time.After(orphanInterval):
+		case <-t.C():
 		}
 	}
 }
@@ -56,8 +63,11 @@ func (w *Workers) sweep(ctx context.Context) error {
 	var errs []error
 	for uid, p := range pods {
 		if !w.has(uid) {
-			w.Log.Info("orphan removed", "namespace", p.Namespace, "name", p.Name, "uid", uid)
-			errs = append(errs, w.removeOrphan(ctx, p))
+			err := w.removeOrphan(ctx, p)
+			if err == nil {
+				w.Log.Info("orphan removed", "namespace", p.Namespace, "name", p.Name, "uid", uid)
+			}
+			errs = append(errs, err)
 		}
 	}
 	for _, uid := range dirs {
@@ -67,8 +77,7 @@ func (w *Workers) sweep(ctx context.Context) error {
 	}
 	for _, g := range groups {
 		if uid, ok := strings.CutPrefix(g, "pod"); ok && !w.has(types.UID(uid)) {
-			group := path.Join(w.CgroupParent, g)
-			errs = append(errs, errors.Join(w.Cgroups.Kill(ctx, group), w.Cgroups.Remove(group)))
+			errs = append(errs, errors.Join(w.killGroup(ctx, types.UID(uid)), w.Cgroups.Remove(w.groupOf(types.UID(uid)))))
 		}
 	}
 	return errors.Join(append(errs, w.sweepLogs())...)
@@ -86,16 +95,11 @@ func (w *Workers) removeOrphan(ctx context.Context, p *state.Pod) error {
 		if err := w.Runtime.StopSandbox(ctx, s.ID); err != nil {
 			return err
 		}
-		if err := w.Runtime.RemoveSandbox(ctx, s.ID); err != nil {
-			return err
-		}
 	}
-	for _, c := range p.Containers {
-		if err := w.Runtime.RemoveContainer(ctx, c.ID); err != nil {
-			return err
-		}
+	if err := w.killGroup(ctx, p.UID); err != nil { // as in erase
+		return err
 	}
-	return nil
+	return w.remove(ctx, p)
 }
 
 // sweepLogs removes log directories of pods that are gone.

@@ -132,8 +132,11 @@ func (k *worker) stopSandbox(ctx context.Context, id string) {
 	k.do(ctx, sandboxAction, func(ctx context.Context) func() {
 		err := k.Runtime.StopSandbox(ctx, id)
 		return func() {
-			if err != nil && !errors.Is(err, context.Canceled) {
-				k.retry(sandboxAction, "", err.Error())
+			switch {
+			case err == nil:
+				k.clear(sandboxAction)
+			case !errors.Is(err, context.Canceled):
+				k.failed(sandboxAction, "sandbox not stopped", err, "sandbox", id)
 			}
 		}
 	})
@@ -141,7 +144,7 @@ func (k *worker) stopSandbox(ctx context.Context, id string) {
 
 // tidy removes instances and sandboxes that are not needed any more.
 func (k *worker) tidy(ctx context.Context, p plan.Plan) {
-	if len(p.Remove)+len(p.RemoveSandboxes) == 0 || k.busy(tidyAction) {
+	if len(p.Remove)+len(p.RemoveSandboxes) == 0 || k.busy(tidyAction) || !k.held(tidyAction).IsZero() {
 		return
 	}
 	logs := map[string]string{}
@@ -149,19 +152,25 @@ func (k *worker) tidy(ctx context.Context, p plan.Plan) {
 		logs[c.ID] = c.LogPath
 	}
 	k.do(ctx, tidyAction, func(ctx context.Context) func() {
+		var errs []error
 		for _, id := range p.Remove {
-			if err := k.Runtime.RemoveContainer(ctx, id); err != nil {
-				k.log.Debug("container not removed", "err", err)
-				continue
+			err := k.Runtime.RemoveContainer(ctx, id)
+			if err == nil {
+				removeLog(logs[id])
 			}
-			removeLog(logs[id])
+			errs = append(errs, err)
 		}
 		for _, id := range p.RemoveSandboxes {
-			if err := k.Runtime.RemoveSandbox(ctx, id); err != nil {
-				k.log.Debug("sandbox not removed", "err", err)
+			errs = append(errs, k.Runtime.RemoveSandbox(ctx, id))
+		}
+		return func() {
+			switch err := errors.Join(errs...); {
+			case err == nil:
+				k.clear(tidyAction)
+			case !errors.Is(err, context.Canceled):
+				k.failed(tidyAction, "old containers not removed", err)
 			}
 		}
-		return nil
 	})
 }
 
@@ -189,11 +198,12 @@ func (k *worker) tearDown(ctx context.Context) {
 	k.do(ctx, endAction, func(ctx context.Context) func() {
 		err := k.free(ctx, ids)
 		return func() {
-			if err == nil {
+			switch {
+			case err == nil:
 				k.teared = true
-			} else if !errors.Is(err, context.Canceled) {
-				k.log.Warn("pod not torn down", "err", err)
-				k.nudgeAfter(context.WithoutCancel(ctx), time.Second)
+				k.clear(endAction)
+			case !errors.Is(err, context.Canceled):
+				k.failed(endAction, "pod not torn down", err)
 			}
 		}
 	})
@@ -209,8 +219,18 @@ func (k *worker) free(ctx context.Context, sandboxes []string) error {
 	if err := k.Volumes.TearDown(k.uid); err != nil {
 		return err
 	}
-	if err := k.Cgroups.Kill(ctx, k.cgroup()); err != nil {
+	if err := k.killGroup(ctx, k.uid); err != nil {
 		return err
 	}
 	return k.Cgroups.Remove(k.cgroup())
+}
+
+// killTimeout bounds the wait for killed processes to be gone.
+const killTimeout = 30 * time.Second
+
+// killGroup ends every process in a pod's group.
+func (w *Workers) killGroup(ctx context.Context, uid types.UID) error {
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	return w.Cgroups.Kill(ctx, w.groupOf(uid))
 }

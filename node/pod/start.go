@@ -58,10 +58,6 @@ func (k *worker) started(pod *corev1.Pod, c *corev1.Container, fail *failure) {
 	case fail == nil:
 		k.clear(c.Name)
 	case errors.Is(fail.err, context.Canceled):
-	case fail.reason == runError:
-		// There is an instance, which ended at once: it backs off like one
-		// that crashed.
-		k.failures[c.Name] = plan.Waiting{Reason: runError, Message: fail.err.Error()}
 	case !fail.until.IsZero():
 		k.hold(c.Name, fail.until, fail.reason, fail.err.Error())
 		if fail.reason == image.ErrImagePull {
@@ -188,7 +184,7 @@ func (k *worker) postStart(ctx context.Context, pod *corev1.Pod, c *corev1.Conta
 	}
 	k.event(pod, c.Name, corev1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: "+err.Error())
 	k.event(pod, c.Name, corev1.EventTypeNormal, "Killing", "FailedPostStartHook")
-	grace := time.Duration(podspec.Grace(pod)) * time.Second
+	grace := max(time.Duration(podspec.Grace(pod))*time.Second, minGrace)
 	if err := k.Runtime.StopContainer(ctx, id, grace); err != nil && ctx.Err() == nil {
 		k.log.Warn("container not stopped", "container", c.Name, "err", err)
 	}

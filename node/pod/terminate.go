@@ -20,9 +20,9 @@ import (
 
 // termination is the end of a pod, under way.
 type termination struct {
-	grace int64 // seconds
-	began time.Time
-	tries int
+	grace  int64 // seconds
+	within *period
+	began  time.Time
 }
 
 // shownAfter is when a long termination's intermediate states are told.
@@ -30,7 +30,8 @@ const shownAfter = 500 * time.Millisecond
 
 // terminate brings a pod that the API wants gone to its end:
 //
-//  1. starts under way are called off;
+//  1. starts under way are called off, but for what the runtime is making just
+//     then, which is waited for;
 //  2. the balancers drop the pod (Config.Draining);
 //  3. preStop hooks run and containers are stopped within the grace period,
 //     sidecars after the others;
@@ -45,12 +46,16 @@ func (k *worker) terminate(ctx context.Context, pod *corev1.Pod, gone bool) time
 			a.cancel()
 		}
 	}
-	grace := podspec.Grace(pod)
+	// At least a second, as upstream: a preStop hook may run that long.
+	grace := max(podspec.Grace(pod), 1)
+	now := k.Clock.Now()
 	if k.ending == nil {
-		k.ending = &termination{grace: grace, began: k.Clock.Now()}
+		k.ending = &termination{grace: grace, began: now, within: newPeriod(k.Clock, time.Duration(grace)*time.Second)}
+		delete(k.holds, endAction) // of tearing down a pod that had ended by itself
 	} else if grace < k.ending.grace {
 		k.ending.grace = grace
-		k.hurry(ctx, time.Duration(grace)*time.Second)
+		k.ending.within.shorten(time.Duration(grace) * time.Second)
+		delete(k.holds, endAction)
 	}
 	if k.busy(endAction) {
 		if k.Clock.Since(k.ending.began) > shownAfter {
@@ -61,44 +66,35 @@ func (k *worker) terminate(ctx context.Context, pod *corev1.Pod, gone bool) time
 	if len(k.actions) > 0 {
 		return idleCheck // their ends wake us
 	}
-	seen := k.seen
+	if again := k.held(endAction); !again.IsZero() {
+		return until(now, again)
+	}
+	seen, within := k.seen, k.ending.within
 	k.do(ctx, endAction, func(ctx context.Context) func() {
-		err := k.end(ctx, pod, seen, grace, gone)
+		err := k.end(ctx, pod, seen, within, gone)
 		return func() {
-			if err == nil {
+			switch {
+			case err == nil:
+				k.clear(endAction)
 				k.done = true
 				k.Sources.Release(k.uid)
-				return
+			case !errors.Is(err, context.Canceled):
+				k.failed(endAction, "pod not ended", err)
 			}
-			if errors.Is(err, context.Canceled) {
-				return
-			}
-			k.log.Warn("pod not ended", "err", err)
-			k.ending.tries++
-			k.nudgeAfter(context.WithoutCancel(ctx), min(firstRetry<<min(k.ending.tries, 10), maxRetry))
 		}
 	})
 	return idleCheck
 }
 
-// hurry shortens the grace period of containers that are being stopped.
-func (k *worker) hurry(ctx context.Context, grace time.Duration) {
-	for _, c := range k.seen.Containers {
-		if c.Phase != state.Exited {
-			go func() {
-				if err := k.Runtime.StopContainer(ctx, c.ID, grace); err != nil && ctx.Err() == nil {
-					k.log.Debug("container not stopped sooner", "container", c.Name, "err", err)
-				}
-			}()
-		}
-	}
-}
-
 // end runs steps 2 to 5.
-func (k *worker) end(ctx context.Context, pod *corev1.Pod, seen *state.Pod, grace int64, gone bool) error {
+func (k *worker) end(ctx context.Context, pod *corev1.Pod, seen *state.Pod, within *period, gone bool) error {
 	if seen.Active() {
 		k.drain(ctx, pod)
-		if err := k.stopAll(ctx, pod, seen, time.Duration(grace)*time.Second); err != nil {
+		var ips []string
+		if s := seen.ReadySandbox(); s != nil {
+			ips = s.IPs
+		}
+		if err := k.stopAll(ctx, pod, plan.Stops(pod, seen), ips, within); err != nil {
 			return err
 		}
 	}
@@ -141,56 +137,6 @@ func (k *worker) drain(ctx context.Context, pod *corev1.Pod) {
 	}
 }
 
-// stopAll stops every container: regular and debug ones at the same time,
-// then sidecars, the last one first, all within grace.
-func (k *worker) stopAll(ctx context.Context, pod *corev1.Pod, seen *state.Pod, grace time.Duration) error {
-	deadline := k.Clock.Now().Add(grace)
-	var ips []string
-	if s := seen.ReadySandbox(); s != nil {
-		ips = s.IPs
-	}
-	stop := func(c *state.Container) error {
-		if c == nil || c.Phase == state.Exited {
-			return nil
-		}
-		k.event(pod, c.Name, corev1.EventTypeNormal, "Killing", "Stopping container "+c.Name)
-		left := grace
-		if grace > 0 {
-			left = max(deadline.Sub(k.Clock.Now()), 0)
-		}
-		return k.stopContainer(ctx, pod, podspec.Find(pod, c.Name), c.ID, ips, left, c.Phase == state.Running)
-	}
-	sidecars := map[string]bool{}
-	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; podspec.IsSidecar(c) {
-			sidecars[c.Name] = true
-		}
-	}
-	var (
-		group sync.WaitGroup
-		mu    sync.Mutex
-		errs  []error
-	)
-	for i := range seen.Containers {
-		if c := &seen.Containers[i]; !sidecars[c.Name] && c.Phase != state.Exited {
-			group.Go(func() {
-				if err := stop(c); err != nil {
-					mu.Lock()
-					errs = append(errs, err)
-					mu.Unlock()
-				}
-			})
-		}
-	}
-	group.Wait()
-	for i := len(pod.Spec.InitContainers) - 1; i >= 0; i-- {
-		if name := pod.Spec.InitContainers[i].Name; sidecars[name] {
-			errs = append(errs, stop(seen.Latest(name)))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 func (k *Workers) withSlot(ctx context.Context, f func() error) error {
 	release, err := k.slot(ctx)
 	if err != nil {
@@ -218,21 +164,38 @@ func (k *worker) lastStatus(ctx context.Context, pod *corev1.Pod, last *state.Po
 
 // erase removes everything of the pod from the node.
 func (k *worker) erase(ctx context.Context, pod *corev1.Pod, last *state.Pod) error {
-	for _, s := range last.Sandboxes {
-		if err := k.withSlot(ctx, func() error { return k.Runtime.RemoveSandbox(ctx, s.ID) }); err != nil {
-			return err
-		}
+	// What still runs is in nobody's books: a task whose making was interrupted
+	// when an agent was killed. The runtime removes nothing while it runs.
+	if err := k.killGroup(ctx, k.uid); err != nil {
+		return err
 	}
-	for _, c := range last.Containers { // of sandboxes that were lost
-		if err := k.Runtime.RemoveContainer(ctx, c.ID); err != nil {
-			return err
-		}
+	if err := k.withSlot(ctx, func() error { return k.Workers.remove(ctx, last) }); err != nil {
+		return err
 	}
 	if err := k.free(ctx, nil); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(podspec.LogDirectory(k.Node().Logs, pod)); err != nil {
 		return fmt.Errorf("logs: %w", err)
+	}
+	now, err := k.Runtime.Pod(ctx, k.uid, nil)
+	if err == nil && !now.Empty() {
+		err = fmt.Errorf("the runtime still has %d sandboxes and %d containers of the pod", len(now.Sandboxes), len(now.Containers))
+	}
+	return err
+}
+
+// remove removes a pod, nothing of which runs any more, from the runtime.
+func (k *Workers) remove(ctx context.Context, p *state.Pod) error {
+	for _, s := range p.Sandboxes {
+		if err := k.Runtime.RemoveSandbox(ctx, s.ID); err != nil {
+			return err
+		}
+	}
+	for _, c := range p.Containers { // of sandboxes that were lost
+		if err := k.Runtime.RemoveContainer(ctx, c.ID); err != nil {
+			return err
+		}
 	}
 	return nil
 }

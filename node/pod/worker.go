@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/node/admit"
+	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/plan"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/probe"
@@ -43,7 +45,8 @@ type worker struct {
 	actions  map[string]*action // under way, by what they are about
 	holds    map[string]plan.Hold
 	failures map[string]plan.Waiting
-	tries    map[string]int // failures in a row
+	retries  map[string]*backoff.Retry
+	sight    *backoff.Retry // of the runtime
 	pulls    map[string]pullFailure
 	crashed  map[string]string // container → instance that an event told the back-off of
 	prepared bool
@@ -76,7 +79,8 @@ func newWorker(w *Workers, pod *corev1.Pod) *worker {
 		wake:    make(chan struct{}, 1),
 		ends:    make(chan ending),
 		actions: map[string]*action{}, holds: map[string]plan.Hold{},
-		failures: map[string]plan.Waiting{}, tries: map[string]int{}, pulls: map[string]pullFailure{}, crashed: map[string]string{}}
+		failures: map[string]plan.Waiting{}, retries: map[string]*backoff.Retry{},
+		sight: backoff.New(firstRetry, maxRetry), pulls: map[string]pullFailure{}, crashed: map[string]string{}}
 }
 
 func (k *worker) nudge() {
@@ -243,11 +247,9 @@ func (k *worker) step(ctx context.Context) time.Duration {
 	pod, gone := k.snapshot()
 	seen, err := k.observe(ctx, pod)
 	if err != nil {
-		if ctx.Err() == nil {
-			k.log.Warn("runtime does not answer", "err", err)
-		}
-		return time.Second
+		return k.blind(err)
 	}
+	k.sight.Succeeded(k.log)
 	k.seen = seen
 	if gone || pod.DeletionTimestamp != nil {
 		return k.terminate(ctx, pod, gone)
@@ -268,7 +270,16 @@ func (k *worker) step(ctx context.Context) time.Duration {
 	k.tellCrashes(pod, seen, p)
 	k.carryOut(ctx, pod, p)
 	k.publish(pod, p, false)
-	return until(now, p.Wake, aged, k.renew)
+	return until(now, p.Wake, aged, k.renew, k.held(tidyAction), k.held(endAction))
+}
+
+// blind is how long to wait when the runtime did not show the pod. That it
+// cannot be reached, the watcher tells for all pods.
+func (k *worker) blind(err error) time.Duration {
+	if cri.IsUnavailable(err) || errors.Is(err, context.Canceled) {
+		return k.sight.Again()
+	}
+	return k.sight.Failed(k.log, "the runtime does not show the pod", err)
 }
 
 // until is how long to wait for the first of some times, of which zero ones
@@ -301,16 +312,14 @@ func (k *worker) carryOut(ctx context.Context, pod *corev1.Pod, p plan.Plan) {
 	if p.CreateSandbox {
 		k.createSandbox(ctx, pod, p.Attempt)
 	}
-	for _, kill := range p.Kills {
-		k.kill(ctx, pod, kill)
-	}
+	k.kill(ctx, pod, p.Kills)
 	if k.prepared {
 		for _, s := range p.Starts {
 			k.start(ctx, pod, s)
 		}
 	}
 	k.tidy(ctx, p)
-	if p.TearDown && !k.teared && len(k.actions) == 0 {
+	if p.TearDown && !k.teared && len(k.actions) == 0 && k.held(endAction).IsZero() {
 		k.tearDown(ctx)
 	}
 }
@@ -390,6 +399,7 @@ func (k *worker) prepareVolumes(ctx context.Context, pod *corev1.Pod) {
 	k.mu.Lock()
 	k.stale = false
 	k.mu.Unlock()
+	k.renew = time.Time{} // the end of the action says when next
 	if stale {
 		k.clearHolds("CreateContainerConfigError")
 	}

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // writer tells the API the statuses of pods. Writes of one pod are made one
@@ -22,6 +24,7 @@ type writer struct {
 	client  kubernetes.Interface
 	log     *slog.Logger
 	written func(*corev1.Pod)
+	api     *backoff.Retry // of an API that does not answer, for all pods
 
 	mu   sync.Mutex
 	ctx  context.Context          // nil before run; guarded by mu
@@ -42,8 +45,14 @@ type job struct {
 	base, next corev1.PodStatus
 }
 
+// Pauses after a status that was not written.
+const (
+	firstWrite = 100 * time.Millisecond
+	lastWrite  = 10 * time.Second
+)
+
 func newWriter(client kubernetes.Interface, log *slog.Logger, written func(*corev1.Pod)) *writer {
-	return &writer{client: client, log: log, written: written, jobs: map[types.UID]*writerJob{}}
+	return &writer{client: client, log: log, written: written, api: backoff.New(firstWrite, lastWrite), jobs: map[types.UID]*writerJob{}}
 }
 
 // run lets the writer write until ctx ends.
@@ -84,7 +93,7 @@ func (w *writer) kick(uid types.UID, j *writerJob) {
 }
 
 func (w *writer) work(ctx context.Context, uid types.UID, j *writerJob) {
-	pause := 100 * time.Millisecond
+	retry := backoff.New(firstWrite, lastWrite)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for ctx.Err() == nil && j.next != nil {
@@ -98,31 +107,52 @@ func (w *writer) work(ctx context.Context, uid types.UID, j *writerJob) {
 		if err == nil {
 			w.written(pod)
 		}
+		pause := w.tell(ctx, todo.pod, retry, err)
 		w.mu.Lock()
-		switch {
-		case err == nil:
-			j.base, pause = &pod.Status, 100*time.Millisecond
-		case apierrors.IsNotFound(err) || apierrors.IsConflict(err):
-			// The pod is gone, or another has its name.
-		case ctx.Err() == nil:
-			w.log.Warn("status not written", "namespace", todo.pod.Namespace, "name", todo.pod.Name, "err", err)
-			if j.next == nil {
-				j.next = todo
-			}
-			w.mu.Unlock()
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
-			pause = min(2*pause, 10*time.Second)
-			w.mu.Lock()
+		if err == nil {
+			j.base = &pod.Status
 		}
+		if pause == 0 {
+			continue
+		}
+		if j.next == nil {
+			j.next = todo
+		}
+		w.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		w.mu.Lock()
 	}
 	j.running = false
 	if j.next == nil {
 		delete(w.jobs, uid)
 	}
 	j.idle.Broadcast()
+}
+
+// tell takes note of how a write went, and returns how long to wait before it
+// is made again: 0 for never. An API that does not answer is told of once and
+// not once per pod.
+func (w *writer) tell(ctx context.Context, pod *corev1.Pod, retry *backoff.Retry, err error) time.Duration {
+	log := w.log.With("namespace", pod.Namespace, "name", pod.Name)
+	refused := apierrors.ReasonForError(err) != metav1.StatusReasonUnknown
+	if err == nil || refused {
+		w.api.Succeeded(w.log)
+	}
+	switch {
+	case err == nil:
+		retry.Succeeded(log)
+	case apierrors.IsNotFound(err) || apierrors.IsConflict(err) || ctx.Err() != nil:
+		// The pod is gone, or another has its name.
+	case refused:
+		return retry.Failed(log, "status not written", err)
+	default:
+		w.api.Failed(w.log, "pod statuses not written: the API does not answer", err)
+		return retry.Again()
+	}
+	return 0
 }
 
 // now writes a status after those under way, replacing one that waits, and

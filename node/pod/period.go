@@ -1,0 +1,66 @@
+package pod
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// period is a grace period. Its end may come nearer, never go further away.
+type period struct {
+	clock clock.WithTicker
+
+	mu     sync.Mutex
+	end    time.Time     // guarded by mu
+	nearer chan struct{} // closed when end comes nearer; guarded by mu
+}
+
+func newPeriod(c clock.WithTicker, d time.Duration) *period {
+	return &period{clock: c, end: c.Now().Add(d), nearer: make(chan struct{})}
+}
+
+// left is the rest of the period, and a channel that is closed when it was
+// shortened.
+func (p *period) left() (time.Duration, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.end.Sub(p.clock.Now()), 0), p.nearer
+}
+
+// shorten makes the period end d from now, unless it ends before.
+func (p *period) shorten(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if end := p.clock.Now().Add(d); end.Before(p.end) {
+		p.end = end
+		close(p.nearer)
+		p.nearer = make(chan struct{})
+	}
+}
+
+// context ends with ctx, and when the period is over.
+func (p *period) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		for {
+			left, nearer := p.left()
+			if left <= 0 {
+				return
+			}
+			t := p.clock.NewTimer(left)
+			select {
+			case <-ctx.Done():
+			case <-t.C():
+			case <-nearer:
+			}
+			t.Stop()
+			if ctx.Err() != nil {
+				return
+			}
+		}
+	}()
+	return ctx, cancel
+}
