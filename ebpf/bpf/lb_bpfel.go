@@ -52,7 +52,9 @@ const (
 	LBCounterCOUNT_PACKET_REDIRECTED LBCounter = 5
 	LBCounterCOUNT_PACKET_NO_ROUTE   LBCounter = 6
 	LBCounterCOUNT_NO_SOURCE_PORT    LBCounter = 7
-	LBCounterCOUNT_MAX               LBCounter = 8
+	LBCounterCOUNT_SOCKET_UNSERVED   LBCounter = 8
+	LBCounterCOUNT_PACKET_UNSERVED   LBCounter = 9
+	LBCounterCOUNT_MAX               LBCounter = 10
 )
 
 type LBDatagram struct {
@@ -107,6 +109,7 @@ type LBFrontendFlag uint32
 const (
 	LBFrontendFlagFRONTEND_AFFINITY LBFrontendFlag = 1
 	LBFrontendFlagFRONTEND_MAGLEV   LBFrontendFlag = 2
+	LBFrontendFlagFRONTEND_FOREIGN  LBFrontendFlag = 4
 )
 
 type LBFrontendKey struct {
@@ -151,6 +154,12 @@ type LBPeer struct {
 	BackendPort uint16
 }
 
+type LBRangeKey struct {
+	_    structs.HostLayout
+	Bits uint32
+	Addr [4]uint32
+}
+
 type LBScope uint32
 
 const (
@@ -178,6 +187,7 @@ const (
 	LBMapMaglev             = "maglev"
 	LBMapNodeAddrs          = "node_addrs"
 	LBMapPeers              = "peers"
+	LBMapServiceRanges      = "service_ranges"
 	LBMapSlots              = "slots"
 	LBProgLbConnect4        = "lb_connect4"
 	LBProgLbConnect6        = "lb_connect6"
@@ -195,6 +205,7 @@ const (
 	LBVarExportFrontendFlag = "export_frontend_flag"
 	LBVarExportMaglevTable  = "export_maglev_table"
 	LBVarExportNatFlag      = "export_nat_flag"
+	LBVarExportRangeKey     = "export_range_key"
 	LBVarExportScope        = "export_scope"
 	LBVarHaveSetRetval      = "have_set_retval"
 	LBVarNodeNetns          = "node_netns"
@@ -261,17 +272,18 @@ type LBProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type LBMapSpecs struct {
-	Affinities *ebpf.MapSpec `ebpf:"affinities"`
-	Backends   *ebpf.MapSpec `ebpf:"backends"`
-	Counters   *ebpf.MapSpec `ebpf:"counters"`
-	Datagrams  *ebpf.MapSpec `ebpf:"datagrams"`
-	Devices    *ebpf.MapSpec `ebpf:"devices"`
-	Flows      *ebpf.MapSpec `ebpf:"flows"`
-	Frontends  *ebpf.MapSpec `ebpf:"frontends"`
-	Maglev     *ebpf.MapSpec `ebpf:"maglev"`
-	NodeAddrs  *ebpf.MapSpec `ebpf:"node_addrs"`
-	Peers      *ebpf.MapSpec `ebpf:"peers"`
-	Slots      *ebpf.MapSpec `ebpf:"slots"`
+	Affinities    *ebpf.MapSpec `ebpf:"affinities"`
+	Backends      *ebpf.MapSpec `ebpf:"backends"`
+	Counters      *ebpf.MapSpec `ebpf:"counters"`
+	Datagrams     *ebpf.MapSpec `ebpf:"datagrams"`
+	Devices       *ebpf.MapSpec `ebpf:"devices"`
+	Flows         *ebpf.MapSpec `ebpf:"flows"`
+	Frontends     *ebpf.MapSpec `ebpf:"frontends"`
+	Maglev        *ebpf.MapSpec `ebpf:"maglev"`
+	NodeAddrs     *ebpf.MapSpec `ebpf:"node_addrs"`
+	Peers         *ebpf.MapSpec `ebpf:"peers"`
+	ServiceRanges *ebpf.MapSpec `ebpf:"service_ranges"`
+	Slots         *ebpf.MapSpec `ebpf:"slots"`
 }
 
 // LBVariableSpecs contains global variables before they are loaded into the kernel.
@@ -284,6 +296,7 @@ type LBVariableSpecs struct {
 	ExportFrontendFlag *ebpf.VariableSpec `ebpf:"export_frontend_flag"`
 	ExportMaglevTable  *ebpf.VariableSpec `ebpf:"export_maglev_table"`
 	ExportNatFlag      *ebpf.VariableSpec `ebpf:"export_nat_flag"`
+	ExportRangeKey     *ebpf.VariableSpec `ebpf:"export_range_key"`
 	ExportScope        *ebpf.VariableSpec `ebpf:"export_scope"`
 	HaveSetRetval      *ebpf.VariableSpec `ebpf:"have_set_retval"`
 	NodeNetns          *ebpf.VariableSpec `ebpf:"node_netns"`
@@ -312,17 +325,18 @@ func (o *LBObjects) Close() error {
 //
 // It can be passed to LoadLBObjects or ebpf.CollectionSpec.LoadAndAssign.
 type LBMaps struct {
-	Affinities *ebpf.Map `ebpf:"affinities"`
-	Backends   *ebpf.Map `ebpf:"backends"`
-	Counters   *ebpf.Map `ebpf:"counters"`
-	Datagrams  *ebpf.Map `ebpf:"datagrams"`
-	Devices    *ebpf.Map `ebpf:"devices"`
-	Flows      *ebpf.Map `ebpf:"flows"`
-	Frontends  *ebpf.Map `ebpf:"frontends"`
-	Maglev     *ebpf.Map `ebpf:"maglev"`
-	NodeAddrs  *ebpf.Map `ebpf:"node_addrs"`
-	Peers      *ebpf.Map `ebpf:"peers"`
-	Slots      *ebpf.Map `ebpf:"slots"`
+	Affinities    *ebpf.Map `ebpf:"affinities"`
+	Backends      *ebpf.Map `ebpf:"backends"`
+	Counters      *ebpf.Map `ebpf:"counters"`
+	Datagrams     *ebpf.Map `ebpf:"datagrams"`
+	Devices       *ebpf.Map `ebpf:"devices"`
+	Flows         *ebpf.Map `ebpf:"flows"`
+	Frontends     *ebpf.Map `ebpf:"frontends"`
+	Maglev        *ebpf.Map `ebpf:"maglev"`
+	NodeAddrs     *ebpf.Map `ebpf:"node_addrs"`
+	Peers         *ebpf.Map `ebpf:"peers"`
+	ServiceRanges *ebpf.Map `ebpf:"service_ranges"`
+	Slots         *ebpf.Map `ebpf:"slots"`
 }
 
 func (m *LBMaps) Close() error {
@@ -337,6 +351,7 @@ func (m *LBMaps) Close() error {
 		m.Maglev,
 		m.NodeAddrs,
 		m.Peers,
+		m.ServiceRanges,
 		m.Slots,
 	)
 }
@@ -351,6 +366,7 @@ type LBVariables struct {
 	ExportFrontendFlag *ebpf.Variable `ebpf:"export_frontend_flag"`
 	ExportMaglevTable  *ebpf.Variable `ebpf:"export_maglev_table"`
 	ExportNatFlag      *ebpf.Variable `ebpf:"export_nat_flag"`
+	ExportRangeKey     *ebpf.Variable `ebpf:"export_range_key"`
 	ExportScope        *ebpf.Variable `ebpf:"export_scope"`
 	HaveSetRetval      *ebpf.Variable `ebpf:"have_set_retval"`
 	NodeNetns          *ebpf.Variable `ebpf:"node_netns"`

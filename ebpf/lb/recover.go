@@ -2,7 +2,6 @@ package lb
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -158,6 +157,7 @@ func (b *Balancer) Services() ([]Service, error) {
 			Key:      g.key[1:],
 			Affinity: time.Duration(g.value.AffinitySeconds) * time.Second,
 			Maglev:   g.value.Flags&uint16(bpf.LBFrontendFlagFRONTEND_MAGLEV) != 0,
+			Foreign:  g.value.Flags&uint16(bpf.LBFrontendFlagFRONTEND_FOREIGN) != 0,
 		}
 		for _, k := range g.frontends {
 			s.Frontends = append(s.Frontends, frontendOf(k))
@@ -168,37 +168,4 @@ func (b *Balancer) Services() ([]Service, error) {
 		out = append(out, s)
 	}
 	return out, nil
-}
-
-// SetNodeAddrs says which addresses are this node's.
-func (b *Balancer) SetNodeAddrs(addrs []netip.Addr) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	want := map[uint32]bool{}
-	for _, a := range addrs {
-		if a = a.Unmap(); !a.Is4() {
-			continue
-		}
-		want[be32(a)] = true
-		if err := b.objects.NodeAddrs.Put(be32(a), uint32(1)); err != nil {
-			return fmt.Errorf("write node address %s: %w", a, err)
-		}
-	}
-	var gone []uint32
-	var k, v uint32
-	it := b.objects.NodeAddrs.Iterate()
-	for it.Next(&k, &v) {
-		if !want[k] {
-			gone = append(gone, k)
-		}
-	}
-	if err := it.Err(); err != nil {
-		return fmt.Errorf("read node addresses: %w", err)
-	}
-	for _, k := range gone {
-		if err := ignoreMissing(b.objects.NodeAddrs.Delete(k)); err != nil {
-			return fmt.Errorf("delete node address %s: %w", addr4(k), err)
-		}
-	}
-	return nil
 }

@@ -65,6 +65,8 @@ type Service struct {
 	Frontends []Frontend
 	// Backends may be empty: then a connect is refused.
 	Backends []Backend
+	// Foreign says that another proxy serves the frontends: they are left to it.
+	Foreign bool
 	// Affinity keeps a client at its backend for as long as it comes again
 	// within this time. 0 means none. Rounded up to seconds.
 	Affinity time.Duration
@@ -138,6 +140,9 @@ func (s Service) frontendValue(id uint32) bpf.LBFrontend {
 	if s.Affinity > 0 {
 		v.Flags |= uint16(bpf.LBFrontendFlagFRONTEND_AFFINITY)
 		v.AffinitySeconds = uint32((s.Affinity + time.Second - 1) / time.Second)
+	}
+	if s.Foreign {
+		v.Flags |= uint16(bpf.LBFrontendFlagFRONTEND_FOREIGN)
 	}
 	if s.Maglev {
 		v.Flags |= uint16(bpf.LBFrontendFlagFRONTEND_MAGLEV)

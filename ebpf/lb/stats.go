@@ -10,11 +10,13 @@ import (
 type Stats struct {
 	SocketsTranslated uint64 // connects, and first datagrams of unconnected sockets
 	SocketsRefused    uint64 // for want of a backend
+	SocketsUnserved   uint64 // refused: an address of a service range that no Service has
 	FlowsOpened       uint64
 	FlowsRefused      uint64 // for want of a backend
 	PacketsTranslated uint64
 	PacketsRedirected uint64 // of those, routed without the stack
 	PacketsUnroutable uint64 // dropped: no route for the translated packet
+	PacketsUnserved   uint64 // SYNs answered by RST: no Service, or none that serves
 	FlowsWithoutPort  uint64 // not opened: all source ports to the backend are in use
 }
 
@@ -24,6 +26,8 @@ func (b *Balancer) Stats() (Stats, error) {
 	for c, to := range map[bpf.LBCounter]*uint64{
 		bpf.LBCounterCOUNT_SOCKET_TRANSLATED: &s.SocketsTranslated,
 		bpf.LBCounterCOUNT_SOCKET_REFUSED:    &s.SocketsRefused,
+		bpf.LBCounterCOUNT_SOCKET_UNSERVED:   &s.SocketsUnserved,
+		bpf.LBCounterCOUNT_PACKET_UNSERVED:   &s.PacketsUnserved,
 		bpf.LBCounterCOUNT_FLOW_NEW:          &s.FlowsOpened,
 		bpf.LBCounterCOUNT_FLOW_REFUSED:      &s.FlowsRefused,
 		bpf.LBCounterCOUNT_PACKET_TRANSLATED: &s.PacketsTranslated,

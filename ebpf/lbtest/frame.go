@@ -21,8 +21,11 @@ const (
 // A Packet is TCP or UDP over IPv4.
 type Packet struct {
 	Src, Dst netip.AddrPort
-	Flags    uint8 // TCP only
 	UDP      bool
+	// Flags, Seq, Ack and TCPOptions (a multiple of four bytes) are TCP's.
+	Flags      uint8
+	Seq, Ack   uint32
+	TCPOptions []byte
 	// NoSum leaves a UDP checksum out, as UDP over IPv4 may.
 	NoSum bool
 	// Options are IP options, a multiple of four bytes.
@@ -69,7 +72,7 @@ func (p Packet) proto() byte {
 }
 
 func (p Packet) transport() []byte {
-	head := 20
+	head := 20 + len(p.TCPOptions)
 	if p.UDP {
 		head = 8
 	}
@@ -79,7 +82,10 @@ func (p Packet) transport() []byte {
 	if p.UDP {
 		binary.BigEndian.PutUint16(b[4:], uint16(head+len(p.Payload)))
 	} else {
-		b[12], b[13] = 5<<4, p.Flags
+		binary.BigEndian.PutUint32(b[4:], p.Seq)
+		binary.BigEndian.PutUint32(b[8:], p.Ack)
+		b[12], b[13] = byte(head/4)<<4, p.Flags
+		copy(b[20:], p.TCPOptions)
 	}
 	return append(b, p.Payload...)
 }
@@ -116,9 +122,13 @@ func Parse(frame []byte) (Packet, error) {
 			return Packet{}, errors.New("short TCP header")
 		}
 		p.Flags, data = l4[13], int(l4[12]>>4)*4
+		p.Seq, p.Ack = binary.BigEndian.Uint32(l4[4:]), binary.BigEndian.Uint32(l4[8:])
 	}
 	if data > len(l4) {
 		return Packet{}, errors.New("TCP header longer than the packet")
+	}
+	if !p.UDP && data > 20 {
+		p.TCPOptions = l4[20:data]
 	}
 	if !p.NoSum && l4sum(ip, l4) != 0 {
 		return Packet{}, errors.New("wrong transport checksum")

@@ -469,6 +469,7 @@ func TestSourcePortsUsedUp(t *testing.T) {
 func FuzzIngress(f *testing.F) {
 	f.Add(packet(outside, nodeIP+":30080", false, lbtest.SYN).Frame())
 	f.Add(packet(outside, nodeIP+":30080", true, 0).Frame())
+	f.Add(packet(outside, "10.96.9.9:80", false, lbtest.SYN).Frame())
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if len(frame) < 14 || len(frame) > 1500 {
 			return
@@ -496,10 +497,80 @@ func fuzzed(t *testing.T) *lb.Balancer {
 		if err := b.Upsert(lb.Service{Key: "s", Frontends: []lb.Frontend{front(nodeIP+":30080", lb.TCP, lb.Cluster)}, Backends: []lb.Backend{{Addr: netip.MustParseAddrPort(here), Local: true}}}); err != nil {
 			t.Fatal(err)
 		}
+		if err := b.SetServiceRanges([]netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}); err != nil {
+			t.Fatal(err)
+		}
 		if err := b.AttachDevice(lb.Device{Index: 1, Kind: lb.Uplink, Addr: netip.MustParseAddr(nodeIP)}); err != nil {
 			t.Fatal(err)
 		}
 		fuzzBalancer = b
 	}
 	return fuzzBalancer
+}
+
+// A SYN to an address of the service range that nothing serves is answered by
+// the program itself, whatever the kernel's limit on ICMP errors; everything
+// else is left to the stack.
+func TestUnserved(t *testing.T) {
+	n := newNode(t)
+	if err := n.SetServiceRanges([]netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}); err != nil {
+		t.Fatal(err)
+	}
+	n.upsert(lb.Service{Key: "empty", Frontends: []lb.Frontend{front("10.96.0.30:80", lb.TCP, lb.Cluster)}})
+	n.upsert(lb.Service{Key: "foreign", Foreign: true, Frontends: []lb.Frontend{front("10.96.0.40:80", lb.TCP, lb.Cluster)}})
+	n.upsert(lb.Service{Key: "served", Frontends: []lb.Frontend{front("10.96.0.20:80", lb.TCP, lb.Cluster)},
+		Backends: []lb.Backend{{Addr: netip.MustParseAddrPort(here), Local: true}}})
+	options := []byte{2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7}
+	for _, tc := range []struct {
+		name, src, dst string
+		bridge, udp    bool
+		flags          uint8
+		tcp, ip        []byte
+		refused        bool
+	}{
+		{name: "from a pod", src: pod, dst: "10.96.9.9:80", bridge: true, flags: lbtest.SYN, refused: true},
+		{name: "with options", src: pod, dst: "10.96.9.9:80", bridge: true, flags: lbtest.SYN, tcp: options, ip: []byte{1, 1, 1, 1}, refused: true},
+		{name: "from outside", src: outside, dst: "10.96.9.9:80", flags: lbtest.SYN, refused: true},
+		{name: "unknown port", src: pod, dst: "10.96.0.20:81", bridge: true, flags: lbtest.SYN, refused: true},
+		{name: "no endpoints", src: pod, dst: "10.96.0.30:80", bridge: true, flags: lbtest.SYN, refused: true},
+		{name: "another proxy's", src: pod, dst: "10.96.0.40:80", bridge: true, flags: lbtest.SYN},
+		{name: "not the first packet", src: pod, dst: "10.96.9.9:80", bridge: true, flags: lbtest.ACK},
+		{name: "an RST is not answered", src: pod, dst: "10.96.9.9:80", bridge: true, flags: lbtest.RST},
+		{name: "UDP", src: pod, dst: "10.96.9.9:80", bridge: true, udp: true},
+		{name: "outside the range", src: pod, dst: "10.97.9.9:80", bridge: true, flags: lbtest.SYN},
+		{name: "the node's own address", src: pod, dst: nodeIP + ":81", bridge: true, flags: lbtest.SYN},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dev := n.uplink
+			if tc.bridge {
+				dev = n.bridge
+			}
+			p := packet(tc.src, tc.dst, tc.udp, tc.flags)
+			p.TTL, p.TCPOptions, p.Options = 17, tc.tcp, tc.ip
+			if !tc.udp {
+				p.Seq = 0xfffffffe
+			}
+			want, wantVerdict := p, lb.Pass
+			if tc.refused {
+				wantVerdict = lb.Redirect
+				want.Src, want.Dst, want.TTL = p.Dst, p.Src, 64
+				want.Flags, want.Seq, want.Ack = lbtest.RST|lbtest.ACK, 0, 0xffffffff
+				want.TCPOptions = bytes.Repeat([]byte{1}, len(tc.tcp))
+			}
+			v, got := n.pass(lb.Ingress, dev, p)
+			if v != wantVerdict {
+				t.Errorf("verdict %d, want %d", v, wantVerdict)
+			}
+			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("packet (-want +got):\n%s", diff)
+			}
+		})
+	}
+	st, err := n.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.PacketsUnserved != 5 {
+		t.Errorf("counted %d, want 5", st.PacketsUnserved)
+	}
 }

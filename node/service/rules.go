@@ -40,23 +40,28 @@ const defaultAffinity = 3 * time.Hour
 
 // Services returns what the balancer must hold for svc: per port one service
 // over all endpoints, and one over those of this node if a traffic policy asks
-// for it. Headless Services and ExternalName have none; nor have IPv6
+// for it. What another proxy serves (service.kubernetes.io/service-proxy-name)
+// is left to it. Headless Services and ExternalName have none; nor have IPv6
 // addresses, SCTP ports, and load balancer addresses with source ranges, which
 // the data path cannot keep out.
 func (r Rules) Services(svc *corev1.Service, slices []*discoveryv1.EndpointSlice) []lb.Service {
-	if svc == nil || svc.Spec.Type == corev1.ServiceTypeExternalName || svc.Spec.ClusterIP == corev1.ClusterIPNone ||
-		svc.Labels["service.kubernetes.io/service-proxy-name"] != "" {
+	if svc == nil || svc.Spec.Type == corev1.ServiceTypeExternalName || svc.Spec.ClusterIP == corev1.ClusterIPNone {
 		return nil
 	}
+	foreign := svc.Labels["service.kubernetes.io/service-proxy-name"] != ""
 	var out []lb.Service
 	for _, port := range svc.Spec.Ports {
 		proto, ok := protocols[protocolOf(port)]
 		if !ok {
 			continue
 		}
+		key := fmt.Sprintf("%s/%s:%s/%s", svc.Namespace, svc.Name, port.Name, proto)
+		if foreign {
+			out = r.appendForeign(out, svc, port, proto, key)
+			continue
+		}
 		everywhere, here := r.frontends(svc, port, proto)
 		all := r.endpointsOf(port, slices)
-		key := fmt.Sprintf("%s/%s:%s/%s", svc.Namespace, svc.Name, port.Name, proto)
 		out = appendService(out, svc, key, everywhere, r.near(all))
 		out = appendService(out, svc, key+"/local", here, choose(all, local))
 	}
@@ -64,6 +69,21 @@ func (r Rules) Services(svc *corev1.Service, slices []*discoveryv1.EndpointSlice
 }
 
 var protocols = map[corev1.Protocol]lb.Protocol{corev1.ProtocolTCP: lb.TCP, corev1.ProtocolUDP: lb.UDP}
+
+// appendForeign marks the cluster IPs of a port that another proxy serves:
+// without, they would be refused as addresses that no Service has.
+func (r Rules) appendForeign(out []lb.Service, svc *corev1.Service, port corev1.ServicePort, proto lb.Protocol, key string) []lb.Service {
+	s := lb.Service{Key: key, Foreign: true}
+	for _, a := range parse(svc.Spec.ClusterIPs, svc.Spec.ClusterIP) {
+		if f := (lb.Frontend{Addr: netip.AddrPortFrom(a, uint16(port.Port)), Proto: proto}); !r.Reserved[f] {
+			s.Frontends = append(s.Frontends, f)
+		}
+	}
+	if len(s.Frontends) == 0 {
+		return out
+	}
+	return append(out, s)
+}
 
 func appendService(out []lb.Service, svc *corev1.Service, key string, fronts []lb.Frontend, eps []endpoint) []lb.Service {
 	if len(fronts) == 0 {

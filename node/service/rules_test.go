@@ -60,12 +60,13 @@ type got struct {
 	Fronts          []string
 	Backends        []string
 	AffinitySeconds int
+	Foreign         bool
 }
 
 func short(all []lb.Service) []got {
 	var out []got
 	for _, s := range all {
-		g := got{Key: s.Key, AffinitySeconds: int(s.Affinity / time.Second)}
+		g := got{Key: s.Key, AffinitySeconds: int(s.Affinity / time.Second), Foreign: s.Foreign}
 		for _, f := range s.Frontends {
 			x := f.Addr.String() + "/" + f.Proto.String()
 			if f.Scope == lb.External {
@@ -143,7 +144,14 @@ func TestRules(t *testing.T) {
 		},
 		{name: "headless", svc: svc(func(s *corev1.Service) { s.Spec.ClusterIP = "None" }), slices: []*discoveryv1.EndpointSlice{two}},
 		{name: "external name", svc: svc(func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName })},
-		{name: "another proxy's", svc: svc(func(s *corev1.Service) { s.Labels = map[string]string{"service.kubernetes.io/service-proxy-name": "x"} })},
+		{
+			name: "another proxy's", slices: []*discoveryv1.EndpointSlice{two},
+			svc: svc(func(s *corev1.Service) {
+				s.Spec.Type, s.Spec.ExternalIPs = corev1.ServiceTypeNodePort, []string{"192.0.2.80"}
+				s.Labels = map[string]string{"service.kubernetes.io/service-proxy-name": "x"}
+			}),
+			want: []got{{Key: webKey, Fronts: vip, Foreign: true}},
+		},
 		{name: "SCTP", svc: svc(func(s *corev1.Service) { s.Spec.Ports[0].Protocol = corev1.ProtocolSCTP })},
 		{
 			name: "dual stack: the IPv4 half", svc: svc(func(s *corev1.Service) {

@@ -85,3 +85,17 @@ static __always_inline struct frontend *frontend_at(__be32 addr, __be16 port, __
 
 	return bpf_map_lookup_elem(&frontends, &k);
 }
+
+static __always_inline bool in_service_range(__be32 a0, __be32 a1, __be32 a2, __be32 a3)
+{
+	struct range_key k = { .bits = 128, .addr = { a0, a1, a2, a3 } };
+
+	return bpf_map_lookup_elem(&service_ranges, &k) != NULL;
+}
+
+/* Whether nothing can be at this address: it is in a range of Services, nothing
+ * serves it, and it is no address of the node either. */
+static __always_inline bool unserved4(__be32 addr)
+{
+	return in_service_range(0, 0, bpf_htonl(0xffff), addr) && !bpf_map_lookup_elem(&node_addrs, &addr);
+}

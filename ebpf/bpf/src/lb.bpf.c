@@ -29,7 +29,7 @@ int lb_connect4(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect6")
 int lb_connect6(struct bpf_sock_addr *ctx)
 {
-	return mapped(ctx) ? socket_connect(ctx, true) : 1;
+	return mapped(ctx) ? socket_connect(ctx, true) : socket_unknown6(ctx);
 }
 
 SEC("cgroup/sendmsg4")
@@ -41,7 +41,7 @@ int lb_sendmsg4(struct bpf_sock_addr *ctx)
 SEC("cgroup/sendmsg6")
 int lb_sendmsg6(struct bpf_sock_addr *ctx)
 {
-	return mapped(ctx) ? socket_send(ctx, true) : 1;
+	return mapped(ctx) ? socket_send(ctx, true) : socket_unknown6(ctx);
 }
 
 SEC("cgroup/recvmsg4")

@@ -33,6 +33,17 @@ HASH(maglev, __u32, struct maglev_table, 4096);
 HASH(node_addrs, __be32, __u32, 512);
 HASH(devices, __u32, struct device, 256);
 
+/* Where an address without a frontend is nobody's: refused, since a packet to
+ * it could only get lost. Longest prefix first. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 64);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, struct range_key);
+	__type(value, __u32);
+} service_ranges SEC(".maps");
+
 /* Written here. */
 LRU(affinities, struct affinity_key, struct affinity, 16384);
 LRU(datagrams, struct datagram_key, struct datagram, 32768);

@@ -87,7 +87,7 @@ static __always_inline bool nat_open(const struct packet *p, const struct device
 	struct flow back = {};
 	bool here, own;
 
-	if (!fe)
+	if (!fe || (fe->flags & FRONTEND_FOREIGN))
 		return false;
 	/* Without a backend the packet goes on to the stack, which answers it as
 	 * it answers any port on which nobody listens. */
@@ -204,6 +204,25 @@ static __always_inline int nat_redirect(struct __sk_buff *skb, const struct pack
 	return bpf_redirect_neigh(fib.ifindex, &hop, sizeof(hop), 0);
 }
 
+/* A SYN that nothing took, to an address that only a Service could have: the
+ * answer is made here, because the stack's (the guard route's ICMP error) comes
+ * as often as the kernel's limit lets it. A datagram gets that one: its sender
+ * must cope with silence anyway. */
+static __always_inline int nat_unserved(struct __sk_buff *skb, const struct packet *p, const struct device *dev)
+{
+	struct frontend *fe;
+
+	if (p->flow.proto != IPPROTO_TCP || !unserved4(p->flow.daddr))
+		return TC_ACT_UNSPEC;
+	fe = packet_frontend(&p->flow, dev);
+	if (fe && (fe->count || (fe->flags & FRONTEND_FOREIGN)))
+		return TC_ACT_UNSPEC;
+	count(COUNT_PACKET_UNSERVED);
+	if (!packet_reset(skb, p))
+		return TC_ACT_SHOT;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
 static __always_inline int nat_ingress(struct __sk_buff *skb)
 {
 	struct packet p = {};
@@ -217,8 +236,10 @@ static __always_inline int nat_ingress(struct __sk_buff *skb)
 		if (!p.syn)
 			return TC_ACT_UNSPEC;
 		dev = bpf_map_lookup_elem(&devices, &ifindex);
-		if (!dev || !nat_open(&p, dev, &n))
+		if (!dev)
 			return TC_ACT_UNSPEC;
+		if (!nat_open(&p, dev, &n))
+			return nat_unserved(skb, &p, dev);
 	}
 	packet_rewrite(skb, &p, &n);
 	count(COUNT_PACKET_TRANSLATED);

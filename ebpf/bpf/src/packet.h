@@ -96,3 +96,53 @@ static __always_inline bool packet_age(struct __sk_buff *skb)
 	bpf_l3_csum_replace(skb, IP_OFF + offsetof(struct iphdr, check), from, to, sizeof(to));
 	return !bpf_skb_store_bytes(skb, IP_OFF + offsetof(struct iphdr, ttl), w, 1, 0);
 }
+
+/* Replaces one 32-bit word of the TCP header. Word by word, because only the
+ * helper knows whether the checksum is there or left to the device. */
+static __always_inline void packet_set_word(struct __sk_buff *skb, const struct packet *p, __u32 off, __be32 to)
+{
+	__be32 from;
+
+	if (bpf_skb_load_bytes(skb, p->l4 + off, &from, sizeof(from)) || from == to)
+		return;
+	bpf_l4_csum_replace(skb, p->l4 + offsetof(struct tcphdr, check), from, to, sizeof(to));
+	bpf_skb_store_bytes(skb, p->l4 + off, &to, sizeof(to), 0);
+}
+
+#define TCP_NOPS bpf_htonl(0x01010101)
+
+/* Turns a SYN into the RST that answers it, addressed back to its sender. */
+static __always_inline bool packet_reset(struct __sk_buff *skb, const struct packet *p)
+{
+	__be32 addrs[2] = { p->flow.daddr, p->flow.saddr };
+	__be16 ports[2] = { p->flow.dport, p->flow.sport };
+	__u8 mac[12], swapped[12];
+	__be16 ttl[2]; /* time to live and protocol, from and to */
+	__be32 seq, head;
+
+	if (bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) ||
+	    bpf_skb_load_bytes(skb, p->l4 + offsetof(struct tcphdr, seq), &seq, sizeof(seq)) ||
+	    bpf_skb_load_bytes(skb, p->l4 + 12, &head, sizeof(head)) ||
+	    bpf_skb_load_bytes(skb, IP_OFF + offsetof(struct iphdr, ttl), &ttl[0], sizeof(ttl[0])))
+		return false;
+	/* Swapped addresses and ports have the sum of before. */
+	__builtin_memcpy(swapped, mac + 6, 6);
+	__builtin_memcpy(swapped + 6, mac, 6);
+	ttl[1] = bpf_htons(64 << 8 | IPPROTO_TCP);
+	if (ttl[0] != ttl[1])
+		bpf_l3_csum_replace(skb, IP_OFF + offsetof(struct iphdr, check), ttl[0], ttl[1], sizeof(ttl[1]));
+	if (bpf_skb_store_bytes(skb, 0, swapped, sizeof(swapped), 0) ||
+	    bpf_skb_store_bytes(skb, IP_OFF + offsetof(struct iphdr, ttl), &ttl[1], sizeof(ttl[1]), 0) ||
+	    bpf_skb_store_bytes(skb, IP_OFF + offsetof(struct iphdr, saddr), addrs, sizeof(addrs), 0) ||
+	    bpf_skb_store_bytes(skb, p->l4, ports, sizeof(ports), 0))
+		return false;
+	packet_set_word(skb, p, offsetof(struct tcphdr, seq), 0);
+	packet_set_word(skb, p, offsetof(struct tcphdr, ack_seq), bpf_htonl(bpf_ntohl(seq) + 1));
+	/* Header length as it was, RST and ACK, no window. */
+	packet_set_word(skb, p, 12, (head & bpf_htonl(0xf0000000)) | bpf_htonl(0x00140000));
+	for (__u32 off = 20; off < 60; off += 4) {
+		if (off < (bpf_ntohl(head) >> 28) * 4)
+			packet_set_word(skb, p, off, TCP_NOPS);
+	}
+	return true;
+}

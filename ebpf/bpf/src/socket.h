@@ -63,12 +63,35 @@ static __always_inline struct frontend *socket_frontend(struct bpf_sock_addr *ct
 	return frontend_at(0, port, proto, SCOPE_CLUSTER);
 }
 
-static __always_inline int socket_refuse(void)
+static __always_inline int socket_refuse(__u32 why)
 {
-	count(COUNT_SOCKET_REFUSED);
+	count(why);
 	if (have_set_retval)
 		bpf_set_retval(-ECONNREFUSED);
 	return 0;
+}
+
+/* An address that no frontend has. Only TCP and UDP are refused: they are what
+ * could have been served. */
+static __always_inline int socket_unknown(struct bpf_sock_addr *ctx, __be32 addr)
+{
+	__u32 proto = ctx->protocol;
+
+	if ((proto != IPPROTO_TCP && proto != IPPROTO_UDP) || loopback(addr) || !unserved4(addr))
+		return 1;
+	return socket_refuse(COUNT_SOCKET_UNSERVED);
+}
+
+/* The same for IPv6 proper, in which nothing is served yet. */
+static __always_inline int socket_unknown6(struct bpf_sock_addr *ctx)
+{
+	__u32 proto = ctx->protocol;
+
+	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
+		return 1;
+	if (!in_service_range(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]))
+		return 1;
+	return socket_refuse(COUNT_SOCKET_UNSERVED);
 }
 
 static __always_inline int socket_connect(struct bpf_sock_addr *ctx, bool v6)
@@ -80,9 +103,11 @@ static __always_inline int socket_connect(struct bpf_sock_addr *ctx, bool v6)
 	struct peer p = {}, *old;
 
 	if (!f)
+		return socket_unknown(ctx, addr);
+	if (f->flags & FRONTEND_FOREIGN)
 		return 1;
 	if (!choose(f, bpf_get_prandom_u32(), false, bpf_get_netns_cookie(ctx), &c))
-		return socket_refuse();
+		return socket_refuse(COUNT_SOCKET_REFUSED);
 	p.addr = addr;
 	p.port = port;
 	p.backend_addr = c.backend.addr;
@@ -108,11 +133,13 @@ static __always_inline int socket_send(struct bpf_sock_addr *ctx, bool v6)
 	struct choice c = {};
 
 	if (!f)
+		return socket_unknown(ctx, k.addr);
+	if (f->flags & FRONTEND_FOREIGN)
 		return 1;
 	known = bpf_map_lookup_elem(&datagrams, &k);
 	if (!known || !choose_id(known->backend, &c)) {
 		if (!choose(f, bpf_get_prandom_u32(), false, bpf_get_netns_cookie(ctx), &c))
-			return socket_refuse();
+			return socket_refuse(COUNT_SOCKET_REFUSED);
 		d.addr = c.backend.addr;
 		d.port = c.backend.port;
 		d.backend = c.id;

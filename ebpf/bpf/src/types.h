@@ -12,6 +12,7 @@ enum scope {
 enum frontend_flag {
 	FRONTEND_AFFINITY = 1 << 0,
 	FRONTEND_MAGLEV = 1 << 1, /* packets choose by their five-tuple */
+	FRONTEND_FOREIGN = 1 << 2, /* served by another proxy: passed on untouched */
 };
 
 enum backend_flag {
@@ -43,6 +44,12 @@ struct frontend {
 	__u16 count;   /* slots 0..count-1 are filled */
 	__u16 flags;
 	__u32 affinity_seconds;
+};
+
+/* A range of virtual addresses, as IPv6: IPv4 is mapped (::ffff:a.b.c.d). */
+struct range_key {
+	__u32 bits; /* of the prefix, in host byte order */
+	__be32 addr[4];
 };
 
 struct slot_key {
@@ -137,6 +144,8 @@ enum counter {
 	COUNT_PACKET_REDIRECTED,
 	COUNT_PACKET_NO_ROUTE,
 	COUNT_NO_SOURCE_PORT,
+	COUNT_SOCKET_UNSERVED,
+	COUNT_PACKET_UNSERVED,
 	COUNT_MAX,
 };
 
@@ -150,3 +159,4 @@ EXPORT(enum, device_kind);
 EXPORT(enum, nat_flag);
 EXPORT(enum, counter);
 EXPORT(struct, maglev_table);
+EXPORT(struct, range_key);

@@ -265,6 +265,9 @@ func (n *Node) balancer() (*lb.Balancer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load balancer: %w", err)
 	}
+	if err := b.SetServiceRanges([]netip.Prefix{n.Network.Services}); err != nil {
+		return nil, errors.Join(fmt.Errorf("load balancer: %w", err), b.Close())
+	}
 	return b, nil
 }
 
