@@ -152,6 +152,9 @@ type LBPeer struct {
 	BackendAddr uint32
 	Port        uint16
 	BackendPort uint16
+	Backend     uint32
+	Proto       uint8
+	Zero        [3]uint8
 }
 
 type LBRangeKey struct {
@@ -203,6 +206,7 @@ const (
 	LBVarExportCounter      = "export_counter"
 	LBVarExportDeviceKind   = "export_device_kind"
 	LBVarExportFrontendFlag = "export_frontend_flag"
+	LBVarExportHeld         = "export_held"
 	LBVarExportMaglevTable  = "export_maglev_table"
 	LBVarExportNatFlag      = "export_nat_flag"
 	LBVarExportRangeKey     = "export_range_key"
@@ -294,6 +298,7 @@ type LBVariableSpecs struct {
 	ExportCounter      *ebpf.VariableSpec `ebpf:"export_counter"`
 	ExportDeviceKind   *ebpf.VariableSpec `ebpf:"export_device_kind"`
 	ExportFrontendFlag *ebpf.VariableSpec `ebpf:"export_frontend_flag"`
+	ExportHeld         *ebpf.VariableSpec `ebpf:"export_held"`
 	ExportMaglevTable  *ebpf.VariableSpec `ebpf:"export_maglev_table"`
 	ExportNatFlag      *ebpf.VariableSpec `ebpf:"export_nat_flag"`
 	ExportRangeKey     *ebpf.VariableSpec `ebpf:"export_range_key"`
@@ -364,6 +369,7 @@ type LBVariables struct {
 	ExportCounter      *ebpf.Variable `ebpf:"export_counter"`
 	ExportDeviceKind   *ebpf.Variable `ebpf:"export_device_kind"`
 	ExportFrontendFlag *ebpf.Variable `ebpf:"export_frontend_flag"`
+	ExportHeld         *ebpf.Variable `ebpf:"export_held"`
 	ExportMaglevTable  *ebpf.Variable `ebpf:"export_maglev_table"`
 	ExportNatFlag      *ebpf.Variable `ebpf:"export_nat_flag"`
 	ExportRangeKey     *ebpf.Variable `ebpf:"export_range_key"`

@@ -25,5 +25,11 @@
 // middle of an update gets an old backend or a new one, never none. A change of
 // one endpoint is three map writes, however many services there are.
 //
+// # Connected UDP
+//
+// A socket that is connected names its peer once. [Balancer.MoveStrays] takes
+// those whose backend is gone to another one; nobody does so for TCP, whose
+// connections end with their peer.
+//
 // All methods may be called concurrently.
 package lb

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -19,6 +20,9 @@ type Balancer struct {
 	cfg     Config
 	objects bpf.LBObjects
 	fresh   bool // no service was found
+	walk    walk
+	strays  chan struct{} // of one place: there may be stray sockets
+	parked  atomic.Bool   // some wait for a backend
 
 	mu    sync.Mutex
 	table table                // guarded by mu
@@ -45,10 +49,12 @@ func Open(cfg Config) (*Balancer, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Balancer{cfg: cfg, links: map[string]link.Link{}}
+	b := &Balancer{cfg: cfg, links: map[string]link.Link{}, strays: make(chan struct{}, 1)}
 	if err := b.load(spec); err != nil {
 		return nil, err
 	}
+	b.walk = openWalk(&b.objects)
+	b.poke() // a predecessor may have died before it looked
 	if err := b.Reload(); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -134,7 +140,7 @@ func (b *Balancer) Close() error {
 		errs = append(errs, l.Close())
 		delete(b.links, name)
 	}
-	return errors.Join(append(errs, b.objects.Close())...)
+	return errors.Join(append(errs, b.walk.close(), b.objects.Close())...)
 }
 
 // NetnsCookie returns the cookie of the calling thread's network namespace.

@@ -130,6 +130,7 @@ func (b *Balancer) sweep(slots map[bpf.LBSlotKey]uint32, backends map[uint32]bpf
 		if err := ignoreMissing(b.objects.Backends.Delete(id)); err != nil {
 			return fmt.Errorf("delete backend: %w", err)
 		}
+		b.poke()
 	}
 	return nil
 }

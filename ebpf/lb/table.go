@@ -30,6 +30,12 @@ type group struct {
 	recovered bool                // found in the maps; its key is not known yet
 }
 
+// udp reports whether connected sockets may stay where a backend was. A group
+// that claims no frontend any more may have been one.
+func (g *group) udp() bool {
+	return len(g.frontends) == 0 || Protocol(g.frontends[0].Proto) == UDP
+}
+
 type slot struct {
 	id      uint32
 	backend bpf.LBBackend
@@ -134,6 +140,9 @@ func (b *Balancer) upsert(w wanted) error {
 	}
 	if err := b.trim(g, int(w.value.Count), gone); err != nil {
 		return fmt.Errorf("service %s: %w", w.key, err)
+	}
+	if b.parked.Load() && w.value.Count > 0 {
+		b.poke()
 	}
 	return nil
 }
@@ -290,6 +299,9 @@ func (b *Balancer) trim(g *group, count int, gone []uint32) error {
 		if err := ignoreMissing(b.objects.Backends.Delete(id)); err != nil {
 			return fmt.Errorf("delete backend: %w", err)
 		}
+	}
+	if len(gone) > 0 && g.udp() {
+		b.poke()
 	}
 	return nil
 }

@@ -112,6 +112,8 @@ static __always_inline int socket_connect(struct bpf_sock_addr *ctx, bool v6)
 	p.port = port;
 	p.backend_addr = c.backend.addr;
 	p.backend_port = c.backend.port;
+	p.backend = c.id;
+	p.proto = ctx->protocol;
 	if (ctx->sk) {
 		old = bpf_sk_storage_get(&peers, ctx->sk, &p, BPF_SK_STORAGE_GET_F_CREATE);
 		if (old)

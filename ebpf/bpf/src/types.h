@@ -92,6 +92,15 @@ struct peer {
 	__be32 backend_addr;
 	__be16 port;
 	__be16 backend_port;
+	__u32 backend;
+	__u8 proto;
+	__u8 zero[3];
+};
+
+/* A descriptor of a process, for user space to look at. */
+struct held {
+	__u32 pid; /* as the reader's PID namespace has it */
+	__u32 fd;
 };
 
 /* Unconnected UDP, both ways: the frontend's backend, the backend's frontend. */
@@ -160,3 +169,4 @@ EXPORT(enum, nat_flag);
 EXPORT(enum, counter);
 EXPORT(struct, maglev_table);
 EXPORT(struct, range_key);
+EXPORT(struct, held);

@@ -151,6 +151,7 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"services": catalog.Run, "load balancer": proxy.Run, "dns": resolver.Run, "pod network": network.Run, "node agent": agent.Run,
+		"sockets": func(ctx context.Context) error { return service.FollowStrays(ctx, balancer, n.Log, nil) },
 		"devices": func(ctx context.Context) error {
 			return service.FollowDevices(ctx, balancer, service.DeviceConfig{NodeIP: n.IP, Bridge: Bridge, Log: n.Log})
 		},
