@@ -29,6 +29,8 @@ type source struct {
 	synced   chan struct{}
 	services []*corev1.Service
 	slices   []*discoveryv1.EndpointSlice
+	// namespaces without Services; others have some.
+	namespaces []string
 }
 
 func (s *source) Synced() <-chan struct{} { return s.synced }
@@ -75,7 +77,7 @@ func (s *source) AtClusterIP(a netip.Addr) []*corev1.Service {
 }
 
 func (s *source) HasNamespace(ns string) bool {
-	return slices.ContainsFunc(s.services, func(svc *corev1.Service) bool { return svc.Namespace == ns })
+	return slices.Contains(s.namespaces, ns) || slices.ContainsFunc(s.services, func(svc *corev1.Service) bool { return svc.Namespace == ns })
 }
 
 func service(name, clusterIP string, ports ...corev1.ServicePort) *corev1.Service {
@@ -118,7 +120,7 @@ func cluster() *source {
 	dual := service("default/dual", "10.96.0.30")
 	dual.Spec.ClusterIPs = []string{"10.96.0.30", "fd00::30"}
 	s := &source{
-		synced: make(chan struct{}),
+		synced: make(chan struct{}), namespaces: []string{"bare"},
 		services: []*corev1.Service{
 			service("default/web", "10.96.0.20", port("http", corev1.ProtocolTCP, 80), port("dns", corev1.ProtocolUDP, 53)),
 			service("default/db", "None", port("http", corev1.ProtocolTCP, 5432)),
@@ -261,6 +263,10 @@ func TestCluster(t *testing.T) {
 		{name: "pod", qname: "10-244-1-9.default.pod." + z, qtype: mdns.TypeA, answer: []string{"10-244-1-9.default.pod.cluster.local. 5 IN A 10.244.1.9"}},
 		{name: "pod by IPv6", qname: "fd00--9.default.pod." + z, qtype: mdns.TypeAAAA, answer: []string{"fd00--9.default.pod.cluster.local. 5 IN AAAA fd00::9"}},
 		{name: "pod of no namespace", qname: "10-244-1-9.nowhere.pod." + z, qtype: mdns.TypeA, rcode: mdns.RcodeNameError},
+		{name: "pod of a namespace without services", qname: "10-1-2-3.bare.pod." + z, qtype: mdns.TypeA, answer: []string{"10-1-2-3.bare.pod.cluster.local. 5 IN A 10.1.2.3"}},
+		{name: "pod, another type", qname: "10-1-2-3.bare.pod." + z, qtype: mdns.TypeAAAA},
+		{name: "namespace of pods without services", qname: "bare.pod." + z, qtype: mdns.TypeA},
+		{name: "no such namespace of pods", qname: "nowhere.pod." + z, qtype: mdns.TypeA, rcode: mdns.RcodeNameError},
 		{name: "pod that is no address", qname: "10-244-1-999.default.pod." + z, qtype: mdns.TypeA, rcode: mdns.RcodeNameError},
 		{name: "case does not matter, and is kept", qname: "WEB.Default.SVC.Cluster.Local.", qtype: mdns.TypeA, answer: []string{"WEB.Default.SVC.Cluster.Local. 5 IN A 10.96.0.20"}},
 		{name: "no such service", qname: "nope.default.svc." + z, qtype: mdns.TypeA, rcode: mdns.RcodeNameError},
@@ -268,6 +274,8 @@ func TestCluster(t *testing.T) {
 		{name: "search path: a name below svc", qname: "example.org.svc." + z, qtype: mdns.TypeA, rcode: mdns.RcodeNameError},
 		{name: "search path: a name below the domain", qname: "example.org." + z, qtype: mdns.TypeA, rcode: mdns.RcodeNameError},
 		{name: "a namespace", qname: "default.svc." + z, qtype: mdns.TypeA},
+		{name: "a namespace without services", qname: "bare.svc." + z, qtype: mdns.TypeA},
+		{name: "no such service in it", qname: "web.bare.svc." + z, qtype: mdns.TypeA, rcode: mdns.RcodeNameError},
 		{name: "no such namespace", qname: "nowhere.svc." + z, qtype: mdns.TypeA, rcode: mdns.RcodeNameError},
 		{name: "svc", qname: "svc." + z, qtype: mdns.TypeA},
 		{name: "pod itself", qname: "pod." + z, qtype: mdns.TypeA},

@@ -24,14 +24,16 @@ const (
 	byClusterIP = "clusterIP"
 )
 
-// A Catalog follows the cluster's Services and EndpointSlices. Objects that it
+// A Catalog follows the cluster's Services and EndpointSlices, and which
+// namespaces there are. Objects that it
 // returns are shared: callers must not modify them. What nobody here reads
 // (managed fields, annotations, most labels) is not kept.
 type Catalog struct {
-	factory  informers.SharedInformerFactory
-	services cache.SharedIndexInformer
-	slices   cache.SharedIndexInformer
-	synced   chan struct{}
+	factory    informers.SharedInformerFactory
+	services   cache.SharedIndexInformer
+	slices     cache.SharedIndexInformer
+	namespaces cache.SharedIndexInformer
+	synced     chan struct{}
 
 	mu        sync.Mutex
 	listeners []func(types.NamespacedName) // guarded by mu
@@ -50,10 +52,11 @@ func ClientConfig(c *rest.Config) *rest.Config {
 func NewCatalog(client kubernetes.Interface) (*Catalog, error) {
 	f := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(trim))
 	c := &Catalog{
-		factory:  f,
-		services: f.Core().V1().Services().Informer(),
-		slices:   f.Discovery().V1().EndpointSlices().Informer(),
-		synced:   make(chan struct{}),
+		factory:    f,
+		services:   f.Core().V1().Services().Informer(),
+		slices:     f.Discovery().V1().EndpointSlices().Informer(),
+		namespaces: f.Core().V1().Namespaces().Informer(),
+		synced:     make(chan struct{}),
 	}
 	err := c.slices.AddIndexers(cache.Indexers{byService: indexService, byAddress: indexAddress})
 	if err != nil {
@@ -116,7 +119,7 @@ func (c *Catalog) changed(name types.NamespacedName) {
 func (c *Catalog) Run(ctx context.Context) error {
 	c.factory.Start(ctx.Done())
 	defer c.factory.Shutdown()
-	if cache.WaitForCacheSync(ctx.Done(), c.services.HasSynced, c.slices.HasSynced) {
+	if cache.WaitForCacheSync(ctx.Done(), c.services.HasSynced, c.slices.HasSynced, c.namespaces.HasSynced) {
 		close(c.synced)
 	}
 	<-ctx.Done()
@@ -178,10 +181,11 @@ func (c *Catalog) AtClusterIP(addr netip.Addr) []*corev1.Service {
 	return out
 }
 
-// HasNamespace reports whether a Service is in this namespace.
+// HasNamespace reports whether there is a namespace of this name, with Services
+// or without.
 func (c *Catalog) HasNamespace(ns string) bool {
-	keys, err := c.services.GetIndexer().IndexKeys(cache.NamespaceIndex, ns)
-	return err == nil && len(keys) > 0
+	_, ok, err := c.namespaces.GetStore().GetByKey(ns)
+	return err == nil && ok
 }
 
 func (c *Catalog) lookup(index, key string) []*discoveryv1.EndpointSlice {
@@ -250,6 +254,8 @@ func trim(o any) (any, error) {
 		o.Status.Conditions = nil
 	case *discoveryv1.EndpointSlice:
 		o.ObjectMeta = trimMeta(o.ObjectMeta, discoveryLabels...)
+	case *corev1.Namespace:
+		return &corev1.Namespace{ObjectMeta: trimMeta(o.ObjectMeta)}, nil
 	}
 	return o, nil
 }
