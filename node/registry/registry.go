@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"log"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -74,39 +75,61 @@ func New(dir string, logger *slog.Logger) (*Registry, error) {
 // load gives the stored manifests to the inner handler: those of images
 // first, then indexes, which refer to them.
 func (r *Registry) load() error {
-	entries, err := os.ReadDir(filepath.Join(r.dir, "refs"))
+	refs, err := r.references()
 	if err != nil {
 		return err
 	}
-	var last []func() error
+	isIndex := func(rec record) bool {
+		return strings.Contains(rec.ContentType, "index") || strings.Contains(rec.ContentType, "list")
+	}
+	slices.SortStableFunc(refs, func(a, b record) int {
+		switch x, y := isIndex(a), isIndex(b); {
+		case x == y:
+			return 0
+		case y:
+			return -1
+		}
+		return 1
+	})
+	for _, rec := range refs {
+		if err := r.replay(rec); err != nil {
+			r.log.Warn("registry: manifest left out", "repo", rec.Repo, "target", rec.Target, "err", err)
+		}
+	}
+	return nil
+}
+
+// references reads what is stored, by canonical names. A file that cannot be
+// read as a reference is left out.
+func (r *Registry) references() ([]record, error) {
+	entries, err := os.ReadDir(filepath.Join(r.dir, "refs"))
+	if err != nil {
+		return nil, err
+	}
+	type name struct{ repo, target string }
+	found := map[name]record{}
 	for _, e := range entries {
 		if filepath.Ext(e.Name()) != ".json" {
 			continue // left by a write that was cut off
 		}
-		b, err := os.ReadFile(filepath.Join(r.dir, "refs", e.Name()))
+		file := filepath.Join(r.dir, "refs", e.Name())
+		b, err := os.ReadFile(file)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		var rec record
 		if err := json.Unmarshal(b, &rec); err != nil {
 			r.log.Warn("registry: reference left out", "file", e.Name(), "err", err)
 			continue
 		}
-		put := func() error { return r.replay(rec) }
-		if strings.Contains(rec.ContentType, "index") || strings.Contains(rec.ContentType, "list") {
-			last = append(last, put)
-			continue
-		}
-		if err := put(); err != nil {
-			r.log.Warn("registry: manifest left out", "repo", rec.Repo, "target", rec.Target, "err", err)
+		rec.Repo = canonical(rec.Repo)
+		n := name{rec.Repo, rec.Target}
+		// One under a short name, from before they were one, gives way.
+		if _, ok := found[n]; !ok || file == r.refFile(rec.Repo, rec.Target) {
+			found[n] = rec
 		}
 	}
-	for _, put := range last {
-		if err := put(); err != nil {
-			r.log.Warn("registry: index left out", "err", err)
-		}
-	}
-	return nil
+	return slices.Collect(maps.Values(found)), nil
 }
 
 func (r *Registry) replay(rec record) error {
@@ -132,6 +155,7 @@ func (r *Registry) replay(rec record) error {
 
 // ServeHTTP serves the distribution protocol.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	req = canonicalRequest(req)
 	repo, target, isManifest := manifestPath(req.URL.Path)
 	switch {
 	case isManifest && req.Method == http.MethodPut:
@@ -142,20 +166,6 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		req.Body = http.MaxBytesReader(w, req.Body, MaxBlob)
 		r.inner.ServeHTTP(w, req)
 	}
-}
-
-// manifestPath takes apart /v2/<repo>/manifests/<target>.
-func manifestPath(path string) (repo, target string, ok bool) {
-	rest, ok := strings.CutPrefix(path, "/v2/")
-	if !ok {
-		return "", "", false
-	}
-	i := strings.LastIndex(rest, "/manifests/")
-	if i <= 0 {
-		return "", "", false
-	}
-	repo, target = rest[:i], rest[i+len("/manifests/"):]
-	return repo, target, target != "" && !strings.Contains(target, "/")
 }
 
 // putManifest stores the manifest before it is answered. The inner handler
@@ -203,9 +213,11 @@ func (r *Registry) store(rec record, manifest []byte) error {
 func (r *Registry) deleteManifest(w http.ResponseWriter, req *http.Request, repo, target string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := os.Remove(r.refFile(repo, target)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+	for _, name := range []string{repo, strings.TrimPrefix(repo, official)} {
+		if err := os.Remove(r.refFile(name, target)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
 	}
 	r.inner.ServeHTTP(w, req)
 }
@@ -218,25 +230,18 @@ func copyAnswer(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
 	_, _ = w.Write(answer.Body.Bytes())
 }
 
-// Names lists the stored images as "repo:tag", sorted.
+// Names lists the stored images as "repo:tag", sorted, by the names of their
+// repositories that count: library/web for web.
 func (r *Registry) Names() ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	entries, err := os.ReadDir(filepath.Join(r.dir, "refs"))
+	refs, err := r.references()
 	if err != nil {
 		return nil, err
 	}
 	var out []string
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) != ".json" {
-			continue // left by a write that was cut off
-		}
-		b, err := os.ReadFile(filepath.Join(r.dir, "refs", e.Name()))
-		if err != nil {
-			return nil, err
-		}
-		var rec record
-		if json.Unmarshal(b, &rec) == nil && !strings.Contains(rec.Target, ":") {
+	for _, rec := range refs {
+		if !strings.Contains(rec.Target, ":") {
 			out = append(out, rec.Repo+":"+rec.Target)
 		}
 	}

@@ -2,6 +2,8 @@ package registry_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -140,5 +142,100 @@ func TestDamage(t *testing.T) {
 	third, _ := serve(t, dir)
 	if _, err := pull(t, third+"/library/good:v1"); err == nil {
 		t.Error("a damaged manifest was served")
+	}
+}
+
+// What `image list` shows can be pulled by that name: a name without an owner is
+// one image, whichever registry it is written with.
+func TestOneNameForShortNames(t *testing.T) {
+	dir := t.TempDir()
+	addr, reg := serve(t, dir)
+	want, err := build.Push(t.Context(), addr, "pintle.dev/pause:v1", build.Named{Image: image(t, "pause")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(addr string, reg *registry.Registry) {
+		t.Helper()
+		for _, ref := range []string{"/pause:v1", "/library/pause:v1", "/pause@" + want, "/library/pause@" + want} {
+			if got, err := pull(t, addr+ref); err != nil || got != want {
+				t.Errorf("%s: got %s %v, want %s", ref, got, err, want)
+			}
+		}
+		names, err := reg.Names()
+		if diff := cmp.Diff([]string{"library/pause:v1"}, names); diff != "" || err != nil {
+			t.Errorf("names (-want +got):\n%s%v", diff, err)
+		}
+	}
+	check(addr, reg)
+
+	// A store from before: the reference lies under the name as it was pushed.
+	old := func(repo string) {
+		t.Helper()
+		refs, _ := filepath.Glob(filepath.Join(dir, "refs", "*.json"))
+		for _, f := range refs {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = bytes.Replace(b, []byte(`"library/pause"`), []byte(`"`+repo+`"`), 1)
+			target := "v1"
+			if bytes.Contains(b, []byte(`"target":"sha256`)) {
+				target = want
+			}
+			sum := sha256.Sum256([]byte(repo + "\x00" + target))
+			if err := os.WriteFile(filepath.Join(dir, "refs", hex.EncodeToString(sum[:])+".json"), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	old("pause")
+	check(serve(t, dir))
+
+	// What is pushed since counts, and a deletion is for both names.
+	again, _ := serve(t, dir)
+	if want, err = build.Push(t.Context(), again, "pause:v1", build.Named{Image: image(t, "newer")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	check(serve(t, dir))
+	tag, err := build.Destination(again, "x.example/pause:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Delete(tag); err != nil {
+		t.Fatal(err)
+	}
+	third, _ := serve(t, dir)
+	for _, ref := range []string{"/pause:v1", "/library/pause:v1"} {
+		if _, err := pull(t, third+ref); err == nil {
+			t.Errorf("%s came back", ref)
+		}
+	}
+}
+
+// Words of the protocol may be in a repository's name.
+func TestOddNames(t *testing.T) {
+	addr, reg := serve(t, t.TempDir())
+	for _, repo := range []string{"tags", "blobs/manifests", "x/tags"} {
+		want, err := build.Push(t.Context(), addr, repo+":v1", build.Named{Image: image(t, repo)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag, err := build.Destination(addr, repo+":v1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := pull(t, tag.String()); err != nil || got != want {
+			t.Errorf("%s: got %s %v, want %s", repo, got, err, want)
+		}
+		if tags, err := remote.List(tag.Repository); err != nil || len(tags) != 1 {
+			t.Errorf("tags of %s: %v, %v", repo, tags, err)
+		}
+	}
+	names, err := reg.Names()
+	if diff := cmp.Diff([]string{"blobs/manifests:v1", "library/tags:v1", "x/tags:v1"}, names); diff != "" || err != nil {
+		t.Errorf("names (-want +got):\n%s%v", diff, err)
 	}
 }
