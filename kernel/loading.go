@@ -14,6 +14,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
 	"github.com/pintle-io/pintle/kernel/plugin/modules"
 	"github.com/pintle-io/pintle/kernel/reconcile"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/scheduler"
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -26,11 +27,30 @@ func (k *Kernel) makeLoader() error {
 		Registry: k.core, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Log: k.c.Log,
 		Consumers: []loader.Consumer{
 			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.sched}},
-			{Name: "admission", Points: wire.Admission, Sink: admit.New(admit.Config{Chain: k.chain, Log: k.c.Log})},
+			{Name: "admission", Points: wire.Admission, Sink: admit.New(admit.Config{Chain: k.chain, Calls: k.admissionReads, Exists: k.known, Log: k.c.Log})},
 			{Name: "controllers", Points: wire.PointController, Sink: controllerSink{k.manager}},
 		},
 	})
 	return nil
+}
+
+// admissionReads serves what an admission rule reads, with the permissions of
+// its Plugin resource: from memory, as new as this process's own last write.
+func (k *Kernel) admissionReads(name string, p *plugin.Plugin) func() plugin.HostCall {
+	u := pluginUser(name)
+	c := &hostclient.Config{Plugin: name, User: u, Registry: k.core, Table: k.c.Table, Codec: k.codec,
+		Allow: allow(name, u, p.Spec.Permissions), Seen: &hostclient.Seen{}, Latest: k.core.Latest}
+	return func() plugin.HostCall { return hostclient.New(c).Call }
+}
+
+// known tells whether an object is there, as far as this process knows.
+func (k *Kernel) known(ctx context.Context, q wire.GetRequest) bool {
+	gvr, ok := hostclient.ParseResource(q.Resource)
+	if !ok {
+		return false
+	}
+	_, err := k.core.Reader().Get(ctx, gvr.GroupResource(), q.Namespace, q.Name)
+	return err == nil
 }
 
 func (k *Kernel) runLoader(ctx context.Context) error {
@@ -79,8 +99,13 @@ func weight(w *int64) int64 {
 type controllerSink struct{ m *reconcile.Manager }
 
 func (x controllerSink) Set(_ context.Context, name string, p *plugin.Plugin) error {
-	u := &user.DefaultInfo{Name: "system:pintle:plugin:" + name, Groups: []string{"system:pintle:plugins", user.AllAuthenticated}}
+	u := pluginUser(name)
 	return x.m.Set(name, reconcile.Controller{Open: p.Open, User: u, Allow: allow(name, u, p.Spec.Permissions)})
+}
+
+// pluginUser is the identity of a plugin.
+func pluginUser(name string) user.Info {
+	return &user.DefaultInfo{Name: "system:pintle:plugin:" + name, Groups: []string{"system:pintle:plugins", user.AllAuthenticated}}
 }
 
 func (x controllerSink) Remove(name string) { x.m.Remove(name) }

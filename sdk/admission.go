@@ -32,6 +32,25 @@ type MatchRule struct {
 	// Namespaces is empty.
 	Namespaces       []string
 	ExceptNamespaces []string
+	// Present are paths that must be set in the object (on delete: in the old
+	// one), such as "spec.runtimeClassName": neither absent nor empty; a name
+	// where there is a list asks for one element that has it, as in
+	// "spec.volumes.persistentVolumeClaim". The kernel looks before it asks, so
+	// that a policy about a rare field costs the other objects nothing. A
+	// kernel older than this field asks anyway.
+	Present []string
+}
+
+// Reader reads objects for a policy from the kernel's cache. What the cache
+// does not hold is looked for in the store before it is said to be missing.
+type Reader interface {
+	// Get reads an object into obj. The fields are the caller's, what they refer
+	// to is shared with later reads: it must not be modified.
+	//
+	// # Errors
+	//   - [IsNotFound]
+	//   - [IsForbidden]: spec.permissions of the Plugin lacks the verb get
+	Get(obj Object, namespace, name string) error
 }
 
 // Review is one admission request. It is valid during the call only.
@@ -52,11 +71,20 @@ type Review struct {
 	// here, only by policies that follow.
 	Object, Old Value
 
-	denied   bool
-	message  string
-	warnings []string
-	patch    []PatchOp
+	// Reader reads other objects, those that the Plugin's spec.permissions
+	// lets it get. It is used during the call only.
+	Reader Reader
+
+	denied    bool
+	forbidden bool
+	message   string
+	warnings  []string
+	patch     []PatchOp
+	await     []ObjectRef
 }
+
+// ObjectRef names an object; Resource is written as in [Object].
+type ObjectRef struct{ Resource, Namespace, Name string }
 
 // PatchOp is one change that a policy made.
 type PatchOp struct {
@@ -73,6 +101,24 @@ func (r *Review) Deny(format string, args ...any) error {
 		r.denied, r.message = true, fmt.Sprintf(format, args...)
 	}
 	return nil
+}
+
+// Forbid refuses the request as the API itself would, "pods "a" is forbidden:
+// …", without the policy's name: for rules that are part of the API's own
+// behaviour, whose texts clients know. Of Deny and Forbid the first counts.
+func (r *Review) Forbid(format string, args ...any) error {
+	if !r.denied {
+		r.forbidden = true
+	}
+	return r.Deny(format, args...)
+}
+
+// Await makes the verdict provisional: if the object, which the policy has not
+// found, appears within about two seconds, the kernel asks again; else the
+// verdict stands. It is for what a controller is about to make, such as the
+// ServiceAccount of a new namespace.
+func (r *Review) Await(obj Object, namespace, name string) {
+	r.await = append(r.await, ObjectRef{obj.APIResource(), namespace, name})
 }
 
 // Warn sends a warning to the client; kubectl prints it.
@@ -114,13 +160,15 @@ func (r *Review) Remove(path string) error {
 
 // Verdict is the outcome of a review.
 type Verdict struct {
-	Denied   bool
-	Message  string
-	Warnings []string
-	Patch    []PatchOp
+	Denied    bool
+	Forbidden bool // denied by [Review.Forbid]
+	Message   string
+	Warnings  []string
+	Patch     []PatchOp
+	Await     []ObjectRef
 }
 
 // Verdict returns what the policy decided so far.
 func (r *Review) Verdict() Verdict {
-	return Verdict{Denied: r.denied, Message: r.message, Warnings: r.warnings, Patch: r.patch}
+	return Verdict{Denied: r.denied, Forbidden: r.forbidden, Message: r.message, Warnings: r.warnings, Patch: r.patch, Await: r.await}
 }

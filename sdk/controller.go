@@ -57,6 +57,9 @@ type Watch struct {
 	// Map turns a changed object into requests. The zero value is Self. On an
 	// update both the old and the new object are mapped.
 	Map Map
+	// Present are paths that must be set in the object, or have been before the
+	// change, as in [MatchRule]: other objects are not mapped.
+	Present []string
 }
 
 // MapKind says how a [Map] works; all but MapFunc are computed by the kernel

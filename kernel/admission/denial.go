@@ -18,8 +18,9 @@ var ErrFailed = errors.New("admission rule failed")
 // error; a plain one is a Denial with reason Forbidden.
 type Denial struct {
 	Message string
-	// Reason is metav1.StatusReasonForbidden if empty; StatusReasonInvalid
-	// answers 422 with the causes.
+	// Reason, if empty, answers 403 and names the rule that refused.
+	// StatusReasonForbidden answers as the API itself does, without the rule's
+	// name; StatusReasonInvalid answers 422 with the causes.
 	Reason metav1.StatusReason
 	Causes []metav1.StatusCause
 }
@@ -40,6 +41,9 @@ func status(rule string, a *Attributes, err error) error {
 	}
 	d := &Denial{Message: err.Error()}
 	errors.As(err, &d)
+	if d.Reason == metav1.StatusReasonForbidden {
+		return apierrors.NewForbidden(a.Resource.GroupResource(), nameOf(a), errors.New(d.Message))
+	}
 	code, reason := int32(http.StatusForbidden), metav1.StatusReasonForbidden
 	if d.Reason == metav1.StatusReasonInvalid {
 		code, reason = http.StatusUnprocessableEntity, metav1.StatusReasonInvalid

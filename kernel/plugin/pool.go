@@ -14,7 +14,7 @@ import (
 // that faulted is replaced. It is safe for concurrent use.
 type Pool struct {
 	plugin *Plugin
-	call   HostCall
+	calls  func() HostCall
 	slots  chan struct{} // one for each instance in use
 
 	mu     sync.Mutex
@@ -22,10 +22,13 @@ type Pool struct {
 	closed bool       // guarded by mu
 }
 
-// NewPool makes a pool of at most size instances, none of them open yet. call
-// serves their questions.
-func NewPool(p *Plugin, size int, call HostCall) *Pool {
-	return &Pool{plugin: p, call: call, slots: make(chan struct{}, max(size, 1))}
+// NewPool makes a pool of at most size instances, none of them open yet. calls
+// makes what serves the questions of one instance; nil refuses them all.
+func NewPool(p *Plugin, size int, calls func() HostCall) *Pool {
+	if calls == nil {
+		calls = func() HostCall { return nil }
+	}
+	return &Pool{plugin: p, calls: calls, slots: make(chan struct{}, max(size, 1))}
 }
 
 // Warm opens an instance, so that the first Do need not.
@@ -78,7 +81,7 @@ func (p *Pool) take(ctx context.Context) (Instance, error) {
 		return in, nil
 	}
 	p.mu.Unlock()
-	in, err := p.plugin.Open(ctx, p.call)
+	in, err := p.plugin.Open(ctx, p.calls())
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.plugin.Name, err)
 	}

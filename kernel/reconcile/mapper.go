@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/tape"
@@ -30,22 +31,15 @@ type mapper struct {
 	tape    []byte        // the builder's
 }
 
-func parseResource(s string) (schema.GroupVersionResource, bool) {
-	switch p := strings.Split(s, "/"); len(p) {
-	case 2:
-		return schema.GroupVersionResource{Version: p[0], Resource: p[1]}, true
-	case 3:
-		return schema.GroupVersionResource{Group: p[0], Version: p[1], Resource: p[2]}, true
-	}
-	return schema.GroupVersionResource{}, false
-}
-
 // event queues the requests that an event makes under every watch of its
 // resource.
 func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
 	m.r.host.Seen.Note(watches[0].resource, e.Revision)
 	for i := range watches {
 		w := &watches[i]
+		if !w.present.In(e.Object.Obj) && (e.Prev == nil || !w.present.In(e.Prev.Obj)) {
+			continue
+		}
 		if sdk.MapKind(w.Map) == sdk.MapFieldChanged && e.Type == watch.Modified && e.Prev != nil && m.field(w, e.Object) == m.field(w, e.Prev) {
 			continue
 		}
@@ -160,7 +154,7 @@ func parseKind(s string) (schema.GroupKind, bool) {
 // field reads a field: from the selectable ones where it is one of them, which
 // is cheap, else from a tape.
 func (m *mapper) field(w *numbered, o *watch.Object) string {
-	gvr, _ := parseResource(w.Resource)
+	gvr, _ := hostclient.ParseResource(w.Resource)
 	if d := m.r.table.Lookup(gvr.GroupResource()); d != nil && d.Strategy.Fields != nil {
 		if set := d.Strategy.Fields(o.Obj); set.Has(w.Arg) {
 			return set.Get(w.Arg)

@@ -207,3 +207,27 @@ func TestMapFaults(t *testing.T) {
 		})
 	}
 }
+
+// Objects that a watch does not care for are not mapped, now or before.
+func TestPresent(t *testing.T) {
+	r := newRunner(t, newKit(t), nil)
+	m := &mapper{r: r}
+	watches := r.byResource([]wire.Watch{{Resource: "v1/pods", Map: uint8(sdk.MapSelf), Present: []string{"spec.nodeName"}}})
+	on := func(p *corev1.Pod) { p.Spec.NodeName = "n" }
+	for name, tc := range map[string]struct {
+		now, prev *corev1.Pod
+		want      int
+	}{
+		"set": {pod("p", on), nil, 1}, "never set": {pod("p"), pod("p"), 0}, "set before": {pod("p"), pod("p", on), 1},
+	} {
+		for _, list := range watches {
+			m.event(t.Context(), list, watch.Event{Type: watch.Modified, Revision: 7, Object: object(tc.now), Prev: object(tc.prev)})
+		}
+		if got := len(r.drain(t)); got != tc.want {
+			t.Errorf("%s: %d requests, want %d", name, got, tc.want)
+		}
+	}
+	if got := r.byResource([]wire.Watch{{Resource: "v1/pods", Present: []string{".."}}}); len(got) != 0 {
+		t.Errorf("a malformed path is watched: %v", got)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/plugin/present"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -94,6 +95,7 @@ type numbered struct {
 	wire.Watch
 	index    int
 	resource schema.GroupResource
+	present  present.Paths
 	// ownerless: the owner's kind of a MapOwner has no namespace.
 	ownerless bool
 }
@@ -101,12 +103,17 @@ type numbered struct {
 func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][]numbered {
 	out := map[schema.GroupVersionResource][]numbered{}
 	for i, w := range list {
-		gvr, ok := parseResource(w.Resource)
+		gvr, ok := hostclient.ParseResource(w.Resource)
 		if !ok || r.table.Lookup(gvr.GroupResource()) == nil {
 			r.log.Error("controller watches a resource that does not exist", "resource", w.Resource)
 			continue
 		}
-		n := numbered{Watch: w, index: i, resource: gvr.GroupResource()}
+		paths, err := present.Parse(w.Present)
+		if err != nil {
+			r.log.Error("controller watches a field that cannot be", "resource", w.Resource, "error", err)
+			continue
+		}
+		n := numbered{Watch: w, index: i, resource: gvr.GroupResource(), present: paths}
 		if gk, ok := parseKind(w.Arg); ok && sdk.MapKind(w.Map) == sdk.MapOwner {
 			d := r.table.LookupKind(gk)
 			n.ownerless = d != nil && !d.Namespaced

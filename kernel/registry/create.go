@@ -217,16 +217,11 @@ func (c *Core) withCompanions(ctx context.Context, r *request, ch *change) error
 	return c.addCompanions(ch, list, err)
 }
 
-// namespaceState answers the namespace rule. A namespace that seems to be
-// missing is looked for in the store, so that it may be used at once.
+// namespaceState answers the namespace rule.
 func (c *Core) namespaceState(ctx context.Context, name string) (exists, terminating bool, err error) {
-	k := c.kinds[namespaces]
-	key := k.key("", name)
-	o := c.lookup(k, key, "", name)
-	if o == nil {
-		if o, err = c.refresh(ctx, k, key, "", name); err != nil || o == nil {
-			return false, false, err
-		}
+	o, err := c.Latest(ctx, Target{Resource: namespaces.WithVersion(""), Name: name})
+	if apierrors.IsNotFound(err) {
+		return false, false, nil
 	}
-	return true, deleting(o), nil
+	return err == nil, deleting(o), err
 }

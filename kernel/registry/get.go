@@ -37,6 +37,33 @@ func (c *Core) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.O
 	return obj, nil
 }
 
+// Latest is the newest state of an object that this process knows, its own
+// writes included, and waits for nothing. What seems to be missing is looked
+// for in the store. It serves rules that stand in the way of other requests.
+//
+// # Errors
+//   - NotFound
+func (c *Core) Latest(ctx context.Context, t Target) (*watch.Object, error) {
+	k, err := c.kindOf(t)
+	if err != nil {
+		return nil, err
+	}
+	if k.Virtual || t.Name == "" {
+		return nil, k.notFound(t.Name)
+	}
+	key := k.key(k.scope(t.Namespace), t.Name)
+	o := c.lookup(k, key, t.Namespace, t.Name)
+	if o == nil {
+		if o, err = c.refresh(ctx, k, key, t.Namespace, t.Name); err != nil {
+			return nil, k.storeError("get", t.Name, err)
+		}
+	}
+	if o == nil {
+		return nil, k.notFound(t.Name)
+	}
+	return o, nil
+}
+
 // await returns when the cache is as new as a read's resourceVersion asks: ""
 // is now, "0" anything, a number at least that.
 func (c *Core) await(ctx context.Context, k *kind, verb, rv string, rev int64) error {

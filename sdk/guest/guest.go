@@ -14,6 +14,7 @@ import (
 type Guest struct {
 	call   sdk.HostCall
 	client sdk.Client
+	reader sdk.Reader
 	name   string
 	points *sdk.Points
 	sched  *sdk.Scheduling
@@ -22,7 +23,7 @@ type Guest struct {
 
 // New makes a guest that reaches the kernel through call.
 func New(call sdk.HostCall) *Guest {
-	return &Guest{call: call, client: sdk.NewClient(call)}
+	return &Guest{call: call, client: sdk.NewClient(call), reader: sdk.NewReader(call)}
 }
 
 // Handle answers one operation with a framed response, valid until the next.
@@ -116,7 +117,7 @@ func (g *Guest) review(out []byte, op wire.Op, rule func(*sdk.Review) error, req
 		return out, err
 	}
 	review := sdk.Review{Operation: sdk.Operation(h.Operation), Resource: h.Resource, Subresource: h.Subresource, Kind: h.Kind,
-		Namespace: h.Namespace, Name: h.Name, User: h.User, Groups: h.Groups, DryRun: h.DryRun}
+		Namespace: h.Namespace, Name: h.Name, User: h.User, Groups: h.Groups, DryRun: h.DryRun, Reader: g.reader}
 	for _, part := range []struct {
 		tape []byte
 		to   *sdk.Value
@@ -134,9 +135,12 @@ func (g *Guest) review(out []byte, op wire.Op, rule func(*sdk.Review) error, req
 }
 
 func verdict(v sdk.Verdict) wire.Verdict {
-	w := wire.Verdict{Denied: v.Denied, Message: v.Message, Warnings: v.Warnings}
+	w := wire.Verdict{Denied: v.Denied, Message: v.Message, Warnings: v.Warnings, Forbidden: v.Forbidden}
 	for _, p := range v.Patch {
 		w.Patch = append(w.Patch, wire.PatchOp{Remove: p.Remove, Path: p.Path, Value: p.Value})
+	}
+	for _, o := range v.Await {
+		w.Await = append(w.Await, wire.GetRequest{Resource: o.Resource, Namespace: o.Namespace, Name: o.Name})
 	}
 	return w
 }

@@ -9,7 +9,7 @@ import (
 func Manifest(p sdk.Plugin, points *sdk.Points) wire.Manifest {
 	m := wire.Manifest{Name: p.Name, Version: p.Version, Major: wire.Major, Minor: wire.Minor, Points: pointsOf(points), Scope: uint8(points.Scope)}
 	for _, rule := range points.Match {
-		w := wire.Match{Resources: rule.Resources, Namespaces: rule.Namespaces, ExceptNamespaces: rule.ExceptNamespaces}
+		w := wire.Match{Resources: rule.Resources, Namespaces: rule.Namespaces, ExceptNamespaces: rule.ExceptNamespaces, Present: rule.Present}
 		for _, op := range rule.Operations {
 			w.Operations = append(w.Operations, string(op))
 		}
@@ -19,7 +19,7 @@ func Manifest(p sdk.Plugin, points *sdk.Points) wire.Manifest {
 		m.Workers = uint32(max(c.Workers, 1))
 		for _, w := range c.Watches {
 			m.Watches = append(m.Watches, wire.Watch{Resource: w.Resource, Map: uint8(w.Map.Kind), Arg: w.Map.Arg,
-				ToNamespace: w.Map.To.Namespace, ToName: w.Map.To.Name})
+				ToNamespace: w.Map.To.Namespace, ToName: w.Map.To.Name, Present: w.Present})
 		}
 	}
 	return m

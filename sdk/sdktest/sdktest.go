@@ -39,6 +39,8 @@ type Request struct {
 	Groups          []string
 	DryRun          bool
 	Object, Old     any
+	// Store is what the policy's Reader reads; nil holds nothing.
+	Store *Store
 }
 
 // Validate asks the points' Validate.
@@ -62,11 +64,18 @@ func ask(t testing.TB, rule func(*sdk.Review) error, q Request) sdk.Verdict {
 		q.Operation = sdk.Create
 	}
 	r := &sdk.Review{Operation: q.Operation, Resource: q.Resource, Kind: q.Kind, Subresource: q.Subresource, Namespace: q.Namespace,
-		Name: q.Name, User: q.User, Groups: q.Groups, DryRun: q.DryRun, Object: Value(t, q.Object), Old: Value(t, q.Old)}
+		Name: q.Name, User: q.User, Groups: q.Groups, DryRun: q.DryRun, Object: Value(t, q.Object), Old: Value(t, q.Old), Reader: q.reader()}
 	if err := rule(r); err != nil {
 		t.Fatalf("the policy failed: %v", err)
 	}
 	return r.Verdict()
+}
+
+func (q Request) reader() sdk.Reader {
+	if q.Store == nil {
+		q.Store = &Store{}
+	}
+	return sdk.NewReader(q.Store.call)
 }
 
 // Value views a struct as a policy sees it; nil does not exist.

@@ -129,6 +129,12 @@ type Verdict struct {
 	Message  string
 	Warnings []string
 	Patch    []PatchOp
+	// Forbidden: the refusal is worded as the API's own.
+	Forbidden bool
+	// Await are missing objects; when one appears soon, the verdict is asked
+	// for again. Forbidden and Await came with version 1.1: a guest of 1.0 ends
+	// its answer before them.
+	Await []GetRequest
 }
 
 // PatchOp is one change: JSON at a path, or a removal.
@@ -145,6 +151,13 @@ func (v Verdict) Append(b []byte) []byte {
 	for _, p := range v.Patch {
 		b = AppendBytes(AppendString(AppendBool(b, p.Remove), p.Path), p.Value)
 	}
+	if !v.Forbidden && len(v.Await) == 0 {
+		return b
+	}
+	b = AppendUint(AppendBool(b, v.Forbidden), uint64(len(v.Await)))
+	for _, q := range v.Await {
+		b = q.Append(b)
+	}
 	return b
 }
 
@@ -153,6 +166,13 @@ func (r *Reader) Verdict() Verdict {
 	v := Verdict{Denied: r.Bool(), Message: r.Str(), Warnings: r.Strings()}
 	for range r.Count(3) {
 		v.Patch = append(v.Patch, PatchOp{Remove: r.Bool(), Path: r.Str(), Value: r.Bytes()})
+	}
+	if r.Err() != nil || len(r.Rest()) == 0 {
+		return v
+	}
+	v.Forbidden = r.Bool()
+	for range r.Count(4) {
+		v.Await = append(v.Await, r.GetRequest())
 	}
 	return v
 }

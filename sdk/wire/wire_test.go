@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -62,6 +63,46 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// What came with version 1.1 stands behind a frame of 1.0, which is read as well.
+func TestNewerFrames(t *testing.T) {
+	v := verdict
+	v.Forbidden, v.Await = true, []wire.GetRequest{{Resource: "v1/secrets", Namespace: "n", Name: "s"}}
+	m := manifest
+	m.Match = []wire.Match{{Resources: []string{"a"}, Present: []string{"x.y"}}, {Resources: []string{"b"}}}
+	m.Watches = []wire.Watch{{Resource: "v1/pods"}, {Resource: "v1/nodes", Present: []string{"z"}}}
+	for _, f := range []struct {
+		value any
+		frame []byte
+		old   int // bytes of its frame in version 1.0
+		read  func(*wire.Reader) any
+	}{
+		{v, v.Append(nil), len(verdict.Append(nil)), func(r *wire.Reader) any { return r.Verdict() }},
+		{m, wire.AppendManifest(nil, m), len(wire.AppendManifest(nil, without(m))), func(r *wire.Reader) any { return r.Manifest() }},
+	} {
+		if got := f.read(wire.NewReader(f.frame)); !reflect.DeepEqual(got, f.value) {
+			t.Errorf("%T: got %+v, want %+v", f.value, got, f.value)
+		}
+		for n := range f.frame {
+			r := wire.NewReader(f.frame[:n])
+			if f.read(r); errors.Is(r.Err(), wire.ErrProtocol) == (n == f.old) {
+				t.Errorf("%T cut to %d of %d bytes, %d of which are of version 1.0: %v", f.value, n, len(f.frame), f.old, r.Err())
+			}
+		}
+	}
+}
+
+// without is the manifest as version 1.0 has it.
+func without(m wire.Manifest) wire.Manifest {
+	m.Match, m.Watches = slices.Clone(m.Match), slices.Clone(m.Watches)
+	for i := range m.Match {
+		m.Match[i].Present = nil
+	}
+	for i := range m.Watches {
+		m.Watches[i].Present = nil
+	}
+	return m
+}
+
 func TestReview(t *testing.T) {
 	h := wire.ReviewHeader{Operation: "CREATE", Resource: "v1/pods", Kind: "v1/Pod", Namespace: "n", Name: "x", User: "u", Groups: []string{"g"}, DryRun: true}
 	for _, object := range []string{"", "12345678", "1234567890"} {
@@ -104,7 +145,7 @@ func TestVersion(t *testing.T) {
 		t.Errorf("a higher minor: %v", err)
 	}
 	err := wire.CheckVersion(wire.Version(2, 0))
-	if want := "plugin ABI mismatch: plugin ABI 2.0, this kernel speaks 1.0"; !errors.Is(err, wire.ErrABI) || err.Error() != want {
+	if want := "plugin ABI mismatch: plugin ABI 2.0, this kernel speaks 1.1"; !errors.Is(err, wire.ErrABI) || err.Error() != want {
 		t.Errorf("another major: %v, want %q", err, want)
 	}
 }

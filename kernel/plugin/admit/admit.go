@@ -12,6 +12,9 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
@@ -23,13 +26,22 @@ type Config struct {
 	Chain *admission.Chain
 	// Instances of each policy, at most; 0 is 4.
 	Instances int
-	Log       *slog.Logger
+	// Calls makes what serves the reads of one instance of a policy; nil
+	// refuses them.
+	Calls func(name string, p *plugin.Plugin) func() plugin.HostCall
+	// Exists tells whether an object is there that a policy waits for; nil is
+	// never.
+	Exists func(ctx context.Context, q wire.GetRequest) bool
+	Clock  clock.WithTicker // nil is the real one
+	Log    *slog.Logger
 }
 
 // Sink keeps the chain's plugin rules. It is safe for concurrent use.
 type Sink struct {
 	chain     *admission.Chain
 	instances int
+	calls     func(name string, p *plugin.Plugin) func() plugin.HostCall
+	waits     *waits
 	log       *slog.Logger
 
 	mu    sync.Mutex
@@ -44,7 +56,10 @@ func New(c Config) *Sink {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Sink{chain: c.Chain, instances: c.Instances, log: c.Log, pools: map[string]*plugin.Pool{}}
+	if c.Calls == nil {
+		c.Calls = func(string, *plugin.Plugin) func() plugin.HostCall { return nil }
+	}
+	return &Sink{chain: c.Chain, instances: c.Instances, calls: c.Calls, waits: newWaits(c.Exists, c.Clock), log: c.Log, pools: map[string]*plugin.Pool{}}
 }
 
 // RuleName is the name of a plugin's rule in the chain, which is what a
@@ -57,11 +72,11 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	if err != nil {
 		return err
 	}
-	pool := plugin.NewPool(p, s.instances, nil)
+	pool := plugin.NewPool(p, s.instances, s.calls(name, p))
 	if err := pool.Warm(ctx); err != nil {
 		return errors.Join(err, pool.Close())
 	}
-	r := &rule{name: name, mode: p.Spec.Mode, match: match, pool: pool, log: s.log}
+	r := &rule{name: name, mode: p.Spec.Mode, match: match, pool: pool, waits: s.waits, log: s.log}
 	entry := admission.Rule{Match: match.coarse(), Failure: admission.FailurePolicy(p.Spec.FailurePolicy), Timeout: waitFor(p.Timeout())}
 	if p.Manifest.Points.Has(wire.PointMutate) {
 		entry.Mutate = admission.MutatorFunc(r.mutate)
@@ -75,8 +90,9 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	return nil
 }
 
-// waitFor is the time for one rule: a call, and the wait for an instance.
-func waitFor(call time.Duration) time.Duration { return 2*call + time.Second }
+// waitFor is the time for one rule: two calls, the wait for an instance, and in
+// between the wait for an object.
+func waitFor(call time.Duration) time.Duration { return 2*call + time.Second + maxAwait }
 
 func (s *Sink) replace(name string, pool *plugin.Pool) {
 	s.mu.Lock()
@@ -106,6 +122,7 @@ type rule struct {
 	mode  v1alpha1.Mode
 	match *matcher
 	pool  *plugin.Pool
+	waits *waits
 	log   *slog.Logger
 }
 
@@ -154,18 +171,9 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 	if err != nil {
 		return v, false, r.failure(a, err)
 	}
-	err = r.pool.Do(ctx, func(in plugin.Instance) error {
-		resp, err := in.Call(ctx, op, req)
-		if err != nil {
-			return err
-		}
-		reader := wire.NewReader(resp)
-		v = reader.Verdict()
-		for i := range v.Patch {
-			v.Patch[i].Value = append([]byte(nil), v.Patch[i].Value...)
-		}
-		return reader.Err()
-	})
+	if v, err = r.call(ctx, op, req); err == nil && len(v.Await) > 0 && r.waits.until(ctx, v.Await) {
+		v, err = r.call(ctx, op, req)
+	}
 	if err != nil {
 		return v, false, r.failure(a, err)
 	}
@@ -179,7 +187,28 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 		r.note(a, v.Message)
 		return v, true, nil
 	}
-	return v, true, admission.Denyf("%s", v.Message)
+	d := &admission.Denial{Message: v.Message}
+	if v.Forbidden {
+		d.Reason = metav1.StatusReasonForbidden
+	}
+	return v, true, d
+}
+
+// call puts a review to one instance.
+func (r *rule) call(ctx context.Context, op wire.Op, req []byte) (v wire.Verdict, err error) {
+	err = r.pool.Do(ctx, func(in plugin.Instance) error {
+		resp, err := in.Call(ctx, op, req)
+		if err != nil {
+			return err
+		}
+		reader := wire.NewReader(resp)
+		v = reader.Verdict()
+		for i := range v.Patch {
+			v.Patch[i].Value = append([]byte(nil), v.Patch[i].Value...)
+		}
+		return reader.Err()
+	})
+	return v, err
 }
 
 // failure is the answer when the policy could not be asked. Only a policy

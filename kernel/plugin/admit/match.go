@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/plugin/present"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -18,6 +19,7 @@ type matchRule struct {
 	operations               []admission.Operation
 	resources                []pattern
 	namespaces, butNamespace []string
+	present                  present.Paths
 }
 
 // pattern is a resource as a rule writes it; "*" matches anything.
@@ -38,6 +40,9 @@ func newMatcher(own []wire.Match, narrowed []v1alpha1.MatchRule) (*matcher, erro
 		}
 		if len(x.operations) == 0 {
 			x.operations = []admission.Operation{admission.Create, admission.Update}
+		}
+		if x.present, err = present.Parse(r.Present); err != nil {
+			return nil, fmt.Errorf("match rule: %w", err)
 		}
 		m.own = append(m.own, x)
 	}
@@ -109,7 +114,14 @@ func (r *matchRule) matches(a *admission.Attributes) bool {
 	if len(r.namespaces) > 0 && !slices.Contains(r.namespaces, a.Namespace) {
 		return false
 	}
-	return !slices.Contains(r.butNamespace, a.Namespace) || a.Namespace == ""
+	if slices.Contains(r.butNamespace, a.Namespace) && a.Namespace != "" {
+		return false
+	}
+	obj := a.Object
+	if obj == nil {
+		obj = a.Old
+	}
+	return len(r.present) == 0 || obj != nil && r.present.In(obj)
 }
 
 func (m *matcher) matches(a *admission.Attributes) bool {

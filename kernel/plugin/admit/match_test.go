@@ -19,6 +19,7 @@ import (
 func TestMatch(t *testing.T) {
 	pod := schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	deployment := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	bound := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n"}}
 	own := func(resources ...string) []wire.Match { return []wire.Match{{Resources: resources}} }
 	for _, c := range []struct {
 		name     string
@@ -37,6 +38,9 @@ func TestMatch(t *testing.T) {
 		{"group of another", own("apps/*/*"), nil, admission.Attributes{Operation: admission.Create, Resource: pod}, false},
 		{"everything", own("*"), nil, admission.Attributes{Operation: admission.Create, Resource: pod, Subresource: "binding"}, true},
 		{"namespace", []wire.Match{{ExceptNamespaces: []string{"a"}}}, nil, admission.Attributes{Operation: admission.Create, Resource: pod, Namespace: "a"}, false},
+		{"present", []wire.Match{{Present: []string{"spec.nodeName"}}}, nil, admission.Attributes{Operation: admission.Create, Resource: pod, Object: bound}, true},
+		{"not present", []wire.Match{{Present: []string{"spec.nodeName"}}}, nil, admission.Attributes{Operation: admission.Create, Resource: pod, Object: &corev1.Pod{}}, false},
+		{"present in what is deleted", []wire.Match{{Operations: []string{"DELETE"}, Present: []string{"spec.nodeName"}}}, nil, admission.Attributes{Operation: admission.Delete, Resource: pod, Old: bound}, true},
 		{"narrowed away", own("*"), []v1alpha1.MatchRule{{Namespaces: []string{"b"}}}, admission.Attributes{Operation: admission.Create, Resource: pod, Namespace: "a"}, false},
 		{"never widened", own("v1/pods"), []v1alpha1.MatchRule{{Resources: []string{"*"}}}, admission.Attributes{Operation: admission.Create, Resource: deployment}, false},
 	} {
@@ -96,6 +100,8 @@ func TestApply(t *testing.T) {
 		{"unknown field", []wire.PatchOp{set("spec.imagination", `"j"`)}, nil, "imagination"},
 		{"wrong type", []wire.PatchOp{set("spec.nodeName", `5`)}, nil, "nodeName"},
 		{"into a string", []wire.PatchOp{set("spec.nodeName.x", `5`)}, nil, "neither map nor list"},
+		{"more than JSON", []wire.PatchOp{set("spec.nodeName", `"a" 1`)}, nil, "value at spec.nodeName"},
+		{"two strings", []wire.PatchOp{set("spec.nodeName", `"a" "b"`)}, nil, "value at spec.nodeName"},
 		{"not JSON", []wire.PatchOp{set("spec.nodeName", `{`)}, nil, "value at spec.nodeName"},
 		{"bad path", []wire.PatchOp{set("spec..x", `5`)}, nil, "malformed path"},
 	} {

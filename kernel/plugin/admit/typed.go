@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
-	"strings"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/pintle-io/pintle/kernel/plugin/present"
 	"github.com/pintle-io/pintle/sdk/tape"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -41,10 +42,10 @@ func applyTyped(obj runtime.Object, patch []wire.PatchOp) (runtime.Object, error
 		if err != nil {
 			return nil, err
 		}
-		if !op.Remove && !json.Valid(op.Value) {
-			return nil, fmt.Errorf("value at %s is no JSON", op.Path)
-		}
-		if err := put(v.Elem(), path, op); err != nil {
+		switch err := put(v.Elem(), path, op); {
+		case errors.Is(err, errNoJSON):
+			return nil, fmt.Errorf("value at %s: %w", op.Path, err)
+		case err != nil:
 			return nil, fmt.Errorf("change at %s: %w", op.Path, err)
 		}
 	}
@@ -56,14 +57,14 @@ func put(v reflect.Value, path []tape.Segment, op wire.PatchOp) error {
 	if len(path) == 0 {
 		return fill(v, op)
 	}
-	if v.Kind() != reflect.Pointer && reflect.PointerTo(v.Type()).Implements(unmarshaler) {
+	if v.Kind() != reflect.Pointer && hasOwnForm(v.Type()) {
 		return errUntyped
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		return putPointer(v, path, op)
 	case reflect.Struct:
-		index, ok := fieldOf(v.Type(), path[0].Key)
+		index, ok := present.FieldOf(v.Type(), path[0].Key)
 		switch {
 		case !ok && op.Remove:
 			return nil // there is nothing to remove
@@ -89,9 +90,49 @@ func fill(v reflect.Value, op wire.PatchOp) error {
 	if op.Remove {
 		return nil
 	}
+	if text, ok := plainString(op.Value); ok && v.Kind() == reflect.String && !hasOwnForm(v.Type()) {
+		v.SetString(text)
+		return nil
+	}
 	d := json.NewDecoder(bytes.NewReader(op.Value))
 	d.DisallowUnknownFields()
-	return d.Decode(v.Addr().Interface())
+	if err := d.Decode(v.Addr().Interface()); err != nil {
+		if _, malformed := errors.AsType[*json.SyntaxError](err); malformed || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+			return fmt.Errorf("%w: %w", errNoJSON, err)
+		}
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: there is more than one value", errNoJSON)
+	}
+	return nil
+}
+
+var errNoJSON = errors.New("no JSON")
+
+// plainString is a JSON string that stands for itself: a name, mostly.
+func plainString(value []byte) (text string, ok bool) {
+	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
+		return "", false
+	}
+	for _, c := range value[1 : len(value)-1] {
+		if c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			return "", false
+		}
+	}
+	return string(value[1 : len(value)-1]), true
+}
+
+// ownForms remembers which types unmarshal themselves.
+var ownForms sync.Map // of reflect.Type to bool
+
+// hasOwnForm tells whether the JSON form of a type is its own affair.
+func hasOwnForm(t reflect.Type) bool {
+	own, ok := ownForms.Load(t)
+	if !ok {
+		own, _ = ownForms.LoadOrStore(t, reflect.PointerTo(t).Implements(unmarshaler))
+	}
+	return own.(bool)
 }
 
 func putPointer(v reflect.Value, path []tape.Segment, op wire.PatchOp) error {
@@ -148,31 +189,4 @@ func putSlice(v reflect.Value, path []tape.Segment, op wire.PatchOp) error {
 		v.Set(reflect.Append(v, reflect.New(v.Type().Elem()).Elem()))
 	}
 	return put(v.Index(i), path[1:], op)
-}
-
-// fields remembers the fields of struct types, by name in JSON.
-var fields sync.Map // of reflect.Type to map[string][]int
-
-func fieldOf(t reflect.Type, name string) (index []int, ok bool) {
-	known, ok := fields.Load(t)
-	if !ok {
-		known, _ = fields.LoadOrStore(t, fieldsOf(t))
-	}
-	index, ok = known.(map[string][]int)[name]
-	return index, ok
-}
-
-func fieldsOf(t reflect.Type) map[string][]int {
-	out := map[string][]int{}
-	for _, f := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case !f.IsExported() || name == "-" || f.Anonymous && name == "":
-		case name == "":
-			out[f.Name] = f.Index
-		default:
-			out[name] = f.Index
-		}
-	}
-	return out
 }

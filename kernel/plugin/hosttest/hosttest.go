@@ -29,6 +29,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("panic", func(t *testing.T) { testPanic(t, open) })
 	t.Run("region", func(t *testing.T) { testRegion(t, open) })
 	t.Run("reconcile", func(t *testing.T) { testReconcile(t, open) })
+	t.Run("review reads", func(t *testing.T) { testReads(t, open) })
 	t.Run("no kernel", func(t *testing.T) { testNoKernel(t, open) })
 	t.Run("closed", func(t *testing.T) { testClosed(t, open) })
 	t.Run("cancelled", func(t *testing.T) { testCancelled(t, open) })
@@ -60,11 +61,11 @@ func testManifest(t *testing.T, open Open) {
 		Name: "suite", Version: "1.2.3", Major: wire.Major, Minor: wire.Minor,
 		Points: wire.PointFilter | wire.PointScore | wire.PointMutate | wire.PointValidate | wire.PointController,
 		Scope:  1, Workers: 3,
-		Match: []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"v1/pods", "apps/*/*"}, ExceptNamespaces: []string{"kube-system"}}},
+		Match: []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"v1/pods", "apps/*/*"}, ExceptNamespaces: []string{"kube-system"}, Present: []string{"metadata.name"}}},
 		Watches: []wire.Watch{
 			{Resource: "apps/v1/deployments"},
 			{Resource: "v1/pods", Map: 1, Arg: "apps/v1/Deployment"},
-			{Resource: "v1/configmaps", Map: 6},
+			{Resource: "v1/configmaps", Map: 6, Present: []string{"data.for"}},
 			{Resource: "v1/nodes", Map: 5, ToNamespace: "a", ToName: "b"},
 		},
 	}
@@ -230,6 +231,29 @@ func testRegion(t *testing.T, open Open) {
 		if r := in.Region(); len(r) != size || size > 1 && r[0] != 7 || r[size-1] != 9 {
 			t.Errorf("region of %d bytes did not keep its contents", size)
 		}
+	}
+}
+
+// testReads: an admission rule reads other objects, and waits for missing ones.
+func testReads(t *testing.T, open Open) {
+	k := NewKernel()
+	k.Put("v1/configmaps", m{"metadata": m{"namespace": "default", "name": "cm"}, "data": m{"text": "hello"}})
+	in := mustOpen(t, open, plugin.OpenOptions{HostCall: k.Call})
+	for name, want := range map[string]wire.Verdict{
+		"reads-cm": {Warnings: []string{"hello"}},
+		"reads-x":  {Denied: true, Message: "no x", Forbidden: true, Await: []wire.GetRequest{{Resource: "v1/configmaps", Namespace: "default", Name: "x"}}},
+	} {
+		resp, err := in.Call(t.Context(), wire.OpValidate, review(t, name, pod(name, "web:1"), nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, wire.NewReader(resp).Verdict()); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	_, err := mustOpen(t, open, plugin.OpenOptions{}).Call(t.Context(), wire.OpValidate, review(t, "reads-cm", pod("a", "web:1"), nil))
+	if wire.KindOf(err) != wire.KindForbidden {
+		t.Errorf("a read without a kernel: %v, want forbidden", err)
 	}
 }
 

@@ -61,6 +61,10 @@ type Config struct {
 	// Seen is shared by the plugin's instances, so that each reads the others'
 	// writes, and by whoever wakes them.
 	Seen *Seen
+	// Latest, when set, serves get in place of Registry, and nothing but get is
+	// served: an admission rule that wrote, or waited for others, would do so
+	// in the middle of somebody's request.
+	Latest func(ctx context.Context, t registry.Target) (*watch.Object, error)
 }
 
 // Client serves one instance. It is used by one goroutine at a time.
@@ -82,6 +86,9 @@ func (k *Client) Call(ctx context.Context, op wire.HostOp, req []byte) (resp []b
 	ctx = apirequest.WithUser(ctx, k.c.User)
 	k.buf = k.buf[:0]
 	r := wire.NewReader(req)
+	if k.c.Latest != nil && op != wire.HostGet {
+		return nil, wire.Errorf(wire.KindForbidden, "an admission rule may only get objects (host operation %d)", op)
+	}
 	switch op {
 	case wire.HostGet:
 		err = k.get(ctx, r)
@@ -106,16 +113,21 @@ func (k *Client) Call(ctx context.Context, op wire.HostOp, req []byte) (resp []b
 	return k.buf, nil
 }
 
-// target parses "group/version/plural" or "v1/plural".
-func (k *Client) target(res, namespace, name, sub string) (registry.Target, *resource.Definition, error) {
-	p := strings.Split(res, "/")
-	var gvr schema.GroupVersionResource
-	switch len(p) {
+// ParseResource parses "group/version/plural" or "v1/plural".
+func ParseResource(res string) (gvr schema.GroupVersionResource, ok bool) {
+	switch p := strings.Split(res, "/"); len(p) {
 	case 2:
-		gvr = schema.GroupVersionResource{Version: p[0], Resource: p[1]}
+		return schema.GroupVersionResource{Version: p[0], Resource: p[1]}, true
 	case 3:
-		gvr = schema.GroupVersionResource{Group: p[0], Version: p[1], Resource: p[2]}
-	default:
+		return schema.GroupVersionResource{Group: p[0], Version: p[1], Resource: p[2]}, true
+	}
+	return gvr, false
+}
+
+// target makes the target of a request.
+func (k *Client) target(res, namespace, name, sub string) (registry.Target, *resource.Definition, error) {
+	gvr, ok := ParseResource(res)
+	if !ok {
 		return registry.Target{}, nil, wire.Errorf(wire.KindBadRequest, "resource %q: want group/version/plural, or v1/plural of the core group", res)
 	}
 	d := k.c.Table.Lookup(gvr.GroupResource())
@@ -186,7 +198,7 @@ func (k *Client) get(ctx context.Context, r *wire.Reader) error {
 	if err := k.allow("get", t); err != nil {
 		return err
 	}
-	o, err := k.c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: k.since()})
+	o, err := k.read(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -197,6 +209,13 @@ func (k *Client) get(ctx context.Context, r *wire.Reader) error {
 	b, err := k.projected(o, t, project)
 	k.buf = append(k.buf, b...)
 	return err
+}
+
+func (k *Client) read(ctx context.Context, t registry.Target) (*watch.Object, error) {
+	if k.c.Latest != nil {
+		return k.c.Latest(ctx, t)
+	}
+	return k.c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: k.since()})
 }
 
 func (k *Client) answer(o *watch.Object, t registry.Target) error {

@@ -378,6 +378,44 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
+// An admission rule reads what its permissions let it, the newest there is, and
+// does nothing else.
+func TestAdmissionReads(t *testing.T) {
+	b := newBench(t)
+	if err := b.c.Create(config("m", "one")); err != nil {
+		t.Fatal(err)
+	}
+	b.config.Latest = b.Latest
+	b.config.Allow = func(verb string, t registry.Target) error {
+		if verb == "get" && t.Resource.Resource == "configmaps" {
+			return nil
+		}
+		return wire.Errorf(wire.KindForbidden, "no permission")
+	}
+	c := b.client(t)
+	var m lightcore.ConfigMap
+	if err := c.Get(&m, "default", "m"); err != nil || m.Data["v"] != "one" {
+		t.Errorf("get: %v, %v", m.Data, err)
+	}
+	if err := c.Get(&m, "default", "none"); !sdk.IsNotFound(err) {
+		t.Errorf("get of nothing: %v", err)
+	}
+	if err := c.Get(&lightcore.Secret{}, "default", "m"); !sdk.IsForbidden(err) {
+		t.Errorf("get without permission: %v", err)
+	}
+	b.config.Allow = nil
+	var list []*lightcore.ConfigMap
+	for what, err := range map[string]error{
+		"list":   c.List(&list, sdk.ListOptions{OwnerUID: "u"}),
+		"create": c.Create(config("other", "x")),
+		"delete": c.Delete(config("m", "one"), sdk.DeleteOptions{}),
+	} {
+		if !sdk.IsForbidden(err) {
+			t.Errorf("%s: %v, want forbidden", what, err)
+		}
+	}
+}
+
 func TestBadRequests(t *testing.T) {
 	b := newBench(t)
 	k := hostclient.New(b.config)

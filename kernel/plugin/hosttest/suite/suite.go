@@ -33,14 +33,14 @@ func open(config []byte) (*sdk.Points, error) {
 		Validate: validate,
 		Mutate:   mutate,
 		Match: []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods", "apps/*/*"},
-			ExceptNamespaces: []string{"kube-system"}}},
+			ExceptNamespaces: []string{"kube-system"}, Present: []string{"metadata.name"}}},
 		Controller: &sdk.Controller{
 			Workers:   3,
 			Reconcile: reconcile,
 			Watches: []sdk.Watch{
 				{Resource: "apps/v1/deployments"},
 				{Resource: "v1/pods", Map: sdk.Owner("apps/v1/Deployment")},
-				{Resource: "v1/configmaps", Map: sdk.Func(mapConfigMap)},
+				{Resource: "v1/configmaps", Map: sdk.Func(mapConfigMap), Present: []string{"data.for"}},
 				{Resource: "v1/nodes", Map: sdk.Constant(sdk.Request{Namespace: "a", Name: "b"})},
 			},
 		},
@@ -66,6 +66,9 @@ func validate(r *sdk.Review) error {
 	case "print":
 		fmt.Println("seen", r.Namespace, r.User, r.Groups, r.DryRun)
 	}
+	if name, ok := strings.CutPrefix(r.Name, "reads-"); ok {
+		return reads(r, name)
+	}
 	for i, c := range r.Object.Get("spec.containers").Items() {
 		image := c.Get("image").String()
 		if strings.HasSuffix(image, ":latest") {
@@ -76,6 +79,20 @@ func validate(r *sdk.Review) error {
 		r.Warn("the name changes")
 	}
 	return nil
+}
+
+// reads asks for another object.
+func reads(r *sdk.Review, name string) error {
+	var cm corev1.ConfigMap
+	err := r.Reader.Get(&cm, r.Namespace, name)
+	if sdk.IsNotFound(err) {
+		r.Await(&cm, r.Namespace, name)
+		return r.Forbid("no %s", name)
+	}
+	if err == nil {
+		r.Warn("%s", cm.Data["text"])
+	}
+	return err
 }
 
 func mutate(r *sdk.Review) error {
