@@ -11,7 +11,7 @@ type Plugin struct {
 	Name string
 	// Member is its name in the module.
 	Member string
-	// Rules are what its controller may do.
+	// Rules are what it may do.
 	Rules []Rule
 	// Order among admission rules.
 	Order int32
@@ -31,8 +31,14 @@ var (
 var Plugins = []Plugin{
 	{Name: "scheduling", Member: "scheduling"},
 
-	{Name: "service-account", Member: "service-account", Order: -20},
+	{Name: "service-account", Member: "service-account", Order: -20, Rules: []Rule{
+		{[]string{""}, []string{"serviceaccounts"}, []string{"get"}},
+	}},
 	{Name: "default-tolerations", Member: "default-tolerations", Order: -10},
+	{Name: "storage-protection", Member: "storage-protection", Order: -8},
+	{Name: "runtime-class", Member: "runtime-class", Order: -5, Rules: []Rule{
+		{[]string{"node.k8s.io"}, []string{"runtimeclasses"}, []string{"get"}},
+	}},
 
 	{Name: "deployment", Member: "deployment", Rules: []Rule{
 		{[]string{"apps"}, []string{"deployments", "deployments/status", "replicasets"}, write},
@@ -62,6 +68,13 @@ var Plugins = []Plugin{
 	{Name: "serviceaccount", Member: "serviceaccount", Rules: []Rule{
 		{[]string{""}, []string{"namespaces"}, read},
 		{[]string{""}, []string{"serviceaccounts"}, write},
+	}},
+	{Name: "pvc-protection", Member: "pvc-protection", Rules: []Rule{
+		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "patch"}},
+		{[]string{""}, []string{"pods"}, read},
+	}},
+	{Name: "pv-protection", Member: "pv-protection", Rules: []Rule{
+		{[]string{""}, []string{"persistentvolumes"}, []string{"get", "list", "watch", "patch"}},
 	}},
 	{Name: "root-ca", Member: "root-ca", Rules: []Rule{
 		{[]string{""}, []string{"namespaces"}, read},

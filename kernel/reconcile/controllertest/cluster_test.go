@@ -20,13 +20,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/admit"
 	"github.com/pintle-io/pintle/kernel/reconcile"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 const namespace = "default"
@@ -41,11 +45,13 @@ type host struct {
 // cluster is a control plane without a server and without a scheduler.
 type cluster struct {
 	*registry.Core
-	table   *resource.Table
-	codec   *resource.Codec
-	cache   *watch.Cache
-	manager *reconcile.Manager
-	host    host
+	table    *resource.Table
+	codec    *resource.Codec
+	cache    *watch.Cache
+	manager  *reconcile.Manager
+	chain    *admission.Chain
+	policies *admit.Sink
+	host     host
 }
 
 var tables struct {
@@ -67,17 +73,20 @@ func table(t testing.TB) *resource.Table {
 	return tables.Table
 }
 
-// newCluster starts a control plane with the controllers named.
+// newCluster starts a control plane with the plugins named: controllers and
+// admission rules.
 func newCluster(t testing.TB, h host, controllers ...string) *cluster {
 	t.Helper()
 	c := &cluster{table: table(t), host: h}
 	c.codec = resource.NewCodec(c.table)
 	s := memory.New()
 	c.cache = watch.New(watch.Config{Store: s, Table: c.table, Decode: c.codec.Decode})
+	c.chain = &admission.Chain{}
 	var err error
-	if c.Core, err = registry.New(registry.Config{Table: c.table, Codec: c.codec, Store: s, Cache: c.cache}); err != nil {
+	if c.Core, err = registry.New(registry.Config{Table: c.table, Codec: c.codec, Store: s, Cache: c.cache, Admission: c.chain}); err != nil {
 		t.Fatal(err)
 	}
+	c.policies = c.newPolicies(c.chain)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	admin := &user.DefaultInfo{Name: "system:controllers"}
 	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.Core, Table: c.table, Codec: c.codec, EventUser: admin, Log: log}); err != nil {
@@ -121,9 +130,32 @@ func (c *cluster) start(t testing.TB, name string, u user.Info) {
 	if err != nil {
 		t.Fatalf("load %s: %v", name, err)
 	}
+	if p.Manifest.Points.Has(wire.Admission) {
+		if err := c.policies.Set(t.Context(), name, p); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	if err := c.manager.Set(name, reconcile.Controller{User: u, Open: p.Open}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// newPolicies takes admission rules, which read as the kernel lets them.
+func (c *cluster) newPolicies(chain *admission.Chain) *admit.Sink {
+	return admit.New(admit.Config{
+		Chain: chain,
+		Calls: func(name string, _ *plugin.Plugin) func() plugin.HostCall {
+			config := &hostclient.Config{Plugin: name, User: &user.DefaultInfo{Name: name}, Registry: c.Core, Table: c.table, Codec: c.codec,
+				Seen: &hostclient.Seen{}, Latest: c.Latest}
+			return func() plugin.HostCall { return hostclient.New(config).Call }
+		},
+		Exists: func(ctx context.Context, q wire.GetRequest) bool {
+			gvr, _ := hostclient.ParseResource(q.Resource)
+			_, err := c.Reader().Get(ctx, gvr.GroupResource(), q.Namespace, q.Name)
+			return err == nil
+		},
+	})
 }
 
 // config is what a controller needs to know of the cluster.

@@ -14,15 +14,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/process"
 	"github.com/pintle-io/pintle/kernel/plugin/wasm"
 
-	_ "github.com/pintle-io/pintle/plugins/controllers/deployment"
-	_ "github.com/pintle-io/pintle/plugins/controllers/endpointslice"
-	_ "github.com/pintle-io/pintle/plugins/controllers/garbage"
-	_ "github.com/pintle-io/pintle/plugins/controllers/namespace"
-	_ "github.com/pintle-io/pintle/plugins/controllers/nodeipam"
-	_ "github.com/pintle-io/pintle/plugins/controllers/nodelifecycle"
-	_ "github.com/pintle-io/pintle/plugins/controllers/replicaset"
-	_ "github.com/pintle-io/pintle/plugins/controllers/rootca"
-	_ "github.com/pintle-io/pintle/plugins/controllers/serviceaccount"
+	_ "github.com/pintle-io/pintle/plugins/standard"
 )
 
 const module = "github.com/pintle-io/pintle/plugins/cmd/standard"

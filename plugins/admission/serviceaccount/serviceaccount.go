@@ -1,6 +1,7 @@
-// Package serviceaccount gives every pod a service account and mounts its
-// token, the cluster's CA and the namespace at the place where clients look
-// for them, as upstream's ServiceAccount admission does.
+// Package serviceaccount gives every pod a service account, which must exist,
+// and mounts its token, the cluster's CA and the namespace at the place where
+// clients look for them, as upstream's ServiceAccount admission does. It reads
+// the account of each pod, and writes nothing but the pod.
 package serviceaccount
 
 import (
@@ -15,8 +16,11 @@ import (
 
 const (
 	mountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
-	// mirror marks a static pod's image in the API: it has no token.
+	// mirror marks a static pod's image in the API: it has no account.
 	mirror = "metadata.annotations[kubernetes.io/config.mirror]"
+	// byDefault is the account of a pod that names none; a controller makes it
+	// in every namespace.
+	byDefault = "default"
 	// tokenSeconds is upstream's: an hour, and some for clocks that differ.
 	tokenSeconds = 3607
 )
@@ -24,29 +28,87 @@ const (
 func init() {
 	sdk.Register(sdk.Plugin{Name: "service-account", New: func([]byte) (*sdk.Points, error) {
 		return &sdk.Points{
-			Match:  []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}}},
+			Match: []sdk.MatchRule{
+				{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}},
+				{Operations: []sdk.Operation{sdk.Update}, Resources: []string{"v1/pods/ephemeralcontainers"}},
+			},
 			Mutate: mutate,
 		}, nil
 	}})
 }
 
+// account is what counts of a ServiceAccount.
+type account struct {
+	Metadata struct {
+		Annotations map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Automount   *bool       `json:"automountServiceAccountToken"`
+	Secrets     []reference `json:"secrets"`
+	PullSecrets []reference `json:"imagePullSecrets"`
+}
+
+type reference struct {
+	Name string `json:"name"`
+}
+
+// APIResource implements sdk.Object.
+func (*account) APIResource() string { return "v1/serviceaccounts" }
+
 func mutate(r *sdk.Review) error {
 	pod := r.Object
+	if r.Operation == sdk.Update {
+		return limitEphemeral(r)
+	}
 	if pod.Get(mirror).Exists() {
-		return nil
+		return mirrorPod(r)
 	}
-	if pod.Get("spec.serviceAccountName").String() == "" {
-		if err := r.Set("spec.serviceAccountName", "default"); err != nil {
+	name := pod.Get("spec.serviceAccountName").String()
+	if name == "" {
+		name = byDefault
+		if err := r.Set("spec.serviceAccountName", name); err != nil {
 			return err
 		}
-		if err := r.Set("spec.serviceAccount", "default"); err != nil {
+		if err := r.Set("spec.serviceAccount", name); err != nil {
 			return err
 		}
 	}
-	if auto := pod.Get("spec.automountServiceAccountToken"); auto.Exists() && !auto.Bool() {
-		return nil
+	sa, ok, err := lookup(r, name)
+	if err != nil || !ok {
+		return err
 	}
-	return mount(r)
+	if sa.automounts(pod) {
+		if err := mount(r); err != nil {
+			return err
+		}
+	}
+	if pod.Get("spec.imagePullSecrets").Len() == 0 && len(sa.PullSecrets) > 0 {
+		if err := r.Set("spec.imagePullSecrets", sa.PullSecrets); err != nil {
+			return err
+		}
+	}
+	return limit(r, name, sa)
+}
+
+// lookup reads the account. ok is false when there is none: the pod is refused
+// then, after a wait for one that a controller is about to make.
+func lookup(r *sdk.Review, name string) (sa *account, ok bool, err error) {
+	sa = &account{}
+	err = r.Reader.Get(sa, r.Namespace, name)
+	if !sdk.IsNotFound(err) {
+		return sa, err == nil, err
+	}
+	if name == byDefault {
+		r.Await(sa, r.Namespace, name)
+	}
+	return nil, false, r.Forbid("error looking up service account %s/%s: serviceaccount %q not found", r.Namespace, name, name)
+}
+
+// automounts: the pod's own wish comes first, then the account's.
+func (sa *account) automounts(pod sdk.Value) bool {
+	if wish := pod.Get("spec.automountServiceAccountToken"); wish.Exists() {
+		return wish.Bool()
+	}
+	return sa.Automount == nil || *sa.Automount
 }
 
 // mount adds the volume, and a mount to each container that has none at the
@@ -84,7 +146,7 @@ const prefix = "kube-api-access-"
 // pod; "" when there is none.
 func givenVolume(pod sdk.Value) string {
 	for _, v := range pod.Get("spec.volumes").Items() {
-		if name := v.Key("name").String(); v.Key("projected").Exists() && strings.HasPrefix(name, prefix) {
+		if name := v.Key("name").String(); strings.HasPrefix(name, prefix) {
 			return name
 		}
 	}

@@ -1,0 +1,143 @@
+// Package runtimeclass makes a pod's RuntimeClass count, as upstream's
+// RuntimeClass admission does: it must exist, and what it says of overhead and
+// of the nodes that have the runtime is copied into the pod. Pods without a
+// class and without overhead never come here.
+package runtimeclass
+
+import (
+	"maps"
+
+	"github.com/pintle-io/pintle/sdk"
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	"github.com/pintle-io/pintle/sdk/api/resource"
+)
+
+func init() {
+	sdk.Register(sdk.Plugin{Name: "runtime-class", New: func([]byte) (*sdk.Points, error) {
+		rule := func(path string) sdk.MatchRule {
+			return sdk.MatchRule{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}, Present: []string{path}}
+		}
+		return &sdk.Points{
+			Match:    []sdk.MatchRule{rule("spec.runtimeClassName"), rule("spec.overhead")},
+			Mutate:   mutate,
+			Validate: validate,
+		}, nil
+	}})
+}
+
+// class is what counts of a RuntimeClass.
+type class struct {
+	Overhead *struct {
+		PodFixed amounts `json:"podFixed"`
+	} `json:"overhead"`
+	Scheduling *struct {
+		NodeSelector map[string]string   `json:"nodeSelector"`
+		Tolerations  []corev1.Toleration `json:"tolerations"`
+	} `json:"scheduling"`
+}
+
+// amounts by resource.
+type amounts map[string]resource.Quantity
+
+// APIResource implements sdk.Object.
+func (*class) APIResource() string { return "node.k8s.io/v1/runtimeclasses" }
+
+const mismatch = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
+
+// lookup reads the pod's class; nil when it names none. ok is false when the
+// pod is refused.
+func lookup(r *sdk.Review) (c *class, ok bool, err error) {
+	name := r.Object.Get("spec.runtimeClassName")
+	if !name.Exists() {
+		return nil, true, nil
+	}
+	c = &class{}
+	switch err := r.Reader.Get(c, "", name.String()); {
+	case sdk.IsNotFound(err):
+		return nil, false, r.Forbid("pod rejected: RuntimeClass %q not found", name.String())
+	case err != nil:
+		return nil, false, err
+	}
+	return c, true, nil
+}
+
+func mutate(r *sdk.Review) error {
+	c, ok, err := lookup(r)
+	if err != nil || !ok || c == nil {
+		return err
+	}
+	if c.Overhead != nil {
+		if own := overheadOf(r.Object); len(own) > 0 && !equal(own, c.Overhead.PodFixed) {
+			return r.Forbid(mismatch)
+		}
+		if err := r.Set("spec.overhead", c.Overhead.PodFixed); err != nil {
+			return err
+		}
+	}
+	if c.Scheduling == nil {
+		return nil
+	}
+	return schedule(r, c)
+}
+
+// schedule copies what leads the pod to nodes that have the runtime.
+func schedule(r *sdk.Review, c *class) error {
+	selector := map[string]string{}
+	for key, v := range r.Object.Get("spec.nodeSelector").Fields() {
+		selector[key] = v.String()
+	}
+	for key, value := range c.Scheduling.NodeSelector {
+		if own, ok := selector[key]; ok && own != value {
+			return r.Forbid("conflict: runtimeClass.scheduling.nodeSelector[%s] = %s; pod.spec.nodeSelector[%s] = %s", key, value, key, own)
+		}
+		selector[key] = value
+	}
+	if len(c.Scheduling.NodeSelector) > 0 {
+		if err := r.Set("spec.nodeSelector", selector); err != nil {
+			return err
+		}
+	}
+	var own []corev1.Toleration
+	if t := r.Object.Get("spec.tolerations"); t.Len() > 0 {
+		if err := t.Decode(&own); err != nil {
+			return err
+		}
+	}
+	merged := merge(own, c.Scheduling.Tolerations)
+	if len(merged) == 0 {
+		return nil
+	}
+	return r.Set("spec.tolerations", merged)
+}
+
+// validate sees the pod after all other policies.
+func validate(r *sdk.Review) error {
+	c, ok, err := lookup(r)
+	if err != nil || !ok {
+		return err
+	}
+	own := overheadOf(r.Object)
+	switch {
+	case c != nil && c.Overhead != nil && !equal(own, c.Overhead.PodFixed):
+		return r.Forbid(mismatch)
+	case (c == nil || c.Overhead == nil) && own != nil:
+		return r.Forbid("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
+	}
+	return nil
+}
+
+func overheadOf(pod sdk.Value) amounts {
+	v := pod.Get("spec.overhead")
+	if !v.Exists() {
+		return nil
+	}
+	out := amounts{}
+	for name, q := range v.Fields() {
+		out[name] = resource.Quantity(q.String())
+	}
+	return out
+}
+
+func equal(a, b amounts) bool {
+	return maps.EqualFunc(a, b, func(x, y resource.Quantity) bool { return x.Cmp(y) == 0 })
+}

@@ -1,0 +1,37 @@
+// Package storageprotection gives new PersistentVolumeClaims and
+// PersistentVolumes the finalizers that keep them while they are used, as
+// upstream's StorageObjectInUseProtection admission does. The controllers
+// pvcprotection and pvprotection take them away.
+package storageprotection
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/pintle-io/pintle/sdk"
+)
+
+// finalizers by resource.
+var finalizers = map[string]string{
+	"v1/persistentvolumeclaims": "kubernetes.io/pvc-protection",
+	"v1/persistentvolumes":      "kubernetes.io/pv-protection",
+}
+
+func init() {
+	sdk.Register(sdk.Plugin{Name: "storage-protection", New: func([]byte) (*sdk.Points, error) {
+		rule := sdk.MatchRule{Operations: []sdk.Operation{sdk.Create}, Resources: slices.Sorted(maps.Keys(finalizers))}
+		return &sdk.Points{Match: []sdk.MatchRule{rule}, Mutate: mutate}, nil
+	}})
+}
+
+func mutate(r *sdk.Review) error {
+	want := finalizers[r.Resource]
+	has := r.Object.Get("metadata.finalizers")
+	for _, f := range has.Items() {
+		if f.String() == want {
+			return nil
+		}
+	}
+	return r.Set(fmt.Sprintf("metadata.finalizers[%d]", has.Len()), want)
+}

@@ -1,0 +1,65 @@
+// Package pvprotection keeps PersistentVolumes that a claim is bound to: one
+// that is deleted goes when it is bound no longer. Admission gives new volumes
+// the finalizer; those that are older get it here.
+package pvprotection
+
+import (
+	"slices"
+
+	"github.com/pintle-io/pintle/sdk"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+)
+
+const (
+	finalizer = "kubernetes.io/pv-protection"
+	volumes   = "v1/persistentvolumes"
+)
+
+func init() {
+	sdk.Register(sdk.Plugin{Name: "pv-protection", New: func([]byte) (*sdk.Points, error) {
+		return &sdk.Points{Controller: &sdk.Controller{Watches: []sdk.Watch{{Resource: volumes}}, Reconcile: reconcile}}, nil
+	}})
+}
+
+// volume is what counts of a PersistentVolume.
+type volume struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Status   struct {
+		Phase string `json:"phase"`
+	} `json:"status"`
+}
+
+// APIResource implements sdk.Object.
+func (*volume) APIResource() string { return volumes }
+
+// GetObjectMeta implements metav1.Accessor.
+func (v *volume) GetObjectMeta() *metav1.ObjectMeta { return &v.Metadata }
+
+func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+	pv := &volume{}
+	if err := c.Get(pv, "", req.Name); err != nil {
+		if sdk.IsNotFound(err) {
+			return sdk.Result{}, nil
+		}
+		return sdk.Result{}, err
+	}
+	m := &pv.Metadata
+	has, deleted := slices.Contains(m.Finalizers, finalizer), m.DeletionTimestamp != nil
+	switch {
+	case deleted && has && pv.Status.Phase != "Bound":
+		return sdk.Result{}, set(c, pv, slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == finalizer }))
+	case !deleted && !has:
+		return sdk.Result{}, set(c, pv, append(slices.Clone(m.Finalizers), finalizer))
+	}
+	return sdk.Result{}, nil
+}
+
+// set replaces the finalizers of the volume as it was read.
+func set(c sdk.Client, pv *volume, finalizers []string) error {
+	patch := map[string]any{"metadata": map[string]any{"uid": pv.Metadata.UID, "resourceVersion": pv.Metadata.ResourceVersion, "finalizers": finalizers}}
+	err := c.Patch(pv, sdk.Patch{Data: patch})
+	if sdk.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
