@@ -1,10 +1,12 @@
 // Package watch is the watch cache: it follows the store with one watch,
 // keeps the current objects of every resource, and fans events out.
 //
-// Objects are of the hub version, decoded once and encoded at most once per
-// revision, version and media type; every list, watch and response shares
-// those bytes. The package does no I/O of its own beyond the store's watch and
-// never blocks on a slow reader: it cuts it off.
+// Objects are of the hub version, decoded once. Their encodings, by version and
+// media type, are shared by every list, watch and response, and kept as long as
+// somebody asks for them and there is room (ready.go). Of the past, what
+// watches need to resume is kept within a budget (retention.go). The package
+// does no I/O of its own beyond the store's watch and never blocks on a slow
+// reader: it cuts it off.
 //
 // One goroutine, that of Run, applies the store's events. A resource's state
 // (objects, log, watchers) has a lock of its own; a Snapshot is a
@@ -59,9 +61,19 @@ type Config struct {
 	// resourceVersion. It is called from several goroutines.
 	Decode func(d *resource.Definition, value []byte, rev int64) (runtime.Object, error)
 
-	// History is how many events of each resource are kept for watches that
-	// resume. 0 is 8192.
+	// History is how many events of a resource are kept at most for watches
+	// that resume. 0 is 8192.
 	History int
+	// HistoryBytes bounds what the events of all resources together keep in
+	// memory, about. The resource with the most gives first. 0 is 64 MiB.
+	HistoryBytes int
+	// HistoryAge is how long events are kept if they are many or large; a
+	// hundred small ones stay. A watcher with bookmarks is never further
+	// behind. 0 is the interval of bookmarks and a quarter.
+	HistoryAge time.Duration
+	// Ready bounds the encoded bytes of all objects that are kept for the next
+	// reader. 0 is 64 MiB.
+	Ready int
 	// Queue is how many events may wait for a reader before it is cut off. 0
 	// is 16384.
 	Queue int
@@ -79,16 +91,20 @@ type Cache struct {
 	config    Config
 	prefixes  map[string][]*state
 	resources map[schema.GroupResource]*state
+	states    []*state // all of them
 
 	revision atomic.Int64 // every state has applied the events up to here
 	ready    chan struct{}
 	done     chan struct{} // closed when Run returns
+	rewinds  atomic.Int64  // how often the store went back in time
 
 	waiters   waiters
 	hints     hints
 	failures  failures
 	bookmarks bookmarks
 	counters  counters
+	retention retention
+	pool      readyPool
 }
 
 // New makes a Cache. Nothing happens before Run.
@@ -96,6 +112,9 @@ func New(c Config) *Cache {
 	c.History = cmp.Or(c.History, 8192)
 	c.Queue = cmp.Or(c.Queue, 16384)
 	c.Bookmarks = cmp.Or(c.Bookmarks, time.Minute)
+	c.HistoryBytes = cmp.Or(c.HistoryBytes, 64<<20)
+	c.HistoryAge = cmp.Or(c.HistoryAge, c.Bookmarks+c.Bookmarks/4)
+	c.Ready = cmp.Or(c.Ready, 64<<20)
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
 	}
@@ -108,14 +127,17 @@ func New(c Config) *Cache {
 		resources: map[schema.GroupResource]*state{},
 		ready:     make(chan struct{}),
 		done:      make(chan struct{}),
+		retention: retention{bytes: c.HistoryBytes, age: c.HistoryAge},
+		pool:      readyPool{limit: c.Ready},
 	}
 	for _, d := range c.Table.Definitions {
 		if d.Virtual || d.KeyPrefix == "" || d.StoredAs != nil {
 			continue
 		}
-		s := newState(d, c.History)
+		s := newState(d, c.History, &cache.rewinds)
 		cache.prefixes[d.KeyPrefix] = append(cache.prefixes[d.KeyPrefix], s)
 		cache.resources[s.resource] = s
+		cache.states = append(cache.states, s)
 	}
 	return cache
 }
@@ -126,6 +148,10 @@ func (c *Cache) Ready() <-chan struct{} { return c.ready }
 // Revision is the store's revision that the cache has come to. It grows also
 // by changes of keys that belong to no resource.
 func (c *Cache) Revision() int64 { return c.revision.Load() }
+
+// Rewinds is how often the store went back in time, as after the restoration
+// of a backup: what was learned before such a moment is void.
+func (c *Cache) Rewinds() int64 { return c.rewinds.Load() }
 
 // WaitFor returns when the cache has applied revision rev.
 //

@@ -82,6 +82,7 @@ func (f *follower) follow(ctx context.Context) error {
 			f.backoff.reset()
 		case <-ticker.C():
 			c.sendBookmarks(&f.fanout)
+			c.age()
 		}
 	}
 }
@@ -99,6 +100,7 @@ func (f *follower) apply(b *store.Batch) {
 			clear(f.part)
 		}
 		clear(f.changes)
+		c.afford()
 		c.counters.events.Add(int64(len(b.Events)))
 	}
 	c.advance(b.Revision)

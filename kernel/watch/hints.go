@@ -30,7 +30,7 @@ func (c *Cache) Prime(key string, rev int64, obj runtime.Object) *Object {
 	if states == nil {
 		return nil
 	}
-	o := &Object{Key: key, Namespace: namespace, Name: name, Revision: rev, Obj: obj}
+	o := &Object{Key: key, Namespace: namespace, Name: name, Revision: rev, Obj: obj, pool: &c.pool}
 	if len(states) > 1 || c.hints.put(o) {
 		return o
 	}

@@ -36,7 +36,9 @@ func (c *Cache) load(ctx context.Context, reuse bool) error {
 		}
 	}
 	if rev < c.revision.Load() {
-		c.revision.Store(rev) // rewound: no state may seem newer than it is
+		c.rewinds.Add(1)      // before any snapshot of the new time
+		c.revision.Store(rev) // no state may seem newer than it is
+		c.retention.rewind()
 	}
 	c.hints.reset(rev)
 	shared := c.sharedAt(ctx, rev)
@@ -169,6 +171,7 @@ func (c *Cache) decodeEvents(events []store.Event, changes []change) []change {
 			ch.object = c.hints.get(j.kv.Key, j.kv.ModRevision)
 		}
 		if ch.object != nil {
+			ch.object.stored = len(j.kv.Value)
 			c.counters.primed.Add(1)
 			c.failures.forget(ch.state.resource, ch.key)
 			return
@@ -197,7 +200,7 @@ func (c *Cache) decode(s *state, kv *store.KV, namespace, name string) *Object {
 		return nil
 	}
 	c.failures.forget(s.resource, kv.Key)
-	return &Object{Key: kv.Key, Namespace: namespace, Name: name, Revision: kv.ModRevision, Obj: obj}
+	return &Object{Key: kv.Key, Namespace: namespace, Name: name, Revision: kv.ModRevision, Obj: obj, stored: len(kv.Value), pool: &c.pool}
 }
 
 // worthwhile is how many calls it takes to make goroutines pay.

@@ -1,10 +1,14 @@
 package watch
 
 import (
+	"maps"
+	"reflect"
 	"strconv"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -17,39 +21,80 @@ type Object struct {
 	Revision  int64          // its resourceVersion
 	Obj       runtime.Object // hub version, with resourceVersion set
 
+	stored int        // bytes of the stored value; 0 before the event has come
+	pool   *readyPool // bounds the encodings; nil for an object in no cache
+
 	mu  sync.Mutex
-	enc []encoding // guarded by mu; few entries, searched linearly
+	enc []*encoding // guarded by mu; few entries, searched linearly
 }
 
-type encoding struct {
-	version, mediaType string
-	bytes              []byte
-}
-
-// Encoding returns the object's bytes in a version and media type, calling
-// make at most once for each and keeping what it returns.
+// Encoding returns the object's bytes in a version and media type. They are
+// made by make, and kept as long as they are asked for and there is room.
 func (o *Object) Encoding(version, mediaType string, make func(runtime.Object) ([]byte, error)) ([]byte, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, e := range o.enc {
-		if e.version == version && e.mediaType == mediaType {
-			return e.bytes, nil
-		}
+	e := o.encoding(version, mediaType)
+	if b := e.ready(); b != nil {
+		return b, nil
 	}
 	b, err := make(o.Obj)
 	if err != nil {
 		return nil, err
 	}
-	o.enc = append(o.enc, encoding{version, mediaType, b})
+	o.pool.put(e, b)
 	return b, nil
 }
 
-// at returns a copy of the object with another resourceVersion: what a watcher
-// is told of an object that is gone.
+// encoding finds or adds an entry. Callers hold mu.
+func (o *Object) encoding(version, mediaType string) *encoding {
+	for _, e := range o.enc {
+		if e.version == version && e.mediaType == mediaType {
+			return e
+		}
+	}
+	e := &encoding{version: version, mediaType: mediaType}
+	o.enc = append(o.enc, e)
+	return e
+}
+
+// footprint is about how much memory the object takes without its encodings.
+// A decoded object takes four to six times its protobuf form.
+func (o *Object) footprint() int { return objectBytes + 5*o.stored }
+
+// objectBytes is what every object takes, its place in the tree included.
+const objectBytes = 512
+
+// at returns the object with another resourceVersion: what a watcher is told
+// of an object that is gone. It shares everything else.
 func (o *Object) at(rev int64) *Object {
-	obj := o.Obj.DeepCopyObject()
+	obj := shallow(o.Obj)
 	if m, err := meta.Accessor(obj); err == nil {
 		m.SetResourceVersion(strconv.FormatInt(rev, 10))
 	}
-	return &Object{Key: o.Key, Namespace: o.Namespace, Name: o.Name, Revision: rev, Obj: obj}
+	return &Object{Key: o.Key, Namespace: o.Namespace, Name: o.Name, Revision: rev, Obj: obj, pool: o.pool}
 }
+
+// shallow copies an object so far that its resourceVersion can be set without
+// touching the original.
+func shallow(obj runtime.Object) runtime.Object {
+	if u, ok := obj.(*unstructured.Unstructured); ok {
+		if m, ok := u.Object["metadata"].(map[string]any); ok {
+			top := maps.Clone(u.Object)
+			top["metadata"] = maps.Clone(m)
+			return &unstructured.Unstructured{Object: top}
+		}
+		return obj.DeepCopyObject()
+	}
+	v := reflect.ValueOf(obj)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return obj.DeepCopyObject()
+	}
+	if f, ok := v.Elem().Type().FieldByName("ObjectMeta"); !ok || f.Type != objectMeta {
+		return obj.DeepCopyObject()
+	}
+	c := reflect.New(v.Elem().Type())
+	c.Elem().Set(v.Elem())
+	return c.Interface().(runtime.Object)
+}
+
+var objectMeta = reflect.TypeFor[metav1.ObjectMeta]()

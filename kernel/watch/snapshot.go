@@ -13,10 +13,27 @@ type Snapshot struct {
 	revision int64
 	state    *state // for its keys; its other fields must not be touched
 	objects  *btree.BTreeG[*Object]
+	retired  int   // the state's, then
+	rewinds  int64 // the state's, then
 }
 
 // Revision is the store's revision that the snapshot shows.
 func (s Snapshot) Revision() int64 { return s.revision }
+
+// Superseded is about how many bytes the snapshot keeps in memory because it
+// is held: those of objects that have changed or gone since.
+func (s Snapshot) Superseded() int {
+	if s.state == nil {
+		return 0
+	}
+	s.state.mu.RLock()
+	defer s.state.mu.RUnlock()
+	return s.state.retired - s.retired
+}
+
+// Rewound tells whether the store has gone back in time since: the snapshot
+// shows what has never been, and its revision may be another one's.
+func (s Snapshot) Rewound() bool { return s.state != nil && s.rewinds != s.state.cacheRewinds.Load() }
 
 // Get returns an object, nil if there is none. namespace is "" for
 // cluster-scoped resources.

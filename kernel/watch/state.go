@@ -21,12 +21,16 @@ type state struct {
 	objects  *btree.BTreeG[*Object] // guarded by mu
 	clone    *btree.BTreeG[*Object] // guarded by mu; what snapshots share until the next change, or nil
 	revision int64                  // guarded by mu; of the last change of this resource
-	log      history                // guarded by mu
+	log      history                // guarded by mu; written by Run's goroutine, which reads it without
 	index    index                  // guarded by mu
+
+	retired      int           // bytes of the objects that were replaced or deleted so far, about; guarded by mu
+	rewinds      int64         // of the cache, when the objects were loaded; guarded by mu
+	cacheRewinds *atomic.Int64 // of the cache, now
 }
 
-func newState(d *resource.Definition, history int) *state {
-	s := &state{definition: d, resource: d.GroupResource(), namespaced: d.Namespaced, objects: newTree()}
+func newState(d *resource.Definition, history int, rewinds *atomic.Int64) *state {
+	s := &state{definition: d, resource: d.GroupResource(), namespaced: d.Namespaced, objects: newTree(), cacheRewinds: rewinds}
 	s.log.limit = history
 	return s
 }
@@ -55,21 +59,26 @@ func (s *state) at(cache *atomic.Int64) int64 { return max(s.revision, cache.Loa
 
 func (s *state) snapshot(cache *atomic.Int64) Snapshot {
 	s.mu.RLock()
-	shared, rev := s.clone, s.at(cache)
+	snap := s.viewLocked(cache)
 	s.mu.RUnlock()
-	if shared != nil {
-		return Snapshot{revision: rev, state: s, objects: shared}
+	if snap.objects != nil {
+		return snap
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.snapshotLocked(cache)
 }
 
+// viewLocked is a snapshot of the objects as they are. Callers hold mu.
+func (s *state) viewLocked(cache *atomic.Int64) Snapshot {
+	return Snapshot{revision: s.at(cache), state: s, objects: s.clone, retired: s.retired, rewinds: s.rewinds}
+}
+
 func (s *state) snapshotLocked(cache *atomic.Int64) Snapshot {
 	if s.clone == nil {
 		s.clone = s.objects.Clone()
 	}
-	return Snapshot{revision: s.at(cache), state: s, objects: s.clone}
+	return s.viewLocked(cache)
 }
 
 // change is one event of the store on its way into a state.
@@ -102,12 +111,14 @@ func (s *state) take(c *change) (e Event, ok bool) {
 		if !existed {
 			return Event{}, false
 		}
+		s.retired += prev.footprint()
 		return Event{Type: Deleted, Revision: c.revision, Object: prev.at(c.revision), Prev: prev}, true
 	}
 	prev, existed := s.objects.ReplaceOrInsert(c.object)
 	e = Event{Type: Added, Revision: c.revision, Object: c.object}
 	if existed {
 		e.Type, e.Prev = Modified, prev
+		s.retired += prev.footprint()
 	}
 	return e, true
 }
@@ -118,7 +129,13 @@ func (s *state) take(c *change) (e Event, ok bool) {
 func (s *state) reset(objects *btree.BTreeG[*Object], rev int64, shared bool) {
 	s.mu.Lock()
 	watchers := s.index.clear()
-	s.objects, s.clone, s.revision = objects, nil, rev
+	s.objects.Ascend(func(o *Object) bool {
+		if now, ok := objects.Get(o); !ok || now != o {
+			s.retired += o.footprint()
+		}
+		return true
+	})
+	s.objects, s.clone, s.revision, s.rewinds = objects, nil, rev, s.cacheRewinds.Load()
 	s.log.reset(rev, shared)
 	s.mu.Unlock()
 	for _, w := range watchers {

@@ -15,6 +15,10 @@ type Stats struct {
 	Watchers    int64                        // registered now
 	Undecodable int                          // stored values that cannot be decoded, now
 
+	History      int // events kept for watches that resume
+	HistoryBytes int // what they keep in memory, about
+	ReadyBytes   int // encoded objects kept for the next reader
+
 	Events  int64 // taken from the store
 	Primed  int64 // of these, objects that a writer had deposited
 	Decoded int64 // objects decoded
@@ -38,8 +42,11 @@ func (c *Cache) Stats() Stats {
 		Slow:     c.counters.slow.Load(),
 		Loads:    c.counters.loads.Load(),
 	}
+	s.ReadyBytes = c.pool.size()
 	for gr, st := range c.resources {
 		st.mu.RLock()
+		s.History += st.log.len
+		s.HistoryBytes += st.log.bytes
 		if n := st.objects.Len(); n > 0 {
 			s.Objects[gr] = n
 		}
