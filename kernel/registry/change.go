@@ -98,18 +98,20 @@ func (c *Core) unchanged(ch *change) bool {
 // deletion the last one, at the revision of the deletion).
 func (c *Core) applied(r *request, ch *change, rev int64) *watch.Object {
 	for _, x := range ch.extra {
-		c.record(x.op.Key, x.namespace, x.name, x.obj, rev)
+		c.record(x.op.Key, x.namespace, x.name, x.obj, len(x.op.Value), rev)
 	}
 	if ch.obj != nil {
-		return c.record(ch.key, ch.namespace, ch.name, ch.obj, rev)
+		return c.record(ch.key, ch.namespace, ch.name, ch.obj, len(ch.value), rev)
 	}
-	c.record(ch.key, ch.namespace, ch.name, nil, rev)
+	c.record(ch.key, ch.namespace, ch.name, nil, 0, rev)
 	return ch.lastState(rev)
 }
 
-func (c *Core) record(key, namespace, name string, obj runtime.Object, rev int64) *watch.Object {
+// record tells the cache and later writes of this process what a commit wrote;
+// size is that of the stored value.
+func (c *Core) record(key, namespace, name string, obj runtime.Object, size int, rev int64) *watch.Object {
 	if obj == nil {
-		c.recent.put(key, rev, nil)
+		c.recent.put(key, rev, nil, 0)
 		return nil
 	}
 	if m, err := accessor(obj); err == nil {
@@ -119,7 +121,7 @@ func (c *Core) record(key, namespace, name string, obj runtime.Object, rev int64
 	if o == nil {
 		o = &watch.Object{Key: key, Namespace: namespace, Name: name, Revision: rev, Obj: obj}
 	}
-	c.recent.put(key, rev, o)
+	c.recent.put(key, rev, o, size)
 	return o
 }
 

@@ -98,7 +98,7 @@ func New(cfg Config) (*Core, error) {
 	if c.chain == nil {
 		c.chain = &admission.Chain{}
 	}
-	c.recent = newRecent(c.cache.Revision)
+	c.recent = newRecent(c.cache, c.clock)
 	c.revisions.read = c.store.Revision
 	c.pages = newPages(c.clock)
 	for _, d := range cfg.Table.Definitions {
@@ -112,6 +112,14 @@ func New(cfg Config) (*Core, error) {
 		c.chain.Set(admission.LifecycleName, admission.LifecycleOrder, admission.NewLifecycle(c.namespaceState))
 	}
 	return c, nil
+}
+
+// Trim lets go of what is held past its use: snapshots for pages that nobody
+// asks for, states of objects that the cache has caught up with. Requests do
+// that on their way, too; Trim is for the time when there are none.
+func (c *Core) Trim() {
+	c.pages.trim()
+	c.recent.trim()
 }
 
 // namespaces is the one resource that the kernel knows by name.

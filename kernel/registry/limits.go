@@ -31,9 +31,12 @@ const (
 	// storeTimeout bounds a store read that several requests share.
 	storeTimeout = 10 * time.Second
 
-	// maxPages and pageAge bound the snapshots kept for continue tokens.
-	maxPages = 128
-	pageAge  = 5 * time.Minute
+	// maxPages, maxPageBytes and pageAge bound the snapshots kept for continue
+	// tokens: their number, what they keep in memory that is no longer current,
+	// and how long they wait to be asked for.
+	maxPages     = 128
+	maxPageBytes = 64 << 20
+	pageAge      = 5 * time.Minute
 
 	// commitOps is the number of operations of one commit of a batch; small
 	// enough that several are on their way at once.

@@ -12,8 +12,8 @@ import (
 )
 
 // pages are the snapshots that continue tokens given out refer to. They are
-// bounded in number and age; a token that outlives its snapshot is answered
-// from the store's history as long as that goes back far enough.
+// bounded in number, age and memory; a token that outlives its snapshot is
+// answered from the store's history as long as that goes back far enough.
 type pages struct {
 	clock clock.PassiveClock
 
@@ -40,23 +40,11 @@ func newPages(c clock.PassiveClock) *pages {
 // keep remembers a snapshot for a token.
 func (p *pages) keep(resource schema.GroupResource, s watch.Snapshot) {
 	key := pageKey{resource, s.Revision()}
-	now := p.clock.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.byKey[key]; e != nil {
-		e.Value.(*page).used = now
-		p.order.MoveToBack(e)
-	} else {
-		p.byKey[key] = p.order.PushBack(&page{key, s, now})
-	}
-	for e := p.order.Front(); e != nil; e = p.order.Front() {
-		old := e.Value.(*page)
-		if p.order.Len() <= maxPages && now.Sub(old.used) <= pageAge {
-			return
-		}
-		delete(p.byKey, old.key)
-		p.order.Remove(e)
-	}
+	p.drop(p.byKey[key])
+	p.byKey[key] = p.order.PushBack(&page{key, s, p.clock.Now()})
+	p.bound()
 }
 
 // get finds the snapshot of a token.
@@ -64,8 +52,69 @@ func (p *pages) get(resource schema.GroupResource, revision int64) (watch.Snapsh
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.byKey[pageKey{resource, revision}]
-	if e == nil || p.clock.Since(e.Value.(*page).used) > pageAge {
+	if e == nil || e.Value.(*page).void(p.clock.Now()) {
+		p.drop(e)
 		return watch.Snapshot{}, false
 	}
 	return e.Value.(*page).snapshot, true
+}
+
+// trim forgets what is past its use.
+func (p *pages) trim() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bound()
+}
+
+// void tells that a page must not, or need not, be answered from.
+func (p *page) void(now time.Time) bool {
+	return p.snapshot.Rewound() || now.Sub(p.used) > pageAge
+}
+
+// bound drops the pages that are void, then the least recently used until there
+// are few enough, then those that keep most until they keep little enough. Callers hold mu.
+func (p *pages) bound() {
+	now := p.clock.Now()
+	for e := p.order.Front(); e != nil; {
+		next := e.Next()
+		if e.Value.(*page).void(now) {
+			p.drop(e)
+		}
+		e = next
+	}
+	for p.order.Len() > maxPages {
+		p.drop(p.order.Front())
+	}
+	for total, heaviest := p.weigh(); total > maxPageBytes; total, heaviest = p.weigh() {
+		p.drop(heaviest)
+	}
+}
+
+// weigh returns about how many bytes the pages keep in memory, and the one that
+// keeps most. Of a resource, the oldest page keeps what any other does. Callers
+// hold mu.
+func (p *pages) weigh() (total int, heaviest *list.Element) {
+	most, top := map[schema.GroupResource]int{}, 0
+	for e := p.order.Front(); e != nil; e = e.Next() {
+		x := e.Value.(*page)
+		n := x.snapshot.Superseded()
+		if n > most[x.key.resource] {
+			most[x.key.resource] = n
+		}
+		if n > top {
+			top, heaviest = n, e
+		}
+	}
+	for _, n := range most {
+		total += n
+	}
+	return total, heaviest
+}
+
+// drop forgets a page, if there is one. Callers hold mu.
+func (p *pages) drop(e *list.Element) {
+	if e != nil {
+		delete(p.byKey, e.Value.(*page).key)
+		p.order.Remove(e)
+	}
 }
