@@ -13,6 +13,7 @@ import (
 	pintleversion "github.com/pintle-io/pintle/internal/version"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
+	"github.com/pintle-io/pintle/kernel/reclaim"
 	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/scheduler"
 )
@@ -102,7 +103,22 @@ func (k *Kernel) loops() map[string]func(context.Context) error {
 		"scheduler":        k.sched.Run,
 		"plugins":          k.runLoader,
 		"first objects":    k.keep,
+		"memory":           k.reclaim,
 	}
+}
+
+// reclaim gives back what a start or a storm needed and nobody needs any more.
+func (k *Kernel) reclaim(ctx context.Context) error {
+	select {
+	case <-k.PluginsSynced():
+	case <-ctx.Done():
+		return nil
+	}
+	held := func() int {
+		s := k.cache.Stats()
+		return s.HistoryBytes + s.ReadyBytes
+	}
+	return reclaim.New(reclaim.Config{Trim: k.core.Trim, Held: held, Log: k.c.Log}).Run(ctx)
 }
 
 // paths are this kernel's own HTTP paths, beside the API.

@@ -1,45 +1,19 @@
-package serve
+package reclaim
 
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// settleAfter is when a start counts as over: nodes have registered and what
-// they asked for has been answered.
-const settleAfter = 15 * time.Second
-
-// settle gives back, once, what only the start needed: free memory of the Go
-// heap, and the pages of files that were mapped in while thousands of kinds
-// were registered. What is still in use comes back from the page cache, a
-// fault for each piece.
-func (p *Plane) settle(ctx context.Context) {
-	select {
-	case <-p.kernel.PluginsSynced():
-	case <-ctx.Done():
-		return
-	}
-	select {
-	case <-time.After(settleAfter):
-	case <-ctx.Done():
-		return
-	}
-	debug.FreeOSMemory()
-	if err := releaseFilePages(); err != nil {
-		p.s.Log.Debug("pages of files are not given back", "error", err)
-	}
-}
-
 // releaseFilePages unmaps, until they are touched again, the pages of mapped
-// files that this process has not changed.
+// files that this process has not changed: the program's, of which a start or a
+// storm needs more than daily life, and the database's. What is still in use
+// comes back from the page cache, a fault for each piece.
 func releaseFilePages() error {
 	b, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {

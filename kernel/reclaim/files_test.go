@@ -1,4 +1,4 @@
-package serve
+package reclaim
 
 import (
 	"fmt"

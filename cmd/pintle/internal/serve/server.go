@@ -143,7 +143,6 @@ func (p *Plane) Run(ctx context.Context, ready func()) error {
 	for _, l := range p.s.Registry {
 		group.Go(func() error { return serveHTTP(ctx, l, p.imageHandler()) })
 	}
-	group.Go(func() error { p.settle(ctx); return nil })
 	group.Go(func() error {
 		return p.kernel.Run(ctx, func() {
 			if err := p.pushImages(ctx); err != nil {
