@@ -41,7 +41,7 @@ func (p *plane) makeNodes(n int) error {
 	if err := nodes.Create(p.ctx); err != nil {
 		return err
 	}
-	p.group.Go(func() error { return nodes.Run(p.ctx) })
+	p.nodes = p.keepAlive(nodes)
 	if err := p.addressed(); err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ var sections = []section{
 	{"node", "cold start of pintle up, with a node", (*bench).startNode, 90 * time.Second},
 	{"decision", "scheduling decisions, plugins as WASM", (*bench).decisions, 90 * time.Second},
 	{"deployment", "a Deployment of 5,000 pods over 1,000 nodes", (*bench).deployment, 150 * time.Second},
+	{"memory", "memory under load and after it", (*bench).memory, 9 * time.Minute},
 	{"http", "LIST, watch and create through HTTP", (*bench).http, 120 * time.Second},
 	{"pod", "a pod's life on a node, beside the same calls by hand", (*bench).pods, 120 * time.Second},
 	{"service", "load balancer", (*bench).services, 120 * time.Second},
@@ -70,7 +71,7 @@ func run(ctx context.Context, args []string) error {
 	dir := fl.String("dir", "", "where data are kept while it runs (default: a temporary directory; its disk is measured, too)")
 	profiles := fl.String("profiles", filepath.Join(os.TempDir(), "pintle-bench"), "where CPU profiles go")
 	pintle := fl.String("pintle", "bin/pintle", "the binary")
-	limit := fl.Duration("timeout", 8*time.Minute, "bound of the whole run")
+	limit := fl.Duration("timeout", 18*time.Minute, "bound of the whole run")
 	if err := fl.Parse(args); err != nil {
 		return err
 	}

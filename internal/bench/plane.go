@@ -37,7 +37,7 @@ const planeArg = "-plane"
 
 // order is one line to the plane.
 type order struct {
-	Do    string // "nodes", "deploy", "pods", "profile"
+	Do    string // see do
 	Count int    // of nodes or pods
 	File  string // of a profile; "" ends the one being taken
 }
@@ -54,6 +54,7 @@ type plane struct {
 	registry registry.Registry
 	profile  *os.File
 	group    *errgroup.Group
+	nodes    *liveNodes
 	ctx      context.Context // of what runs until the end
 }
 
@@ -165,8 +166,18 @@ func (p *plane) do(o order, a *answer) (err error) {
 		return err
 	case "pods":
 		return p.makePods(o.Count)
+	case "undeploy":
+		return p.undeploy()
+	case "remove nodes":
+		return p.removeNodes()
+	case "churn":
+		return p.churn(o.Count)
+	case "settle":
+		return p.settle()
 	case "profile":
 		return p.takeProfile(o.File)
+	case "heap":
+		return writeHeap(o.File)
 	}
 	return fmt.Errorf("no such order: %q", o.Do)
 }

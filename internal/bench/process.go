@@ -66,3 +66,17 @@ func until(ctx context.Context, f func() bool) error {
 	}
 	return nil
 }
+
+// peak is the most memory in MiB that a process has had since resetPeak.
+func peak(pid int) (float64, error) {
+	var kib float64
+	if _, err := fmt.Sscanf(value(fmt.Sprintf("/proc/%d/status", pid), "VmHWM"), "%f kB", &kib); err != nil {
+		return 0, fmt.Errorf("peak memory of process %d: %w", pid, err)
+	}
+	return kib / 1024, nil
+}
+
+// resetPeak makes the present memory the most so far (proc_pid_clear_refs(5)).
+func resetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}

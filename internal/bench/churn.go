@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/pprof"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/internal/simnodes"
+	"github.com/pintle-io/pintle/kernel/registry"
+)
+
+// liveNodes are simulated nodes that can be ended before the plane is.
+type liveNodes struct {
+	stop context.CancelFunc
+	done chan struct{}
+	err  error // valid after done
+}
+
+func (p *plane) keepAlive(nodes *simnodes.Nodes) *liveNodes {
+	ctx, cancel := context.WithCancel(p.ctx)
+	l := &liveNodes{stop: cancel, done: make(chan struct{})}
+	p.group.Go(func() error {
+		defer close(l.done)
+		l.err = nodes.Run(ctx)
+		return l.err
+	})
+	return l
+}
+
+// removeNodes ends the simulated nodes and deletes them and their leases.
+func (p *plane) removeNodes() error {
+	p.nodes.stop()
+	<-p.nodes.done
+	if err := p.removeAll(registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("nodes")}); err != nil {
+		return fmt.Errorf("delete nodes: %w", err)
+	}
+	leases := registry.Target{Resource: coordinationv1.SchemeGroupVersion.WithResource("leases"), Namespace: corev1.NamespaceNodeLease}
+	if err := p.removeAll(leases); err != nil {
+		return fmt.Errorf("delete leases: %w", err)
+	}
+	return nil
+}
+
+// removeAll deletes every object of a resource at once.
+func (p *plane) removeAll(t registry.Target) error {
+	l, err := p.registry.List(p.ctx, t, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	now := int64(0)
+	items := make([]registry.BatchItem, 0, len(l.Items))
+	for _, o := range l.Items {
+		at := registry.Target{Resource: t.Resource, Namespace: o.Namespace, Name: o.Name}
+		items = append(items, registry.BatchItem{Verb: "delete", Target: at, Delete: metav1.DeleteOptions{GracePeriodSeconds: &now}})
+	}
+	return p.write(items)
+}
+
+// write carries out writes, some hundreds at a time.
+func (p *plane) write(items []registry.BatchItem) error {
+	for len(items) > 0 {
+		part := items[:min(batch, len(items))]
+		items = items[len(part):]
+		results, err := p.registry.Batch(p.ctx, part, false)
+		if err != nil {
+			return err
+		}
+		for i, r := range results {
+			if r.Err != nil {
+				return fmt.Errorf("%s %s: %w", part[i].Verb, part[i].Target.Name, r.Err)
+			}
+		}
+	}
+	return nil
+}
+
+// undeploy deletes the Deployment and waits until its pods are gone.
+func (p *plane) undeploy() error {
+	ctx, cancel := context.WithTimeout(p.ctx, 2*time.Minute)
+	defer cancel()
+	at, all := deployTarget, registry.Target{Resource: podResource, Namespace: metav1.NamespaceDefault}
+	at.Name = benchDeployment(0).Name
+	if _, err := p.registry.Delete(ctx, at, metav1.DeleteOptions{}); err != nil {
+		return err
+	}
+	for {
+		l, err := p.registry.List(ctx, all, metav1.ListOptions{})
+		if err != nil || len(l.Items) == 0 {
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%d pods are left: %w", len(l.Items), ctx.Err())
+		}
+	}
+}
+
+// churn creates pods, changes each once, and deletes them.
+func (p *plane) churn(n int) error {
+	all := registry.Target{Resource: podResource, Namespace: metav1.NamespaceDefault}
+	create := make([]registry.BatchItem, n)
+	for i := range create {
+		create[i] = registry.BatchItem{Verb: "create", Target: all, Object: aPod(fmt.Sprintf("churn-%05d", i))}
+	}
+	if err := p.write(create); err != nil {
+		return err
+	}
+	l, err := p.registry.List(p.ctx, all, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	update := make([]registry.BatchItem, 0, n)
+	for _, o := range l.Items {
+		changed := o.Obj.DeepCopyObject().(*corev1.Pod)
+		changed.Labels["changed"], changed.ResourceVersion = "true", ""
+		at := registry.Target{Resource: podResource, Namespace: o.Namespace, Name: o.Name}
+		update = append(update, registry.BatchItem{Verb: "update", Target: at, Object: changed})
+	}
+	if err := p.write(update); err != nil {
+		return err
+	}
+	return p.removeAll(all)
+}
+
+// writeHeap writes what the heap holds, and who allocated it.
+func writeHeap(file string) (err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return pprof.WriteHeapProfile(f)
+}
