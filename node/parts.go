@@ -77,7 +77,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 		Spare: []string{cfg.SandboxImage}, InUse: p.imagesInUse}
 	scheme, _, _ := strings.Cut(runtimeVersion, "://")
 	p.workers = pod.NewWorkers(pod.Config{
-		Client: a.client, Runtime: a.runtime, RuntimeName: scheme,
+		Client: a.client, Runtime: a.runtime, RuntimeName: scheme, ImageMounts: features.ImageMounts,
 		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Sources: p.sources, Token: p.token, Claim: p.claim, Node: node, Log: cfg.Log}),
 		Images:  p.images, Sources: p.sources, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Recorder: recorder, Node: node,
 		Services: p.listServices, NetworkReady: p.network.Load, Draining: p.drainer.drain, DrainTimeout: cfg.DrainTimeout,
@@ -234,7 +234,27 @@ func (p *parts) imagesInUse(ctx context.Context) (map[string]bool, error) {
 			out[c.Image], out[c.ImageRef] = true, true
 		}
 	}
-	return out, nil
+	return out, p.imageVolumesInUse(ctx, out)
+}
+
+// imageVolumesInUse adds the images that pods mount.
+func (p *parts) imageVolumesInUse(ctx context.Context, out map[string]bool) error {
+	for _, pod := range p.workers.Pods() {
+		for i := range pod.Spec.Volumes {
+			src := pod.Spec.Volumes[i].Image
+			if src == nil {
+				continue
+			}
+			img, err := p.runtime.Image(ctx, src.Reference)
+			if err != nil {
+				return err
+			}
+			if img != nil {
+				out[img.ID] = true
+			}
+		}
+	}
+	return nil
 }
 
 // listImages are the node's images as the scheduler wants them, largest first.

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
+	"github.com/pintle-io/pintle/internal/testenv"
+	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/mount"
 )
 
@@ -172,4 +174,35 @@ func TestProbesAndHooks(t *testing.T) {
 	if got, want := string(b), "start\nprestop\nterm\n"; err != nil || got != want {
 		t.Errorf("order: got %q %v, want %q", got, err, want)
 	}
+}
+
+// An image as a volume, where the runtime can mount one; elsewhere the container
+// waits and says why, and does not run without it.
+func TestImageVolume(t *testing.T) {
+	c := newCluster(t)
+	app := shellLog("app", "ls /img/bin/sh && echo mounted; touch /img/x 2>/dev/null || echo read-only; sleep 1000")
+	app.VolumeMounts = []corev1.VolumeMount{{Name: "img", MountPath: "/img"}}
+	c.pod("image", corev1.PodSpec{Containers: []corev1.Container{app}, Volumes: []corev1.Volume{
+		{Name: "img", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: testenv.BusyboxImage, PullPolicy: corev1.PullIfNotPresent}}}}})
+	rt, err := cri.Connect("unix://" + filepath.Join(c.cfg.Root, "containerd", "containerd.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Close()
+	can, err := rt.Features(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if can.ImageMounts.Whole {
+		c.await("image", "pod is ready", ready)
+		eventually(t, "output", func() bool { return strings.HasSuffix(c.log("image", "app"), "mounted\nread-only\n") }, func() string { return c.log("image", "app") })
+	} else {
+		c.await("image", "container waits", func(p *corev1.Pod) bool {
+			return len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].State.Waiting != nil &&
+				p.Status.ContainerStatuses[0].State.Waiting.Reason == "CreateContainerError" &&
+				strings.Contains(p.Status.ContainerStatuses[0].State.Waiting.Message, "image volumes are not supported by the container runtime, containerd "+strings.TrimPrefix(can.ImageMounts.Runtime, "containerd "))
+		})
+		eventually(t, "an event", func() bool { return strings.Contains(c.events("image"), "image volumes are not supported") }, func() string { return c.events("image") })
+	}
+	c.delete("image", 0)
 }

@@ -14,6 +14,7 @@ type Features struct {
 	// StrictGroups: a container can be kept out of the groups that its image
 	// lists for the user.
 	StrictGroups bool
+	ImageMounts  ImageMounts
 }
 
 // Handler is what a runtime handler can do.
@@ -33,7 +34,11 @@ func (c *Client) Features(ctx context.Context) (Features, error) {
 	if err != nil {
 		return Features{}, wrap("runtime status", err)
 	}
-	out := Features{Handlers: map[string]Handler{}, StrictGroups: r.GetFeatures().GetSupplementalGroupsPolicy()}
+	v, err := c.runtime.Version(ctx, &runtimeapi.VersionRequest{})
+	if err != nil {
+		return Features{}, wrap("runtime version", err)
+	}
+	out := Features{ImageMounts: imageMounts(v.RuntimeName, v.RuntimeVersion), Handlers: map[string]Handler{}, StrictGroups: r.GetFeatures().GetSupplementalGroupsPolicy()}
 	for _, h := range r.GetRuntimeHandlers() {
 		out.Handlers[h.GetName()] = Handler{h.GetFeatures().GetRecursiveReadOnlyMounts(), h.GetFeatures().GetUserNamespaces()}
 	}

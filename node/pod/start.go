@@ -78,6 +78,10 @@ func (k *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 	if fail != nil {
 		return fail
 	}
+	volumes, fail := k.imageVolumes(ctx, pod, c)
+	if fail != nil {
+		return fail
+	}
 	cfg, err := k.containerConfig(ctx, pod, c, img, ips, target, s)
 	if err != nil {
 		k.event(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: "+err.Error())
@@ -87,6 +91,7 @@ func (k *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 	if err != nil {
 		return &failure{reason: createError, err: err}
 	}
+	nameImages(cfg.Mounts, volumes)
 	id, fail := k.createAndStart(ctx, pod, c, sandbox, attempt, cfg)
 	release()
 	if fail != nil {

@@ -46,6 +46,8 @@ type Config struct {
 	Runtime *cri.Client
 	// RuntimeName is the scheme of container ids, such as "containerd".
 	RuntimeName string
+	// ImageMounts is whether the runtime can mount images as volumes.
+	ImageMounts cri.ImageMounts
 	Volumes     *volume.Manager
 	Images      *image.Puller
 	Sources     Sources

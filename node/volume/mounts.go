@@ -18,8 +18,8 @@ import (
 )
 
 // Mounts lists what the runtime mounts into a container: its volumes and
-// /etc/hosts. The pod's volumes have been prepared. ips are the pod's
-// addresses.
+// /etc/hosts. The pod's volumes have been prepared. Images are named as the pod
+// names them. ips are the pod's addresses.
 func (m *Manager) Mounts(ctx context.Context, pod *corev1.Pod, c *corev1.Container, env *podspec.Env, ips []string) ([]*runtimeapi.Mount, error) {
 	var out []*runtimeapi.Mount
 	hosts := true
@@ -28,6 +28,15 @@ func (m *Manager) Mounts(ctx context.Context, pod *corev1.Pod, c *corev1.Contain
 		v := findVolume(pod, vm.Name)
 		if v == nil {
 			return nil, fmt.Errorf("volume %q of container %q is not in the pod", vm.Name, c.Name)
+		}
+		if v.Image != nil {
+			im, err := imageMount(v, vm, env)
+			if err != nil {
+				return nil, err
+			}
+			hosts = hosts && im.ContainerPath != "/etc/hosts"
+			out = append(out, im)
+			continue
 		}
 		from, err := m.source(ctx, pod, v)
 		if err != nil {

@@ -139,6 +139,8 @@ func (m *Manager) prepare(ctx context.Context, pod *corev1.Pod, v *corev1.Volume
 	case v.Ephemeral != nil:
 		_, err = m.claimed(ctx, pod, pod.Name+"-"+v.Name)
 		return renew, err
+	case v.Image != nil:
+		return renew, nil // the runtime's, at each container
 	}
 	c, err := m.content(ctx, pod, v)
 	if err != nil {
