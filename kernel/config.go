@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"path/filepath"
 
@@ -41,6 +42,9 @@ type Config struct {
 	Hosts map[v1alpha1.HostKind]plugin.Host
 	// Builtins ship with this binary; they become Plugin objects.
 	Builtins []plugin.Builtin
+
+	// Profiling serves /debug/pprof to cluster administrators; nil: nobody does.
+	Profiling http.Handler
 
 	// Dial reaches node agents; nil dials directly.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -148,6 +148,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.chain.Set("rbac-escalation", -1000, admission.Rule{Validate: rbac.NewEscalation(k.rbac, k.authz)})
 	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader}}
 	authn := auth.New(auth.Config{ClientCAs: k.pki.Pool(), Tokens: known})
+	k.metrics.MustRegister(cacheMetrics{k.cache})
 	k.core, err = registry.New(registry.Config{
 		Table: k.c.Table, Codec: k.codec, Store: k.store, Cache: k.cache, Admission: k.chain, Log: k.c.Log,
 		Actions: map[string]registry.Action{"serviceaccounts/token": tokens.Request},
@@ -161,8 +162,8 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		Authenticator: authn, Audiences: tokens.Audiences(), Authorizer: k.authz,
 		NodeTLS: k.pki.KubeletTLS(), Dial: k.c.Dial,
 		OIDCDiscovery: func() ([]byte, error) { return tokens.Discovery(token.DefaultIssuer + "/openid/v1/jwks") }, JWKS: tokens.JWKS,
-		Checks:  []apiserver.Check{{Name: "etcd", Check: k.checkStore}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache}},
-		Paths:   k.paths(),
+		Checks: []apiserver.Check{{Name: "etcd", Check: k.checkStore}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache}},
+		Paths:  k.paths(), Profiling: k.c.Profiling,
 		Metrics: k.metrics, Version: versionInfo(), Log: k.c.Log,
 	})
 	return err

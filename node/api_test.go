@@ -123,6 +123,7 @@ func newAPI(t *testing.T) (*cluster, *api, *pki) {
 	p := newPKI(t)
 	c := newCluster(t, func(cfg *node.Config) {
 		cfg.Listen, cfg.Serving, cfg.ClientCAs = apiAddr, p.serving(), p.pool()
+		cfg.Profiling = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	})
 	rc := p.client("kube-apiserver-kubelet-client")
 	return c, &api{t: t, rest: rc, http: httpClient(t, rc)}, p
@@ -174,13 +175,15 @@ func TestNodeAPI(t *testing.T) {
 	t.Run("callers", func(t *testing.T) {
 		stranger, nobody := httpClient(t, p.client("mallory")), httpClient(t, p.client(""))
 		for who, want := range map[*http.Client]int{stranger: http.StatusForbidden, nobody: http.StatusUnauthorized, a.http: http.StatusOK} {
-			r, err := who.Get("https://" + apiAddr + "/pods")
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Body.Close()
-			if r.StatusCode != want {
-				t.Errorf("got %d, want %d", r.StatusCode, want)
+			for _, path := range []string{"/pods", "/debug/pprof/", "/debug/pprof/heap"} {
+				r, err := who.Get("https://" + apiAddr + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Body.Close()
+				if r.StatusCode != want {
+					t.Errorf("%s: got %d, want %d", path, r.StatusCode, want)
+				}
 			}
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -124,6 +125,8 @@ type Config struct {
 	Serving *tls.Config
 	// ClientCAs are the authorities of its callers; required with Listen.
 	ClientCAs *x509.CertPool
+	// Profiling serves /debug/pprof/ of the agent's own API; nil: nobody does.
+	Profiling http.Handler
 	// Callers are common names of callers that are let in, beside members of
 	// system:masters.
 	Callers []string

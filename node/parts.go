@@ -92,7 +92,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	if err := cfg.Metrics.Register(metrics(p.workers.Pods)); err != nil {
 		cfg.Log.Debug("metrics are registered already", "err", err) // by an agent before, in this process
 	}
-	p.api = kubelet.New(kubelet.Config{Pods: p.workers.Pods, Runtime: a.runtime, Stats: p.stats, Metrics: cfg.Metrics,
+	p.api = kubelet.New(kubelet.Config{Pods: p.workers.Pods, Runtime: a.runtime, Stats: p.stats, Metrics: cfg.Metrics, Profiling: cfg.Profiling,
 		Healthy: p.healthy, Names: cfg.Callers, Log: cfg.Log})
 	p.member = p.membership(runtimeVersion)
 	return p

@@ -243,3 +243,46 @@ func TestASlowBodyIsCutOff(t *testing.T) {
 		t.Errorf("a silent body was waited for %s", took)
 	}
 }
+
+// Profiles are for those who may get the path: cluster administrators. They
+// take the time that they need, whatever the time-out of a request.
+func TestProfilesAreGuarded(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+		cfg.Profiling = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, bounded := r.Context().Deadline(); bounded {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+			_, _ = io.WriteString(w, "profile "+r.URL.Path)
+		})
+	}})
+	without := apitest.New(t, apitest.Options{})
+	grant(t, c, "reader", "get", "nodes")
+	for _, tt := range []struct {
+		name    string
+		cfg     *rest.Config
+		code    int
+		text    string
+		cluster *apitest.Cluster
+	}{
+		{"admin", c.Admin(), 200, "profile /debug/pprof", c},
+		{"a user", c.User(t, "reader"), 403, "cannot get path", c},
+		{"anonymous", c.Bearer(""), 403, "cannot get path", c},
+		{"switched off", without.Admin(), 404, "not found", without},
+	} {
+		hc, err := rest.HTTPClientFor(tt.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"/debug/pprof", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=40&timeout=1s"} {
+			resp, err := hc.Get(tt.cluster.URL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body := text(t, resp); resp.StatusCode != tt.code || !strings.Contains(body, tt.text) {
+				t.Errorf("%s, %s: got %d %s, want %d %s", tt.name, path, resp.StatusCode, body, tt.code, tt.text)
+			}
+			resp.Body.Close()
+		}
+	}
+}

@@ -59,6 +59,9 @@ type Config struct {
 	// Paths are more handlers of paths outside the API, by exact path. They
 	// stand behind authorization like every other path.
 	Paths map[string]http.Handler
+	// Profiling serves /debug/pprof and everything below, behind
+	// authorization. Nil answers 404.
+	Profiling http.Handler
 
 	// Metrics takes the server's metrics and is what /metrics shows. Nil makes
 	// a registry of its own.

@@ -77,7 +77,10 @@ func (s *Server) longRunning(info *request.RequestInfo) bool {
 	if info.Verb == "watch" || info.Verb == "proxy" {
 		return true
 	}
-	if !info.IsResourceRequest || info.Subresource == "" {
+	if !info.IsResourceRequest {
+		return isProfiling(info.Path) // as upstream: a profile takes the time that it is asked for
+	}
+	if info.Subresource == "" {
 		return false
 	}
 	d := s.Table.Lookup(schema.GroupResource{Group: info.APIGroup, Resource: info.Resource})

@@ -28,6 +28,8 @@ func (s *Server) servePath(w http.ResponseWriter, r *http.Request) {
 		s.serveHealth(w, r)
 	case path == "/metrics":
 		s.metrics.handler.ServeHTTP(w, r)
+	case isProfiling(path) && s.Profiling != nil:
+		s.Profiling.ServeHTTP(w, r)
 	case path == "/openapi/v2":
 		s.openapi.serveV2(w, r)
 	case path == "/openapi/v3" || path == "/openapi/v3/":
@@ -42,6 +44,11 @@ func (s *Server) servePath(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// isProfiling tells that a path is of the process's profiles.
+func isProfiling(path string) bool {
+	return path == "/debug/pprof" || strings.HasPrefix(path, "/debug/pprof/")
 }
 
 func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request) {

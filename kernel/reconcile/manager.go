@@ -76,12 +76,18 @@ func New(c Config) (*Manager, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	m, err := newMetrics(c.Metrics)
+	counts, err := newMetrics(c.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{c: c, metrics: m, events: hostclient.NewEvents(c.Registry, c.EventUser, c.Clock, c.Log),
-		owned: NewOwned(c.Registry, c.Table, c.Clock), waiting: map[string]Controller{}, running: map[string]*runner{}}, nil
+	m := &Manager{c: c, metrics: counts, events: hostclient.NewEvents(c.Registry, c.EventUser, c.Clock, c.Log),
+		owned: NewOwned(c.Registry, c.Table, c.Clock), waiting: map[string]Controller{}, running: map[string]*runner{}}
+	if c.Metrics != nil {
+		if err := c.Metrics.Register(depths{m}); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
 }
 
 // Run runs the controllers until ctx ends, and returns when all have stopped.
@@ -153,6 +159,7 @@ func (m *Manager) start(name string, c Controller) {
 		reg: m.c.Registry, table: m.c.Table, clock: m.c.Clock,
 	}
 	r.faults = newFaults(r.log, r.clock)
+	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(name).Observe(d.Seconds()) })
 	r.host = &hostclient.Config{Plugin: name, User: c.User, Registry: m.c.Registry, Table: m.c.Table, Codec: m.c.Codec,
 		Owned: m.owned, Events: m.events, Allow: c.Allow, Seen: &hostclient.Seen{}}
 	m.running[name] = r

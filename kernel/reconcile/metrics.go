@@ -33,3 +33,21 @@ func (m *metrics) observe(name string, took time.Duration, out result) {
 	m.total.WithLabelValues(name, string(out)).Inc()
 	m.took.WithLabelValues(name).Observe(took.Seconds())
 }
+
+// depths shows how many requests are ready in each controller's queue, under
+// upstream's name.
+type depths struct{ m *Manager }
+
+var depthDesc = prometheus.NewDesc("workqueue_depth", "Requests that are ready to be reconciled, by controller.", []string{"name"}, nil)
+
+// Describe implements prometheus.Collector.
+func (d depths) Describe(ch chan<- *prometheus.Desc) { ch <- depthDesc }
+
+// Collect implements prometheus.Collector.
+func (d depths) Collect(ch chan<- prometheus.Metric) {
+	d.m.mu.Lock()
+	defer d.m.mu.Unlock()
+	for name, r := range d.m.running {
+		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(r.queue.Len()), name)
+	}
+}

@@ -68,7 +68,6 @@ func (r *runner) stop() {
 // works until intake ends. ctx is that of the calls.
 func (r *runner) run(ctx context.Context) {
 	defer r.kill()
-	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(r.name).Observe(d.Seconds()) })
 	defer r.queue.Close()
 	first := r.newSlot()
 	if !first.open(ctx) {

@@ -40,6 +40,8 @@ type Config struct {
 	Stats *stats.Source
 	// Metrics are served at /metrics; nil serves none.
 	Metrics prometheus.Gatherer
+	// Profiling serves /debug/pprof/; nil answers 404.
+	Profiling http.Handler
 	// Healthy says what is wrong with the node; nil is well.
 	Healthy func() error
 	// Names are common names of client certificates that are let in beside
@@ -75,6 +77,9 @@ func New(cfg Config) *Server {
 	s.mux.Handle("GET /metrics/resource", promhttp.HandlerFor(cfg.Stats.Registry(), promhttp.HandlerOpts{}))
 	if cfg.Metrics != nil {
 		s.mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}))
+	}
+	if cfg.Profiling != nil {
+		s.mux.Handle("GET /debug/pprof/", cfg.Profiling)
 	}
 	return s
 }

@@ -122,7 +122,7 @@ func (f *nodeFlags) run(ctx context.Context, report *steps.Reporter) error {
 		Dir: paths.Dir(dir.Node()), Name: name, IP: ip, Network: network, Cgroup: f.cgroup,
 		API: id.REST(), Serving: id.Serving(), ClientCAs: id.CA(),
 		Registry: f.registry, RuntimeEndpoint: f.runtime, Masquerade: f.masquerade,
-		LeaseDuration: f.lease, StatusInterval: f.status, Labels: f.labels, Sysctls: f.sysctls, Report: report, Log: log,
+		LeaseDuration: f.lease, StatusInterval: f.status, Labels: f.labels, Sysctls: f.sysctls, Profiling: f.profiling, Report: report, Log: log,
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	// The server signs a serving certificate for a node that it knows.

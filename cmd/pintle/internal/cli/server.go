@@ -26,11 +26,12 @@ import (
 
 // processFlags are those of every long-lived process.
 type processFlags struct {
-	dir      string
-	cgroup   string
-	logLevel slog.LevelVar
-	services string
-	pods     string
+	dir       string
+	cgroup    string
+	logLevel  slog.LevelVar
+	services  string
+	pods      string
+	profiling bool
 }
 
 func (f *processFlags) add(fl *pflag.FlagSet, dir string) {
@@ -39,6 +40,7 @@ func (f *processFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.StringVar(&f.services, "service-cidr", n.Services.String(), "range of ClusterIPs")
 	fl.StringVar(&f.pods, "cluster-cidr", n.Pods.String(), "range of pod addresses")
 	fl.TextVar(&f.logLevel, "log-level", &f.logLevel, "DEBUG, INFO, WARN or ERROR")
+	fl.BoolVar(&f.profiling, "profiling", true, "serve profiles at /debug/pprof/ to cluster administrators")
 	fl.StringVar(&f.cgroup, "cgroup", "", "run below this cgroup in every hierarchy, pods included (for labs)")
 }
 
@@ -124,7 +126,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 // server opens the listeners and completes the configuration.
 func (f *serverFlags) server(dir paths.Dir, report *steps.Reporter, log *slog.Logger) (*serve.Server, error) {
 	s := f.s
-	s.Dir, s.Report, s.Log = dir, report, log
+	s.Dir, s.Report, s.Log, s.Profiling = dir, report, log, f.profiling
 	var err error
 	if s.Network, err = f.network(); err != nil {
 		return nil, err

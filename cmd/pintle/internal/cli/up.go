@@ -279,7 +279,7 @@ func (f *upFlags) node(s *serve.Server, plane *serve.Plane) (*serve.Node, error)
 		Dir: paths.Dir(s.Dir.Node()), Name: name, IP: ip, Network: s.Network, Cgroup: f.cgroup,
 		API:     &rest.Config{Host: s.URL(), TLSClientConfig: rest.TLSClientConfig{CAData: keys.CAPEM(), CertData: client.CertPEM, KeyData: client.KeyPEM}},
 		Serving: &tls.Config{Certificates: []tls.Certificate{*serving.TLS()}, MinVersion: tls.VersionTLS12}, ClientCAs: keys.Pool(),
-		Registry: s.Registry[0].Addr().String(), RuntimeEndpoint: f.runtime, Masquerade: !f.noMasq, Report: s.Report, Log: s.Log,
+		Registry: s.Registry[0].Addr().String(), RuntimeEndpoint: f.runtime, Masquerade: !f.noMasq, Profiling: f.profiling, Report: s.Report, Log: s.Log,
 	}, nil
 }
 

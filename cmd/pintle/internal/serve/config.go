@@ -69,6 +69,8 @@ type Server struct {
 	NotReadySeconds, UnreachableSeconds int64
 	// AllowPrivileged accepts pods with privileged containers.
 	AllowPrivileged bool
+	// Profiling serves /debug/pprof to cluster administrators.
+	Profiling bool
 
 	Report *steps.Reporter
 	Log    *slog.Logger
@@ -78,7 +80,7 @@ type Server struct {
 // distributions do: network and storage agents need them.
 func DefaultServer() Server {
 	return Server{Dir: paths.Default, Network: DefaultNetwork, PluginHost: "wasm", Grace: 40 * time.Second, NotReadySeconds: 300, UnreachableSeconds: 300,
-		AllowPrivileged: true}
+		AllowPrivileged: true, Profiling: true}
 }
 
 // Validate reports every fault, by flag.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/profiling"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 	"github.com/pintle-io/pintle/ebpf/lb"
 	"github.com/pintle-io/pintle/internal/payload"
@@ -70,6 +71,8 @@ type Node struct {
 	Taints         []corev1.Taint
 	// Sysctls may be set by pods beside the safe ones.
 	Sysctls []string
+	// Profiling serves /debug/pprof/ on the agent's own API.
+	Profiling bool
 
 	Report *steps.Reporter
 	Log    *slog.Logger
@@ -92,6 +95,9 @@ func (n *Node) config() node.Config {
 	c.Serving, c.ClientCAs = n.Serving, n.ClientCAs
 	c.Listen = netip.AddrPortFrom(n.IP, 10250).String()
 	c.Labels, c.Taints, c.Sysctls = n.Labels, n.Taints, n.Sysctls
+	if n.Profiling {
+		c.Profiling = profiling.Handler()
+	}
 	if n.LeaseDuration > 0 {
 		c.LeaseDuration = n.LeaseDuration
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/profiling"
 	"github.com/pintle-io/pintle/internal/payload"
 	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
@@ -100,6 +101,9 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 	c := kernel.Config{
 		Dir: string(s.Dir), Table: table, Listeners: s.Listeners, Advertise: s.Advertise, ServiceIP: s.Network.KubernetesIP(),
 		Names: names, IPs: ips, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, Builtins: builtins, Progress: s.Report.Done, Log: s.Log,
+	}
+	if s.Profiling {
+		c.Profiling = profiling.Handler()
 	}
 	if len(s.EtcdEndpoints) > 0 {
 		c.Etcd = &store.DialConfig{Endpoints: s.EtcdEndpoints, CAFile: s.EtcdCA, CertFile: s.EtcdCert, KeyFile: s.EtcdKey}
