@@ -31,7 +31,7 @@ func New() *cobra.Command {
 	)
 	for group, list := range map[string][]*cobra.Command{
 		"cluster": {upCommand(), downCommand(), serverCommand(), nodeCommand(), tokenCommand(), labCommand()},
-		"use":     {kubectlCommand(), imageCommand(), pluginCommand(), explainCommand(), versionCommand()},
+		"use":     {kubectlCommand(), imageCommand(), pluginCommand(), explainCommand(), debugCommand(), versionCommand()},
 	} {
 		for _, c := range list {
 			c.GroupID = group
