@@ -41,7 +41,7 @@ const (
 // runtime says.
 func lastWords(c *state.Container) string {
 	if c.TerminationMessagePath != "" {
-		if text := head(c.TerminationMessagePath, maxMessage); text != "" {
+		if text := end(c.TerminationMessagePath, maxMessage); text != "" {
 			return text
 		}
 	}
@@ -53,12 +53,18 @@ func lastWords(c *state.Container) string {
 	return c.Message
 }
 
-func head(file string, limit int64) string {
+// end is the end of a file: what was written last says why.
+func end(file string, limit int64) string {
 	f, err := os.Open(file)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
+	if fi, err := f.Stat(); err != nil || fi.Size() > limit {
+		if _, err = f.Seek(-limit, io.SeekEnd); err != nil {
+			return ""
+		}
+	}
 	b, err := io.ReadAll(io.LimitReader(f, limit))
 	if err != nil {
 		return ""

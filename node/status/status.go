@@ -58,6 +58,7 @@ func Make(in Input) corev1.PodStatus {
 		debug = append(debug, corev1.Container(e.EphemeralContainerCommon))
 	}
 	s.EphemeralContainerStatuses = m.containers(debug, old.EphemeralContainerStatuses, false)
+	shareMessages(in.Pod, &s)
 	addresses(&s, in)
 	s.Phase = phase(in, &s)
 	if s.Phase == old.Phase {
