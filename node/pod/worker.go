@@ -93,6 +93,7 @@ func (k *worker) nudge() {
 func (k *worker) set(pod *corev1.Pod, gone bool) {
 	k.mu.Lock()
 	changed := gone != k.gone || needsLook(k.pod, pod)
+	k.stale = k.stale || shownChanged(k.pod, pod)
 	if !k.gone {
 		k.pod, k.gone = pod, gone
 	}
@@ -102,14 +103,18 @@ func (k *worker) set(pod *corev1.Pod, gone bool) {
 	}
 }
 
+// shownChanged tells whether volumes of the downward API may have to show
+// something else.
+func shownChanged(a, b *corev1.Pod) bool {
+	return !reflect.DeepEqual(a.Labels, b.Labels) || !reflect.DeepEqual(a.Annotations, b.Annotations) || !reflect.DeepEqual(a.Spec, b.Spec)
+}
+
 // needsLook tells whether a change is more than the echo of our own status.
 func needsLook(a, b *corev1.Pod) bool {
 	if a.Generation != b.Generation || (a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil) || a.Status.Phase != b.Status.Phase {
 		return true
 	}
-	return !reflect.DeepEqual(a.Spec, b.Spec) || !reflect.DeepEqual(a.ObjectMeta.Labels, b.ObjectMeta.Labels) ||
-		!reflect.DeepEqual(a.ObjectMeta.Annotations, b.ObjectMeta.Annotations) ||
-		!reflect.DeepEqual(a.DeletionGracePeriodSeconds, b.DeletionGracePeriodSeconds) ||
+	return shownChanged(a, b) || !reflect.DeepEqual(a.DeletionGracePeriodSeconds, b.DeletionGracePeriodSeconds) ||
 		!reflect.DeepEqual(foreign(a), foreign(b))
 }
 
@@ -400,6 +405,9 @@ func (k *worker) prepareVolumes(ctx context.Context, pod *corev1.Pod) {
 	k.stale = false
 	k.mu.Unlock()
 	k.renew = time.Time{} // the end of the action says when next
+	// The pod may have changed since this look at it began, and been marked:
+	// the mark is taken off for what is written now.
+	pod, _ = k.snapshot()
 	if stale {
 		k.clearHolds("CreateContainerConfigError")
 	}
