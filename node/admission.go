@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,4 +61,20 @@ func (p *parts) ask(ctx context.Context) *corev1.Node {
 		return nil
 	}
 	return n
+}
+
+// recursiveReadOnly tells whether the runtime that a pod asks for can make
+// everything below a mount read-only.
+func (p *parts) recursiveReadOnly(features cri.Features) func(context.Context, *corev1.Pod) (bool, error) {
+	return func(ctx context.Context, pod *corev1.Pod) (bool, error) {
+		name := pod.Spec.RuntimeClassName
+		if name == nil || *name == "" {
+			return features.Handlers[""].RecursiveReadOnly, nil
+		}
+		class, err := p.client.NodeV1().RuntimeClasses().Get(ctx, *name, metav1.GetOptions{})
+		if err != nil {
+			return false, fmt.Errorf("runtime class: %w", err)
+		}
+		return features.Handlers[class.Handler].RecursiveReadOnly, nil
+	}
 }

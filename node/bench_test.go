@@ -66,7 +66,7 @@ func bare(b *testing.B, c *cluster, client *cri.Client, name string) (up, down t
 		b.Fatal(err)
 	}
 	delete(sandbox.Labels, "io.kubernetes.pod.uid") // not the agent's business
-	env, err := podspec.Environment(pod, &app, node, nil, nil, nil)
+	env, err := podspec.Environment(pod, &app, node, nil, nil, nil, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
@@ -205,4 +206,46 @@ func TestImageVolume(t *testing.T) {
 		eventually(t, "an event", func() bool { return strings.Contains(c.events("image"), "image volumes are not supported") }, func() string { return c.events("image") })
 	}
 	c.delete("image", 0)
+}
+
+// TestDownwardFollows: files of the downward API show labels and annotations
+// as they are now.
+func TestDownwardFollows(t *testing.T) {
+	c := newCluster(t)
+	field := func(path, field string) corev1.DownwardAPIVolumeFile {
+		return corev1.DownwardAPIVolumeFile{Path: path, FieldRef: &corev1.ObjectFieldSelector{FieldPath: field}}
+	}
+	p := c.pod("p", corev1.PodSpec{Containers: []corev1.Container{shell("app", "exec sleep 1000")}, Volumes: []corev1.Volume{{Name: "d", VolumeSource: corev1.VolumeSource{
+		DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{field("labels", "metadata.labels"), field("note", "metadata.annotations['note']")}}}}}})
+	c.await("p", "it runs", ready)
+	patch := `{"metadata":{"labels":{"mark":"two"},"annotations":{"note":"two"}}}`
+	if _, err := c.client.CoreV1().Pods("default").Patch(t.Context(), "p", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	eventually(t, "the files follow", func() bool {
+		got = ""
+		for _, file := range []string{"labels", "note"} {
+			b, err := os.ReadFile(filepath.Join(c.cfg.Root, "pods", string(p.UID), "volumes/d", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += string(b)
+		}
+		return got == `mark="two"two`
+	}, func() string { return got })
+}
+
+// TestEnvironmentFromFile: what an init container wrote becomes a variable.
+func TestEnvironmentFromFile(t *testing.T) {
+	c := newCluster(t)
+	write, app := shell("write", `echo "KEY='from a file'" >/e/env`), shell("app", `echo "$KEY"`)
+	write.VolumeMounts = []corev1.VolumeMount{{Name: "e", MountPath: "/e"}}
+	app.Env = []corev1.EnvVar{{Name: "KEY", ValueFrom: &corev1.EnvVarSource{FileKeyRef: &corev1.FileKeySelector{VolumeName: "e", Path: "env", Key: "KEY"}}}}
+	c.pod("p", corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, InitContainers: []corev1.Container{write}, Containers: []corev1.Container{app},
+		Volumes: []corev1.Volume{{Name: "e", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}})
+	c.await("p", "it ends", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodSucceeded })
+	if got := c.log("p", "app"); !strings.Contains(got, "from a file") {
+		t.Errorf("got %q", got)
+	}
 }

@@ -136,7 +136,7 @@ func (k *worker) image(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 // containerConfig puts together what the runtime is asked for.
 func (k *worker) containerConfig(ctx context.Context, pod *corev1.Pod, c *corev1.Container, img *cri.Image, ips []string, target string, s plan.Start) (*runtimeapi.ContainerConfig, error) {
 	node := k.Node()
-	env, err := podspec.Environment(pod, c, node, ips, k.Services(), k.Sources)
+	env, err := podspec.Environment(pod, c, node, ips, k.Services(), k.Sources, k.Volumes)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func Missing(format string, args ...any) error { return &MissingError{fmt.Sprint
 //
 // *MissingError when a ConfigMap, Secret or key that is not optional does not
 // exist.
-func Environment(pod *corev1.Pod, c *corev1.Container, node *Node, podIPs []string, services []*corev1.Service, src Sources) (*Env, error) {
+func Environment(pod *corev1.Pod, c *corev1.Container, node *Node, podIPs []string, services []*corev1.Service, src Sources, files Files) (*Env, error) {
 	e := &Env{values: map[string]string{}}
 	links := pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks
 	serviceEnv(e, pod.Namespace, services, links)
@@ -70,7 +70,7 @@ func Environment(pod *corev1.Pod, c *corev1.Container, node *Node, podIPs []stri
 			e.set(v.Name, Expand(v.Value, e.Get))
 			continue
 		}
-		value, ok, err := valueFrom(pod, c, v.ValueFrom, node, podIPs, src)
+		value, ok, err := valueFrom(pod, c, v.ValueFrom, node, podIPs, src, files)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func Environment(pod *corev1.Pod, c *corev1.Container, node *Node, podIPs []stri
 	return e, nil
 }
 
-func valueFrom(pod *corev1.Pod, c *corev1.Container, from *corev1.EnvVarSource, node *Node, podIPs []string, src Sources) (value string, ok bool, err error) {
+func valueFrom(pod *corev1.Pod, c *corev1.Container, from *corev1.EnvVarSource, node *Node, podIPs []string, src Sources, files Files) (value string, ok bool, err error) {
 	switch {
 	case from.FieldRef != nil:
 		value, err = Field(pod, from.FieldRef.FieldPath, node, podIPs)
@@ -110,6 +110,9 @@ func valueFrom(pod *corev1.Pod, c *corev1.Container, from *corev1.EnvVarSource, 
 			b, ok = s.Data[ref.Key]
 		}
 		return string(b), ok, missing(ok, s == nil, ref.Optional, "Secret", pod.Namespace, ref.Name, ref.Key)
+	}
+	if from.FileKeyRef != nil {
+		return fromFile(pod, from.FileKeyRef, files)
 	}
 	return "", false, fmt.Errorf("unsupported source of an environment variable")
 }

@@ -100,7 +100,7 @@ func config(t *testing.T, p *corev1.Pod) *runtimeapi.ContainerConfig {
 
 func environment(t *testing.T, p *corev1.Pod, services []*corev1.Service) *podspec.Env {
 	t.Helper()
-	e, err := podspec.Environment(p, &p.Spec.Containers[0], node, []string{"10.244.0.5"}, services, sources{})
+	e, err := podspec.Environment(p, &p.Spec.Containers[0], node, []string{"10.244.0.5"}, services, sources{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	for name, src := range map[string]*corev1.EnvVarSource{`configmap "none" not found`: key("none", "k", nil), "couldn't find key none in ConfigMap shop/cm": key("cm", "none", nil)} {
 		p := pod(func(p *corev1.Pod) { p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "X", ValueFrom: src}} })
-		_, err := podspec.Environment(p, &p.Spec.Containers[0], node, nil, nil, sources{})
+		_, err := podspec.Environment(p, &p.Spec.Containers[0], node, nil, nil, sources{}, nil)
 		var missing *podspec.MissingError
 		if !errors.As(err, &missing) || err.Error() != name {
 			t.Errorf("got %v, want %s", err, name)

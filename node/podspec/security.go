@@ -205,6 +205,20 @@ func appArmor(p *corev1.AppArmorProfile) *runtimeapi.SecurityProfile {
 	return out
 }
 
+// OnlyUser is the user that all containers of the pod are told to run as, nil
+// when they differ or one of them runs as its image says.
+func OnlyUser(pod *corev1.Pod) *int64 {
+	var out *int64
+	for _, c := range Containers(pod) {
+		user := effective(pod, c).RunAsUser
+		if user == nil || out != nil && *out != *user {
+			return nil
+		}
+		out = user
+	}
+	return out
+}
+
 // seccomp translates a profile; none means Unconfined, upstream's default.
 func seccomp(p *corev1.SeccompProfile, root string) *runtimeapi.SecurityProfile {
 	if p == nil {

@@ -71,6 +71,11 @@ func fill(dir string, files map[string]file, group *int64) error {
 		if err := os.Chmod(p, fs.FileMode(f.mode)); err != nil { // past the umask
 			return err
 		}
+		if f.user != nil {
+			if err := os.Lchown(p, int(*f.user), -1); err != nil {
+				return err
+			}
+		}
 	}
 	if group != nil {
 		return own(dir, *group, true)

@@ -22,6 +22,7 @@ const defaultMode = 0o644
 type file struct {
 	data []byte
 	mode int32
+	user *int64 // whom it belongs to; nil is root
 }
 
 // content is what a written volume holds.
@@ -35,7 +36,22 @@ func (c *content) add(path string, data []byte, mode int32) error {
 	if err := checkPath(path); err != nil {
 		return err
 	}
-	c.files[path] = file{data, mode}
+	c.files[path] = file{data: data, mode: mode}
+	return nil
+}
+
+// secretFile adds what nobody but the pod's own processes should read: where
+// they are known by one user or by a group, nobody else may. The group's right
+// is added with the group.
+func (c *content) secretFile(pod *corev1.Pod, path string, data []byte, mode int32) error {
+	user := podspec.OnlyUser(pod)
+	if user != nil || fsGroup(pod) != nil {
+		mode = 0o600
+	}
+	if err := c.add(path, data, mode); err != nil {
+		return err
+	}
+	c.files[path] = file{data, mode, user}
 	return nil
 }
 
@@ -103,10 +119,7 @@ func (m *Manager) project(ctx context.Context, c *content, pod *corev1.Pod, s *c
 		if c.renew.IsZero() || tok.renew.Before(c.renew) {
 			c.renew = tok.renew
 		}
-		if fsGroup(pod) != nil {
-			mode = 0o600 // the group's right is added with the group
-		}
-		return c.add(t.Path, []byte(tok.Value), mode)
+		return c.secretFile(pod, t.Path, []byte(tok.Value), mode)
 	}
 	return errors.New("a source of the projected volume is not supported on this node")
 }

@@ -9,11 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/pintle-io/pintle/node/mount"
 	"github.com/pintle-io/pintle/node/podspec"
 )
 
@@ -53,6 +51,15 @@ func (m *Manager) Mounts(ctx context.Context, pod *corev1.Pod, c *corev1.Contain
 				return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", vm.Name, c.Name, err)
 			}
 		}
+		recursive, err := recursiveReadOnly(vm, func() (bool, error) {
+			if m.cfg.RecursiveReadOnly == nil {
+				return false, nil
+			}
+			return m.cfg.RecursiveReadOnly(ctx, pod)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("failed to resolve recursive read-only mode: %w", err)
+		}
 		at := vm.MountPath
 		if !filepath.IsAbs(at) {
 			at = "/" + at
@@ -61,7 +68,7 @@ func (m *Manager) Mounts(ctx context.Context, pod *corev1.Pod, c *corev1.Contain
 			hosts = false
 		}
 		out = append(out, &runtimeapi.Mount{HostPath: from, ContainerPath: at,
-			Readonly: vm.ReadOnly || written(v), Propagation: propagation(vm.MountPropagation)})
+			Readonly: vm.ReadOnly || readOnly(v), RecursiveReadOnly: recursive, Propagation: propagation(vm.MountPropagation)})
 	}
 	if hosts {
 		file, err := m.hostsFile(pod, ips)
@@ -82,9 +89,38 @@ func findVolume(pod *corev1.Pod, name string) *corev1.Volume {
 	return nil
 }
 
-// written reports whether the agent writes the volume: containers may not.
-func written(v *corev1.Volume) bool {
-	return v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil
+// readOnly reports whether no container may write the volume: the agent does,
+// or the pod says so of a claim.
+func readOnly(v *corev1.Volume) bool {
+	return v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil ||
+		v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ReadOnly
+}
+
+// recursiveReadOnly tells whether what is mounted below a mount must be
+// read-only too. A runtime that cannot do so must not be asked: it would
+// ignore the wish.
+func recursiveReadOnly(vm *corev1.VolumeMount, supported func() (bool, error)) (bool, error) {
+	if vm.RecursiveReadOnly == nil || *vm.RecursiveReadOnly == corev1.RecursiveReadOnlyDisabled {
+		return false, nil
+	}
+	switch p := vm.MountPropagation; {
+	case !vm.ReadOnly:
+		return false, fmt.Errorf("volume %q requested recursive read-only mode, but it is not read-only", vm.Name)
+	case p != nil && *p != corev1.MountPropagationNone:
+		return false, fmt.Errorf("volume %q requested recursive read-only mode, but it is not compatible with propagation %q", vm.Name, *p)
+	}
+	possible, err := supported()
+	switch {
+	case err != nil:
+		return false, err
+	case *vm.RecursiveReadOnly == corev1.RecursiveReadOnlyIfPossible:
+		return possible, nil
+	case *vm.RecursiveReadOnly != corev1.RecursiveReadOnlyEnabled:
+		return false, fmt.Errorf("unknown recursive read-only mode %q", *vm.RecursiveReadOnly)
+	case !possible:
+		return false, fmt.Errorf("volume %q requested recursive read-only mode, but it is not supported by the runtime", vm.Name)
+	}
+	return true, nil
 }
 
 func propagation(p *corev1.MountPropagationMode) runtimeapi.MountPropagation {
@@ -97,84 +133,6 @@ func propagation(p *corev1.MountPropagationMode) runtimeapi.MountPropagation {
 		}
 	}
 	return runtimeapi.MountPropagation_PROPAGATION_PRIVATE
-}
-
-func expandPath(expr string, env *podspec.Env) (string, error) {
-	unknown := ""
-	out := podspec.Expand(expr, func(name string) (string, bool) {
-		v, ok := env.Get(name)
-		if !ok {
-			unknown = name
-		}
-		return v, ok
-	})
-	if unknown != "" {
-		return "", fmt.Errorf("missing value for %q, in subPathExpr %q", unknown, expr)
-	}
-	if filepath.IsAbs(out) {
-		return "", fmt.Errorf("subPathExpr %q expanded to an absolute path", expr)
-	}
-	return out, nil
-}
-
-// subPath binds a part of a volume to a place of the agent's own, and returns
-// that. The part is opened beneath the volume, whatever links a container may
-// have put there, and bound by its open descriptor, so that it cannot be
-// exchanged in between.
-func (m *Manager) subPath(pod *corev1.Pod, c *corev1.Container, index int, volume, from, sub string) (string, error) {
-	root, err := os.OpenRoot(from)
-	if err != nil {
-		return "", err
-	}
-	defer root.Close()
-	sub = filepath.Clean(sub)
-	f, err := root.Open(sub)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := root.MkdirAll(sub, 0o755); err != nil {
-			return "", err
-		}
-		f, err = root.Open(sub)
-	}
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	target := filepath.Join(m.Dir(pod.UID), "subpaths", volume, c.Name, strconv.Itoa(index))
-	if err := mount.Detach(target); err != nil { // of the instance before
-		return "", err
-	}
-	if err := makeLike(target, fi); err != nil {
-		return "", err
-	}
-	return target, mountFD(f, target)
-}
-
-func mountFD(f *os.File, target string) error {
-	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("bind %s: %w", target, err)
-	}
-	return nil
-}
-
-// makeLike makes an empty directory or file for something to be bound upon.
-func makeLike(target string, fi fs.FileInfo) error {
-	if fi.IsDir() {
-		if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return os.MkdirAll(target, 0o750)
-	}
-	if err := os.MkdirAll(filepath.Dir(target), 0o750); err != nil {
-		return err
-	}
-	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.WriteFile(target, nil, 0o640)
 }
 
 // hostsFile writes the pod's /etc/hosts. Containers may change it; what they

@@ -43,6 +43,9 @@ type Config struct {
 	Token func(ctx context.Context, pod *corev1.Pod, audience string, seconds int64) (Token, error)
 	// Claim finds the persistent volume bound to a claim.
 	Claim func(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error)
+	// RecursiveReadOnly tells whether the runtime can make mounts below the
+	// read-only ones of a pod read-only too; nil means never.
+	RecursiveReadOnly func(ctx context.Context, pod *corev1.Pod) (bool, error)
 	// Node is read by the downward API; it is called at each use.
 	Node func() *podspec.Node
 	// Clock is the real one when nil.

@@ -3,9 +3,11 @@ package volume_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -231,7 +233,7 @@ func TestSubPath(t *testing.T) {
 	w.prepare(p)
 	mounts := func(sub string, v string) ([]*runtimeapi.Mount, error) {
 		c := &corev1.Container{Name: "app", VolumeMounts: []corev1.VolumeMount{{Name: v, MountPath: "/m", SubPath: sub}}}
-		env, err := podspec.Environment(p, c, &podspec.Node{}, nil, nil, w)
+		env, err := podspec.Environment(p, c, &podspec.Node{}, nil, nil, w, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -284,5 +286,151 @@ func TestTearDownKeepsData(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(w.root, "u")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("directory left: %v", err)
+	}
+}
+
+// TestSubPathMode: what is made has the volume's mode and group, whoever made
+// its neighbours, and nothing but what is made is changed.
+func TestSubPathMode(t *testing.T) {
+	w := newWorld(t)
+	const group = 4242
+	p := pod(vol("open", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}))
+	p.Spec.SecurityContext = &corev1.PodSecurityContext{FSGroup: ptr.To[int64](group)}
+	w.prepare(p)
+	dir := filepath.Join(w.root, "u/volumes/open")
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "there"), 0o700), os.Chmod(filepath.Join(dir, "there"), 0o700), os.Symlink("there", filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []string{"a/b", "there/c", "link/d"} {
+		c := &corev1.Container{Name: "app", VolumeMounts: []corev1.VolumeMount{{Name: "open", MountPath: "/m", SubPath: sub}}}
+		if _, err := w.m.Mounts(t.Context(), p, c, nil, nil); err != nil {
+			t.Fatalf("%s: %v", sub, err)
+		}
+	}
+	for sub, want := range map[string]fs.FileMode{"a": 0o777 | fs.ModeSetgid, "a/b": 0o777 | fs.ModeSetgid, "there/d": 0o777 | fs.ModeSetgid, "there": 0o700} {
+		fi, err := os.Stat(filepath.Join(dir, sub))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gid := fi.Sys().(*syscall.Stat_t).Gid
+		if got := fi.Mode() &^ fs.ModeDir; got != want && sub != "there" || sub == "there" && got.Perm() != want || sub[:1] == "a" && gid != group {
+			t.Errorf("%s: got %s, group %d", sub, got, gid)
+		}
+	}
+}
+
+func TestTokenOwner(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		user, group *int64
+		uid         uint32
+		mode        fs.FileMode
+	}{
+		"nobody known": {nil, nil, 0, 0o644},
+		"one user":     {ptr.To[int64](1000), nil, 1000, 0o600},
+		"a group":      {nil, ptr.To[int64](4242), 0, 0o640},
+		"both":         {ptr.To[int64](1000), ptr.To[int64](4242), 1000, 0o640},
+	} {
+		p := pod(vol("api", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}}}}))
+		p.Spec.Containers = []corev1.Container{{Name: "app"}}
+		p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsUser: c.user, FSGroup: c.group}
+		w.prepare(p)
+		fi, err := os.Stat(filepath.Join(w.root, "u/volumes/api/token"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if uid := fi.Sys().(*syscall.Stat_t).Uid; uid != c.uid || fi.Mode() != c.mode {
+			t.Errorf("%s: got %s of %d, want %s of %d", name, fi.Mode(), uid, c.mode, c.uid)
+		}
+		if err := w.m.TearDown("u"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestReadOnlyMounts(t *testing.T) {
+	w := newWorld(t)
+	host, able := t.TempDir(), false
+	m := volume.New(volume.Config{Root: w.root, Sources: w, Clock: w.clock, Node: func() *podspec.Node { return &podspec.Node{} },
+		Claim: func(context.Context, string, string) (*corev1.PersistentVolume, error) {
+			return &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: host}}}}, nil
+		},
+		RecursiveReadOnly: func(context.Context, *corev1.Pod) (bool, error) { return able, nil }})
+	p := pod(vol("h", corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: host}}), vol("cm", cmVolume()),
+		vol("claim", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c", ReadOnly: true}}))
+	if _, err := m.Prepare(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	const unable = `failed to resolve recursive read-only mode: volume "h" requested recursive read-only mode, but it is not `
+	for name, c := range map[string]struct {
+		volume    string
+		readOnly  bool
+		mode      corev1.RecursiveReadOnlyMode
+		spread    corev1.MountPropagationMode
+		able      bool
+		want, all bool // read-only, and below it
+		err       string
+	}{
+		"writable":                   {volume: "h"},
+		"read-only":                  {volume: "h", readOnly: true, want: true},
+		"written by the agent":       {volume: "cm", want: true},
+		"a claim that is read-only":  {volume: "claim", want: true},
+		"disabled":                   {volume: "h", readOnly: true, mode: corev1.RecursiveReadOnlyDisabled, able: true, want: true},
+		"enabled":                    {volume: "h", readOnly: true, mode: corev1.RecursiveReadOnlyEnabled, able: true, want: true, all: true},
+		"enabled, and cannot be":     {volume: "h", readOnly: true, mode: corev1.RecursiveReadOnlyEnabled, err: unable + "supported by the runtime"},
+		"if possible":                {volume: "h", readOnly: true, mode: corev1.RecursiveReadOnlyIfPossible, able: true, want: true, all: true},
+		"if possible, and cannot be": {volume: "h", readOnly: true, mode: corev1.RecursiveReadOnlyIfPossible, want: true},
+		"not even read-only":         {volume: "h", mode: corev1.RecursiveReadOnlyEnabled, able: true, err: `but it is not read-only`},
+		"propagated":                 {volume: "h", readOnly: true, mode: corev1.RecursiveReadOnlyEnabled, able: true, spread: corev1.MountPropagationHostToContainer, err: unable + `compatible with propagation "HostToContainer"`},
+		"unknown":                    {volume: "h", readOnly: true, mode: "x", able: true, err: `unknown recursive read-only mode "x"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			able = c.able
+			vm := corev1.VolumeMount{Name: c.volume, MountPath: "/m", ReadOnly: c.readOnly}
+			if c.mode != "" {
+				vm.RecursiveReadOnly = &c.mode
+			}
+			if c.spread != "" {
+				vm.MountPropagation = &c.spread
+			}
+			got, err := m.Mounts(t.Context(), p, &corev1.Container{Name: "app", VolumeMounts: []corev1.VolumeMount{vm}}, nil, nil)
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("got %v, want %s", err, c.err)
+				}
+				return
+			}
+			if err != nil || got[0].Readonly != c.want || got[0].RecursiveReadOnly != c.all {
+				t.Errorf("got %v %v", got, err)
+			}
+		})
+	}
+}
+
+// TestReadFile: whatever a container put into the volume, nothing outside of
+// it is read, and nobody waits.
+func TestReadFile(t *testing.T) {
+	w := newWorld(t)
+	p := pod(vol("e", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}))
+	w.prepare(p)
+	dir := filepath.Join(w.root, "u/volumes/e")
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "env"), []byte("A='1'"), 0o600), os.Symlink("env", filepath.Join(dir, "link")),
+		os.Symlink("/etc/passwd", filepath.Join(dir, "evil")), syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600),
+		os.WriteFile(filepath.Join(dir, "huge"), nil, 0o600), os.Truncate(filepath.Join(dir, "huge"), 2<<20)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"env", "link"} {
+		if b, err := w.m.ReadFile(p, "e", name); err != nil || string(b) != "A='1'" {
+			t.Errorf("%s: got %q %v", name, b, err)
+		}
+	}
+	for _, name := range []string{"evil", "../../../u/etc-hosts", "pipe", "huge", "none", "."} {
+		if b, err := w.m.ReadFile(p, "e", name); err == nil {
+			t.Errorf("%s: got %q", name, b)
+		}
+	}
+	if _, err := w.m.ReadFile(p, "none", "env"); err == nil {
+		t.Error("a volume that is not: no error")
 	}
 }
