@@ -30,6 +30,8 @@ type System struct {
 	V1 map[string]string
 	// V2 is the cgroup2 mount point, "" when there is none.
 	V2 string
+
+	meminfo string // /proc/meminfo
 }
 
 // Detect reads the hierarchies of this machine from /proc/self/mounts.
@@ -43,7 +45,7 @@ func Detect() (*System, error) {
 }
 
 func parse(mounts io.Reader) (*System, error) {
-	s := &System{V1: map[string]string{}}
+	s := &System{V1: map[string]string{}, meminfo: "/proc/meminfo"}
 	sc := bufio.NewScanner(mounts)
 	for sc.Scan() {
 		f := strings.Fields(sc.Text())
@@ -72,13 +74,18 @@ func parse(mounts io.Reader) (*System, error) {
 	return s, nil
 }
 
+// isController tells a controller, or the name of a hierarchy without any,
+// from the other options of a mount.
 func isController(opt string) bool {
 	switch opt {
-	case "rw", "ro", "relatime", "noatime", "nosuid", "nodev", "noexec", "xattr", "clone_children", "noprefix":
-		return false
+	case "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "misc", "net_cls", "net_prio", "perf_event", "pids", "rdma":
+		return true
 	}
-	return !strings.HasPrefix(opt, "release_agent") && opt != ""
+	return strings.HasPrefix(opt, "name=")
 }
+
+// governing are the controllers that decide what a pod may use.
+var governing = []string{"cpu", "cpuset", "io", "memory", "pids"}
 
 // RequireV2 returns ErrNoV2 unless a cgroup2 is mounted, which the eBPF load
 // balancer attaches to.
@@ -89,8 +96,20 @@ func (s *System) RequireV2() error {
 	return nil
 }
 
-// Unified reports whether v2 is the only hierarchy.
-func (s *System) Unified() bool { return s.V2 != "" && len(s.V1) == 0 }
+// Unified reports whether cgroup2 governs what pods use. A v1 hierarchy of
+// something else, such as net_cls or one that only has a name, may be mounted
+// beside it.
+func (s *System) Unified() bool {
+	if s.V2 == "" {
+		return false
+	}
+	for _, c := range append([]string{"cpuacct"}, governing...) {
+		if _, v1 := s.V1[c]; v1 {
+			return false
+		}
+	}
+	return true
+}
 
 // Path is the directory of group in cgroup2, "" without one.
 func (s *System) Path(group string) string {
@@ -113,8 +132,9 @@ func (s *System) roots() []string {
 	return slices.Compact(out)
 }
 
-// Create makes group in every hierarchy, with its parents. On unified v2 the
-// controllers are handed down to it. Creating an existing group is no error.
+// Create makes group in every hierarchy, with its parents. In cgroup2 the
+// controllers that it has, all of them where it is unified, are handed down to
+// the group. Creating an existing group is no error.
 func (s *System) Create(group string) error {
 	for _, root := range s.roots() {
 		if err := os.MkdirAll(filepath.Join(root, group), 0o755); err != nil {
@@ -126,7 +146,7 @@ func (s *System) Create(group string) error {
 			return err
 		}
 	}
-	if s.Unified() {
+	if s.V2 != "" {
 		return s.delegate(group)
 	}
 	return nil
@@ -165,11 +185,17 @@ func (s *System) delegate(group string) error {
 		if err != nil {
 			return fmt.Errorf("controllers of %s: %w", dir, err)
 		}
-		for _, c := range []string{"cpu", "cpuset", "io", "memory", "pids"} {
-			if !slices.Contains(strings.Fields(string(offered)), c) {
-				continue
+		file := filepath.Join(dir, "cgroup.subtree_control")
+		enabled, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("controllers below %s: %w", dir, err)
+		}
+		for _, c := range missing(governing, strings.Fields(string(offered)), strings.Fields(string(enabled))) {
+			err := os.WriteFile(file, []byte("+"+c), 0o644)
+			if errors.Is(err, syscall.EBUSY) {
+				return fmt.Errorf("enable %s below %s: %w (a group whose processes are not in groups of their own cannot be divided: move them into one)", c, dir, err)
 			}
-			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil {
+			if err != nil {
 				return fmt.Errorf("enable %s below %s: %w", c, dir, err)
 			}
 		}

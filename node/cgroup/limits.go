@@ -3,13 +3,16 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Limits bounds a group as a whole. A zero field means no limit.
+// Limits bounds a group as a whole. A zero field means no limit, and lifts one
+// that there was; without CPUShares the weight stays as it is.
 type Limits struct {
 	// PIDs is the largest number of tasks.
 	PIDs int64
@@ -24,149 +27,75 @@ type Limits struct {
 // CPUPeriod is the period of CPUQuota in microseconds.
 const CPUPeriod = 100_000
 
-// Limit writes limits to an existing group. Controllers that the machine does
-// not have are left out: not every kernel offers all of them.
-func (s *System) Limit(group string, l Limits) error {
-	var errs []error
-	set := func(controller, file string, value string) {
-		dir, ok := s.dir(controller, group)
-		if !ok {
-			return
+// Setting is a file of a group and what is written to it.
+type Setting struct {
+	File, Value string
+	// Lifts tells that the value is no limit: a kernel without the file has
+	// none either.
+	Lifts bool
+}
+
+// Settings decides what is written, in order, to give group its limits: to v1
+// where a controller is mounted there, else to cgroup2 if the controller is
+// among those that are offered to the group in it. A controller that the
+// machine does not have is left out: not every kernel offers all of them. It
+// is a pure function of its receiver and arguments.
+func (s *System) Settings(group string, l Limits, offered []string) []Setting {
+	var out []Setting
+	set := func(controller, file1, value1, file2, value2 string, lifts bool) {
+		if m, v1 := s.V1[controller]; v1 {
+			if file1 != "" {
+				out = append(out, Setting{filepath.Join(m, group, file1), value1, lifts})
+			}
+		} else if s.V2 != "" && file2 != "" && slices.Contains(offered, controller) {
+			out = append(out, Setting{filepath.Join(s.V2, group, file2), value2, lifts})
 		}
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(value), 0o644); err != nil {
-			errs = append(errs, fmt.Errorf("limit %s of %s: %w", file, group, err))
-		}
 	}
-	_, cpu1 := s.V1["cpu"]
-	_, mem1 := s.V1["memory"]
-	if l.PIDs > 0 {
-		set("pids", "pids.max", strconv.FormatInt(l.PIDs, 10))
-	}
-	if l.Memory > 0 {
-		set("memory", pick(mem1, "memory.limit_in_bytes", "memory.max"), strconv.FormatInt(l.Memory, 10))
-	}
+	set("pids", "pids.max", bound(l.PIDs, "max"), "pids.max", bound(l.PIDs, "max"), l.PIDs <= 0)
+	set("memory", "memory.limit_in_bytes", bound(l.Memory, "-1"), "memory.max", bound(l.Memory, "max"), l.Memory <= 0)
 	if l.CPUShares > 0 {
-		set("cpu", pick(cpu1, "cpu.shares", "cpu.weight"), pick(cpu1,
-			strconv.FormatInt(l.CPUShares, 10), strconv.FormatInt(weight(l.CPUShares), 10)))
+		set("cpu", "cpu.shares", decimal(l.CPUShares), "cpu.weight", decimal(weight(l.CPUShares)), false)
 	}
-	if l.CPUQuota > 0 {
-		if cpu1 {
-			set("cpu", "cpu.cfs_period_us", strconv.Itoa(CPUPeriod))
-			set("cpu", "cpu.cfs_quota_us", strconv.FormatInt(l.CPUQuota, 10))
-		} else {
-			set("cpu", "cpu.max", fmt.Sprintf("%d %d", l.CPUQuota, CPUPeriod))
+	set("cpu", "cpu.cfs_period_us", decimal(CPUPeriod), "", "", l.CPUQuota <= 0)
+	set("cpu", "cpu.cfs_quota_us", bound(l.CPUQuota, "-1"), "cpu.max", bound(l.CPUQuota, "max")+" "+decimal(CPUPeriod), l.CPUQuota <= 0)
+	return out
+}
+
+// bound is a limit, or the word for none.
+func bound(n int64, none string) string {
+	if n <= 0 {
+		return none
+	}
+	return decimal(n)
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+// Limit writes limits to an existing group.
+func (s *System) Limit(group string, l Limits) error {
+	var offered []string
+	if s.V2 != "" {
+		b, err := os.ReadFile(filepath.Join(s.V2, group, "cgroup.controllers"))
+		if err != nil {
+			return fmt.Errorf("limit %s: %w", group, err)
+		}
+		offered = strings.Fields(string(b))
+	}
+	var errs []error
+	for _, w := range s.Settings(group, l, offered) {
+		err := os.WriteFile(w.File, []byte(w.Value), 0o644)
+		if err != nil && !(w.Lifts && errors.Is(err, fs.ErrNotExist)) {
+			errs = append(errs, fmt.Errorf("limit %s of %s to %s: %w", filepath.Base(w.File), group, w.Value, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// weight maps v1 shares (2 to 262144) to a v2 weight (1 to 10000), as the OCI
-// runtimes do.
-func weight(shares int64) int64 { return 1 + (shares-2)*9999/262142 }
-
-func pick[T any](cond bool, a, b T) T {
-	if cond {
-		return a
-	}
-	return b
-}
-
-// dir finds where controller governs group; false when nowhere.
-func (s *System) dir(controller, group string) (string, bool) {
-	if m, ok := s.V1[controller]; ok {
-		return filepath.Join(m, group), true
-	}
-	if s.V2 == "" {
-		return "", false
-	}
-	dir := filepath.Join(s.V2, group)
-	b, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
-	if err != nil {
-		return "", false
-	}
-	for _, c := range strings.Fields(string(b)) {
-		if c == controller {
-			return dir, true
-		}
-	}
-	return "", false
-}
-
-// Usage is what a group consumes.
-type Usage struct {
-	// CPU is the time used since the group was made, in nanoseconds.
-	CPU uint64
-	// Memory is the working set in bytes: usage without inactive file pages.
-	Memory uint64
-	// RSS is anonymous memory in bytes.
-	RSS uint64
-	// PIDs is the number of tasks.
-	PIDs uint64
-}
-
-// Usage reads the consumption of group; a controller that is not there reads 0.
-//
-// # Errors
-//
-// Wraps fs.ErrNotExist when the group does not exist.
-func (s *System) Usage(group string) (Usage, error) {
-	if !s.Exists(group) {
-		return Usage{}, fmt.Errorf("cgroup %s: %w", group, os.ErrNotExist)
-	}
-	var u Usage
-	if m, ok := s.V1["cpuacct"]; ok {
-		u.CPU = number(filepath.Join(m, group, "cpuacct.usage"))
-	} else if s.V2 != "" {
-		u.CPU = keyed(filepath.Join(s.V2, group, "cpu.stat"), "usage_usec") * 1000
-	}
-	if m, ok := s.V1["memory"]; ok {
-		dir := filepath.Join(m, group)
-		u.Memory = less(number(filepath.Join(dir, "memory.usage_in_bytes")), keyed(filepath.Join(dir, "memory.stat"), "total_inactive_file"))
-		u.RSS = keyed(filepath.Join(dir, "memory.stat"), "total_rss")
-	} else if s.V2 != "" {
-		dir := filepath.Join(s.V2, group)
-		u.Memory = less(number(filepath.Join(dir, "memory.current")), keyed(filepath.Join(dir, "memory.stat"), "inactive_file"))
-		u.RSS = keyed(filepath.Join(dir, "memory.stat"), "anon")
-	}
-	if dir, ok := s.dir("pids", group); ok {
-		u.PIDs = number(filepath.Join(dir, "pids.current"))
-	}
-	return u, nil
-}
-
-func less(a, b uint64) uint64 {
-	if b > a {
-		return 0
-	}
-	return a - b
-}
-
-func number(file string) uint64 {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-func keyed(file, key string) uint64 {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		k, v, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if ok && k == key {
-			n, err := strconv.ParseUint(v, 10, 64)
-			if err != nil {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
+// weight maps v1 shares (2 to 262144) to a v2 weight (1 to 10000) in
+// proportion, as kubelet does for the groups of pods: these are weighed among
+// each other. Newer OCI runtimes bend the curve for containers, so that one CPU
+// is near cgroup2's default; that is theirs to do, within a pod.
+func weight(shares int64) int64 {
+	shares = min(max(shares, 2), 262144)
+	return 1 + (shares-2)*9999/262142
 }

@@ -55,7 +55,13 @@ func ignoreGone(err error) error {
 // Kill sends SIGKILL to every process of group until none is left, or ctx
 // ends. Zombies count as gone: their parent reaps them.
 func (s *System) Kill(ctx context.Context, group string) error {
+	if strings.Trim(group, "/") == "" {
+		return errors.New("kill cgroup: the root group is not ours")
+	}
 	for {
+		if err := s.killAtOnce(group); err != nil {
+			return err
+		}
 		pids, err := s.Procs(group)
 		if err != nil {
 			return err
@@ -73,12 +79,47 @@ func (s *System) Kill(ctx context.Context, group string) error {
 		if len(left) == 0 {
 			return nil
 		}
+		if err := s.thaw(group); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("processes %v of %s do not end: %w", left, group, ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// killAtOnce has the kernel kill all of the group in cgroup2, also what is
+// made while it does (Linux 5.14); older kernels have no such file.
+func (s *System) killAtOnce(group string) error {
+	if s.V2 == "" {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(s.V2, group, "cgroup.kill"), os.O_WRONLY, 0)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	_, err = f.WriteString("1")
+	if err = errors.Join(err, f.Close()); err != nil && !gone(err) {
+		return fmt.Errorf("kill %s: %w", group, err)
+	}
+	return nil
+}
+
+// thaw lets frozen processes of v1 get the signal that ends them; frozen ones
+// of cgroup2 get it as they are.
+func (s *System) thaw(group string) error {
+	root, ok := s.V1["freezer"]
+	if !ok {
+		return nil
+	}
+	return filepath.WalkDir(filepath.Join(root, group), func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "freezer.state" {
+			return ignoreGone(err)
+		}
+		return ignoreGone(os.WriteFile(p, []byte("THAWED"), 0o644))
+	})
 }
 
 func zombie(pid int) bool {
