@@ -157,6 +157,10 @@ func waiting(pod *corev1.Pod, name string) string {
 	return ""
 }
 
+// starting are the reasons for which a container waits that was made and has
+// not been started yet.
+var starting = map[string]bool{"ContainerCreating": true, "PodInitializing": true}
+
 // stillRunning is asked by followers several times a second; the answer is
 // the status that the workers keep, which costs nothing.
 func (s *Server) stillRunning(ctx context.Context, pod *corev1.Pod, id string) bool {
@@ -169,7 +173,7 @@ func (s *Server) stillRunning(ctx context.Context, pod *corev1.Pod, id string) b
 		}
 		for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses, p.Status.EphemeralContainerStatuses} {
 			for _, c := range list {
-				if (c.State.Running != nil || c.State.Waiting != nil && c.State.Waiting.Reason == "ContainerCreating") && hasID(c.ContainerID, id) {
+				if (c.State.Running != nil || c.State.Waiting != nil && starting[c.State.Waiting.Reason]) && hasID(c.ContainerID, id) {
 					return true
 				}
 			}

@@ -5,6 +5,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,6 +25,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/node/cri"
+	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/stats"
 )
 
@@ -149,12 +151,13 @@ func writeJSON(w http.ResponseWriter, v any) {
 }
 
 // find returns the pod that a request names, or answers that there is none.
+// The UID comes in the path, as upstream has it, or as a parameter where
+// upstream's path has no place for it; without, the newest pod is meant.
 func (s *Server) find(w http.ResponseWriter, r *http.Request) *corev1.Pod {
-	namespace, name, uid := r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("uid")
-	for _, p := range s.cfg.Pods() {
-		if p.Namespace == namespace && p.Name == name && (uid == "" || uid == string(p.UID)) {
-			return p
-		}
+	namespace, name := r.PathValue("namespace"), r.PathValue("pod")
+	uid := cmp.Or(r.PathValue("uid"), r.URL.Query().Get("uid"))
+	if p := podspec.Named(s.cfg.Pods(), namespace, name, uid); p != nil {
+		return p
 	}
 	http.Error(w, fmt.Sprintf("pod %q not found on this node", strings.Trim(namespace+"/"+name, "/")), http.StatusNotFound)
 	return nil

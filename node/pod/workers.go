@@ -176,18 +176,6 @@ func (w *Workers) SourceChanged(uid types.UID) {
 	}
 }
 
-// Pod returns the pod of a worker, nil when there is none.
-func (w *Workers) Pod(namespace, name string) *corev1.Pod {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, k := range w.workers {
-		if p := k.current(); p.Namespace == namespace && p.Name == name {
-			return p
-		}
-	}
-	return nil
-}
-
 // Pods lists the pods of all workers, with the status that the node last gave
 // them.
 func (w *Workers) Pods() []*corev1.Pod {

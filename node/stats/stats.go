@@ -15,6 +15,7 @@ import (
 	statsapi "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"github.com/pintle-io/pintle/node/cgroup"
+	"github.com/pintle-io/pintle/node/podspec"
 )
 
 // Source measures.
@@ -137,7 +138,18 @@ func (s *Source) Collect(ch chan<- prometheus.Metric) {
 	} else {
 		failed = 1
 	}
-	for _, m := range s.pods() {
+	measured := s.pods()
+	meant := map[[2]string]*corev1.Pod{}
+	for _, m := range measured {
+		name := [2]string{m.pod.Namespace, m.pod.Name}
+		if p := meant[name]; p == nil || podspec.Newer(m.pod, p) {
+			meant[name] = m.pod
+		}
+	}
+	for _, m := range measured {
+		if meant[[2]string{m.pod.Namespace, m.pod.Name}] != m.pod {
+			continue // a predecessor: metrics tell pods apart by their names alone
+		}
 		seconds, bytes := float64(m.usage.CPU)/1e9, float64(m.usage.Memory)
 		if m.container == "" {
 			ch <- prometheus.MustNewConstMetric(podCPU, prometheus.CounterValue, seconds, m.pod.Namespace, m.pod.Name)

@@ -52,7 +52,8 @@ func connectLog(ctx context.Context, r resource.Reader, obj runtime.Object, _ st
 	if errs := validation.ValidatePodLogOptions(in, false); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("PodLogOptions").GroupKind(), p.Name, errs)
 	}
-	q := map[string][]string{}
+	// The kubelet's path of logs has no place for the UID.
+	q := map[string][]string{"uid": {string(p.UID)}}
 	flag(q, "follow", o.Follow)
 	flag(q, "previous", o.Previous)
 	flag(q, "timestamps", o.Timestamps)
@@ -62,7 +63,7 @@ func connectLog(ctx context.Context, r resource.Reader, obj runtime.Object, _ st
 	if o.SinceTime != nil {
 		q["sinceTime"] = []string{o.SinceTime.Format(time.RFC3339)}
 	}
-	return toContainer(ctx, r, p, "containerLogs", o.Container, q)
+	return toContainer(ctx, r, p, fmt.Sprintf("/containerLogs/%s/%s", p.Namespace, p.Name), o.Container, q)
 }
 
 func connectExec(ctx context.Context, r resource.Reader, obj runtime.Object, _ string, query map[string][]string) (*resource.Target, error) {
@@ -74,7 +75,8 @@ func connectExec(ctx context.Context, r resource.Reader, obj runtime.Object, _ s
 	if len(o.Command) > 0 {
 		q["command"] = o.Command
 	}
-	return upgrade(toContainer(ctx, r, hub[corev1.Pod](obj), "exec", o.Container, q))
+	p := hub[corev1.Pod](obj)
+	return upgrade(toContainer(ctx, r, p, fmt.Sprintf("/exec/%s/%s/%s", p.Namespace, p.Name, p.UID), o.Container, q))
 }
 
 func connectAttach(ctx context.Context, r resource.Reader, obj runtime.Object, _ string, query map[string][]string) (*resource.Target, error) {
@@ -82,7 +84,9 @@ func connectAttach(ctx context.Context, r resource.Reader, obj runtime.Object, _
 	if err := parameters(query, o); err != nil {
 		return nil, err
 	}
-	return upgrade(toContainer(ctx, r, hub[corev1.Pod](obj), "attach", o.Container, streams(o.Stdin, o.Stdout, o.Stderr, o.TTY)))
+	p := hub[corev1.Pod](obj)
+	return upgrade(toContainer(ctx, r, p, fmt.Sprintf("/attach/%s/%s/%s", p.Namespace, p.Name, p.UID), o.Container,
+		streams(o.Stdin, o.Stdout, o.Stderr, o.TTY)))
 }
 
 func connectPortForward(ctx context.Context, r resource.Reader, obj runtime.Object, _ string, query map[string][]string) (*resource.Target, error) {
@@ -99,7 +103,7 @@ func connectPortForward(ctx context.Context, r resource.Reader, obj runtime.Obje
 		}
 		q[corev1.PortHeader] = []string{strings.Join(ports, ",")}
 	}
-	return upgrade(toPod(ctx, r, p, fmt.Sprintf("/portForward/%s/%s", p.Namespace, p.Name), q))
+	return upgrade(toPod(ctx, r, p, fmt.Sprintf("/portForward/%s/%s/%s", p.Namespace, p.Name, p.UID), q))
 }
 
 func connectPodProxy(ctx context.Context, _ resource.Reader, obj runtime.Object, path string, query map[string][]string) (*resource.Target, error) {
@@ -185,12 +189,12 @@ func upgrade(t *resource.Target, err error) (*resource.Target, error) {
 	return t, err
 }
 
-func toContainer(ctx context.Context, r resource.Reader, p *corev1.Pod, verb, container string, query map[string][]string) (*resource.Target, error) {
+func toContainer(ctx context.Context, r resource.Reader, p *corev1.Pod, path, container string, query map[string][]string) (*resource.Target, error) {
 	container, err := chooseContainer(p, container)
 	if err != nil {
 		return nil, err
 	}
-	return toPod(ctx, r, p, fmt.Sprintf("/%s/%s/%s/%s", verb, p.Namespace, p.Name, container), query)
+	return toPod(ctx, r, p, path+"/"+container, query)
 }
 
 func toPod(ctx context.Context, r resource.Reader, p *corev1.Pod, path string, query map[string][]string) (*resource.Target, error) {

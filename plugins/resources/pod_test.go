@@ -44,7 +44,7 @@ func storedPod(t testing.TB, edit ...func(*corev1.Pod)) *corev1.Pod {
 	return p
 }
 
-func onNode(p *corev1.Pod) { p.Spec.NodeName = "n1"; p.Status.Phase = corev1.PodRunning }
+func onNode(p *corev1.Pod) { p.UID, p.Spec.NodeName, p.Status.Phase = "u1", "n1", corev1.PodRunning }
 
 func TestPodCreation(t *testing.T) {
 	p := newPod(func(p *corev1.Pod) {
@@ -403,19 +403,19 @@ func TestPodConnections(t *testing.T) {
 		wantErr      string
 	}{
 		"log": {sub: "log", pod: onNode, query: map[string][]string{"follow": {"true"}, "tailLines": {"5"}, "sinceSeconds": {"9"}},
-			want: agent("/containerLogs/ns/p/c", false, map[string][]string{"follow": {"true"}, "tailLines": {"5"}, "sinceSeconds": {"9"}})},
+			want: agent("/containerLogs/ns/p/c", false, map[string][]string{"uid": {"u1"}, "follow": {"true"}, "tailLines": {"5"}, "sinceSeconds": {"9"}})},
 		"log, bad option": {sub: "log", pod: onNode, query: map[string][]string{"tailLines": {"-1"}}, wantErr: "tailLines: Invalid value: -1: must be greater than or equal to 0"},
 		"exec": {sub: "exec", pod: onNode, query: map[string][]string{"command": {"sh", "-c"}, "stdin": {"true"}, "stdout": {"true"}, "stderr": {"false"}, "tty": {"true"}},
-			want: agent("/exec/ns/p/c", true, map[string][]string{"command": {"sh", "-c"}, "input": {"1"}, "output": {"1"}, "tty": {"1"}})},
+			want: agent("/exec/ns/p/u1/c", true, map[string][]string{"command": {"sh", "-c"}, "input": {"1"}, "output": {"1"}, "tty": {"1"}})},
 		"attach": {sub: "attach", pod: onNode, query: map[string][]string{"container": {"c"}, "stdout": {"true"}, "stderr": {"true"}},
-			want: agent("/attach/ns/p/c", true, map[string][]string{"output": {"1"}, "error": {"1"}})},
-		"portforward":  {sub: "portforward", pod: onNode, query: map[string][]string{"ports": {"80", "81"}}, want: agent("/portForward/ns/p", true, map[string][]string{"port": {"80,81"}})},
+			want: agent("/attach/ns/p/u1/c", true, map[string][]string{"output": {"1"}, "error": {"1"}})},
+		"portforward":  {sub: "portforward", pod: onNode, query: map[string][]string{"ports": {"80", "81"}}, want: agent("/portForward/ns/p/u1", true, map[string][]string{"port": {"80,81"}})},
 		"which of two": {sub: "exec", pod: two, query: nil, wantErr: "a container name must be specified for pod p, choose one of: [init c d]"},
 		"annotated": {sub: "log", pod: func(p *corev1.Pod) {
 			two(p)
 			p.Annotations = map[string]string{"kubectl.kubernetes.io/default-container": "d"}
-		}, want: agent("/containerLogs/ns/p/d", false, map[string][]string{})},
-		"init container":    {sub: "log", pod: two, query: map[string][]string{"container": {"init"}}, want: agent("/containerLogs/ns/p/init", false, map[string][]string{})},
+		}, want: agent("/containerLogs/ns/p/d", false, map[string][]string{"uid": {"u1"}})},
+		"init container":    {sub: "log", pod: two, query: map[string][]string{"container": {"init"}}, want: agent("/containerLogs/ns/p/init", false, map[string][]string{"uid": {"u1"}})},
 		"unknown container": {sub: "log", pod: two, query: map[string][]string{"container": {"x"}}, wantErr: "container x is not valid for pod p"},
 		"not scheduled":     {sub: "exec", pod: func(*corev1.Pod) {}, wantErr: "pod p does not have a host assigned"},
 		"proxy":             {sub: "proxy", path: "a/b", pod: withIP, query: map[string][]string{"q": {"1"}}, want: &resource.Target{Scheme: "http", Host: "10.244.1.5:8080", Path: "/a/b", Query: map[string][]string{"q": {"1"}}}},

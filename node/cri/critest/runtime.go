@@ -232,7 +232,8 @@ func (r *Runtime) CreateContainer(ctx context.Context, q *runtimeapi.CreateConta
 	id := r.id("container")
 	r.within[id] = q.PodSandboxId
 	r.containers[id] = &runtimeapi.ContainerStatus{Id: id, Metadata: q.Config.Metadata, Image: q.Config.Image, Labels: q.Config.Labels,
-		Annotations: q.Config.Annotations, CreatedAt: time.Now().UnixNano()}
+		Annotations: q.Config.Annotations, CreatedAt: time.Now().UnixNano(),
+		LogPath: filepath.Join(q.GetSandboxConfig().GetLogDirectory(), q.Config.LogPath)}
 	return &runtimeapi.CreateContainerResponse{ContainerId: id}, nil
 }
 
@@ -296,7 +297,7 @@ func (r *Runtime) ContainerStatus(_ context.Context, q *runtimeapi.ContainerStat
 		return nil, status.Error(codes.NotFound, "no such container")
 	}
 	return &runtimeapi.ContainerStatusResponse{Status: &runtimeapi.ContainerStatus{Id: c.Id, Metadata: c.Metadata, State: c.State, CreatedAt: c.CreatedAt,
-		StartedAt: c.StartedAt, FinishedAt: c.FinishedAt, ExitCode: c.ExitCode, Image: c.Image, Annotations: c.Annotations}}, nil
+		StartedAt: c.StartedAt, FinishedAt: c.FinishedAt, ExitCode: c.ExitCode, Image: c.Image, Annotations: c.Annotations, LogPath: c.LogPath}}, nil
 }
 
 // ExecSync runs a command: it succeeds, unless before says otherwise.
