@@ -12,10 +12,7 @@ import (
 	"github.com/pintle-io/pintle/node/state"
 )
 
-type maker struct {
-	Input
-	initialized bool
-}
+type maker struct{ Input }
 
 func (m *maker) containers(specs []corev1.Container, old []corev1.ContainerStatus, init bool) []corev1.ContainerStatus {
 	var out []corev1.ContainerStatus
@@ -36,7 +33,7 @@ func (m *maker) container(c *corev1.Container, before *corev1.ContainerStatus, i
 	no := false
 	s := corev1.ContainerStatus{Name: c.Name, Image: c.Image, Started: &no}
 	if cur == nil {
-		m.absent(&s, c, before, init)
+		m.absent(&s, c, before)
 		return s
 	}
 	s.RestartCount = cur.Restarts
@@ -63,7 +60,7 @@ func (m *maker) container(c *corev1.Container, before *corev1.ContainerStatus, i
 		s.State.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "ContainerStatusUnknown",
 			Message: "The container could not be located when the pod was terminated", ContainerID: s.ContainerID}
 	default:
-		s.State.Waiting = m.waiting(c, init)
+		s.State.Waiting = m.waiting(c)
 	}
 	return s
 }
@@ -83,7 +80,7 @@ func (m *maker) next(s *corev1.ContainerStatus, name string) {
 
 // absent describes a container that the runtime knows no instance of: one
 // that has not been started, or that was lost.
-func (m *maker) absent(s *corev1.ContainerStatus, c *corev1.Container, before *corev1.ContainerStatus, init bool) {
+func (m *maker) absent(s *corev1.ContainerStatus, c *corev1.Container, before *corev1.ContainerStatus) {
 	if before != nil {
 		s.RestartCount, s.LastTerminationState = before.RestartCount, before.LastTerminationState
 		switch {
@@ -102,17 +99,18 @@ func (m *maker) absent(s *corev1.ContainerStatus, c *corev1.Container, before *c
 			s.RestartCount++
 		}
 	}
-	s.State.Waiting = m.waiting(c, init)
+	s.State.Waiting = m.waiting(c)
 }
 
-func (m *maker) waiting(c *corev1.Container, init bool) *corev1.ContainerStateWaiting {
+func (m *maker) waiting(c *corev1.Container) *corev1.ContainerStateWaiting {
 	if w, ok := m.Plan.Waiting[c.Name]; ok {
 		return &corev1.ContainerStateWaiting{Reason: w.Reason, Message: w.Message}
 	}
 	if w, ok := m.Failures[c.Name]; ok {
 		return &corev1.ContainerStateWaiting{Reason: w.Reason, Message: w.Message}
 	}
-	if len(m.Pod.Spec.InitContainers) > 0 && !m.initialized && (!init || m.Seen.Sandbox() != nil) {
+	// As upstream, of every container of the pod and at any time.
+	if len(m.Pod.Spec.InitContainers) > 0 {
 		return &corev1.ContainerStateWaiting{Reason: "PodInitializing"}
 	}
 	return &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}

@@ -50,7 +50,7 @@ func Make(in Input) corev1.PodStatus {
 		t := metav1.NewTime(in.Now)
 		s.StartTime = &t
 	}
-	m := maker{in, inits(in)}
+	m := maker{in}
 	s.InitContainerStatuses = m.containers(in.Pod.Spec.InitContainers, old.InitContainerStatuses, true)
 	s.ContainerStatuses = m.containers(in.Pod.Spec.Containers, old.ContainerStatuses, false)
 	var debug []corev1.Container

@@ -1,6 +1,7 @@
 package status_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -170,5 +171,47 @@ func TestLostContainer(t *testing.T) {
 	}
 	if got := s.ContainerStatuses[1]; got.State.Terminated == nil || got.State.Terminated.ExitCode != 3 {
 		t.Errorf("lost after its end: got %+v", got)
+	}
+}
+
+// TestWaitingReasons: in a pod with init containers whatever has not been
+// started waits for PodInitializing, which clients look for.
+func TestWaitingReasons(t *testing.T) {
+	first, second := corev1.Container{Name: "first", Image: "i"}, corev1.Container{Name: "second", Image: "i"}
+	app, side := corev1.Container{Name: "app", Image: "a"}, corev1.Container{Name: "side", Image: "s"}
+	for name, c := range map[string]struct {
+		init    []corev1.Container
+		seen    []state.Container
+		sandbox bool
+		want    string // reasons of what waits, in order
+	}{
+		"no init containers":     {want: "app ContainerCreating, side ContainerCreating"},
+		"one of two was started": {seen: []state.Container{instance("app", state.Running, 0)}, sandbox: true, want: "side ContainerCreating"},
+		"before the sandbox":     {init: []corev1.Container{first, second}, want: "first PodInitializing, second PodInitializing, app PodInitializing, side PodInitializing"},
+		"the first fails": {init: []corev1.Container{first, second}, seen: []state.Container{instance("first", state.Exited, 1)}, sandbox: true,
+			want: "second PodInitializing, app PodInitializing, side PodInitializing"},
+		"made, not started": {init: []corev1.Container{first, second}, seen: []state.Container{instance("first", state.Created, 0)}, sandbox: true,
+			want: "first PodInitializing, second PodInitializing, app PodInitializing, side PodInitializing"},
+		"initialized": {init: []corev1.Container{first}, seen: []state.Container{instance("app", state.Running, 0), instance("first", state.Exited, 0)}, sandbox: true,
+			want: "side PodInitializing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := status.Input{Pod: pod(), Seen: &state.Pod{Containers: c.seen}, Now: now,
+				Health: func(string) status.Health { return status.Health{Started: true, Ready: true} }}
+			in.Pod.Spec.InitContainers, in.Pod.Spec.Containers = c.init, []corev1.Container{app, side}
+			if c.sandbox {
+				in.Seen.Sandboxes = []state.Sandbox{sandbox}
+			}
+			s := status.Make(in)
+			var got []string
+			for _, cs := range append(s.InitContainerStatuses, s.ContainerStatuses...) {
+				if w := cs.State.Waiting; w != nil {
+					got = append(got, cs.Name+" "+w.Reason)
+				}
+			}
+			if got := strings.Join(got, ", "); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
 	}
 }
