@@ -19,6 +19,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/node/cri"
 )
 
 // Health is what the probes have found out about an instance.
@@ -61,7 +63,8 @@ type Config struct {
 	// Listening are the TCP ports that the pod's processes listen on. Nil does
 	// not wait for ports.
 	Listening func(pod types.UID) (map[uint16]bool, error)
-	// Unhealthy is called for every failed attempt that counts.
+	// Unhealthy is called for every failed attempt that counts, and for those
+	// that could not be made.
 	Unhealthy func(t Target, message string)
 	// Clock is the real one when nil.
 	Clock clock.WithTicker
@@ -282,6 +285,7 @@ func (m *Manager) repeat(ctx context.Context, i *instance, p *corev1.Probe, kind
 		ever                bool
 		pause               = firstPause
 		reported            = m.cfg.Clock.Now()
+		errored             time.Time // when that was told last
 	)
 	for {
 		ok, output, err := m.cfg.Prober.Probe(ctx, p, i.Target)
@@ -292,7 +296,12 @@ func (m *Manager) repeat(ctx context.Context, i *instance, p *corev1.Probe, kind
 		quick := eager != nil && !ever && eager()
 		switch {
 		case err != nil:
-			m.cfg.Log.Debug("probe not made", "kind", kind, "pod", i.Pod.Name, "container", i.Container.Name, "err", err)
+			// The attempt counts as neither, but whoever mistyped the command
+			// must find out.
+			if now.Sub(errored) >= period {
+				errored = now
+				m.unhealthy(i, fmt.Sprintf("%s probe errored and resulted in unknown state: %s", kind, cri.Message(err)))
+			}
 		case ok:
 			ever, failures = true, 0
 			if successes++; successes == max(p.SuccessThreshold, 1) && !crossed(true) {
@@ -302,9 +311,7 @@ func (m *Manager) repeat(ctx context.Context, i *instance, p *corev1.Probe, kind
 			// An early attempt out of turn: it may succeed, but not fail.
 		default:
 			successes, reported = 0, now
-			if m.cfg.Unhealthy != nil {
-				m.cfg.Unhealthy(i.Target, fmt.Sprintf("%s probe failed: %s", kind, output))
-			}
+			m.unhealthy(i, fmt.Sprintf("%s probe failed: %s", kind, output))
 			if failures++; failures == max(p.FailureThreshold, 1) && !crossed(false) {
 				return
 			}
@@ -316,6 +323,12 @@ func (m *Manager) repeat(ctx context.Context, i *instance, p *corev1.Probe, kind
 		if !m.sleep(ctx, next) {
 			return
 		}
+	}
+}
+
+func (m *Manager) unhealthy(i *instance, message string) {
+	if m.cfg.Unhealthy != nil {
+		m.cfg.Unhealthy(i.Target, message)
 	}
 }
 

@@ -31,6 +31,7 @@ type script struct {
 	mu    sync.Mutex // also of the log
 	began time.Time
 	ok    func(p *corev1.Probe, at time.Duration) bool
+	err   error // of attempts, which are not made then
 	made  []time.Duration
 }
 
@@ -39,6 +40,9 @@ func (s *script) Probe(_ context.Context, p *corev1.Probe, _ probe.Target) (bool
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.made = append(s.made, at)
+	if s.err != nil {
+		return false, "", s.err
+	}
 	return s.ok(p, at), "out", nil
 }
 
@@ -46,8 +50,14 @@ func (s *script) Probe(_ context.Context, p *corev1.Probe, _ probe.Target) (bool
 // how its health changed.
 func watch(t *testing.T, c *corev1.Container, was probe.Health, d time.Duration, ok func(p *corev1.Probe, at time.Duration) bool) (log []string, s *script) {
 	t.Helper()
+	return play(t, c, was, d, &script{ok: ok})
+}
+
+func play(t *testing.T, c *corev1.Container, was probe.Health, d time.Duration, s *script) ([]string, *script) {
+	t.Helper()
+	var log []string
 	synctest.Test(t, func(t *testing.T) {
-		s = &script{began: time.Now(), ok: ok}
+		s.began = time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		var m *probe.Manager
 		note := func(what string) {
@@ -144,6 +154,25 @@ func TestStartupFails(t *testing.T) {
 	}
 }
 
+// TestProbeThatCannotBeMade: it makes nothing unhealthy and nothing ready, and
+// is told once per period.
+func TestProbeThatCannotBeMade(t *testing.T) {
+	none := &corev1.Probe{PeriodSeconds: 10, FailureThreshold: 1}
+	for kind, c := range map[string]*corev1.Container{
+		"Startup": {Name: "app", StartupProbe: none}, "Readiness": {Name: "app", ReadinessProbe: none}, "Liveness": {Name: "app", LivenessProbe: none},
+	} {
+		log, s := play(t, c, probe.Health{}, 55*time.Second, &script{err: errors.New("no such file")})
+		if len(log) < 4 || len(log) > 6 || len(s.made) < 5 {
+			t.Errorf("%s: %d attempts, log:\n%s", kind, len(s.made), join(log))
+		}
+		for _, line := range log {
+			if want := kind + " probe errored and resulted in unknown state: no such file at "; !strings.HasPrefix(line, want) {
+				t.Errorf("got %q, want %q", line, want)
+			}
+		}
+	}
+}
+
 // TestTakenOver: what an earlier agent found out holds until a probe differs.
 func TestTakenOver(t *testing.T) {
 	c := &corev1.Container{Name: "app", StartupProbe: &corev1.Probe{PeriodSeconds: 1}, ReadinessProbe: &corev1.Probe{PeriodSeconds: 5, FailureThreshold: 3}}
@@ -223,7 +252,7 @@ func TestNetwork(t *testing.T) {
 	}{
 		"exec": {exec("good"), true, false}, "exec fails": {exec("bad"), false, false}, "exec times out": {exec("slow"), false, false}, "exec cannot be made": {exec("x"), false, true},
 		"tcp by name":  {corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString("rpc")}}, true, false},
-		"tcp, no port": {corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString("none")}}, false, false},
+		"tcp, no port": {corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString("none")}}, false, true},
 		"tcp refused":  {corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(1)}}, false, false},
 		"grpc":         {corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: port}}, true, false},
 		"grpc sick":    {corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: port, Service: ptr.To("sick")}}, false, false},

@@ -47,13 +47,13 @@ func (n Network) Probe(ctx context.Context, p *corev1.Probe, t Target) (bool, st
 	case p.HTTPGet != nil:
 		u, err := URL(p.HTTPGet, t.Container, t.IP)
 		if err != nil {
-			return false, err.Error(), nil
+			return false, "", err
 		}
 		return HTTP(ctx, u, p.HTTPGet.HTTPHeaders, timeout)
 	case p.TCPSocket != nil:
 		port, err := Port(p.TCPSocket.Port, t.Container)
 		if err != nil {
-			return false, err.Error(), nil
+			return false, "", err
 		}
 		return tcp(ctx, orElse(p.TCPSocket.Host, t.IP), port, timeout)
 	case p.GRPC != nil:
@@ -140,7 +140,7 @@ func HTTP(ctx context.Context, u *url.URL, headers []corev1.HTTPHeader, timeout 
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return false, err.Error(), nil
+		return false, "", err
 	}
 	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Accept", "*/*")
