@@ -85,7 +85,7 @@ func (c *Client) list(ctx context.Context, labels map[string]string) (map[types.
 		p := pod(k.Labels)
 		p.Containers = append(p.Containers, state.Container{
 			ID: k.Id, Name: k.Labels[state.LabelContainerName], SandboxID: k.PodSandboxId, Phase: phase(k.State),
-			CreatedAt: time.Unix(0, k.CreatedAt), Restarts: restarts(k.Annotations), BackOff: backOff(k.Annotations),
+			CreatedAt: time.Unix(0, k.CreatedAt), Restarts: number(k.Annotations, state.AnnotationRestartCount), Round: number(k.Annotations, state.AnnotationRound), BackOff: backOff(k.Annotations),
 			Hash:  k.Annotations[state.AnnotationHash],
 			Image: k.GetImage().GetImage(), ImageRef: k.ImageRef})
 	}
@@ -107,8 +107,8 @@ func phase(s runtimeapi.ContainerState) state.Phase {
 	return state.Unknown
 }
 
-func restarts(annotations map[string]string) int32 {
-	n, err := strconv.ParseInt(annotations[state.AnnotationRestartCount], 10, 32)
+func number(annotations map[string]string, name string) int32 {
+	n, err := strconv.ParseInt(annotations[name], 10, 32)
 	if err != nil || n < 0 {
 		return 0 // made by another agent: counting starts anew
 	}

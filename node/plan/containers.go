@@ -9,9 +9,10 @@ import (
 	"github.com/pintle-io/pintle/node/state"
 )
 
-// within returns the newest instance of a container in the given sandbox.
+// within returns the newest instance of a container in the given sandbox, of
+// the current round.
 func (p *planner) within(name string, sandbox *state.Sandbox) *state.Container {
-	if c := p.Seen.Latest(name); c != nil && c.SandboxID == sandbox.ID {
+	if c := p.Seen.Latest(name); p.counts(c) && c.SandboxID == sandbox.ID {
 		return c
 	}
 	return nil
@@ -22,7 +23,7 @@ func (p *planner) within(name string, sandbox *state.Sandbox) *state.Container {
 func (p *planner) anyRegular(sandbox *state.Sandbox) bool {
 	for i := range p.Pod.Spec.Containers {
 		c := p.Seen.Latest(p.Pod.Spec.Containers[i].Name)
-		if c != nil && (sandbox == nil || c.SandboxID == sandbox.ID) {
+		if p.counts(c) && (sandbox == nil || c.SandboxID == sandbox.ID) {
 			return true
 		}
 		if p.Busy(p.Pod.Spec.Containers[i].Name) {
@@ -84,7 +85,7 @@ func (p *planner) supervise(c *corev1.Container, sandbox *state.Sandbox) {
 	cur := p.within(c.Name, sandbox)
 	if cur == nil {
 		// An instance in an earlier sandbox decides whether there is a next.
-		if old := p.Seen.Latest(c.Name); old != nil && old.Phase == state.Exited && !Restartable(p.Pod, c, old.ExitCode) {
+		if old := p.Seen.Latest(c.Name); p.counts(old) && old.Phase == state.Exited && !Restartable(p.Pod, c, old.ExitCode) {
 			return
 		}
 		p.start(c, nil)
@@ -123,7 +124,7 @@ func (p *planner) check(c *corev1.Container, cur *state.Container) {
 // start asks for the next instance unless it has to wait. cur is the newest
 // instance in this sandbox, or nil.
 func (p *planner) start(c *corev1.Container, cur *state.Container) {
-	s := Start{Name: c.Name}
+	s := Start{Name: c.Name, Round: p.round}
 	last := p.Seen.Latest(c.Name)
 	if last != nil && last.Phase == state.Created {
 		// The agent was killed between creating and starting it.
@@ -132,7 +133,11 @@ func (p *planner) start(c *corev1.Container, cur *state.Container) {
 		var until time.Time
 		until, s.BackOff = after(last)
 		s.Restarts = last.Restarts + 1
-		if cur != nil && p.Now.Before(until) {
+		if !p.counts(last) && !resets(c, last) {
+			s.BackOff = last.BackOff // it was not its fault
+		}
+		// Another sandbox, or the failure of another container, is no crash.
+		if (cur != nil || resets(c, last)) && p.Now.Before(until) {
 			p.plan.Waiting[c.Name] = crashLoop(p.Pod, last)
 			p.wake(until)
 			return

@@ -75,6 +75,8 @@ type Start struct {
 	BackOff  time.Duration // to wait after this instance's end
 	// Replace is the id of an instance that was created but never started.
 	Replace string
+	// Round is how often all containers of the pod were restarted together.
+	Round int32
 }
 
 // Waiting says why a container does not run.
@@ -104,6 +106,8 @@ type Plan struct {
 	Remove, RemoveSandboxes []string
 	// Waiting explains containers that are held back, by name.
 	Waiting map[string]Waiting
+	// Restarting tells that all containers are being ended, to be started anew.
+	Restarting bool
 	// Outcome is set once no container will be started any more. When
 	// nothing runs either, TearDown is set: the sandbox can go.
 	Outcome         Outcome
@@ -122,11 +126,13 @@ func Next(in Input) Plan {
 
 type planner struct {
 	Input
-	plan Plan
+	plan  Plan
+	round int32
 }
 
 func (p *planner) decide() {
 	p.tidy()
+	p.round = p.currentRound()
 	if p.over() {
 		p.finish()
 		return
@@ -137,6 +143,10 @@ func (p *planner) decide() {
 		return
 	}
 	if p.Busy("") {
+		return
+	}
+	defer p.explainReset()
+	if p.reset() {
 		return
 	}
 	initialized := p.initContainers(sandbox)
@@ -203,7 +213,7 @@ func (p *planner) outcome() Outcome {
 		if podspec.IsSidecar(c) || started {
 			continue
 		}
-		if last := p.Seen.Latest(c.Name); last != nil && last.Phase == state.Exited && last.ExitCode != 0 && !Restartable(p.Pod, c, last.ExitCode) {
+		if last := p.Seen.Latest(c.Name); p.counts(last) && last.Phase == state.Exited && last.ExitCode != 0 && !Restartable(p.Pod, c, last.ExitCode) {
 			return Failed
 		}
 	}
@@ -211,7 +221,7 @@ func (p *planner) outcome() Outcome {
 	for i := range p.Pod.Spec.Containers {
 		c := &p.Pod.Spec.Containers[i]
 		last := p.Seen.Latest(c.Name)
-		if last == nil || last.Phase != state.Exited || Restartable(p.Pod, c, last.ExitCode) {
+		if !p.counts(last) || last.Phase != state.Exited || Restartable(p.Pod, c, last.ExitCode) {
 			return Living
 		}
 		if last.ExitCode != 0 {
@@ -283,10 +293,8 @@ func (p *planner) waits(name string) bool {
 // Restartable reports whether a container that exited with code is started
 // again: by its own rules, its own policy, or the pod's.
 func Restartable(pod *corev1.Pod, c *corev1.Container, code int32) bool {
-	for _, r := range c.RestartPolicyRules {
-		if r.ExitCodes != nil && matches(r.ExitCodes, code) {
-			return true // every action there is restarts the container
-		}
+	if match(c, code) != nil {
+		return true // every action there is restarts the container
 	}
 	policy := pod.Spec.RestartPolicy
 	if c.RestartPolicy != nil {
@@ -301,6 +309,16 @@ func Restartable(pod *corev1.Pod, c *corev1.Container, code int32) bool {
 		return code != 0
 	}
 	return true
+}
+
+// match is the first of a container's rules for an exit code, or nil.
+func match(c *corev1.Container, code int32) *corev1.ContainerRestartRule {
+	for i := range c.RestartPolicyRules {
+		if r := &c.RestartPolicyRules[i]; r.ExitCodes != nil && matches(r.ExitCodes, code) {
+			return r
+		}
+	}
+	return nil
 }
 
 func matches(r *corev1.ContainerRestartRuleOnExitCodes, code int32) bool {

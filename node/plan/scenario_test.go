@@ -37,6 +37,7 @@ var update = flag.Bool("update", false, "rewrite the expected logs of the scenar
 //	unstarted NAME       new instances have a startup probe to pass
 //	busy NAME / idle     an action is under way / nothing is
 //	hold NAME SECONDS REASON
+//	hold-kill NAME SECONDS  the last kill has just failed
 //	after SECONDS        time passes
 //	create-only NAME     the agent dies after creating an instance
 //	phase PHASE          the API's phase of the pod
@@ -149,6 +150,8 @@ func (w *world) do(f []string) error {
 	case "hold":
 		s, _ := strconv.Atoi(f[2])
 		w.holds[f[1]] = plan.Hold{Until: w.now.Add(time.Duration(s) * time.Second), Reason: arg(3), Message: "held"}
+	case "hold-kill":
+		w.holds[plan.KillHold(f[1])] = plan.Hold{Until: w.now.Add(time.Duration(n) * time.Second)}
 	case "after":
 		w.now = w.now.Add(time.Duration(n) * time.Second)
 	case "create-only":
@@ -204,12 +207,18 @@ func (w *world) say(p plan.Plan) {
 		if s.Replace != "" {
 			fmt.Fprintf(&w.log, ", replacing %s", s.Replace)
 		}
+		if s.Round > 0 {
+			fmt.Fprintf(&w.log, ", round %d", s.Round)
+		}
 		w.log.WriteByte('\n')
 	}
 	for _, c := range podspec.Containers(w.pod) {
 		if wait, ok := p.Waiting[c.Name]; ok {
 			fmt.Fprintf(&w.log, "  %s waits: %s: %s\n", c.Name, wait.Reason, wait.Message)
 		}
+	}
+	if p.Restarting {
+		fmt.Fprintf(&w.log, "  all containers are restarting\n")
 	}
 	if p.Outcome != plan.Living {
 		fmt.Fprintf(&w.log, "  outcome %s, tear down %t %s\n",
@@ -252,7 +261,7 @@ func (w *world) apply(p plan.Plan) bool {
 func (w *world) create(s plan.Start, phase state.Phase) {
 	w.ids++
 	c := state.Container{ID: fmt.Sprintf("%s%d", s.Name, w.ids), Name: s.Name, Phase: phase, Restarts: s.Restarts,
-		BackOff: s.BackOff, CreatedAt: w.now, StartedAt: w.now, SandboxID: w.seen.Sandboxes[0].ID,
+		BackOff: s.BackOff, Round: s.Round, CreatedAt: w.now, StartedAt: w.now, SandboxID: w.seen.Sandboxes[0].ID,
 		Hash: podspec.Hash(podspec.Find(w.pod, s.Name))}
 	w.health[c.ID] = plan.Health{Started: !w.slow[s.Name]}
 	w.seen.Containers = append([]state.Container{c}, w.seen.Containers...)

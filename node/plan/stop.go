@@ -50,12 +50,13 @@ func (p *planner) finish() {
 	named := map[string]bool{}
 	for _, k := range Stops(p.Pod, p.Seen) {
 		left = true
-		// A sidecar does not go before a container that is being started.
+		// A sidecar does not go before a container that is being started, or
+		// could not be stopped just now.
 		if p.Busy(k.Name) || named[k.Name] || busy && p.sidecar(k.Name) {
 			continue
 		}
 		named[k.Name] = true
-		p.kill(k)
+		busy = !p.kill(k) || busy
 	}
 	p.plan.TearDown = !left && !busy && !p.Busy("")
 }
@@ -73,8 +74,10 @@ func (p *planner) sidecar(name string) bool {
 func KillHold(container string) string { return "kill " + container }
 
 // kill asks for the end of an instance, unless the last try has just failed.
-func (p *planner) kill(k Kill) {
-	if _, held := p.held(KillHold(k.Name)); !held {
+func (p *planner) kill(k Kill) bool {
+	_, held := p.held(KillHold(k.Name))
+	if !held {
 		p.plan.Kills = append(p.plan.Kills, k)
 	}
+	return !held
 }

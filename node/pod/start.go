@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	"github.com/pintle-io/pintle/node/image"
 	"github.com/pintle-io/pintle/node/plan"
 	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/state"
 )
 
 // Reasons of containers that wait because something failed.
@@ -151,7 +153,11 @@ func (k *worker) containerConfig(ctx context.Context, pod *corev1.Pod, c *corev1
 			return nil, fmt.Errorf("termination message: %w", err)
 		}
 	}
-	return podspec.Container(pod, c, node, in)
+	cfg, err := podspec.Container(pod, c, node, in)
+	if err == nil && s.Round > 0 {
+		cfg.Annotations[state.AnnotationRound] = strconv.Itoa(int(s.Round))
+	}
+	return cfg, err
 }
 
 func (k *worker) createAndStart(ctx context.Context, pod *corev1.Pod, c *corev1.Container, sandbox string, attempt uint32, cfg *runtimeapi.ContainerConfig) (string, *failure) {

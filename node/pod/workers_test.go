@@ -56,6 +56,7 @@ func (noSources) Release(types.UID)                                   {}
 func newHost(t *testing.T, before func(ctx context.Context, call, name string) error) *host {
 	h := &host{t: t, runtime: critest.New(t, before), client: fake.NewSimpleClientset(),
 		clock: testclock.NewFakeClock(time.Now()), events: record.NewFakeRecorder(10_000)}
+	h.runtime.Now = h.clock.Now
 	node := &podspec.Node{Name: "n1", Hostname: "n1", IPs: []string{"10.0.0.1"}, Logs: filepath.Join(t.TempDir(), "logs")}
 	log := slog.New(slog.NewTextHandler(h, nil))
 	h.workers = pod.NewWorkers(pod.Config{
@@ -104,7 +105,8 @@ func (h *host) await(what string, p *corev1.Pod, ok func() bool) {
 	h.t.Helper()
 	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			h.t.Fatalf("%s: did not happen; calls: %s", what, strings.Join(h.runtime.Calls(), ", "))
+			calls := slices.DeleteFunc(h.runtime.Calls(), func(c string) bool { return c == "ListPodSandbox " })
+			h.t.Fatalf("%s: did not happen; calls: %s", what, strings.Join(calls[max(len(calls)-100, 0):], ", "))
 		}
 		h.workers.Notify(p.UID)
 	}
@@ -256,4 +258,148 @@ func TestDeletedWhileItStarts(t *testing.T) {
 			h.gone(p)
 		})
 	}
+}
+
+// TestSidecarsEnd: their preStop hooks run at once beside the others', their
+// stop signal waits for its turn; when the grace period is used up it waits no
+// longer, and comes two seconds before the end.
+func TestSidecarsEnd(t *testing.T) {
+	release := make(chan struct{})
+	h := newHost(t, func(_ context.Context, call, name string) error {
+		if name == "app" && strings.HasPrefix(call, "StopContainer") {
+			<-release
+		}
+		return nil
+	})
+	hook := &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"x"}}}}
+	p := &corev1.Pod{Spec: corev1.PodSpec{Containers: containers("app"), InitContainers: containers("one", "two")}}
+	for i := range p.Spec.InitContainers {
+		p.Spec.InitContainers[i].RestartPolicy, p.Spec.InitContainers[i].Lifecycle = ptr.To(corev1.ContainerRestartPolicyAlways), hook
+	}
+	p = h.create(p, "app", "one", "two")
+	h.delete(p, 20)
+	h.await("all hooks run and the main container is stopped", p, func() bool {
+		return h.runtime.Count("ExecSync one") == 1 && h.runtime.Count("ExecSync two") == 1 && h.runtime.Count("StopContainer 20 app") == 1
+	})
+	h.looks(10, p)
+	stops := func() (out []string) {
+		for _, c := range h.runtime.Calls() {
+			if strings.HasPrefix(c, "StopContainer") {
+				out = append(out, c)
+			}
+		}
+		return out
+	}
+	if got := stops(); len(got) != 1 {
+		t.Errorf("while the main container ends: %v", got)
+	}
+	h.clock.Step(20 * time.Second)
+	h.await("sidecars are stopped when the time is over", p, func() bool { return len(stops()) == 3 })
+	if got := stops(); !slices.Contains(got, "StopContainer 2 one") || !slices.Contains(got, "StopContainer 2 two") {
+		t.Errorf("got %v", got)
+	}
+	close(release)
+	h.gone(p)
+}
+
+// TestSidecarsEndInTurn: the last one first, after the main containers.
+func TestSidecarsEndInTurn(t *testing.T) {
+	h := newHost(t, nil)
+	p := &corev1.Pod{Spec: corev1.PodSpec{Containers: containers("app"), InitContainers: containers("one", "two")}}
+	for i := range p.Spec.InitContainers {
+		p.Spec.InitContainers[i].RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
+	}
+	p = h.create(p, "app", "one", "two")
+	h.delete(p, 20)
+	h.gone(p)
+	var stops []string
+	for _, c := range h.runtime.Calls() {
+		if name, ok := strings.CutPrefix(c, "StopContainer 20 "); ok {
+			stops = append(stops, name)
+		}
+	}
+	if got := strings.Join(stops, " "); got != "app two one" {
+		t.Errorf("stopped in the order %s", got)
+	}
+}
+
+// TestGracePeriods: what a container gets before SIGKILL, and whether its
+// preStop hook runs.
+func TestGracePeriods(t *testing.T) {
+	hook := &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"x"}}}}
+	for grace, want := range map[int64]string{0: "StopContainer 2 app", 1: "StopContainer 2 app", 7: "StopContainer 7 app"} {
+		h := newHost(t, nil)
+		p := &corev1.Pod{Spec: corev1.PodSpec{TerminationGracePeriodSeconds: &grace, Containers: containers("app")}}
+		p.Spec.Containers[0].Lifecycle = hook
+		p = h.create(p, "app")
+		h.delete(p, grace)
+		h.gone(p)
+		if h.runtime.Count(want) != 1 || h.runtime.Count("ExecSync app") != 1 {
+			t.Errorf("a period of %d: want one hook and %q; calls: %v", grace, want, h.runtime.Calls())
+		}
+	}
+}
+
+// TestShorterPeriod: one that is given later reaches a hook under way.
+func TestShorterPeriod(t *testing.T) {
+	h := newHost(t, func(ctx context.Context, call, _ string) error {
+		if call == "ExecSync" {
+			<-ctx.Done()
+		}
+		return nil
+	})
+	p := &corev1.Pod{Spec: corev1.PodSpec{Containers: containers("app")}}
+	p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"x"}}}}
+	p = h.create(p, "app")
+	h.delete(p, 120)
+	h.await("the hook runs", p, func() bool { return h.runtime.Count("ExecSync app") == 1 })
+	h.delete(p, 3)
+	h.looks(10, p)
+	h.clock.Step(3 * time.Second)
+	h.gone(p)
+	if h.runtime.Count("StopContainer 2 app") != 1 {
+		t.Errorf("calls: %v", h.runtime.Calls())
+	}
+}
+
+// TestRestartAllContainers: one container's exit starts all of them anew, in
+// the sandbox that there is, and the API can see it.
+func TestRestartAllContainers(t *testing.T) {
+	h := newHost(t, nil)
+	never := ptr.To(corev1.ContainerRestartPolicyNever)
+	p := &corev1.Pod{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, InitContainers: containers("side"), Containers: containers("source", "other")}}
+	p.Spec.InitContainers[0].RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
+	p.Spec.Containers[0].RestartPolicy = never
+	p.Spec.Containers[0].RestartPolicyRules = []corev1.ContainerRestartRule{{Action: corev1.ContainerRestartRuleActionRestartAllContainers,
+		ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: corev1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{42}}}}
+	p = h.create(p, "side", "source", "other")
+	h.runtime.Exit("source", 42)
+	h.await("all run anew", p, func() bool {
+		for _, c := range []string{"side", "source", "other"} {
+			if h.runtime.Count("StartContainer "+c) != 2 || !h.runtime.Running(c) {
+				return false
+			}
+		}
+		return true
+	})
+	h.await("the status says so", p, func() bool {
+		s := h.workers.Pods()[0].Status
+		for _, c := range append(s.InitContainerStatuses, s.ContainerStatuses...) {
+			if c.RestartCount != 1 || c.State.Running == nil || c.LastTerminationState.Terminated == nil {
+				return false
+			}
+		}
+		return slices.ContainsFunc(s.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.AllContainersRestarting && c.Status == corev1.ConditionFalse
+		})
+	})
+	if h.runtime.Count("StopContainer 2 side") != 1 || h.runtime.Count("StopContainer 2 other") != 1 || h.runtime.Count("RunPodSandbox web") != 1 {
+		t.Errorf("calls: %v", h.runtime.Calls())
+	}
+	h.looks(20, p)
+	if got := h.runtime.Count("StartContainer source"); got != 2 {
+		t.Errorf("source was started %d times", got)
+	}
+	h.delete(p, 1)
+	h.gone(p)
 }

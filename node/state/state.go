@@ -28,6 +28,7 @@ const (
 	AnnotationTerminationPath     = "io.kubernetes.container.terminationMessagePath"
 	AnnotationTerminationPolicy   = "io.kubernetes.container.terminationMessagePolicy"
 	AnnotationBackOff             = "pintle.dev/container.backOff"
+	AnnotationRound               = "pintle.dev/container.round"
 	AnnotationTerminationHostPath = "pintle.dev/container.terminationMessageHostPath"
 )
 
@@ -77,6 +78,9 @@ type Container struct {
 	// Restarts is how often the container had been restarted when this
 	// instance was made: 0 for the first.
 	Restarts int32
+	// Round is how often all containers of the pod had been restarted together
+	// when this instance was made.
+	Round int32
 	// BackOff is how long to wait after this instance's end before the next
 	// starts; 0 for at once.
 	BackOff                          time.Duration

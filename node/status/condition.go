@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/node/plan"
 	"github.com/pintle-io/pintle/node/podspec"
 )
 
@@ -25,7 +26,7 @@ func Owned(t corev1.PodConditionType) bool { return owned[t] }
 // owned are the conditions that the node sets; others are left alone.
 var owned = map[corev1.PodConditionType]bool{
 	corev1.PodScheduled: true, corev1.PodInitialized: true, corev1.ContainersReady: true,
-	corev1.PodReady: true, corev1.PodReadyToStartContainers: true,
+	corev1.PodReady: true, corev1.PodReadyToStartContainers: true, corev1.AllContainersRestarting: true,
 }
 
 func conditions(in Input, s *corev1.PodStatus) []corev1.PodCondition {
@@ -37,10 +38,14 @@ func conditions(in Input, s *corev1.PodStatus) []corev1.PodCondition {
 		}
 	}
 	containers := containersReady(in, s)
-	for _, c := range []corev1.PodCondition{
+	own := []corev1.PodCondition{
 		readyToStart(in), initialized(in, s), ready(in, s, containers), containers,
 		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
-	} {
+	}
+	if plan.CouldReset(in.Pod) {
+		own = append(own, restarting(in))
+	}
+	for _, c := range own {
 		c.ObservedGeneration = in.Pod.Generation
 		c.LastTransitionTime = metav1.NewTime(in.Now)
 		for _, o := range old {
@@ -66,6 +71,15 @@ func readyToStart(in Input) corev1.PodCondition {
 	s := in.Seen.ReadySandbox()
 	return condition(corev1.PodReadyToStartContainers,
 		s != nil && (podspec.HostNetwork(in.Pod) || len(s.IPs) > 0) && !in.Plan.TearDown, "", "")
+}
+
+// restarting: a container ended whose rule restarts all of them, and the first
+// has not been started anew yet.
+func restarting(in Input) corev1.PodCondition {
+	if in.Plan.Restarting {
+		return condition(corev1.AllContainersRestarting, true, "RestartAllContainersStarted", "container exited with restart policy rule")
+	}
+	return condition(corev1.AllContainersRestarting, false, "", "")
 }
 
 func initialized(in Input, s *corev1.PodStatus) corev1.PodCondition {

@@ -215,3 +215,22 @@ func TestWaitingReasons(t *testing.T) {
 		})
 	}
 }
+
+// TestRestartingCondition: only pods have it one of whose containers may
+// restart all of them.
+func TestRestartingCondition(t *testing.T) {
+	in := status.Input{Pod: pod(), Seen: &state.Pod{}, Now: now, Plan: plan.Plan{Restarting: true}}
+	for _, c := range status.Make(in).Conditions {
+		if c.Type == corev1.AllContainersRestarting {
+			t.Error("a pod without such a rule has the condition")
+		}
+	}
+	in.Pod.Spec.Containers[0].RestartPolicyRules = []corev1.ContainerRestartRule{{Action: corev1.ContainerRestartRuleActionRestartAllContainers}}
+	if got := find(t, status.Make(in), corev1.AllContainersRestarting); got.Status != corev1.ConditionTrue || got.Reason != "RestartAllContainersStarted" {
+		t.Errorf("while they restart: got %+v", got)
+	}
+	in.Plan.Restarting = false
+	if got := find(t, status.Make(in), corev1.AllContainersRestarting); got.Status != corev1.ConditionFalse {
+		t.Errorf("afterwards: got %+v", got)
+	}
+}

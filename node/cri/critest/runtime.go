@@ -27,6 +27,8 @@ type Runtime struct {
 
 	// Client is connected with the runtime.
 	Client *cri.Client
+	// Now is the runtime's clock. It is set before the first call.
+	Now func() time.Time
 
 	mu         sync.Mutex
 	before     func(ctx context.Context, call, id string) error
@@ -42,7 +44,7 @@ type Runtime struct {
 // that it is about; its error is the call's.
 func New(t testing.TB, before func(ctx context.Context, call, name string) error) *Runtime {
 	t.Helper()
-	r := &Runtime{before: before, sandboxes: map[string]*runtimeapi.PodSandbox{},
+	r := &Runtime{before: before, Now: time.Now, sandboxes: map[string]*runtimeapi.PodSandbox{},
 		containers: map[string]*runtimeapi.ContainerStatus{}, within: map[string]string{}}
 	socket := filepath.Join(t.TempDir(), "cri.sock")
 	ln, err := net.Listen("unix", socket)
@@ -106,14 +108,14 @@ func (r *Runtime) Exit(name string, code int32) {
 	defer r.mu.Unlock()
 	for _, c := range r.containers {
 		if c.Metadata.Name == name {
-			exit(c, code)
+			exit(c, code, r.Now())
 		}
 	}
 }
 
-func exit(c *runtimeapi.ContainerStatus, code int32) {
+func exit(c *runtimeapi.ContainerStatus, code int32, now time.Time) {
 	if c.State == runtimeapi.ContainerState_CONTAINER_RUNNING {
-		c.State, c.ExitCode, c.FinishedAt = runtimeapi.ContainerState_CONTAINER_EXITED, code, time.Now().UnixNano()
+		c.State, c.ExitCode, c.FinishedAt = runtimeapi.ContainerState_CONTAINER_EXITED, code, now.UnixNano()
 	}
 }
 
@@ -134,6 +136,9 @@ func (r *Runtime) call(ctx context.Context, call, id string) error {
 	return r.before(ctx, call, name)
 }
 
+// created is a time that no other thing was made at.
+func (r *Runtime) created() int64 { return r.Now().UnixNano() + int64(r.ids) }
+
 func (r *Runtime) id(kind string) string {
 	r.ids++
 	return fmt.Sprintf("%s%d", kind, r.ids)
@@ -147,7 +152,7 @@ func (r *Runtime) RunPodSandbox(ctx context.Context, q *runtimeapi.RunPodSandbox
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := r.id("sandbox")
-	r.sandboxes[id] = &runtimeapi.PodSandbox{Id: id, Metadata: q.Config.Metadata, Labels: q.Config.Labels, CreatedAt: time.Now().UnixNano()}
+	r.sandboxes[id] = &runtimeapi.PodSandbox{Id: id, Metadata: q.Config.Metadata, Labels: q.Config.Labels, CreatedAt: r.created()}
 	return &runtimeapi.RunPodSandboxResponse{PodSandboxId: id}, nil
 }
 
@@ -163,7 +168,7 @@ func (r *Runtime) StopPodSandbox(ctx context.Context, q *runtimeapi.StopPodSandb
 	}
 	for id, c := range r.containers {
 		if r.within[id] == q.PodSandboxId {
-			exit(c, 137)
+			exit(c, 137, r.Now())
 		}
 	}
 	return &runtimeapi.StopPodSandboxResponse{}, nil
@@ -232,7 +237,7 @@ func (r *Runtime) CreateContainer(ctx context.Context, q *runtimeapi.CreateConta
 	id := r.id("container")
 	r.within[id] = q.PodSandboxId
 	r.containers[id] = &runtimeapi.ContainerStatus{Id: id, Metadata: q.Config.Metadata, Image: q.Config.Image, Labels: q.Config.Labels,
-		Annotations: q.Config.Annotations, CreatedAt: time.Now().UnixNano(),
+		Annotations: q.Config.Annotations, CreatedAt: r.created(),
 		LogPath: filepath.Join(q.GetSandboxConfig().GetLogDirectory(), q.Config.LogPath)}
 	return &runtimeapi.CreateContainerResponse{ContainerId: id}, nil
 }
@@ -245,7 +250,7 @@ func (r *Runtime) StartContainer(ctx context.Context, q *runtimeapi.StartContain
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.containers[q.ContainerId]; c != nil {
-		c.State, c.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, time.Now().UnixNano()
+		c.State, c.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, r.Now().UnixNano()
 	}
 	return &runtimeapi.StartContainerResponse{}, nil
 }
@@ -258,7 +263,7 @@ func (r *Runtime) StopContainer(ctx context.Context, q *runtimeapi.StopContainer
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.containers[q.ContainerId]; c != nil {
-		exit(c, 0)
+		exit(c, 0, r.Now())
 	}
 	return &runtimeapi.StopContainerResponse{}, nil
 }
