@@ -3,8 +3,10 @@ package apiserver_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -284,5 +286,60 @@ func TestProfilesAreGuarded(t *testing.T) {
 			}
 			resp.Body.Close()
 		}
+	}
+}
+
+// notes counts what is logged at each level.
+type notes struct {
+	slog.Handler
+	mu   sync.Mutex
+	seen map[slog.Level]int // guarded by mu
+}
+
+func (n *notes) Enabled(context.Context, slog.Level) bool { return true }
+
+func (n *notes) Handle(_ context.Context, r slog.Record) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r.Message == "request failed" {
+		n.seen[r.Level]++
+	}
+	return nil
+}
+
+func (n *notes) at(l slog.Level) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.seen[l]
+}
+
+// A client that goes in the middle is nothing to wake somebody for.
+func TestAClientThatGoesIsNoFault(t *testing.T) {
+	t.Parallel()
+	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
+	log := &notes{Handler: slog.DiscardHandler, seen: map[slog.Level]int{}}
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+		s.Registry, cfg.Registry = cfg.Registry, s
+		cfg.Log = slog.New(log)
+	}})
+	hc, err := rest.HTTPClientFor(c.Admin())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "GET", c.URL+"/api/v1/configmaps", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { <-s.enter; cancel() }()
+	if resp, err := hc.Do(req); err == nil {
+		resp.Body.Close()
+		t.Error("the request was answered")
+	}
+	for deadline := time.Now().Add(10 * time.Second); log.at(slog.LevelDebug)+log.at(slog.LevelError) == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if log.at(slog.LevelDebug) != 1 || log.at(slog.LevelError) != 0 {
+		t.Errorf("logged %v, want one line at DEBUG", log.seen)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -48,12 +49,21 @@ func status(err error) *metav1.Status {
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	st := status(err)
 	if st.Code == http.StatusInternalServerError {
-		s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		s.Log.Log(r.Context(), blame(r, err, slog.LevelError), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 	if st.Details != nil && st.Details.RetryAfterSeconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(st.Details.RetryAfterSeconds)))
 	}
 	s.writeMeta(w, r, int(st.Code), st)
+}
+
+// blame is the level at which the failure of a request is logged: it is no
+// fault of the server when the client has gone.
+func blame(r *http.Request, err error, level slog.Level) slog.Level {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		return slog.LevelDebug
+	}
+	return level
 }
 
 // notFound and methodNotAllowed are upstream's answers to a path, or a method

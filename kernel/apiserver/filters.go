@@ -197,7 +197,7 @@ func (s *Server) authorize(ctx context.Context, a authorizer.Attributes) error {
 		return nil
 	case err != nil && errors.Is(err, context.DeadlineExceeded):
 		return err
-	case err != nil:
+	case err != nil && !errors.Is(err, context.Canceled): // else the client has gone
 		s.Log.Warn("authorizer", "err", err)
 	}
 	return forbidden(a, reason)

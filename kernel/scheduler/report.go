@@ -99,7 +99,11 @@ func (r *reporter) again(ctx context.Context, x *report, err error) {
 		}
 	}
 	if !apierrors.IsNotFound(err) && ctx.Err() == nil {
-		r.log.Warn("write pod condition", "namespace", x.pod.Namespace, "name", x.pod.Name, "error", err)
+		level := slog.LevelWarn
+		if apierrors.IsConflict(err) {
+			level = slog.LevelDebug // it changes all the time; the next attempt says it anew
+		}
+		r.log.Log(ctx, level, "write pod condition", "namespace", x.pod.Namespace, "name", x.pod.Name, "error", err)
 	}
 }
 

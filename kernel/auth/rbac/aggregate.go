@@ -73,7 +73,7 @@ func (a *Aggregator) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		if err != nil && !apierrors.IsResourceExpired(err) { // a watch that has to begin anew is no fault
 			log.Warn("aggregating cluster roles", "err", err)
 		}
 		select {

@@ -75,7 +75,7 @@ func (s *Signer) Run(ctx context.Context) error {
 	t := s.cfg.Clock.NewTicker(resync)
 	defer t.Stop()
 	for {
-		if err := s.follow(ctx, t.C()); err != nil && ctx.Err() == nil {
+		if err := s.follow(ctx, t.C()); err != nil && ctx.Err() == nil && !apierrors.IsResourceExpired(err) { // a watch that has to begin anew is no fault
 			s.cfg.Log.Warn("following certificate signing requests", "err", err)
 		}
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sort"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -33,9 +34,13 @@ var demoted = map[string]bool{
 	"failed to update storage version":                                                     true,
 }
 
+// campaign ends what a single member says at most starts, with its name and
+// term before it: it waits a tick and is elected.
+const campaign = "since there are still pending configuration changes to apply"
+
 func (c *slogCore) level(e zapcore.Entry) slog.Level {
 	switch {
-	case demoted[e.Message]:
+	case demoted[e.Message], strings.HasSuffix(e.Message, campaign):
 		return slog.LevelDebug
 	case e.Level >= zapcore.ErrorLevel:
 		return slog.LevelError
