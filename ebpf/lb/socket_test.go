@@ -189,7 +189,7 @@ func TestAffinity(t *testing.T) {
 		addrs = append(addrs, serveTCP(t, "127.0.0.1:0", fmt.Sprint(i)))
 	}
 	s := service("s", vip, lb.TCP, addrs...)
-	s.Affinity = time.Second
+	s.Affinity = time.Hour
 	upsert(t, b, s)
 	first, _, err := ask(vip)
 	if err != nil {
@@ -221,7 +221,7 @@ func TestAffinityOfClients(t *testing.T) {
 	b := open(t, lb.Config{})
 	addAddr(t, "10.9.9.9/32")
 	s := service("s", vip, lb.TCP)
-	s.Affinity = time.Second
+	s.Affinity = time.Hour
 	for i := range 8 {
 		s.Backends = append(s.Backends, lb.Backend{Addr: serveTCP(t, "10.9.9.9:0", fmt.Sprint(i))})
 	}
@@ -254,9 +254,17 @@ func TestAffinityOfClients(t *testing.T) {
 	if len(distinct) < 2 {
 		t.Errorf("12 clients share %v", distinct)
 	}
-	time.Sleep(1200 * time.Millisecond)
-	if later := round(); later == first {
-		t.Errorf("all of 12 clients kept %v after the time", first)
+	// The shortest time that there is ends while nobody asks.
+	s.Affinity = time.Second
+	upsert(t, b, s)
+	for end := time.Now().Add(30 * time.Second); ; {
+		time.Sleep(s.Affinity + 100*time.Millisecond)
+		if round() != first {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("all of 12 clients kept %v after the time", first)
+		}
 	}
 }
 

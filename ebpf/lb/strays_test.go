@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -204,6 +205,28 @@ func TestStrayInPod(t *testing.T) {
 			t.Errorf("read %q, %v", buf[:max(n, 0)], err)
 		}
 	}
+}
+
+// An endpoint goes while no agent runs: the next one finds the stray.
+func TestStrayOverRestart(t *testing.T) {
+	testenv.RequireNetwork(t)
+	dir := filepath.Join(t.TempDir(), "bpf")
+	t.Cleanup(func() { remove(t, dir) })
+	b := open(t, lb.Config{PinDir: dir})
+	one, two := serveUDP(t, "127.0.0.1:0", "one"), serveUDP(t, "127.0.0.1:0", "two")
+	upsert(t, b, service("s", vip, lb.UDP, one))
+	c := dialUDP(t, vip)
+	mustSay(t, c, "one")
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, lb.Config{PinDir: dir})
+	moveStrays(t, b, lb.Moved{}) // it looks at once, and everything is in order
+	if err := b.Replace([]lb.Service{service("s", vip, lb.UDP, two)}); err != nil {
+		t.Fatal(err)
+	}
+	moveStrays(t, b, lb.Moved{Connected: 1})
+	mustSay(t, c, "two")
 }
 
 func mapped(a netip.AddrPort) *unix.SockaddrInet6 {
