@@ -211,8 +211,10 @@ const (
 	LBVarExportNatFlag      = "export_nat_flag"
 	LBVarExportRangeKey     = "export_range_key"
 	LBVarExportScope        = "export_scope"
+	LBVarHaveAncestorCgroup = "have_ancestor_cgroup"
 	LBVarHaveSetRetval      = "have_set_retval"
 	LBVarNodeNetns          = "node_netns"
+	LBVarPodsCgroup         = "pods_cgroup"
 	LBVarSnatPortCount      = "snat_port_count"
 	LBVarSnatPortFirst      = "snat_port_first"
 	LBVarUdpIdleNs          = "udp_idle_ns"
@@ -303,8 +305,10 @@ type LBVariableSpecs struct {
 	ExportNatFlag      *ebpf.VariableSpec `ebpf:"export_nat_flag"`
 	ExportRangeKey     *ebpf.VariableSpec `ebpf:"export_range_key"`
 	ExportScope        *ebpf.VariableSpec `ebpf:"export_scope"`
+	HaveAncestorCgroup *ebpf.VariableSpec `ebpf:"have_ancestor_cgroup"`
 	HaveSetRetval      *ebpf.VariableSpec `ebpf:"have_set_retval"`
 	NodeNetns          *ebpf.VariableSpec `ebpf:"node_netns"`
+	PodsCgroup         *ebpf.VariableSpec `ebpf:"pods_cgroup"`
 	SnatPortCount      *ebpf.VariableSpec `ebpf:"snat_port_count"`
 	SnatPortFirst      *ebpf.VariableSpec `ebpf:"snat_port_first"`
 	UdpIdleNs          *ebpf.VariableSpec `ebpf:"udp_idle_ns"`
@@ -374,8 +378,10 @@ type LBVariables struct {
 	ExportNatFlag      *ebpf.Variable `ebpf:"export_nat_flag"`
 	ExportRangeKey     *ebpf.Variable `ebpf:"export_range_key"`
 	ExportScope        *ebpf.Variable `ebpf:"export_scope"`
+	HaveAncestorCgroup *ebpf.Variable `ebpf:"have_ancestor_cgroup"`
 	HaveSetRetval      *ebpf.Variable `ebpf:"have_set_retval"`
 	NodeNetns          *ebpf.Variable `ebpf:"node_netns"`
+	PodsCgroup         *ebpf.Variable `ebpf:"pods_cgroup"`
 	SnatPortCount      *ebpf.Variable `ebpf:"snat_port_count"`
 	SnatPortFirst      *ebpf.Variable `ebpf:"snat_port_first"`
 	UdpIdleNs          *ebpf.Variable `ebpf:"udp_idle_ns"`

@@ -8,7 +8,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 )
 
 type hook struct {
@@ -39,16 +38,16 @@ func (b *Balancer) Attach() error {
 	if b.cfg.CgroupPath == "" {
 		return nil
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(b.cfg.CgroupPath, &st); err != nil {
-		return &os.PathError{Op: "stat", Path: b.cfg.CgroupPath, Err: err}
+	id, err := cgroupID(b.cfg.CgroupPath)
+	if err != nil {
+		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, h := range b.cgroupHooks() {
 		same := func(i *link.Info) bool {
 			c := i.Cgroup()
-			return c != nil && c.CgroupId == st.Ino
+			return c != nil && c.CgroupId == id
 		}
 		err := b.attach(h.name, h.program, same, func() (link.Link, error) {
 			return link.AttachCgroup(link.CgroupOptions{Path: b.cfg.CgroupPath, Attach: h.attach, Program: h.program})

@@ -16,6 +16,10 @@ var ErrNotSupported = ebpf.ErrNotSupported
 type Features struct {
 	// SetRetval lets a refused connect say ECONNREFUSED instead of EPERM.
 	SetRetval bool
+	// AncestorCgroup tells the processes of pods from others of the machine
+	// (see Config.PodsPath); without, those in pods are not refused by the
+	// programs what no Service has.
+	AncestorCgroup bool
 }
 
 // need is one thing without which nothing works.
@@ -61,6 +65,6 @@ func Probe() (Features, error) {
 	if len(missing) > 0 {
 		return Features{}, fmt.Errorf("kernel: %w", errors.Join(missing...))
 	}
-	err := features.HaveProgramHelper(ebpf.CGroupSockAddr, asm.FnSetRetval)
-	return Features{SetRetval: err == nil}, nil
+	have := func(fn asm.BuiltinFunc) bool { return features.HaveProgramHelper(ebpf.CGroupSockAddr, fn) == nil }
+	return Features{SetRetval: have(asm.FnSetRetval), AncestorCgroup: have(asm.FnGetCurrentAncestorCgroupId)}, nil
 }

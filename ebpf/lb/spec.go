@@ -2,8 +2,10 @@ package lb
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/pintle-io/pintle/ebpf/bpf"
 )
@@ -17,6 +19,10 @@ type Config struct {
 	// CgroupPath is the cgroup2 directory whose processes are translated, and
 	// those below. Empty: no socket is.
 	CgroupPath string
+	// PodsPath is the cgroup2 directory of the node's pods, where CgroupPath
+	// has processes of others below it: only the node's are refused what no
+	// Service has. Empty: all are the node's.
+	PodsPath string
 	// NodeNetns is the cookie of the network namespace in which 127.0.0.1 means
 	// this node. 0 means that of the calling thread.
 	NodeNetns uint64
@@ -67,15 +73,38 @@ func LoadSpec(cfg Config, f Features) (*Spec, error) {
 			m.Pinning = ebpf.PinNone
 		}
 	}
-	setRetval := uint8(0)
-	if f.SetRetval {
-		setRetval = 1
-	}
-	if err := c.Variables[bpf.LBVarHaveSetRetval].Set(setRetval); err != nil {
+	pods, err := cgroupID(cfg.PodsPath)
+	if err != nil {
 		return nil, err
 	}
-	if err := c.Variables[bpf.LBVarNodeNetns].Set(cfg.NodeNetns); err != nil {
-		return nil, err
+	for name, value := range map[string]any{
+		bpf.LBVarHaveSetRetval:      flag(f.SetRetval),
+		bpf.LBVarHaveAncestorCgroup: flag(f.AncestorCgroup),
+		bpf.LBVarNodeNetns:          cfg.NodeNetns,
+		bpf.LBVarPodsCgroup:         pods,
+	} {
+		if err := c.Variables[name].Set(value); err != nil {
+			return nil, err
+		}
 	}
 	return &Spec{cfg: cfg, collection: c}, nil
+}
+
+func flag(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// cgroupID is the kernel's number of a cgroup2 directory: its inode. 0 for none.
+func cgroupID(dir string) (uint64, error) {
+	if dir == "" {
+		return 0, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	return st.Ino, nil
 }

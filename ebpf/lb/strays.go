@@ -175,8 +175,12 @@ func (b *Balancer) stray(fd int, p bpf.LBPeer) (bool, error) {
 // move connects by the way of any process: the hook at connect chooses.
 func (b *Balancer) move(fd int, p bpf.LBPeer, m *Moved) error {
 	if err := connectTo(fd, peerAddr(p)); err == nil {
-		m.Connected++
-		return nil
+		var now bpf.LBPeer
+		if err := b.objects.Peers.Lookup(int32(fd), &now); err == nil && now.Backend != p.Backend {
+			m.Connected++
+			return nil
+		}
+		// Untranslated: nothing has this address any more.
 	}
 	if p.BackendPort == 0 {
 		m.Parked++

@@ -152,6 +152,27 @@ func TestStrayWaits(t *testing.T) {
 	mustSay(t, c, "one")
 }
 
+// The Service is deleted, and its address leads to the outside: the socket must
+// not go there.
+func TestStrayStaysInside(t *testing.T) {
+	b := open(t, lb.Config{})
+	quiet(t, b)
+	void := testenv.NewNetns(t, "void")
+	void.Link("void0", netip.MustParsePrefix("192.0.2.1/24"), "eth0", netip.MustParsePrefix("192.0.2.2/24"))
+	run(t, "ip", "route", "add", "default", "via", "192.0.2.2")
+	one := serveUDP(t, "127.0.0.1:0", "one")
+	upsert(t, b, service("s", vip, lb.UDP, one))
+	c := dialUDP(t, vip)
+	mustSay(t, c, "one")
+	if err := b.Delete("s"); err != nil {
+		t.Fatal(err)
+	}
+	moveStrays(t, b, lb.Moved{Parked: 1})
+	if _, err := say(c); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("after its service: %v, want %v", err, unix.ECONNREFUSED)
+	}
+}
+
 // A socket in a pod, for IPv4 and IPv6 at once; one that was connected
 // elsewhere meanwhile, and one that was closed.
 func TestStrayInPod(t *testing.T) {

@@ -139,3 +139,39 @@ func TestServiceRangesOverRestart(t *testing.T) {
 		t.Error("an invalid prefix is taken")
 	}
 }
+
+// Where the programs see the whole machine, processes that are neither in the
+// node's network namespace nor in its pods keep their own use of the range.
+func TestOthersAreNotRefused(t *testing.T) {
+	own := testenv.RequireNetwork(t)
+	here, err := lb.NetnsCookie()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const elsewhere = 1 << 60
+	for _, tc := range []struct {
+		name, pods string
+		netns      uint64
+		want       error
+	}{
+		{"a process of the node", testenv.NewCgroup(t), here, unix.ECONNREFUSED},
+		{"in the cgroup of pods", own, elsewhere, unix.ECONNREFUSED},
+		{"below the cgroup of pods", filepath.Dir(own), elsewhere, unix.ECONNREFUSED},
+		{"neither", testenv.NewCgroup(t), elsewhere, unix.ENETUNREACH},
+		{"everything is the node's", "", elsewhere, unix.ECONNREFUSED},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := open(t, lb.Config{PodsPath: tc.pods, NodeNetns: tc.netns})
+			setRanges(t, b, "10.96.0.0/16")
+			if err := dialErr("tcp4", "10.96.9.9:80"); !errors.Is(err, tc.want) {
+				t.Errorf("connect: %v, want %v", err, tc.want)
+			}
+			if err := sendErr(t, "udp4", "0.0.0.0:0", "10.96.9.9:80"); !errors.Is(err, tc.want) {
+				t.Errorf("send: %v, want %v", err, tc.want)
+			}
+		})
+	}
+	if _, err := lb.Open(lb.Config{PodsPath: filepath.Join(own, "none")}); err == nil {
+		t.Error("a cgroup that is not there is taken")
+	}
+}

@@ -7,6 +7,13 @@
  * process there means the node when it says 127.0.0.1. */
 volatile const __u64 node_netns;
 
+/* The cgroup of the node's pods, where the programs see other processes of the
+ * machine, too; 0: whatever they see is the node's. */
+volatile const __u64 pods_cgroup;
+
+/* Whether bpf_get_current_ancestor_cgroup_id exists for these programs. */
+volatile const __u8 have_ancestor_cgroup;
+
 /* Whether bpf_set_retval exists; without it a refused connect says EPERM. */
 volatile const __u8 have_set_retval;
 

@@ -71,13 +71,35 @@ static __always_inline int socket_refuse(__u32 why)
 	return 0;
 }
 
+#define MAX_CGROUP_DEPTH 16
+
+/* Whether the process is the node's: one in its own network namespace, or of a
+ * pod. Others on the machine (containers of something else, another cluster in
+ * a network namespace of its own) may have the same range for something. */
+static __always_inline bool of_the_node(struct bpf_sock_addr *ctx)
+{
+	if (!pods_cgroup || bpf_get_netns_cookie(ctx) == node_netns)
+		return true;
+	if (!have_ancestor_cgroup)
+		return false;
+	for (int level = 0; level < MAX_CGROUP_DEPTH; level++) {
+		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+
+		if (!id)
+			return false;
+		if (id == pods_cgroup)
+			return true;
+	}
+	return false;
+}
+
 /* An address that no frontend has. Only TCP and UDP are refused: they are what
  * could have been served. */
 static __always_inline int socket_unknown(struct bpf_sock_addr *ctx, __be32 addr)
 {
 	__u32 proto = ctx->protocol;
 
-	if ((proto != IPPROTO_TCP && proto != IPPROTO_UDP) || loopback(addr) || !unserved4(addr))
+	if ((proto != IPPROTO_TCP && proto != IPPROTO_UDP) || loopback(addr) || !unserved4(addr) || !of_the_node(ctx))
 		return 1;
 	return socket_refuse(COUNT_SOCKET_UNSERVED);
 }
@@ -89,7 +111,7 @@ static __always_inline int socket_unknown6(struct bpf_sock_addr *ctx)
 
 	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
 		return 1;
-	if (!in_service_range(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]))
+	if (!in_service_range(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]) || !of_the_node(ctx))
 		return 1;
 	return socket_refuse(COUNT_SOCKET_UNSERVED);
 }

@@ -268,7 +268,15 @@ func (n *Node) balancer() (*lb.Balancer, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
 	}
-	b, err := lb.Open(lb.Config{PinDir: n.pins(), CgroupPath: path})
+	pods := ""
+	if n.Cgroup == "" {
+		// The machine has processes that are not the node's.
+		pods = filepath.Join(system.V2, wholeMachine)
+		if err := os.MkdirAll(pods, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	b, err := lb.Open(lb.Config{PinDir: n.pins(), CgroupPath: path, PodsPath: pods})
 	if err != nil {
 		return nil, fmt.Errorf("load balancer: %w", err)
 	}
