@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -183,6 +184,46 @@ func TestFaultReplacesInstance(t *testing.T) {
 	if opened, closed := r.opened.Load(), r.closed.Load(); opened != 3 || closed != 2 {
 		t.Errorf("%d instances opened, %d closed, want 3 and 2", opened, closed)
 	}
+}
+
+// An instance that has grown is given up when nothing comes for it; the next
+// request opens another. One that has not grown stays.
+func TestOvergrownInstance(t *testing.T) {
+	k := newKit(t)
+	clock := clocktesting.NewFakeClock(time.Now())
+	m, err := New(Config{Registry: k, Table: k.table, Codec: k.codec, EventUser: somebody, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRecorder()
+	c := r.controller(1)
+	open := c.Open
+	var memory atomic.Int64
+	c.Open = func(ctx context.Context, call HostCall) (plugin.Instance, error) {
+		memory.Store(4 << 20)
+		inst, err := open(ctx, call)
+		inst.(*fake).memory = memory.Load
+		return inst, err
+	}
+	if err := m.Set("grows", c); err != nil {
+		t.Fatal(err)
+	}
+	k.config(t, "a")
+	run(t, m)
+	eventually(t, "reconciled", func() bool { return r.times("a") == 1 })
+	clock.Step(10 * idleGuest)
+	memory.Store(40 << 20)
+	k.config(t, "b")
+	eventually(t, "reconciled by the same", func() bool { return r.times("b") == 1 })
+	if n := r.closed.Load(); n != 0 {
+		t.Fatalf("%d instances closed, none had grown", n)
+	}
+	eventually(t, "given up", func() bool { clock.Step(idleGuest); return r.closed.Load() == 1 })
+	if n := r.opened.Load(); n != 1 {
+		t.Errorf("%d instances opened, nothing was to be done", n)
+	}
+	k.config(t, "c")
+	eventually(t, "reconciled by the next", func() bool { return r.times("c") == 1 && r.opened.Load() == 2 })
 }
 
 // What a reconcile asks for besides comes, and an error brings the request

@@ -63,6 +63,7 @@ type fake struct {
 	manifest wire.Manifest
 	call     func(ctx context.Context, op wire.Op, req []byte) ([]byte, error)
 	closed   func()
+	memory   func() int64 // nil is 0
 }
 
 func (f *fake) Manifest() wire.Manifest { return f.manifest }
@@ -71,7 +72,12 @@ func (f *fake) Call(ctx context.Context, op wire.Op, req []byte) ([]byte, error)
 }
 func (f *fake) Reserve(context.Context, int) ([]byte, error) { return nil, errors.ErrUnsupported }
 func (f *fake) Region() []byte                               { return nil }
-func (f *fake) Memory() int64                                { return 0 }
+func (f *fake) Memory() int64 {
+	if f.memory == nil {
+		return 0
+	}
+	return f.memory()
+}
 func (f *fake) Close() error {
 	if f.closed != nil {
 		f.closed()

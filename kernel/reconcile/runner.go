@@ -126,7 +126,7 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 func (r *runner) work(ctx context.Context, s *slot, number, of int) {
 	defer s.close()
 	for {
-		req, ok := r.queue.GetAs(r.intake, number, of)
+		req, ok := r.next(s, number, of)
 		if !ok {
 			return
 		}
@@ -136,6 +136,23 @@ func (r *runner) work(ctx context.Context, s *slot, number, of int) {
 		}
 		r.queue.Done(req, err != nil, after)
 	}
+}
+
+// next waits for a request. An overgrown instance that nothing comes for is
+// given up meanwhile.
+func (r *runner) next(s *slot, number, of int) (Request, bool) {
+	if s.overgrown() {
+		idle, cancel := context.WithCancel(r.intake)
+		t := r.clock.AfterFunc(idleGuest, cancel)
+		req, ok := r.queue.GetAs(idle, number, of)
+		t.Stop()
+		cancel()
+		if ok || r.intake.Err() != nil {
+			return req, ok
+		}
+		s.close()
+	}
+	return r.queue.GetAs(r.intake, number, of)
 }
 
 func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after time.Duration, also []Request, err error) {

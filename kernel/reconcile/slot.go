@@ -15,8 +15,17 @@ import (
 type slot struct {
 	r        *runner
 	inst     plugin.Instance
+	fresh    int64 // inst's memory when it was opened
 	failures int
 }
+
+const (
+	// maxGrowth is by how much an instance's memory may grow for good. That of
+	// a WASM guest never shrinks, so one that once listed a large cluster is
+	// replaced by a fresh one when it has had nothing to do for idleGuest.
+	maxGrowth = 8 << 20
+	idleGuest = 30 * time.Second
+)
 
 func (r *runner) newSlot() *slot { return &slot{r: r} }
 
@@ -30,7 +39,7 @@ func (s *slot) open(ctx context.Context) bool {
 			s.r.faults.note(ctx, "open controller", Request{}, err)
 		}
 		if err == nil {
-			s.inst = inst
+			s.inst, s.fresh = inst, inst.Memory()
 			break
 		}
 		s.failures++
@@ -43,6 +52,9 @@ func (s *slot) open(ctx context.Context) bool {
 	}
 	return s.inst != nil
 }
+
+// overgrown tells that the instance should not be kept while it is idle.
+func (s *slot) overgrown() bool { return s.inst != nil && s.inst.Memory()-s.fresh > maxGrowth }
 
 // pause waits longer with every failure, up to half a minute.
 func (s *slot) pause() {
