@@ -79,24 +79,33 @@ func (c *Core) typeConverter(gvk schema.GroupVersionKind) managedfields.TypeConv
 }
 
 // resetFields are what the path of a request cannot write, so that nobody
-// comes to own it there: status through the object, spec through status.
+// comes to own it there: status through the object, spec through status, and
+// what else the kind keeps.
 func (k *kind) resetFields(sub *resource.Subresource) map[fieldpath.APIVersion]fieldpath.Filter {
-	var part string
-	switch {
-	case sub == nil && k.Subresource("status") != nil:
-		part = "status"
-	case sub != nil && sub.Style == resource.StyleStatus:
-		part = "spec"
-	default:
-		return nil
+	filter := k.Strategy.ResetFields
+	if sub != nil {
+		filter = sub.ResetFields
+	}
+	if filter == nil {
+		switch {
+		case sub == nil && k.Subresource("status") != nil:
+			filter = excluding("status")
+		case sub != nil && sub.Style == resource.StyleStatus:
+			filter = excluding("spec")
+		default:
+			return nil
+		}
 	}
 	out := make(map[fieldpath.APIVersion]fieldpath.Filter, len(k.Versions)+1)
-	filter := fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie(part)))
 	for _, v := range append([]string{k.StorageVersion}, k.Versions...) {
 		gv := schema.GroupVersion{Group: k.Group, Version: v}
 		out[fieldpath.APIVersion(gv.String())] = filter
 	}
 	return out
+}
+
+func excluding(part string) fieldpath.Filter {
+	return fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie(part)))
 }
 
 // trackCreate writes the managedFields of a new object.

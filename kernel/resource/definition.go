@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
 // Definition describes one resource. The kernel holds every object in memory
@@ -105,6 +106,10 @@ type Strategy struct {
 	// Decoded completes an object that was read from the store: what its
 	// stored form leaves out, or what an older server did not write yet.
 	Decoded func(obj runtime.Object)
+	// ResetFields takes what a write through the object's own path does not
+	// store out of the fields that the writer comes to own. Nil: the status, if
+	// there is a status subresource.
+	ResetFields fieldpath.Filter
 	// Canonicalize brings equal objects to one form after validation.
 	Canonicalize func(obj runtime.Object)
 
@@ -177,6 +182,9 @@ type Subresource struct {
 	// this path may not change.
 	PrepareForUpdate func(ctx context.Context, obj, old runtime.Object)
 	ValidateUpdate   func(ctx context.Context, obj, old runtime.Object) field.ErrorList
+	// ResetFields is Strategy.ResetFields for writes through this path: whatever
+	// PrepareForUpdate keeps of old. Nil: the spec, if this is the status.
+	ResetFields fieldpath.Filter
 
 	// StyleProjection (scale): another kind computed from the object and
 	// written back into it. Objects of Kind, not of the hub.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -110,22 +111,37 @@ func define[H, I any](n names, r rule[H, I]) *resource.Definition {
 	d.Subresources = append(d.Subresources, r.subresources...)
 	switch r.status {
 	case hasStatus, hasStatusOnly, freeOnCreation:
+		s.ResetFields = without(append(r.resets, path("status"))...)
+		kept := append(r.statusResets, path("spec"))
+		if r.status == hasStatusOnly {
+			kept = append(kept, path("metadata"))
+		}
 		d.Subresources = append(d.Subresources, resource.Subresource{
 			Name: "status", Style: resource.StyleStatus, Verbs: updateVerbs,
 			PrepareForUpdate: b.prepareForStatusUpdate,
 			ValidateUpdate:   b.validateStatusUpdate,
+			ResetFields:      without(kept...),
 		})
 	}
 	slices.SortFunc(d.Subresources, func(a, b resource.Subresource) int { return strings.Compare(a.Name, b.Name) })
 	return d
 }
 
+// path names a field by the names of the fields on the way to it.
+func path(names ...any) fieldpath.Path { return fieldpath.MakePathOrDie(names...) }
+
+// without leaves out fields and what is below them.
+func without(paths ...fieldpath.Path) fieldpath.Filter {
+	return fieldpath.NewExcludeSetFilter(fieldpath.NewSet(paths...))
+}
+
 // part defines a subresource that updates one part of an object. prepare
-// leaves in obj, which holds what the client sent, only that part of it.
-func part[H, I any](name string, verbs []string, prepare func(obj, old *I), check func(obj, old *I) field.ErrorList) resource.Subresource {
+// leaves in obj, which holds what the client sent, only that part of it;
+// stored leaves it in a set of fields.
+func part[H, I any](name string, verbs []string, stored fieldpath.Filter, prepare func(obj, old *I), check func(obj, old *I) field.ErrorList) resource.Subresource {
 	b := &bound[H, I]{scheme: legacyscheme.Scheme, layout: layoutOf(reflect.TypeFor[H]())}
 	return resource.Subresource{
-		Name: name, Style: resource.StylePart, Verbs: verbs,
+		Name: name, Style: resource.StylePart, Verbs: verbs, ResetFields: stored,
 		PrepareForUpdate: func(_ context.Context, obj, old runtime.Object) {
 			h, o := hub[H](obj), hub[H](old)
 			if oldIn, err := b.toInternal(o); err == nil {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/rbac"
 	rbacvalidation "k8s.io/kubernetes/pkg/apis/rbac/validation"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -124,7 +125,9 @@ func signingRequests(clk clock.PassiveClock) rule[certificatesv1.CertificateSign
 				s.Extra[k] = slices.Clone(v)
 			}
 		},
-		update: func(_ context.Context, r, old *certificatesv1.CertificateSigningRequest) { r.Spec = old.Spec },
+		update:       func(_ context.Context, r, old *certificatesv1.CertificateSigningRequest) { r.Spec = old.Spec },
+		resets:       []fieldpath.Path{path("spec")},
+		statusResets: []fieldpath.Path{path("status", "conditions")},
 		statusInternal: func(r, old *certificates.CertificateSigningRequest) {
 			keepConditions(r, old, certificates.CertificateApproved)
 			keepConditions(r, old, certificates.CertificateDenied)
@@ -136,7 +139,7 @@ func signingRequests(clk clock.PassiveClock) rule[certificatesv1.CertificateSign
 		fields: []selectable[certificatesv1.CertificateSigningRequest]{
 			{"spec.signerName", func(r *certificatesv1.CertificateSigningRequest) string { return r.Spec.SignerName }},
 		},
-		subresources: []resource.Subresource{part[certificatesv1.CertificateSigningRequest]("approval", updateVerbs,
+		subresources: []resource.Subresource{part[certificatesv1.CertificateSigningRequest]("approval", updateVerbs, without(path("spec"), path("status", "certificate")),
 			func(r, old *certificates.CertificateSigningRequest) {
 				conditions := slices.Clone(r.Status.Conditions)
 				r.Spec, r.Status = old.Spec, old.Status

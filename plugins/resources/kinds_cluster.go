@@ -25,6 +25,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/storagemigration"
 	migrationvalidation "k8s.io/kubernetes/pkg/apis/storagemigration/validation"
 	"k8s.io/kubernetes/pkg/features"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -68,6 +69,7 @@ func clusterKinds(opts Options) []*resource.Definition {
 				s.ObjectMeta = old.ObjectMeta
 				s.ManagedFields = managed
 			},
+			statusResets: []fieldpath.Path{path("metadata")},
 			validateStatus: func(s, old *flowcontrol.FlowSchema) field.ErrorList {
 				return flowcontrolvalidation.ValidateFlowSchemaStatusUpdate(old, s)
 			},
@@ -83,6 +85,7 @@ func clusterKinds(opts Options) []*resource.Definition {
 				p.ObjectMeta = old.ObjectMeta
 				p.ManagedFields = managed
 			},
+			statusResets: []fieldpath.Path{path("metadata")},
 			validateStatus: func(p, old *flowcontrol.PriorityLevelConfiguration) field.ErrorList {
 				return flowcontrolvalidation.ValidatePriorityLevelConfigurationStatusUpdate(old, p)
 			},

@@ -26,6 +26,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/core/helper"
 	"k8s.io/kubernetes/pkg/apis/core/validation"
 	"k8s.io/kubernetes/pkg/features"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -103,6 +104,7 @@ func deployments() rule[appsv1.Deployment, apps.Deployment] {
 		},
 		internal:       dropTemplate(template),
 		statusUpdate:   func(_ context.Context, d, old *appsv1.Deployment) { d.Labels = old.Labels },
+		statusResets:   []fieldpath.Path{path("metadata", "labels")},
 		validate:       checkTemplate(template, appsvalidation.ValidateDeployment),
 		validateUpdate: checkTemplateUpdate(template, appsvalidation.ValidateDeploymentUpdate),
 		validateStatus: appsvalidation.ValidateDeploymentStatusUpdate,

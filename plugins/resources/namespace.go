@@ -43,7 +43,7 @@ func namespaces() *resource.Definition {
 		fields: []selectable[corev1.Namespace]{
 			{"status.phase", func(n *corev1.Namespace) string { return string(n.Status.Phase) }},
 		},
-		subresources: []resource.Subresource{part[corev1.Namespace]("finalize", []string{"update"},
+		subresources: []resource.Subresource{part[corev1.Namespace]("finalize", []string{"update"}, without(path("status")),
 			func(n, old *core.Namespace) { n.Status = old.Status }, validation.ValidateNamespaceFinalizeUpdate)},
 		finish: func(s *resource.Strategy) {
 			s.Held = func(obj runtime.Object) bool { return len(hub[corev1.Namespace](obj).Spec.Finalizers) > 0 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/core/helper/qos"
 	"k8s.io/kubernetes/pkg/apis/core/validation"
 	"k8s.io/kubernetes/pkg/features"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -27,6 +28,7 @@ func podKinds(opts Options) []*resource.Definition {
 		returnDeleted:  true,
 		internal:       preparePod,
 		statusUpdate:   preparePodStatus,
+		statusResets:   []fieldpath.Path{path("metadata", "deletionTimestamp"), path("metadata", "ownerReferences")},
 		statusInternal: podutil.DropDisabledPodFields,
 		validate: func(p *core.Pod) field.ErrorList {
 			return validation.ValidatePodCreate(p, podOptions(p, nil))
@@ -54,15 +56,26 @@ func podKinds(opts Options) []*resource.Definition {
 			{"status.nominatedNodeName", func(p *corev1.Pod) string { return p.Status.NominatedNodeName }},
 		},
 		subresources: append(podConnections(), binding(), eviction(opts.Clock),
-			part[corev1.Pod]("ephemeralcontainers", updateVerbs, onlyEphemeralContainers, func(p, old *core.Pod) field.ErrorList {
+			part[corev1.Pod]("ephemeralcontainers", updateVerbs, storedEphemeralContainers, onlyEphemeralContainers, func(p, old *core.Pod) field.ErrorList {
 				return validation.ValidatePodEphemeralContainersUpdate(p, old, podOptions(p, old))
 			}),
-			part[corev1.Pod]("resize", updateVerbs, onlyResources, func(p, old *core.Pod) field.ErrorList {
+			part[corev1.Pod]("resize", updateVerbs, storedResources, onlyResources, func(p, old *core.Pod) field.ErrorList {
 				return validation.ValidatePodResize(p, old, podOptions(p, old))
 			})),
 		finish: func(s *resource.Strategy) { s.GracePeriod = podGracePeriod },
 	})}
 }
+
+// What ephemeralcontainers and resize store, in terms of fields.
+var (
+	storedEphemeralContainers = fieldpath.NewIncludeMatcherFilter(fieldpath.MakePrefixMatcherOrDie("spec", "ephemeralContainers"))
+	storedResources           = fieldpath.NewIncludeMatcherFilter(
+		fieldpath.MakePrefixMatcherOrDie("spec", "containers", fieldpath.MatchAnyPathElement(), "resources"),
+		fieldpath.MakePrefixMatcherOrDie("spec", "containers", fieldpath.MatchAnyPathElement(), "resizePolicy"),
+		fieldpath.MakePrefixMatcherOrDie("spec", "initContainers", fieldpath.MatchAnyPathElement(), "resources"),
+		fieldpath.MakePrefixMatcherOrDie("spec", "initContainers", fieldpath.MatchAnyPathElement(), "resizePolicy"),
+	)
+)
 
 func podIP(p *corev1.Pod) string {
 	if len(p.Status.PodIPs) > 0 {

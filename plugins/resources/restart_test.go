@@ -287,21 +287,19 @@ func plainMeta(m metav1.Object) {
 // change puts obj over what was written.
 func change(t testing.TB, p *plane, d *resource.Definition, sub string, before *registry.Result, obj runtime.Object) *registry.Result {
 	t.Helper()
-	m, err := meta.Accessor(obj)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := meta.Accessor(before.Object.Obj)
-	if err != nil {
-		t.Fatal(err)
-	}
+	plainMeta(obj.(metav1.Object))
+	obj.(metav1.Object).SetAnnotations(map[string]string{"changed": "by " + sub})
+	return changeAs(t, p, d, sub, "other", before, obj)
+}
+
+func changeAs(t testing.TB, p *plane, d *resource.Definition, sub, manager string, before *registry.Result, obj runtime.Object) *registry.Result {
+	t.Helper()
+	m, old := obj.(metav1.Object), before.Object.Obj.(metav1.Object)
 	m.SetName(old.GetName())
 	m.SetUID(old.GetUID())
 	m.SetResourceVersion(old.GetResourceVersion())
-	plainMeta(m)
-	m.SetAnnotations(map[string]string{"changed": "by " + sub})
 	at := registry.Target{Resource: d.GroupResource().WithVersion(d.StorageVersion), Namespace: old.GetNamespace(), Name: old.GetName(), Subresource: sub}
-	res, err := p.Update(t.Context(), at, obj, registry.WriteOptions{FieldManager: "other"})
+	res, err := p.Update(t.Context(), at, obj, registry.WriteOptions{FieldManager: manager})
 	if err != nil {
 		t.Fatalf("%s/%s: %v", d.GroupResource(), sub, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -35,6 +36,9 @@ type rule[H, I any] struct {
 	// statusUpdate and statusInternal are the same for the status subresource.
 	statusUpdate   func(ctx context.Context, obj, old *H)
 	statusInternal func(obj, old *I)
+	// resets are fields, beside the status, that update keeps as they were;
+	// statusResets those, beside the spec, that a status update keeps.
+	resets, statusResets []fieldpath.Path
 
 	validate       func(obj *I) field.ErrorList
 	validateUpdate func(obj, old *I) field.ErrorList // nil: validate(obj)
