@@ -99,6 +99,16 @@ func (s *served) kind() schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: s.def.Group, Version: s.version, Kind: s.def.Kind}
 }
 
+// hasTable tells whether objects of this path may be shown as rows: those that
+// are stored, their status and their scale, as upstream's. A review, which has
+// no name, and an answer to an action have no table.
+func (s *served) hasTable() bool {
+	if s.sub == nil {
+		return !s.def.Virtual
+	}
+	return s.sub.Style == resource.StyleStatus || s.sub.Style == resource.StyleProjection
+}
+
 func (s *served) verbs() []string {
 	if s.sub != nil {
 		return s.sub.Verbs

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 )
@@ -27,7 +28,7 @@ func (c *call) gv() schema.GroupVersion {
 
 // offer is what this path can answer with.
 func (s *Server) offer(c *call) offer {
-	return objectOffer(!s.Table.JSONStored[schema.GroupKind{Group: c.gvk.Group, Kind: c.gvk.Kind}])
+	return objectOffer(!s.Table.JSONStored[schema.GroupKind{Group: c.gvk.Group, Kind: c.gvk.Kind}], c.hasTable())
 }
 
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
@@ -109,6 +110,9 @@ func isNamespaces(gv schema.GroupVersion, info *request.RequestInfo) bool {
 }
 
 func (s *Server) serve(c *call, verb string) error {
+	if text := s.old[c.gvk]; text != "" {
+		warning.AddWarning(c.r.Context(), "", text)
+	}
 	if isConnect(c.sub) {
 		return s.connect(c)
 	}

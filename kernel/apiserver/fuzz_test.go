@@ -24,7 +24,7 @@ func FuzzAccept(f *testing.F) {
 		"application/vnd.kubernetes.protobuf;stream=watch", "text/html;q=0.9,*/*;q=0.8", ";;;=,,", "application/json;q=x;as"} {
 		f.Add(s)
 	}
-	o := objectOffer(true)
+	o := objectOffer(true, true)
 	f.Fuzz(func(t *testing.T, header string) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["Accept"] = []string{header}

@@ -190,8 +190,8 @@ func (s *Server) decodeBody(c *call, validation string) (runtime.Object, error) 
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: converting (%s.%s) to (%s.%s): unknown conversion",
 			got.Kind, got.Version, c.gvk.Kind, got.Version, got.Kind, c.gvk.Version, c.gvk.Kind))
 	}
-	for _, e := range strict {
-		warning.AddWarning(c.r.Context(), "", e.Error())
+	for _, text := range resource.StrictWarnings(strict) {
+		warning.AddWarning(c.r.Context(), "", text)
 	}
 	return obj, nil
 }

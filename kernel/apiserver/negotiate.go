@@ -103,13 +103,16 @@ func (o offer) take(params map[string]string, media string) (accept, bool) {
 	return a, o.transforms != nil && o.transforms(a.as, media)
 }
 
-// objectOffer is the offer of resources: their own kind, tables and metadata.
-func objectOffer(protobuf bool) offer {
+// objectOffer is the offer of resources: their own kind, metadata, and tables
+// where there are some.
+func objectOffer(protobuf, tables bool) offer {
 	media := mediaTypes
 	if !protobuf {
 		media = mediaTypes[:2]
 	}
-	return offer{media: media, transforms: metaTransform}
+	return offer{media: media, transforms: func(as schema.GroupVersionKind, media string) bool {
+		return metaTransform(as, media) && (tables || as.Kind != "Table")
+	}}
 }
 
 func metaTransform(as schema.GroupVersionKind, media string) bool {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -45,7 +44,9 @@ func invalidOptions(kind string, errs field.ErrorList) error {
 }
 
 // listOptions reads the query of a list, watch or deletecollection. A name in
-// the path (the old /watch/ paths) becomes a field selector.
+// the path (the old /watch/ paths) becomes a field selector. The registry
+// brings the labels of fields to the hub's, once: what events.k8s.io calls
+// regarding.kind is not a label there any more afterwards.
 func (s *Server) listOptions(c *call) (metav1.ListOptions, error) {
 	var in metainternal.ListOptions
 	var out metav1.ListOptions
@@ -55,13 +56,6 @@ func (s *Server) listOptions(c *call) (metav1.ListOptions, error) {
 	metainternal.SetListOptionsDefaults(&in, true)
 	if err := invalidOptions("ListOptions", metainternalvalidation.ValidateListOptions(&in, true)); err != nil {
 		return out, err
-	}
-	if in.FieldSelector != nil {
-		sel, err := in.FieldSelector.Transform(s.fieldLabel(c))
-		if err != nil {
-			return out, apierrors.NewBadRequest(err.Error())
-		}
-		in.FieldSelector = sel
 	}
 	if name := c.target.Name; name != "" {
 		if in.FieldSelector == nil || in.FieldSelector.Empty() {
@@ -74,17 +68,6 @@ func (s *Server) listOptions(c *call) (metav1.ListOptions, error) {
 		return out, apierrors.NewBadRequest(err.Error())
 	}
 	return out, nil
-}
-
-// fieldLabel maps a selector's field of the request's version to the hub's,
-// or refuses it.
-func (s *Server) fieldLabel(c *call) func(label, value string) (string, string, error) {
-	return func(label, value string) (string, string, error) {
-		if label == "metadata.name" || slices.Contains(c.def.Strategy.FieldLabels, label) {
-			return label, value, nil
-		}
-		return s.Table.Scheme.ConvertFieldLabel(c.gv().WithKind(c.def.Kind), label, value)
-	}
 }
 
 // deleteOptions come in the body or, when that is empty, in the query.

@@ -23,6 +23,7 @@ type Server struct {
 
 	info    request.RequestInfoFactory
 	catalog *catalog
+	old     deprecated
 	openapi *openAPI
 	metrics *metrics
 	nodes   *nodeTransports
@@ -54,6 +55,9 @@ func New(c Config) (*Server, error) {
 		stopping: make(chan struct{}),
 	}
 	var err error
+	if s.old, err = newDeprecated(c.Table, c.Version); err != nil {
+		return nil, err
+	}
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // apply merges the apply configuration into live, which is not modified, and
@@ -47,6 +49,8 @@ func (p *patcher) strictYAML() error {
 	case p.strict == metav1.FieldValidationStrict:
 		return badRequestf("error strict decoding patch: %v", err)
 	}
-	p.r.warn(err.Error())
+	for _, text := range resource.StrictWarnings([]error{err}) {
+		p.r.warn(text)
+	}
 	return nil
 }

@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
+
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // The library has this limit as a variable only: without it a handful of
@@ -132,8 +134,8 @@ func (p *patcher) report(faults []error, what string) error {
 		return nil
 	}
 	if p.strict == metav1.FieldValidationWarn {
-		for _, f := range faults {
-			p.r.warn(f.Error())
+		for _, text := range resource.StrictWarnings(faults) {
+			p.r.warn(text)
 		}
 		return nil
 	}

@@ -52,6 +52,25 @@ func (c *Codec) DecodeRequest(body []byte, mediaType string, defaultGVK *schema.
 	return obj, gvk, strictErrs, nil
 }
 
+// StrictWarnings are the complaints of a request that asked to be warned, one
+// text for each line of those that come from YAML: a warning header holds no
+// line break.
+func StrictWarnings(errs []error) []string {
+	var out []string
+	for _, err := range errs {
+		text := err.Error()
+		lines, ok := strings.CutPrefix(strings.TrimPrefix(text, "error converting YAML to JSON: "), "yaml: unmarshal errors:\n")
+		if !ok {
+			out = append(out, text)
+			continue
+		}
+		for line := range strings.Lines(lines) {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
+}
+
 // StrictError is the error of a request that asked for strict field
 // validation; nil when there is nothing to complain about.
 func StrictError(errs []error, gvk schema.GroupVersionKind) error {
