@@ -208,6 +208,50 @@ func TestPagesFromHistory(t *testing.T) {
 	wantStatus(t, err, 410, metav1.StatusReasonExpired, "The resourceVersion for the provided list is too old.")
 }
 
+// A client that asks for the same page again and again does not keep its
+// snapshot alive: the token expires once the history is gone, and the one in
+// the answer goes on to the end.
+func TestTokensExpireThoughTheyAreUsed(t *testing.T) {
+	clock := testclock.NewFakePassiveClock(time.Now())
+	c := newCluster(t, func(cfg *registry.Config) { cfg.Clock = clock })
+	for i := range 10 {
+		c.mustCreate(t, podsR, pod(fmt.Sprintf("p-%02d", i)))
+	}
+	first := c.list(t, metav1.ListOptions{Limit: 3})
+	c.mustCreate(t, podsR, pod("p-99"))
+	c.mustGet(t, podsR, "p-99")
+	now, err := c.store.Store.Revision(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.store.Compact(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	var expired apierrors.APIStatus
+	for range 60 { // twenty minutes; upstream's suite gives it ten
+		if _, err = c.List(t.Context(), at(podsR, ""), metav1.ListOptions{Limit: 3, Continue: first.Continue}); err != nil {
+			break
+		}
+		clock.SetTime(clock.Now().Add(20 * time.Second))
+	}
+	if !errors.As(err, &expired) || !apierrors.IsResourceExpired(err) || expired.Status().Continue == "" {
+		t.Fatalf("the token never expires: %v", err)
+	}
+	page := c.list(t, metav1.ListOptions{Limit: 3, Continue: expired.Status().Continue})
+	if page.Revision == first.Revision {
+		t.Errorf("the new token goes on at the old revision %d", page.Revision)
+	}
+	got := names(page)
+	for rev := page.Revision; page.Continue != ""; got = append(got, names(page)...) {
+		if page = c.list(t, metav1.ListOptions{Limit: 3, Continue: page.Continue}); page.Revision != rev {
+			t.Errorf("revision %d, want %d as the page before", page.Revision, rev)
+		}
+	}
+	if diff := cmp.Diff([]string{"p-03", "p-04", "p-05", "p-06", "p-07", "p-08", "p-09", "p-99"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestReadsAtRevisions(t *testing.T) {
 	c := newCluster(t)
 	made := c.mustCreate(t, podsR, pod("p")).(*corev1.Pod)

@@ -30,7 +30,11 @@ type pageKey struct {
 type page struct {
 	key      pageKey
 	snapshot watch.Snapshot
-	used     time.Time
+	// since is when the first token of the snapshot was given out. Using it
+	// does not make it younger: a token ends some time after its list began,
+	// as upstream's does by compaction, and clients that ask again and again
+	// must come to know.
+	since time.Time
 }
 
 func newPages(c clock.PassiveClock) *pages {
@@ -42,8 +46,14 @@ func (p *pages) keep(resource schema.GroupResource, s watch.Snapshot) {
 	key := pageKey{resource, s.Revision()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.drop(p.byKey[key])
-	p.byKey[key] = p.order.PushBack(&page{key, s, p.clock.Now()})
+	since := p.clock.Now()
+	if e := p.byKey[key]; e != nil {
+		if old := e.Value.(*page); !old.void(since) {
+			since = old.since
+		}
+		p.drop(e)
+	}
+	p.byKey[key] = p.order.PushBack(&page{key, s, since})
 	p.bound()
 }
 
@@ -68,7 +78,7 @@ func (p *pages) trim() {
 
 // void tells that a page must not, or need not, be answered from.
 func (p *page) void(now time.Time) bool {
-	return p.snapshot.Rewound() || now.Sub(p.used) > pageAge
+	return p.snapshot.Rewound() || now.Sub(p.since) > pageAge
 }
 
 // bound drops the pages that are void, then the least recently used until there
