@@ -81,7 +81,7 @@ func namespaced(t *resource.Table) []string {
 func collectable(t *resource.Table) []map[string]any {
 	var out []map[string]any
 	for _, d := range stored(t) {
-		if d.Kind != "Event" && d.Kind != "Lease" {
+		if !d.Strategy.NotCollected {
 			out = append(out, map[string]any{"resource": groupVersion(d) + "/" + d.Resource, "apiVersion": groupVersion(d), "kind": d.Kind, "namespaced": d.Namespaced})
 		}
 	}

@@ -3,7 +3,6 @@ package apiserver
 import (
 	"net/http"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -30,26 +29,10 @@ func (s *Server) delete(c *call) error {
 	if orphan := o.OrphanDependents; res.Deleting && orphan != nil && !*orphan {
 		code = http.StatusAccepted
 	}
-	switch {
-	case res.Answer != nil:
+	if res.Answer != nil {
 		return s.writeAnswer(c, code, a, res.Answer)
-	case res.Deleting && res.Object != nil:
-		return s.writeObject(c, code, a, res.Object)
 	}
-	return s.writeAnswer(c, code, a, &metav1.Status{
-		Status: metav1.StatusSuccess, Code: int32(code), Details: deletedDetails(c, res),
-	})
-}
-
-// deletedDetails name what was deleted, as upstream does.
-func deletedDetails(c *call, res *registry.Result) *metav1.StatusDetails {
-	d := &metav1.StatusDetails{Name: c.target.Name, Group: c.def.Group, Kind: c.def.Resource}
-	if res.Object != nil {
-		if m, err := accessor(res.Object.Obj); err == nil {
-			d.UID = m.GetUID()
-		}
-	}
-	return d
+	return s.writeObject(c, code, a, res.Object)
 }
 
 func (s *Server) deleteCollection(c *call) error {

@@ -182,6 +182,12 @@ func (s *Server) decodeBody(c *call, validation string) (runtime.Object, error) 
 			return nil, err
 		}
 	}
+	if c.sub != nil && slices.Contains(c.sub.Accepts, *got) {
+		if obj, err = s.Codec.Convert(obj, c.gvk.GroupVersion()); err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		got = &c.gvk
+	}
 	switch {
 	case got.GroupVersion() != c.gvk.GroupVersion():
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)",

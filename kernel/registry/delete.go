@@ -219,6 +219,9 @@ func (k *kind) deletionFinalizers(obj runtime.Object, m metav1.Object, o *metav1
 
 // dependents is the finalizer that carries out the policy; "" for background.
 func (k *kind) dependents(obj runtime.Object, m metav1.Object, o *metav1.DeleteOptions) string {
+	if k.Strategy.NotCollected {
+		return ""
+	}
 	if o.OrphanDependents != nil { //nolint:staticcheck // still on the wire
 		if *o.OrphanDependents { //nolint:staticcheck // still on the wire
 			return metav1.FinalizerOrphanDependents

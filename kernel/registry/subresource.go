@@ -14,6 +14,9 @@ import (
 
 // answerVirtual creates an object that is answered and not stored.
 func (c *Core) answerVirtual(ctx context.Context, k *kind, t Target, in runtime.Object, o WriteOptions) (*Result, error) {
+	if k.Runs != nil {
+		return c.runAction(ctx, k, t, in, o)
+	}
 	serve := c.virtual[k.gr]
 	if serve == nil {
 		return nil, apierrors.NewMethodNotSupported(k.gr, verbCreate)
@@ -49,6 +52,25 @@ func (c *Core) answerVirtual(ctx context.Context, k *kind, t Target, in runtime.
 		return nil, err
 	}
 	return &Result{Answer: answer, Created: true, Warnings: r.warnings}, nil
+}
+
+// runAction runs the action that a virtual resource stands for. Rules are asked
+// about the action, which is what is done.
+func (c *Core) runAction(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*Result, error) {
+	if body == nil {
+		return nil, badRequest("an object is required")
+	}
+	m, err := accessor(body)
+	if err != nil {
+		return nil, err
+	}
+	if m.GetName() == "" {
+		return nil, badRequest("Name parameter required.")
+	}
+	if ns := m.GetNamespace(); ns != "" && t.Namespace != "" && ns != t.Namespace {
+		return nil, badRequest("the namespace of the provided object does not match the namespace sent on the request")
+	}
+	return c.Create(ctx, Target{Resource: k.Runs.Resource, Namespace: t.Namespace, Name: m.GetName(), Subresource: k.Runs.Subresource}, body, o)
 }
 
 // act runs an action subresource: a POST that changes its object.

@@ -59,6 +59,15 @@ type Definition struct {
 	// The kernel passes what the answer depends on through ctx values of the
 	// package that owns them (kernel/auth).
 	Virtual bool
+	// Runs makes a virtual resource an action of another one, on the object that
+	// the body names (bindings, of pods).
+	Runs *Run
+}
+
+// Run names an action subresource.
+type Run struct {
+	Resource    schema.GroupVersionResource
+	Subresource string
 }
 
 // GroupResource names the resource without a version.
@@ -130,6 +139,9 @@ type Strategy struct {
 	// ReturnDeleted answers a DELETE that removed the object with the object
 	// instead of a Status, as upstream does for some kinds (pods, services).
 	ReturnDeleted bool
+	// NotCollected: the kind takes no part in garbage collection. A client's
+	// wish about dependents has no effect, since nobody would carry it out.
+	NotCollected bool
 	// DefaultPropagation answers what happens to dependents when the client
 	// does not say; nil means background.
 	DefaultPropagation func(obj runtime.Object) metav1.DeletionPropagation
@@ -176,6 +188,9 @@ type Subresource struct {
 	// Kind as discovery shows it; zero for the parent's kind.
 	Kind  schema.GroupVersionKind
 	Verbs []string
+	// Accepts are further kinds that the body of an action may be of; they are
+	// converted to Kind.
+	Accepts []schema.GroupVersionKind
 
 	// StyleStatus and StylePart: like the main resource's hooks, but for an
 	// update through this path. PrepareForUpdate keeps everything of old that

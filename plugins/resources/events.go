@@ -21,6 +21,7 @@ func eventRule(gv schema.GroupVersion) rule[corev1.Event, core.Event] {
 		validate:       func(e *core.Event) field.ErrorList { return validation.ValidateEventCreate(e, gv) },
 		validateUpdate: func(e, old *core.Event) field.ErrorList { return validation.ValidateEventUpdate(e, old, gv) },
 		fields:         eventFields,
+		finish:         func(s *resource.Strategy) { s.NotCollected = true },
 	}
 }
 
@@ -42,7 +43,7 @@ var eventFields = []selectable[corev1.Event]{
 // those of the core group by the scheme.
 func newEventRule() rule[corev1.Event, core.Event] {
 	r := eventRule(eventsV1)
-	r.finish = func(s *resource.Strategy) { s.FieldLabels = nil }
+	r.finish = func(s *resource.Strategy) { s.FieldLabels, s.NotCollected = nil, true }
 	return r
 }
 

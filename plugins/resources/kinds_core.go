@@ -104,7 +104,7 @@ func coreKinds(opts Options) []*resource.Definition {
 			subresources: []resource.Subresource{{Name: "token", Style: resource.StyleAction, Verbs: createVerbs,
 				Kind: schema.GroupVersionKind{Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}}},
 		}),
-		virtual(names{kind: "Binding", resource: "bindings"}),
+		bindings(),
 	}
 }
 

@@ -2,12 +2,14 @@ package resources
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	podutil "k8s.io/kubernetes/pkg/api/pod"
 	podv1util "k8s.io/kubernetes/pkg/api/v1/pod"
 
@@ -24,17 +26,24 @@ func binding() resource.Subresource {
 	}
 }
 
+// bindings is the same at the place where schedulers found it first.
+func bindings() *resource.Definition {
+	d := virtual(names{kind: "Binding", resource: "bindings"})
+	d.Runs = &resource.Run{Resource: corev1.SchemeGroupVersion.WithResource("pods"), Subresource: "binding"}
+	return d
+}
+
 func bind(obj, body runtime.Object) error {
 	b, ok := body.(*corev1.Binding)
 	if !ok {
 		return apierrors.NewBadRequest(fmt.Sprintf("not a Binding object: %T", body))
 	}
 	p := hub[corev1.Pod](obj)
-	if b.Name != "" && b.Name != p.Name {
+	if b.Name != p.Name {
 		return apierrors.NewBadRequest("name in URL does not match name in Binding object")
 	}
 	if err := checkBindingTarget(&b.Target); err != nil {
-		return apierrors.NewBadRequest(err.Error())
+		return err
 	}
 	switch {
 	case p.DeletionTimestamp != nil:
@@ -53,14 +62,21 @@ func bind(obj, body runtime.Object) error {
 	return nil
 }
 
+// checkBindingTarget: upstream answers this as an error of its own, 500.
 func checkBindingTarget(t *corev1.ObjectReference) error {
+	var errs field.ErrorList
+	path := field.NewPath("target")
 	if t.Kind != "" && t.Kind != "Node" {
-		return fmt.Errorf(`target.kind: Unsupported value: %q: supported values: "Node", "<empty>"`, t.Kind)
+		errs = append(errs, field.NotSupported(path.Child("kind"), t.Kind, []string{"Node", "<empty>"}))
 	}
 	if t.Name == "" {
-		return errors.New("target.name: Required value")
+		errs = append(errs, field.Required(path.Child("name"), ""))
 	}
-	return nil
+	if len(errs) == 0 {
+		return nil
+	}
+	return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
+		Reason: metav1.StatusReasonUnknown, Message: errs.ToAggregate().Error()}}
 }
 
 // merged adds the entries of b to a, which it may change.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	policyv1beta1 "k8s.io/api/policy/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,7 +40,8 @@ const maxDisruptedPods = 2000
 func eviction(clk clock.PassiveClock) resource.Subresource {
 	return resource.Subresource{
 		Name: "eviction", Style: resource.StyleAction, Verbs: createVerbs, Kind: evictionKind,
-		Action: func(_ context.Context, obj, body runtime.Object) (runtime.Object, error) { return evict(obj, body) },
+		Accepts: []schema.GroupVersionKind{policyv1beta1.SchemeGroupVersion.WithKind("Eviction")},
+		Action:  func(_ context.Context, obj, body runtime.Object) (runtime.Object, error) { return evict(obj, body) },
 		Companions: func(ctx context.Context, r resource.Reader, obj, _ runtime.Object) ([]resource.Companion, error) {
 			return spendBudget(ctx, r, hub[corev1.Pod](obj), metav1.Time{Time: clk.Now()})
 		},

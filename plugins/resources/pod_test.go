@@ -238,7 +238,7 @@ func TestBinding(t *testing.T) {
 	if err := bindPod(t, gone, "n1"); err == nil || err.Error() != "pod p is being deleted, cannot be assigned to a host" {
 		t.Errorf("binding a deleted pod: %v", err)
 	}
-	if err := bindPod(t, storedPod(t), ""); !apierrors.IsBadRequest(err) {
+	if err := bindPod(t, storedPod(t), ""); err == nil || err.Error() != "target.name: Required value" || apierrors.ReasonForError(err) != metav1.StatusReasonUnknown {
 		t.Errorf("binding to no node: %v", err)
 	}
 }

@@ -110,12 +110,11 @@ type collected struct {
 	Namespaced bool   `json:"namespaced"`
 }
 
-// collectable leaves out what neither owns nor is owned and changes often:
-// events and leases.
+// collectable leaves out the kinds that take no part, as their strategies say.
 func collectable(t *resource.Table) []collected {
 	var out []collected
 	for _, d := range stored(t) {
-		if d.Kind == "Event" || d.Kind == "Lease" {
+		if d.Strategy.NotCollected {
 			continue
 		}
 		gv := schema.GroupVersion{Group: d.Group, Version: d.Versions[0]}
