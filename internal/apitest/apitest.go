@@ -16,6 +16,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/client-go/kubernetes"
@@ -32,6 +33,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -39,6 +41,8 @@ import (
 // Options change what New makes.
 type Options struct {
 	Table  *resource.Table           // nil is the small one of Table
+	Store  store.Store               // nil is a new one in memory; several clusters on one are servers of one
+	Cache  func(c *watch.Config)     // last changes before the watch cache is made
 	Clock  clock.WithTicker          // of tokens and certificates
 	Server func(c *apiserver.Config) // last changes before the server is made
 }
@@ -67,8 +71,15 @@ func New(t testing.TB, o Options) *Cluster {
 		must(t, err)
 	}
 	codec := resource.NewCodec(table)
-	st := memory.New()
-	cache := watch.New(watch.Config{Store: st, Table: table, Decode: codec.Decode})
+	st := o.Store
+	if st == nil {
+		st = memory.New()
+	}
+	caching := watch.Config{Store: st, Table: table, Decode: codec.Decode}
+	if o.Cache != nil {
+		o.Cache(&caching)
+	}
+	cache := watch.New(caching)
 	keys, err := pki.Open(pki.Config{Dir: t.TempDir(), Clock: o.Clock})
 	must(t, err)
 
@@ -132,7 +143,9 @@ func (c *Cluster) seed(t testing.TB, ctx context.Context) {
 	for _, ns := range []string{"default", "kube-system", "kube-public", "kube-node-lease"} {
 		_, err := c.Registry.Create(ctx, registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("namespaces")},
 			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, registry.WriteOptions{})
-		must(t, err)
+		if !apierrors.IsAlreadyExists(err) {
+			must(t, err)
+		}
 	}
 	p, err := rbac.DefaultPolicy()
 	must(t, err)

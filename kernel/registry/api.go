@@ -84,6 +84,9 @@ type Registry interface {
 	// GetProjection reads a projected subresource (scale).
 	GetProjection(ctx context.Context, t Target, o metav1.GetOptions) (runtime.Object, error)
 	List(ctx context.Context, t Target, o metav1.ListOptions) (*List, error)
+	// Watch tells of every change after o.ResourceVersion in order, none left
+	// out. When that is the revision of several events that the selector sees,
+	// all of these come again: a client may have read only some of them.
 	Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watcher, error)
 
 	// Create stores a new object, or runs an action subresource (binding,
@@ -98,7 +101,8 @@ type Registry interface {
 	DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOptions, list metav1.ListOptions) ([]*watch.Object, error)
 	// Batch runs many writes. Each is validated and admitted by itself; those
 	// that pass are committed together in as few transactions as the store
-	// allows (store.MaxOps), each transaction atomic. One failed item does not
+	// allows (store.MaxOps), each transaction atomic, and the last by itself, so
+	// that the revision afterwards is of one object. One failed item does not
 	// fail the others unless atomic is set: then all are written or none, in
 	// one transaction. Results and errors are in the order of items.
 	Batch(ctx context.Context, items []BatchItem, atomic bool) ([]BatchResult, error)

@@ -157,17 +157,24 @@ func (b *batch) distinct(pending []*slot) (round, later []*slot) {
 	return round, later
 }
 
-// round plans the slots, commits them in chunks, two of which are on their way
-// at once, and returns those to go again.
+// round plans the slots, commits them in chunks, some of which are on their way
+// at once, and returns those to go again. The last item follows by itself, so
+// that what a list then answers is hardly ever a revision of several objects,
+// whose events a watch from there would repeat (RATIONALE.md, "Why may a watch
+// tell events twice?").
 func (b *batch) round(ctx context.Context, slots []*slot) (again []*slot) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	inFlight := make(chan struct{}, chunksInFlight)
+	var last []*slot
 	for len(slots) > 0 {
 		n := min(len(slots), commitOps)
 		chunk := slots[:n]
 		slots = slots[n:]
 		b.plan(ctx, chunk)
+		if len(slots) == 0 {
+			chunk, last = cutLast(chunk)
+		}
 		inFlight <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-inFlight }()
@@ -178,7 +185,19 @@ func (b *batch) round(ctx context.Context, slots []*slot) (again []*slot) {
 		})
 	}
 	wg.Wait()
-	return again
+	return append(again, b.commitPlanned(ctx, last)...)
+}
+
+// cutLast takes the last slot that has something to write off.
+func cutLast(slots []*slot) (others, last []*slot) {
+	n := len(slots)
+	for n > 0 && slots[n-1].change == nil {
+		n--
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return slots[:n-1], slots[n-1 : n]
 }
 
 // chunksInFlight: while one commit waits for the disk, the next is made ready.

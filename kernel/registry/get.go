@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -84,6 +85,25 @@ func (c *Core) await(ctx context.Context, k *kind, verb, rv string, rev int64) e
 		return tooLargeRevision(rev, c.cache.Revision())
 	}
 	return k.storeError(verb, "", err)
+}
+
+// advanceKey belongs to no resource.
+const advanceKey = "/pintle/advance"
+
+// beginning awaits what a list answers, or a watch begins with. Without a
+// resourceVersion, that is a revision at which a watch can go on: where it
+// cannot, because the last revision was of several objects and this server has
+// not seen their changes happen, the store is moved on by one. A reader would
+// be told again and again that the list it has just made is too old.
+func (c *Core) beginning(ctx context.Context, k *kind, verb, rv string, rev int64) error {
+	if err := c.await(ctx, k, verb, rv, rev); err != nil || rv != "" || c.cache.Resumable(k.cached) {
+		return err
+	}
+	next, err := c.store.Commit(ctx, []store.Op{{Key: advanceKey, Value: []byte("1"), Expect: store.Any}})
+	if err != nil {
+		return nil //nolint:nilerr // a store that takes no writes still has a list to answer
+	}
+	return k.storeError(verb, "", c.cache.WaitFor(ctx, next))
 }
 
 // ready waits until the cache has loaded.

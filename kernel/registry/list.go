@@ -71,7 +71,7 @@ func (c *Core) view(ctx context.Context, l *listing, o metav1.ListOptions) (sour
 	if exact {
 		return c.at(ctx, l, rev)
 	}
-	if err := c.await(ctx, l.k, "list", o.ResourceVersion, rev); err != nil {
+	if err := c.beginning(ctx, l.k, "list", o.ResourceVersion, rev); err != nil {
 		return nil, err
 	}
 	return c.cache.Snapshot(l.k.cached), nil
@@ -88,7 +88,7 @@ func (c *Core) continued(ctx context.Context, l *listing, o metav1.ListOptions) 
 	}
 	l.after, l.paging = strings.TrimSuffix(start, "\x00"), true
 	if rev < 0 {
-		if err := c.await(ctx, l.k, "list", "", 0); err != nil {
+		if err := c.beginning(ctx, l.k, "list", "", 0); err != nil {
 			return nil, err
 		}
 		return c.cache.Snapshot(l.k.cached), nil

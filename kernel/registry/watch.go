@@ -43,11 +43,13 @@ func (c *Core) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watch
 		opts.Initial = *o.SendInitialEvents
 	}
 	if opts.Initial || rev == 0 {
-		if err := c.await(ctx, k, "watch", o.ResourceVersion, rev); err != nil {
+		if err := c.beginning(ctx, k, "watch", o.ResourceVersion, rev); err != nil {
 			return nil, err
 		}
 	} else {
-		opts.After = rev
+		// Clients know the resourceVersion of the last event that they read, not
+		// whether its revision had more.
+		opts.After, opts.Partial = rev, true
 		if err := c.ready(ctx); err != nil {
 			return nil, k.storeError("watch", "", err)
 		}

@@ -135,6 +135,45 @@ func TestWatchSelectorTransitions(t *testing.T) {
 	expect(t, byLabel, "ADDED q")
 }
 
+// A client that was cut off knows the resourceVersion of the last event that it
+// read, and not that the transaction had others.
+func TestWatchResumedInsideARevision(t *testing.T) {
+	c := newCluster(t)
+	results, err := c.Batch(t.Context(), []registry.BatchItem{createItem("a"), createItem("b"), createItem("c")}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rv := fmt.Sprint(results[0].Result.Revision)
+	w := c.watch(t, metav1.ListOptions{ResourceVersion: rv})
+	one := c.watch(t, metav1.ListOptions{ResourceVersion: rv, FieldSelector: "metadata.name=b"})
+	c.patch(t, "b", `{"metadata":{"labels":{"tier":"x"}}}`)
+	expect(t, w, "ADDED a", "ADDED b", "ADDED c", "MODIFIED b")
+	expect(t, one, "MODIFIED b")
+}
+
+// A list after a batch is at a revision of one object, so that a watch from
+// there repeats nothing of the batch.
+func TestWatchAfterABatchRepeatsNothing(t *testing.T) {
+	c := newCluster(t)
+	var creates, deletes []registry.BatchItem
+	for i := range 300 {
+		name := fmt.Sprintf("p-%03d", i)
+		creates = append(creates, createItem(name))
+		deletes = append(deletes, registry.BatchItem{Verb: "delete", Target: at(podsR, name), Delete: *metav1.NewDeleteOptions(0)})
+	}
+	// The last item has nothing to write.
+	creates = append(creates, createItem("p-000"))
+	for i, items := range [][]registry.BatchItem{creates, deletes} {
+		if _, err := c.Batch(t.Context(), items, false); err != nil {
+			t.Fatal(err)
+		}
+		w := c.watch(t, metav1.ListOptions{ResourceVersion: fmt.Sprint(c.list(t, metav1.ListOptions{}).Revision)})
+		name := fmt.Sprint("next", i)
+		c.mustCreate(t, podsR, pod(name))
+		expect(t, w, "ADDED "+name)
+	}
+}
+
 func TestWatchSelectsNothing(t *testing.T) {
 	c := newCluster(t)
 	c.mustCreate(t, podsR, pod("p"))

@@ -73,7 +73,7 @@ func (s *state) deliver(e Event, out *fanout) {
 	v := newView(s, e)
 	s.index.candidates(v.prev, v.now, v.field, func(b *bucket) {
 		for _, w := range b.watchers {
-			if e.Revision <= w.after {
+			if !w.wants(e.Revision) {
 				continue
 			}
 			if seen, ok := v.seenBy(&w.filter); ok {

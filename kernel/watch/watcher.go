@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -17,7 +18,8 @@ type WatchOptions struct {
 	// Partial says that After may be the resourceVersion of an event whose
 	// revision has more: a client cut off in the middle of a transaction cannot
 	// know. If the filter selects several events of that revision, they are
-	// told again. Readers of Next see whole revisions and do not need it.
+	// told again. Only a reader of Next that has all of After's events, and
+	// must not be told one twice, does without.
 	Partial bool
 	// Initial begins with the present objects as Added, then a bookmark with
 	// InitialEnd, then what happens next. After is ignored.
@@ -89,12 +91,12 @@ func (s *state) register(w *Watcher, o WatchOptions) error {
 		if err != nil {
 			return err
 		}
-		w.after = now
-		if o.After > now {
-			w.after = o.After
-		}
-		if o.Bookmarks || len(events) > 0 {
-			w.past = &logReader{state: s, filter: &w.filter, events: events, end: max(now, o.After), mark: o.Bookmarks}
+		w.after = max(now, o.After)
+		w.again = o.Partial && o.After > now
+		// A bookmark at a revision that is still to come would promise it.
+		mark := o.Bookmarks && !w.again
+		if mark || len(events) > 0 {
+			w.past = &logReader{state: s, filter: &w.filter, events: events, end: w.after, mark: mark}
 		}
 	}
 	s.index.add(w)
@@ -124,6 +126,20 @@ func (s *state) since(o *WatchOptions) ([]Event, error) {
 	return events, nil
 }
 
+// Resumable tells whether a watch can begin at the present revision of a
+// resource, Partial set: not when that revision may have several events which
+// are no longer kept, as after a restart. The next change of anything in the
+// store ends that.
+func (c *Cache) Resumable(gr schema.GroupResource) bool {
+	s := c.resources[gr]
+	if s == nil {
+		return true
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return !s.log.shared || s.at(&c.revision) > s.log.floor
+}
+
 // Watcher receives the events of a watch. One goroutine reads it, either by
 // Next or by Events. Stop may be called from any.
 type Watcher struct {
@@ -131,7 +147,10 @@ type Watcher struct {
 	state  *state
 	filter Filter
 	after  int64 // events up to here are of no interest
-	marked bool  // in cache.bookmarks
+	// again: after is still to come and the reader may know part of it only.
+	// Run's goroutine's once the watcher is registered.
+	again  bool
+	marked bool // in cache.bookmarks
 	limit  int
 
 	bucket *bucket // guarded by state.mu
@@ -277,6 +296,23 @@ func (w *Watcher) endLocked(err error) {
 	}
 }
 
+// wants tells whether an event of a revision may be of interest.
+func (w *Watcher) wants(rev int64) bool { return rev > w.after || w.again && rev == w.after }
+
+// arrived settles what of the revision after, which has come now, is told: all
+// of its events if there are several, none if the reader has seen the only one.
+// A revision comes whole, in one batch.
+func (w *Watcher) arrived() {
+	w.again = false
+	n := 0
+	for n < len(w.pending) && w.pending[n].Revision <= w.after && w.pending[n].Type != Bookmark {
+		n++
+	}
+	if n == 1 {
+		w.pending = slices.Delete(w.pending, 0, 1)
+	}
+}
+
 // push adds an event of the batch being applied. Only Run's goroutine pushes.
 func (w *Watcher) push(e Event, out *fanout) {
 	if len(w.pending) == 0 {
@@ -288,10 +324,13 @@ func (w *Watcher) push(e Event, out *fanout) {
 // flush queues what was pushed and wakes the reader, or cuts the watcher off,
 // which it reports, when that is more than the queue takes. It never blocks.
 func (w *Watcher) flush() (cut bool) {
+	if w.again {
+		w.arrived()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.over:
+	case w.over, len(w.pending) == 0:
 	case len(w.queue)+len(w.pending) > w.limit:
 		w.endLocked(fmt.Errorf("%w: %d events behind", ErrSlow, len(w.queue)))
 		w.cache.counters.slow.Add(1)
