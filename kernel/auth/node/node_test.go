@@ -59,6 +59,17 @@ func TestWhatANodeMayDo(t *testing.T) {
 		}
 		return p
 	}
+	mirror := func(node string) error {
+		n, err := admin.CoreV1().Nodes().Get(ctx, node, get)
+		if err != nil {
+			return err
+		}
+		yes := true
+		_, err = core.Pods("default").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "mirror-" + node, Annotations: map[string]string{corev1.MirrorPodAnnotationKey: "x"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node, UID: n.UID, Controller: &yes}}},
+			Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "c"}}}}, create)
+		return err
+	}
 	token := func(pod *corev1.Pod, account string) error {
 		_, err := core.ServiceAccounts("default").CreateToken(ctx, account, &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 			BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}}}, create)
@@ -120,14 +131,6 @@ func TestWhatANodeMayDo(t *testing.T) {
 			_, err := core.Pods("default").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Spec: corev1.PodSpec{NodeName: "n1", Containers: []corev1.Container{{Name: "c"}}}}, create)
 			return err
 		}, false},
-		{"a mirror pod", func() error {
-			_, err := core.Pods("default").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "m", Annotations: map[string]string{corev1.MirrorPodAnnotationKey: "x"}}, Spec: corev1.PodSpec{NodeName: "n1", Containers: []corev1.Container{{Name: "c"}}}}, create)
-			return err
-		}, true},
-		{"a mirror pod elsewhere", func() error {
-			_, err := core.Pods("default").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "m2", Annotations: map[string]string{corev1.MirrorPodAnnotationKey: "x"}}, Spec: corev1.PodSpec{NodeName: "n2", Containers: []corev1.Container{{Name: "c"}}}}, create)
-			return err
-		}, false},
 		{"register with a restricted label", func() error {
 			_, err := core.Nodes().Create(ctx, node("n1", map[string]string{"node-restriction.kubernetes.io/a": "b"}), create)
 			return err
@@ -137,6 +140,8 @@ func TestWhatANodeMayDo(t *testing.T) {
 			_, err := core.Nodes().Create(ctx, node("n1", map[string]string{"kubernetes.io/hostname": "n1", "rack": "7"}), create)
 			return err
 		}, true},
+		{"a mirror pod", func() error { return mirror("n1") }, true},
+		{"a mirror pod elsewhere", func() error { return mirror("n2") }, false},
 		{"other nodes are visible", func() error { _, err := core.Nodes().List(ctx, metav1.ListOptions{}); return err }, true},
 		{"its label", func() error { return patch("n1", `{"metadata":{"labels":{"rack":"8"}}}`) }, true},
 		{"its taints", func() error { return patch("n1", `{"spec":{"taints":[{"key":"a","effect":"NoSchedule"}]}}`) }, false},

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kubeletapis "k8s.io/kubelet/pkg/apis"
 
@@ -83,7 +82,7 @@ func (n *Restriction) pod(ctx context.Context, node string, a *admission.Attribu
 	case "":
 		switch a.Operation {
 		case admission.Create:
-			return mirrorPod(node, a.Object)
+			return n.mirrorPod(ctx, node, a.Object)
 		case admission.Delete:
 			return n.onNode(ctx, node, a, "can only delete pods with spec.nodeName set to itself")
 		}
@@ -118,32 +117,6 @@ func (n *Restriction) onNode(ctx context.Context, node string, a *admission.Attr
 		return fmt.Errorf("node %q %s", node, text)
 	}
 	return nil
-}
-
-// mirrorPod is the only pod that a node may create: the picture of a static
-// pod, without access to anything of the API.
-func mirrorPod(node string, obj runtime.Object) error {
-	p, ok := obj.(*corev1.Pod)
-	switch {
-	case !ok:
-		return fmt.Errorf("unexpected type %T", obj)
-	case p.Annotations[corev1.MirrorPodAnnotationKey] == "":
-		return fmt.Errorf("pod does not have %q annotation, node %q can only create mirror pods", corev1.MirrorPodAnnotationKey, node)
-	case p.Spec.NodeName != node:
-		return fmt.Errorf("node %q can only create pods with spec.nodeName set to itself", node)
-	case len(p.OwnerReferences) > 1:
-		return fmt.Errorf("node %q can only create pods with a single owner reference set to itself", node)
-	case len(p.OwnerReferences) == 1 && (p.OwnerReferences[0].Kind != "Node" || p.OwnerReferences[0].APIVersion != "v1" || p.OwnerReferences[0].Name != node):
-		return fmt.Errorf("node %q can only create pods with an owner reference set to itself", node)
-	case p.Spec.ServiceAccountName != "" || len(p.Spec.ResourceClaims) > 0:
-		return fmt.Errorf("node %q can not create pods that reference serviceaccounts or resourceclaims", node)
-	}
-	err := error(nil)
-	visitRefs(p, func(k refKind, _ string) bool {
-		err = fmt.Errorf("node %q can not create pods that reference %s", node, map[refKind]string{refSecret: "secrets", refConfigMap: "configmaps", refClaim: "persistentvolumeclaims"}[k])
-		return false
-	})
-	return err
 }
 
 func podStatus(node string, a *admission.Attributes) error {
