@@ -7,6 +7,7 @@ package profiling
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -40,7 +41,7 @@ func bounded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if v := r.FormValue("seconds"); v != "" {
 			if n, err := strconv.ParseFloat(v, 64); err != nil || n <= 0 || n > MaxSeconds {
-				http.Error(w, fmt.Sprintf("seconds=%s: want a number above 0, at most %d", v, MaxSeconds), http.StatusBadRequest)
+				refuse(w, http.StatusBadRequest, "BadRequest", fmt.Sprintf("seconds=%s: want a number above 0, at most %d", v, MaxSeconds))
 				return
 			}
 		}
@@ -60,12 +61,22 @@ func timed(seconds float64, start func(io.Writer) error, stop func()) http.Handl
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if err := start(w); err != nil {
 			w.Header().Set("Retry-After", strconv.Itoa(MaxSeconds))
-			http.Error(w, "another one is being taken of this process; try again when it has ended: "+err.Error(), http.StatusConflict)
+			refuse(w, http.StatusConflict, "Conflict", "another one is being taken of this process; try again when it has ended: "+err.Error())
 			return
 		}
 		defer stop()
 		wait(r.Context(), time.Duration(n*float64(time.Second)))
 	}
+}
+
+// refuse answers as the API does: kubectl shows the text of a Status, and of
+// nothing else.
+func refuse(w http.ResponseWriter, code int, reason, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]any{ // the client is gone when this fails
+		"kind": "Status", "apiVersion": "v1", "metadata": struct{}{}, "status": "Failure", "message": message, "reason": reason, "code": code,
+	})
 }
 
 func wait(ctx context.Context, d time.Duration) {

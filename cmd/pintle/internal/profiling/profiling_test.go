@@ -2,6 +2,7 @@ package profiling
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,8 @@ import (
 	"runtime/trace"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestHandler(t *testing.T) {
@@ -59,7 +62,9 @@ func TestOneAtATime(t *testing.T) {
 		}
 		code, text := get(t.Context(), "?seconds=0.001")
 		first.stop()
-		if code != http.StatusConflict || !strings.Contains(text, "another one is being taken") {
+		var status metav1.Status
+		if err := json.Unmarshal([]byte(text), &status); err != nil || code != http.StatusConflict || status.Kind != "Status" ||
+			status.Reason != metav1.StatusReasonConflict || !strings.Contains(status.Message, "another one is being taken") {
 			t.Errorf("%s beside another: %d %q", kind, code, text)
 		}
 		gone, cancel := context.WithCancel(t.Context())
