@@ -151,14 +151,19 @@ func TestScaleIsOwnedThroughScale(t *testing.T) {
 					if got := int(res.Answer.(*autoscalingv1.Scale).Spec.Replicas); got != replicas {
 						t.Errorf("%d replicas, want %d", got, replicas)
 					}
-					at := at
-					at.Subresource = ""
-					o, err := p.Get(t.Context(), at, metav1.GetOptions{})
-					if err != nil {
+					want := manager + " Update " + d.Hub().GroupVersion().String() + " scale"
+					if got := ownersOfReplicas(t, p, at); got != want {
+						t.Errorf("%s: replicas are owned by %q, want %q", kind, got, want)
+					}
+					// A write of something else leaves it that way.
+					main := at
+					main.Subresource = ""
+					label := fmt.Appendf(nil, `{"metadata":{"labels":{"n":"%d"}}}`, replicas)
+					if _, err := p.Patch(t.Context(), main, types.MergePatchType, label, registry.WriteOptions{FieldManager: "m"}); err != nil {
 						t.Fatal(err)
 					}
-					if got, want := ownersOfReplicas(o.Obj), manager+" Update "+d.Hub().GroupVersion().String()+" scale"; got != want {
-						t.Errorf("%s: replicas are owned by %q, want %q", kind, got, want)
+					if got := ownersOfReplicas(t, p, at); got != want {
+						t.Errorf("%s, then a label: replicas are owned by %q, want %q", kind, got, want)
 					}
 				}
 			}
@@ -166,9 +171,15 @@ func TestScaleIsOwnedThroughScale(t *testing.T) {
 	}
 }
 
-func ownersOfReplicas(obj runtime.Object) string {
+func ownersOfReplicas(t testing.TB, p *plane, scale registry.Target) string {
+	t.Helper()
+	scale.Subresource = ""
+	o, err := p.Get(t.Context(), scale, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out []string
-	for _, e := range obj.(metav1.Object).GetManagedFields() {
+	for _, e := range o.Obj.(metav1.Object).GetManagedFields() {
 		if strings.Contains(e.FieldsV1.GetRawString(), "f:replicas") {
 			out = append(out, fmt.Sprint(e.Manager, " ", e.Operation, " ", e.APIVersion, " ", e.Subresource))
 		}
