@@ -286,6 +286,10 @@ func TestUsageIsExact(t *testing.T) {
 	want("a node that comes back", "later 500 1, n0 0 0, n1 0 0, n2 0 0")
 	cl.putPod(testPod("b", "700m", "", at("later")), start)
 	want("a resized pod", "later 700 1, n0 0 0, n1 0 0, n2 0 0")
+	cl.putPod(testPod("b", "700m", "", at("later"), func(p *corev1.Pod) {
+		p.Spec.Overhead = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("250m")}
+	}), start)
+	want("with the overhead of its runtime class", "later 950 1, n0 0 0, n1 0 0, n2 0 0")
 	recreated := testPod("b", "100m", "", at("n0"))
 	recreated.UID = "another"
 	cl.putPod(recreated, start)

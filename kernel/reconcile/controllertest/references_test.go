@@ -49,7 +49,7 @@ func TestMissingServiceAccount(t *testing.T) {
 	eventually(t, "ReplicaFailure", func() string {
 		for _, x := range get[appsv1.Deployment](t, c, "web").Status.Conditions {
 			if x.Type == "ReplicaFailure" && x.Status == corev1.ConditionTrue {
-				if strings.Contains(x.Message, `error looking up service account default/later: serviceaccount "later" not found`) && strings.Contains(x.Message, `pods "web-`) {
+				if strings.Contains(x.Message, `error looking up service account default/later: serviceaccount "later" not found`) && strings.HasPrefix(x.Message, `pods "web-`) {
 					return ""
 				}
 				return x.Message

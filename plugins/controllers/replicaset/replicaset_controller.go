@@ -216,7 +216,7 @@ func create(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) ([]*pod, er
 			return pods, failed
 		}
 		c.Event(rs, sdk.Note{Warning: true, Reason: "FailedCreate", Message: "Error creating: " + failed.Error()})
-		return pods, fmt.Errorf("create pods: %w", failed)
+		return pods, failed // as it is: it becomes the message of ReplicaFailure
 	}
 	if n > maxNotes {
 		c.Event(rs, sdk.Note{Reason: "SuccessfulCreate", Message: fmt.Sprintf("Created %d pods", n)})
@@ -253,7 +253,7 @@ func remove(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int, now time.Ti
 	left := slices.DeleteFunc(slices.Clone(pods), func(p *pod) bool { return gone[p] })
 	if failed != nil {
 		c.Event(rs, sdk.Note{Warning: true, Reason: "FailedDelete", Message: "Error deleting: " + failed.Error()})
-		return left, fmt.Errorf("delete pods: %w", failed)
+		return left, failed
 	}
 	if n > maxNotes {
 		c.Event(rs, sdk.Note{Reason: "SuccessfulDelete", Message: fmt.Sprintf("Deleted %d pods", n)})
