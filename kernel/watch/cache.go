@@ -65,7 +65,7 @@ type Config struct {
 	// that resume. 0 is 8192.
 	History int
 	// HistoryBytes bounds what the events of all resources together keep in
-	// memory, about. The resource with the most gives first. 0 is 64 MiB.
+	// memory, about. The resource with the most gives first. 0 is 32 MiB.
 	HistoryBytes int
 	// HistoryAge is how long events are kept if they are many or large; a
 	// hundred small ones stay. A watcher with bookmarks is never further
@@ -112,7 +112,7 @@ func New(c Config) *Cache {
 	c.History = cmp.Or(c.History, 8192)
 	c.Queue = cmp.Or(c.Queue, 16384)
 	c.Bookmarks = cmp.Or(c.Bookmarks, time.Minute)
-	c.HistoryBytes = cmp.Or(c.HistoryBytes, 64<<20)
+	c.HistoryBytes = cmp.Or(c.HistoryBytes, 32<<20)
 	c.HistoryAge = cmp.Or(c.HistoryAge, c.Bookmarks+c.Bookmarks/4)
 	c.Ready = cmp.Or(c.Ready, 64<<20)
 	if c.Clock == nil {

@@ -43,6 +43,35 @@ type readyPool struct {
 	queue []*encoding // oldest first, from next on; guarded by mu
 	next  int         // guarded by mu
 	bytes int         // guarded by mu
+	// past are encodings of states that have passed: those of this tick, and
+	// those of the one before.
+	past [2][]*encoding // guarded by mu
+}
+
+// retire takes an object's bytes back soon, since its state has passed.
+// Watchers that have yet to send them are given until the tick after next; who
+// comes later has them made again.
+func (p *readyPool) retire(o *Object) {
+	if !o.mu.TryLock() {
+		return // somebody asks for it just now
+	}
+	defer o.mu.Unlock()
+	if len(o.enc) == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.past[0] = append(p.past[0], o.enc...)
+}
+
+// tick takes back what was retired before the last tick.
+func (p *readyPool) tick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.past[1] {
+		p.take(e)
+	}
+	p.past[0], p.past[1] = nil, p.past[0]
 }
 
 // put gives an encoding its bytes and takes others' back to make room.

@@ -58,6 +58,7 @@ func (c *Cache) age() {
 	for _, s := range c.states {
 		s.retire(old)
 	}
+	c.pool.tick()
 	if now.Sub(c.retention.swept) >= c.retention.age/3 {
 		c.retention.swept = now
 		c.pool.sweep()

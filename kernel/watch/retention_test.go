@@ -186,6 +186,33 @@ func TestReadyAge(t *testing.T) {
 	})
 }
 
+// The bytes of a state that has passed go soon, after those who still had to
+// send them.
+func TestReadyRetired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		c, stop := runUntil(t, watch.Config{Store: s})
+		defer stop()
+		change(t, s, pod("a", "x", "", nil), 1)
+		settle(t, s, c)
+		old := c.Get(pods, "a", "x")
+		encoded(t, old, 1000)
+		change(t, s, pod("a", "x", "", nil), 2)
+		settle(t, s, c)
+		encoded(t, c.Get(pods, "a", "x"), 100)
+		if encoded(t, old, 1000) {
+			t.Error("bytes were dropped before others could send them")
+		}
+		time.Sleep(3 * time.Second)
+		if n := c.Stats().ReadyBytes; n < 100 || n >= 200 {
+			t.Errorf("%d bytes are ready, want those of the present state", n)
+		}
+		if !encoded(t, old, 1000) {
+			t.Error("want the old state's bytes to be made again for who asks")
+		}
+	})
+}
+
 // An object that is gone is told of with its deletion's revision; the object
 // itself, which others hold, stays as it was.
 func TestDeletedObject(t *testing.T) {

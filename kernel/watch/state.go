@@ -111,16 +111,24 @@ func (s *state) take(c *change) (e Event, ok bool) {
 		if !existed {
 			return Event{}, false
 		}
-		s.retired += prev.footprint()
+		s.passed(prev)
 		return Event{Type: Deleted, Revision: c.revision, Object: prev.at(c.revision), Prev: prev}, true
 	}
 	prev, existed := s.objects.ReplaceOrInsert(c.object)
 	e = Event{Type: Added, Revision: c.revision, Object: c.object}
 	if existed {
 		e.Type, e.Prev = Modified, prev
-		s.retired += prev.footprint()
+		s.passed(prev)
 	}
 	return e, true
+}
+
+// passed notes that an object's state is no longer current. Callers hold mu.
+func (s *state) passed(o *Object) {
+	s.retired += o.footprint()
+	if o.pool != nil {
+		o.pool.retire(o)
+	}
 }
 
 // reset replaces everything after a reload. What happened in between is not
