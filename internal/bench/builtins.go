@@ -21,7 +21,7 @@ import (
 func builtinPlugins(t *resource.Table) ([]plugin.Builtin, error) {
 	configs := map[string]any{
 		"node-lifecycle":      map[string]any{"graceSeconds": 40},
-		"node-ipam":           map[string]any{"clusterCIDR": "10.240.0.0/12", "nodeMask": 24},
+		"node-ipam":           map[string]any{"clusterCIDR": "10.224.0.0/11", "nodeMask": 24},
 		"default-tolerations": map[string]any{"notReadySeconds": 300, "unreachableSeconds": 300},
 		"root-ca":             map[string]any{"ca": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"},
 		"namespace":           map[string]any{"resources": namespaced(t)},

@@ -36,8 +36,17 @@ var (
 )
 
 // makeNodes adds simulated nodes, which then live in this process.
-func (p *plane) makeNodes(n int) error {
-	nodes := simnodes.New(simnodes.Config{Registry: p.registry, Count: n})
+// Those that come with their ranges of pod addresses need no controller for it,
+// which is asked about every node once and looks at all of them each time.
+func (p *plane) makeNodes(n int, given bool) error {
+	cfg := simnodes.Config{Registry: p.registry, Count: n}
+	if given {
+		cfg.Prepare = func(i int, node *corev1.Node) {
+			node.Spec.PodCIDR = fmt.Sprintf("10.%d.%d.0/24", 224+i>>8, i&255)
+			node.Spec.PodCIDRs = []string{node.Spec.PodCIDR}
+		}
+	}
+	nodes := simnodes.New(cfg)
 	if err := nodes.Create(p.ctx); err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ const planeArg = "-plane"
 type order struct {
 	Do    string // see do
 	Count int    // of nodes or pods
+	Given bool   // the nodes come with their ranges of pod addresses
 	File  string // of a profile; "" ends the one being taken
 }
 
@@ -160,7 +161,7 @@ func (p *plane) obey(in io.Reader, out io.Writer) error {
 func (p *plane) do(o order, a *answer) (err error) {
 	switch o.Do {
 	case "nodes":
-		return p.makeNodes(o.Count)
+		return p.makeNodes(o.Count, o.Given)
 	case "deploy":
 		a.Deploy, err = p.deploy(o.Count)
 		return err
