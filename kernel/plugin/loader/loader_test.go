@@ -2,6 +2,7 @@ package loader_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 func waitFor(t *testing.T, what string, ok func() bool) {
@@ -37,7 +39,7 @@ func TestLife(t *testing.T) {
 	}
 	c.create(t, "pinned", nativeSpec)
 	s := c.phase(t, "pinned", v1alpha1.Ready)
-	if want := []string{"Filter", "Score", "Mutate", "Validate", "Controller"}; !slices.Equal(s.Points, want) || s.ABI != "1.0" || s.Version != "1.2.3" {
+	if want := []string{"Filter", "Score", "Mutate", "Validate", "Controller"}; !slices.Equal(s.Points, want) || s.ABI != fmt.Sprintf("%d.%d", wire.Major, wire.Minor) || s.Version != "1.2.3" {
 		t.Errorf("status %+v", s)
 	}
 	if c.controllers.get("pinned") == nil {
