@@ -3,6 +3,7 @@ package wasm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
@@ -185,7 +186,7 @@ func TestBadModules(t *testing.T) {
 		{"truncated", good[:len(good)/2], wire.KindABI, "not a valid WASM module"},
 		{"corrupted", flipped, wire.KindABI, "not a valid WASM module"},
 		{"not a plugin", assemble(1, types, 3, "\x01\x00", 7, "\x01\x03foo\x00\x00", 10, "\x01\x04\x00\x41\x00\x0b"), wire.KindABI, "does not export pintle_abi"},
-		{"another major", guest(abi20, constZero, i64Zero, constZero), wire.KindABI, "plugin ABI 2.0, this kernel speaks 1.0"},
+		{"another major", guest(abi20, constZero, i64Zero, constZero), wire.KindABI, fmt.Sprintf("plugin ABI 2.0, this kernel speaks %d.%d", wire.Major, wire.Minor)},
 		{"no call", assemble(1, types, 3, "\x01\x00", 5, oneMemory, 7, "\x01\x0apintle_abi\x00\x00", 10, "\x01\x07\x00\x41\x80\x80\x04\x0b\x0b"), wire.KindABI, ""},
 		{"unknown import", assemble(1, types, 2, "\x01\x03env\x03foo\x00\x03", 3, functions, 5, oneMemory, 7, exports(1), 10,
 			"\x04\x06\x00"+abi10+"\x0b"+"\x04\x00\x41\x00\x0b"+"\x04\x00\x42\x00\x0b"+"\x04\x00\x41\x00\x0b"), 0, "env"},
