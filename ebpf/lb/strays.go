@@ -119,6 +119,8 @@ func (b *Balancer) MoveStrays() (Moved, error) {
 		m    Moved
 		errs []error
 	)
+	// Before the first waits: a backend that comes meanwhile must be announced.
+	b.parked.Store(true)
 	for _, h := range found {
 		errs = append(errs, b.moveHeld(h, &m))
 	}
@@ -174,16 +176,19 @@ func (b *Balancer) stray(fd int, p bpf.LBPeer) (bool, error) {
 
 // move connects by the way of any process: the hook at connect chooses.
 func (b *Balancer) move(fd int, p bpf.LBPeer, m *Moved) error {
-	if err := connectTo(fd, peerAddr(p)); err == nil {
+	served, err := b.served(p)
+	if err != nil {
+		return err
+	}
+	if served && connectTo(fd, peerAddr(p)) == nil {
 		var now bpf.LBPeer
 		if err := b.objects.Peers.Lookup(int32(fd), &now); err == nil && now.Backend != p.Backend {
 			m.Connected++
 			return nil
 		}
-		// Untranslated: nothing has this address any more.
-	}
-	if p.BackendPort == 0 {
-		m.Parked++
+		// Untranslated: nothing has this address any more, and it must not stay so.
+	} else if p.BackendPort == 0 {
+		m.Parked++ // still
 		return nil
 	}
 	if err := connectTo(fd, parkAddr); err != nil {
@@ -196,6 +201,23 @@ func (b *Balancer) move(fd int, p bpf.LBPeer, m *Moved) error {
 		return fmt.Errorf("note that a socket waits: %w", err)
 	}
 	return nil
+}
+
+// served tells whether connecting to the service again may be of use. To an
+// address that nothing has a socket of a pod is connected as it is, and what it
+// sends then leaves the node.
+func (b *Balancer) served(p bpf.LBPeer) (bool, error) {
+	for _, addr := range []uint32{p.Addr, 0} { // 0: a port of the node
+		var f bpf.LBFrontend
+		k := bpf.LBFrontendKey{Addr: addr, Port: p.Port, Proto: p.Proto, Scope: uint8(Cluster)}
+		switch err := b.objects.Frontends.Lookup(k, &f); {
+		case err == nil && f.Count > 0:
+			return true, nil
+		case err != nil && !errors.Is(err, ebpf.ErrKeyNotExist):
+			return false, fmt.Errorf("read frontend: %w", err)
+		}
+	}
+	return false, nil
 }
 
 func peerAddr(p bpf.LBPeer) netip.AddrPort {

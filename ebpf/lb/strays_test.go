@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -168,9 +169,18 @@ func TestStrayStaysInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	moveStrays(t, b, lb.Moved{Parked: 1})
-	if _, err := say(c); !errors.Is(err, unix.ECONNREFUSED) {
-		t.Errorf("after its service: %v, want %v", err, unix.ECONNREFUSED)
+	for look := range 3 {
+		if _, err := say(c); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("after its service, %d looks later: %v, want %v", look, err, unix.ECONNREFUSED)
+		}
+		// Each look tries to connect it again, which nothing refuses.
+		if got, err := b.MoveStrays(); err != nil || got != (lb.Moved{Parked: 1}) {
+			t.Errorf("look again: %+v, %v", got, err)
+		}
 	}
+	upsert(t, b, service("again", vip, lb.UDP, one))
+	moveStrays(t, b, lb.Moved{Connected: 1})
+	mustSay(t, c, "one")
 }
 
 // A socket in a pod, for IPv4 and IPv6 at once; one that was connected
@@ -226,6 +236,39 @@ func TestStrayInPod(t *testing.T) {
 			t.Errorf("read %q, %v", buf[:max(n, 0)], err)
 		}
 	}
+}
+
+// One that waits in a pod is tried again, which nothing refuses there while
+// nothing has the Service's address: it waits on, and is found when there is one.
+func TestStrayWaitsInPod(t *testing.T) {
+	b := open(t, lb.Config{})
+	quiet(t, b)
+	pod := testenv.NewNetns(t, "pod")
+	pod.Link("pod0", netip.MustParsePrefix("10.1.0.1/24"), "eth0", netip.MustParsePrefix("10.1.0.2/24"))
+	pod.Do(func() error { return exec.Command("ip", "route", "add", "default", "via", "10.1.0.1").Run() })
+	one := serveUDP(t, "10.1.0.1:0", "one")
+	upsert(t, b, service("s", vip, lb.UDP, one))
+	var c *net.UDPConn
+	pod.Do(func() error {
+		c = dialUDP(t, vip)
+		return nil
+	})
+	mustSay(t, c, "one")
+	if err := b.Delete("s"); err != nil {
+		t.Fatal(err)
+	}
+	moveStrays(t, b, lb.Moved{Parked: 1})
+	for range 2 {
+		if got, err := b.MoveStrays(); err != nil || got != (lb.Moved{Parked: 1}) {
+			t.Errorf("look again: %+v, %v", got, err)
+		}
+		if _, err := say(c); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("what it sends: %v, want %v", err, unix.ECONNREFUSED)
+		}
+	}
+	upsert(t, b, service("again", vip, lb.UDP, one))
+	moveStrays(t, b, lb.Moved{Connected: 1})
+	mustSay(t, c, "one")
 }
 
 // An endpoint goes while no agent runs: the next one finds the stray.
