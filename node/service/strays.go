@@ -8,6 +8,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/ebpf/lb"
+	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // StrayBalancer is the part of an [lb.Balancer] that knows of connected UDP
@@ -21,6 +22,8 @@ const (
 	// strayAgain is when a second look is taken: a process that was just
 	// connecting at the first one is connected then.
 	strayAgain = time.Second
+	// strayLongest is the longest pause after a look that failed.
+	strayLongest = 2 * time.Minute
 	// strayPause is the least time between two looks, each of which walks over
 	// the descriptors of all processes.
 	strayPause = 50 * time.Millisecond
@@ -28,7 +31,7 @@ const (
 
 // FollowStrays moves connected UDP sockets off endpoints that are gone, until
 // ctx ends: an address may be another pod's soon. What cannot be moved is tried
-// again at the next change. A nil log discards, a nil clock is the real one.
+// again. A nil log discards, a nil clock is the real one.
 func FollowStrays(ctx context.Context, b StrayBalancer, log *slog.Logger, c clock.Clock) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -36,7 +39,7 @@ func FollowStrays(ctx context.Context, b StrayBalancer, log *slog.Logger, c cloc
 	if c == nil {
 		c = clock.RealClock{}
 	}
-	last := ""
+	retry := backoff.New(strayAgain, strayLongest)
 	var again <-chan time.Time
 	for {
 		select {
@@ -51,14 +54,11 @@ func FollowStrays(ctx context.Context, b StrayBalancer, log *slog.Logger, c cloc
 		if m != (lb.Moved{}) {
 			log.Debug("connected UDP sockets moved", "connected", m.Connected, "parked", m.Parked, "cut", m.Cut)
 		}
-		why := ""
 		if err != nil {
-			why = err.Error()
+			again = c.After(retry.Failed(log, "connected UDP sockets may stay on endpoints that are gone", err))
+		} else {
+			retry.Succeeded(log)
 		}
-		if why != "" && why != last {
-			log.Warn("connected UDP sockets may stay on endpoints that are gone", "err", err)
-		}
-		last = why
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -18,25 +18,26 @@ import (
 type strayed struct {
 	poke  chan struct{}
 	looks []time.Time
-	err   error
+	bad   time.Time // until then looks fail
 }
 
 func (s *strayed) Strays() <-chan struct{} { return s.poke }
 
 func (s *strayed) MoveStrays() (lb.Moved, error) {
 	s.looks = append(s.looks, time.Now())
-	return lb.Moved{}, s.err
+	if time.Now().Before(s.bad) {
+		return lb.Moved{}, errors.New("too many open files")
+	}
+	return lb.Moved{}, nil
 }
 
-// Each announcement is looked at at once and a moment later, however many come;
-// a fault that stays is told once.
+// Each announcement is looked at at once and a moment later, however many come.
 func TestFollowStrays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &strayed{poke: make(chan struct{}, 1), err: errors.New("no walk")}
-		var out bytes.Buffer
+		s := &strayed{poke: make(chan struct{}, 1)}
 		done := make(chan error)
-		go func() { done <- service.FollowStrays(ctx, s, slog.New(slog.NewTextHandler(&out, nil)), nil) }()
+		go func() { done <- service.FollowStrays(ctx, s, nil, nil) }()
 		start := time.Now()
 		s.poke <- struct{}{}
 		time.Sleep(10 * time.Second)
@@ -62,8 +63,29 @@ func TestFollowStrays(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("ended with %v", err)
 		}
-		if n := strings.Count(out.String(), "level=WARN"); n != 1 {
-			t.Errorf("%d warnings, want one:\n%s", n, out.String())
+	})
+}
+
+// What could not be moved is tried again without an announcement, ever more
+// seldom, and told of once.
+func TestFollowStraysAfterFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &strayed{poke: make(chan struct{}, 1), bad: time.Now().Add(time.Hour)}
+		var out bytes.Buffer
+		done := make(chan error)
+		go func() { done <- service.FollowStrays(ctx, s, slog.New(slog.NewTextHandler(&out, nil)), nil) }()
+		s.poke <- struct{}{}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		failed := len(s.looks) - 1
+		if failed < 30 || failed > 60 || s.looks[failed-1].After(s.bad) {
+			t.Errorf("looks %v, want some forty in an hour of failures, and one afterwards", s.looks)
+		}
+		cancel()
+		<-done
+		if log := out.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "over:") {
+			t.Errorf("want one warning, called off:\n%s", log)
 		}
 	})
 }
