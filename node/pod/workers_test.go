@@ -15,8 +15,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
 	testclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
@@ -258,6 +260,27 @@ func TestDeletedWhileItStarts(t *testing.T) {
 			h.gone(p)
 		})
 	}
+}
+
+// TestStatusRefused: a status that the API does not take is tried again, but
+// not for a pod that has ended.
+func TestStatusRefused(t *testing.T) {
+	h := newHost(t, nil)
+	tries, answers := make(chan struct{}, 1000), make(chan struct{})
+	h.client.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+		tries <- struct{}{}
+		<-answers
+		return true, nil, apierrors.NewForbidden(corev1.Resource("pods"), "web", errors.New("by a webhook"))
+	})
+	p := h.create(&corev1.Pod{Spec: corev1.PodSpec{Containers: containers("app")}}, "app")
+	<-tries
+	answers <- struct{}{}
+	<-tries // again
+	h.delete(p, 1)
+	h.await("what is left is the last status", p, func() bool { return h.runtime.Empty() })
+	h.looks(20, p)
+	close(answers)
+	h.gone(p)
 }
 
 // TestSidecarsEnd: their preStop hooks run at once beside the others', their

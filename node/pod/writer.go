@@ -38,6 +38,7 @@ type writerJob struct {
 	running bool
 	base    *corev1.PodStatus // what the API took last in this series
 	idle    *sync.Cond
+	last    chan struct{} // closed when the last status waits: others are not tried again
 }
 
 type job struct {
@@ -77,7 +78,7 @@ func (w *writer) write(pod *corev1.Pod, base, next corev1.PodStatus) {
 func (w *writer) job(uid types.UID) *writerJob {
 	j := w.jobs[uid]
 	if j == nil {
-		j = &writerJob{idle: sync.NewCond(&w.mu)}
+		j = &writerJob{idle: sync.NewCond(&w.mu), last: make(chan struct{})}
 		w.jobs[uid] = j
 	}
 	return j
@@ -115,15 +116,17 @@ func (w *writer) work(ctx context.Context, uid types.UID, j *writerJob) {
 		if pause == 0 {
 			continue
 		}
-		if j.next == nil {
-			j.next = todo
-		}
 		w.mu.Unlock()
 		select {
 		case <-ctx.Done():
+		case <-j.last:
+			todo = nil
 		case <-time.After(pause):
 		}
 		w.mu.Lock()
+		if j.next == nil {
+			j.next = todo
+		}
 	}
 	j.running = false
 	if j.next == nil {
@@ -161,6 +164,7 @@ func (w *writer) now(ctx context.Context, pod *corev1.Pod, base, next corev1.Pod
 	w.mu.Lock()
 	j := w.job(pod.UID)
 	j.next = nil
+	close(j.last)
 	for j.running {
 		j.idle.Wait()
 	}
