@@ -94,6 +94,25 @@ func TestAgentKilledWhileAPodStarts(t *testing.T) {
 	}
 }
 
+// TestAgentEndsThoughTheRuntimeHangs: what is being made is not waited for
+// without end.
+func TestAgentEndsThoughTheRuntimeHangs(t *testing.T) {
+	c := newCluster(t)
+	k := newKiller(t, filepath.Join(c.cfg.Root, "containerd/containerd.sock"), "RunPodSandbox",
+		func() error { return nil }, func(context.Context) {})
+	c.halt()
+	c.cfg.RuntimeEndpoint = k.endpoint
+	c.run()
+	c.pod("web", corev1.PodSpec{Containers: []corev1.Container{shell("app", "true")}})
+	select {
+	case <-k.cut:
+	case <-time.After(time.Minute):
+		t.Fatal("no sandbox is made")
+	}
+	c.halt()
+	c.cfg.RuntimeEndpoint = ""
+}
+
 // lost puts a process into a pod's group that is in no book at all, as that of
 // a task whose shim has been given up.
 func lost(t *testing.T, c *cluster, p *corev1.Pod) {

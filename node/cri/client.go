@@ -7,6 +7,7 @@
 // not called off: once begun they run to their end, whatever becomes of their
 // context, so that the caller learns what there is to be removed. A runtime
 // that is interrupted in between keeps tasks that its own books do not show.
+// Close interrupts them.
 //
 // A Client may be used concurrently.
 package cri
