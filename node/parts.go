@@ -127,7 +127,7 @@ func port(listen string) int32 {
 
 // run runs the parts until ctx ends.
 func (p *parts) run(ctx context.Context, ln net.Listener) error {
-	p.events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: p.client.CoreV1().Events("")})
+	p.events.StartRecordingToSink(eventSink{&typedcorev1.EventSinkImpl{Interface: p.client.CoreV1().Events("")}})
 	defer p.events.Shutdown()
 	group, ctx := errgroup.WithContext(ctx)
 	if ln != nil {

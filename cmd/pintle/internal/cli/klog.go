@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 
 	"k8s.io/klog/v2"
 )
@@ -26,11 +28,23 @@ func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 // Handle implements slog.Handler. It is called for errors without asking
 // Enabled.
 func (w warnings) Handle(ctx context.Context, r slog.Record) error {
-	if !w.Enabled(ctx, r.Level) {
+	if !w.Enabled(ctx, r.Level) || hungUp(r) {
 		return nil
 	}
 	r.Level = slog.LevelWarn
 	return w.Handler.Handle(ctx, r)
+}
+
+// hungUp reports whether a record is about a connection that was closed while
+// something was read from it or written to it. That is how a stream to a
+// container ends.
+func hungUp(r slog.Record) (yes bool) {
+	r.Attrs(func(a slog.Attr) bool {
+		err, ok := a.Value.Any().(error)
+		yes = ok && errors.Is(err, net.ErrClosed)
+		return !yes
+	})
+	return yes
 }
 
 // WithAttrs implements slog.Handler.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net"
 	"testing"
 
 	"k8s.io/klog/v2"
@@ -23,6 +24,9 @@ func TestBridge(t *testing.T) {
 		{"with values", slog.LevelInfo, func() {
 			klog.LoggerWithValues(klog.Background(), "k", "v").Error(nil, "lost")
 		}, "level=WARN msg=lost k=v\n"},
+		{"a closed connection", slog.LevelInfo, func() {
+			klog.ErrorS(&net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}, "Error on socket receive")
+		}, ""},
 		{"information", slog.LevelDebug, func() { klog.InfoS("hello"); klog.V(4).InfoS("details") }, ""},
 		{"below the process's level", slog.LevelError, func() { klog.ErrorS(errors.New("bad"), "x") }, ""},
 	} {
