@@ -129,7 +129,11 @@ func (b *Balancer) attachClassic(index int) error {
 
 // removeClassic takes our filters off every device of this network namespace.
 func removeClassic() error {
-	links, err := netlink.LinkList()
+	var links []netlink.Link
+	var err error = netlink.ErrDumpInterrupted // devices came or went: the list has holes
+	for try := 0; try < 10 && errors.Is(err, netlink.ErrDumpInterrupted); try++ {
+		links, err = netlink.LinkList()
+	}
 	if err != nil {
 		return fmt.Errorf("list devices: %w", err)
 	}

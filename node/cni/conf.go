@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/pintle-io/pintle/node/cni/plugin"
+	"github.com/pintle-io/pintle/node/dump"
 )
 
 // defaultMTU is used where no device has the node's address.
@@ -23,7 +24,7 @@ func (n *Network) mtu() (int, error) {
 	if n.cfg.MTU > 0 {
 		return n.cfg.MTU, nil
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := dump.Addrs(nil)
 	if err != nil {
 		return 0, fmt.Errorf("list addresses: %w", err)
 	}

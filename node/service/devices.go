@@ -14,6 +14,7 @@ import (
 
 	"github.com/pintle-io/pintle/ebpf/lb"
 	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/node/dump"
 )
 
 // PacketBalancer is the part of an [lb.Balancer] that depends on the node's
@@ -113,7 +114,7 @@ func (n network) equal(o network) bool {
 
 func observe(cfg DeviceConfig) (network, error) {
 	var n network
-	links, err := netlink.LinkList()
+	links, err := dump.Links()
 	if err != nil {
 		return n, fmt.Errorf("list devices: %w", err)
 	}
@@ -123,7 +124,7 @@ func observe(cfg DeviceConfig) (network, error) {
 			names[l.Attrs().Index] = l.Attrs().Name
 		}
 	}
-	all, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	all, err := dump.Addrs(nil)
 	if err != nil {
 		return n, fmt.Errorf("list addresses: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/pintle-io/pintle/node/dump"
 )
 
 // MAC is the hardware address that goes with an IPv4 address: a name for a
@@ -76,7 +78,7 @@ func QuietIPv6(l netlink.Link) error {
 }
 
 func setAddr(l netlink.Link, want netip.Prefix) error {
-	have, err := netlink.AddrList(l, netlink.FAMILY_V4)
+	have, err := dump.Addrs(l)
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
@@ -104,7 +106,7 @@ func setAddr(l netlink.Link, want netip.Prefix) error {
 
 // Ports returns the devices that are attached to the bridge.
 func Ports(br netlink.Link) ([]netlink.Link, error) {
-	all, err := netlink.LinkList()
+	all, err := dump.Links()
 	if err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
 	}

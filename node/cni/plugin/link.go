@@ -18,6 +18,7 @@ import (
 
 	"github.com/pintle-io/pintle/node/cni/bridge"
 	"github.com/pintle-io/pintle/node/cni/ipam"
+	"github.com/pintle-io/pintle/node/dump"
 )
 
 // ends are the two devices of a pair.
@@ -213,7 +214,7 @@ func checkConnected(c *Config, at ipam.Attachment, addr netip.Addr, nsPath strin
 	if err != nil {
 		return fmt.Errorf("find %s in the pod: %w", at.Interface, err)
 	}
-	have, err := pod.handle.AddrList(l, netlink.FAMILY_V4)
+	have, err := dump.List(func() ([]netlink.Addr, error) { return pod.handle.AddrList(l, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", at.Interface, err)
 	}

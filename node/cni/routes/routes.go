@@ -16,6 +16,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/pintle-io/pintle/node/dump"
 )
 
 // Protocol marks our routes: `ip route show proto 80` lists them.
@@ -113,7 +115,9 @@ func add(p Peer) error {
 
 func ours() ([]netlink.Route, error) {
 	filter := &netlink.Route{Protocol: Protocol}
-	all, err := netlink.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_PROTOCOL)
+	all, err := dump.List(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_PROTOCOL)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
