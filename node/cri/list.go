@@ -2,10 +2,12 @@ package cri
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 	"time"
 
 	"google.golang.org/grpc/backoff"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -86,7 +88,7 @@ func (c *Client) list(ctx context.Context, labels map[string]string) (map[types.
 		p.Containers = append(p.Containers, state.Container{
 			ID: k.Id, Name: k.Labels[state.LabelContainerName], SandboxID: k.PodSandboxId, Phase: phase(k.State),
 			CreatedAt: time.Unix(0, k.CreatedAt), Restarts: number(k.Annotations, state.AnnotationRestartCount), Round: number(k.Annotations, state.AnnotationRound), BackOff: backOff(k.Annotations),
-			Hash:  k.Annotations[state.AnnotationHash],
+			Hash: k.Annotations[state.AnnotationHash], Granted: granted(k.Annotations),
 			Image: k.GetImage().GetImage(), ImageRef: k.ImageRef})
 	}
 	for _, p := range out {
@@ -113,6 +115,22 @@ func number(annotations map[string]string, name string) int32 {
 		return 0 // made by another agent: counting starts anew
 	}
 	return int32(n)
+}
+
+func granted(annotations map[string]string) *corev1.ResourceRequirements {
+	out := &corev1.ResourceRequirements{}
+	if err := json.Unmarshal([]byte(annotations[state.AnnotationResources]), out); err != nil {
+		return nil // made by another agent
+	}
+	return out
+}
+
+// actual is nil where a runtime does not tell (containerd before 1.6.9).
+func actual(r *runtimeapi.LinuxContainerResources) *state.Limits {
+	if r == nil {
+		return nil
+	}
+	return &state.Limits{CPUShares: r.CpuShares, CPUQuota: max(r.CpuQuota, 0), CPUPeriod: r.CpuPeriod, Memory: max(r.MemoryLimitInBytes, 0)}
 }
 
 func backOff(annotations map[string]string) time.Duration {
@@ -184,6 +202,7 @@ func (c *Client) describeContainer(ctx context.Context, k *state.Container, know
 	k.ExitCode, k.Reason, k.LogPath = s.ExitCode, s.Reason, s.LogPath
 	k.Image, k.ImageRef, k.ImageID = s.GetImage().GetImage(), s.ImageRef, s.ImageId
 	k.Message = s.Message
+	k.Actual = actual(s.GetResources().GetLinux())
 	k.TerminationMessagePath = s.Annotations[state.AnnotationTerminationHostPath]
 	k.TerminationMessagePolicy = s.Annotations[state.AnnotationTerminationPolicy]
 	return nil

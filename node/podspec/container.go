@@ -1,6 +1,8 @@
 package podspec
 
 import (
+	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -38,6 +40,10 @@ type Instance struct {
 //
 // Returns an error when the security context forbids to run the image.
 func Container(pod *corev1.Pod, c *corev1.Container, node *Node, in Instance) (*runtimeapi.ContainerConfig, error) {
+	resources, err := json.Marshal(corev1.ResourceRequirements{Requests: c.Resources.Requests, Limits: c.Resources.Limits})
+	if err != nil {
+		return nil, fmt.Errorf("resources of container %s: %w", c.Name, err)
+	}
 	security, err := containerSecurity(pod, c, in.ImageUser, node.Seccomp)
 	if err != nil {
 		return nil, err
@@ -63,13 +69,14 @@ func Container(pod *corev1.Pod, c *corev1.Container, node *Node, in Instance) (*
 			state.AnnotationBackOff:           in.BackOff.String(),
 			state.AnnotationTerminationPath:   c.TerminationMessagePath,
 			state.AnnotationTerminationPolicy: string(c.TerminationMessagePolicy),
+			state.AnnotationResources:         string(resources),
 		},
 		LogPath:   LogPath(c.Name, in.Restarts),
 		Stdin:     c.Stdin,
 		StdinOnce: c.StdinOnce,
 		Tty:       c.TTY,
 		Linux: &runtimeapi.LinuxContainerConfig{
-			Resources:       containerResources(pod, c, node),
+			Resources:       ContainerResources(pod, c, node),
 			SecurityContext: security,
 		},
 	}

@@ -9,6 +9,7 @@ package podspec
 import (
 	"hash/fnv"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,6 +47,12 @@ func Find(pod *corev1.Pod, name string) *corev1.Container {
 // IsSidecar reports whether an init container runs beside the regular ones.
 func IsSidecar(c *corev1.Container) bool {
 	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+}
+
+// IsEphemeral reports whether the pod's container of that name is one for
+// debugging.
+func IsEphemeral(pod *corev1.Pod, name string) bool {
+	return slices.ContainsFunc(pod.Spec.EphemeralContainers, func(c corev1.EphemeralContainer) bool { return c.Name == name })
 }
 
 // LogDirectory is where a pod's logs lie below root.

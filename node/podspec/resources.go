@@ -89,8 +89,8 @@ func request(c *corev1.Container, name corev1.ResourceName) resource.Quantity {
 // with nobody told.
 const oomGroup = "memory.oom.group"
 
-// containerResources are the limits that the runtime sets on a container.
-func containerResources(pod *corev1.Pod, c *corev1.Container, node *Node) *runtimeapi.LinuxContainerResources {
+// ContainerResources are the limits that the runtime sets on a container.
+func ContainerResources(pod *corev1.Pod, c *corev1.Container, node *Node) *runtimeapi.LinuxContainerResources {
 	cpu := request(c, corev1.ResourceCPU)
 	out := &runtimeapi.LinuxContainerResources{
 		CpuShares:          shares(cpu.MilliValue()),

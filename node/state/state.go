@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -30,6 +31,9 @@ const (
 	AnnotationBackOff             = "pintle.dev/container.backOff"
 	AnnotationRound               = "pintle.dev/container.round"
 	AnnotationTerminationHostPath = "pintle.dev/container.terminationMessageHostPath"
+	// AnnotationResources holds what the instance was made with, as the API
+	// writes it: the runtime knows neither requests of memory nor exact ones.
+	AnnotationResources = "pintle.dev/container.resources"
 )
 
 // Pod is what the runtime holds of one pod.
@@ -100,6 +104,22 @@ type Container struct {
 	TerminationMessagePath, TerminationMessagePolicy string
 	// Hash identifies the container's spec that this instance was made from.
 	Hash string
+	// Granted is what the instance was made with, or resized to since; nil when
+	// that is not known.
+	Granted *corev1.ResourceRequirements
+	// Actual is how the runtime says that a running instance is limited; nil
+	// when it does not say.
+	Actual *Limits
+	// Replace tells that another instance is to take this one's place, whatever
+	// its exit code.
+	Replace bool
+}
+
+// Limits are the kernel's bounds of one container; zero is none.
+type Limits struct {
+	// CPUShares is its weight, CPUQuota the time in microseconds that it may
+	// run per CPUPeriod, Memory in bytes.
+	CPUShares, CPUQuota, CPUPeriod, Memory int64
 }
 
 // Sandbox returns the newest sandbox, nil when there is none.

@@ -4,6 +4,7 @@
 package critest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -237,7 +238,7 @@ func (r *Runtime) CreateContainer(ctx context.Context, q *runtimeapi.CreateConta
 	id := r.id("container")
 	r.within[id] = q.PodSandboxId
 	r.containers[id] = &runtimeapi.ContainerStatus{Id: id, Metadata: q.Config.Metadata, Image: q.Config.Image, Labels: q.Config.Labels,
-		Annotations: q.Config.Annotations, CreatedAt: r.created(),
+		Annotations: q.Config.Annotations, CreatedAt: r.created(), Resources: &runtimeapi.ContainerResources{Linux: q.Config.GetLinux().GetResources()},
 		LogPath: filepath.Join(q.GetSandboxConfig().GetLogDirectory(), q.Config.LogPath)}
 	return &runtimeapi.CreateContainerResponse{ContainerId: id}, nil
 }
@@ -302,7 +303,26 @@ func (r *Runtime) ContainerStatus(_ context.Context, q *runtimeapi.ContainerStat
 		return nil, status.Error(codes.NotFound, "no such container")
 	}
 	return &runtimeapi.ContainerStatusResponse{Status: &runtimeapi.ContainerStatus{Id: c.Id, Metadata: c.Metadata, State: c.State, CreatedAt: c.CreatedAt,
-		StartedAt: c.StartedAt, FinishedAt: c.FinishedAt, ExitCode: c.ExitCode, Image: c.Image, Annotations: c.Annotations, LogPath: c.LogPath}}, nil
+		StartedAt: c.StartedAt, FinishedAt: c.FinishedAt, ExitCode: c.ExitCode, Image: c.Image, Annotations: c.Annotations, LogPath: c.LogPath, Resources: c.Resources}}, nil
+}
+
+// UpdateContainerResources changes what ContainerStatus tells, as containerd
+// does: only what is given.
+func (r *Runtime) UpdateContainerResources(ctx context.Context, q *runtimeapi.UpdateContainerResourcesRequest) (*runtimeapi.UpdateContainerResourcesResponse, error) {
+	if err := r.call(ctx, fmt.Sprintf("UpdateContainerResources %d/%d/%d", q.Linux.CpuShares, q.Linux.CpuQuota, q.Linux.MemoryLimitInBytes>>20), q.ContainerId); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.containers[q.ContainerId]
+	if c == nil {
+		return nil, status.Error(codes.NotFound, "no such container")
+	}
+	had := c.Resources.Linux
+	c.Resources = &runtimeapi.ContainerResources{Linux: &runtimeapi.LinuxContainerResources{
+		CpuPeriod: cmp.Or(q.Linux.CpuPeriod, had.CpuPeriod), CpuQuota: cmp.Or(q.Linux.CpuQuota, had.CpuQuota), CpuShares: cmp.Or(q.Linux.CpuShares, had.CpuShares),
+		MemoryLimitInBytes: cmp.Or(q.Linux.MemoryLimitInBytes, had.MemoryLimitInBytes)}}
+	return &runtimeapi.UpdateContainerResourcesResponse{}, nil
 }
 
 // ExecSync runs a command: it succeeds, unless before says otherwise.

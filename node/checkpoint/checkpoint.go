@@ -1,0 +1,98 @@
+// Package checkpoint keeps on the node's disk what neither the runtime nor the
+// API remembers about its pods: one small file per pod. A file is replaced as
+// a whole, so that an agent that is killed leaves the old one or the new one.
+// It is not forced to the disk: what runs does not survive a crash of the
+// machine either.
+package checkpoint
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pintle-io/pintle/node/resize"
+)
+
+// Store keeps records in a directory. Different pods' may be used at the same
+// time; callers see to it that one pod's are not.
+type Store struct{ dir string }
+
+// Endings of files: of records, and of those that are being written.
+const (
+	suffix     = ".json"
+	unfinished = ".new"
+)
+
+// New makes a store in dir, which is made when something is to be kept.
+func New(dir string) *Store { return &Store{dir} }
+
+func (s *Store) file(uid types.UID) string { return filepath.Join(s.dir, string(uid)+suffix) }
+
+// Load returns the record of a pod, nil when there is none.
+func (s *Store) Load(uid types.UID) (*resize.Record, error) {
+	b, err := os.ReadFile(s.file(uid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("allocation of pod %s: %w", uid, err)
+	}
+	r := &resize.Record{}
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("allocation of pod %s: %w", uid, err)
+	}
+	return r, nil
+}
+
+// Save keeps the record of a pod.
+func (s *Store) Save(uid types.UID, r *resize.Record) error {
+	b, err := json.Marshal(r)
+	if err == nil {
+		err = s.write(s.file(uid), b)
+	}
+	if err != nil {
+		return fmt.Errorf("allocation of pod %s: %w", uid, err)
+	}
+	return nil
+}
+
+func (s *Store) write(file string, b []byte) error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file+unfinished, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+unfinished, file)
+}
+
+// Remove forgets a pod. To forget one that is not known is no error.
+func (s *Store) Remove(uid types.UID) error {
+	for _, file := range []string{s.file(uid), s.file(uid) + unfinished} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("allocation of pod %s: %w", uid, err)
+		}
+	}
+	return nil
+}
+
+// Pods lists the pods that there are records of.
+func (s *Store) Pods() ([]types.UID, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("allocations: %w", err)
+	}
+	var out []types.UID
+	for _, e := range entries {
+		if uid, ok := strings.CutSuffix(strings.TrimSuffix(e.Name(), unfinished), suffix); ok {
+			out = append(out, types.UID(uid))
+		}
+	}
+	return out, nil
+}

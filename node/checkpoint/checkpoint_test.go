@@ -1,0 +1,63 @@
+package checkpoint_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pintle-io/pintle/node/cgroup"
+	"github.com/pintle-io/pintle/node/checkpoint"
+	"github.com/pintle-io/pintle/node/resize"
+)
+
+func TestStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "allocations")
+	s := checkpoint.New(dir)
+	if r, err := s.Load("u"); r != nil || err != nil {
+		t.Fatalf("got %v, %v", r, err)
+	}
+	if err := s.Remove("u"); err != nil {
+		t.Error(err)
+	}
+	has := corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}}
+	r := &resize.Record{Allocated: resize.Allocation{Pod: &has, Containers: map[string]corev1.ResourceRequirements{"a": has}}, Applying: true,
+		Group: cgroup.Limits{Memory: 5}, Resized: map[string]corev1.ResourceRequirements{"id": has}, Replaced: []string{"x"}}
+	if err := s.Save("u", r); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Load("u")
+	if err != nil || !cmp.Equal(got, r) {
+		t.Errorf("%v %s", err, cmp.Diff(r, got))
+	}
+	if pods, err := s.Pods(); err != nil || !slices.Equal(pods, []types.UID{"u"}) {
+		t.Errorf("pods: %v, %v", pods, err)
+	}
+	// What an agent leaves that is killed while it writes is known, too, and
+	// hides nothing.
+	if err := os.WriteFile(filepath.Join(dir, "v.json.new"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if pods, err := s.Pods(); err != nil || !slices.Equal(pods, []types.UID{"u", "v"}) {
+		t.Errorf("pods: %v, %v", pods, err)
+	}
+	for _, uid := range []types.UID{"u", "v"} {
+		if err := s.Remove(uid); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "w.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Load("w"); err == nil {
+		t.Error("a broken record was read")
+	}
+}
