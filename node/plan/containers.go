@@ -97,7 +97,7 @@ func (p *planner) supervise(c *corev1.Container, sandbox *state.Sandbox) {
 	case state.Unknown:
 		p.kill(unknown(cur))
 	case state.Exited:
-		if Restartable(p.Pod, c, cur.ExitCode) {
+		if cur.Replace || Restartable(p.Pod, c, cur.ExitCode) {
 			p.start(c, cur)
 		}
 	case state.Created:
@@ -114,6 +114,10 @@ func (p *planner) check(c *corev1.Container, cur *state.Container) {
 	if want := podspec.Hash(c); cur.Hash != "" && cur.Hash != want {
 		p.kill(Kill{ID: cur.ID, Name: c.Name, Running: true,
 			Message: "Container " + c.Name + " definition changed, will be restarted"})
+		return
+	}
+	if cur.Replace {
+		p.kill(Kill{ID: cur.ID, Name: c.Name, Running: true, Message: "Container " + c.Name + " resize requires restart"})
 		return
 	}
 	if h := p.Health(cur.ID); h.Fault != "" {
@@ -133,11 +137,11 @@ func (p *planner) start(c *corev1.Container, cur *state.Container) {
 		var until time.Time
 		until, s.BackOff = after(last)
 		s.Restarts = last.Restarts + 1
-		if !p.counts(last) && !resets(c, last) {
+		if !p.counts(last) && !resets(c, last) || last.Replace {
 			s.BackOff = last.BackOff // it was not its fault
 		}
-		// Another sandbox, or the failure of another container, is no crash.
-		if (cur != nil || resets(c, last)) && p.Now.Before(until) {
+		// Another sandbox, a resize or the failure of another container is no crash.
+		if (cur != nil || resets(c, last)) && !last.Replace && p.Now.Before(until) {
 			p.plan.Waiting[c.Name] = crashLoop(p.Pod, last)
 			p.wake(until)
 			return

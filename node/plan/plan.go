@@ -221,7 +221,7 @@ func (p *planner) outcome() Outcome {
 	for i := range p.Pod.Spec.Containers {
 		c := &p.Pod.Spec.Containers[i]
 		last := p.Seen.Latest(c.Name)
-		if !p.counts(last) || last.Phase != state.Exited || Restartable(p.Pod, c, last.ExitCode) {
+		if !p.counts(last) || last.Phase != state.Exited || last.Replace || Restartable(p.Pod, c, last.ExitCode) {
 			return Living
 		}
 		if last.ExitCode != 0 {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,8 +25,9 @@ import (
 // up before, unasked: they have something in the runtime, or a start time in
 // the API. The others wait until all of these are known.
 type admission struct {
-	mu       sync.Mutex // held while a decision is made
-	open     bool       // guarded by mu
+	waiting  atomic.Int32 // resizes that wait for room
+	mu       sync.Mutex   // held while a decision is made
+	open     bool         // guarded by mu
 	found    map[types.UID]bool
 	arrivals map[types.UID]*corev1.Pod // wait for open; guarded by mu
 }
@@ -68,6 +70,7 @@ func (w *Workers) Open() {
 		w.take(p, w.decide(p))
 	}
 	a.open, a.found, a.arrivals = true, nil, nil
+	w.settle()
 }
 
 func byAge(a, b *corev1.Pod) int {
@@ -126,13 +129,16 @@ func (w *Workers) take(pod *corev1.Pod, refused *admit.Refusal) {
 		w.Log.Info("pod refused", "namespace", pod.Namespace, "name", pod.Name, "uid", pod.UID, "reason", refused.Reason, "message", refused.Message)
 		w.event(pod, "", corev1.EventTypeWarning, refused.Reason, refused.Message)
 	}
+	k := newWorker(w, pod)
+	k.refused = refused
+	if refused == nil {
+		k.recall(pod)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.workers[pod.UID]; ok {
 		return
 	}
-	k := newWorker(w, pod)
-	k.refused = refused
 	w.workers[pod.UID] = k
 	if w.ctx != nil && w.ctx.Err() == nil {
 		w.launch(w.ctx, k)

@@ -26,6 +26,7 @@ func (k *worker) observe(ctx context.Context, pod *corev1.Pod) (*state.Pod, erro
 			c.Finished = true
 		}
 	}
+	k.grants.overlay(seen)
 	return seen, nil
 }
 

@@ -80,7 +80,24 @@ func (w *Workers) sweep(ctx context.Context) error {
 			errs = append(errs, errors.Join(w.killGroup(ctx, types.UID(uid)), w.Cgroups.Remove(w.groupOf(types.UID(uid)))))
 		}
 	}
-	return errors.Join(append(errs, w.sweepLogs())...)
+	return errors.Join(append(errs, w.sweepAllocations(), w.sweepLogs())...)
+}
+
+// sweepAllocations forgets what pods were allocated that are gone.
+func (w *Workers) sweepAllocations() error {
+	if w.Allocations == nil {
+		return nil
+	}
+	w.admission.mu.Lock() // a pod that is just being taken up has a record, but no worker
+	defer w.admission.mu.Unlock()
+	known, err := w.Allocations.Pods()
+	errs := []error{err}
+	for _, uid := range known {
+		if !w.has(uid) {
+			errs = append(errs, w.Allocations.Remove(uid))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (w *Workers) removeOrphan(ctx context.Context, p *state.Pod) error {

@@ -39,6 +39,8 @@ type worker struct {
 	status *corev1.PodStatus // last computed; nil before the first; guarded by mu
 	base   *corev1.PodStatus // last taken by the API; nil when not known; guarded by mu
 
+	grants grants // what the node has allocated
+
 	// What follows belongs to the worker's goroutine.
 
 	seen     *state.Pod
@@ -52,6 +54,7 @@ type worker struct {
 	prepared bool
 	renew    time.Time // when volumes must be written again
 	teared   bool      // the sandbox and volumes of a finished pod are gone
+	resized  int       // which allocation was last worked on
 	ending   *termination
 	done     bool
 }
@@ -62,6 +65,7 @@ const (
 	volumeAction  = "\x00volumes"
 	endAction     = "\x00end"
 	tidyAction    = "\x00tidy"
+	resizeAction  = "\x00resize"
 )
 
 // action is something under way.
@@ -94,6 +98,7 @@ func (k *worker) set(pod *corev1.Pod, gone bool) {
 	k.mu.Lock()
 	changed := gone != k.gone || needsLook(k.pod, pod)
 	k.stale = k.stale || shownChanged(k.pod, pod)
+	k.grants.seen(pod)
 	if !k.gone {
 		k.pod, k.gone = pod, gone
 	}
@@ -101,32 +106,6 @@ func (k *worker) set(pod *corev1.Pod, gone bool) {
 	if changed {
 		k.nudge()
 	}
-}
-
-// shownChanged tells whether volumes of the downward API may have to show
-// something else.
-func shownChanged(a, b *corev1.Pod) bool {
-	return !reflect.DeepEqual(a.Labels, b.Labels) || !reflect.DeepEqual(a.Annotations, b.Annotations) || !reflect.DeepEqual(a.Spec, b.Spec)
-}
-
-// needsLook tells whether a change is more than the echo of our own status.
-func needsLook(a, b *corev1.Pod) bool {
-	if a.Generation != b.Generation || (a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil) || a.Status.Phase != b.Status.Phase {
-		return true
-	}
-	return shownChanged(a, b) || !reflect.DeepEqual(a.DeletionGracePeriodSeconds, b.DeletionGracePeriodSeconds) ||
-		!reflect.DeepEqual(foreign(a), foreign(b))
-}
-
-// foreign are the conditions that others set, as readiness gates are.
-func foreign(p *corev1.Pod) map[corev1.PodConditionType]corev1.ConditionStatus {
-	out := map[corev1.PodConditionType]corev1.ConditionStatus{}
-	for _, c := range p.Status.Conditions {
-		if !status.Owned(c.Type) {
-			out[c.Type] = c.Status
-		}
-	}
-	return out
 }
 
 func (k *worker) sourceChanged() {
@@ -142,8 +121,9 @@ func (k *worker) written(pod *corev1.Pod) {
 	k.mu.Unlock()
 }
 
-// current is the pod with the status that the node last computed: the API's
-// lags behind.
+// current is the pod with the status that the node last computed, as the API's
+// lags behind, and with the resources that it was allocated: nobody on the
+// node is shown others.
 func (k *worker) current() *corev1.Pod {
 	p, _ := k.snapshot()
 	return p
@@ -152,10 +132,11 @@ func (k *worker) current() *corev1.Pod {
 func (k *worker) snapshot() (pod *corev1.Pod, gone bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	granted := k.grants.apply(k.pod)
 	if k.status == nil {
-		return k.pod, k.gone
+		return granted, k.gone
 	}
-	p := *k.pod
+	p := *granted
 	p.Status = *k.status
 	// Others' conditions, and a phase that they made final, are the API's.
 	p.Status.Conditions = nil
@@ -266,6 +247,7 @@ func (k *worker) step(ctx context.Context) time.Duration {
 	if k.teared && podspec.Final(pod) && seen.ReadySandbox() == nil {
 		return idleCheck
 	}
+	pod = k.resize(ctx)
 	k.Sources.Hold(pod)
 	k.probe(ctx, pod)
 	k.prepareVolumes(ctx, pod)
@@ -275,7 +257,7 @@ func (k *worker) step(ctx context.Context) time.Duration {
 	k.tellCrashes(pod, seen, p)
 	k.carryOut(ctx, pod, p)
 	k.publish(pod, p, false)
-	return until(now, p.Wake, aged, k.renew, k.held(tidyAction), k.held(endAction))
+	return until(now, p.Wake, aged, k.renew, k.held(tidyAction), k.held(endAction), k.held(resizeAction))
 }
 
 // blind is how long to wait when the runtime did not show the pod. That it
@@ -331,7 +313,8 @@ func (k *worker) carryOut(ctx context.Context, pod *corev1.Pod, p plan.Plan) {
 
 // publish computes the status and has it written if it changed.
 func (k *worker) publish(pod *corev1.Pod, p plan.Plan, ended bool) {
-	s := status.Make(status.Input{Pod: pod, Seen: k.seen, Plan: p, Failures: k.failures, Health: k.statusHealth,
+	pending, applying := k.grants.conditions()
+	s := status.Make(status.Input{Pod: pod, Seen: k.seen, Plan: p, Failures: k.failures, Health: k.statusHealth, Pending: pending, Resizing: applying,
 		Runtime: k.RuntimeName, NodeIPs: k.Node().IPs, Ended: ended, Now: k.Clock.Now()})
 	k.mu.Lock()
 	changed := k.status == nil || !reflect.DeepEqual(*k.status, s)
@@ -344,6 +327,7 @@ func (k *worker) publish(pod *corev1.Pod, p plan.Plan, ended bool) {
 	k.mu.Unlock()
 	if changed {
 		k.writer.write(api, *base, s)
+		k.roomMade() // perhaps
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"github.com/pintle-io/pintle/node/admit"
 	"github.com/pintle-io/pintle/node/cgroup"
+	"github.com/pintle-io/pintle/node/checkpoint"
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/image"
 	"github.com/pintle-io/pintle/node/podspec"
@@ -54,7 +55,9 @@ type Config struct {
 	Cgroups     *cgroup.System
 	// CgroupParent is the group that holds one group per pod.
 	CgroupParent string
-	Recorder     record.EventRecorder
+	// Allocations outlive the agent in this store. Nil: they do not.
+	Allocations *checkpoint.Store
+	Recorder    record.EventRecorder
 	// Node describes the node; it is called at each use.
 	Node func() *podspec.Node
 	// Services lists the Services known to the node.
@@ -201,11 +204,16 @@ func (w *Workers) launch(ctx context.Context, k *worker) {
 	go func() {
 		defer w.group.Done()
 		k.run(ctx)
+		if !k.done {
+			return
+		}
+		k.forget()
 		w.mu.Lock()
-		if w.workers[k.uid] == k && k.done {
+		if w.workers[k.uid] == k {
 			delete(w.workers, k.uid)
 		}
 		w.mu.Unlock()
+		w.roomMade()
 	}()
 }
 

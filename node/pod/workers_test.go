@@ -41,6 +41,8 @@ type host struct {
 	client  *fake.Clientset
 	clock   *testclock.FakeClock
 	events  *record.FakeRecorder
+	cfg     pod.Config
+	stop    func()
 
 	mu  sync.Mutex
 	log bytes.Buffer // guarded by mu
@@ -54,32 +56,48 @@ func (noSources) Secret(string, string) (*corev1.Secret, error)       { return n
 func (noSources) Hold(*corev1.Pod)                                    {}
 func (noSources) Release(types.UID)                                   {}
 
-// newHost runs workers; before is critest's.
-func newHost(t *testing.T, before func(ctx context.Context, call, name string) error) *host {
+// newHost runs workers; before is critest's. change may alter their
+// configuration.
+func newHost(t *testing.T, before func(ctx context.Context, call, name string) error, change ...func(*pod.Config)) *host {
 	h := &host{t: t, runtime: critest.New(t, before), client: fake.NewSimpleClientset(),
 		clock: testclock.NewFakeClock(time.Now()), events: record.NewFakeRecorder(10_000)}
 	h.runtime.Now = h.clock.Now
 	node := &podspec.Node{Name: "n1", Hostname: "n1", IPs: []string{"10.0.0.1"}, Logs: filepath.Join(t.TempDir(), "logs")}
 	log := slog.New(slog.NewTextHandler(h, nil))
-	h.workers = pod.NewWorkers(pod.Config{
+	cfg := pod.Config{
 		Client: h.client, Runtime: h.runtime.Client, RuntimeName: "test", Sources: noSources{},
 		Volumes: volume.New(volume.Config{Root: t.TempDir(), Sources: noSources{}, Node: func() *podspec.Node { return node }}),
 		Images:  image.New(image.Config{Runtime: h.runtime.Client}), Cgroups: &cgroup.System{}, CgroupParent: "/test",
 		Recorder: h.events, Node: func() *podspec.Node { return node }, Services: func() []*corev1.Service { return nil },
 		NetworkReady: func() bool { return true }, Prober: probe.Network{Exec: h.runtime.Client.Exec}, Clock: h.clock, Log: log,
-	})
-	h.workers.Open()
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	h.cfg = cfg
+	h.run()
+	return h
+}
+
+// run runs workers, which know of pods, until the test ends or stop is called.
+func (h *host) run(pods ...*corev1.Pod) {
+	workers := pod.NewWorkers(h.cfg)
+	h.workers = workers
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = h.workers.Run(ctx)
+		_ = workers.Run(ctx)
 	}()
-	t.Cleanup(func() {
+	for _, p := range pods {
+		workers.Update(p)
+	}
+	workers.Open()
+	h.stop = func() {
 		cancel()
 		<-done
-	})
-	return h
+	}
+	h.t.Cleanup(h.stop)
 }
 
 func (h *host) Write(p []byte) (int, error) {

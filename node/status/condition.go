@@ -27,6 +27,7 @@ func Owned(t corev1.PodConditionType) bool { return owned[t] }
 var owned = map[corev1.PodConditionType]bool{
 	corev1.PodScheduled: true, corev1.PodInitialized: true, corev1.ContainersReady: true,
 	corev1.PodReady: true, corev1.PodReadyToStartContainers: true, corev1.AllContainersRestarting: true,
+	corev1.PodResizePending: true, corev1.PodResizeInProgress: true,
 }
 
 func conditions(in Input, s *corev1.PodStatus) []corev1.PodCondition {
@@ -54,6 +55,22 @@ func conditions(in Input, s *corev1.PodStatus) []corev1.PodCondition {
 			}
 		}
 		out = append(out, c)
+	}
+	return append(out, resizing(in, s)...)
+}
+
+// resizing are the conditions that only a pod has that is being resized. They
+// know of which generation they are.
+func resizing(in Input, s *corev1.PodStatus) []corev1.PodCondition {
+	if final(s.Phase) {
+		return nil
+	}
+	var out []corev1.PodCondition
+	if in.Pending != nil {
+		out = append(out, in.Pending.Of(corev1.PodResizePending))
+	}
+	if in.Resizing != nil {
+		out = append(out, in.Resizing.Of(corev1.PodResizeInProgress))
 	}
 	return out
 }

@@ -45,13 +45,15 @@ func (m *maker) container(c *corev1.Container, before *corev1.ContainerStatus, i
 	if prev != nil {
 		s.LastTerminationState.Terminated = m.terminated(prev)
 	}
+	if !podspec.IsEphemeral(m.Pod, c.Name) {
+		s.AllocatedResources, s.Resources = c.Resources.Requests, resources(c, cur)
+	}
 	switch cur.Phase {
 	case state.Running:
 		h := m.Health(cur.ID)
 		s.State.Running = &corev1.ContainerStateRunning{StartedAt: stamp(cur.StartedAt)}
 		s.Started = &h.Started
 		s.Ready = h.Started && h.Ready && (!init || podspec.IsSidecar(c))
-		m.resources(&s, c)
 	case state.Exited:
 		s.State.Terminated = m.terminated(cur)
 		s.Ready = init && !podspec.IsSidecar(c) && cur.ExitCode == 0
@@ -129,14 +131,6 @@ func (m *maker) terminated(c *state.Container) *corev1.ContainerStateTerminated 
 		StartedAt: stamp(c.StartedAt), FinishedAt: stamp(c.FinishedAt),
 		ContainerID: m.Runtime + "://" + c.ID,
 	}
-}
-
-func (m *maker) resources(s *corev1.ContainerStatus, c *corev1.Container) {
-	if len(c.Resources.Requests)+len(c.Resources.Limits) == 0 {
-		return
-	}
-	s.AllocatedResources = c.Resources.Requests
-	s.Resources = &corev1.ResourceRequirements{Requests: c.Resources.Requests, Limits: c.Resources.Limits}
 }
 
 // stamp cuts to seconds, which is what the API keeps; a status would differ

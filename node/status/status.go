@@ -12,6 +12,7 @@ import (
 
 	"github.com/pintle-io/pintle/node/plan"
 	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/resize"
 	"github.com/pintle-io/pintle/node/state"
 )
 
@@ -20,7 +21,8 @@ type Health struct{ Started, Ready bool }
 
 // Input is all that a status depends on.
 type Input struct {
-	// Pod is as the API has it; its status is the one before.
+	// Pod is as the API has it, but with the resources that its node has
+	// allocated; its status is the one before.
 	Pod  *corev1.Pod
 	Seen *state.Pod
 	Plan plan.Plan
@@ -30,6 +32,9 @@ type Input struct {
 	// Runtime is the scheme of container ids, such as "containerd".
 	Runtime string
 	NodeIPs []string
+	// Pending is a resize that waits for room, Resizing one that is under way;
+	// nil for none.
+	Pending, Resizing *resize.Condition
 	// Ended tells that the pod is being deleted and nothing of it runs: its
 	// phase becomes final whatever its restart policy.
 	Ended bool
