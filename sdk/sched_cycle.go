@@ -116,7 +116,10 @@ func (c *Cycle) Uint32(id columns.ID) []uint32 {
 		col = f.imageSet
 	case columns.LabelSet:
 		col = f.labelSet
-	default:
+	case columns.PortSet:
+		col = f.portSet
+	}
+	if col == nil {
 		return nil
 	}
 	return col[c.start : c.start+c.n]

@@ -84,6 +84,12 @@ func (n Node) Taints() []Taint {
 	return nil
 }
 
+// PortTaken tells whether the pods on the node leave no room for the host
+// port.
+func (n Node) PortTaken(p HostPort) bool {
+	return len(n.s.cols.portSet) > 0 && n.s.PortTaken(int(n.s.cols.portSet[n.row]), p)
+}
+
 // HasImage tells whether the node has an image of that name.
 func (n Node) HasImage(name string) bool {
 	id, ok := n.s.imageIDs[name]

@@ -22,7 +22,8 @@ type PodInfo struct {
 	// Images are the images of init containers, containers and image volumes,
 	// as written in the spec, one entry for each.
 	Images []string
-	Ports  []HostPort
+	// Ports are the host ports of containers that run as long as the pod does.
+	Ports []HostPort
 }
 
 // Resources is an amount of each resource. CPU is in thousandths of a core,
@@ -33,10 +34,7 @@ type Resources = columns.Resources
 type Amount = columns.Amount
 
 // HostPort is a port that the pod claims on its node.
-type HostPort struct {
-	IP, Protocol string
-	Port         int32
-}
+type HostPort = columns.HostPort
 
 // Toleration is as in the pod's spec. Operator "" is Equal, Effect "" matches
 // all effects.

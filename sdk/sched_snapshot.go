@@ -1,6 +1,8 @@
 package sdk
 
 import (
+	"sort"
+
 	"github.com/pintle-io/pintle/sdk/columns"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -17,6 +19,7 @@ type Snapshot struct {
 	taintSets [][]Taint
 	labelSets [][]columns.LabelRef
 	imageSets [][]uint32
+	portSets  [][]columns.PortRef
 	images    []columns.ImageRef
 	imageIDs  map[string]uint32
 
@@ -36,6 +39,7 @@ type nodeColumns struct {
 	requestCPU, requestMemory, requestEphemeral      []int64
 	requestPods, nonZeroCPU, nonZeroMemory           []int64
 	name, flags, taintSet, imageSet, labelSet        []uint32
+	portSet                                          []uint32 // nil from a kernel of ABI 1.1
 
 	labels   map[uint32][]uint32
 	extended map[uint32][2][]int64
@@ -128,6 +132,29 @@ func (s *Snapshot) RareLabel(set int, key uint32) (string, bool) {
 	return "", false
 }
 
+// PortSets is the number of distinct sets of host ports in use on nodes; the
+// PortSet column holds indexes.
+func (s *Snapshot) PortSets() int { return len(s.portSets) }
+
+// PortTaken tells whether a pod cannot have the port where the host ports of a
+// set are in use.
+func (s *Snapshot) PortTaken(set int, p HostPort) bool {
+	if set < 0 || set >= len(s.portSets) {
+		return false
+	}
+	list := s.portSets[set]
+	at := sort.Search(len(list), func(i int) bool { return list[i].Port >= uint32(p.Port) })
+	for _, r := range list[at:] {
+		if r.Port != uint32(p.Port) {
+			break
+		}
+		if p.Overlaps(HostPort{IP: s.String(r.IP), Protocol: s.String(r.Protocol), Port: p.Port}) {
+			return true
+		}
+	}
+	return false
+}
+
 // Image returns what is known of an image; false when no node ever had it.
 func (s *Snapshot) Image(name string) (Image, bool) {
 	i, ok := s.imageIDs[name]
@@ -191,6 +218,7 @@ func (s *Snapshot) apply(d *columns.Delta, region []byte) error {
 	}
 	s.labelSets = append(s.labelSets, d.LabelSets...)
 	s.imageSets = append(s.imageSets, d.ImageSets...)
+	s.portSets = append(s.portSets, d.PortSets...)
 	for _, m := range d.Images {
 		for int(m.Index) >= len(s.images) {
 			if len(s.images) > columns.MaxRows {
@@ -225,7 +253,8 @@ func (s *Snapshot) bind(region []byte) error {
 		requestCPU: i64(columns.RequestCPU), requestMemory: i64(columns.RequestMemory), requestEphemeral: i64(columns.RequestEphemeral), requestPods: i64(columns.RequestPods),
 		nonZeroCPU: i64(columns.NonZeroCPU), nonZeroMemory: i64(columns.NonZeroMemory),
 		name: u32(columns.Name), flags: u32(columns.Flags), taintSet: u32(columns.TaintSet), imageSet: u32(columns.ImageSet), labelSet: u32(columns.LabelSet),
-		labels: map[uint32][]uint32{}, extended: map[uint32][2][]int64{},
+		portSet: u32(columns.PortSet),
+		labels:  map[uint32][]uint32{}, extended: map[uint32][2][]int64{},
 	}
 	for _, c := range l.Columns {
 		switch c.ID {
@@ -254,6 +283,9 @@ func (s *Snapshot) check() error {
 		if len(col) < s.rows {
 			return wire.Errorf(wire.KindProtocol, "snapshot lacks a column for %d rows", s.rows)
 		}
+	}
+	if c.portSet != nil && len(c.portSet) < s.rows {
+		return wire.Errorf(wire.KindProtocol, "snapshot lacks a column for %d rows", s.rows)
 	}
 	for _, col := range [...][]uint32{c.name, c.flags, c.taintSet, c.imageSet, c.labelSet} {
 		if len(col) < s.rows {

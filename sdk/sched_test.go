@@ -202,14 +202,15 @@ func TestNode(t *testing.T) {
 		n.Images = []columns.Image{{Names: []string{"app:1", "app@sha256:x"}, Size: 5}}
 		n.Allocatable.Extended = []sdk.Amount{{Name: "e/gpu", Value: 2}}
 		n.Unschedulable, n.Ready = true, true
-		n.Used = []columns.Usage{{Requests: sdk.Resources{MilliCPU: 7, Extended: []sdk.Amount{{Name: "e/gpu", Value: 1}}}, NonZeroCPU: 9}}
+		n.Used = []columns.Usage{{Requests: sdk.Resources{MilliCPU: 7, Extended: []sdk.Amount{{Name: "e/gpu", Value: 1}}}, NonZeroCPU: 9},
+			{Ports: []sdk.HostPort{{Port: 80}, {IP: "10.0.0.1", Port: 81, Protocol: "UDP"}}}}
 	})}
 	for i := range 40 {
 		nodes = append(nodes, node(fmt.Sprintf("other-%d", i), "b", 1000))
 	}
 	s := sdk.NewSnapshot(nodes...)
 	n, ok := s.Node(0)
-	if !ok || n.Name() != "n0" || n.AllocatableCPU() != 4000 || n.RequestedCPU() != 7 || n.NonZeroCPU() != 9 || n.Pods() != 1 || n.AllocatablePods() != 110 {
+	if !ok || n.Name() != "n0" || n.AllocatableCPU() != 4000 || n.RequestedCPU() != 7 || n.NonZeroCPU() != 9 || n.Pods() != 2 || n.AllocatablePods() != 110 {
 		t.Fatalf("node %v %s", ok, n.Name())
 	}
 	if !n.Unschedulable() || !n.Ready() || !n.HasImage("app:1") || n.HasImage("app:2") || len(n.Images()) != 2 {
@@ -229,8 +230,16 @@ func TestNode(t *testing.T) {
 	if got := n.Taints(); len(got) != 1 || got[0] != (sdk.Taint{Key: "k", Value: "v", Effect: sdk.NoSchedule}) {
 		t.Errorf("taints %v", got)
 	}
+	for port, want := range map[sdk.HostPort]bool{
+		{Port: 80}: true, {IP: "10.0.0.2", Port: 80, Protocol: "TCP"}: true, {Port: 80, Protocol: "UDP"}: false, {Port: 79}: false, {Port: 82}: false,
+		{IP: "10.0.0.1", Port: 81, Protocol: "UDP"}: true, {IP: "10.0.0.2", Port: 81, Protocol: "UDP"}: false, {IP: "0.0.0.0", Port: 81, Protocol: "UDP"}: true,
+	} {
+		if got := n.PortTaken(port); got != want {
+			t.Errorf("port %+v is taken: %v, want %v", port, got, want)
+		}
+	}
 	o, _ := s.Node(1)
-	if _, ok := o.Label("rare"); ok || o.Unschedulable() || len(o.Taints()) != 0 || o.HasImage("app:1") {
+	if _, ok := o.Label("rare"); ok || o.PortTaken(sdk.HostPort{Port: 80}) || o.Unschedulable() || len(o.Taints()) != 0 || o.HasImage("app:1") {
 		t.Error("what one node has shows on another")
 	}
 	if _, ok := s.Node(41); ok {
@@ -273,4 +282,43 @@ func FuzzHandle(f *testing.F) {
 		_, _ = s.Handle(sdk.OpPreFilter, rec.Bytes(), region)
 		_, _ = s.Handle(sdk.OpCycle, q.Append(nil), region)
 	})
+}
+
+// A kernel of ABI 1.1 sends neither sets of host ports nor their column.
+func TestKernelWithoutPorts(t *testing.T) {
+	var took []bool
+	s := sdk.NewScheduling("x", &sdk.Points{Filter: func(_ *sdk.Pod, n sdk.Node) *sdk.Status {
+		took = append(took, n.PortTaken(sdk.HostPort{Port: 80}))
+		return nil
+	}})
+	table := columns.NewTable()
+	table.Put(columns.Node{Name: "n"})
+	var region []byte
+	m := columns.NewMirror(table, []columns.Column{{ID: columns.ResultFeasible, Type: columns.Bits}, {ID: columns.ResultReason, Type: columns.Uint32},
+		{ID: columns.ResultScore, Type: columns.Int64}}, func(size int) ([]byte, error) { region = columns.Alloc(size); return region, nil })
+	d, err := m.Update(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := m.Layout()
+	l.Columns[l.Find(columns.PortSet, 0)].ID = 1 << 20
+	if err := l.WriteHeader(region); err != nil {
+		t.Fatal(err)
+	}
+	d.PortSets = nil
+	frame := d.Append(nil)
+	if _, err := s.Handle(sdk.OpSnapshot, frame[:len(frame)-1], region); err != nil {
+		t.Fatal(err)
+	}
+	rec := sdk.EncodePod(&sdk.PodInfo{Ports: []sdk.HostPort{{Port: 80}}})
+	q := sdk.CycleRequest{Runs: []sdk.Run{{Count: 1}}}
+	if _, err := s.Handle(sdk.OpPreFilter, rec.Bytes(), region); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Handle(sdk.OpCycle, q.Append(nil), region); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(took, []bool{false}) {
+		t.Errorf("taken: %v, want one no", took)
+	}
 }

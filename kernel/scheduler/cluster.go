@@ -127,13 +127,22 @@ func (c *cluster) bound(p *pod, key types.NamespacedName, o *corev1.Pod, now tim
 		c.uncount(p)
 		p.usage = u
 		c.count(p, o.Spec.NodeName)
-		if was != "" {
-			c.queue.wake(sdk.PodChanged, now)
-		} else {
-			c.queue.wake(sdk.PodAdded, now)
-		}
+		c.queue.wake(eventOf(was, o.Spec.NodeName), now)
 	}
 	p.assumed, p.obj, p.record, p.told = false, nil, sdk.PodRecord{}, ""
+}
+
+// eventOf tells what a pod's new state means for those that wait: was is the
+// node on which it counted. One that turns out to be elsewhere than assumed
+// leaves a node as if it were deleted there.
+func eventOf(was, now string) sdk.Event {
+	switch was {
+	case "":
+		return sdk.PodAdded
+	case now:
+		return sdk.PodChanged
+	}
+	return sdk.PodDeleted | sdk.PodAdded
 }
 
 // waiting queues a pod, or takes in its new spec.

@@ -26,6 +26,35 @@ var defaultRequests = corev1.ResourceList{
 
 // usageOf is what a pod takes from its node.
 func usageOf(p *corev1.Pod) columns.Usage {
+	u := requestsOf(p)
+	u.Ports = hostPortsOf(p)
+	return u
+}
+
+// hostPortsOf are the host ports of containers that run as long as the pod
+// does.
+func hostPortsOf(p *corev1.Pod) []columns.HostPort {
+	var out []columns.HostPort
+	add := func(c *corev1.Container) {
+		for i := range c.Ports {
+			if x := &c.Ports[i]; x.HostPort > 0 {
+				out = append(out, columns.HostPort{IP: x.HostIP, Protocol: string(x.Protocol), Port: x.HostPort})
+			}
+		}
+	}
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			add(c)
+		}
+	}
+	for i := range p.Spec.Containers {
+		add(&p.Spec.Containers[i])
+	}
+	return out
+}
+
+func requestsOf(p *corev1.Pod) columns.Usage {
 	if plain(p) {
 		return sumContainers(p)
 	}
@@ -124,7 +153,7 @@ func infoOf(p *corev1.Pod, u *columns.Usage) *sdk.PodInfo {
 		Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Labels: p.Labels, Annotations: p.Annotations,
 		NodeName: s.NodeName, SchedulerName: s.SchedulerName, Priority: priorityOf(p),
 		Requests: u.Requests, NonZero: sdk.Resources{MilliCPU: u.NonZeroCPU, Memory: u.NonZeroMemory},
-		NodeSelector: s.NodeSelector, Affinity: affinityOf(s.Affinity),
+		NodeSelector: s.NodeSelector, Affinity: affinityOf(s.Affinity), Ports: u.Ports,
 	}
 	for _, t := range s.Tolerations {
 		info.Tolerations = append(info.Tolerations, sdk.Toleration{Key: t.Key, Operator: string(t.Operator), Value: t.Value, Effect: string(t.Effect)})
@@ -134,11 +163,6 @@ func infoOf(p *corev1.Pod, u *columns.Usage) *sdk.PodInfo {
 	}
 	for i := range s.Containers {
 		info.Images = append(info.Images, s.Containers[i].Image)
-		for _, x := range s.Containers[i].Ports {
-			if x.HostPort > 0 {
-				info.Ports = append(info.Ports, sdk.HostPort{IP: x.HostIP, Protocol: string(x.Protocol), Port: x.HostPort})
-			}
-		}
 	}
 	for i := range s.Volumes {
 		if v := s.Volumes[i].Image; v != nil {
@@ -233,7 +257,8 @@ func equalAmounts(a, b *columns.Resources) bool {
 }
 
 func equalUsage(a, b *columns.Usage) bool {
-	return a.NonZeroCPU == b.NonZeroCPU && a.NonZeroMemory == b.NonZeroMemory && equalAmounts(&a.Requests, &b.Requests)
+	return a.NonZeroCPU == b.NonZeroCPU && a.NonZeroMemory == b.NonZeroMemory && equalAmounts(&a.Requests, &b.Requests) &&
+		slices.Equal(a.Ports, b.Ports)
 }
 
 func equalLabels(a, b map[string]string) bool {

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -9,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
@@ -91,6 +92,16 @@ func (r *reference) refuse(p *corev1.Pod, n *corev1.Node) []string {
 	if ok, _ := nodeaffinity.GetRequiredNodeAffinity(p).Match(n); !ok {
 		return []string{"node(s) didn't match Pod's node affinity/selector"}
 	}
+	for _, want := range r.ports(p) {
+		for _, o := range r.pods {
+			for _, taken := range r.ports(o) {
+				if o.Spec.NodeName == n.Name && want.HostPort == taken.HostPort && want.Protocol == taken.Protocol &&
+					(want.HostIP == taken.HostIP || want.HostIP == "0.0.0.0" || taken.HostIP == "0.0.0.0") {
+					return []string{"node(s) didn't have free ports for the requested pod ports"}
+				}
+			}
+		}
+	}
 	var why []string
 	used, count := r.used(n.Name, podresource.PodResourcesOptions{})
 	if count+1 > n.Status.Allocatable.Pods().Value() {
@@ -103,6 +114,22 @@ func (r *reference) refuse(p *corev1.Pod, n *corev1.Node) []string {
 		}
 	}
 	return why
+}
+
+// ports are a pod's host ports with what is left out filled in.
+func (r *reference) ports(p *corev1.Pod) []corev1.ContainerPort {
+	var out []corev1.ContainerPort
+	sidecars := slices.DeleteFunc(slices.Clone(p.Spec.InitContainers), func(c corev1.Container) bool { return c.RestartPolicy == nil })
+	for _, c := range slices.Concat(p.Spec.Containers, sidecars) {
+		for _, x := range c.Ports {
+			if x.HostPort == 0 {
+				continue
+			}
+			x.HostIP, x.Protocol = cmp.Or(x.HostIP, "0.0.0.0"), cmp.Or(x.Protocol, corev1.ProtocolTCP)
+			out = append(out, x)
+		}
+	}
+	return out
 }
 
 func (r *reference) used(node string, o podresource.PodResourcesOptions) (corev1.ResourceList, int64) {
@@ -225,7 +252,8 @@ func (r *reference) balanced(p *corev1.Pod, n *corev1.Node) int64 {
 func (r *reference) images(p *corev1.Pod, n *corev1.Node) int64 {
 	const mb = 1 << 20
 	var sum int64
-	for _, c := range p.Spec.Containers {
+	containers := slices.Concat(p.Spec.InitContainers, p.Spec.Containers)
+	for _, c := range containers {
 		for _, m := range n.Status.Images {
 			if !slices.Contains(m.Names, c.Image) {
 				continue
@@ -241,7 +269,7 @@ func (r *reference) images(p *corev1.Pod, n *corev1.Node) int64 {
 			sum += int64(float64(m.SizeBytes) * (float64(have) / float64(len(r.nodes))))
 		}
 	}
-	count := int64(len(p.Spec.Containers))
+	count := int64(len(containers))
 	sum = min(max(sum, 23*mb), 1000*mb*count)
 	return 100 * (sum - 23*mb) / (1000*mb*count - 23*mb)
 }
@@ -300,6 +328,16 @@ func (w *world) pod() *corev1.Pod {
 		if w.chance(15) {
 			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "d", Image: "registry.local/app:2"})
 		}
+		for w.chance(15) {
+			c.Ports = append(c.Ports, w.port())
+		}
+		if w.chance(10) {
+			always := corev1.ContainerRestartPolicyAlways
+			p.Spec.InitContainers = []corev1.Container{{Name: "s", Image: "registry.local/app:3", RestartPolicy: &always, Ports: []corev1.ContainerPort{w.port()}}}
+			if w.chance(30) {
+				p.Spec.InitContainers[0].RestartPolicy = nil
+			}
+		}
 		if w.chance(25) {
 			p.Spec.NodeSelector = map[string]string{"zone": w.pick("a", "b", "d")}
 		}
@@ -326,6 +364,11 @@ func (w *world) pod() *corev1.Pod {
 			}
 		}
 	})
+}
+
+func (w *world) port() corev1.ContainerPort {
+	return corev1.ContainerPort{HostPort: int32(w.r.IntN(4)), HostIP: w.pick("", "", "0.0.0.0", "10.0.0.1", "10.0.0.2"),
+		Protocol: corev1.Protocol(w.pick("", "TCP", "UDP"))}
 }
 
 func (w *world) term() corev1.NodeSelectorTerm {
@@ -394,7 +437,7 @@ func (w *world) place(p *corev1.Pod) {
 		} else {
 			got.best = []string{out.node}
 		}
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(verdict{})); diff != "" {
+		if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(verdict{})); diff != "" {
 			w.t.Fatalf("pod %s: -want +got:\n%s\nspec %+v", p.Name, diff, p.Spec)
 		}
 		if out.fit != nil {

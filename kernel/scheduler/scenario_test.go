@@ -26,6 +26,7 @@ var rewrite = flag.Bool("update", false, "rewrite the expectations of scenarios"
 //	node NAME cpu=2 memory=4Gi pods=10 label=K=V taint=K=V:EFFECT image=NAME=SIZE cordoned
 //	pod NAME cpu=1 memory=1Gi priority=5 node=N select=K=V prefer=WEIGHT:K=V require=K=V
 //	    tolerate=K:EFFECT pinned=N,N scheduler=S image=NAME gate phase=Failed
+//	    port=80 port=IP:80/UDP sidecar-port=80 init-port=80 (host ports)
 //	delete node|pod NAME
 //	advance DURATION
 //	run                 decides until no pod is due
@@ -226,6 +227,15 @@ func (s *scenario) pod(name string, args []string) *corev1.Pod {
 			case "tolerate":
 				name, effect, _ := strings.Cut(v, ":")
 				p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{Key: name, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffect(effect)})
+			case "port":
+				p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports, s.port(v))
+			case "sidecar-port", "init-port":
+				c := corev1.Container{Name: k, Image: "registry.local/app:1", Ports: []corev1.ContainerPort{s.port(v)}}
+				if k == "sidecar-port" {
+					always := corev1.ContainerRestartPolicyAlways
+					c.RestartPolicy = &always
+				}
+				p.Spec.InitContainers = append(p.Spec.InitContainers, c)
 			case "scheduler":
 				p.Spec.SchedulerName = v
 			case "image":
@@ -239,6 +249,16 @@ func (s *scenario) pod(name string, args []string) *corev1.Pod {
 			}
 		}
 	})
+}
+
+func (s *scenario) port(v string) corev1.ContainerPort {
+	v, protocol, _ := strings.Cut(v, "/")
+	out := corev1.ContainerPort{Protocol: corev1.Protocol(protocol)}
+	if i := strings.LastIndexByte(v, ':'); i >= 0 {
+		out.HostIP, v = v[:i], v[i+1:]
+	}
+	out.HostPort = int32(s.number(v))
+	return out
 }
 
 // What is on the nodes is always the sum of the pods that are known there.

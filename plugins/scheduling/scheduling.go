@@ -12,6 +12,7 @@ import (
 	"github.com/pintle-io/pintle/plugins/scheduling/imagelocality"
 	"github.com/pintle-io/pintle/plugins/scheduling/nodeaffinity"
 	"github.com/pintle-io/pintle/plugins/scheduling/nodename"
+	"github.com/pintle-io/pintle/plugins/scheduling/nodeports"
 	"github.com/pintle-io/pintle/plugins/scheduling/noderesourcesfit"
 	"github.com/pintle-io/pintle/plugins/scheduling/nodeunschedulable"
 	"github.com/pintle-io/pintle/plugins/scheduling/tainttoleration"
@@ -32,6 +33,7 @@ var members = []struct {
 	{nodename.Name, nodename.New, 0},
 	{tainttoleration.Name, tainttoleration.New, 3},
 	{nodeaffinity.Name, nodeaffinity.New, 2},
+	{nodeports.Name, nodeports.New, 0},
 	{noderesourcesfit.Name, noderesourcesfit.New, 1},
 	{balancedallocation.Name, balancedallocation.New, 1},
 	{imagelocality.Name, imagelocality.New, 1},

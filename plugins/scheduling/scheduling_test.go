@@ -50,6 +50,9 @@ func TestFilters(t *testing.T) {
 	tainted := func(effect string) func(*sdk.NodeInfo) {
 		return func(n *sdk.NodeInfo) { n.Taints = []sdk.Taint{{Key: "k", Value: "v", Effect: effect}} }
 	}
+	used := func(ports ...sdk.HostPort) func(*sdk.NodeInfo) {
+		return func(n *sdk.NodeInfo) { n.Used = []columns.Usage{{Ports: ports}} }
+	}
 	gpu := func(v int64) []sdk.Amount { return []sdk.Amount{{Name: "example.com/gpu", Value: v}} }
 	for _, tt := range []struct {
 		name   string
@@ -89,6 +92,12 @@ func TestFilters(t *testing.T) {
 		{name: "all tolerated", pod: sdk.PodInfo{Tolerations: []sdk.Toleration{{Operator: "Exists"}}}, node: node("n", 1, tainted("NoSchedule"))},
 		{name: "operator of the future", pod: sdk.PodInfo{Tolerations: []sdk.Toleration{{Key: "k", Operator: "Gt", Value: "1"}}},
 			node: node("n", 1, tainted("NoSchedule")), want: "node(s) had untolerated taint(s)"},
+
+		{name: "port", pod: sdk.PodInfo{Ports: []sdk.HostPort{{Port: 80}}}, node: node("n", 1, used(sdk.HostPort{IP: "10.0.0.1", Port: 80, Protocol: "TCP"})),
+			want: "node(s) didn't have free ports for the requested pod ports"},
+		{name: "free port", pod: sdk.PodInfo{Ports: []sdk.HostPort{{Port: 80}}}, node: node("n", 1, used(sdk.HostPort{Port: 80, Protocol: "UDP"}))},
+		{name: "port goes before room", pod: sdk.PodInfo{Ports: []sdk.HostPort{{Port: 80}}, Requests: sdk.Resources{MilliCPU: 2}},
+			node: node("n", 1, used(sdk.HostPort{Port: 80})), want: "node(s) didn't have free ports for the requested pod ports"},
 
 		{name: "selector", pod: sdk.PodInfo{NodeSelector: map[string]string{"host": "n"}}, node: node("n", 1)},
 		{name: "selector otherwise", pod: sdk.PodInfo{NodeSelector: map[string]string{"host": "m"}}, node: node("n", 1), want: noMatch},
@@ -169,7 +178,7 @@ func TestConfig(t *testing.T) {
 	for _, m := range p.Members {
 		names = append(names, m.Name)
 	}
-	want := []string{"NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodeResourcesFit", "NodeResourcesBalancedAllocation", "ImageLocality"}
+	want := []string{"NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit", "NodeResourcesBalancedAllocation", "ImageLocality"}
 	if !slices.Equal(names, want) {
 		t.Errorf("members %v, want %v", names, want)
 	}

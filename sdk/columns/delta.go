@@ -15,7 +15,8 @@ type Delta struct {
 	Strings   []string
 	TaintSets [][]TaintRef
 	LabelSets [][]LabelRef
-	ImageSets [][]uint32 // indexes of images
+	ImageSets [][]uint32  // indexes of images
+	PortSets  [][]PortRef // sorted by port
 	// Images are new or changed.
 	Images []ImageRef
 }
@@ -23,7 +24,7 @@ type Delta struct {
 // Empty tells whether the reader's tables are unchanged.
 func (d *Delta) Empty() bool {
 	return !d.Reset && !d.Layout && len(d.Strings) == 0 && len(d.TaintSets) == 0 &&
-		len(d.LabelSets) == 0 && len(d.ImageSets) == 0 && len(d.Images) == 0
+		len(d.LabelSets) == 0 && len(d.ImageSets) == 0 && len(d.Images) == 0 && len(d.PortSets) == 0
 }
 
 // TaintRef is a taint by string ids.
@@ -31,6 +32,9 @@ type TaintRef struct{ Key, Value, Effect uint32 }
 
 // LabelRef is a label by string ids.
 type LabelRef struct{ Key, Value uint32 }
+
+// PortRef is a host port; address and protocol are string ids.
+type PortRef struct{ Port, IP, Protocol uint32 }
 
 // ImageRef is the state of one image.
 type ImageRef struct {
@@ -69,6 +73,13 @@ func (d *Delta) Append(b []byte) []byte {
 		b = appendUints(b, m.Index, m.Name, m.Nodes)
 		b = wire.AppendInt(b, m.Size)
 	}
+	b = wire.AppendUint(b, uint64(len(d.PortSets)))
+	for _, set := range d.PortSets {
+		b = wire.AppendUint(b, uint64(len(set)))
+		for _, p := range set {
+			b = appendUints(b, p.Port, p.IP, p.Protocol)
+		}
+	}
 	return b
 }
 
@@ -100,10 +111,25 @@ func ReadDelta(b []byte) (*Delta, error) {
 	for range r.Count(4) {
 		d.Images = append(d.Images, ImageRef{Index: u32(r), Name: u32(r), Nodes: u32(r), Size: r.Int()})
 	}
+	if len(r.Rest()) > 0 { // a kernel of 1.1 knows no host ports
+		d.PortSets = readPortSets(r)
+	}
 	if d.Rows < 0 || d.Rows > MaxRows {
 		return nil, wire.Errorf(wire.KindProtocol, "%d rows", d.Rows)
 	}
 	return d, r.Err()
+}
+
+func readPortSets(r *wire.Reader) [][]PortRef {
+	var out [][]PortRef
+	for range r.Count(1) {
+		set := make([]PortRef, r.Count(3))
+		for i := range set {
+			set[i] = PortRef{u32(r), u32(r), u32(r)}
+		}
+		out = append(out, set)
+	}
+	return out
 }
 
 func u32(r *wire.Reader) uint32 { return uint32(r.Uint()) }

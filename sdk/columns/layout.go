@@ -64,6 +64,7 @@ const (
 	TaintSet ID = 34 // index into the table of taint sets
 	ImageSet ID = 35 // index into the table of image sets
 	LabelSet ID = 36 // index into the table of rare labels
+	PortSet  ID = 37 // index into the table of host ports in use
 
 	// Columns that exist once per key; Key is a string id.
 	AllocExtended   ID = 64 // extended resource named by Key

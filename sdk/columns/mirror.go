@@ -15,9 +15,9 @@ type Mirror struct {
 		i64 [][2][]int64
 		u32 [][2][]uint32
 	}
-	epoch, pos, edit                        uint64
-	strings, taintSets, labelSets, imageSet int
-	rows                                    int
+	epoch, pos, edit                                  uint64
+	strings, taintSets, labelSets, imageSet, portSets int
+	rows                                              int
 }
 
 // NewMirror prepares a mirror of t. extra are columns beyond the table's own
@@ -51,8 +51,10 @@ func (m *Mirror) Update(region []byte) (*Delta, error) {
 	d.TaintSets = t.taintSets.values[m.taintSets:]
 	d.LabelSets = t.labelSets.values[m.labelSets:]
 	d.ImageSets = t.imageSets.values[m.imageSet:]
+	d.PortSets = t.portSets.values[m.portSets:]
 	m.strings, m.taintSets = len(t.strings.values), len(t.taintSets.values)
 	m.labelSets, m.imageSet = len(t.labelSets.values), len(t.imageSets.values)
+	m.portSets = len(t.portSets.values)
 	if m.edit != t.images.edit {
 		for _, s := range t.images.states {
 			if s.edit > m.edit {
@@ -88,7 +90,7 @@ func (m *Mirror) relayout(d *Delta) error {
 		copy(p[1], p[0])
 	}
 	m.epoch, m.edit = t.epoch, 0
-	m.strings, m.taintSets, m.labelSets, m.imageSet = 0, 0, 0, 0
+	m.strings, m.taintSets, m.labelSets, m.imageSet, m.portSets = 0, 0, 0, 0, 0
 	d.Reset, d.Layout = true, true
 	return nil
 }

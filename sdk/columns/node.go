@@ -49,4 +49,7 @@ type Usage struct {
 	Requests Resources
 	// NonZero counts a container without a request with a default.
 	NonZeroCPU, NonZeroMemory int64
+	// Ports are the host ports; those of a node are sorted, and a port that
+	// several of its pods have is there several times.
+	Ports []HostPort
 }

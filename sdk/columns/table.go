@@ -18,6 +18,7 @@ type Table struct {
 	taintSets intern[string, []TaintRef]
 	labelSets intern[string, []LabelRef]
 	imageSets intern[string, []uint32]
+	portSets  intern[string, []PortRef]
 	images    imageTable
 
 	layout  Layout
@@ -127,6 +128,13 @@ func (t *Table) Use(row int, u *Usage, sign int64) {
 		a.Requests.Extended = addAmount(a.Requests.Extended, x.Name, sign*x.Value)
 	}
 	t.writeUsage(row)
+	if len(u.Ports) > 0 {
+		a.Ports = addPorts(a.Ports, u.Ports, sign)
+		t.view.portSet[row] = t.ports(a.Ports)
+		if t.wasteful() {
+			t.rebuild(len(t.entries))
+		}
+	}
 	t.touch(row)
 }
 
@@ -184,7 +192,7 @@ func (t *Table) wantsColumn(n *Node) bool {
 func (t *Table) wasteful() bool {
 	rows := len(t.entries)
 	return t.strings.grown(8*rows+1024) || t.taintSets.grown(2*rows+256) ||
-		t.labelSets.grown(2*rows+256) || t.imageSets.grown(8*rows+1024) ||
+		t.labelSets.grown(2*rows+256) || t.portSets.grown(2*rows+256) || t.imageSets.grown(8*rows+1024) ||
 		len(t.images.names) > 2*t.images.base+1024
 }
 
@@ -195,6 +203,7 @@ func (t *Table) rebuild(rows int) {
 	t.taintSets.reset()
 	t.labelSets.reset()
 	t.imageSets.reset()
+	t.portSets.reset()
 	t.images = imageTable{}
 	for _, e := range t.entries {
 		e.seen = t.countImages(nil, e.node.Images)
@@ -214,6 +223,7 @@ func (t *Table) rebuild(rows int) {
 	t.taintSets.mark()
 	t.labelSets.mark()
 	t.imageSets.mark()
+	t.portSets.mark()
 	t.images.base = len(t.images.names)
 }
 
@@ -250,7 +260,7 @@ var fixedColumns = func() []Column {
 	for id := AllocCPU; id <= Generation; id++ {
 		cols = append(cols, Column{ID: id, Type: Int64})
 	}
-	for id := Name; id <= LabelSet; id++ {
+	for id := Name; id <= PortSet; id++ {
 		cols = append(cols, Column{ID: id, Type: Uint32})
 	}
 	return cols
@@ -277,6 +287,7 @@ func (t *Table) write(row int) {
 	v.taintSet[row] = t.taints(n.Taints)
 	v.imageSet[row] = t.imageSets.add(bytesKey(e.seen...), e.seen)
 	v.labelSet[row] = t.labels(row, n.Labels)
+	v.portSet[row] = t.ports(e.usage.Ports)
 	for _, x := range v.extended {
 		x.alloc[row] = n.Allocatable.Of(t.strings.at(x.key - 1))
 	}

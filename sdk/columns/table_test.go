@@ -2,7 +2,9 @@ package columns_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/pintle-io/pintle/sdk/columns"
@@ -17,6 +19,7 @@ type reader struct {
 	taintSets [][]columns.TaintRef
 	labelSets [][]columns.LabelRef
 	imageSets [][]uint32
+	portSets  [][]columns.PortRef
 	images    map[uint32]columns.ImageRef
 }
 
@@ -40,6 +43,7 @@ func (r *reader) take(t *testing.T, d *columns.Delta) {
 	r.taintSets = append(r.taintSets, d.TaintSets...)
 	r.labelSets = append(r.labelSets, d.LabelSets...)
 	r.imageSets = append(r.imageSets, d.ImageSets...)
+	r.portSets = append(r.portSets, d.PortSets...)
 	for _, m := range d.Images {
 		r.images[m.Index] = m
 	}
@@ -78,6 +82,10 @@ func (r *reader) dump() map[string]string {
 		for _, x := range r.taintSets[u32(columns.TaintSet, 0, row)] {
 			taints = append(taints, r.str(x.Key)+"="+r.str(x.Value)+":"+r.str(x.Effect))
 		}
+		var ports []string
+		for _, p := range r.portSets[u32(columns.PortSet, 0, row)] {
+			ports = append(ports, fmt.Sprint(r.str(p.IP), p.Port, r.str(p.Protocol)))
+		}
 		have := map[string]string{}
 		for _, i := range r.imageSets[u32(columns.ImageSet, 0, row)] {
 			m := r.images[i]
@@ -85,7 +93,7 @@ func (r *reader) dump() map[string]string {
 		}
 		out[r.str(u32(columns.Name, 0, row))] = fmt.Sprint(
 			i64(columns.AllocCPU, 0, row), i64(columns.RequestCPU, 0, row), i64(columns.NonZeroMemory, 0, row), i64(columns.RequestPods, 0, row),
-			u32(columns.Flags, 0, row), labels, extended, taints, images, have)
+			u32(columns.Flags, 0, row), labels, extended, taints, images, have, ports)
 	}
 	return out
 }
@@ -106,7 +114,11 @@ func (m *model) dump() map[string]string {
 	}
 	for name, n := range m.nodes {
 		var cpu, memory, gpu int64
+		distinct := map[string]bool{}
 		for _, u := range m.used[name] {
+			for _, p := range u.Ports {
+				distinct[fmt.Sprint("0.0.0.0", p.Port, "TCP")] = true
+			}
 			cpu, memory, gpu = cpu+u.Requests.MilliCPU, memory+u.NonZeroMemory, gpu+u.Requests.Of("e/gpu")
 		}
 		labels, extended := map[string]string{}, map[string][2]int64{}
@@ -128,7 +140,7 @@ func (m *model) dump() map[string]string {
 		if n.Unschedulable {
 			flags = columns.FlagUnschedulable
 		}
-		out[name] = fmt.Sprint(n.Allocatable.MilliCPU, cpu, memory, len(m.used[name]), flags, labels, extended, taints, images, have)
+		out[name] = fmt.Sprint(n.Allocatable.MilliCPU, cpu, memory, len(m.used[name]), flags, labels, extended, taints, images, have, slices.Sorted(maps.Keys(distinct)))
 	}
 	return out
 }
@@ -208,6 +220,12 @@ func change(r *rand.Rand, table *columns.Table, m *model) {
 		if r.IntN(4) == 0 {
 			u.Requests.Extended = []columns.Amount{{Name: "e/gpu", Value: 1}}
 		}
+		for range r.IntN(3) {
+			u.Ports = append(u.Ports, columns.HostPort{Port: int32(1000 + r.IntN(900))})
+			if r.IntN(2) == 0 { // as written, or with what is left out
+				u.Ports[0].IP, u.Ports[0].Protocol = "0.0.0.0", "TCP"
+			}
+		}
 		m.used[name] = append(m.used[name], u)
 		table.Use(row, &u, 1)
 	default:
@@ -216,5 +234,37 @@ func change(r *rand.Rand, table *columns.Table, m *model) {
 			m.used[name] = list[1:]
 			table.Use(row, &u, -1)
 		}
+	}
+}
+
+// Sets of ports that no node has any more are given up, also when no node
+// changes otherwise.
+func TestPortSetsAreBounded(t *testing.T) {
+	table := columns.NewTable()
+	row := table.Put(columns.Node{Name: "n"})
+	var region []byte
+	m := columns.NewMirror(table, nil, func(size int) ([]byte, error) { region = columns.Alloc(size); return region, nil })
+	sets, resets := 0, 0
+	for port := range int32(5000) {
+		u := columns.Usage{Ports: []columns.HostPort{{Port: 1 + port}}}
+		for _, sign := range []int64{1, -1} {
+			table.Use(row, &u, sign)
+			d, err := m.Update(region)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d != nil && d.Reset {
+				sets, resets = 0, resets+1
+			}
+			if d != nil {
+				sets += len(d.PortSets)
+			}
+			if sets > 1000 {
+				t.Fatalf("%d sets for one node", sets)
+			}
+		}
+	}
+	if resets < 2 {
+		t.Errorf("%d resets", resets)
 	}
 }

@@ -7,6 +7,7 @@ type view struct {
 	requestPods, nonZeroCPU, nonZeroMemory           []int64
 	generation                                       []int64
 	name, flags, taintSet, imageSet, labelSet        []uint32
+	portSet                                          []uint32
 
 	extended []extended
 	dense    []dense
@@ -30,6 +31,7 @@ func newView(l Layout, region []byte) view {
 		requestCPU: i64(RequestCPU), requestMemory: i64(RequestMemory), requestEphemeral: i64(RequestEphemeral), requestPods: i64(RequestPods),
 		nonZeroCPU: i64(NonZeroCPU), nonZeroMemory: i64(NonZeroMemory), generation: i64(Generation),
 		name: u32(Name), flags: u32(Flags), taintSet: u32(TaintSet), imageSet: u32(ImageSet), labelSet: u32(LabelSet),
+		portSet: u32(PortSet),
 	}
 	for _, c := range l.Columns {
 		switch c.ID {

@@ -13,7 +13,7 @@ import "fmt"
 // of the guest is served with what both know.
 const (
 	Major = 1
-	Minor = 1
+	Minor = 2
 )
 
 // Version packs a version as the guest exports it.

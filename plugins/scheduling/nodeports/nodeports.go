@@ -1,0 +1,53 @@
+// Package nodeports is the scheduling filter for nodes on which another pod
+// has a host port that the pod claims.
+package nodeports
+
+import (
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/columns"
+)
+
+// Name of the plugin in profiles and messages.
+const Name = "NodePorts"
+
+var taken = sdk.Unschedulable("node(s) didn't have free ports for the requested pod ports")
+
+func init() { sdk.Register(sdk.Plugin{Name: "nodeports", New: New}) }
+
+// New makes an instance; it takes no config.
+func New([]byte) (*sdk.Points, error) {
+	t := &plugin{}
+	return &sdk.Points{PreFilter: t.preFilter, FilterAll: t.filter, Events: sdk.NodeAdded | sdk.PodDeleted}, nil
+}
+
+// plugin holds the verdict on each distinct set of ports in use: nodes share
+// a few, and most have none.
+type plugin struct{ refused []uint8 }
+
+func (t *plugin) preFilter(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+	if len(p.Ports()) == 0 {
+		return sdk.Skip()
+	}
+	t.refused = t.refused[:0]
+	any := false
+	for set := range s.PortSets() {
+		var bad uint8
+		for _, port := range p.Ports() {
+			if s.PortTaken(set, port) {
+				bad, any = 1, true
+				break
+			}
+		}
+		t.refused = append(t.refused, bad)
+	}
+	if !any {
+		return sdk.Skip()
+	}
+	return nil
+}
+
+func (t *plugin) filter(c *sdk.Cycle) {
+	rows := c.Mask()
+	columns.Lookup(rows, c.Uint32(columns.PortSet), t.refused)
+	c.Reject(rows, taken)
+}
