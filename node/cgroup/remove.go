@@ -7,16 +7,37 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Procs lists the processes in group and below it, in any hierarchy, each once.
 func (s *System) Procs(group string) ([]int, error) {
+	all, err := s.members(group)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int, len(all))
+	for i, m := range all {
+		out[i] = m.pid
+	}
+	return out, nil
+}
+
+// member is a process and the file that lists it.
+type member struct {
+	pid  int
+	file string
+}
+
+func (s *System) members(group string) ([]member, error) {
 	seen := map[int]bool{}
-	var out []int
+	var out []member
 	for _, root := range s.roots() {
 		err := filepath.WalkDir(filepath.Join(root, group), func(p string, d fs.DirEntry, err error) error {
 			if err != nil {
@@ -25,21 +46,33 @@ func (s *System) Procs(group string) ([]int, error) {
 			if d.IsDir() || d.Name() != "cgroup.procs" {
 				return nil
 			}
-			b, err := os.ReadFile(p)
-			if err != nil {
-				return ignoreGone(err)
-			}
-			for _, w := range strings.Fields(string(b)) {
-				// 0 stands for a process of another pid namespace.
-				if pid, err := strconv.Atoi(w); err == nil && pid > 0 && !seen[pid] {
+			pids, err := listed(p)
+			for _, pid := range pids {
+				if !seen[pid] {
 					seen[pid] = true
-					out = append(out, pid)
+					out = append(out, member{pid, p})
 				}
 			}
-			return nil
+			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("processes of %s: %w", group, err)
+		}
+	}
+	return out, nil
+}
+
+// listed reads a cgroup.procs file; one that is gone lists nothing.
+func listed(file string) ([]int, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, ignoreGone(err)
+	}
+	var out []int
+	for w := range strings.FieldsSeq(string(b)) {
+		// 0 stands for a process of another pid namespace.
+		if pid, err := strconv.Atoi(w); err == nil && pid > 0 {
+			out = append(out, pid)
 		}
 	}
 	return out, nil
@@ -62,19 +95,19 @@ func (s *System) Kill(ctx context.Context, group string) error {
 		if err := s.killAtOnce(group); err != nil {
 			return err
 		}
-		pids, err := s.Procs(group)
+		all, err := s.members(group)
 		if err != nil {
 			return err
 		}
-		left := pids[:0]
-		for _, pid := range pids {
-			if zombie(pid) {
+		var left []int
+		for _, m := range all {
+			if zombie(m.pid) {
 				continue
 			}
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-				return fmt.Errorf("kill %d of %s: %w", pid, group, err)
+			if err := m.kill(); err != nil {
+				return fmt.Errorf("kill %d of %s: %w", m.pid, group, err)
 			}
-			left = append(left, pid)
+			left = append(left, m.pid)
 		}
 		if len(left) == 0 {
 			return nil
@@ -88,6 +121,28 @@ func (s *System) Kill(ctx context.Context, group string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// kill sends SIGKILL to the process, and never to another one that has got its
+// number meanwhile: the file lists the number after it has been taken hold of.
+func (m member) kill() error {
+	fd, err := unix.PidfdOpen(m.pid, 0)
+	if err != nil {
+		return ignoreEnded(err)
+	}
+	defer unix.Close(fd)
+	now, err := listed(m.file)
+	if err != nil || !slices.Contains(now, m.pid) {
+		return err
+	}
+	return ignoreEnded(unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0))
+}
+
+func ignoreEnded(err error) error {
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
 }
 
 // killAtOnce has the kernel kill all of the group in cgroup2, also what is
@@ -177,14 +232,6 @@ func removeTree(dir string) error {
 
 // inUse tells that a group has a process that has not ended.
 func inUse(dir string) bool {
-	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	if err != nil {
-		return false
-	}
-	for pid := range strings.FieldsSeq(string(b)) {
-		if n, err := strconv.Atoi(pid); err == nil && !zombie(n) {
-			return true
-		}
-	}
-	return false
+	pids, err := listed(filepath.Join(dir, "cgroup.procs"))
+	return err == nil && slices.ContainsFunc(pids, func(pid int) bool { return !zombie(pid) })
 }
