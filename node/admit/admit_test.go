@@ -101,8 +101,11 @@ func TestCheck(t *testing.T) {
 		"too much memory":             {pod: pod(requests(list("1", "5Gi"))), want: &admit.Refusal{Reason: "OutOfmemory", Message: "Node didn't have enough resource: memory, requested: 5368709120, used: 0, capacity: 4294967296"}},
 		"too much disk":               {pod: pod(requesting(corev1.ResourceEphemeralStorage, "11Gi")), want: &admit.Refusal{Reason: "OutOfephemeral-storage", Message: "Node didn't have enough resource: ephemeral-storage, requested: 11811160064, used: 0, capacity: 10737418240"}},
 		"no dongle left":              {pod: pod(requesting("example.com/dongle", "1")), others: []*corev1.Pod{pod(requesting("example.com/dongle", "1"))}, want: &admit.Refusal{Reason: "OutOfexample.com/dongle", Message: "Node didn't have enough resource: example.com/dongle, requested: 1, used: 1, capacity: 1"}},
-		"a resource of the cluster":   {pod: pod(requesting("example.com/licence", "1"))},
-		"huge pages that are not":     {pod: pod(requesting("hugepages-2Mi", "2Mi")), want: &admit.Refusal{Reason: "OutOfhugepages-2Mi", Message: "Node didn't have enough resource: hugepages-2Mi, requested: 2097152, used: 0, capacity: 0"}},
+		"none that is advertised": {pod: pod(requesting("example.com/patched", "2")), node: node(func(n *admit.Node) {
+			n.Object.Status.Allocatable = corev1.ResourceList{"example.com/patched": resource.MustParse("1"), corev1.ResourceCPU: resource.MustParse("9")}
+		}), want: &admit.Refusal{Reason: "OutOfexample.com/patched", Message: "Node didn't have enough resource: example.com/patched, requested: 2, used: 0, capacity: 1"}},
+		"a resource of the cluster": {pod: pod(requesting("example.com/licence", "1"))},
+		"huge pages that are not":   {pod: pod(requesting("hugepages-2Mi", "2Mi")), want: &admit.Refusal{Reason: "OutOfhugepages-2Mi", Message: "Node didn't have enough resource: hugepages-2Mi, requested: 2097152, used: 0, capacity: 0"}},
 		"the largest init container": {pod: pod(requests(list("1", "")), func(p *corev1.Pod) {
 			p.Spec.InitContainers = []corev1.Container{{Name: "i", Resources: corev1.ResourceRequirements{Requests: list("3", "")}}}
 		}), want: &admit.Refusal{Reason: "OutOfcpu", Message: "Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000"}},

@@ -9,12 +9,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	resourcehelper "k8s.io/component-helpers/resource"
+
+	"github.com/pintle-io/pintle/node/podspec"
 )
 
 // resources refuses a pod for which there is no room. What a pod takes is
 // counted as the scheduler counts it.
 func resources(pod *corev1.Pod, others []*corev1.Pod, node *Node) *Refusal {
-	have := node.Allocatable
+	have := allocatable(node)
 	if r := short(corev1.ResourcePods, 1, int64(len(others)), have.Pods().Value()); r != nil {
 		return r
 	}
@@ -31,7 +33,7 @@ func resources(pod *corev1.Pod, others []*corev1.Pod, node *Node) *Refusal {
 	}
 	for _, name := range inOrder(want) {
 		q := want[name]
-		if _, ok := have[name]; !ok && extended(name) {
+		if _, ok := have[name]; !ok && podspec.ExtendedResource(name) {
 			continue // such as a resource of the cluster, which no node has
 		}
 		if r := short(name, amount(name, q), amount(name, taken[name]), amount(name, have[name])); r != nil {
@@ -39,6 +41,17 @@ func resources(pod *corev1.Pod, others []*corev1.Pod, node *Node) *Refusal {
 		}
 	}
 	return nil
+}
+
+// allocatable is what the node gives, with what others advertise on it.
+func allocatable(node *Node) corev1.ResourceList {
+	out := maps.Clone(node.Allocatable)
+	for name, q := range node.Object.Status.Allocatable {
+		if _, ok := out[name]; !ok && podspec.ExtendedResource(name) {
+			out[name] = q
+		}
+	}
+	return out
 }
 
 // short refuses what asks for more than is left.
@@ -69,14 +82,6 @@ func inOrder(l corev1.ResourceList) []corev1.ResourceName {
 		}
 	}
 	return out
-}
-
-// extended reports whether a resource is somebody's own, such as
-// example.com/dongle.
-func extended(name corev1.ResourceName) bool {
-	s := string(name)
-	return strings.Contains(s, "/") && !strings.Contains(s, corev1.ResourceDefaultNamespacePrefix) &&
-		!strings.HasPrefix(s, corev1.DefaultResourceRequestsPrefix)
 }
 
 // counted reports whether nodes count a resource at all.

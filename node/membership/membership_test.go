@@ -3,6 +3,7 @@ package membership_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -164,6 +166,52 @@ func TestConditionsAndLease(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAdvertisedResources: what others advertise on the node stays, as long as
+// they do; what the node itself says is the node's.
+func TestAdvertisedResources(t *testing.T) {
+	c := fake.NewSimpleClientset()
+	var sick atomic.Bool
+	m := membership.New(config(c, func() membership.Health { return membership.Health{Runtime: !sick.Load(), Network: true} }))
+	if _, err := m.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	for patch, dongles := range map[string]string{
+		`{"status":{"capacity":{"example.com/dongle":"3","cpu":"64"}}}`:                               "3 3",
+		`{"status":{"capacity":{"example.com/dongle":"2"},"allocatable":{"example.com/dongle":"1"}}}`: "2 2",
+		`{"status":{"capacity":{"example.com/dongle":null}}}`:                                         "",
+	} {
+		if _, err := c.CoreV1().Nodes().Patch(t.Context(), "n1", types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status"); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"cpu": "2 1"}
+		if dongles != "" {
+			want["example.com/dongle"] = dongles
+		}
+		sick.Store(!sick.Load())
+		m.Poke()
+		show := func() map[string]string {
+			n, out := node(t, c), map[string]string{}
+			for name, q := range n.Status.Capacity {
+				a := n.Status.Allocatable[name]
+				out[string(name)] = q.String() + " " + a.String()
+			}
+			return out
+		}
+		for end := time.Now().Add(10 * time.Second); !maps.Equal(show(), want); time.Sleep(2 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("after %s: got %v, want %v", patch, show(), want)
+			}
+		}
 	}
 }
 

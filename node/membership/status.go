@@ -5,6 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/node/podspec"
 )
 
 // maxImages bounds node.status.images, as upstream.
@@ -16,7 +18,9 @@ func (m *Member) status(ctx context.Context, old *corev1.NodeStatus) corev1.Node
 	if old != nil {
 		s = *old.DeepCopy()
 	}
-	s.Addresses, s.Capacity, s.Allocatable, s.NodeInfo = m.cfg.Addresses, m.cfg.Capacity, m.cfg.Allocatable, m.cfg.Info
+	s.Addresses, s.NodeInfo = m.cfg.Addresses, m.cfg.Info
+	s.Allocatable = advertised(s.Capacity, m.cfg.Allocatable)
+	s.Capacity = advertised(s.Capacity, m.cfg.Capacity)
 	s.DaemonEndpoints.KubeletEndpoint.Port = m.cfg.Port
 	if m.cfg.Images != nil {
 		s.Images = m.cfg.Images(ctx)
@@ -29,6 +33,19 @@ func (m *Member) status(ctx context.Context, old *corev1.NodeStatus) corev1.Node
 		set(&s.Conditions, c)
 	}
 	return s
+}
+
+// advertised is what the node says of its resources, with what others have said
+// of it: a capacity of something that the node knows nothing about, such as
+// "example.com/dongle". Of that all is allocatable, as upstream.
+func advertised(capacity, own corev1.ResourceList) corev1.ResourceList {
+	out := own.DeepCopy()
+	for name, q := range capacity {
+		if _, ok := own[name]; !ok && podspec.ExtendedResource(name) {
+			out[name] = q
+		}
+	}
+	return out
 }
 
 // set replaces a condition of the same type, keeping when it last turned.
