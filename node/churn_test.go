@@ -49,16 +49,7 @@ func TestPodsDeletedWhileTheyStart(t *testing.T) {
 		cfg.MaxPods = 200
 		scriptedNetwork(t, cfg)
 	})
-	client, err := cri.Connect("unix://" + filepath.Join(c.cfg.Root, "containerd/containerd.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for _, image := range []string{testenv.PauseImage, testenv.BusyboxImage} {
-		if _, err := client.Pull(t.Context(), image, nil, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
+	client := c.pulled()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -79,6 +70,23 @@ func TestPodsDeletedWhileTheyStart(t *testing.T) {
 	} else {
 		t.Logf("the agent wrote %d bytes of log about %d pods", n, total)
 	}
+}
+
+// pulled is a client of the runtime, which has the images of the pods that
+// start here.
+func (c *cluster) pulled() *cri.Client {
+	c.t.Helper()
+	client, err := cri.Connect("unix://" + filepath.Join(c.cfg.Root, "containerd/containerd.sock"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = client.Close() })
+	for _, image := range []string{testenv.PauseImage, testenv.BusyboxImage} {
+		if _, err := client.Pull(c.t.Context(), image, nil, nil); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return client
 }
 
 // churn makes a pod and deletes it a moment later.

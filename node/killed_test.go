@@ -21,9 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/pintle-io/pintle/internal/testenv"
 	"github.com/pintle-io/pintle/node"
-	"github.com/pintle-io/pintle/node/cri"
 )
 
 // TestAgentKilledWhileAPodStarts: the runtime is making something when the
@@ -37,16 +35,7 @@ func TestAgentKilledWhileAPodStarts(t *testing.T) {
 		r = newSlowRunc(t, cfg.Root)
 	})
 	socket := filepath.Join(c.cfg.Root, "containerd/containerd.sock")
-	client, err := cri.Connect("unix://" + socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for _, image := range []string{testenv.PauseImage, testenv.BusyboxImage} {
-		if _, err := client.Pull(t.Context(), image, nil, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
+	client := c.pulled()
 	pods := c.client.CoreV1().Pods("default")
 	remove := map[string]func(name string) error{
 		"is gone": func(name string) error { return pods.Delete(t.Context(), name, metav1.DeleteOptions{}) },
