@@ -73,8 +73,33 @@ func plain(p *corev1.Pod) bool {
 		return false
 	}
 	for i := range p.Status.ContainerStatuses {
-		s := &p.Status.ContainerStatuses[i]
-		if s.AllocatedResources != nil || s.Resources != nil {
+		if !settled(p, &p.Status.ContainerStatuses[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// settled tells whether a container has what its spec asks for, and was
+// allocated nothing else: no resize of it waits or is under way.
+func settled(p *corev1.Pod, s *corev1.ContainerStatus) bool {
+	for i := range p.Spec.Containers {
+		c := &p.Spec.Containers[i]
+		if c.Name != s.Name {
+			continue
+		}
+		return (s.AllocatedResources == nil || equalLists(c.Resources.Requests, s.AllocatedResources)) &&
+			(s.Resources == nil || equalLists(c.Resources.Requests, s.Resources.Requests))
+	}
+	return false
+}
+
+func equalLists(a, b corev1.ResourceList) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for name, q := range a {
+		if x, ok := b[name]; !ok || q.Cmp(x) != 0 {
 			return false
 		}
 	}
