@@ -58,7 +58,7 @@ func requestsOf(p *corev1.Pod) columns.Usage {
 	if plain(p) {
 		return sumContainers(p)
 	}
-	opts := podresource.PodResourcesOptions{UseStatusResources: p.Spec.NodeName != ""}
+	opts := podresource.PodResourcesOptions{UseStatusResources: p.Spec.NodeName != "", InPlacePodLevelResourcesVerticalScalingEnabled: true}
 	u := columns.Usage{Requests: amounts(podresource.PodRequests(p, opts))}
 	opts.NonMissingContainerRequests = defaultRequests
 	nonZero := podresource.PodRequests(p, opts)

@@ -39,9 +39,25 @@ func TestUsageWhileResized(t *testing.T) {
 			if c.infeasible {
 				p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodResizePending, Status: corev1.ConditionTrue, Reason: corev1.PodReasonInfeasible}}
 			}
+			if whole := wholePod(p); whole != nil && usageOf(whole).Requests.MilliCPU != c.want {
+				t.Errorf("as a whole: got %d", usageOf(whole).Requests.MilliCPU)
+			}
 			if got := usageOf(p); got.Requests.MilliCPU != c.want || plain(p) != c.plain {
 				t.Errorf("got %d, plain: %v", got.Requests.MilliCPU, plain(p))
 			}
 		})
 	}
+}
+
+// wholePod asks for and has as a whole what p's container does; nil if that is
+// nothing.
+func wholePod(p *corev1.Pod) *corev1.Pod {
+	if len(p.Status.ContainerStatuses) == 0 || len(p.Spec.Containers[0].Resources.Requests) == 0 {
+		return nil
+	}
+	out := p.DeepCopy()
+	out.Spec.Resources, out.Spec.Containers[0].Resources = &p.Spec.Containers[0].Resources, corev1.ResourceRequirements{}
+	s := &p.Status.ContainerStatuses[0]
+	out.Status.Resources, out.Status.AllocatedResources, out.Status.ContainerStatuses = s.Resources, s.AllocatedResources, nil
+	return out
 }

@@ -25,7 +25,7 @@ func resources(pod *corev1.Pod, others []*corev1.Pod, node *Node) *Refusal {
 	for _, p := range others {
 		// While a resize is under way a pod takes the larger of what it has
 		// and what it was granted.
-		for name, q := range resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{UseStatusResources: true}) {
+		for name, q := range resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true}) {
 			sum := taken[name]
 			sum.Add(q)
 			taken[name] = sum

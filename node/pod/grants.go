@@ -86,6 +86,14 @@ func (g *grants) conditions() (pending, applying *resize.Condition) {
 	return g.pending, g.applying
 }
 
+// whole is what bounds the pod as a whole at present.
+func (g *grants) whole() *corev1.ResourceRequirements {
+	if r, _ := g.current(); r != nil {
+		return r.Has()
+	}
+	return nil
+}
+
 // current is the record, which must not be changed, and the number of its
 // allocation.
 func (g *grants) current() (*resize.Record, int) {

@@ -249,7 +249,7 @@ func (k *worker) resizeEnded(pod *corev1.Pod, number int, w *resize.Work, done [
 			r.Resized[u.ID] = u.Resources
 		}
 		if latest = now == number; latest && over {
-			r.Applying, r.Group, r.Replaced = false, cgroup.Limits{}, nil
+			r.Done()
 		}
 	}, nil)
 	switch err = cmp.Or(failed, err); {

@@ -314,7 +314,8 @@ func (k *worker) carryOut(ctx context.Context, pod *corev1.Pod, p plan.Plan) {
 // publish computes the status and has it written if it changed.
 func (k *worker) publish(pod *corev1.Pod, p plan.Plan, ended bool) {
 	pending, applying := k.grants.conditions()
-	s := status.Make(status.Input{Pod: pod, Seen: k.seen, Plan: p, Failures: k.failures, Health: k.statusHealth, Pending: pending, Resizing: applying,
+	whole := k.grants.whole()
+	s := status.Make(status.Input{Pod: pod, Seen: k.seen, Plan: p, Failures: k.failures, Health: k.statusHealth, Pending: pending, Resizing: applying, Whole: whole,
 		Runtime: k.RuntimeName, NodeIPs: k.Node().IPs, Ended: ended, Now: k.Clock.Now()})
 	k.mu.Lock()
 	changed := k.status == nil || !reflect.DeepEqual(*k.status, s)

@@ -40,7 +40,7 @@ type Instance struct {
 //
 // Returns an error when the security context forbids to run the image.
 func Container(pod *corev1.Pod, c *corev1.Container, node *Node, in Instance) (*runtimeapi.ContainerConfig, error) {
-	resources, err := json.Marshal(corev1.ResourceRequirements{Requests: c.Resources.Requests, Limits: c.Resources.Limits})
+	resources, err := json.Marshal(Effective(pod, c))
 	if err != nil {
 		return nil, fmt.Errorf("resources of container %s: %w", c.Name, err)
 	}

@@ -1,6 +1,7 @@
 package podspec
 
 import (
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -76,12 +77,33 @@ func quota(milliCPU int64) int64 {
 	return max(milliCPU*cgroup.CPUPeriod/1000, minQuota)
 }
 
-// request is what a container asks for; without a request its limit counts.
-func request(c *corev1.Container, name corev1.ResourceName) resource.Quantity {
-	if q, ok := c.Resources.Requests[name]; ok {
+// Effective are the resources that bound a container: its own and, where it has
+// no limit of CPU or memory, that of the pod as a whole.
+func Effective(pod *corev1.Pod, c *corev1.Container) corev1.ResourceRequirements {
+	out := corev1.ResourceRequirements{Requests: c.Resources.Requests, Limits: c.Resources.Limits}
+	if pod.Spec.Resources == nil {
+		return out
+	}
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+		own, whole := out.Limits[name], pod.Spec.Resources.Limits[name]
+		if !own.IsZero() || whole.IsZero() {
+			continue
+		}
+		out.Limits = maps.Clone(out.Limits)
+		if out.Limits == nil {
+			out.Limits = corev1.ResourceList{}
+		}
+		out.Limits[name] = whole
+	}
+	return out
+}
+
+// request is what is asked for; without a request the limit counts.
+func request(r *corev1.ResourceRequirements, name corev1.ResourceName) resource.Quantity {
+	if q, ok := r.Requests[name]; ok {
 		return q
 	}
-	return c.Resources.Limits[name]
+	return r.Limits[name]
 }
 
 // oomGroup makes the kernel kill a container that runs out of memory as a
@@ -91,12 +113,13 @@ const oomGroup = "memory.oom.group"
 
 // ContainerResources are the limits that the runtime sets on a container.
 func ContainerResources(pod *corev1.Pod, c *corev1.Container, node *Node) *runtimeapi.LinuxContainerResources {
-	cpu := request(c, corev1.ResourceCPU)
+	r := Effective(pod, c)
+	cpu := request(&r, corev1.ResourceCPU)
 	out := &runtimeapi.LinuxContainerResources{
 		CpuShares:          shares(cpu.MilliValue()),
 		CpuPeriod:          cgroup.CPUPeriod,
-		CpuQuota:           quota(c.Resources.Limits.Cpu().MilliValue()),
-		MemoryLimitInBytes: c.Resources.Limits.Memory().Value(),
+		CpuQuota:           quota(r.Limits.Cpu().MilliValue()),
+		MemoryLimitInBytes: r.Limits.Memory().Value(),
 		OomScoreAdj:        oomScore(pod, c, node.Memory),
 	}
 	if node.UnifiedCgroups {

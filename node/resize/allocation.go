@@ -88,6 +88,8 @@ type Record struct {
 	Applying bool `json:"applying,omitempty"`
 	// Group is, while Applying, how the pod's group is limited.
 	Group cgroup.Limits `json:"group,omitzero"`
+	// Whole is, while Applying, what bounds the pod as a whole.
+	Whole *corev1.ResourceRequirements `json:"whole,omitempty"`
 	// Resized is, by instance, what those run with that were resized in place.
 	// All others run with what they were made with.
 	Resized map[string]corev1.ResourceRequirements `json:"resized,omitempty"`
@@ -100,9 +102,22 @@ type Record struct {
 // group by an allocation.
 func (r *Record) Grant(pod *corev1.Pod, limits func(*corev1.Pod) cgroup.Limits) {
 	if !r.Applying {
-		r.Group = limits(r.Allocated.Apply(pod))
+		r.Group, r.Whole = limits(r.Allocated.Apply(pod)), r.Allocated.Pod
 	}
 	r.Allocated, r.Applying = Of(pod), true
+}
+
+// Done ends what Grant began.
+func (r *Record) Done() {
+	r.Applying, r.Group, r.Whole, r.Replaced = false, cgroup.Limits{}, nil, nil
+}
+
+// Has is what bounds the pod as a whole at present.
+func (r *Record) Has() *corev1.ResourceRequirements {
+	if r.Applying {
+		return r.Whole
+	}
+	return r.Allocated.Pod
 }
 
 // Increases reports whether a pod asks for more than it was allocated.

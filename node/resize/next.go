@@ -56,12 +56,13 @@ func Next(pod *corev1.Pod, seen *state.Pod, r *Record, limits cgroup.Limits, bus
 		if cur.Granted != nil {
 			was = cur.Granted
 		}
+		is := podspec.Effective(pod, c)
 		switch {
-		case same(was, &c.Resources):
-		case cur.Phase == state.Running && restarts(c, was):
+		case same(was, &is):
+		case cur.Phase == state.Running && restarts(c, was, &is):
 			w.Replace = append(w.Replace, cur.ID)
 		case cur.Phase == state.Running && !busy(c.Name):
-			w.Updates = append(w.Updates, Update{ID: cur.ID, Name: c.Name, Was: *was, Resources: c.Resources})
+			w.Updates = append(w.Updates, Update{ID: cur.ID, Name: c.Name, Was: *was, Resources: is})
 		case slices.Contains(r.Replaced, cur.ID):
 			w.Replace = append(w.Replace, cur.ID) // its successor is not there yet
 		}
@@ -90,8 +91,8 @@ func changed(a, b *corev1.ResourceRequirements) []corev1.ResourceName {
 
 // restarts reports whether a container wants to be restarted for the change
 // from what it runs with. Not to be is the default.
-func restarts(c *corev1.Container, was *corev1.ResourceRequirements) bool {
-	return slices.ContainsFunc(changed(was, &c.Resources), func(name corev1.ResourceName) bool {
+func restarts(c *corev1.Container, was, is *corev1.ResourceRequirements) bool {
+	return slices.ContainsFunc(changed(was, is), func(name corev1.ResourceName) bool {
 		return slices.ContainsFunc(c.ResizePolicy, func(p corev1.ContainerResizePolicy) bool {
 			return p.ResourceName == name && p.RestartPolicy == corev1.RestartContainer
 		})

@@ -110,6 +110,39 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestWhole: a container without a limit of its own follows the pod's.
+func TestWhole(t *testing.T) {
+	whole := func(limits string) *corev1.Pod {
+		p := pod(container("a", "10m/- 10Mi/-"), container("b", "10m/20m 10Mi/20Mi"))
+		r := requirements(limits)
+		p.Spec.Resources = &r
+		return p
+	}
+	was, is := whole("100m/100m 100Mi/100Mi"), whole("200m/200m 50Mi/50Mi")
+	r := resize.Record{Allocated: resize.Of(was)}
+	r.Grant(is, limits)
+	if got := r.Has().Limits.Cpu().MilliValue(); got != 100 {
+		t.Errorf("it has %d before the end", got)
+	}
+	seen := &state.Pod{}
+	for i := range was.Spec.Containers {
+		c := &was.Spec.Containers[i]
+		granted := podspec.Effective(was, c)
+		seen.Containers = append(seen.Containers, state.Container{ID: c.Name, Name: c.Name, Phase: state.Running, Granted: &granted})
+	}
+	w := resize.Next(is, seen, &r, limits(is), func(string) bool { return false })
+	if got := describe(w); got != "200/100 update a 200/50" {
+		t.Errorf("got %q", got)
+	}
+	if l := w.Updates[0].Resources.Limits; l.Cpu().MilliValue() != 200 || l.Memory().Value() != 50<<20 {
+		t.Errorf("a is bounded by %v", l)
+	}
+	r.Done()
+	if got := r.Has().Limits.Cpu().MilliValue(); got != 200 || r.Applying {
+		t.Errorf("it has %d in the end", got)
+	}
+}
+
 // TestSecondGrant: what the first one has not done yet still counts.
 func TestSecondGrant(t *testing.T) {
 	big, small := pod(container("a", "10m/90m 10Mi/90Mi")), pod(container("a", "10m/20m 10Mi/20Mi"))

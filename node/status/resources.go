@@ -3,6 +3,7 @@ package status
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	resourcehelper "k8s.io/component-helpers/resource"
 
 	"github.com/pintle-io/pintle/node/state"
 )
@@ -12,6 +13,20 @@ const (
 	minShares     = 2
 	minMilliLimit = 10
 )
+
+// whole tells of a pod that has resources as a whole what it was allocated and
+// has of them.
+func whole(s *corev1.PodStatus, in Input) {
+	if in.Pod.Spec.Resources == nil {
+		return
+	}
+	// Who counts adds the overhead himself.
+	opts := resourcehelper.PodResourcesOptions{ExcludeOverhead: true}
+	s.AllocatedResources = resourcehelper.PodRequests(in.Pod, opts)
+	has := *in.Pod
+	has.Spec.Resources = in.Whole
+	s.Resources = &corev1.ResourceRequirements{Requests: resourcehelper.PodRequests(&has, opts), Limits: resourcehelper.PodLimits(&has, opts)}
+}
 
 // resources are what an instance runs with. CPU and memory's limit are the
 // runtime's word, where it says; the request of memory is the node's, which

@@ -78,6 +78,26 @@ func TestResources(t *testing.T) {
 	}
 }
 
+// TestWhole: a pod that has resources as a whole is told what it was allocated
+// and has of them; others are not.
+func TestWhole(t *testing.T) {
+	p := pod()
+	in := status.Input{Pod: p, Seen: &state.Pod{}, Now: now, Health: func(string) status.Health { return status.Health{} }}
+	if s := status.Make(in); s.Resources != nil || s.AllocatedResources != nil {
+		t.Errorf("of one that has none: %v %v", s.Resources, s.AllocatedResources)
+	}
+	p.Spec.Resources = &corev1.ResourceRequirements{Requests: list("2", "64Mi"), Limits: list("3", "64Mi")}
+	p.Spec.Overhead = list("100m", "")
+	in.Whole = &corev1.ResourceRequirements{Requests: list("1", "32Mi"), Limits: list("2", "32Mi")}
+	s := status.Make(in)
+	if got := text(s.AllocatedResources); got != "2 64Mi" {
+		t.Errorf("allocated %s", got)
+	}
+	if r, l := text(s.Resources.Requests), text(s.Resources.Limits); r != "1 32Mi" || l != "2 32Mi" {
+		t.Errorf("has %s / %s", r, l)
+	}
+}
+
 // TestResizeConditions: they are the node's to set and to take away, and know
 // of which generation they are.
 func TestResizeConditions(t *testing.T) {

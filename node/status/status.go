@@ -35,6 +35,8 @@ type Input struct {
 	// Pending is a resize that waits for room, Resizing one that is under way;
 	// nil for none.
 	Pending, Resizing *resize.Condition
+	// Whole is what bounds the pod as a whole at present; nil for nothing.
+	Whole *corev1.ResourceRequirements
 	// Ended tells that the pod is being deleted and nothing of it runs: its
 	// phase becomes final whatever its restart policy.
 	Ended bool
@@ -55,6 +57,7 @@ func Make(in Input) corev1.PodStatus {
 		t := metav1.NewTime(in.Now)
 		s.StartTime = &t
 	}
+	whole(&s, in)
 	m := maker{in}
 	s.InitContainerStatuses = m.containers(in.Pod.Spec.InitContainers, old.InitContainerStatuses, true)
 	s.ContainerStatuses = m.containers(in.Pod.Spec.Containers, old.ContainerStatuses, false)
