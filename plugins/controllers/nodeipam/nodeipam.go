@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/pintle-io/pintle/sdk"
-	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 )
 
 // Config is the plugin's configuration.
@@ -37,7 +37,33 @@ func init() {
 type allocator struct {
 	cluster netip.Prefix
 	mask    int
+	// parsed are the ranges of the last list by their text. Every node that
+	// comes asks about all others, and parsing is most of the work.
+	parsed map[string]netip.Prefix
 }
+
+// node is what is looked at of the node that wants a range; it comes with every
+// report of every agent.
+type node struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              ranged `json:"spec"`
+}
+
+// other is what is kept of every node.
+type other struct {
+	Spec ranged `json:"spec"`
+}
+
+type ranged struct {
+	PodCIDR  string   `json:"podCIDR"`
+	PodCIDRs []string `json:"podCIDRs"`
+}
+
+// APIResource implements sdk.Object.
+func (*node) APIResource() string { return "v1/nodes" }
+
+// APIResource implements sdk.Object.
+func (*other) APIResource() string { return "v1/nodes" }
 
 func newAllocator(raw []byte) (*allocator, error) {
 	c := Config{ClusterCIDR: "10.244.0.0/16"}
@@ -62,63 +88,87 @@ func newAllocator(raw []byte) (*allocator, error) {
 func (a *allocator) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 	// A node changes with every report of its agent; all nodes are looked at
 	// only when it has no range yet.
-	node := &corev1.Node{}
-	if err := c.Get(node, "", req.Name); err != nil || node.Spec.PodCIDR != "" {
+	n := &node{}
+	if err := c.Get(n, "", req.Name); err != nil || n.Spec.PodCIDR != "" {
 		if sdk.IsNotFound(err) {
 			err = nil
 		}
 		return sdk.Result{}, err
 	}
-	var nodes []*corev1.Node
+	var nodes []*other
 	if err := c.List(&nodes, sdk.ListOptions{}); err != nil {
 		return sdk.Result{}, err
 	}
-	var used ranges
+	free, ok := a.next(a.used(nodes))
+	if !ok {
+		c.Event(n, sdk.Note{Warning: true, Reason: "CIDRNotAvailable", Message: fmt.Sprintf("%s has no free range of /%d", a.cluster, a.mask)})
+		return sdk.Result{}, fmt.Errorf("node %s: %s has no free range of /%d", n.Name, a.cluster, a.mask)
+	}
+	patch := map[string]any{"spec": map[string]any{"podCIDR": free.String(), "podCIDRs": []string{free.String()}}}
+	return sdk.Result{}, c.Patch(sdk.Clone(n), sdk.Patch{Data: patch})
+}
+
+// used are the ranges of all nodes.
+func (a *allocator) used(nodes []*other) *ranges {
+	r := &ranges{mask: a.mask, exact: make(map[uint32]struct{}, len(nodes))}
+	before := a.parsed
+	a.parsed = make(map[string]netip.Prefix, len(nodes))
 	for _, n := range nodes {
-		for _, s := range append([]string{n.Spec.PodCIDR}, n.Spec.PodCIDRs...) {
-			if p, err := netip.ParsePrefix(s); err == nil {
-				used.add(p.Masked(), a.mask)
+		a.use(r, n.Spec.PodCIDR, before)
+		for _, s := range n.Spec.PodCIDRs {
+			if s != n.Spec.PodCIDR {
+				a.use(r, s, before)
 			}
 		}
 	}
-	free, ok := a.next(used)
-	if !ok {
-		c.Event(node, sdk.Note{Warning: true, Reason: "CIDRNotAvailable", Message: fmt.Sprintf("%s has no free range of /%d", a.cluster, a.mask)})
-		return sdk.Result{}, fmt.Errorf("node %s: %s has no free range of /%d", node.Name, a.cluster, a.mask)
+	return r
+}
+
+func (a *allocator) use(r *ranges, text string, before map[string]netip.Prefix) {
+	if text == "" {
+		return
 	}
-	patch := map[string]any{"spec": map[string]any{"podCIDR": free.String(), "podCIDRs": []string{free.String()}}}
-	return sdk.Result{}, c.Patch(sdk.Clone(node), sdk.Patch{Data: patch})
+	p, ok := before[text]
+	if !ok {
+		var err error
+		if p, err = netip.ParsePrefix(text); err != nil {
+			return
+		}
+		p = p.Masked()
+	}
+	a.parsed[text] = p
+	r.add(p)
 }
 
 // ranges are those in use.
 type ranges struct {
-	exact map[netip.Prefix]bool
-	odd   []netip.Prefix // of another size than this configuration gives out
+	mask  int
+	exact map[uint32]struct{} // of mask, by their addresses
+	odd   []netip.Prefix      // of another size than this configuration gives out
 }
 
-func (r *ranges) add(p netip.Prefix, mask int) {
-	if p.Bits() != mask {
+func (r *ranges) add(p netip.Prefix) {
+	if p.Bits() != r.mask || !p.Addr().Is4() {
 		r.odd = append(r.odd, p)
 		return
 	}
-	if r.exact == nil {
-		r.exact = map[netip.Prefix]bool{}
-	}
-	r.exact[p] = true
+	r.exact[be(p.Addr())] = struct{}{}
 }
 
-func (r *ranges) has(p netip.Prefix) bool {
-	return r.exact[p] || slices.ContainsFunc(r.odd, p.Overlaps)
+func (r *ranges) has(at uint32) bool {
+	if _, ok := r.exact[at]; ok {
+		return true
+	}
+	return len(r.odd) > 0 && slices.ContainsFunc(r.odd, netip.PrefixFrom(addr(at), r.mask).Overlaps)
 }
 
 // next is the first range that overlaps no node's.
-func (a *allocator) next(used ranges) (netip.Prefix, bool) {
+func (a *allocator) next(used *ranges) (netip.Prefix, bool) {
 	base := be(a.cluster.Addr())
 	step := uint32(1) << (32 - a.mask)
 	for i := range uint32(1) << (a.mask - a.cluster.Bits()) {
-		p := netip.PrefixFrom(addr(base+i*step), a.mask)
-		if !used.has(p) {
-			return p, true
+		if at := base + i*step; !used.has(at) {
+			return netip.PrefixFrom(addr(at), a.mask), true
 		}
 	}
 	return netip.Prefix{}, false

@@ -8,7 +8,7 @@ import (
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
-func node(name, cidr string) *corev1.Node {
+func nodeOf(name, cidr string) *corev1.Node {
 	n := &corev1.Node{}
 	n.Name, n.Spec.PodCIDR = name, cidr
 	return n
@@ -33,9 +33,9 @@ func TestAllocate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			objects := []sdk.Object{node("new", "")}
+			objects := []sdk.Object{nodeOf("new", "")}
 			for i, cidr := range tc.others {
-				objects = append(objects, node(string(rune('a'+i)), cidr))
+				objects = append(objects, nodeOf(string(rune('a'+i)), cidr))
 			}
 			s, err := sdktest.NewStore(objects...)
 			if err != nil {
@@ -56,6 +56,46 @@ func TestAllocate(t *testing.T) {
 				t.Errorf("again: %v", err)
 			}
 		})
+	}
+}
+
+// One allocator serves all nodes: what it remembers of a list must not outlive
+// the nodes.
+func TestRangesComeAndGo(t *testing.T) {
+	a, err := newAllocator([]byte(`{"clusterCIDR":"10.0.0.0/22"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := sdktest.NewStore(nodeOf("a", ""), nodeOf("b", "10.0.0.0/24"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		gone, name, want string
+	}{
+		{"", "a", "10.0.1.0/24"},
+		{"", "c", "10.0.2.0/24"},
+		{"b", "d", "10.0.0.0/24"},
+		{"", "e", "10.0.3.0/24"},
+		{"c", "f", "10.0.2.0/24"},
+	} {
+		if step.gone != "" {
+			if err := s.Client().Delete(nodeOf(step.gone, ""), sdk.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if step.name != "a" {
+			if err := s.Client().Create(nodeOf(step.name, "")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := a.reconcile(s.Client(), sdk.Request{Name: step.name}); err != nil {
+			t.Errorf("node %s: %v", step.name, err)
+		}
+		got := &corev1.Node{}
+		if err := s.Client().Get(got, "", step.name); err != nil || got.Spec.PodCIDR != step.want {
+			t.Errorf("node %s has %q, %v, want %q", step.name, got.Spec.PodCIDR, err, step.want)
+		}
 	}
 }
 
