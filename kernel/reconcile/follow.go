@@ -31,14 +31,14 @@ type follower struct {
 	// first when all that was there at the beginning has been delivered.
 	caught func(rev int64)
 
-	known map[string]*watch.Object
+	known roomy[string, *watch.Object]
 	rev   int64
 
 	refreshing chan struct{} // holds a token when a new list was asked for
 }
 
 func newFollower(reg registry.Registry, c clock.WithDelayedExecution, gvr schema.GroupVersionResource, event func(watch.Event), caught func(int64)) *follower {
-	return &follower{reg: reg, target: registry.Target{Resource: gvr}, clock: c, event: event, caught: caught, known: map[string]*watch.Object{}, refreshing: make(chan struct{}, 1)}
+	return &follower{reg: reg, target: registry.Target{Resource: gvr}, clock: c, event: event, caught: caught, refreshing: make(chan struct{}, 1)}
 }
 
 // refresh asks for a new list, for those who wait for a revision that no event
@@ -84,13 +84,13 @@ func (f *follower) list(ctx context.Context) error {
 		seen[o.Key] = true
 	}
 	// Deletions first: a name may be in use again.
-	for key, old := range f.known {
+	for key, old := range f.known.m {
 		if !seen[key] {
 			f.deliver(watch.Event{Type: watch.Deleted, Revision: l.Revision, Object: old, Prev: old})
 		}
 	}
 	for _, o := range l.Items {
-		switch old := f.known[o.Key]; {
+		switch old := f.known.m[o.Key]; {
 		case old == nil:
 			f.deliver(watch.Event{Type: watch.Added, Revision: o.Revision, Object: o})
 		case old.Revision != o.Revision:
@@ -114,9 +114,9 @@ func (f *follower) replaced(old, now *watch.Object) {
 
 func (f *follower) deliver(e watch.Event) {
 	if e.Type == watch.Deleted {
-		delete(f.known, e.Object.Key)
+		f.known.drop(e.Object.Key)
 	} else {
-		f.known[e.Object.Key] = e.Object
+		f.known.set(e.Object.Key, e.Object)
 	}
 	f.event(e)
 }
@@ -185,7 +185,7 @@ func (f *follower) take(events []watch.Event) {
 			continue
 		}
 		if e.Prev == nil {
-			e.Prev = f.known[e.Object.Key]
+			e.Prev = f.known.m[e.Object.Key]
 		}
 		f.deliver(e)
 	}

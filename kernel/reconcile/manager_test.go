@@ -226,6 +226,41 @@ func TestOvergrownInstance(t *testing.T) {
 	eventually(t, "reconciled by the next", func() bool { return r.times("c") == 1 && r.opened.Load() == 2 })
 }
 
+// Several workers are for a storm: when it is over, one instance is left.
+func TestIdleInstances(t *testing.T) {
+	k := newKit(t)
+	clock := clocktesting.NewFakeClock(time.Now())
+	m, err := New(Config{Registry: k, Table: k.table, Codec: k.codec, EventUser: somebody, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRecorder()
+	var calls atomic.Int64
+	var three sync.WaitGroup // at once, each in an instance of its own
+	three.Add(3)
+	r.answer = func(string) ([]byte, error) {
+		if calls.Add(1) <= 3 {
+			three.Done()
+			three.Wait()
+		}
+		return wire.AppendReconcileResult(nil, 0, nil), nil
+	}
+	if err := m.Set("many", r.controller(4)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		k.config(t, fmt.Sprintf("c%d", i))
+	}
+	run(t, m)
+	eventually(t, "reconciled", func() bool { return r.calls.Load() >= 40 })
+	eventually(t, "all but one given up", func() bool {
+		clock.Step(idleGuest)
+		return r.opened.Load() >= 3 && r.opened.Load()-r.closed.Load() == 1
+	})
+	k.config(t, "late")
+	eventually(t, "reconciled later", func() bool { return r.times("late") == 1 })
+}
+
 // What a reconcile asks for besides comes, and an error brings the request
 // back.
 func TestResults(t *testing.T) {

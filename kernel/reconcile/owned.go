@@ -87,15 +87,15 @@ type ownedResource struct {
 	follower *follower // set before it is synced
 
 	mu     sync.Mutex
-	byUID  map[string]*btree.BTreeG[*watch.Object] // owner's uid, or sdk.NoController → objects by key
-	owners map[string][]string                     // key → where byUID has it, to find what an update removes
-	rev    int64                                   // everything up to here is in
+	byUID  roomy[string, *btree.BTreeG[*watch.Object]] // owner's uid, or sdk.NoController → objects by key
+	owners roomy[string, []string]                     // key → where byUID has it, to find what an update removes
+	rev    int64                                       // everything up to here is in
 	synced bool
 	moved  chan struct{} // closed and replaced when rev moves
 }
 
 func newOwnedResource() *ownedResource {
-	return &ownedResource{byUID: map[string]*btree.BTreeG[*watch.Object]{}, owners: map[string][]string{}, moved: make(chan struct{})}
+	return &ownedResource{moved: make(chan struct{})}
 }
 
 // patience is how long a list by owner waits for events before it asks for a
@@ -140,7 +140,7 @@ func (r *ownedResource) caught(rev int64) {
 func (r *ownedResource) list(prefix, uid string) []*watch.Object {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	tree := r.byUID[uid]
+	tree := r.byUID.m[uid]
 	if tree == nil {
 		return nil
 	}
@@ -163,22 +163,22 @@ func (r *ownedResource) apply(e watch.Event) {
 	if e.Type != watch.Deleted {
 		now = ownersOf(e.Object)
 	}
-	for _, uid := range r.owners[key] {
-		tree := r.byUID[uid]
+	for _, uid := range r.owners.m[key] {
+		tree := r.byUID.m[uid]
 		if tree.Delete(e.Object); tree.Len() == 0 {
-			delete(r.byUID, uid)
+			r.byUID.drop(uid)
 		}
 	}
 	if len(now) == 0 {
-		delete(r.owners, key)
+		r.owners.drop(key)
 		return
 	}
-	r.owners[key] = now
+	r.owners.set(key, now)
 	for _, uid := range now {
-		tree := r.byUID[uid]
+		tree := r.byUID.m[uid]
 		if tree == nil {
 			tree = btree.NewG(16, func(a, b *watch.Object) bool { return a.Key < b.Key })
-			r.byUID[uid] = tree
+			r.byUID.set(uid, tree)
 		}
 		tree.ReplaceOrInsert(e.Object)
 	}

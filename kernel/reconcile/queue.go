@@ -29,15 +29,15 @@ type Queue struct {
 
 	mu       sync.Mutex
 	ready    []Request
-	queued   map[Request]bool      // in ready
-	working  map[Request]bool      // handed out; true: added again meanwhile
-	failures map[Request]int       // consecutive
-	timers   map[Request]delayed   // not yet ready
-	resting  map[Request]bool      // just done, and dear; true: added again meanwhile
-	wake     chan struct{}         // closed and replaced when ready grows
-	added    map[Request]time.Time // since when a request has waited
-	workers  int                   // of GetAs
-	idle     map[int]bool          // workers that wait in GetAs
+	queued   roomy[Request, bool]      // in ready
+	working  roomy[Request, bool]      // handed out; true: added again meanwhile
+	failures map[Request]int           // consecutive
+	timers   roomy[Request, delayed]   // not yet ready
+	resting  map[Request]bool          // just done, and dear; true: added again meanwhile
+	wake     chan struct{}             // closed and replaced when ready grows
+	added    roomy[Request, time.Time] // since when a request has waited
+	workers  int                       // of GetAs
+	idle     map[int]bool              // workers that wait in GetAs
 	closed   bool
 	onWait   func(wait time.Duration) // metrics; may be nil
 }
@@ -51,8 +51,8 @@ type delayed struct {
 // each request waited before it was handed out.
 func NewQueue(c clock.WithDelayedExecution, onWait func(time.Duration)) *Queue {
 	return &Queue{clock: c, onWait: onWait, wake: make(chan struct{}),
-		queued: map[Request]bool{}, working: map[Request]bool{}, failures: map[Request]int{},
-		timers: map[Request]delayed{}, resting: map[Request]bool{}, added: map[Request]time.Time{}, idle: map[int]bool{}}
+		failures: map[Request]int{},
+		resting:  map[Request]bool{}, idle: map[int]bool{}}
 }
 
 // Add makes a request ready now.
@@ -63,29 +63,29 @@ func (q *Queue) Add(r Request) {
 }
 
 func (q *Queue) add(r Request) {
-	if q.closed || q.queued[r] {
+	if q.closed || q.queued.m[r] {
 		return
 	}
 	if _, ok := q.resting[r]; ok {
 		q.resting[r] = true
 		return
 	}
-	if d, ok := q.timers[r]; ok {
+	if d, ok := q.timers.m[r]; ok {
 		d.timer.Stop()
-		delete(q.timers, r)
+		q.timers.drop(r)
 	}
 	q.enqueue(r)
 }
 
 // enqueue makes a request ready, or ready again when a worker has it.
 func (q *Queue) enqueue(r Request) {
-	if _, busy := q.working[r]; busy {
-		q.working[r] = true
+	if _, busy := q.working.m[r]; busy {
+		q.working.set(r, true)
 		return
 	}
-	q.queued[r] = true
+	q.queued.set(r, true)
 	q.ready = append(q.ready, r)
-	q.added[r] = q.clock.Now()
+	q.added.set(r, q.clock.Now())
 	q.renew()
 }
 
@@ -125,27 +125,27 @@ func (q *Queue) AddAfter(r Request, d time.Duration) {
 		return
 	}
 	at := q.clock.Now().Add(d)
-	if old, ok := q.timers[r]; ok {
+	if old, ok := q.timers.m[r]; ok {
 		if !at.Before(old.at) {
 			return
 		}
 		old.timer.Stop()
 	}
-	if q.closed || q.queued[r] {
+	if q.closed || q.queued.m[r] {
 		return
 	}
-	q.timers[r] = delayed{at, q.clock.AfterFunc(d, func() { q.due(r, at) })}
+	q.timers.set(r, delayed{at, q.clock.AfterFunc(d, func() { q.due(r, at) })})
 }
 
 func (q *Queue) due(r Request, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if d, ok := q.timers[r]; ok && d.at.Equal(at) {
-		delete(q.timers, r)
+	if d, ok := q.timers.m[r]; ok && d.at.Equal(at) {
+		q.timers.drop(r)
 		if _, ok := q.resting[r]; ok {
 			q.resting[r] = false // this look serves what came until now, too
 		}
-		if !q.closed && !q.queued[r] {
+		if !q.closed && !q.queued.m[r] {
 			q.enqueue(r)
 		}
 	}
@@ -227,12 +227,12 @@ func (q *Queue) take(i int) Request {
 	if len(q.ready) == 0 {
 		q.ready = nil // let the array go
 	}
-	delete(q.queued, r)
-	q.working[r] = false
+	q.queued.drop(r)
+	q.working.set(r, false)
 	if q.onWait != nil {
-		q.onWait(q.clock.Since(q.added[r]))
+		q.onWait(q.clock.Since(q.added.m[r]))
 	}
-	delete(q.added, r)
+	q.added.drop(r)
 	return r
 }
 
@@ -240,8 +240,8 @@ func (q *Queue) take(i int) Request {
 // its back-off is forgotten and, when after > 0, it comes back then.
 func (q *Queue) Done(r Request, failed bool, after time.Duration) {
 	q.mu.Lock()
-	again := q.working[r]
-	delete(q.working, r)
+	again := q.working.m[r]
+	q.working.drop(r)
 	if failed {
 		q.failures[r]++
 		after = backoff(q.failures[r])
@@ -280,9 +280,9 @@ func (q *Queue) Close() {
 		return
 	}
 	q.closed = true
-	for _, d := range q.timers {
+	for _, d := range q.timers.m {
 		d.timer.Stop()
 	}
-	clear(q.timers)
+	clear(q.timers.m)
 	close(q.wake)
 }

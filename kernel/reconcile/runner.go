@@ -138,10 +138,10 @@ func (r *runner) work(ctx context.Context, s *slot, number, of int) {
 	}
 }
 
-// next waits for a request. An overgrown instance that nothing comes for is
-// given up meanwhile.
+// next waits for a request. An instance that nothing comes for is given up
+// meanwhile, but for the first worker's, as long as it is small.
 func (r *runner) next(s *slot, number, of int) (Request, bool) {
-	if s.overgrown() {
+	if s.overgrown() || number > 0 && s.inst != nil {
 		idle, cancel := context.WithCancel(r.intake)
 		t := r.clock.AfterFunc(idleGuest, cancel)
 		req, ok := r.queue.GetAs(idle, number, of)

@@ -21,9 +21,10 @@ type slot struct {
 
 const (
 	// maxGrowth is by how much an instance's memory may grow for good. That of
-	// a WASM guest never shrinks, so one that once listed a large cluster is
-	// replaced by a fresh one when it has had nothing to do for idleGuest.
-	maxGrowth = 8 << 20
+	// a WASM guest never shrinks, and the objects of its last lists stay alive
+	// with it, so one that has worked on a large cluster is replaced by a fresh
+	// one when it has had nothing to do for idleGuest.
+	maxGrowth = 2 << 20
 	idleGuest = 30 * time.Second
 )
 
