@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/pprof"
 	"time"
 
@@ -137,5 +138,26 @@ func writeHeap(file string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return pprof.WriteHeapProfile(f)
+	if err := pprof.WriteHeapProfile(f); err != nil {
+		return err
+	}
+	return describeHeap(file + ".txt")
+}
+
+// describeHeap writes what Go has of the system, and for what, in MiB.
+func describeHeap(file string) error {
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	text := ""
+	for _, x := range []struct {
+		what  string
+		bytes uint64
+	}{
+		{"objects", s.HeapAlloc}, {"spans of objects", s.HeapInuse}, {"free", s.HeapIdle - s.HeapReleased}, {"next collection at", s.NextGC},
+		{"stacks", s.StackInuse}, {"other", s.MSpanSys + s.MCacheSys + s.BuckHashSys + s.GCSys + s.OtherSys},
+	} {
+		text += fmt.Sprintf("%-20s %7.1f\n", x.what, float64(x.bytes)/(1<<20))
+	}
+	text += fmt.Sprintf("%-20s %7d\n%-20s %7d\n", "collections", s.NumGC, "goroutines", runtime.NumGoroutine())
+	return os.WriteFile(file, []byte(text), 0o644)
 }

@@ -173,6 +173,8 @@ func (p *plane) do(o order, a *answer) (err error) {
 		return p.removeNodes()
 	case "churn":
 		return p.churn(o.Count)
+	case "rewrite":
+		return p.rewrite(o.Count)
 	case "settle":
 		return p.settle()
 	case "profile":

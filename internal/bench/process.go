@@ -32,12 +32,29 @@ func cpuTime(pid int) (time.Duration, error) {
 }
 
 // resident is a process's memory in MiB.
-func resident(pid int) (float64, error) {
+func resident(pid int) (float64, error) { return memoryOf(pid, "VmRSS") }
+
+// memoryOf reads a line of a process's status (proc_pid_status(5)), in MiB.
+func memoryOf(pid int, line string) (float64, error) {
 	var kib float64
-	if _, err := fmt.Sscanf(value(fmt.Sprintf("/proc/%d/status", pid), "VmRSS"), "%f kB", &kib); err != nil {
-		return 0, fmt.Errorf("memory of process %d: %w", pid, err)
+	if _, err := fmt.Sscanf(value(fmt.Sprintf("/proc/%d/status", pid), line), "%f kB", &kib); err != nil {
+		return 0, fmt.Errorf("%s of process %d: %w", line, pid, err)
 	}
 	return kib / 1024, nil
+}
+
+// parts says what a process's memory consists of, in MiB: its own, that of
+// mapped files, and of memory files (the images that guests begin with).
+func parts(pid int) (string, error) {
+	var list [3]float64
+	for i, line := range []string{"RssAnon", "RssFile", "RssShmem"} {
+		n, err := memoryOf(pid, line)
+		if err != nil {
+			return "", err
+		}
+		list[i] = n
+	}
+	return fmt.Sprintf("anonymous %.0f, files %.0f, images %.0f", list[0], list[1], list[2]), nil
 }
 
 // stop ends a process that this program started and waits for it.
@@ -68,13 +85,7 @@ func until(ctx context.Context, f func() bool) error {
 }
 
 // peak is the most memory in MiB that a process has had since resetPeak.
-func peak(pid int) (float64, error) {
-	var kib float64
-	if _, err := fmt.Sscanf(value(fmt.Sprintf("/proc/%d/status", pid), "VmHWM"), "%f kB", &kib); err != nil {
-		return 0, fmt.Errorf("peak memory of process %d: %w", pid, err)
-	}
-	return kib / 1024, nil
-}
+func peak(pid int) (float64, error) { return memoryOf(pid, "VmHWM") }
 
 // resetPeak makes the present memory the most so far (proc_pid_clear_refs(5)).
 func resetPeak(pid int) error {
