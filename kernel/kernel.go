@@ -20,6 +20,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/review"
 	"github.com/pintle-io/pintle/kernel/auth/token"
+	"github.com/pintle-io/pintle/kernel/plugin/admit"
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
 	"github.com/pintle-io/pintle/kernel/plugin/modules"
 	"github.com/pintle-io/pintle/kernel/reconcile"
@@ -50,6 +51,7 @@ type Kernel struct {
 	sched       *scheduler.Scheduler
 	loader      *loader.Loader
 	modules     *modules.Store
+	policies    *admit.Sink
 	metrics     *prometheus.Registry
 	embed       *embed.Server
 }

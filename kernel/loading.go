@@ -23,11 +23,12 @@ import (
 // makeLoader joins the loader with those who use plugins.
 func (k *Kernel) makeLoader() error {
 	k.modules = modules.New(k.core)
+	k.policies = admit.New(admit.Config{Chain: k.chain, Calls: k.admissionReads, Exists: k.known, Log: k.c.Log})
 	k.loader = loader.New(loader.Config{
 		Registry: k.core, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Log: k.c.Log,
 		Consumers: []loader.Consumer{
 			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.sched}},
-			{Name: "admission", Points: wire.Admission, Sink: admit.New(admit.Config{Chain: k.chain, Calls: k.admissionReads, Exists: k.known, Log: k.c.Log})},
+			{Name: "admission", Points: wire.Admission, Sink: k.policies},
 			{Name: "controllers", Points: wire.PointController, Sink: controllerSink{k.manager}},
 		},
 	})

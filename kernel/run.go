@@ -118,7 +118,11 @@ func (k *Kernel) reclaim(ctx context.Context) error {
 		s := k.cache.Stats()
 		return s.HistoryBytes + s.ReadyBytes
 	}
-	return reclaim.New(reclaim.Config{Trim: k.core.Trim, Held: held, Log: k.c.Log}).Run(ctx)
+	trim := func() {
+		k.core.Trim()
+		k.policies.Trim()
+	}
+	return reclaim.New(reclaim.Config{Trim: trim, Held: held, Log: k.c.Log}).Run(ctx)
 }
 
 // paths are this kernel's own HTTP paths, beside the API.

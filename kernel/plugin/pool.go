@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -19,8 +20,14 @@ type Pool struct {
 
 	mu     sync.Mutex
 	idle   []Instance // guarded by mu; the last used is taken first
+	spare  int        // guarded by mu; how many of idle were never taken since looks began
+	looks  int        // guarded by mu; calls of Trim since then
 	closed bool       // guarded by mu
 }
+
+// spareLooks is for how many calls of Trim an instance must have been idle to
+// be closed.
+const spareLooks = 6
 
 // NewPool makes a pool of at most size instances, none of them open yet. calls
 // makes what serves the questions of one instance; nil refuses them all.
@@ -74,6 +81,7 @@ func (p *Pool) take(ctx context.Context) (Instance, error) {
 	if n := len(p.idle); n > 0 {
 		in := p.idle[n-1]
 		p.idle = p.idle[:n-1]
+		p.spare = min(p.spare, n-1)
 		p.mu.Unlock()
 		if err := p.plugin.Quarantine.Check(); err != nil {
 			return nil, errors.Join(err, in.Close())
@@ -97,6 +105,28 @@ func (p *Pool) give(in Instance, err error) error {
 	p.mu.Unlock()
 	if closed {
 		return errors.Join(err, in.Close())
+	}
+	return err
+}
+
+// Trim closes the instances that have been idle since several calls ago, but
+// for one. It is called every few seconds.
+func (p *Pool) Trim() error {
+	p.mu.Lock()
+	p.looks++
+	var over []Instance
+	if p.looks >= spareLooks {
+		n := min(p.spare, len(p.idle)-1)
+		if n > 0 { // the first are those that were used longest ago
+			over = slices.Clone(p.idle[:n])
+			p.idle = slices.Delete(p.idle, 0, n)
+		}
+		p.looks, p.spare = 0, len(p.idle)
+	}
+	p.mu.Unlock()
+	var err error
+	for _, in := range over {
+		err = errors.Join(err, in.Close())
 	}
 	return err
 }

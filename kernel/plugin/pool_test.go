@@ -176,3 +176,52 @@ func TestQuarantineLengths(t *testing.T) {
 		t.Error("faults far apart began a quarantine")
 	}
 }
+
+// Instances that a storm needed go when it is over; one that is used now and
+// then stays, and so does the last.
+func TestPoolTrim(t *testing.T) {
+	h := &fakeHost{}
+	p := plugin.NewPool(load(t, h, nil), 4, nil)
+	together := func(n int) {
+		t.Helper()
+		if n == 0 {
+			return
+		}
+		var inside, all sync.WaitGroup
+		inside.Add(n)
+		for range n {
+			all.Go(func() {
+				if err := p.Do(t.Context(), func(plugin.Instance) error { inside.Done(); inside.Wait(); return nil }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	for _, step := range []struct {
+		what         string
+		before, each int // calls at once before, and between looks
+		looks        int
+		want         int64
+	}{
+		{"all stay for a while", 4, 0, 5, 4},
+		{"what is used stays", 4, 2, 20, 2},
+		{"the last stays", 0, 0, 20, 1},
+		{"they come back", 3, 0, 0, 3},
+		{"and go again", 0, 1, 20, 1},
+	} {
+		together(step.before) // each in an instance of its own
+		for range step.looks {
+			together(step.each)
+			if err := p.Trim(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := h.open.Load(); got != step.want {
+			t.Errorf("%s: %d instances are open, want %d", step.what, got, step.want)
+		}
+	}
+	if err := p.Close(); err != nil || h.open.Load() != 0 {
+		t.Errorf("after Close %d instances are open: %v", h.open.Load(), err)
+	}
+}

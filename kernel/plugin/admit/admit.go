@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -114,6 +115,19 @@ func (s *Sink) replace(name string, pool *plugin.Pool) {
 func (s *Sink) Remove(name string) {
 	s.chain.Remove(RuleName(name))
 	s.replace(name, nil)
+}
+
+// Trim gives up the instances that a storm needed and nobody has since. It is
+// called every few seconds.
+func (s *Sink) Trim() {
+	s.mu.Lock()
+	pools := maps.Clone(s.pools)
+	s.mu.Unlock()
+	for name, pool := range pools {
+		if err := pool.Trim(); err != nil {
+			s.log.Warn("closing an instance of a policy", "plugin", name, "error", err)
+		}
+	}
 }
 
 // rule is one plugin in the chain.
