@@ -104,6 +104,7 @@ func (k *Kernel) loops() map[string]func(context.Context) error {
 		"plugins":          k.runLoader,
 		"first objects":    k.keep,
 		"memory":           k.reclaim,
+		"collector":        func(ctx context.Context) error { return reclaim.Pace(ctx, reclaim.PaceConfig{}) },
 	}
 }
 

@@ -4,8 +4,8 @@
 // of since.
 //
 // It only watches: what is worth a collection and when the process is quiet. A
-// busy process is left to Go's own pace, which returns memory as well. Begin at
-// Reclaimer.Run.
+// busy process is left to Go, which returns memory as well, and which Pace has
+// collect a large heap before it has doubled. Begin at Reclaimer.Run.
 package reclaim
 
 import (
@@ -26,7 +26,7 @@ const (
 	quietBytes = 16 << 20
 	// worth is what a collection must promise, beside a quarter of the live
 	// heap, which is what it costs.
-	worth = 24 << 20
+	worth = 16 << 20
 	// rest is the shortest time between two collections.
 	rest = 30 * time.Second
 )
