@@ -68,7 +68,9 @@ func TestAgentKilledWhileAPodStarts(t *testing.T) {
 			k.close()
 			c.halt()
 			lost(t, c, p)
-			r.goOn(t)
+			if held := r.goOn(t); held != (at.step != "") {
+				t.Errorf("interrupted in the middle of a step: %v", held)
+			}
 			if err := remove(name); err != nil {
 				t.Fatal(err)
 			}
@@ -168,13 +170,17 @@ func (r *slowRunc) begun(ctx context.Context) {
 	}
 }
 
-func (r *slowRunc) goOn(t *testing.T) {
+// goOn lets it go on, and tells whether it waited.
+func (r *slowRunc) goOn(t *testing.T) bool {
 	t.Helper()
-	for _, f := range []string{r.wait, r.began} {
-		if err := os.Remove(f); err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
-		}
+	if err := os.Remove(r.wait); err != nil {
+		t.Fatal(err)
 	}
+	err := os.Remove(r.began)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return err == nil
 }
 
 // killer stands between an agent and its runtime. The first call of a name is
