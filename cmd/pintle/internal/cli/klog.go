@@ -16,9 +16,14 @@ func bridge(log *slog.Logger) {
 }
 
 // warnings passes errors on as warnings and drops the rest. A library calls
-// many things an error that are none of the process: a client's malformed
-// query, for example.
+// many things an error that are none of the process.
 type warnings struct{ slog.Handler }
+
+// clients are errors of a client, who is answered 400: whoever reaches the
+// port, with or without an account, could fill the log with them.
+var clients = map[string]bool{
+	"Couldn't parse request": true, // a selector or another parameter of a list
+}
 
 // Enabled implements slog.Handler.
 func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
@@ -28,7 +33,7 @@ func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 // Handle implements slog.Handler. It is called for errors without asking
 // Enabled.
 func (w warnings) Handle(ctx context.Context, r slog.Record) error {
-	if !w.Enabled(ctx, r.Level) || hungUp(r) {
+	if !w.Enabled(ctx, r.Level) || clients[r.Message] || hungUp(r) {
 		return nil
 	}
 	r.Level = slog.LevelWarn

@@ -5,10 +5,23 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/klog/v2"
 )
+
+// badSelector has upstream's library read a request whose selector is none.
+func badSelector(t *testing.T) {
+	info := request.RequestInfoFactory{APIPrefixes: sets.NewString("api"), GrouplessAPIPrefixes: sets.NewString("api")}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/pods?fieldSelector=metadata.name", http.NoBody)
+	if _, err := info.NewRequestInfo(r); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestBridge(t *testing.T) {
 	t.Cleanup(klog.ClearLogger)
@@ -18,8 +31,9 @@ func TestBridge(t *testing.T) {
 		say   func()
 		want  string
 	}{
-		{"an error is a warning", slog.LevelInfo, func() { klog.ErrorS(errors.New("bad"), "Couldn't parse request", "request", "q") },
-			"level=WARN msg=\"Couldn't parse request\" err=bad request=q\n"},
+		{"an error is a warning", slog.LevelInfo, func() { klog.ErrorS(errors.New("bad"), "Unable to write", "request", "q") },
+			"level=WARN msg=\"Unable to write\" err=bad request=q\n"},
+		{"a client's error is not the server's", slog.LevelDebug, func() { badSelector(t) }, ""},
 		{"unstructured", slog.LevelInfo, func() { klog.Errorf("watch %d", 1) }, "level=WARN msg=\"watch 1\"\n"},
 		{"with values", slog.LevelInfo, func() {
 			klog.LoggerWithValues(klog.Background(), "k", "v").Error(nil, "lost")
