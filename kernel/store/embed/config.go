@@ -42,7 +42,7 @@ type Config struct {
 	// refused. 0 is 8 GiB.
 	Quota int64
 	// History is how long old revisions are kept at least. They are dropped by
-	// etcd itself, which looks every tenth of it. 0 is 10 minutes; negative
+	// etcd itself, which looks every tenth of it. 0 is 5 minutes; negative
 	// keeps everything until store.Compact.
 	History time.Duration
 	// Progress is the interval of progress notices to idle watches. 0 is 5
@@ -64,7 +64,7 @@ type TLS struct {
 const (
 	defaultName     = "pintle"
 	defaultQuota    = 8 << 30
-	defaultHistory  = 10 * time.Minute
+	defaultHistory  = 5 * time.Minute // upstream's: continue tokens run out after it
 	defaultProgress = 5 * time.Second
 
 	// maxRequestBytes leaves room for a Commit of store.MaxOps objects of a
