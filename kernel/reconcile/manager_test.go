@@ -226,6 +226,54 @@ func TestOvergrownInstance(t *testing.T) {
 	eventually(t, "reconciled by the next", func() bool { return r.times("c") == 1 && r.opened.Load() == 2 })
 }
 
+// An instance that something comes back to is not idle, however long that takes
+// and however large it is: the node controller's memory of when it saw a node
+// last is such an instance's.
+func TestInstanceIsKeptForWhatComesBack(t *testing.T) {
+	k := newKit(t)
+	clock := clocktesting.NewFakeClock(time.Now())
+	m, err := New(Config{Registry: k, Table: k.table, Codec: k.codec, EventUser: somebody, Clock: ownGoroutine{clock}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRecorder()
+	var memory atomic.Int64
+	r.answer = func(name string) ([]byte, error) {
+		memory.Store(40 << 20)
+		if r.times(name) == 1 {
+			return wire.AppendReconcileResult(nil, 10*idleGuest, nil), nil
+		}
+		return wire.AppendReconcileResult(nil, 0, nil), nil
+	}
+	c := r.controller(1)
+	open := c.Open
+	c.Open = func(ctx context.Context, call HostCall) (plugin.Instance, error) {
+		memory.Store(4 << 20)
+		inst, err := open(ctx, call)
+		inst.(*fake).memory = memory.Load
+		return inst, err
+	}
+	if err := m.Set("remembers", c); err != nil {
+		t.Fatal(err)
+	}
+	k.config(t, "a")
+	run(t, m)
+	eventually(t, "reconciled", func() bool { return r.times("a") == 1 })
+	eventually(t, "came back", func() bool { clock.Step(idleGuest / 4); return r.times("a") == 2 })
+	if n := r.opened.Load(); n != 1 {
+		t.Errorf("%d instances opened, want the first to be kept", n)
+	}
+	eventually(t, "given up", func() bool { clock.Step(idleGuest); return r.closed.Load() == 1 })
+}
+
+// ownGoroutine calls timers' functions in goroutines of their own, as the real
+// clock does: the fake one's hold its lock.
+type ownGoroutine struct{ *clocktesting.FakeClock }
+
+func (c ownGoroutine) AfterFunc(d time.Duration, f func()) clock.Timer {
+	return c.FakeClock.AfterFunc(d, func() { go f() })
+}
+
 // Several workers are for a storm: when it is over, one instance is left.
 func TestIdleInstances(t *testing.T) {
 	k := newKit(t)

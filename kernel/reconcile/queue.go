@@ -272,6 +272,13 @@ func (q *Queue) Len() int {
 	return len(q.ready)
 }
 
+// empty tells that there is no request, ready, handed out, or to come back.
+func (q *Queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.queued.m)+len(q.working.m)+len(q.timers.m)+len(q.resting) == 0
+}
+
 // Close wakes every Get and stops every timer. Requests are dropped.
 func (q *Queue) Close() {
 	q.mu.Lock()

@@ -139,9 +139,11 @@ func (r *runner) work(ctx context.Context, s *slot, number, of int) {
 }
 
 // next waits for a request. An instance that nothing comes for is given up
-// meanwhile, but for the first worker's, as long as it is small.
+// meanwhile, but for the first worker's, as long as it is small or something is
+// to come back: a controller with one worker may rely on what that remembers
+// until then.
 func (r *runner) next(s *slot, number, of int) (Request, bool) {
-	if s.overgrown() || number > 0 && s.inst != nil {
+	for s.overgrown() || number > 0 && s.inst != nil {
 		idle, cancel := context.WithCancel(r.intake)
 		t := r.clock.AfterFunc(idleGuest, cancel)
 		req, ok := r.queue.GetAs(idle, number, of)
@@ -150,7 +152,9 @@ func (r *runner) next(s *slot, number, of int) (Request, bool) {
 		if ok || r.intake.Err() != nil {
 			return req, ok
 		}
-		s.close()
+		if number > 0 || r.queue.empty() {
+			s.close()
+		}
 	}
 	return r.queue.GetAs(r.intake, number, of)
 }
