@@ -41,9 +41,9 @@ type Config struct {
 	// Quota is the size in bytes that the database may reach before writes are
 	// refused. 0 is 8 GiB.
 	Quota int64
-	// History is how long old revisions are kept at least. They are dropped by
-	// etcd itself, which looks every tenth of it. 0 is 5 minutes; negative
-	// keeps everything until store.Compact.
+	// History is how long old revisions are kept at least. etcd drops what is
+	// older once in that time, so they are kept for twice as long at most, and a
+	// tenth of it. 0 is 4 minutes; negative keeps everything until store.Compact.
 	History time.Duration
 	// Progress is the interval of progress notices to idle watches. 0 is 5
 	// seconds; at least 100 ms.
@@ -62,9 +62,12 @@ type TLS struct {
 }
 
 const (
-	defaultName     = "pintle"
-	defaultQuota    = 8 << 30
-	defaultHistory  = 5 * time.Minute // upstream's: continue tokens run out after it
+	defaultName  = "pintle"
+	defaultQuota = 8 << 30
+	// Pages are answered from snapshots for five minutes and from the history
+	// after that; clients that wait for a token to run out, upstream's suite for
+	// one, give it ten.
+	defaultHistory  = 4 * time.Minute
 	defaultProgress = 5 * time.Second
 
 	// maxRequestBytes leaves room for a Commit of store.MaxOps objects of a
