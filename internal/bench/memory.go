@@ -20,7 +20,18 @@ const (
 // memory measures what a large cluster and a storm of changes take, and what
 // stays of it when they are gone.
 func (b *bench) memory(ctx context.Context) error {
-	p, err := b.startPlane(ctx, "memory")
+	return b.stays(ctx, "memory", "  after all of it and two minutes of quiet", func(m *memoryRun) error {
+		if err := m.cluster(); err != nil {
+			return err
+		}
+		return m.storm()
+	})
+}
+
+// stays measures an empty control plane, loads it, and reports what it still
+// takes after two minutes of quiet.
+func (b *bench) stays(ctx context.Context, name, what string, load func(*memoryRun) error) error {
+	p, err := b.startPlane(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -29,25 +40,22 @@ func (b *bench) memory(ctx context.Context) error {
 	if err := m.wait(ctx, idle); err != nil {
 		return err
 	}
-	before, of, err := m.read("before")
+	before, of, err := m.read("before " + name)
 	if err != nil {
 		return err
 	}
 	b.report.most("memory before", before, 0, "MiB", "an empty control plane, idle; "+of)
-	if err := m.cluster(); err != nil {
-		return err
-	}
-	if err := m.storm(); err != nil {
+	if err := load(m); err != nil {
 		return err
 	}
 	if err := m.wait(ctx, quiet); err != nil {
 		return err
 	}
-	after, of, err := m.read("after")
+	after, of, err := m.read("after " + name)
 	if err != nil {
 		return err
 	}
-	b.report.most("  after all of it and two minutes of quiet", after/before, afterLimit, "× before", fmt.Sprintf("%.0f MiB; %s", after, of))
+	b.report.most(what, after/before, afterLimit, "× before", fmt.Sprintf("%.0f MiB; %s", after, of))
 	return nil
 }
 

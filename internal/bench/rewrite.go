@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,30 +43,7 @@ func (p *plane) rewrite(n int) error {
 
 // rewriting measures what one large object that changes all the time takes.
 func (b *bench) rewriting(ctx context.Context) error {
-	p, err := b.startPlane(ctx, "rewriting")
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	m := &memoryRun{bench: b, plane: p}
-	if err := m.wait(ctx, idle); err != nil {
-		return err
-	}
-	before, of, err := m.read("before rewriting")
-	if err != nil {
-		return err
-	}
-	b.report.most("memory before", before, 0, "MiB", "an empty control plane, idle; "+of)
-	if err := m.do(order{Do: "rewrite", Count: rewrites}, "  600 updates of an object of 500 KB", 0); err != nil {
-		return err
-	}
-	if err := m.wait(ctx, quiet); err != nil {
-		return err
-	}
-	after, of, err := m.read("after rewriting")
-	if err != nil {
-		return err
-	}
-	b.report.most("  two minutes later", after/before, afterLimit, "× before", fmt.Sprintf("%.0f MiB; %s", after, of))
-	return nil
+	return b.stays(ctx, "rewriting", "  two minutes later", func(m *memoryRun) error {
+		return m.do(order{Do: "rewrite", Count: rewrites}, "  600 updates of an object of 500 KB", 0)
+	})
 }
