@@ -30,6 +30,7 @@ func TestLab(t *testing.T) {
 		{"Images", testImages},
 		{"Services", testServices},
 		{"DNS", testDNS},
+		{"InClusterClients", testInClusterClients},
 		{"RollingUpdate", testRollingUpdate},
 		{"UnprobedUpdate", testUnprobedUpdate},
 		{"BadInput", testBadInput},

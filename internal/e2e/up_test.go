@@ -17,7 +17,7 @@ import (
 // on; down leaves nothing behind.
 func TestUp(t *testing.T) {
 	dir := filepath.Join("/var/lib", "pintle-e2e-up")
-	c := &cluster{bin: pintleBin(t), dir: dir, kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
+	c := &cluster{bin: pintleBin(t), dir: dir, kubeconfig: filepath.Join(dir, "admin.kubeconfig"), registry: "127.0.0.1:15000"}
 	down := func() (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 		defer cancel()
@@ -32,7 +32,7 @@ func TestUp(t *testing.T) {
 		}
 		nothingLeft(t, dir)
 	})
-	up := []string{"up", "--data-dir", dir, "--listen", "127.0.0.1:16443", "--registry-listen", "127.0.0.1:15000"}
+	up := []string{"up", "--data-dir", dir, "--listen", "127.0.0.1:16443", "--registry-listen", c.registry}
 	contains(t, "up", c.pintle(t, up...), "✓ etcd", "✓ services", "✓ node", "Ready after", "Try:", "kubectl create deployment")
 	contains(t, "up, again", c.pintle(t, up...), "already up")
 
@@ -48,6 +48,8 @@ func TestUp(t *testing.T) {
 		return err
 	}
 	eventually(t, 10*time.Second, "the ClusterIP answers from the host", answers)
+
+	inClusterClients(t, c, thisMachine(t))
 
 	// Another directory can neither start beside it nor tear it down.
 	other := t.TempDir()

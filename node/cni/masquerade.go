@@ -12,9 +12,22 @@ import (
 // errNoFilter says that nothing here can masquerade.
 var errNoFilter = errors.New("neither nft nor iptables is installed: pods cannot reach the outside")
 
+// filter sets the node's packet filter up for pods of this range: masquerading
+// as it is configured now, whatever was before, and the way through a firewall
+// that refuses to forward by default. It is idempotent.
+func (n *Network) filter(ctx context.Context, pods netip.Prefix) error {
+	set := func() error { return deleteNAT(ctx, n.cfg.Bridge) }
+	if n.cfg.Masquerade {
+		set = func() error { return masquerade(ctx, n.cfg.Bridge, pods, n.cfg.PodRange) }
+	}
+	if err := set(); err != nil {
+		return err
+	}
+	return allowForward(ctx, n.cfg.Bridge)
+}
+
 // masquerade gives packets from the node's pods to anything outside the pods'
-// range the node's address, and lets pods' packets pass a firewall that refuses
-// to forward by default. It is idempotent.
+// range the node's address. It is idempotent.
 func masquerade(ctx context.Context, bridgeName string, pods, all netip.Prefix) error {
 	if !all.IsValid() {
 		all = pods
@@ -31,7 +44,7 @@ func masquerade(ctx context.Context, bridgeName string, pods, all netip.Prefix) 
 	} else {
 		return errNoFilter
 	}
-	return allowForward(ctx, bridgeName)
+	return nil
 }
 
 // nftTable is a table of our own, for one bridge.
@@ -96,34 +109,33 @@ func ensureRule(ctx context.Context, r []string) error {
 	return run(ctx, "", "iptables", withVerb("-I", r)...)
 }
 
-// unmasquerade undoes masquerade, whatever range it was for.
-func unmasquerade(ctx context.Context, bridgeName string) error {
+// unfilter undoes filter, whatever range it was for.
+func unfilter(ctx context.Context, bridgeName string) error {
+	return errors.Join(deleteNAT(ctx, bridgeName), deleteRules(ctx, "filter", "FORWARD", comment(bridgeName)))
+}
+
+func deleteNAT(ctx context.Context, bridgeName string) error {
 	var errs []error
 	if _, err := exec.LookPath("nft"); err == nil {
 		t := nftTable(bridgeName)
 		errs = append(errs, run(ctx, fmt.Sprintf("table ip %[1]s\ndelete table ip %[1]s\n", t), "nft", "-f", "-"))
 	}
-	if _, err := exec.LookPath("iptables"); err == nil {
-		for _, chain := range []string{"-t nat POSTROUTING", "-t filter FORWARD"} {
-			errs = append(errs, deleteRules(ctx, strings.Fields(chain), comment(bridgeName)))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, deleteRules(ctx, "nat", "POSTROUTING", comment(bridgeName)))...)
 }
 
-// deleteRules deletes the rules of a chain that have this comment.
-func deleteRules(ctx context.Context, chain []string, comment string) error {
-	out, err := exec.CommandContext(ctx, "iptables", append([]string{"-w"}, append(append([]string{}, chain[:2]...), "-S", chain[2])...)...).Output()
+// deleteRules deletes the rules of a chain of iptables that have this comment.
+func deleteRules(ctx context.Context, table, chain, comment string) error {
+	out, err := exec.CommandContext(ctx, "iptables", "-w", "-t", table, "-S", chain).Output()
 	if err != nil {
-		return nil // no such table in this kernel
+		return nil // no iptables, or no such table in this kernel
 	}
 	var errs []error
 	for _, line := range strings.Split(string(out), "\n") {
-		rule, ok := strings.CutPrefix(line, "-A "+chain[2]+" ")
+		rule, ok := strings.CutPrefix(line, "-A "+chain+" ")
 		if !ok || !strings.Contains(line, `"`+comment+`"`) {
 			continue
 		}
-		args := append([]string{"-w", chain[0], chain[1], "-D", chain[2]}, words(rule)...)
+		args := append([]string{"-w", "-t", table, "-D", chain}, words(rule)...)
 		errs = append(errs, run(ctx, "", "iptables", args...))
 	}
 	return errors.Join(errs...)

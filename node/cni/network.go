@@ -117,10 +117,8 @@ func (n *Network) Configure(ctx context.Context, pods netip.Prefix) error {
 	if err != nil {
 		return err
 	}
-	if n.cfg.Masquerade {
-		if err := masquerade(ctx, n.cfg.Bridge, pods, n.cfg.PodRange); err != nil {
-			return err
-		}
+	if err := n.filter(ctx, pods); err != nil {
+		return err
 	}
 	if err := n.newBoot(); err != nil {
 		return err
@@ -244,7 +242,7 @@ func (n *Network) Cleanup(ctx context.Context) error {
 		os.RemoveAll(n.cfg.DataDir),
 	}
 	// Whoever cleans up need not know how the network was made.
-	errs = append(errs, unmasquerade(ctx, n.cfg.Bridge))
+	errs = append(errs, unfilter(ctx, n.cfg.Bridge))
 	if n.cfg.Executable != "" {
 		for _, name := range []string{plugin.LoopbackType, plugin.Type} {
 			errs = append(errs, remove(filepath.Join(n.cfg.BinDir, name)))

@@ -357,6 +357,15 @@ func TestMasquerade(t *testing.T) {
 			serve(t, peer, peerAddr.String()+":80", "peer")
 			expect(t, pod, outsideIP+":80", "outside "+nodeIP.String())
 			expect(t, pod, peerAddr.String()+":80", "peer "+addr.String())
+			// Switched off, pods keep their own address, and still pass the firewall.
+			t.Setenv("PATH", bin)
+			cfg.Masquerade = false
+			if err := cni.New(cfg).Configure(t.Context(), pods); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("PATH", full)
+			out.Route(pods, nodeIP)
+			expect(t, pod, outsideIP+":80", "outside "+addr.String())
 			t.Setenv("PATH", bin)
 			for range 2 {
 				if err := n.Cleanup(t.Context()); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+	"github.com/pintle-io/pintle/node/cni/routes"
 )
 
 func ipsOf(a netip.Addr) []net.IP { return []net.IP{a.AsSlice(), net.IPv4(127, 0, 0, 1)} }
@@ -95,5 +96,10 @@ func (f *upFlags) cleanup(ctx context.Context, dir paths.Dir, purge bool) error 
 		return err
 	}
 	n := &serve.Node{Dir: paths.Dir(dir.Node()), Name: name, IP: ip, Network: network, Cgroup: f.cgroup, Log: slog.New(slog.DiscardHandler)}
-	return n.Cleanup(ctx, purge)
+	err = n.Cleanup(ctx, purge)
+	if _, none := os.Stat(dir.AdminKubeconfig()); none == nil {
+		// A control plane was here. That of another directory keeps its address.
+		err = errors.Join(err, routes.RemoveLocal(serve.LocalAPI))
+	}
+	return err
 }

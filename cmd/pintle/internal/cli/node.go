@@ -55,7 +55,7 @@ needed once: the node then has certificates of its own, and renews them.`,
 	fl.StringVar(&f.ip, "node-ip", "", "the node's address (default: that of the default route)")
 	fl.StringVar(&f.registry, "registry", "", "address of the image registry (default: port 5000 of the server)")
 	fl.StringVar(&f.runtime, "runtime-endpoint", "", "CRI socket of a runtime that you run (default: a private containerd)")
-	fl.BoolVar(&f.masquerade, "masquerade", false, "let pods reach the outside under the node's address")
+	fl.BoolVar(&f.masquerade, "masquerade", true, "give what pods send to others than pods the node's address; off, pods reach only what has a route back to them, the API server's machine included")
 	fl.DurationVar(&f.lease, "node-lease-duration", 40*time.Second, "how long the node counts as alive after a renewal of its lease")
 	fl.DurationVar(&f.status, "node-status-update-frequency", 10*time.Second, "how often the node looks at its own condition")
 	fl.StringToStringVar(&f.labels, "node-labels", nil, "labels of the node, key=value,…")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -110,7 +109,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	f.processFlags.add(fl, dir)
 	fl.StringArrayVar(&f.listen, "listen", []string{"127.0.0.1:6443"}, "address of the API server (repeatable)")
 	fl.StringArrayVar(&f.registry, "registry-listen", []string{defaultRegistry}, "address of the image registry (repeatable)")
-	fl.StringVar(&f.advertise, "advertise-address", "", "IP at which pods and nodes reach the API server (default: that of the first --listen)")
+	fl.StringVar(&f.advertise, "advertise-address", "", "IP at which pods and nodes reach the API server (default: that of the first --listen that is not the loopback)")
 	fl.StringVar(&f.s.PluginHost, "plugin-host", f.s.PluginHost, "where built-in plugins run: wasm, or native (linked in)")
 	fl.StringArrayVar(&f.s.EtcdEndpoints, "etcd-endpoints", nil, "external etcd, instead of the embedded one (repeatable)")
 	fl.StringVar(&f.s.EtcdCA, "etcd-ca", "", "CA of the external etcd")
@@ -140,26 +139,10 @@ func (f *serverFlags) server(dir paths.Dir, report *steps.Reporter, log *slog.Lo
 	if s.Registry, err = listen.Open("registry-listen", f.registry); err != nil {
 		return nil, err
 	}
-	s.Advertise, err = f.advertised(s.Listeners[0])
+	if s.Advertise, err = advertised(s.Listeners, f.advertise); errors.Is(err, errLoopbackOnly) {
+		err = listenForPods(&s, s.Advertise, log)
+	}
 	return &s, err
-}
-
-func (f *serverFlags) advertised(l net.Listener) (netip.AddrPort, error) {
-	a, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}, fmt.Errorf("--listen %s is no TCP address", l.Addr())
-	}
-	ip, _ := netip.AddrFromSlice(a.IP)
-	if f.advertise != "" {
-		var err error
-		if ip, err = netip.ParseAddr(f.advertise); err != nil {
-			return netip.AddrPort{}, fmt.Errorf("--advertise-address: %w", err)
-		}
-	}
-	if ip = ip.Unmap(); ip.IsUnspecified() {
-		return netip.AddrPort{}, errors.New("--advertise-address is needed when --listen is every address of the machine")
-	}
-	return netip.AddrPortFrom(ip, uint16(a.Port)), nil
 }
 
 func serverCommand() *cobra.Command {

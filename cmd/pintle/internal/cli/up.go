@@ -24,7 +24,6 @@ import (
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 	"github.com/pintle-io/pintle/internal/version"
 	"github.com/pintle-io/pintle/node/cgroup"
-	"github.com/pintle-io/pintle/node/cni/routes"
 	"github.com/pintle-io/pintle/node/containerd"
 	"github.com/pintle-io/pintle/node/membership"
 )
@@ -210,9 +209,6 @@ func (f *upFlags) run(ctx context.Context, report *steps.Reporter) error {
 			return err
 		}
 	}
-	if err := f.localAPI(); err != nil {
-		return err
-	}
 	log := f.logger()
 	s, err := f.server(dir, report, log)
 	if err != nil {
@@ -238,25 +234,6 @@ func (f *upFlags) run(ctx context.Context, report *steps.Reporter) error {
 		return n.Run(ctx, report.Ready)
 	})
 	return group.Wait()
-}
-
-// localAPI adds an address at which pods reach the API server, unless the
-// operator chose one: the loopback is not theirs.
-func (f *upFlags) localAPI() error {
-	if f.advertise != "" || len(f.listen) != 1 || !strings.HasPrefix(f.listen[0], "127.") {
-		return nil
-	}
-	if err := routes.AddLocal(serve.LocalAPI); err != nil {
-		return fmt.Errorf("the node's own address: %w", err)
-	}
-	_, port, ok := strings.Cut(f.listen[0], ":")
-	if !ok {
-		return nil // listen says what is wrong
-	}
-	// The user's address comes first: if it is taken, that is the news.
-	f.listen = append(f.listen, serve.LocalAPI.String()+":"+port)
-	f.advertise = serve.LocalAPI.String()
-	return nil
 }
 
 // node makes the node of this machine; its identity comes from the cluster's

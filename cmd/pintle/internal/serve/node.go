@@ -35,8 +35,8 @@ import (
 // there. It is link-local and leaves no node.
 var LocalIP = netip.MustParseAddr("169.254.20.10")
 
-// LocalAPI is where pods reach the API server of `pintle up`, which listens on
-// this machine only. It is an address for documentation (RFC 5737), so no
+// LocalAPI is where pods reach an API server that listens on the loopback of
+// their machine only. It is an address for documentation (RFC 5737), so no
 // network has it: the API takes no link-local endpoint.
 var LocalAPI = netip.MustParseAddr("198.51.100.10")
 
@@ -339,6 +339,5 @@ func (n *Node) Cleanup(ctx context.Context, purge bool) error {
 		groups.Remove(c.Cgroup), // its parents may be others', too
 		routes.Remove(),
 		routes.RemoveLocal(LocalIP),
-		routes.RemoveLocal(LocalAPI),
 	)
 }
