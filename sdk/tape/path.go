@@ -2,6 +2,7 @@ package tape
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -19,19 +20,39 @@ type Segment struct {
 // by dots, and in brackets an index or a key that may hold anything but a
 // closing bracket.
 func ParsePath(path string) ([]Segment, error) {
+	if path == "" {
+		return nil, errEmptyPath
+	}
 	var out []Segment
 	for rest := path; rest != ""; {
 		s, r, ok := next(rest)
 		if !ok {
-			return nil, fmt.Errorf("malformed path %q", path)
+			return nil, malformed(path)
 		}
 		out, rest = append(out, s), r
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("empty path")
-	}
 	return out, nil
 }
+
+// CheckPath is the error that ParsePath would answer; it allocates nothing
+// else.
+func CheckPath(path string) error {
+	if path == "" {
+		return errEmptyPath
+	}
+	for rest := path; rest != ""; {
+		_, r, ok := next(rest)
+		if !ok {
+			return malformed(path)
+		}
+		rest = r
+	}
+	return nil
+}
+
+var errEmptyPath = errors.New("empty path")
+
+func malformed(path string) error { return fmt.Errorf("malformed path %q", path) }
 
 // next splits the first segment off a path that is not empty.
 func next(path string) (s Segment, rest string, ok bool) {
@@ -88,8 +109,8 @@ func appendFloat(b []byte, v float64) ([]byte, error) {
 	return strconv.AppendFloat(b, v, 'g', -1, 64), nil
 }
 
-// appendQuoted appends a JSON string.
-func appendQuoted(b []byte, s string) []byte {
+// AppendQuoted appends s as a JSON string.
+func AppendQuoted(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x7f {
 			q, _ := json.Marshal(s) // a string always has a JSON form

@@ -128,9 +128,14 @@ func TestParsePath(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("path %v, %v", got, err)
 	}
+	if err := tape.CheckPath("a.b[0].c[x.y/z][10]"); err != nil {
+		t.Errorf("a good path: %v", err)
+	}
 	for _, bad := range []string{"", ".", "a.", "a..b", ".a", "a[", "a[]", "a[1", "a[1]b"} {
 		if got, err := tape.ParsePath(bad); err == nil {
 			t.Errorf("path %q was read as %v", bad, got)
+		} else if checked := tape.CheckPath(bad); checked == nil || checked.Error() != err.Error() {
+			t.Errorf("path %q: checking says %v, reading %v", bad, checked, err)
 		}
 	}
 }

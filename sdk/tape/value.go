@@ -196,7 +196,7 @@ func (v Value) appendJSON(b []byte, depth int) ([]byte, error) {
 	case Float:
 		return appendFloat(b, v.Float())
 	case String:
-		return appendQuoted(b, v.String()), nil
+		return AppendQuoted(b, v.String()), nil
 	case List:
 		b = append(b, '[')
 		for i, c := range v.Items() {
@@ -216,7 +216,7 @@ func (v Value) appendJSON(b []byte, depth int) ([]byte, error) {
 				b = append(b, ',')
 			}
 			first = false
-			b = append(appendQuoted(b, k), ':')
+			b = append(AppendQuoted(b, k), ':')
 			if b, err = c.appendJSON(b, depth+1); err != nil {
 				return b, err
 			}

@@ -6,12 +6,13 @@ package serviceaccount
 
 import (
 	"encoding/json"
-	"fmt"
 	"hash/fnv"
+	"strconv"
 	"strings"
 
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	"github.com/pintle-io/pintle/sdk/tape"
 )
 
 const (
@@ -127,8 +128,8 @@ func mount(r *sdk.Review) error {
 				name = volumeName(r)
 			}
 			mounted = true
-			path := fmt.Sprintf("spec.%s[%d].volumeMounts[%d]", list, i, mounts.Len())
-			if err := r.Set(path, corev1.VolumeMount{Name: name, ReadOnly: true, MountPath: mountPath}); err != nil {
+			path := "spec." + list + "[" + strconv.Itoa(i) + "].volumeMounts[" + strconv.Itoa(mounts.Len()) + "]"
+			if err := r.Set(path, json.RawMessage(`{"name":`+quoted(name)+mountRest)); err != nil {
 				return err
 			}
 		}
@@ -136,7 +137,7 @@ func mount(r *sdk.Review) error {
 	if !mounted || given != "" {
 		return nil
 	}
-	return r.Set(fmt.Sprintf("spec.volumes[%d]", r.Object.Get("spec.volumes").Len()), json.RawMessage(`{"name":"`+name+`",`+projected))
+	return r.Set("spec.volumes["+strconv.Itoa(r.Object.Get("spec.volumes").Len())+"]", json.RawMessage(`{"name":"`+name+`",`+projected))
 }
 
 // prefix begins the name of the volume, as upstream's does.
@@ -165,11 +166,19 @@ func has(mounts sdk.Value) bool {
 // volumeName is upstream's prefix with a suffix that differs from pod to pod.
 func volumeName(r *sdk.Review) string {
 	h := fnv.New32a()
-	for _, p := range []string{"metadata.name", "metadata.generateName", "metadata.namespace"} {
+	for _, p := range [...]string{"metadata.name", "metadata.generateName", "metadata.namespace"} {
 		h.Write([]byte(r.Object.Get(p).String() + "/"))
 	}
-	return fmt.Sprintf("%s%05x", prefix, h.Sum32()&0xfffff)
+	// A digit before the suffix makes it five long, whatever its zeros.
+	return prefix + strconv.FormatUint(uint64(h.Sum32()&0xfffff|0x100000), 16)[1:]
 }
+
+// quoted is a JSON string; the name of a volume that the pod brought along has
+// not been validated yet.
+func quoted(s string) string { return string(tape.AppendQuoted(nil, s)) }
+
+// mountRest is what follows the volume's name in a mount, as JSON.
+const mountRest = `,"readOnly":true,"mountPath":"` + mountPath + `"}`
 
 // projected is the volume but for its name, as JSON: every pod gets it, and
 // encoding it in a guest costs more than all the rest of this rule.

@@ -184,3 +184,19 @@ func TestVolume(t *testing.T) {
 		t.Errorf("volume = %s, want %s", got, want)
 	}
 }
+
+// The name of a volume that the pod brought along has not been validated when
+// the rule runs: it stays one JSON string.
+func TestVolumeNameIsQuoted(t *testing.T) {
+	type m = map[string]any
+	name := "kube-api-access-\",\"subPath\":\"x\n"
+	pod := m{"spec": m{"serviceAccountName": "robot", "volumes": []any{m{"name": name}}, "containers": []any{m{"name": "c"}}}}
+	v := sdktest.Mutate(t, sdktest.Open(t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: pod, Store: accounts(t)})
+	var mount map[string]any
+	if err := json.Unmarshal(v.Patch[0].Value, &mount); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(m{"name": name, "readOnly": true, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}, mount); diff != "" {
+		t.Error(diff)
+	}
+}
