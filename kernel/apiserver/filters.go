@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -129,10 +128,18 @@ func (s *Server) withAuthentication(next http.Handler) http.Handler {
 			resp, ok, err := s.Authenticator.AuthenticateRequest(r.WithContext(ctx))
 			if err != nil || !ok {
 				s.metrics.authentication.WithLabelValues("failure").Inc()
+				if r.ProtoMajor == 2 {
+					w.Header().Set("Connection", "close") // as below
+				}
 				s.fail(w, r, apierrors.NewUnauthorized("Unauthorized"))
 				return
 			}
 			u = resp.User
+		}
+		if r.ProtoMajor == 2 && u.GetName() == user.Anonymous {
+			// As upstream (CVE-2023-44487): who does not say who he is gets no
+			// HTTP/2 connection to send a thousand requests at once on.
+			w.Header().Set("Connection", "close")
 		}
 		s.metrics.authentication.WithLabelValues("success").Inc()
 		// Credentials end here: neither a log nor a proxied backend sees them.
@@ -144,39 +151,6 @@ func (s *Server) withAuthentication(next http.Handler) http.Handler {
 }
 
 var anonymous = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
-
-// withInFlight bounds short requests. Members of system:masters and the health
-// endpoints always pass, so that a flooded server can be asked and repaired.
-func (s *Server) withInFlight(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		info := requestInfo(r)
-		u, _ := request.UserFrom(r.Context())
-		if s.longRunning(info) || isHealthPath(info.Path) || (u != nil && slices.Contains(u.GetGroups(), user.SystemPrivilegedGroup)) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		slots, kind := s.writes, "mutating"
-		if readOnly(info.Verb) {
-			slots, kind = s.reads, "readOnly"
-		}
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			gauge := s.metrics.inFlight.WithLabelValues(kind)
-			gauge.Inc()
-			defer gauge.Dec()
-			next.ServeHTTP(w, r)
-		default:
-			s.metrics.dropped.WithLabelValues(kind).Inc()
-			w.Header().Set("Retry-After", "1")
-			s.fail(w, r, apierrors.NewTooManyRequests("Too many requests, please try again later.", 1))
-		}
-	})
-}
-
-func readOnly(verb string) bool {
-	return verb == "get" || verb == "list" || verb == "watch" || verb == "head"
-}
 
 func (s *Server) withAuthorization(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

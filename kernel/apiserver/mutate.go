@@ -112,10 +112,7 @@ func (s *Server) patch(c *call) error {
 	if err != nil {
 		return err
 	}
-	data, err := s.readBody(c.r)
-	if err != nil {
-		return err
-	}
+	data := readBody(c.r)
 	var o metav1.PatchOptions
 	if err := decodeQuery(c.r.URL.Query(), &o); err != nil {
 		return err
@@ -164,10 +161,7 @@ func (s *Server) decodeBody(c *call, validation string) (runtime.Object, error) 
 	if err != nil {
 		return nil, err
 	}
-	data, err := s.readBody(c.r)
-	if err != nil {
-		return nil, err
-	}
+	data := readBody(c.r)
 	gvk := c.gvk
 	mode := directive(validation)
 	obj, got, strict, err := s.Codec.DecodeRequest(data, media, &gvk, mode != metav1.FieldValidationIgnore)

@@ -16,6 +16,7 @@ import (
 	openapi3 "github.com/google/gnostic-models/openapiv3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
@@ -172,16 +173,19 @@ func (d *document) serve(w http.ResponseWriter, r *http.Request, proto, oldProto
 	}
 	w.Header().Set("Content-Type", contentType) // never the old name: it is no valid media type
 	w.Header().Add("Vary", "Accept-Encoding")
+	flow.From(r.Context()).Answer()
 	if acceptsGzip(r) {
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write(data) // a client that went away
 		return
 	}
-	if data, err = decompress(data); err != nil {
+	// Piece by piece: whoever reads slowly must not hold the whole of it.
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	_, _ = w.Write(data) // as above
+	_, _ = io.Copy(w, z) // as above
 }
 
 func compress(data []byte) ([]byte, error) {

@@ -2,12 +2,9 @@ package apiserver
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"unicode"
@@ -73,10 +70,8 @@ func (s *Server) listOptions(c *call) (metav1.ListOptions, error) {
 // deleteOptions come in the body or, when that is empty, in the query.
 func (s *Server) deleteOptions(c *call) (metav1.DeleteOptions, error) {
 	var o metav1.DeleteOptions
-	data, err := s.readBody(c.r)
-	if err != nil {
-		return o, err
-	}
+	data := readBody(c.r)
+	var err error
 	if len(data) == 0 {
 		err = decodeQuery(c.r.URL.Query(), &o)
 	} else {
@@ -126,28 +121,6 @@ func protobufDeleteOptions(data []byte, o *metav1.DeleteOptions) error {
 		return errors.New("decoded object cannot be converted to DeleteOptions")
 	}
 	return o.Unmarshal(u.Raw)
-}
-
-// readBody reads a request body within the limit.
-func (s *Server) readBody(r *http.Request) ([]byte, error) {
-	if r.Body == nil {
-		return nil, nil
-	}
-	limit := s.Limits.BodyBytes
-	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
-	}
-	data, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
-	if err != nil {
-		if r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, context.DeadlineExceeded
-		}
-		return nil, apierrors.NewBadRequest("unable to read the request body: " + err.Error())
-	}
-	if int64(len(data)) > limit {
-		return nil, tooLarge(limit)
-	}
-	return data, nil
 }
 
 func tooLarge(limit int64) error {

@@ -14,6 +14,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 )
 
 // Server serves the Kubernetes API of one table. It is an http.Handler and
@@ -27,8 +29,7 @@ type Server struct {
 	openapi *openAPI
 	metrics *metrics
 	nodes   *nodeTransports
-	reads   chan struct{} // slots of short reading requests
-	writes  chan struct{}
+	flow    *flow.Control
 	chain   http.Handler
 
 	draining atomic.Bool   // readyz fails
@@ -48,9 +49,11 @@ func New(c Config) (*Server, error) {
 			APIPrefixes:          sets.NewString("api", "apis"),
 			GrouplessAPIPrefixes: sets.NewString("api"),
 		},
-		catalog:  newCatalog(c.Table),
-		reads:    make(chan struct{}, c.Limits.ReadInFlight),
-		writes:   make(chan struct{}, c.Limits.WriteInFlight),
+		catalog: newCatalog(c.Table),
+		flow: flow.New(flow.Limits{
+			Reads: c.Limits.ReadInFlight, Writes: c.Limits.WriteInFlight,
+			Bodies: c.Limits.BodiesInFlight, Answers: c.Limits.AnswersInFlight, BodyBytes: c.Limits.BodyBytesInFlight,
+		}),
 		nodes:    newNodeTransports(c.NodeTLS, c.Dial),
 		stopping: make(chan struct{}),
 	}
@@ -63,8 +66,8 @@ func New(c Config) (*Server, error) {
 	}
 	s.openapi = newOpenAPI(c.Table, s.catalog, c.Version.GitVersion)
 	s.chain = s.withRecovery(s.withRequestInfo(s.withMetrics(s.withTimeout(
-		s.withAuthentication(s.withImpersonation(s.withInFlight(s.withAuthorization(
-			http.HandlerFunc(s.dispatch)))))))))
+		s.withAuthentication(s.withFlow(s.withImpersonation(s.withAuthorization(s.withBody(s.withInFlight(
+			http.HandlerFunc(s.dispatch)))))))))))
 	return s, nil
 }
 

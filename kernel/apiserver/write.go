@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"sigs.k8s.io/yaml"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 )
 
 // gzipFrom is the size from which answers are compressed for clients that
@@ -57,6 +59,7 @@ func (b *body) Write(p []byte) (int, error) {
 
 // writeBody answers with ready bytes.
 func writeBody(w http.ResponseWriter, r *http.Request, code int, contentType string, b *body) {
+	flow.From(r.Context()).Answer()
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	if b.size >= gzipFrom && acceptsGzip(r) {

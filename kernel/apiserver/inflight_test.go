@@ -1,0 +1,236 @@
+package apiserver_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/apiserver"
+)
+
+// raw sends the head of an HTTP/1.1 request and returns the status line of the
+// first answer: "100 Continue" when the server wants the body.
+func raw(t *testing.T, c *apitest.Cluster, cfg *rest.Config, head string) (net.Conn, *bufio.Reader, string) {
+	t.Helper()
+	tc, err := rest.TLSConfigFor(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tc.NextProtos = []string{"http/1.1"}
+	host := strings.TrimPrefix(c.URL, "https://")
+	tc.ServerName, _, _ = net.SplitHostPort(host)
+	tcp, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = tcp.(*net.TCPConn).SetReadBuffer(4 << 10)
+	conn := tls.Client(tcp, tc)
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	fmt.Fprintf(conn, "%s\r\nHost: %s\r\n\r\n", head, host)
+	r := bufio.NewReaderSize(conn, 16)
+	return conn, r, statusLine(t, r)
+}
+
+func statusLine(t *testing.T, r *bufio.Reader) string {
+	t.Helper()
+	line, err := r.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(strings.TrimPrefix(line, "HTTP/1.1 "))
+}
+
+// slowBody announces a body that never comes, at an endpoint that every account
+// may use.
+func slowBody(t *testing.T, c *apitest.Cluster, cfg *rest.Config, size int) string {
+	t.Helper()
+	_, _, status := raw(t, c, cfg, fmt.Sprintf("POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews HTTP/1.1\r\n"+
+		"Content-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue", size))
+	return status
+}
+
+// writes makes a ConfigMap and returns the error.
+func writes(t *testing.T, cfg *rest.Config, name string) error {
+	_, err := apitest.Client(t, cfg).CoreV1().ConfigMaps("default").Create(t.Context(), configMap(name, nil), metav1.CreateOptions{})
+	return err
+}
+
+const wanted = "100 Continue"
+
+// One account without any right must not keep others from writing by sending
+// bodies slowly.
+func TestSlowBodiesHoldNoSlot(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+		cfg.Limits.WriteInFlight, cfg.Limits.BodiesInFlight = 2, 16
+	}})
+	grant(t, c, "writer", "create", "configmaps")
+	mallory := c.User(t, "mallory")
+	for n := range 8 {
+		if got := slowBody(t, c, mallory, 100); got != wanted {
+			t.Fatalf("body %d: %s", n, got)
+		}
+	}
+	if err := writes(t, c.User(t, "writer"), "a"); err != nil {
+		t.Errorf("another user: %v", err)
+	}
+	// His bodies are bounded, and so is all that he can announce.
+	if got := slowBody(t, c, mallory, 100); !strings.HasPrefix(got, "429") {
+		t.Errorf("a ninth body of one user: %s, want 429", got)
+	}
+	if err := writes(t, c.User(t, "writer"), "b"); err != nil {
+		t.Errorf("another user, again: %v", err)
+	}
+}
+
+// What is not allowed is refused before its body is asked for.
+func TestForbiddenBodiesAreNotRead(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, apitest.Options{})
+	_, _, got := raw(t, c, c.User(t, "mallory"), "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\n"+
+		"Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue")
+	if !strings.HasPrefix(got, "403") {
+		t.Errorf("got %s, want 403", got)
+	}
+}
+
+// The bytes of all bodies together are bounded, and each tenant's part of them.
+func TestBodyBytesAreBounded(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.BodyBytesInFlight = 64 << 10 }})
+	grant(t, c, "writer", "create", "configmaps")
+	mallory := c.User(t, "mallory")
+	conn, r, got := raw(t, c, mallory, "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews HTTP/1.1\r\n"+
+		"Content-Type: application/json\r\nContent-Length: 30000\r\nExpect: 100-continue")
+	if got != wanted {
+		t.Fatal(got)
+	}
+	if _, err := conn.Write(make([]byte, 20000)); err != nil { // more than a quarter of 64 KiB
+		t.Fatal(err)
+	}
+	if line := statusLine(t, r); line != "" {
+		t.Fatalf("after 100 Continue: %q", line)
+	}
+	if got := statusLine(t, r); !strings.HasPrefix(got, "429") {
+		t.Errorf("a body beyond the budget: %s, want 429", got)
+	}
+	if err := writes(t, c.User(t, "writer"), "a"); err != nil {
+		t.Errorf("another user: %v", err)
+	}
+}
+
+// While everybody else is refused, agents renew their leases.
+func TestNodesHaveSlotsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+		s.Registry, cfg.Registry = cfg.Registry, s
+		cfg.Limits.ReadInFlight = 2
+	}})
+	defer close(s.leave)
+	for _, u := range []string{"a", "b"} {
+		grant(t, c, u, "list", "configmaps")
+		raw := c.User(t, u)
+		go func() {
+			hc, err := rest.HTTPClientFor(raw)
+			if err != nil {
+				return
+			}
+			if resp, err := hc.Get(c.URL + "/api/v1/configmaps"); err == nil {
+				resp.Body.Close()
+			}
+		}()
+		<-s.enter
+	}
+	hc, err := rest.HTTPClientFor(c.User(t, "c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := hc.Get(c.URL + "/version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("a third user is answered %s by a server that is full", resp.Status)
+	}
+	node := apitest.Client(t, c.User(t, "system:node:n", "system:nodes"))
+	leases := node.CoordinationV1().Leases("kube-node-lease")
+	if _, err := leases.Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "n"}}, metav1.CreateOptions{}); err != nil {
+		t.Errorf("the lease is made: %v", err)
+	}
+	if _, err := leases.Get(t.Context(), "n", metav1.GetOptions{}); err != nil {
+		t.Errorf("the lease is read: %v", err)
+	}
+}
+
+// A client that does not read its answer holds no slot either.
+func TestSlowReadersHoldNoSlot(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.ReadInFlight = 1 }})
+	big := configMap("big", map[string]string{"k": strings.Repeat("x", 1<<20)})
+	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
+	for n := range 12 { // more than the sockets' buffers take
+		big.Name = fmt.Sprint("big-", n)
+		if _, err := cms.Create(t.Context(), big, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grant(t, c, "a", "list", "configmaps")
+	grant(t, c, "b", "list", "configmaps")
+	if _, _, got := raw(t, c, c.User(t, "a"), "GET /api/v1/configmaps HTTP/1.1"); got != "200 OK" {
+		t.Fatal(got)
+	}
+	list, err := apitest.Client(t, c.User(t, "b")).CoreV1().ConfigMaps("").List(t.Context(), metav1.ListOptions{Limit: 1})
+	if err != nil || len(list.Items) != 1 {
+		t.Errorf("another user: %v", err)
+	}
+}
+
+// Who does not say who he is gets no HTTP/2 connection to keep.
+func TestAnonymousConnectionsAreClosed(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, apitest.Options{})
+	for who, cfg := range map[string]*rest.Config{"anonymous": c.Bearer(""), "unknown": c.Bearer("nonsense")} {
+		hc, err := rest.HTTPClientFor(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := 0
+		for range 50 {
+			req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				GotConn: func(i httptrace.GotConnInfo) {
+					if !i.Reused {
+						fresh++
+					}
+				},
+			}), http.MethodGet, c.URL+"/api/v1/nodes", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := hc.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.ProtoMajor != 2 || resp.StatusCode < http.StatusBadRequest {
+				t.Fatalf("%s: HTTP/%d, %s", who, resp.ProtoMajor, resp.Status)
+			}
+		}
+		if fresh < 2 {
+			t.Errorf("%s: fifty requests were answered on one connection", who)
+		}
+	}
+}
