@@ -4,8 +4,6 @@ import (
 	"net/http"
 
 	"k8s.io/apiserver/pkg/warning"
-
-	"github.com/pintle-io/pintle/kernel/registry"
 )
 
 func (s *Server) delete(c *call) error {
@@ -52,5 +50,5 @@ func (s *Server) deleteCollection(c *call) error {
 	if err != nil {
 		return err
 	}
-	return s.writeList(c, a, &registry.List{Items: deleted})
+	return s.writeList(c, a, deleted)
 }

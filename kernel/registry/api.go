@@ -98,7 +98,9 @@ type Registry interface {
 	// resourceVersion.
 	Patch(ctx context.Context, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*Result, error)
 	Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*Result, error)
-	DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOptions, list metav1.ListOptions) ([]*watch.Object, error)
+	// DeleteCollection deletes what a list with these options finds, and answers
+	// that list: with a limit one page, whose token continues the deletion.
+	DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOptions, list metav1.ListOptions) (*List, error)
 	// Batch runs many writes. Each is validated and admitted by itself; those
 	// that pass are committed together in as few transactions as the store
 	// allows (store.MaxOps), each transaction atomic, and the last by itself, so

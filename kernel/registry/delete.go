@@ -272,7 +272,7 @@ func (k *kind) deleteReply(ch *change) func(*watch.Object) (runtime.Object, erro
 // DeleteCollection deletes what a list with these options finds. Objects that
 // vanish meanwhile are no error; the first other error is returned after all
 // were tried.
-func (c *Core) DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOptions, list metav1.ListOptions) ([]*watch.Object, error) {
+func (c *Core) DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOptions, list metav1.ListOptions) (*List, error) {
 	found, err := c.List(ctx, t, list)
 	if err != nil {
 		return nil, err
@@ -288,8 +288,8 @@ func (c *Core) DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOp
 	}
 	for i := range results {
 		if err := results[i].Err; err != nil && !apierrors.IsNotFound(err) {
-			return found.Items, err
+			return found, err
 		}
 	}
-	return found.Items, nil
+	return found, nil
 }

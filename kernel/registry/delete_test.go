@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -244,8 +245,8 @@ func TestDeleteCollection(t *testing.T) {
 		c.mustCreate(t, configMapsR, m)
 	}
 	got, err := c.DeleteCollection(t.Context(), at(configMapsR, ""), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "gone=yes"})
-	if err != nil || len(got) != 2 {
-		t.Fatalf("%d items, %v", len(got), err)
+	if err != nil || len(got.Items) != 2 || got.Revision == 0 {
+		t.Fatalf("%+v, %v", got, err)
 	}
 	left, err := c.List(t.Context(), at(configMapsR, ""), metav1.ListOptions{})
 	if err != nil || len(left.Items) != 1 || left.Items[0].Name != "b" {
@@ -260,14 +261,34 @@ func TestDeleteCollectionSelectsNothing(t *testing.T) {
 	c.mustCreate(t, configMapsR, configMap("a", nil))
 	for _, selector := range []string{"metadata.name=", "metadata.namespace=", "metadata.name=a,metadata.name=b", "metadata.name=a,metadata.name!=a"} {
 		got, err := c.DeleteCollection(t.Context(), at(configMapsR, ""), metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: selector})
-		if err != nil || len(got) != 0 {
-			t.Errorf("%s: deleted %d, %v", selector, len(got), err)
+		if err != nil || len(got.Items) != 0 {
+			t.Errorf("%s: deleted %+v, %v", selector, got, err)
 		}
 	}
 	c.mustGet(t, configMapsR, "a")
 	got, err := c.DeleteCollection(t.Context(), at(namespacesR, ""), metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "metadata.namespace=x"})
-	if len(got) != 0 {
-		t.Errorf("a namespace of cluster-scoped objects: deleted %d, %v", len(got), err)
+	if err != nil || len(got.Items) != 0 {
+		t.Errorf("a namespace of cluster-scoped objects: deleted %+v, %v", got, err)
+	}
+}
+
+// With a limit a client deletes page by page, and must be told how to go on.
+func TestDeleteCollectionPages(t *testing.T) {
+	c := newCluster(t)
+	for i := range 5 {
+		c.mustCreate(t, configMapsR, configMap(fmt.Sprint("m", i), nil))
+	}
+	page := metav1.ListOptions{Limit: 2}
+	for _, want := range []int{2, 2, 1} {
+		got, err := c.DeleteCollection(t.Context(), at(configMapsR, ""), metav1.DeleteOptions{}, page)
+		if err != nil || len(got.Items) != want || (got.Continue != "") != (want == 2) {
+			t.Fatalf("want %d items: %+v, %v", want, got, err)
+		}
+		page.Continue = got.Continue
+	}
+	left, err := c.List(t.Context(), at(configMapsR, ""), metav1.ListOptions{})
+	if err != nil || len(left.Items) != 0 {
+		t.Errorf("left %v, %v", left, err)
 	}
 }
 
