@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -37,10 +38,21 @@ func (p QuarantinePolicy) withDefaults() QuarantinePolicy {
 	return p
 }
 
+// For fits the policy to a plugin whose calls may take that long: who loops
+// until his deadline does so seldom, and Faults of them must fit in the window
+// even when each is followed by a pause as long as the call.
+func (p QuarantinePolicy) For(timeout time.Duration) QuarantinePolicy {
+	p = p.withDefaults()
+	p.Window = max(p.Window, 2*time.Duration(p.Faults)*timeout)
+	return p
+}
+
 // Quarantine counts the faults of one plugin. It is safe for concurrent use.
 type Quarantine struct {
 	policy QuarantinePolicy
 	clock  clock.PassiveClock
+
+	shut atomic.Bool // until may lie ahead; else Check need not look
 
 	mu     sync.Mutex // guards the rest
 	faults []time.Time
@@ -83,17 +95,23 @@ func (q *Quarantine) Fault(err error) bool {
 	q.faults = q.faults[:0]
 	q.length = min(max(2*q.length, q.policy.First), q.policy.Max)
 	q.until = now.Add(q.length)
+	q.shut.Store(true)
 	return true
 }
 
 // Check is nil when the plugin may be asked, else an ErrQuarantined that says
 // until when and why.
 func (q *Quarantine) Check() error {
+	if !q.shut.Load() {
+		return nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if left := q.until.Sub(q.clock.Now()); left > 0 {
+	left := q.until.Sub(q.clock.Now())
+	if left > 0 {
 		return fmt.Errorf("%w for another %s after %w", ErrQuarantined, left.Round(time.Second), q.last)
 	}
+	q.shut.Store(false)
 	return nil
 }
 

@@ -79,7 +79,8 @@ func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
 	in, err := p.host.Open(ctx, p.module, o)
 	if err != nil {
 		if ctx.Err() == nil {
-			p.fault(err)
+			p.Stats.faults.Add(1)
+			p.fault(callName(wire.OpOpen), err)
 		}
 		return nil, err
 	}
@@ -91,14 +92,16 @@ func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
 // Timeout of one call.
 func (p *Plugin) Timeout() time.Duration { return p.options.Limits.WithDefaults().CallTimeout }
 
-func (p *Plugin) fault(err error) {
+func (p *Plugin) fault(call string, err error) {
+	p.Stats.failed(call, err, true)
 	quarantined := p.Quarantine.Fault(err)
 	if p.faulted != nil {
 		p.faulted(err, quarantined)
 	}
 }
 
-// counted is an instance whose calls are counted.
+// counted is an instance whose calls are counted, and that is not asked while
+// its plugin is in quarantine.
 type counted struct {
 	Instance
 	plugin *Plugin
@@ -107,21 +110,45 @@ type counted struct {
 
 // Call counts, and labels the time of the call with the plugin's name in CPU
 // profiles: code of a guest has no name of its own there.
-func (c *counted) Call(ctx context.Context, op wire.Op, req []byte) ([]byte, error) {
+func (c *counted) Call(ctx context.Context, op wire.Op, req []byte) (resp []byte, err error) {
+	err = c.observe(ctx, op, func() error {
+		resp, err = c.Instance.Call(ctx, op, req)
+		return err
+	})
+	return resp, err
+}
+
+// Reserve runs code of the guest, too.
+func (c *counted) Reserve(ctx context.Context, n int) (region []byte, err error) {
+	err = c.observe(ctx, opReserve, func() error {
+		region, err = c.Instance.Reserve(ctx, n)
+		return err
+	})
+	return region, err
+}
+
+func (c *counted) observe(ctx context.Context, op wire.Op, ask func() error) error {
+	if err := c.plugin.Quarantine.Check(); err != nil {
+		return err
+	}
 	start := time.Now()
 	pprof.SetGoroutineLabels(c.labels)
-	resp, err := c.Instance.Call(ctx, op, req)
+	err := ask()
 	pprof.SetGoroutineLabels(ctx)
 	if errors.Is(err, wire.ErrClosed) {
-		return resp, err
+		return err
 	}
 	kind := wire.KindOf(err)
-	fault := err != nil && kind.Fault()
-	c.plugin.Stats.observe(time.Since(start), err != nil && !kind.Race(), fault)
-	if fault && ctx.Err() == nil {
-		c.plugin.fault(err)
+	fault, failed := err != nil && kind.Fault(), err != nil && !kind.Race()
+	c.plugin.Stats.observe(time.Since(start), failed, fault)
+	switch {
+	case ctx.Err() != nil: // it was broken off: that says nothing about it
+	case fault:
+		c.plugin.fault(callName(op), err)
+	case failed:
+		c.plugin.Stats.failed(callName(op), err, false)
 	}
-	return resp, err
+	return err
 }
 
 func (c *counted) Close() error {

@@ -3,7 +3,8 @@ package plugin
 import "context"
 
 // Sink is a consumer of plugins: the scheduler, the admission chain, the
-// reconcile manager. The loader calls it from one goroutine.
+// reconcile manager. Calls for one name come one after another, calls for
+// different names at the same time.
 type Sink interface {
 	// Set gives a plugin, or another version of one that was given before.
 	// When it returns, new work goes to p; work under way ends with the

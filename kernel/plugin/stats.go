@@ -2,9 +2,12 @@ package plugin
 
 import (
 	"math/bits"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 // Stats counts what a plugin did, over all its instances. It is safe for
@@ -18,6 +21,16 @@ type Stats struct {
 
 	mu        sync.Mutex
 	instances map[Instance]struct{} // guarded by mu
+	last      *LastError            // guarded by mu
+}
+
+// LastError is the last thing that went wrong.
+type LastError struct {
+	// Call is what was asked: "reconcile", "filter and score", "open".
+	Call    string
+	Message string
+	Fault   bool // the instance was thrown away
+	Time    time.Time
 }
 
 // Snapshot is Stats at one moment.
@@ -26,6 +39,7 @@ type Snapshot struct {
 	P50, P99              time.Duration
 	Memory                int64 // bytes, all instances
 	Instances             int
+	LastError             *LastError // nil when nothing went wrong
 }
 
 // observe counts one call.
@@ -38,6 +52,21 @@ func (s *Stats) observe(took time.Duration, failed, fault bool) {
 	}
 	s.times[bucket(took)].Add(1)
 }
+
+// failed notes the text of what went wrong in a call.
+func (s *Stats) failed(call string, err error, fault bool) {
+	message := wire.Detail(err)
+	if len(message) > maxLastError {
+		message = message[:maxLastError]
+	}
+	last := &LastError{Call: call, Message: strings.Clone(message), Fault: fault, Time: time.Now()}
+	s.mu.Lock()
+	s.last = last
+	s.mu.Unlock()
+}
+
+// maxLastError bounds how much of an error's text is kept, in bytes.
+const maxLastError = 4 << 10
 
 func bucket(d time.Duration) int {
 	us := uint64(d / time.Microsecond)
@@ -73,7 +102,7 @@ func (s *Stats) Snapshot() Snapshot {
 	for in := range s.instances {
 		out.Memory += in.Memory()
 	}
-	out.Instances = len(s.instances)
+	out.Instances, out.LastError = len(s.instances), s.last
 	return out
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,6 +30,26 @@ func (l *Loader) ensureBuiltins(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// ships tells whether a plugin of that name ships with Pintle.
+func (l *Loader) ships(name string) bool {
+	return slices.ContainsFunc(l.Builtins, func(b plugin.Builtin) bool { return b.Name == name })
+}
+
+// restore brings back what ships and was deleted: a cluster without its
+// scheduler or controllers is no use to anybody.
+func (l *Loader) restore(ctx context.Context) {
+	if !l.missing {
+		return
+	}
+	if err := l.ensureBuiltins(ctx); err != nil {
+		if ctx.Err() == nil {
+			l.Log.Warn("a plugin that ships with Pintle was deleted and cannot be made again", "error", err)
+		}
+		return // the next tick tries again
+	}
+	l.missing = false
 }
 
 func (l *Loader) ensureBuiltin(ctx context.Context, b plugin.Builtin) error {

@@ -172,6 +172,21 @@ func (c *cluster) update(t testing.TB, name string, change func(*v1alpha1.Plugin
 	}
 }
 
+// events are the counts of all events, by reason.
+func (c *cluster) events(t testing.TB) map[string]int32 {
+	t.Helper()
+	list, err := c.List(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("events")}, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]int32{}
+	for _, o := range list.Items {
+		e := o.Obj.(*corev1.Event)
+		out[e.Reason] += e.Count
+	}
+	return out
+}
+
 // wait waits until the plugin is as wanted.
 func (c *cluster) wait(t testing.TB, name string, want string, ok func(v1alpha1.PluginStatus) bool) v1alpha1.PluginStatus {
 	t.Helper()

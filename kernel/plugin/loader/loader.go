@@ -2,8 +2,10 @@
 // it fetches modules, opens and warms them, hands them to their consumers,
 // swaps versions while they run, and writes status.
 //
-// One goroutine does all loading, so that consumers are called in order. A
-// plugin that cannot be loaded leaves the version before it running.
+// One goroutine follows the resources and decides; what takes time (compiling,
+// opening, the consumers' own warming) is done in jobs, see job.go, so that a
+// plugin that hangs holds up nobody else. A plugin that cannot be loaded leaves
+// the version before it running. Start at Loader.Run.
 package loader
 
 import (
@@ -59,8 +61,9 @@ type Config struct {
 	Builtins  []plugin.Builtin
 	// Quarantine is the policy for plugins that fail.
 	Quarantine plugin.QuarantinePolicy
-	// StatusEvery is how often counters are written; 0 is 10 s. A change of
-	// phase is written within a second.
+	// StatusEvery is how often counters and events that repeat are written; 0 is
+	// 10 s. A change of phase is written within a second, the end of a load at
+	// once.
 	StatusEvery time.Duration
 	// WritesStatus tells whether this server writes status, when there are
 	// several; nil is yes.
@@ -73,9 +76,16 @@ type Config struct {
 type Loader struct {
 	Config
 	builtin map[string]plugin.Module // by digest
-	entries map[string]*entry        // by name; used by Run's goroutine
 	faults  chan fault
+	results chan result
 	synced  chan struct{}
+	jobs    jobs
+
+	// Used by Run's goroutine.
+	entries  map[string]*entry // by name
+	starting map[*entry]bool   // those of the first list that are not loaded yet; nil before it
+	events   *eventSeries
+	missing  bool // something that ships was deleted
 }
 
 type fault struct {
@@ -87,17 +97,17 @@ type fault struct {
 // entry is what the loader knows of one Plugin resource.
 type entry struct {
 	object  *v1alpha1.Plugin // as last seen
-	running *plugin.Plugin   // nil while none is
-	loaded  v1alpha1.PluginSpec
+	running *plugin.Plugin   // what the consumers hold; nil while none is
 	uid     string
-	served  []bool // by index of Config.Consumers
 
-	phase   v1alpha1.Phase
-	message string
-	retryAt time.Time
-	tries   int
-	dirty   bool // phase or message changed since status was written
-	faulty  time.Time
+	job      int   // number of the load under way; 0 when none is
+	observed int64 // generation of the last load that ended
+	phase    v1alpha1.Phase
+	message  string
+	retryAt  time.Time
+	tries    int
+	dirty    bool // there is news since status was written
+	faulty   time.Time
 }
 
 // New makes a loader.
@@ -111,7 +121,9 @@ func New(c Config) *Loader {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Loader{Config: c, builtin: map[string]plugin.Module{}, entries: map[string]*entry{}, faults: make(chan fault, 64), synced: make(chan struct{})}
+	l := &Loader{Config: c, builtin: map[string]plugin.Module{}, entries: map[string]*entry{}, faults: make(chan fault, 64),
+		results: make(chan result), synced: make(chan struct{}), events: newEventSeries(c.StatusEvery, c.Registry, c.Clock, c.Log)}
+	l.jobs = newJobs(l)
 	for _, b := range c.Builtins {
 		if b.Module.Digest != "" {
 			l.builtin[b.Module.Digest] = b.Module
@@ -130,16 +142,14 @@ var errWatchEnded = errors.New("watch ended")
 func (l *Loader) Run(ctx context.Context) error {
 	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: UserName, Groups: []string{user.SystemPrivilegedGroup}})
 	defer l.stop()
-	first := true
 	for {
-		err := l.follow(ctx, first)
+		err := l.follow(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if !errors.Is(err, errWatchEnded) {
 			l.Log.Warn("plugins are not followed", "error", err)
 		}
-		first = false
 		select {
 		case <-ctx.Done():
 			return nil
@@ -152,10 +162,11 @@ func (l *Loader) stop() {
 	for name := range l.entries {
 		l.remove(name)
 	}
+	l.jobs.wait()
 }
 
 // follow lists the plugins, loads them, and goes on with their changes.
-func (l *Loader) follow(ctx context.Context, first bool) error {
+func (l *Loader) follow(ctx context.Context) error {
 	if err := l.ensureBuiltins(ctx); err != nil {
 		return err
 	}
@@ -174,8 +185,12 @@ func (l *Loader) follow(ctx context.Context, first bool) error {
 			l.remove(name)
 		}
 	}
-	if first {
-		close(l.synced)
+	if l.starting == nil {
+		l.starting = map[*entry]bool{}
+		for _, e := range l.entries {
+			l.starting[e] = true
+		}
+		l.settled(nil)
 	}
 	w, err := l.Registry.Watch(ctx, target, metav1.ListOptions{ResourceVersion: fmt.Sprint(list.Revision)})
 	if err != nil {
@@ -204,7 +219,10 @@ func (l *Loader) loop(ctx context.Context, w registry.Watcher) error {
 				l.see(ctx, e.Object)
 			case watch.Deleted:
 				l.remove(e.Object.Name)
+				l.missing = l.missing || l.ships(e.Object.Name)
 			}
+		case r := <-l.results:
+			l.finish(ctx, r)
 		case f := <-l.faults:
 			l.noteFault(ctx, f)
 		case now := <-tick.C():
@@ -214,9 +232,12 @@ func (l *Loader) loop(ctx context.Context, w registry.Watcher) error {
 				counters = now.Add(l.StatusEvery)
 			}
 			l.writeStatus(ctx, all)
+			l.writeEvents(ctx, now)
+			l.restore(ctx)
 			if !now.Before(collect) {
 				collect = now.Add(collectEvery)
 				l.collect(ctx, now)
+				l.jobs.sweep(func(name string) bool { return l.entries[name] != nil })
 			}
 		}
 	}
@@ -229,9 +250,9 @@ func (l *Loader) collect(ctx context.Context, now time.Time) {
 	}
 	used := map[string]bool{}
 	for _, e := range l.entries {
-		used[e.loaded.Digest] = true
-		if e.object != nil {
-			used[e.object.Spec.Digest] = true
+		used[e.object.Spec.Digest] = true
+		if e.running != nil {
+			used[e.running.Spec.Digest] = true
 		}
 	}
 	removed, err := l.Modules.Collect(ctx, used, now.Add(-keepModules))
@@ -255,12 +276,12 @@ func (l *Loader) see(ctx context.Context, o *watch.Object) {
 		e = nil
 	}
 	if e == nil {
-		e = &entry{uid: string(p.UID), served: make([]bool, len(l.Consumers)), phase: v1alpha1.Pending, dirty: true}
+		e = &entry{uid: string(p.UID), phase: v1alpha1.Pending, dirty: true}
 		l.entries[p.Name] = e
 	}
 	same := e.object != nil && equality.Semantic.DeepEqual(e.object.Spec, p.Spec)
 	e.object = p
-	if same && (e.running != nil || !e.retryAt.IsZero()) {
+	if same && (e.running != nil || e.job != 0 || !e.retryAt.IsZero()) {
 		return
 	}
 	e.tries = 0
@@ -283,29 +304,40 @@ const (
 	maxRetry   = time.Minute
 )
 
-// load opens the plugin of e and swaps it in.
+// load begins to open the plugin of e and to swap it in.
 func (l *Loader) load(ctx context.Context, e *entry) {
-	name := e.object.Name
 	e.retryAt = time.Time{}
 	if _, shipped := l.builtin[e.object.Spec.Digest]; !shipped && e.running == nil && e.phase != v1alpha1.Loading && e.tries == 0 {
 		// Compiling an upload may take seconds: show that it is under way.
 		l.set(e, v1alpha1.Loading, "")
 		l.writeStatus(ctx, false)
 	}
-	p, err := l.open(ctx, e.object)
-	if err == nil {
-		err = l.hand(ctx, e, p)
+	e.job = l.jobs.load(ctx, e.object, e.tries > 0)
+}
+
+// finish takes in how a load went.
+func (l *Loader) finish(ctx context.Context, r result) {
+	e := l.entries[r.object.Name]
+	if e == nil || e.job != r.job {
+		return // it is gone, or another load is under way
 	}
-	if err == nil {
-		e.running, e.loaded, e.faulty = p, e.object.Spec, time.Time{}
+	defer l.settled(e)
+	e.job, e.observed, e.dirty = 0, r.object.Generation, true
+	if r.running != e.running {
+		e.running, e.faulty = r.running, time.Time{}
+	}
+	if r.err == nil {
 		l.set(e, v1alpha1.Ready, "")
-		l.Log.Info("plugin loaded", "plugin", name, "digest", e.object.Spec.Digest, "points", p.Manifest.Points.Names())
-		return
+		l.Log.Info("plugin loaded", "plugin", r.object.Name, "digest", r.object.Spec.Digest, "points", r.running.Manifest.Points.Names())
+	} else {
+		l.failed(e, r.err)
 	}
-	if ctx.Err() != nil {
-		return
-	}
-	l.Log.Warn("plugin not loaded", "plugin", name, "error", err)
+	l.writeStatus(ctx, false) // somebody waits for it
+}
+
+// failed says why a plugin was not loaded, and when that is tried again.
+func (l *Loader) failed(e *entry, err error) {
+	l.Log.Warn("plugin not loaded", "plugin", e.object.Name, "error", err)
 	e.retryAt = l.Clock.Now().Add(min(firstRetry<<min(e.tries, 10), maxRetry))
 	e.tries++
 	switch {
@@ -314,45 +346,27 @@ func (l *Loader) load(ctx context.Context, e *entry) {
 	case errors.Is(err, errNoModule):
 		e.tries = 1 // somebody is about to upload it: keep looking
 		l.set(e, v1alpha1.Pending, err.Error())
+		return
 	default:
 		l.set(e, v1alpha1.Failed, wire.Detail(err))
 	}
+	l.events.note(e.object, reasonNotLoaded, err.Error())
 }
 
-// hand gives p to the consumers of its points. When one refuses, those that
-// took it are given the version before again.
-func (l *Loader) hand(ctx context.Context, e *entry, p *plugin.Plugin) error {
-	var done []int
-	for i, c := range l.Consumers {
-		if !p.Manifest.Points.Has(c.Points) {
-			continue
-		}
-		if err := c.Sink.Set(ctx, p.Name, p); err != nil {
-			l.unhand(ctx, e, done)
-			return fmt.Errorf("%s: %w", c.Name, err)
-		}
-		done = append(done, i)
+// settled notes that a plugin of the first list is loaded, has failed to, or
+// is gone.
+func (l *Loader) settled(e *entry) {
+	if l.starting == nil {
+		return
 	}
-	for i, c := range l.Consumers {
-		serves := p.Manifest.Points.Has(c.Points)
-		if e.served[i] && !serves {
-			c.Sink.Remove(p.Name)
-		}
-		e.served[i] = serves
+	delete(l.starting, e)
+	if len(l.starting) > 0 {
+		return
 	}
-	return nil
-}
-
-func (l *Loader) unhand(ctx context.Context, e *entry, done []int) {
-	for _, i := range done {
-		c := l.Consumers[i]
-		if e.running == nil || !e.served[i] {
-			c.Sink.Remove(e.object.Name)
-			continue
-		}
-		if err := c.Sink.Set(ctx, e.object.Name, e.running); err != nil {
-			l.Log.Error("plugin lost its version before", "plugin", e.object.Name, "consumer", c.Name, "error", err)
-		}
+	select {
+	case <-l.synced:
+	default:
+		close(l.synced)
 	}
 }
 
@@ -362,20 +376,18 @@ func (l *Loader) remove(name string) {
 		return
 	}
 	delete(l.entries, name)
-	for i, c := range l.Consumers {
-		if e.served[i] {
-			c.Sink.Remove(name)
-		}
-	}
+	l.events.forget(e.object)
+	l.jobs.remove(name)
+	l.settled(e)
 	l.Log.Info("plugin removed", "plugin", name)
 }
 
+// maxMessage bounds status.message, in bytes: a stack is in it.
+const maxMessage = 1024
+
 // set changes the phase.
 func (l *Loader) set(e *entry, phase v1alpha1.Phase, message string) {
-	const most = 1024
-	if len(message) > most {
-		message = message[:most]
-	}
+	message = clip(message, maxMessage)
 	if e.phase != phase || e.message != message {
 		e.phase, e.message, e.dirty = phase, message, true
 	}

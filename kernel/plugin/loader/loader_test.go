@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -175,9 +175,11 @@ func TestQuarantine(t *testing.T) {
 	if _, _, err := c.pod(t, "good", "web:1"); err == nil || !strings.Contains(err.Error(), "quarantined") {
 		t.Errorf("error %v, want one that speaks of quarantine", err)
 	}
-	events, err := c.List(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("events")}, metav1.ListOptions{})
-	if err != nil || len(events.Items) != 1 {
-		t.Fatalf("%d events, %v; want one", len(events.Items), err)
+	waitFor(t, "events with counts", func() bool {
+		return cmp.Equal(c.events(t), map[string]int32{"Fault": 3, "Quarantined": 1})
+	})
+	if e := s.LastError; e == nil || !e.Fault || e.Call != "validate" || !strings.Contains(e.Message, "assignment to entry in nil map") || e.Time.IsZero() {
+		t.Errorf("last error %+v", e)
 	}
 	c.update(t, "p", func(p *v1alpha1.Plugin) { p.Labels = map[string]string{"a": "b"} })
 	c.phase(t, "p", v1alpha1.Degraded)

@@ -28,9 +28,9 @@ func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, 
 	if err != nil {
 		return nil, err
 	}
-	name := p.Name
-	c := plugin.PluginConfig{Name: name, Spec: p.Spec, Host: host, Module: m, Options: options(p),
-		Quarantine: plugin.NewQuarantine(l.Quarantine, l.Clock),
+	name, o := p.Name, options(p)
+	c := plugin.PluginConfig{Name: name, Spec: p.Spec, Host: host, Module: m, Options: o,
+		Quarantine: plugin.NewQuarantine(l.Quarantine.For(o.Limits.WithDefaults().CallTimeout), l.Clock),
 		Faulted: func(err error, quarantined bool) {
 			select {
 			case l.faults <- fault{name, err, quarantined}:
@@ -42,11 +42,36 @@ func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, 
 	if err != nil {
 		return nil, err
 	}
+	if err := checkMode(p.Spec.Mode, loaded.Manifest.Points); err != nil {
+		return nil, err
+	}
 	if p.Spec.Limits.Timeout == nil && loaded.Manifest.Points.Has(wire.PointController) {
 		c.Options.Limits.CallTimeout = controllerTimeout
+		c.Quarantine = plugin.NewQuarantine(l.Quarantine.For(controllerTimeout), l.Clock)
 		return plugin.Load(ctx, c)
 	}
 	return loaded, nil
+}
+
+// checkMode refuses a mode in which nothing of a plugin could run; see serves.
+func checkMode(m v1alpha1.Mode, points wire.Point) error {
+	if !rehearsed(m) || points != wire.PointController {
+		return nil
+	}
+	return fmt.Errorf("spec.mode: a controller cannot run in the mode %s, since what it writes is what it reads next: use Enforce, with fewer permissions to try it out", m)
+}
+
+// rehearsed tells that a plugin is asked but decides nothing.
+func rehearsed(m v1alpha1.Mode) bool { return m == v1alpha1.Monitor || m == v1alpha1.Shadow }
+
+// serves tells whether a consumer is given the plugin. One that is rehearsed
+// has its policies, filters and scores asked; its controller, whose writes
+// cannot be taken back, does not run.
+func serves(c Consumer, p *plugin.Plugin) bool {
+	if rehearsed(p.Spec.Mode) && c.Points == wire.PointController {
+		return false
+	}
+	return p.Manifest.Points.Has(c.Points)
 }
 
 func (l *Loader) module(ctx context.Context, p *v1alpha1.Plugin) (plugin.Module, error) {

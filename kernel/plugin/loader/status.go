@@ -2,12 +2,11 @@ package loader
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -26,6 +25,7 @@ func (l *Loader) noteFault(ctx context.Context, f fault) {
 		return
 	}
 	e.faulty = l.Clock.Now()
+	l.events.note(e.object, reasonFault, f.err.Error())
 	level := slog.LevelWarn
 	if !f.quarantined && e.phase == v1alpha1.Degraded {
 		level = slog.LevelDebug // the one that degraded it was told
@@ -38,7 +38,7 @@ func (l *Loader) noteFault(ctx context.Context, f fault) {
 		return
 	}
 	l.set(e, v1alpha1.Quarantined, fmt.Sprintf("until %s: %v", e.running.Quarantine.Until().UTC().Format(time.RFC3339), f.err))
-	l.event(ctx, e.object, "Quarantined", e.message)
+	l.events.note(e.object, reasonQuarantined, e.message)
 }
 
 // calm is how long a plugin must go without a fault to be Ready again.
@@ -106,10 +106,10 @@ func (l *Loader) writeStatus(ctx context.Context, all bool) {
 func (l *Loader) status(e *entry) v1alpha1.PluginStatus {
 	s := *e.object.DeepCopy()
 	out := s.Status
-	out.ObservedGeneration, out.Phase, out.Message = e.object.Generation, e.phase, e.message
+	out.ObservedGeneration, out.Phase, out.Message = e.observed, e.phase, e.message
 	out.Calls, out.Errors, out.Faults, out.Instances, out.Memory = 0, 0, 0, 0, nil
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: string(e.phase), Message: e.message,
-		ObservedGeneration: e.object.Generation, LastTransitionTime: metav1.NewTime(l.Clock.Now().Truncate(time.Second))}
+		ObservedGeneration: e.observed, LastTransitionTime: metav1.NewTime(l.Clock.Now().Truncate(time.Second))}
 	if e.running == nil || e.phase == v1alpha1.Quarantined {
 		ready.Status = metav1.ConditionFalse
 	}
@@ -118,7 +118,7 @@ func (l *Loader) status(e *entry) v1alpha1.PluginStatus {
 		return out
 	}
 	m, n := e.running.Manifest, e.running.Stats.Snapshot()
-	out.Digest, out.Version, out.Points = e.loaded.Digest, m.Version, m.Points.Names()
+	out.Digest, out.Version, out.Points = e.running.Spec.Digest, m.Version, m.Points.Names()
 	out.ABI = fmt.Sprintf("%d.%d", m.Major, m.Minor)
 	out.Calls, out.Errors, out.Faults = n.Calls, n.Errors, n.Faults
 	out.P50, out.P99 = metav1.Duration{Duration: n.P50}, metav1.Duration{Duration: n.P99}
@@ -126,23 +126,19 @@ func (l *Loader) status(e *entry) v1alpha1.PluginStatus {
 	if n.Memory > 0 {
 		out.Memory = resource.NewQuantity(n.Memory, resource.BinarySI)
 	}
+	if f := n.LastError; f != nil {
+		out.LastError = &v1alpha1.PluginError{Call: f.Call, Message: clip(f.Message, maxErrorText), Fault: f.Fault, Time: metav1.NewTime(f.Time.Truncate(time.Second))}
+	}
 	return out
 }
 
-var events = corev1.SchemeGroupVersion.WithResource("events")
+// maxErrorText bounds the text of status.lastError, in bytes.
+const maxErrorText = 1024
 
-// event records what an operator should see; it is not tried twice.
-func (l *Loader) event(ctx context.Context, p *v1alpha1.Plugin, reason, message string) {
-	now := metav1.NewTime(l.Clock.Now())
-	e := &corev1.Event{
-		TypeMeta:       metav1.TypeMeta{APIVersion: "v1", Kind: "Event"},
-		ObjectMeta:     metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s.%x", p.Name, now.UnixNano())},
-		InvolvedObject: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Plugin", Name: p.Name, UID: p.UID},
-		Type:           corev1.EventTypeWarning, Reason: reason, Message: message, FirstTimestamp: now, LastTimestamp: now, Count: 1,
-		Source: corev1.EventSource{Component: "plugin-loader"},
+// clip cuts a text that a guest wrote to n bytes, at a character's border.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	_, err := l.Registry.Create(ctx, registry.Target{Resource: events, Namespace: e.Namespace, Name: e.Name}, e, registry.WriteOptions{})
-	if err != nil && !errors.Is(err, context.Canceled) {
-		l.Log.Warn("event not recorded", "plugin", p.Name, "error", err)
-	}
+	return strings.ToValidUTF8(s[:n], "")
 }

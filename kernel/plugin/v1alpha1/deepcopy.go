@@ -78,6 +78,7 @@ func (s *PluginStatus) DeepCopyInto(out *PluginStatus) {
 		m := s.Memory.DeepCopy()
 		out.Memory = &m
 	}
+	out.LastError = copyOf(s.LastError)
 }
 
 // DeepCopyObject implements runtime.Object.

@@ -75,7 +75,7 @@ func (b *schemaBuilder) schema(t reflect.Type, uses map[string]bool) spec.Schema
 		s := spec.Schema{SchemaProps: spec.SchemaProps{Type: spec.StringOrArray{"object"}}}
 		s.AddExtension("x-kubernetes-preserve-unknown-fields", true)
 		return s
-	case reflect.TypeFor[metav1.ObjectMeta](), reflect.TypeFor[metav1.ListMeta](), reflect.TypeFor[metav1.Condition](),
+	case reflect.TypeFor[metav1.ObjectMeta](), reflect.TypeFor[metav1.ListMeta](), reflect.TypeFor[metav1.Condition](), reflect.TypeFor[metav1.Time](),
 		reflect.TypeFor[metav1.Duration](), reflect.TypeFor[resource.Quantity](), reflect.TypeFor[rbacv1.PolicyRule]():
 		return b.reference(t, uses)
 	}
@@ -126,6 +126,11 @@ var descriptions = map[string]string{
 	"PluginStatus":             "PluginStatus says how it goes.",
 	"PluginStatus.phase":       "Pending, Loading, Ready, Degraded, Quarantined or Failed.",
 	"PluginStatus.message":     "Message explains a phase other than Ready.",
+	"PluginStatus.lastError":   "What went wrong last in a call, errors and faults alike.",
+	"PluginError":              "PluginError is something that went wrong in a call of a plugin.",
+	"PluginError.call":         "What was asked of the plugin.",
+	"PluginError.message":      "The plugin's own words, or why it could not answer.",
+	"PluginError.fault":        "The plugin broke off and its instance was thrown away; else it answered with an error.",
 	"PluginStatus.points":      "Extension points that the plugin serves.",
 	"PluginModule":             "PluginModule is a piece of an uploaded module.",
 }

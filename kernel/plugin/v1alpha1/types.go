@@ -133,12 +133,26 @@ type PluginStatus struct {
 	Calls  int64 `json:"calls,omitempty"`
 	Errors int64 `json:"errors,omitempty"`
 	Faults int64 `json:"faults,omitempty"`
+	// LastError is what went wrong last, errors and faults alike.
+	LastError *PluginError `json:"lastError,omitempty"`
 	// P50 and P99 of the time of a call.
 	P50 metav1.Duration `json:"p50,omitempty"`
 	P99 metav1.Duration `json:"p99,omitempty"`
 	// Memory of all instances.
 	Memory    *resource.Quantity `json:"memory,omitempty"`
 	Instances int32              `json:"instances,omitempty"`
+}
+
+// PluginError is something that went wrong in a call of a plugin.
+type PluginError struct {
+	// Call is what was asked of it: "reconcile", "filter and score", ...
+	Call string `json:"call,omitempty"`
+	// Message is the plugin's own, or why it could not answer.
+	Message string `json:"message"`
+	// Fault tells that the plugin broke off and its instance was thrown away;
+	// else it answered with an error.
+	Fault bool        `json:"fault,omitempty"`
+	Time  metav1.Time `json:"time,omitempty"`
 }
 
 // Phase is where a plugin is in its life.

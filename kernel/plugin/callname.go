@@ -1,0 +1,26 @@
+package plugin
+
+import (
+	"fmt"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// opReserve stands for Instance.Reserve among the operations.
+const opReserve wire.Op = 0
+
+// callNames are how people call what a plugin is asked.
+var callNames = map[wire.Op]string{
+	opReserve: "reserve memory", wire.OpHandshake: "handshake", wire.OpOpen: "open", wire.OpClose: "close",
+	wire.OpMutate: "mutate", wire.OpValidate: "validate", wire.OpReconcile: "reconcile", wire.OpMap: "map an event",
+	sdk.OpDescribe: "describe", sdk.OpProfile: "take its profile", sdk.OpSnapshot: "take in the nodes", sdk.OpPreFilter: "prefilter",
+	sdk.OpCycle: "filter and score", sdk.OpNormalize: "normalize scores",
+}
+
+func callName(op wire.Op) string {
+	if s, ok := callNames[op]; ok {
+		return s
+	}
+	return fmt.Sprintf("operation %d", op)
+}
