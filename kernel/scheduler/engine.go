@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pintle-io/pintle/sdk"
@@ -436,7 +437,8 @@ func (e *engine) replace(name string, u *unit) error {
 		return old.close()
 	}
 	if u != nil {
-		e.units = append(e.units, u)
+		at, _ := slices.BinarySearchFunc(e.units, name, func(x *unit, name string) int { return strings.Compare(x.name, name) })
+		e.units = slices.Insert(e.units, at, u)
 	}
 	return nil
 }

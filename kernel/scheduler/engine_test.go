@@ -306,3 +306,21 @@ func TestRanking(t *testing.T) {
 		}
 	}
 }
+
+// TestOrderOfPlugins: the order is that of names, since plugins that are loaded
+// at the same time come in any order.
+func TestOrderOfPlugins(t *testing.T) {
+	e := &engine{shapes: map[string]*shape{}}
+	for _, name := range []string{"m", "z", "a", "m"} {
+		if err := e.replace(name, &unit{name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, u := range e.units {
+		got = append(got, u.name)
+	}
+	if want := []string{"a", "m", "z"}; !slices.Equal(got, want) {
+		t.Errorf("units %q, want %q", got, want)
+	}
+}

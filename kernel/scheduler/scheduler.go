@@ -131,8 +131,8 @@ func New(cfg Config) (*Scheduler, error) {
 }
 
 // Set opens a plugin, or a new version of the one of that name, and puts it in
-// place between two decisions. Plugins are asked in the order in which their
-// names were set first. When opening fails, what was there before stays.
+// place between two decisions. Plugins are asked in the order of their names,
+// however they came. When opening fails, what was there before stays.
 func (s *Scheduler) Set(ctx context.Context, name string, p Plugin) error {
 	u, err := openUnit(ctx, name, p)
 	if err != nil {
