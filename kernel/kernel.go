@@ -19,6 +19,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/pki"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/review"
+	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
@@ -148,6 +149,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.chain = &admission.Chain{}
 	k.chain.Set("node-restriction", -1000, admission.Rule{Validate: &node.Restriction{Reader: reader}})
 	k.chain.Set("rbac-escalation", -1000, admission.Rule{Validate: rbac.NewEscalation(k.rbac, k.authz)})
+	k.chain.Set("certificate-permissions", -1000, admission.Rule{Validate: &signer.Permissions{Authorizer: k.authz}})
 	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader}}
 	authn := auth.New(auth.Config{ClientCAs: k.pki.Pool(), Tokens: known})
 	k.metrics.MustRegister(cacheMetrics{k.cache})

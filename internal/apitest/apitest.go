@@ -30,6 +30,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/pki"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/review"
+	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -98,6 +99,7 @@ func New(t testing.TB, o Options) *Cluster {
 	chain := &admission.Chain{}
 	chain.Set("rbac-escalation", 100, admission.Rule{Validate: rbac.NewEscalation(c.RBAC, c.Authorizer)})
 	chain.Set("node-restriction", 100, admission.Rule{Validate: &node.Restriction{Reader: reader}})
+	chain.Set("certificate-permissions", 100, admission.Rule{Validate: &signer.Permissions{Authorizer: c.Authorizer}})
 	c.Registry, err = registry.New(registry.Config{
 		Table: table, Codec: codec, Store: st, Cache: cache, Admission: chain,
 		Actions: map[string]registry.Action{"serviceaccounts/token": c.Tokens.Request},

@@ -12,6 +12,7 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,6 +38,7 @@ func Table() (*resource.Table, error) {
 			nodes(), pod(), configMap(), secret(), serviceAccount(),
 			stored(corev1.SchemeGroupVersion, "Service", "services", true),
 			deployment(), csr(), lease(),
+			stored(networkingv1.SchemeGroupVersion, "IPAddress", "ipaddresses", false),
 			stored(rbacv1.SchemeGroupVersion, "ClusterRole", "clusterroles", false),
 			stored(rbacv1.SchemeGroupVersion, "ClusterRoleBinding", "clusterrolebindings", false),
 			stored(rbacv1.SchemeGroupVersion, "Role", "roles", true),
@@ -176,6 +178,10 @@ func csr() *resource.Definition {
 		r.Status = certificatesv1.CertificateSigningRequestStatus{}
 		if u, ok := request.UserFrom(ctx); ok {
 			r.Spec.Username, r.Spec.Groups, r.Spec.UID = u.GetName(), u.GetGroups(), u.GetUID()
+			r.Spec.Extra = map[string]certificatesv1.ExtraValue{}
+			for k, v := range u.GetExtra() {
+				r.Spec.Extra[k] = v
+			}
 		}
 	}
 	d.Subresources = []resource.Subresource{

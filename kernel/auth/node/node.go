@@ -15,7 +15,10 @@ import (
 	"slices"
 	"strings"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
@@ -34,8 +37,17 @@ var (
 	podResource        = schema.GroupResource{Resource: "pods"}
 	nodeResource       = schema.GroupResource{Resource: "nodes"}
 	pvcResource        = schema.GroupResource{Resource: "persistentvolumeclaims"}
+	accountResource    = schema.GroupResource{Resource: "serviceaccounts"}
 	attachmentResource = schema.GroupResource{Group: storagev1.GroupName, Resource: "volumeattachments"}
+	sliceResource      = schema.GroupResource{Group: resourcev1.GroupName, Resource: "resourceslices"}
+
+	podCertificateResource = schema.GroupResource{Group: certificatesv1.GroupName, Resource: "podcertificaterequests"}
 )
+
+// RemoteAddress is the key under which a node agent's user.Info names the
+// address that its connection came from. The authenticator sets it, nobody
+// else can.
+const RemoteAddress = "pintle.dev/remote-address"
 
 // Identity is the node that a user is the agent of, and whether it is one's
 // agent at all. A member of system:nodes without a node's name is the agent
@@ -97,7 +109,7 @@ func (z *Authorizer) narrow(ctx context.Context, node string, a authorizer.Attri
 		return z.related(ctx, node, a, refSecret)
 	case schema.GroupResource{Resource: "configmaps"}:
 		return z.related(ctx, node, a, refConfigMap)
-	case schema.GroupResource{Resource: "serviceaccounts"}:
+	case accountResource:
 		return z.related(ctx, node, a, refServiceAccount)
 	case pvcResource:
 		return z.related(ctx, node, a, refClaim)
@@ -113,7 +125,9 @@ func (z *Authorizer) narrow(ctx context.Context, node string, a authorizer.Attri
 		return lease(node, a)
 	case nodeResource, schema.GroupResource{Group: storagev1.GroupName, Resource: "csinodes"}:
 		return own(node, a)
-	case schema.GroupResource{Group: "resource.k8s.io", Resource: "resourceslices"}:
+	case podCertificateResource:
+		return z.podCertificate(ctx, node, a)
+	case sliceResource:
 		if a.GetVerb() != "create" && !selects(a, "spec.nodeName", node) {
 			return "can only list/watch/deletecollection resourceslices with nodeName field selector"
 		}
@@ -202,6 +216,27 @@ func (z *Authorizer) pod(ctx context.Context, node string, a authorizer.Attribut
 	o, err := z.r.Get(ctx, podResource, a.GetNamespace(), a.GetName())
 	if err == nil {
 		if p, ok := o.(*corev1.Pod); ok && p.Spec.NodeName == node {
+			return ""
+		}
+	}
+	return unrelated(node)
+}
+
+// podCertificate allows requests of this node; creates are narrowed by
+// Restriction, which sees the object.
+func (z *Authorizer) podCertificate(ctx context.Context, node string, a authorizer.Attributes) string {
+	switch a.GetVerb() {
+	case "create":
+		return ""
+	case "list", "watch":
+		if !selects(a, "spec.nodeName", node) {
+			return "can only list/watch podcertificaterequests with nodeName field selector"
+		}
+		return ""
+	}
+	o, err := z.r.Get(ctx, podCertificateResource, a.GetNamespace(), a.GetName())
+	if err == nil {
+		if r, ok := o.(*certificatesv1beta1.PodCertificateRequest); ok && string(r.Spec.NodeName) == node {
 			return ""
 		}
 	}

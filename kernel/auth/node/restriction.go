@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -51,11 +52,15 @@ func (n *Restriction) check(ctx context.Context, node string, a *admission.Attri
 	case nodeResource:
 		return checkNode(node, a)
 	case pvcResource:
-		if a.Subresource != "status" {
-			return fmt.Errorf("may only update PVC status")
-		}
-	case schema.GroupResource{Resource: "serviceaccounts"}:
+		return claimStatus(node, a)
+	case accountResource:
 		return n.token(ctx, node, a)
+	case schema.GroupResource{Group: certificatesv1.GroupName, Resource: "certificatesigningrequests"}:
+		return checkRequest(node, a)
+	case podCertificateResource:
+		return n.podCertificate(ctx, node, a)
+	case sliceResource:
+		return checkSlice(node, a)
 	case schema.GroupResource{Group: coordinationv1.GroupName, Resource: "leases"}:
 		return checkLease(node, a)
 	case schema.GroupResource{Group: "storage.k8s.io", Resource: "csinodes"}:
