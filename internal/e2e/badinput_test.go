@@ -49,9 +49,12 @@ func testBadInput(t *testing.T, c *cluster) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		dir := t.TempDir()
-		bad := strings.Replace(labToken(t, c), ".", ".0000", 1)
+		bad := filepath.Join(dir, "token")
+		if err := os.WriteFile(bad, []byte(strings.Replace(labToken(t, c), ".", ".0000", 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		out, err := c.tryPintle(ctx, "lab", "exec", "--dir", c.dir, "switch", "--", c.bin, "node", "--name", "stranger",
-			"--server", "https://172.31.77.1:6443", "--token", bad, "--data-dir", dir, "--node-ip", "172.31.77.1")
+			"--server", "https://172.31.77.1:6443", "--token-file", bad, "--data-dir", dir, "--node-ip", "172.31.77.1")
 		if err == nil {
 			t.Fatalf("a node joined with a wrong token:\n%s", out)
 		}

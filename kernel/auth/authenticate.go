@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -12,6 +13,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/auth/node"
 )
 
 // Config is what an Authenticator asks.
@@ -48,7 +51,7 @@ var errBadToken = errors.New("invalid bearer token")
 // there and bad are an error: such a request does not fall back to anonymous.
 func (a *Authenticator) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
 	if a.cfg.ClientCAs != nil && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		return a.certificate(r.TLS.PeerCertificates)
+		return a.certificate(r.TLS.PeerCertificates, r.RemoteAddr)
 	}
 	if resp, ok, err := a.websocket.AuthenticateRequest(r); ok || err != nil {
 		return resp, ok, err
@@ -90,8 +93,9 @@ func (a *Authenticator) AuthenticateToken(ctx context.Context, token string) (*a
 }
 
 // certificate makes a user of a verified certificate: the common name is the
-// user, organizations are the groups.
-func (a *Authenticator) certificate(chain []*x509.Certificate) (*authenticator.Response, bool, error) {
+// user, organizations are the groups. Of a node's agent it is noted where it
+// comes from: that is what its serving certificate may be good for.
+func (a *Authenticator) certificate(chain []*x509.Certificate, remote string) (*authenticator.Response, bool, error) {
 	opts := x509.VerifyOptions{
 		Roots:         a.cfg.ClientCAs,
 		Intermediates: x509.NewCertPool(),
@@ -108,6 +112,11 @@ func (a *Authenticator) certificate(chain []*x509.Certificate) (*authenticator.R
 		return nil, false, errors.New("client certificate names no user")
 	}
 	u := &user.DefaultInfo{Name: chain[0].Subject.CommonName, Groups: slices.Clone(chain[0].Subject.Organization)}
+	if _, ok := node.Identity(u); ok {
+		if from, err := netip.ParseAddrPort(remote); err == nil {
+			u.Extra = map[string][]string{node.RemoteAddress: {from.Addr().Unmap().WithZone("").String()}}
+		}
+	}
 	return &authenticator.Response{User: authenticated(u)}, true, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/internal/jointoken"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
@@ -27,8 +28,8 @@ type BootstrapTokens struct {
 }
 
 const (
-	bootstrapSecretPrefix = "bootstrap-token-"
-	bootstrapUserPrefix   = "system:bootstrap:"
+	bootstrapSecretPrefix = jointoken.SecretPrefix
+	bootstrapUserPrefix   = jointoken.UserPrefix
 	bootstrapGroup        = "system:bootstrappers"
 )
 

@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,9 +34,9 @@ import (
 type Config struct {
 	// Server is the API server's URL, such as "https://10.0.0.1:6443".
 	Server string
-	// Token is the join token. It is needed only while the node has no valid
-	// certificate.
-	Token string
+	// Token reads the join token; nil is none. It is called only when the node
+	// has no valid certificate.
+	Token func() (string, error)
 	// Name of the node.
 	Name string
 	// IPs are the addresses for the serving certificate.
@@ -102,10 +103,14 @@ func Join(ctx context.Context, cfg Config) (*Identity, error) {
 	if id.load() {
 		return id, nil
 	}
-	if cfg.Token == "" {
+	if cfg.Token == nil {
 		return nil, errors.New("the node has no identity yet: give it a join token (pintle token create)")
 	}
-	token, err := jointoken.Parse(cfg.Token)
+	text, err := cfg.Token()
+	if err != nil {
+		return nil, err
+	}
+	token, err := jointoken.Parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -144,10 +149,20 @@ func (id *Identity) load() bool {
 		return false
 	}
 	id.client = cert
-	if serving, err := id.read(servingFile); err == nil && id.usable(serving, x509.ExtKeyUsageServerAuth) && id.covers(serving.Leaf) {
+	if serving, err := id.read(servingFile); err == nil && id.mayServe(serving.Leaf) {
 		id.serving = serving
 	}
 	return true
+}
+
+// mayServe reports that a stored serving certificate is still good: in time,
+// for the node's addresses, and not of the cluster's CA. The server takes
+// nodes' certificates of another authority only, which a node need not know;
+// the cluster's own signed them once.
+func (id *Identity) mayServe(c *x509.Certificate) bool {
+	now := id.cfg.Clock.Now()
+	return !now.Before(c.NotBefore) && now.Before(c.NotAfter) && slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) &&
+		c.CheckSignatureFrom(id.ca) != nil && id.covers(c)
 }
 
 func (id *Identity) usable(c *tls.Certificate, use x509.ExtKeyUsage) bool {

@@ -36,11 +36,13 @@ import (
 
 // authority signs for a cluster of the test's own.
 type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	now  func() time.Time
-	life time.Duration
+	t *testing.T
+	// nodes signs what nodes serve with; nil: the authority itself.
+	nodes *authority
+	cert  *x509.Certificate
+	key   *ecdsa.PrivateKey
+	now   func() time.Time
+	life  time.Duration
 }
 
 func newAuthority(t *testing.T) *authority {
@@ -114,11 +116,14 @@ func (a *authority) api(deny bool, asked *[]string) func(*rest.Config) (kubernet
 		if deny {
 			csr.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateDenied, Status: corev1.ConditionTrue, Message: "no"}}
 		} else {
-			use := x509.ExtKeyUsageClientAuth
+			use, by := x509.ExtKeyUsageClientAuth, a
 			if csr.Spec.SignerName == certificatesv1.KubeletServingSignerName {
 				use = x509.ExtKeyUsageServerAuth
+				if by = a.nodes; by == nil {
+					by = a
+				}
 			}
-			csr.Status.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.sign(&x509.Certificate{
+			csr.Status.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: by.sign(&x509.Certificate{
 				Subject: req.Subject, DNSNames: req.DNSNames, IPAddresses: req.IPAddresses, ExtKeyUsage: []x509.ExtKeyUsage{use}}, req.PublicKey)})
 		}
 		if err := c.Tracker().Add(csr); err != nil {
@@ -131,10 +136,41 @@ func (a *authority) api(deny bool, asked *[]string) func(*rest.Config) (kubernet
 	return func(*rest.Config) (kubernetes.Interface, error) { return c, nil }
 }
 
+func text(token string) func() (string, error) {
+	if token == "" {
+		return nil
+	}
+	return func() (string, error) { return token, nil }
+}
+
+// obtain runs an identity until it has its serving certificate.
+func obtain(t *testing.T, id *bootstrap.Identity) *x509.Certificate {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error)
+	go func() { done <- id.Run(ctx) }()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		c, err := id.Serving().GetCertificate(nil)
+		if err != nil && time.Now().Before(end) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		return c.Leaf
+	}
+}
+
 func TestJoin(t *testing.T) {
 	a := newAuthority(t)
+	a.nodes = newAuthority(t)
 	var asked []string
-	cfg := bootstrap.Config{Server: a.server(), Token: a.token(), Name: "n1", IPs: []netip.Addr{netip.MustParseAddr("10.0.0.7")}, Dir: t.TempDir(), Client: a.api(false, &asked)}
+	cfg := bootstrap.Config{Server: a.server(), Token: text(a.token()), Name: "n1", IPs: []netip.Addr{netip.MustParseAddr("10.0.0.7")}, Dir: t.TempDir(), Client: a.api(false, &asked)}
 	id, err := bootstrap.Join(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -154,25 +190,11 @@ func TestJoin(t *testing.T) {
 	if _, err := id.Serving().GetCertificate(nil); err == nil {
 		t.Error("a serving certificate before it was asked for")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- id.Run(ctx) }()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if c, err := id.Serving().GetCertificate(nil); err == nil {
-			if err := c.Leaf.VerifyHostname("10.0.0.7"); err != nil {
-				t.Error(err)
-			}
-			break
-		} else if time.Now().After(end) {
-			t.Fatal(err)
-		}
-	}
-	cancel()
-	if err := <-done; err != nil {
+	if err := obtain(t, id).VerifyHostname("10.0.0.7"); err != nil {
 		t.Error(err)
 	}
 	// The next start needs neither token nor server.
-	cfg.Token, cfg.Server = "", "https://127.0.0.1:1"
+	cfg.Token, cfg.Server = nil, "https://127.0.0.1:1"
 	again, err := bootstrap.Join(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -182,6 +204,20 @@ func TestJoin(t *testing.T) {
 	}
 	if len(asked) != 2 {
 		t.Errorf("asked for %v, want two certificates", asked)
+	}
+	// What the cluster's own authority signed, the server takes no longer.
+	a.nodes = nil
+	old := cfg
+	old.Dir, old.Server, old.Token = t.TempDir(), a.server(), text(a.token())
+	if id, err = bootstrap.Join(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	obtain(t, id)
+	if again, err = bootstrap.Join(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.Serving().GetCertificate(nil); err == nil {
+		t.Error("a serving certificate of the cluster's CA was kept")
 	}
 	// Another name is another identity.
 	cfg.Name = "n2"
@@ -209,7 +245,7 @@ func TestJoinRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			asked = nil
 			dir := t.TempDir()
-			_, err := bootstrap.Join(t.Context(), bootstrap.Config{Server: c.server, Token: c.token, Name: "n1", Dir: dir, Client: a.api(c.deny, &asked)})
+			_, err := bootstrap.Join(t.Context(), bootstrap.Config{Server: c.server, Token: text(c.token), Name: "n1", Dir: dir, Client: a.api(c.deny, &asked)})
 			if c.want != nil && !errors.Is(err, c.want) || err == nil || !strings.Contains(err.Error(), c.text) {
 				t.Fatalf("got %v, want %v %q", err, c.want, c.text)
 			}
@@ -242,7 +278,7 @@ func TestRenewal(t *testing.T) {
 			}
 		}
 	}()
-	id, err := bootstrap.Join(t.Context(), bootstrap.Config{Server: a.server(), Token: a.token(), Name: "n1", Dir: t.TempDir(), Client: a.api(false, &asked), Clock: clk})
+	id, err := bootstrap.Join(t.Context(), bootstrap.Config{Server: a.server(), Token: text(a.token()), Name: "n1", Dir: t.TempDir(), Client: a.api(false, &asked), Clock: clk})
 	close(stop)
 	if err != nil {
 		t.Fatal(err)

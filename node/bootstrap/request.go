@@ -93,7 +93,8 @@ func (id *Identity) request(ctx context.Context, client kubernetes.Interface, w 
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return nil, fmt.Errorf("certificate request %s was not signed: %w", csr.Name, ctx.Err())
+			return nil, fmt.Errorf("certificate request %[1]s waits for an administrator (kubectl certificate approve %[1]s): "+
+				"the server approves by itself what a join token or the node asks for, with addresses that it sees the node come from: %[2]w", csr.Name, ctx.Err())
 		case <-t.C():
 		}
 		if csr, err = requests.Get(ctx, csr.Name, metav1.GetOptions{}); err != nil {

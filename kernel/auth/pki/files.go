@@ -123,40 +123,40 @@ func (p *PKI) savePair(name string, pair *Pair) error {
 	return p.write(name+".crt", pair.CertPEM)
 }
 
-func (p *PKI) openCA() error {
-	pair, err := p.loadPair("ca")
+// openAuthority loads a CA, or makes it at the first start.
+func (p *PKI) openAuthority(name, commonName string) (*authority, error) {
+	pair, err := p.loadPair(name)
 	if err == nil {
-		p.ca, p.caKey, p.caPEM = pair.Certificate, pair.key, pair.CertPEM
-		if !p.ca.IsCA {
-			return errors.New("ca.crt is no certificate of an authority")
+		if !pair.Certificate.IsCA {
+			return nil, fmt.Errorf("%s.crt is no certificate of an authority", name)
 		}
-		if now := p.cfg.Clock.Now(); now.After(p.ca.NotAfter) {
-			return fmt.Errorf("ca.crt expired at %s", p.ca.NotAfter)
+		if now := p.cfg.Clock.Now(); now.After(pair.Certificate.NotAfter) {
+			return nil, fmt.Errorf("%s.crt expired at %s", name, pair.Certificate.NotAfter)
 		}
-		return nil
+		return &authority{cert: pair.Certificate, pem: pair.CertPEM, key: pair.key}, nil
 	}
 	if !os.IsNotExist(err) {
-		return err
+		return nil, err
 	}
 	// A new CA would cut off every node and client of the old one.
-	if _, err := os.Stat(p.file("ca.crt")); err == nil {
-		return errors.New("ca.crt exists but ca.key does not")
+	if _, err := os.Stat(p.file(name + ".crt")); err == nil {
+		return nil, fmt.Errorf("%[1]s.crt exists but %[1]s.key does not", name)
 	}
 	key, err := newKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cert, err := p.newCA(key)
+	cert, err := p.newCA(commonName, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	keyPEM, err := encodeKey(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.cfg.Log.Info("made a certificate authority", "dir", p.cfg.Dir)
-	p.ca, p.caKey, p.caPEM = cert, key, encodeCert(cert)
-	return p.savePair("ca", &Pair{Certificate: cert, CertPEM: p.caPEM, KeyPEM: keyPEM, key: key})
+	p.cfg.Log.Info("made a certificate authority", "dir", p.cfg.Dir, "name", name)
+	a := &authority{cert: cert, pem: encodeCert(cert), key: key}
+	return a, p.savePair(name, &Pair{Certificate: cert, CertPEM: a.pem, KeyPEM: keyPEM, key: key})
 }
 
 func (p *PKI) openServiceAccountKey() error {

@@ -44,13 +44,15 @@ func (p *Pair) TLS() *tls.Certificate {
 // clocks lag.
 const clockSkew = 5 * time.Minute
 
-// Issue makes a key and a certificate for it.
-func (p *PKI) Issue(l Leaf) (*Pair, error) {
+// Issue makes a key and a certificate of the cluster's CA for it.
+func (p *PKI) Issue(l Leaf) (*Pair, error) { return p.issue(p.ca, l) }
+
+func (p *PKI) issue(by *authority, l Leaf) (*Pair, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	cert, err := p.Sign(l, key.Public())
+	cert, err := p.sign(by, l, key.Public())
 	if err != nil {
 		return nil, err
 	}
@@ -68,11 +70,22 @@ func (p *PKI) IssueNodeClient(node string) (*Pair, error) {
 
 // IssueNodeServing makes the serving certificate of a node's agent.
 func (p *PKI) IssueNodeServing(node string, ips []net.IP) (*Pair, error) {
-	return p.Issue(Leaf{CommonName: "system:node:" + node, Organizations: []string{"system:nodes"}, DNSNames: []string{node}, IPs: ips, Server: true})
+	return p.issue(p.nodeServing, Leaf{CommonName: "system:node:" + node, Organizations: []string{"system:nodes"}, DNSNames: []string{node}, IPs: ips, Server: true})
 }
 
-// Sign makes a certificate for a public key that somebody else holds.
+// Sign makes a certificate of the cluster's CA for a public key that somebody
+// else holds.
 func (p *PKI) Sign(l Leaf, pub crypto.PublicKey) (*x509.Certificate, error) {
+	return p.sign(p.ca, l, pub)
+}
+
+// SignNodeServing makes a certificate by which a node's agent serves its own
+// API. Nobody but the API server trusts its CA.
+func (p *PKI) SignNodeServing(l Leaf, pub crypto.PublicKey) (*x509.Certificate, error) {
+	return p.sign(p.nodeServing, l, pub)
+}
+
+func (p *PKI) sign(by *authority, l Leaf, pub crypto.PublicKey) (*x509.Certificate, error) {
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
@@ -83,8 +96,8 @@ func (p *PKI) Sign(l Leaf, pub crypto.PublicKey) (*x509.Certificate, error) {
 		lifetime = LeafLifetime
 	}
 	end := now.Add(lifetime)
-	if end.After(p.ca.NotAfter) {
-		end = p.ca.NotAfter
+	if end.After(by.cert.NotAfter) {
+		end = by.cert.NotAfter
 	}
 	t := &x509.Certificate{
 		SerialNumber:          serial,
@@ -102,7 +115,7 @@ func (p *PKI) Sign(l Leaf, pub crypto.PublicKey) (*x509.Certificate, error) {
 	if l.Server {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, p.ca, pub, p.caKey)
+	der, err := x509.CreateCertificate(rand.Reader, t, by.cert, pub, by.key)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate of %q: %w", l.CommonName, err)
 	}
@@ -112,14 +125,14 @@ func (p *PKI) Sign(l Leaf, pub crypto.PublicKey) (*x509.Certificate, error) {
 // CAHash is the SHA-256 of the CA's public key info, in hex: what a node that
 // joins compares the server with.
 func (p *PKI) CAHash() string {
-	sum := sha256.Sum256(p.ca.RawSubjectPublicKeyInfo)
+	sum := sha256.Sum256(p.ca.cert.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(sum[:])
 }
 
 // PEM is a certificate in PEM.
 func PEM(c *x509.Certificate) []byte { return encodeCert(c) }
 
-func (p *PKI) newCA(key crypto.Signer) (*x509.Certificate, error) {
+func (p *PKI) newCA(commonName string, key crypto.Signer) (*x509.Certificate, error) {
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
@@ -127,7 +140,7 @@ func (p *PKI) newCA(key crypto.Signer) (*x509.Certificate, error) {
 	now := p.cfg.Clock.Now()
 	t := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "kubernetes"},
+		Subject:               pkix.Name{CommonName: commonName},
 		NotBefore:             now.Add(-clockSkew),
 		NotAfter:              now.Add(CALifetime),
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,

@@ -14,7 +14,7 @@ import (
 func (p *PKI) Kubeconfig(server, user string, pair *Pair) ([]byte, error) {
 	const cluster = "pintle"
 	c := clientcmdapi.NewConfig()
-	c.Clusters[cluster] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: p.caPEM}
+	c.Clusters[cluster] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: p.ca.pem}
 	c.AuthInfos[user] = &clientcmdapi.AuthInfo{ClientCertificateData: pair.CertPEM, ClientKeyData: pair.KeyPEM}
 	name := user + "@" + cluster
 	c.Contexts[name] = &clientcmdapi.Context{Cluster: cluster, AuthInfo: user}

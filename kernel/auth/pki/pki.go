@@ -4,6 +4,10 @@
 // agents, and the key that signs service-account tokens. Later it loads them
 // and renews leaves that are near their end.
 //
+// What node agents serve with is signed by a second CA, which only the API
+// server trusts: whatever a node gets certified there, no client of the API
+// takes it for the API server.
+//
 // Keys are ECDSA P-256. Every file is readable by its owner only and replaced
 // atomically. Private keys never leave this package but as tls.Certificate,
 // crypto.Signer, or the PEM of a pair that was issued for somebody else.
@@ -53,14 +57,32 @@ type Config struct {
 
 // PKI holds the cluster's keys.
 type PKI struct {
-	cfg    Config
-	ca     *x509.Certificate
-	caPEM  []byte
-	caKey  crypto.Signer
-	saKey  *ecdsa.PrivateKey
-	mu     sync.RWMutex
-	leaves map[string]*Pair // guarded by mu; by file name
+	cfg         Config
+	ca          *authority // of the API server and of everybody's client certificates
+	nodeServing *authority // of what node agents serve with
+	saKey       *ecdsa.PrivateKey
+	mu          sync.RWMutex
+	leaves      map[string]*Pair // guarded by mu; by file name
 }
+
+// authority is one CA.
+type authority struct {
+	cert *x509.Certificate
+	pem  []byte
+	key  crypto.Signer
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// The files of the authorities.
+const (
+	clusterCA     = "ca"
+	nodeServingCA = "kubelet-serving-ca"
+)
 
 // The leaves that a PKI keeps.
 const (
@@ -81,7 +103,11 @@ func Open(cfg Config) (*PKI, error) {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
 	p := &PKI{cfg: cfg, leaves: map[string]*Pair{}}
-	if err := p.openCA(); err != nil {
+	var err error
+	if p.ca, err = p.openAuthority(clusterCA, "kubernetes"); err != nil {
+		return nil, fmt.Errorf("pki: %w", err)
+	}
+	if p.nodeServing, err = p.openAuthority(nodeServingCA, "kubernetes-kubelet-serving"); err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
 	if err := p.openServiceAccountKey(); err != nil {
@@ -149,7 +175,7 @@ func (p *PKI) renewLeaf(name string, leaf Leaf) error {
 }
 
 func (p *PKI) stale(c *x509.Certificate, want Leaf) bool {
-	if p.cfg.Clock.Now().Add(RenewBefore).After(c.NotAfter) || c.CheckSignatureFrom(p.ca) != nil {
+	if p.cfg.Clock.Now().Add(RenewBefore).After(c.NotAfter) || c.CheckSignatureFrom(p.ca.cert) != nil {
 		return true
 	}
 	for _, n := range want.DNSNames {
@@ -183,13 +209,11 @@ func (p *PKI) Run(ctx context.Context) error {
 }
 
 // CAPEM is the CA's certificate.
-func (p *PKI) CAPEM() []byte { return p.caPEM }
+func (p *PKI) CAPEM() []byte { return p.ca.pem }
 
 // Pool holds the CA's certificate alone.
 func (p *PKI) Pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(p.ca)
-	return pool
+	return p.ca.pool()
 }
 
 // ServiceAccountKey signs service-account tokens.
@@ -216,22 +240,22 @@ func (p *PKI) ServerTLS() *tls.Config {
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			// The CA goes along: a node that joins knows only its hash.
 			c := p.leaf(leafServing).TLS()
-			c.Certificate = append(c.Certificate, p.ca.Raw)
+			c.Certificate = append(c.Certificate, p.ca.cert.Raw)
 			return c, nil
 		},
 	}
 }
 
 // KubeletTLS is the API server's configuration towards node agents.
-func (p *PKI) KubeletTLS() *tls.Config { return p.clientTLS(leafKubelet) }
+func (p *PKI) KubeletTLS() *tls.Config { return p.clientTLS(leafKubelet, p.nodeServing) }
 
 // AdminTLS is the administrator's configuration towards the API server.
-func (p *PKI) AdminTLS() *tls.Config { return p.clientTLS(leafAdmin) }
+func (p *PKI) AdminTLS() *tls.Config { return p.clientTLS(leafAdmin, p.ca) }
 
-func (p *PKI) clientTLS(name string) *tls.Config {
+func (p *PKI) clientTLS(name string, server *authority) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		RootCAs:    p.Pool(),
+		RootCAs:    server.pool(),
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return p.leaf(name).TLS(), nil
 		},

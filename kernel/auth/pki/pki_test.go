@@ -46,7 +46,7 @@ func TestOpenMakesFilesForTheirOwnerOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 1 + 2 + 3*2 + 1; n != want {
+	if want := 1 + 2*2 + 3*2 + 1; n != want {
 		t.Errorf("got %d files, want %d", n, want)
 	}
 }
@@ -176,20 +176,25 @@ func TestIssuedForNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	everybody, server := p.Pool(), p.KubeletTLS().RootCAs
 	tests := []struct {
+		name  string
 		pair  *pki.Pair
+		roots *x509.CertPool
 		usage x509.ExtKeyUsage
 		ok    bool
 	}{
-		{client, x509.ExtKeyUsageClientAuth, true},
-		{client, x509.ExtKeyUsageServerAuth, false},
-		{serving, x509.ExtKeyUsageServerAuth, true},
-		{serving, x509.ExtKeyUsageClientAuth, false},
+		{"client as a client", client, everybody, x509.ExtKeyUsageClientAuth, true},
+		{"client as a server", client, everybody, x509.ExtKeyUsageServerAuth, false},
+		{"node's server, to the API server", serving, server, x509.ExtKeyUsageServerAuth, true},
+		{"node's server, to clients of the API", serving, everybody, x509.ExtKeyUsageServerAuth, false},
+		{"node's server as a client", serving, everybody, x509.ExtKeyUsageClientAuth, false},
+		{"the API's own certificate as a node's", p.Admin(), server, x509.ExtKeyUsageAny, false},
 	}
 	for _, tt := range tests {
-		_, err := tt.pair.Certificate.Verify(x509.VerifyOptions{Roots: p.Pool(), KeyUsages: []x509.ExtKeyUsage{tt.usage}})
+		_, err := tt.pair.Certificate.Verify(x509.VerifyOptions{Roots: tt.roots, KeyUsages: []x509.ExtKeyUsage{tt.usage}})
 		if (err == nil) != tt.ok {
-			t.Errorf("usage %v: got %v, want ok=%v", tt.usage, err, tt.ok)
+			t.Errorf("%s: got %v, want ok=%v", tt.name, err, tt.ok)
 		}
 	}
 	if err := serving.Certificate.VerifyHostname("192.0.2.1"); err != nil {

@@ -2,6 +2,7 @@ package signer
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -11,10 +12,11 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/pintle-io/pintle/kernel/auth/pki"
 )
 
 // maxRequest bounds the PEM that is parsed.
@@ -37,11 +39,22 @@ func parse(data []byte) (*x509.CertificateRequest, error) {
 
 type rule func(r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest) error
 
-// signers are those whose certificates this CA issues, and what each takes.
-var signers = map[string]rule{
-	certificatesv1.KubeAPIServerClientSignerName:        anyClient,
-	certificatesv1.KubeAPIServerClientKubeletSignerName: nodeClient,
-	certificatesv1.KubeletServingSignerName:             nodeServing,
+// kind is one signer: what it takes, and who signs.
+type kind struct {
+	check rule
+	sign  func(CA) func(pki.Leaf, crypto.PublicKey) (*x509.Certificate, error)
+}
+
+func clusterCA(ca CA) func(pki.Leaf, crypto.PublicKey) (*x509.Certificate, error) { return ca.Sign }
+func servingCA(ca CA) func(pki.Leaf, crypto.PublicKey) (*x509.Certificate, error) {
+	return ca.SignNodeServing
+}
+
+// signers are those that this package is.
+var signers = map[string]kind{
+	certificatesv1.KubeAPIServerClientSignerName:        {anyClient, clusterCA},
+	certificatesv1.KubeAPIServerClientKubeletSignerName: {nodeClient, clusterCA},
+	certificatesv1.KubeletServingSignerName:             {nodeServing, servingCA},
 }
 
 // usages checks that wanted is asked for and nothing beyond what goes with it.
@@ -102,46 +115,34 @@ func nodeSubject(csr *x509.CertificateRequest) error {
 	return nil
 }
 
-// approve approves a request of a node. Other requests wait for somebody.
+// approve answers a request of a node. Other requests wait for somebody.
 func (s *Signer) approve(ctx context.Context, r *certificatesv1.CertificateSigningRequest) error {
 	csr, err := parse(r.Spec.Request)
 	if err != nil {
 		return nil // whoever approves it will see it fail
 	}
-	var reason string
+	var a answer
 	switch r.Spec.SignerName {
 	case certificatesv1.KubeAPIServerClientKubeletSignerName:
-		reason = s.approveClient(ctx, r, csr)
+		a, err = s.approveClient(ctx, r, csr)
 	case certificatesv1.KubeletServingSignerName:
-		reason, err = s.approveServing(ctx, r, csr)
+		a, err = s.approveServing(ctx, r, csr)
 	}
-	if reason == "" || err != nil {
+	if a.text == "" || err != nil {
 		return err
 	}
 	now := metav1.NewTime(s.cfg.Clock.Now())
-	next := r.DeepCopy()
-	next.Status.Conditions = append(next.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
+	c := certificatesv1.CertificateSigningRequestCondition{
 		Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "AutoApproved",
-		Message: reason, LastUpdateTime: now, LastTransitionTime: now,
-	})
-	s.cfg.Log.Info("approving certificate signing request", "name", r.Name, "signer", r.Spec.SignerName, "user", r.Spec.Username)
+		Message: a.text, LastUpdateTime: now, LastTransitionTime: now,
+	}
+	if !a.approve {
+		c.Type, c.Reason = certificatesv1.CertificateDenied, "AutoDenied"
+	}
+	next := r.DeepCopy()
+	next.Status.Conditions = append(next.Status.Conditions, c)
+	s.cfg.Log.Info("answering certificate signing request", "name", r.Name, "signer", r.Spec.SignerName, "user", r.Spec.Username, "answer", c.Type, "message", a.text)
 	return s.update(ctx, next, "approval")
-}
-
-// approveClient approves a node's renewal and a node that joins, if the
-// requester is allowed to have such requests approved.
-func (s *Signer) approveClient(ctx context.Context, r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest) string {
-	if nodeClient(r, csr) != nil {
-		return ""
-	}
-	if csr.Subject.CommonName == r.Spec.Username && s.may(ctx, r, "selfnodeclient") {
-		return "Auto approving self kubelet client certificate after SubjectAccessReview."
-	}
-	// A node must not obtain another node's identity.
-	if !slices.Contains(r.Spec.Groups, user.NodesGroup) && s.may(ctx, r, "nodeclient") {
-		return "Auto approving kubelet client certificate after SubjectAccessReview."
-	}
-	return ""
 }
 
 func (s *Signer) may(ctx context.Context, r *certificatesv1.CertificateSigningRequest, sub string) bool {
@@ -151,41 +152,4 @@ func (s *Signer) may(ctx context.Context, r *certificatesv1.CertificateSigningRe
 		Resource: "certificatesigningrequests", Subresource: sub, ResourceRequest: true,
 	})
 	return err == nil && d == authorizer.DecisionAllow
-}
-
-// approveServing approves a serving certificate whose every address is one
-// that the node has.
-func (s *Signer) approveServing(ctx context.Context, r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest) (string, error) {
-	if nodeServing(r, csr) != nil {
-		return "", nil
-	}
-	name := strings.TrimPrefix(csr.Subject.CommonName, nodePrefix)
-	t := nodes
-	t.Name = name
-	o, err := s.cfg.Registry.Get(ctx, t, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return "", nil // it may register yet
-	}
-	if err != nil {
-		return "", err
-	}
-	n, ok := o.Obj.(*corev1.Node)
-	if !ok {
-		return "", fmt.Errorf("node %s is a %T", name, o.Obj)
-	}
-	names := []string{name}
-	for _, a := range n.Status.Addresses {
-		names = append(names, a.Address)
-	}
-	for _, d := range csr.DNSNames {
-		if !slices.Contains(names, d) {
-			return "", nil // an address may be reported later
-		}
-	}
-	for _, ip := range csr.IPAddresses {
-		if !slices.Contains(names, ip.String()) {
-			return "", nil
-		}
-	}
-	return "Auto approving serving certificate: every address is the node's.", nil
 }

@@ -1,7 +1,8 @@
 // Package signer answers CertificateSigningRequests. It approves what node
 // agents ask for themselves (a client certificate when they join or renew, a
-// serving certificate for their own addresses) and signs what is approved, by
-// whomever, for the signers of the cluster's CA. It works through the registry
+// serving certificate for their own addresses), keeps the ledger of the tokens
+// by which they join, and signs what is approved, by
+// whomever, for Kubernetes' own signers. It works through the registry
 // only, so that any number of servers may run it.
 //
 // https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/
@@ -13,6 +14,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
@@ -26,9 +28,11 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
-// CA signs certificates. *pki.PKI is one.
+// CA signs certificates: of clients, and by another authority, which only the
+// API server trusts, those with which node agents serve. *pki.PKI is one.
 type CA interface {
 	Sign(l pki.Leaf, pub crypto.PublicKey) (*x509.Certificate, error)
+	SignNodeServing(l pki.Leaf, pub crypto.PublicKey) (*x509.Certificate, error)
 }
 
 // Config is what a Signer is made of.
@@ -40,8 +44,10 @@ type Config struct {
 	Authorizer authorizer.UnconditionalAuthorizer
 	// MaxLifetime of what is signed; 0 means one year.
 	MaxLifetime time.Duration
-	Clock       clock.WithTicker // nil is the real clock
-	Log         *slog.Logger     // nil discards
+	// Local are this machine's own addresses; nil asks its interfaces.
+	Local func() []netip.Addr
+	Clock clock.WithTicker // nil is the real clock
+	Log   *slog.Logger     // nil discards
 }
 
 // Signer approves and signs.
@@ -51,6 +57,9 @@ type Signer struct{ cfg Config }
 func New(c Config) *Signer {
 	if c.MaxLifetime == 0 {
 		c.MaxLifetime = pki.LeafLifetime
+	}
+	if c.Local == nil {
+		c.Local = localAddresses
 	}
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
@@ -140,7 +149,7 @@ func (s *Signer) sweep(ctx context.Context) error {
 		}
 		s.handle(ctx, r)
 	}
-	return nil
+	return s.sweepTokens(ctx)
 }
 
 // How long requests are kept, as upstream does.
@@ -183,10 +192,12 @@ func has(r *certificatesv1.CertificateSigningRequest, t certificatesv1.RequestCo
 	return false
 }
 
+const fieldManager = "pintle-signer"
+
 func (s *Signer) update(ctx context.Context, r *certificatesv1.CertificateSigningRequest, sub string) error {
 	t := requests
 	t.Name, t.Subresource = r.Name, sub
-	_, err := s.cfg.Registry.Update(ctx, t, r, registry.WriteOptions{FieldManager: "pintle-signer"})
+	_, err := s.cfg.Registry.Update(ctx, t, r, registry.WriteOptions{FieldManager: fieldManager})
 	return err
 }
 
@@ -194,14 +205,14 @@ func (s *Signer) update(ctx context.Context, r *certificatesv1.CertificateSignin
 // signer does not take is marked as failed; signers that are not this CA's are
 // left to others.
 func (s *Signer) sign(ctx context.Context, r *certificatesv1.CertificateSigningRequest) error {
-	check := signers[r.Spec.SignerName]
-	if check == nil {
+	by, ours := signers[r.Spec.SignerName]
+	if !ours {
 		return nil
 	}
 	next := r.DeepCopy()
 	csr, err := parse(r.Spec.Request)
 	if err == nil {
-		err = check(r, csr)
+		err = by.check(r, csr)
 	}
 	if err != nil {
 		now := metav1.NewTime(s.cfg.Clock.Now())
@@ -211,7 +222,7 @@ func (s *Signer) sign(ctx context.Context, r *certificatesv1.CertificateSigningR
 		})
 		return s.update(ctx, next, "status")
 	}
-	cert, err := s.cfg.CA.Sign(leaf(r, csr, s.cfg.MaxLifetime), csr.PublicKey)
+	cert, err := by.sign(s.cfg.CA)(leaf(r, csr, s.cfg.MaxLifetime), csr.PublicKey)
 	if err != nil {
 		return err
 	}

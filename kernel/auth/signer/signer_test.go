@@ -9,16 +9,19 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/auth/node"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 )
 
@@ -27,7 +30,8 @@ func run(t *testing.T, c *apitest.Cluster) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	s := signer.New(signer.Config{Registry: c.Registry, CA: c.PKI, Authorizer: c.Authorizer})
+	s := signer.New(signer.Config{Registry: c.Registry, CA: c.PKI, Authorizer: c.Authorizer,
+		Local: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.7")} }})
 	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -77,7 +81,7 @@ func settle(t *testing.T, cs *kubernetes.Clientset, name string, wait time.Durat
 		}
 		failed := false
 		for _, c := range r.Status.Conditions {
-			failed = failed || c.Type == certificatesv1.CertificateFailed
+			failed = failed || c.Type == certificatesv1.CertificateFailed || c.Type == certificatesv1.CertificateDenied
 		}
 		if len(r.Status.Certificate) > 0 || failed || time.Now().After(end) {
 			return r
@@ -95,12 +99,28 @@ func TestApproval(t *testing.T) {
 	if _, err := admin.CoreV1().Secrets("kube-system").Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.7"}}}}
-	if _, err := admin.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+	// Both write the API server's address and a Service's into their status, too.
+	for _, name := range []string{"n1", "kubernetes.default.svc"} {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		for _, a := range []string{"192.0.2.7", "192.0.2.1", "198.51.100.4", "10.96.0.1"} {
+			node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a})
+		}
+		if _, err := admin.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := admin.NetworkingV1().IPAddresses().Create(ctx, &networkingv1.IPAddress{ObjectMeta: metav1.ObjectMeta{Name: "10.96.0.1"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	joiner := c.Bearer("aaaaaa.0123456789abcdef")
 	n1 := c.User(t, "system:node:n1", "system:nodes")
+	masked := c.User(t, "system:node:kubernetes.default.svc", "system:nodes")
+	// from is a node that the server sees come from an address.
+	from := func(addr string) *rest.Config {
+		cfg := c.Admin()
+		cfg.Impersonate = rest.ImpersonationConfig{UserName: "system:node:n1", Groups: []string{"system:nodes"}, Extra: map[string][]string{node.RemoteAddress: {addr}}}
+		return cfg
+	}
 	ip := func(s string) []net.IP { return []net.IP{net.ParseIP(s)} }
 	tests := []struct {
 		name   string
@@ -112,7 +132,6 @@ func TestApproval(t *testing.T) {
 	}{
 		{"join", joiner, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n9")}, true},
 		{"renew", n1, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n1")}, true},
-		{"another-identity", n1, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n2")}, false},
 		{"masters", joiner, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n9", "system:nodes", "system:masters")}, false},
 		{"no-node", joiner, clientSigner, clientUse, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "root", Organization: []string{"system:nodes"}}}, false},
 		{"client-with-names", joiner, clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n9"), DNSNames: []string{"api"}}, false},
@@ -120,7 +139,12 @@ func TestApproval(t *testing.T) {
 		{"serving", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), DNSNames: []string{"n1"}, IPAddresses: ip("192.0.2.7")}, true},
 		{"serving-foreign-address", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: ip("192.0.2.8")}, false},
 		{"serving-foreign-name", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), DNSNames: []string{"kubernetes.default.svc"}}, false},
-		{"serving-for-another", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n2"), DNSNames: []string{"n2"}}, false},
+		{"serving-api-server", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: ip("192.0.2.1")}, false},
+		{"serving-one-too-many", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: append(ip("192.0.2.7"), ip("192.0.2.1")...)}, false},
+		{"serving-from-afar", from("198.51.100.4"), servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), DNSNames: []string{"n1"}, IPAddresses: ip("198.51.100.4")}, true},
+		{"serving-from-afar-as-local", from("198.51.100.4"), servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: ip("192.0.2.7")}, false},
+		{"serving-from-a-service", from("10.96.0.1"), servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: ip("10.96.0.1")}, false},
+		{"serving-as-a-service", masked, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("kubernetes.default.svc"), DNSNames: []string{"kubernetes.default.svc"}}, false},
 		{"serving-by-joiner", joiner, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), DNSNames: []string{"n1"}}, false},
 		{"other-signer", n1, "example.com/signer", clientUse, &x509.CertificateRequest{Subject: nodeName("n1")}, false},
 	}
@@ -150,11 +174,14 @@ func TestApproval(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			use := x509.ExtKeyUsageClientAuth
+			use, roots := x509.ExtKeyUsageClientAuth, c.PKI.Pool()
 			if tt.signer == servingSigner {
-				use = x509.ExtKeyUsageServerAuth
+				use, roots = x509.ExtKeyUsageServerAuth, c.PKI.KubeletTLS().RootCAs
+				if _, err := cert.Verify(x509.VerifyOptions{Roots: c.PKI.Pool(), KeyUsages: []x509.ExtKeyUsage{use}}); err == nil {
+					t.Error("clients of the API trust a node's serving certificate")
+				}
 			}
-			if _, err := cert.Verify(x509.VerifyOptions{Roots: c.PKI.Pool(), KeyUsages: []x509.ExtKeyUsage{use}}); err != nil {
+			if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{use}}); err != nil {
 				t.Error(err)
 			}
 			if cert.Subject.CommonName != tt.csr.Subject.CommonName {
@@ -164,42 +191,34 @@ func TestApproval(t *testing.T) {
 	}
 }
 
-// TestApprovedByHand signs what a person approves, unless the signer's own
-// rules forbid it.
+// TestApprovedByHand signs what a person approves.
 func TestApprovedByHand(t *testing.T) {
 	c := apitest.New(t, apitest.Options{})
 	run(t, c)
 	csrs := apitest.Client(t, c.Admin()).CertificatesV1().CertificateSigningRequests()
 	ten := int32(1200)
-	for name, tt := range map[string]struct {
-		org string
-		ok  bool
-	}{"ann": {"dev", true}, "mallory": {"system:masters", false}} {
-		r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: certificatesv1.CertificateSigningRequestSpec{
-			Request:    request(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name, Organization: []string{tt.org}}}),
-			SignerName: certificatesv1.KubeAPIServerClientSignerName, Usages: clientUse, ExpirationSeconds: &ten}}
-		r, err := csrs.Create(t.Context(), r, metav1.CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Status.Conditions = append(r.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "ByHand"})
-		if _, err := csrs.UpdateApproval(t.Context(), name, r, metav1.UpdateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		got := settle(t, apitest.Client(t, c.Admin()), name, 10*time.Second)
-		if signed := len(got.Status.Certificate) > 0; signed != tt.ok {
-			t.Errorf("%s: signed: got %v, want %v (%+v)", name, signed, tt.ok, got.Status.Conditions)
-		}
-		if !tt.ok {
-			continue
-		}
-		b, _ := pem.Decode(got.Status.Certificate)
-		cert, err := x509.ParseCertificate(b.Bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if left := time.Until(cert.NotAfter); left > 20*time.Minute || left < 15*time.Minute {
-			t.Errorf("lasts %s, want the twenty minutes asked for", left)
-		}
+	const name = "ann"
+	r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: certificatesv1.CertificateSigningRequestSpec{
+		Request:    request(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name, Organization: []string{"dev"}}}),
+		SignerName: certificatesv1.KubeAPIServerClientSignerName, Usages: clientUse, ExpirationSeconds: &ten}}
+	r, err := csrs.Create(t.Context(), r, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Status.Conditions = append(r.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "ByHand"})
+	if _, err := csrs.UpdateApproval(t.Context(), name, r, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got := settle(t, apitest.Client(t, c.Admin()), name, 10*time.Second)
+	b, _ := pem.Decode(got.Status.Certificate)
+	if b == nil {
+		t.Fatalf("not signed: %+v", got.Status.Conditions)
+	}
+	cert, err := x509.ParseCertificate(b.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(cert.NotAfter); left > 20*time.Minute || left < 15*time.Minute {
+		t.Errorf("lasts %s, want the twenty minutes asked for", left)
 	}
 }

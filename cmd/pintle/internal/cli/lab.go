@@ -57,12 +57,12 @@ func labUp(dir *string) *cobra.Command {
 	return cmd
 }
 
-func labToken(ctx context.Context, kubeconfig string) (string, error) {
+func labToken(ctx context.Context, kubeconfig string, nodes int) (string, error) {
 	c, err := configFrom(kubeconfig)
 	if err != nil {
 		return "", err
 	}
-	return createToken(ctx, c, 0)
+	return createToken(ctx, c, time.Hour, nodes)
 }
 
 func labVerb(dir *string, verb, short string, do func(*lab.State, string) error) *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"net/url"
 	"os"
@@ -27,11 +28,11 @@ const joinTimeout = time.Minute
 // nodeFlags are those of a node's agent.
 type nodeFlags struct {
 	processFlags
-	name, ip, server, token, registry, runtime string
-	masquerade                                 bool
-	lease, status                              time.Duration
-	labels                                     map[string]string
-	sysctls                                    []string
+	name, ip, server, tokenFile, registry, runtime string
+	masquerade                                     bool
+	lease, status                                  time.Duration
+	labels                                         map[string]string
+	sysctls                                        []string
 }
 
 func nodeCommand() *cobra.Command {
@@ -41,7 +42,8 @@ func nodeCommand() *cobra.Command {
 		Long: `Join this machine to a cluster and run its node agent.
 
 ` + "`pintle token create`" + ` on the server prints the command with a token. The token is
-needed once: the node then has certificates of its own, and renews them.`,
+needed once: the node then has certificates of its own, and renews them. It is
+read from a file or from standard input, as arguments are everybody's to see.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report := reporter(os.Stdout)
 			return reported(report, f.run(cmd.Context(), report))
@@ -50,7 +52,7 @@ needed once: the node then has certificates of its own, and renews them.`,
 	fl := cmd.Flags()
 	f.add(fl, "/var/lib/pintle-node")
 	fl.StringVar(&f.server, "server", "", "URL of the API server, https://HOST:6443 (required)")
-	fl.StringVar(&f.token, "token", "", "join token; needed until the node has its certificates")
+	fl.StringVar(&f.tokenFile, "token-file", "", "file with the join token, or - for standard input; read only while the node has no certificates")
 	fl.StringVar(&f.name, "name", "", "the node's name (default: the host's)")
 	fl.StringVar(&f.ip, "node-ip", "", "the node's address (default: that of the default route)")
 	fl.StringVar(&f.registry, "registry", "", "address of the image registry (default: port 5000 of the server)")
@@ -68,11 +70,6 @@ func (f *nodeFlags) check() error {
 	u, err := url.Parse(f.server)
 	if f.server == "" || err != nil || u.Scheme != "https" || u.Host == "" {
 		return fmt.Errorf("--server %q: want the API server's URL, such as https://10.0.0.1:6443", f.server)
-	}
-	if f.token != "" {
-		if _, err := jointoken.Parse(f.token); err != nil {
-			return fmt.Errorf("--token: %w; `pintle token create` on the server makes one", err)
-		}
 	}
 	if err := admit.CheckSysctls(f.sysctls); err != nil {
 		return fmt.Errorf("--allowed-unsafe-sysctls: %w", err)
@@ -113,7 +110,7 @@ func (f *nodeFlags) run(ctx context.Context, report *steps.Reporter) error {
 		}
 	}
 	log := f.logger()
-	id, err := f.join(ctx, bootstrap.Config{Server: f.server, Token: f.token, Name: name, IPs: []netip.Addr{ip}, Dir: dir.PKI(), Log: log})
+	id, err := f.join(ctx, bootstrap.Config{Server: f.server, Token: f.token(), Name: name, IPs: []netip.Addr{ip}, Dir: dir.PKI(), Log: log})
 	if err != nil {
 		return err
 	}
@@ -154,6 +151,35 @@ func waitServing(ctx context.Context, id *bootstrap.Identity) {
 			tick.Stop()
 			return
 		}
+	}
+}
+
+// maxTokenFile bounds what is read as a token.
+const maxTokenFile = 4 << 10
+
+// token reads the join token from where the user put it; nil when he named no
+// place.
+func (f *nodeFlags) token() func() (string, error) {
+	if f.tokenFile == "" {
+		return nil
+	}
+	return func() (string, error) {
+		in := os.Stdin
+		if f.tokenFile != "-" {
+			var err error
+			if in, err = os.Open(f.tokenFile); err != nil {
+				return "", fmt.Errorf("--token-file: %w", err)
+			}
+			defer in.Close()
+		}
+		b, err := io.ReadAll(io.LimitReader(in, maxTokenFile))
+		if err == nil {
+			_, err = jointoken.Parse(string(b))
+		}
+		if err != nil {
+			return "", fmt.Errorf("--token-file %s: %w; `pintle token create` on the server makes one", f.tokenFile, err)
+		}
+		return string(b), nil
 	}
 }
 

@@ -6,10 +6,15 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -24,16 +29,22 @@ func tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "token", Short: "Tokens with which nodes join"}
 	var f clientFlags
 	f.add(cmd)
+	cmd.AddCommand(tokenCreate(&f), tokenList(&f), tokenDelete(&f))
+	return cmd
+}
+
+func tokenCreate(f *clientFlags) *cobra.Command {
 	var ttl time.Duration
+	var uses int
 	var only bool
-	create := &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "create", Short: "Make a token and print the command that joins a node", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.config()
 			if err != nil {
 				return err
 			}
-			t, err := createToken(cmd.Context(), c, ttl)
+			t, err := createToken(cmd.Context(), c, ttl, uses)
 			if err != nil {
 				return err
 			}
@@ -41,19 +52,113 @@ func tokenCommand() *cobra.Command {
 				fmt.Fprintln(cmd.OutOrStdout(), t)
 				return nil
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "pintle node --server %s --token %s\n", c.Host, t)
+			// The token is no argument: those are everybody's to see.
+			fmt.Fprintf(cmd.OutOrStdout(), "pintle node --server %s --token-file - <<'EOF'\n%s\nEOF\n", c.Host, t)
 			return nil
 		},
 	}
-	create.Flags().DurationVar(&ttl, "ttl", 24*time.Hour, "how long the token is good for; 0 is for ever")
-	create.Flags().BoolVar(&only, "print-token", false, "print the token alone")
-	cmd.AddCommand(create)
+	cmd.Flags().DurationVar(&ttl, "ttl", 24*time.Hour, "how long the token is good for; 0 is for ever")
+	cmd.Flags().IntVar(&uses, "uses", 1, fmt.Sprintf("how many nodes may join with it, at most %d", jointoken.MaxUses))
+	cmd.Flags().BoolVar(&only, "print-token", false, "print the token alone")
 	return cmd
+}
+
+func tokenList(f *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List tokens, without their secrets", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := f.clientset()
+			if err != nil {
+				return err
+			}
+			l, err := client.CoreV1().Secrets(metav1.NamespaceSystem).List(cmd.Context(),
+				metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeBootstrapToken)})
+			if err != nil {
+				return err
+			}
+			return printTokens(cmd.OutOrStdout(), l.Items, time.Now())
+		},
+	}
+}
+
+func printTokens(out io.Writer, secrets []corev1.Secret, now time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tEXPIRES\tNODES LEFT\tJOINED")
+	for _, s := range secrets {
+		l := jointoken.ReadLedger(s.Annotations)
+		left := "any"
+		if l.Uses > 0 {
+			left = fmt.Sprint(l.Uses - len(l.Joined))
+		}
+		joined := strings.Join(l.Nodes(), ",")
+		if joined == "" {
+			joined = "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", strings.TrimPrefix(s.Name, jointoken.SecretPrefix), expires(s.Data["expiration"], now), left, joined)
+	}
+	return w.Flush()
+}
+
+func expires(data []byte, now time.Time) string {
+	if len(data) == 0 {
+		return "never"
+	}
+	t, err := time.Parse(time.RFC3339, string(data))
+	switch {
+	case err != nil:
+		return "unreadable: not valid"
+	case !now.Before(t):
+		return "expired"
+	}
+	return "in " + t.Sub(now).Round(time.Second).String()
+}
+
+func tokenDelete(f *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete ID…", Short: "Delete tokens, so that no node joins with them any more", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := f.clientset()
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, id := range slices.Compact(args) {
+				if len(id) != 6 {
+					// Whoever has the whole token should not put it into arguments.
+					errs = append(errs, errors.New("name tokens by their ID, six characters; `pintle token list` shows them"))
+					continue
+				}
+				err := client.CoreV1().Secrets(metav1.NamespaceSystem).Delete(cmd.Context(), jointoken.SecretPrefix+id, metav1.DeleteOptions{})
+				if apierrors.IsNotFound(err) {
+					err = fmt.Errorf("there is no token %s; `pintle token list` shows them", id)
+				}
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "token %s deleted\n", id)
+				}
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+func (f *clientFlags) clientset() (*kubernetes.Clientset, error) {
+	c, err := f.config()
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(c)
 }
 
 // createToken stores a bootstrap token and returns it with the hash of the
 // cluster's CA, by which the node knows the server.
-func createToken(ctx context.Context, c *rest.Config, ttl time.Duration) (string, error) {
+func createToken(ctx context.Context, c *rest.Config, ttl time.Duration, uses int) (string, error) {
+	if ttl < 0 {
+		return "", fmt.Errorf("--ttl: %s is in the past", ttl)
+	}
+	if err := jointoken.CheckUses(uses); err != nil {
+		return "", fmt.Errorf("--uses: %w", err)
+	}
 	hash, err := caHash(c)
 	if err != nil {
 		return "", err
@@ -66,15 +171,16 @@ func createToken(ctx context.Context, c *rest.Config, ttl time.Duration) (string
 	if err != nil {
 		return "", err
 	}
-	data := map[string]string{
-		"token-id": t.ID, "token-secret": t.Secret,
-		"usage-bootstrap-authentication": "true", "usage-bootstrap-signing": "true",
-		"auth-extra-groups": "system:bootstrappers:pintle:node",
-	}
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: jointoken.SecretPrefix + t.ID, Annotations: map[string]string{}}, Type: corev1.SecretTypeBootstrapToken,
+		StringData: map[string]string{
+			"token-id": t.ID, "token-secret": t.Secret,
+			"usage-bootstrap-authentication": "true", "usage-bootstrap-signing": "true",
+			"auth-extra-groups": "system:bootstrappers:pintle:node",
+		}}
+	jointoken.Ledger{Uses: uses}.Write(s.Annotations)
 	if ttl > 0 {
-		data["expiration"] = time.Now().Add(ttl).UTC().Format(time.RFC3339)
+		s.StringData["expiration"] = time.Now().Add(ttl).UTC().Format(time.RFC3339)
 	}
-	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "bootstrap-token-" + t.ID}, Type: corev1.SecretTypeBootstrapToken, StringData: data}
 	if _, err := client.CoreV1().Secrets(metav1.NamespaceSystem).Create(ctx, s, metav1.CreateOptions{}); err != nil {
 		return "", fmt.Errorf("store the token: %w", err)
 	}

@@ -50,7 +50,6 @@ type State struct {
 	Dir        string   `json:"dir"`
 	API        string   `json:"api"`      // host:port on the host's loopback
 	Registry   string   `json:"registry"` // host:port on the host's loopback
-	Token      string   `json:"token"`    // with which nodes join
 	Nodes      []Node   `json:"nodes"`
 	NodeArgs   []string `json:"nodeArgs,omitempty"`
 	ServerArgs []string `json:"serverArgs,omitempty"`
@@ -109,7 +108,6 @@ func (s *State) save() error {
 	if err != nil {
 		return err
 	}
-	// The token joins nodes: for root only.
 	return os.WriteFile(filepath.Join(s.Dir, "lab.json"), b, 0o600)
 }
 
@@ -123,10 +121,14 @@ func (s *State) Node(name string) (Node, error) {
 	return Node{}, fmt.Errorf("the lab has no node %q; `pintle lab status` lists them", name)
 }
 
+// NewToken makes a join token for a number of nodes from the server's
+// kubeconfig.
+type NewToken func(ctx context.Context, kubeconfig string, nodes int) (string, error)
+
 // Up builds the lab and waits until every node has joined. Progress goes to
-// out. newToken makes a join token from the server's kubeconfig. What was
-// built is torn down again when a step fails.
-func Up(ctx context.Context, c Config, out io.Writer, newToken func(ctx context.Context, kubeconfig string) (string, error)) (*State, error) {
+// out. newToken makes a join token for so many nodes. What was built is torn
+// down again when a step fails.
+func Up(ctx context.Context, c Config, out io.Writer, newToken NewToken) (*State, error) {
 	if c.Nodes < 1 || c.Nodes > MaxNodes {
 		return nil, fmt.Errorf("--nodes: %d is not between 1 and %d", c.Nodes, MaxNodes)
 	}
@@ -148,7 +150,7 @@ func Up(ctx context.Context, c Config, out io.Writer, newToken func(ctx context.
 	return s, nil
 }
 
-func (s *State) build(ctx context.Context, c Config, out io.Writer, newToken func(context.Context, string) (string, error)) error {
+func (s *State) build(ctx context.Context, c Config, out io.Writer, newToken NewToken) error {
 	start := time.Now()
 	if err := makeSwitch(); err != nil {
 		return err
@@ -169,14 +171,14 @@ func (s *State) build(ctx context.Context, c Config, out io.Writer, newToken fun
 		return err
 	}
 	steps.Print(out, steps.Step{Name: "control plane", Took: time.Since(start), Detail: "https://" + s.API})
-	var err error
-	if s.Token, err = newToken(ctx, s.Kubeconfig()); err != nil {
+	token, err := newToken(ctx, s.Kubeconfig(), len(s.Nodes))
+	if err != nil {
 		return fmt.Errorf("make a join token: %w", err)
 	}
 	if err := s.save(); err != nil {
 		return err
 	}
-	return s.startNodes(out)
+	return s.startNodes(out, token)
 }
 
 func (s *State) startServer(apiPort, registryPort int) error {
@@ -214,7 +216,7 @@ func loopback(portNumber int) (string, *os.File, error) {
 	return l.Addr().String(), f, err
 }
 
-func (s *State) startNodes(out io.Writer) error {
+func (s *State) startNodes(out io.Writer, token string) error {
 	type result struct {
 		n    Node
 		took time.Duration
@@ -224,7 +226,7 @@ func (s *State) startNodes(out io.Writer) error {
 	for _, n := range s.Nodes {
 		go func() {
 			start := time.Now()
-			err := s.startNode(n)
+			err := s.startNode(n, token)
 			results <- result{n, time.Since(start), err}
 		}()
 	}
@@ -240,16 +242,41 @@ func (s *State) startNodes(out io.Writer) error {
 	return errors.Join(errs...)
 }
 
-func (s *State) startNode(n Node) error {
+// startNode starts a node's agent. It needs the token when it joins, and gets
+// it on a pipe, which no list of processes shows and no file keeps.
+func (s *State) startNode(n Node, token string) error {
 	args := append([]string{"node",
 		"--name", n.Name, "--node-ip", n.IP,
-		"--server", "https://" + ServerIP + ":6443", "--token", s.Token,
+		"--server", "https://" + ServerIP + ":6443",
 		"--data-dir", string(s.nodeDir(n)),
 		"--registry", ServerIP + ":5000",
 		"--service-cidr", ServiceCIDR, "--cluster-cidr", PodCIDR,
 		"--cgroup", cgroupName(n.Name),
 	}, s.NodeArgs...)
-	return s.spawn(nodeNS(n.Name), n.Name, daemon.Spec{Args: args, Log: s.nodeDir(n).Log()}, io.Discard)
+	spec := daemon.Spec{Args: args, Log: s.nodeDir(n).Log()}
+	if token != "" {
+		r, err := pipe(token)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		spec.Args = append(spec.Args, "--token-file", "/dev/fd/4")
+		spec.Files = []*os.File{r}
+	}
+	return s.spawn(nodeNS(n.Name), n.Name, spec, io.Discard)
+}
+
+// pipe is the reading end of a pipe that holds a short text.
+func pipe(text string) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	if _, err := w.WriteString(text); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }
 
 func (s *State) spawn(ns, what string, spec daemon.Spec, out io.Writer) error {
@@ -300,7 +327,7 @@ func (s *State) Heal(name string) error {
 	if pid, err := daemon.Pid(s.nodeDir(n).Lock()); err != nil || pid != 0 {
 		return err
 	}
-	return s.startNode(n)
+	return s.startNode(n, "")
 }
 
 // Restart ends the control plane ("server") or a node's agent and starts it
@@ -323,7 +350,7 @@ func (s *State) Restart(ctx context.Context, name string, kill bool) error {
 	if _, err := daemon.Stop(ctx, s.nodeDir(n).Lock(), grace); err != nil {
 		return err
 	}
-	return s.startNode(n)
+	return s.startNode(n, "")
 }
 
 func portOf(address string) int {
