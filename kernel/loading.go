@@ -13,6 +13,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
 	"github.com/pintle-io/pintle/kernel/plugin/modules"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -83,6 +84,7 @@ func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) e
 		Open:          func(ctx context.Context) (plugin.Instance, error) { return p.Open(ctx, nil) },
 		Use:           use,
 		FailurePolicy: scheduler.FailurePolicy(p.Spec.FailurePolicy),
+		Rehearse:      p.Spec.Mode == v1alpha1.Shadow || p.Spec.Mode == v1alpha1.Monitor,
 	})
 }
 

@@ -18,8 +18,10 @@ type core struct {
 	cluster  *cluster
 	engine   *engine
 	verdicts *verdicts
-	m        *metrics
-	log      *slog.Logger
+	// rehearsals are asked beside the engine.
+	rehearsals rehearsals
+	m          *metrics
+	log        *slog.Logger
 
 	flushed time.Time // when the parked pods were looked through last
 }
@@ -47,10 +49,8 @@ type decision struct {
 func newCore(table *columns.Table, mine func(string) bool, seed rand.Source, m *metrics, log *slog.Logger, remember int) *core {
 	c := newCluster(mine)
 	c.table = table
-	return &core{
-		cluster: c, m: m, log: log, verdicts: newVerdicts(remember),
-		engine: &engine{table: table, rand: rand.New(seed), log: log, m: m, shapes: map[string]*shape{}},
-	}
+	e := &engine{table: table, rand: rand.New(seed), log: log, m: m, shapes: map[string]*shape{}}
+	return &core{cluster: c, m: m, log: log, verdicts: newVerdicts(remember), engine: e, rehearsals: rehearsals{like: e}}
 }
 
 // next decides about the next pod that is due; nil when there is none.
@@ -68,6 +68,7 @@ func (c *core) next(ctx context.Context, now time.Time) *decision {
 		c.cluster.queue.add(p)
 		return nil
 	}
+	beside := c.rehearsals.judge(ctx, &p.record, &out, now)
 	d := &decision{pod: p}
 	switch {
 	case err != nil:
@@ -95,7 +96,9 @@ func (c *core) next(ctx context.Context, now time.Time) *decision {
 			p.told, p.toldAt = d.message, now
 		}
 	}
-	c.verdicts.put(p.key, verdictOf(&out, c.cluster.table.Rows(), p.attempts+boolInt(d.node != ""), now))
+	v := verdictOf(&out, c.cluster.table.Rows(), p.attempts+boolInt(d.node != ""), now)
+	v.Rehearsed = beside
+	c.verdicts.put(p.key, v)
 	return d
 }
 

@@ -26,6 +26,7 @@ type engine struct {
 	// seen to look at.
 	reads  sdk.Reads
 	shapes map[string]*shape
+	judged *shape // of the last attempt
 	tick   uint64
 	spare  *shape // no longer used; its memory serves the next one
 
@@ -124,6 +125,7 @@ func (e *engine) ready(ctx context.Context, now time.Time) ([]*unit, error) {
 // tells shapes apart became more. bad is the unit that err is about.
 func (e *engine) attempt(ctx context.Context, units []*unit, rec *sdk.PodRecord) (out outcome, again bool, bad *unit, err error) {
 	sh := e.shape(units, rec)
+	e.judged = sh
 	for _, u := range units {
 		if err := u.sync(ctx, e.table); err != nil {
 			return out, false, u, err

@@ -21,6 +21,8 @@ type Verdict struct {
 	// Message is what the pod's condition says.
 	Message string    `json:"message,omitempty"`
 	Reasons []Refusal `json:"reasons,omitempty"`
+	// Rehearsed is what plugins said that decide nothing.
+	Rehearsed []Rehearsal `json:"rehearsed,omitempty"`
 	// Attempts counts the tries so far, this one included.
 	Attempts int `json:"attempts"`
 }

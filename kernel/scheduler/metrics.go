@@ -10,6 +10,8 @@ type metrics struct {
 	binds    *prometheus.CounterVec
 	faults   *prometheus.CounterVec
 	dropped  prometheus.Counter
+	// rehearsed counts what plugins said that decide nothing.
+	rehearsed *prometheus.CounterVec
 }
 
 // newMetrics registers with r unless it is nil.
@@ -27,11 +29,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Calls of plugins that failed, by plugin."}, []string{"plugin"}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "pintle_scheduler_events_dropped_total",
 			Help: "Event objects that were not written because there were too many."}),
+		rehearsed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_scheduler_rehearsed_total",
+			Help: "Decisions that a plugin in the mode Shadow or Monitor was asked about, by what it said: agrees, refuses, failed."}, []string{"plugin", "verdict"}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.attempts, m.duration, m.pending, m.binds, m.faults, m.dropped} {
+	for _, c := range []prometheus.Collector{m.attempts, m.duration, m.pending, m.binds, m.faults, m.dropped, m.rehearsed} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

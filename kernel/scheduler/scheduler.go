@@ -188,6 +188,7 @@ func (s *Scheduler) close() error {
 		errs = append(errs, u.close())
 	}
 	s.core.engine.units = nil
+	errs = append(errs, s.core.rehearsals.close()...)
 	return errors.Join(errs...)
 }
 
@@ -330,7 +331,7 @@ func (s *Scheduler) applyUpdates() {
 	s.updates = nil
 	s.mu.Unlock()
 	for _, u := range list {
-		if err := s.core.engine.replace(u.name, u.unit); err != nil {
+		if err := s.core.replace(u.name, u.unit); err != nil {
 			s.cfg.Log.Warn("close plugin", "plugin", u.name, "error", err)
 		}
 	}

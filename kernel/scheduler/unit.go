@@ -31,6 +31,8 @@ type Plugin struct {
 	// with the weight that the plugin gives them.
 	Use           map[string]Use
 	FailurePolicy FailurePolicy
+	// Rehearse asks the plugin about every pod and lets it decide nothing.
+	Rehearse bool
 }
 
 // Use of a member in the profile.

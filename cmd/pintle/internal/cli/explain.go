@@ -27,6 +27,10 @@ type verdict struct {
 		Nodes    int      `json:"nodes"`
 		Examples []string `json:"examples"`
 	} `json:"reasons"`
+	Rehearsed []struct {
+		Plugin  string `json:"plugin"`
+		Message string `json:"message"`
+	} `json:"rehearsed"`
 }
 
 func explainCommand() *cobra.Command {
@@ -92,6 +96,11 @@ func printVerdict(out io.Writer, pod string, v verdict) {
 		fmt.Fprintf(out, "%s was placed on %s with score %d: %d of %d nodes could take it.\n", pod, v.Node, v.Score, v.Feasible, v.Nodes)
 	} else {
 		fmt.Fprintf(out, "%s is not placed after %s: %s\n", pod, attempts(v.Attempts), v.Message)
+	}
+	for _, r := range v.Rehearsed {
+		if r.Message != "" {
+			fmt.Fprintf(out, "%s decides nothing in its mode; it %s\n", r.Plugin, r.Message)
+		}
 	}
 	if len(v.Reasons) == 0 {
 		return
