@@ -208,7 +208,7 @@ func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 		o := s.objects[k]
 		m := metadata(o)
 		if !strings.HasPrefix(k, q.Resource+"/") || q.Namespace != "" && q.Namespace != text(m, "namespace") ||
-			q.OwnerUID != "" && q.OwnerUID != controller(m) || !labelled(m, q.Labels) {
+			q.OwnerUID != "" && q.OwnerUID != controller(m) || !labelled(m, q.Labels) || !selected(o, q.Fields) {
 			continue
 		}
 		b, err := json.Marshal(o)
@@ -243,6 +243,23 @@ func labelled(m map[string]any, selector string) bool {
 	for _, term := range strings.FieldsFunc(selector, func(r rune) bool { return r == ',' }) {
 		k, v, _ := strings.Cut(term, "=")
 		if text(labels, k) != strings.TrimPrefix(v, "=") {
+			return false
+		}
+	}
+	return true
+}
+
+// selected holds an object against a field selector: terms of a path and a
+// value.
+func selected(o map[string]any, selector string) bool {
+	for _, term := range strings.FieldsFunc(selector, func(r rune) bool { return r == ',' }) {
+		path, v, _ := strings.Cut(term, "=")
+		steps := strings.Split(path, ".")
+		at := o
+		for _, step := range steps[:len(steps)-1] {
+			at, _ = at[step].(map[string]any)
+		}
+		if text(at, steps[len(steps)-1]) != strings.TrimPrefix(v, "=") {
 			return false
 		}
 	}

@@ -50,6 +50,11 @@ func TestStore(t *testing.T) {
 			t.Errorf("list %q: %d objects, %v; want %d", selector, len(list), err, want)
 		}
 	}
+	for selector, want := range map[string]int{"metadata.name=one": 1, "metadata.name==one,metadata.namespace=b": 0, "no.such.field=": 2} {
+		if err := c.List(&list, sdk.ListOptions{Namespace: "a", Fields: selector}); err != nil || len(list) != want {
+			t.Errorf("list of fields %q: %d objects, %v; want %d", selector, len(list), err, want)
+		}
+	}
 	errs, err := c.Batch([]sdk.Op{{Verb: sdk.VerbCreate, Object: configMap("one", nil)}, {Verb: sdk.VerbCreate, Object: configMap("three", nil)},
 		{Verb: sdk.VerbDelete, Object: configMap("two", nil)}}, false)
 	if err != nil || !sdk.IsAlreadyExists(errs[0]) || errors.Join(errs[1], errs[2]) != nil {

@@ -10,6 +10,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -168,7 +169,8 @@ func (n *nodes) renew(ctx context.Context, name string) {
 	now, seconds := metav1.NowMicro(), int32(40)
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: t.Namespace, Name: name},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: &seconds, RenewTime: &now}}
-	if _, err := n.c.Update(ctx, t, lease, registry.WriteOptions{}); err != nil {
+	renewed := fmt.Appendf(nil, `{"spec":{"renewTime":%q}}`, now.Format(metav1.RFC3339Micro))
+	if _, err := n.c.Patch(ctx, t, types.MergePatchType, renewed, registry.WriteOptions{}); err != nil {
 		t.Name = ""
 		_, _ = n.c.Create(ctx, t, lease, registry.WriteOptions{}) // the next beat tries again
 	}

@@ -45,22 +45,23 @@ func sinceOf(node *nodeState, taints []corev1.Taint, now time.Time) (since []tim
 }
 
 // evict deletes the pods that do not tolerate the node's NoExecute taints, or
-// no longer, and answers when the next one is due.
-func evict(c sdk.Client, node *nodeState, now time.Time) (time.Duration, error) {
+// no longer, and answers when the next one is due. The taints of the node's
+// health count from healthSince at the earliest.
+func evict(c sdk.Client, node *nodeState, healthSince, now time.Time) (time.Duration, error) {
 	noExecute := noExecuteTaints(node)
 	since, annotation := sinceOf(node, noExecute, now)
 	if err := annotate(c, node, annotation); err != nil {
 		return 0, err
 	}
+	noExecute, since, next := begun(noExecute, since, healthSince, now)
 	if len(noExecute) == 0 {
-		return 0, nil
+		return next, nil
 	}
 	pods, err := podsOn(c, node.Name)
 	if err != nil {
 		return 0, err
 	}
 	var due []*corev1.Pod
-	var next time.Duration
 	for _, p := range pods {
 		if p.DeletionTimestamp != nil {
 			continue
@@ -82,6 +83,26 @@ func evict(c sdk.Client, node *nodeState, now time.Time) (time.Duration, error) 
 	return next, err
 }
 
+// begun leaves the taints that count already, from when they do, and answers in
+// which time the others begin to; 0 when there are none.
+func begun(taints []corev1.Taint, since []time.Time, healthSince, now time.Time) (_ []corev1.Taint, _ []time.Time, next time.Duration) {
+	var counting []corev1.Taint
+	var from []time.Time
+	for i, t := range taints {
+		at := since[i]
+		if t.Key == taintNotReady || t.Key == taintUnreachable {
+			if next = healthSince.Sub(now); next > 0 {
+				continue
+			}
+			if at.Before(healthSince) {
+				at = healthSince
+			}
+		}
+		counting, from = append(counting, t), append(from, at)
+	}
+	return counting, from, max(next, 0)
+}
+
 // annotate writes sinceAnnotation when it differs.
 func annotate(c sdk.Client, node *nodeState, value string) error {
 	if node.Annotations[sinceAnnotation] == value {
@@ -96,6 +117,10 @@ func annotate(c sdk.Client, node *nodeState, value string) error {
 		return fmt.Errorf("annotate node %s: %w", node.Name, err)
 	}
 	return nil
+}
+
+func hasNoExecute(node *nodeState, key string) bool {
+	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key && t.Effect == corev1.TaintEffectNoExecute })
 }
 
 func noExecuteTaints(node *nodeState) []corev1.Taint {

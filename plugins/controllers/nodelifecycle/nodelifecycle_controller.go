@@ -23,25 +23,58 @@ type Config struct {
 	// GraceSeconds is how long a node may be silent before it counts as
 	// unreachable; 0 is 40, upstream's default.
 	GraceSeconds float64 `json:"graceSeconds"`
+	// The others are flags of upstream's controller manager with its defaults,
+	// which an absent field takes. UnhealthyZoneThreshold is the part of a
+	// zone's nodes that must be not ready for the zone to count as disrupted
+	// (0.55); LargeClusterSizeThreshold the number of nodes above which a
+	// disrupted zone is still emptied, at the secondary rate (50); the rates are
+	// nodes a second and zone (0.1 and 0.01), 0 empties none.
+	UnhealthyZoneThreshold    *float64 `json:"unhealthyZoneThreshold"`
+	LargeClusterSizeThreshold *int     `json:"largeClusterSizeThreshold"`
+	NodeEvictionRate          *float64 `json:"nodeEvictionRate"`
+	SecondaryNodeEvictionRate *float64 `json:"secondaryNodeEvictionRate"`
+}
+
+func parseConfig(raw []byte) (grace time.Duration, r disruptionRules, err error) {
+	c := Config{}
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &c); err != nil {
+			return 0, r, fmt.Errorf("config: %w", err)
+		}
+	}
+	if c.GraceSeconds == 0 {
+		c.GraceSeconds = 40
+	}
+	r = disruptionRules{
+		unhealthy: or(c.UnhealthyZoneThreshold, 0.55), large: or(c.LargeClusterSizeThreshold, 50),
+		rate: or(c.NodeEvictionRate, 0.1), secondary: or(c.SecondaryNodeEvictionRate, 0.01),
+	}
+	switch {
+	case c.GraceSeconds < 0:
+		err = fmt.Errorf("config.graceSeconds: %v is negative", c.GraceSeconds)
+	case !(r.unhealthy >= 0 && r.unhealthy <= 1):
+		err = fmt.Errorf("config.unhealthyZoneThreshold: %v is not between 0 and 1", r.unhealthy)
+	case !(r.rate >= 0 && r.secondary >= 0):
+		err = fmt.Errorf("config.nodeEvictionRate, config.secondaryNodeEvictionRate: %v, %v: want 0 or more", r.rate, r.secondary)
+	}
+	return time.Duration(c.GraceSeconds * float64(time.Second)), r, err
+}
+
+func or[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
 }
 
 const leaseNamespace = "kube-node-lease"
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "node-lifecycle", New: func(raw []byte) (*sdk.Points, error) {
-		c := Config{}
-		if len(raw) > 0 {
-			if err := json.Unmarshal(raw, &c); err != nil {
-				return nil, fmt.Errorf("config: %w", err)
-			}
+		grace, rules, err := parseConfig(raw)
+		if err != nil {
+			return nil, err
 		}
-		if c.GraceSeconds == 0 {
-			c.GraceSeconds = 40
-		}
-		if c.GraceSeconds < 0 {
-			return nil, fmt.Errorf("config.graceSeconds: %v is negative", c.GraceSeconds)
-		}
-		k := &keeper{grace: time.Duration(c.GraceSeconds * float64(time.Second)), now: time.Now, seen: map[string]sighting{}, missing: map[string]time.Time{}}
 		return &sdk.Points{Controller: &sdk.Controller{
 			Watches: []sdk.Watch{
 				{Resource: "v1/nodes"},
@@ -49,7 +82,7 @@ func init() {
 				{Resource: "v1/pods", Map: sdk.FieldChanged("spec.nodeName")},
 			},
 			Workers:   1, // what was seen of a node is remembered by one hand
-			Reconcile: k.reconcile,
+			Reconcile: newKeeper(grace, rules, time.Now).reconcile,
 		}}, nil
 	}})
 }
@@ -66,43 +99,135 @@ func leaseOf(lease sdk.Value) []sdk.Request {
 type keeper struct {
 	grace time.Duration
 	now   func() time.Time
-	seen  map[string]sighting
+	zones *zones
+	seen  map[string]*sighting
 	// missing is since when a node that pods name has not been there.
 	missing map[string]time.Time
+	last    time.Time // of the last reconcile; zero before the first
 }
 
+// monitor is the request by which the keeper sees that it is at work itself.
+var monitor = sdk.Request{Namespace: "node-lifecycle", Name: "monitor"}
+
+func newKeeper(grace time.Duration, r disruptionRules, now func() time.Time) *keeper {
+	return &keeper{grace: grace, now: now, zones: newZones(r), seen: map[string]*sighting{}, missing: map[string]time.Time{}}
+}
+
+// sighting is what is known of a node's life.
 type sighting struct {
-	renewed string // the lease's own time
-	at      time.Time
+	renewed string    // the lease's own time
+	at      time.Time // when that changed last, or when the keeper began to look
+	since   time.Time // when the keeper began to look
 }
 
 func (k *keeper) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+	now := k.now()
+	first := k.last.IsZero()
+	if err := k.attend(c, now); err != nil {
+		return sdk.Result{}, err
+	}
+	if first {
+		return sdk.Result{Also: []sdk.Request{req, monitor}}, nil
+	}
+	if req == monitor {
+		return sdk.Result{RequeueAfter: k.grace / 4}, nil
+	}
 	node := &nodeState{}
 	if err := c.Get(node, "", req.Name); err != nil {
 		if !sdk.IsNotFound(err) {
 			return sdk.Result{}, err
 		}
 		delete(k.seen, req.Name)
-		return k.forget(c, req.Name)
+		k.zones.remove(req.Name)
+		s := k.zones.settle(now)
+		res, err := k.forget(c, req.Name)
+		res.Also = requests(s.again)
+		return res, err
 	}
 	delete(k.missing, req.Name)
-	silentIn, err := k.look(c, node)
+	s, err := k.look(c, node)
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	now := k.now()
-	if err := mark(c, node, silentIn <= 0, now); err != nil {
-		return sdk.Result{}, err
+	silentIn := k.grace - now.Sub(s.at)
+	if silentIn <= 0 {
+		if err := markLost(c, node, now); err != nil {
+			return sdk.Result{}, err
+		}
 	}
-	next, err := evict(c, node, now)
+	also := k.weigh(c, node, now)
+	admitIn, err := k.taint(c, node, silentIn <= 0, now)
 	if err != nil {
-		return sdk.Result{}, err
+		return sdk.Result{Also: also}, err
+	}
+	next, err := evict(c, node, k.healthSince(node, s), now)
+	if err != nil {
+		return sdk.Result{Also: also}, err
 	}
 	recheck, err := abandon(c, node, now)
-	if err != nil {
-		return sdk.Result{}, err
+	return sdk.Result{RequeueAfter: soonest(silentIn, admitIn, next, recheck), Also: also}, err
+}
+
+// attend makes sure that nodes are held against what this controller saw itself.
+// Before the first look all nodes are counted, so that the first ones are not
+// taken for the whole cluster. Who was away (stopped, starved, asleep) has seen
+// no renewal meanwhile: all begin anew.
+func (k *keeper) attend(c sdk.Client, now time.Time) error {
+	last := k.last
+	if last.IsZero() {
+		var nodes []*nodeState
+		if err := c.List(&nodes, sdk.ListOptions{}); err != nil {
+			return err
+		}
+		for _, n := range nodes {
+			k.zones.observe(n, isReady(n))
+		}
+		k.zones.settle(now)
 	}
-	return sdk.Result{RequeueAfter: soonest(silentIn, next, recheck)}, nil
+	k.last = now
+	if !last.IsZero() && now.Sub(last) > k.grace/2 {
+		k.restart(now)
+	}
+	return nil
+}
+
+// restart lets the time of all nodes begin now.
+func (k *keeper) restart(now time.Time) {
+	for _, s := range k.seen {
+		s.at, s.since = now, now
+	}
+}
+
+// weigh counts a node in and answers which others this concerns.
+func (k *keeper) weigh(c sdk.Client, node *nodeState, now time.Time) []sdk.Request {
+	k.zones.observe(node, isReady(node))
+	s := k.zones.settle(now)
+	switch {
+	case s.entered:
+		c.Event(node, sdk.Note{Warning: true, Reason: "FullDisruption", Message: "No node is ready: no pod is evicted for it until one is"})
+	case s.left:
+		k.restart(now)
+		c.Event(node, sdk.Note{Reason: "FullDisruptionEnded", Message: fmt.Sprintf("Node %s is ready: the others have %v to report", node.Name, k.grace)})
+	}
+	return requests(s.again)
+}
+
+func requests(names []string) []sdk.Request {
+	var out []sdk.Request
+	for _, n := range names {
+		out = append(out, sdk.Request{Name: n})
+	}
+	return out
+}
+
+// healthSince is the earliest time from which pods tolerate that a node is not
+// well: not what was before this controller looked, as nobody could see then
+// whether the node was.
+func (k *keeper) healthSince(node *nodeState, s *sighting) time.Time {
+	if r := readyOf(node); r != nil && r.Status == corev1.ConditionUnknown {
+		return s.at.Add(k.grace)
+	}
+	return s.since
 }
 
 // soonest is the shortest of the times that are not over; 0 when all are.
@@ -116,56 +241,75 @@ func soonest(all ...time.Duration) time.Duration {
 	return out
 }
 
-// look answers how long the node may still be silent; 0 or less: it is
-// unreachable.
-func (k *keeper) look(c sdk.Client, node *nodeState) (time.Duration, error) {
+// look answers what is known of the node's life.
+func (k *keeper) look(c sdk.Client, node *nodeState) (*sighting, error) {
 	lease := &coordinationv1.Lease{}
 	renewed := ""
 	switch err := c.Get(lease, leaseNamespace, node.Name); {
 	case err == nil && lease.Spec.RenewTime != nil:
 		renewed = string(*lease.Spec.RenewTime)
 	case err != nil && !sdk.IsNotFound(err):
-		return 0, err
+		return nil, err
 	}
-	if r := readyOf(node); r != nil && r.Status != corev1.ConditionUnknown {
-		renewed += "/" + string(r.LastHeartbeatTime) // a status report is a sign of life too
+	renewed += "/"
+	if r := readyOf(node); r != nil {
+		renewed += string(r.LastHeartbeatTime) // a status report is a sign of life too
 	}
 	now := k.now()
-	s, ok := k.seen[node.Name]
-	if !ok || s.renewed != renewed {
-		s = sighting{renewed, now}
-		if !ok && alreadyLost(node) {
-			// This controller started after the node was lost: it stays lost
-			// until it gives a sign of life.
-			s.at = now.Add(-k.grace)
-		}
+	s := k.seen[node.Name]
+	switch {
+	case s == nil:
+		s = &sighting{renewed, now, now}
 		k.seen[node.Name] = s
+	case s.renewed != renewed:
+		s.renewed, s.at = renewed, now
 	}
-	return k.grace - now.Sub(s.at), nil
+	return s, nil
 }
 
-// mark brings the node's conditions and taints, and the readiness of its
-// pods, in line with whether it is reachable.
-func mark(c sdk.Client, node *nodeState, lost bool, now time.Time) error {
-	if lost {
-		if next := lostConditions(node, now); !reflect.DeepEqual(next, node.Status.Conditions) {
-			patch := map[string]any{"metadata": map[string]any{"resourceVersion": node.ResourceVersion}, "status": map[string]any{"conditions": next}}
-			if err := c.Patch(node, sdk.Patch{Data: patch, Subresource: "status"}); err != nil {
-				return fmt.Errorf("mark node %s: %w", node.Name, err)
-			}
-			c.Event(node, sdk.Note{Reason: "NodeNotReady", Message: fmt.Sprintf("Node %s status is now: NodeNotReady", node.Name)})
+// markLost says of a node that nobody knows how it is, and takes its pods out
+// of their Services.
+func markLost(c sdk.Client, node *nodeState, now time.Time) error {
+	if next := lostConditions(node, now); !reflect.DeepEqual(next, node.Status.Conditions) {
+		patch := map[string]any{"metadata": map[string]any{"resourceVersion": node.ResourceVersion}, "status": map[string]any{"conditions": next}}
+		if err := c.Patch(node, sdk.Patch{Data: patch, Subresource: "status"}); err != nil {
+			return fmt.Errorf("mark node %s: %w", node.Name, err)
 		}
+		c.Event(node, sdk.Note{Reason: "NodeNotReady", Message: fmt.Sprintf("Node %s status is now: NodeNotReady", node.Name)})
 	}
-	if next := taints(node, now); !reflect.DeepEqual(next, node.Spec.Taints) {
-		patch := map[string]any{"metadata": map[string]any{"resourceVersion": node.ResourceVersion}, "spec": map[string]any{"taints": next}}
-		if err := c.Patch(node, sdk.Patch{Data: patch}); err != nil {
-			return fmt.Errorf("taint node %s: %w", node.Name, err)
-		}
+	return unready(c, node, now)
+}
+
+// taint brings the node's taints in line with its conditions, and answers when
+// to ask again whether its pods may be evicted.
+func (k *keeper) taint(c sdk.Client, node *nodeState, lost bool, now time.Time) (time.Duration, error) {
+	empties, wait := k.empties(node, lost, now)
+	next := taints(node, empties, now)
+	if reflect.DeepEqual(next, node.Spec.Taints) {
+		return wait, nil
 	}
-	if lost {
-		return unready(c, node, now)
+	patch := map[string]any{"metadata": map[string]any{"resourceVersion": node.ResourceVersion}, "spec": map[string]any{"taints": next}}
+	if err := c.Patch(node, sdk.Patch{Data: patch}); err != nil {
+		return 0, fmt.Errorf("taint node %s: %w", node.Name, err)
 	}
-	return nil
+	return wait, nil
+}
+
+// empties tells whether a node that is not well has the taints by which its
+// pods are evicted, or in which time to ask again.
+func (k *keeper) empties(node *nodeState, lost bool, now time.Time) (bool, time.Duration) {
+	switch r := readyOf(node); {
+	case isReady(node):
+		k.zones.cancel(node.Name)
+		return false, 0
+	case k.zones.full || r == nil:
+		return false, 0 // nil: it has never reported, it is still starting
+	case hasNoExecute(node, taintNotReady) || hasNoExecute(node, taintUnreachable):
+		return true, 0
+	case r.Status == corev1.ConditionUnknown && !lost:
+		return false, 0 // it was lost before this controller looked
+	}
+	return k.zones.admit(node.Name, now)
 }
 
 // unready takes the pods of a lost node out of their Services: nobody else

@@ -33,9 +33,9 @@ func readyOf(node *nodeState) *corev1.NodeCondition {
 	return nil
 }
 
-func alreadyLost(node *nodeState) bool {
+func isReady(node *nodeState) bool {
 	r := readyOf(node)
-	return r != nil && r.Status == corev1.ConditionUnknown
+	return r != nil && r.Status == corev1.ConditionTrue
 }
 
 // reported are the conditions that only the node's agent can know.
@@ -68,10 +68,11 @@ func condition(list *[]corev1.NodeCondition, t corev1.NodeConditionType) *corev1
 	return &(*list)[len(*list)-1]
 }
 
-// taints are the node's taints with ours in line with its conditions. One that
-// is there keeps its time: tolerations count from it.
-func taints(node *nodeState, now time.Time) []corev1.Taint {
-	want := wanted(node)
+// taints are the node's taints with ours in line with its conditions; empties
+// says whether a node that is not ready has the one by which its pods are
+// evicted. One that is there keeps its time: tolerations count from it.
+func taints(node *nodeState, empties bool, now time.Time) []corev1.Taint {
+	want := wanted(node, empties)
 	have := map[corev1.Taint]bool{}
 	var out []corev1.Taint
 	for _, t := range node.Spec.Taints {
@@ -95,7 +96,7 @@ func taints(node *nodeState, now time.Time) []corev1.Taint {
 }
 
 // wanted are the taints that a node's conditions ask for, without values.
-func wanted(node *nodeState) []corev1.Taint {
+func wanted(node *nodeState, empties bool) []corev1.Taint {
 	var out []corev1.Taint
 	key := ""
 	switch r := readyOf(node); {
@@ -107,7 +108,10 @@ func wanted(node *nodeState) []corev1.Taint {
 		key = taintNotReady
 	}
 	if key != "" {
-		out = append(out, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule}, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoExecute})
+		out = append(out, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
+		if empties {
+			out = append(out, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoExecute})
+		}
 	}
 	for _, c := range node.Status.Conditions {
 		if key := pressure[c.Type]; key != "" && c.Status == corev1.ConditionTrue {

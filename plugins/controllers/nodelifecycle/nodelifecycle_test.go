@@ -68,12 +68,12 @@ func TestTaints(t *testing.T) {
 		}), "memory-pressure:NoSchedule 12:00, unschedulable:NoSchedule 12:00"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := taints(tc.node, start)
+			got := taints(tc.node, true, start)
 			if show(got) != tc.want {
 				t.Errorf("taints = %s, want %s", show(got), tc.want)
 			}
 			tc.node.Spec.Taints = got
-			if again := taints(tc.node, start.Add(time.Hour)); !slices.Equal(got, again) {
+			if again := taints(tc.node, true, start.Add(time.Hour)); !slices.Equal(got, again) {
 				t.Errorf("an hour later: %s", show(again))
 			}
 		})
@@ -163,7 +163,7 @@ func TestTaintWithoutTime(t *testing.T) {
 		t.Errorf("looks again in %v, want when the toleration ends", again)
 	}
 	l.after(t, 10*time.Second)
-	l.keeper = &keeper{grace: l.grace, now: l.now, seen: map[string]sighting{}, missing: map[string]time.Time{}} // a restart
+	l.restarted()
 	if again := l.after(t, 10*time.Second); again != 10*time.Second {
 		t.Errorf("after a restart: looks again in %v, want 10s", again)
 	}
@@ -292,21 +292,46 @@ func newLab(t *testing.T, node *nodeState) *lab {
 	p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists, TolerationSeconds: &seconds}}
 	p.Status.Phase = corev1.PodRunning
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
-	s, err := sdktest.NewStore(node, p)
+	other := newNode(corev1.ConditionTrue)
+	other.Name = "other"
+	s, err := sdktest.NewStore(node, other, p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &lab{store: s, at: start}
 	l.c = &spy{s.Client(), l}
-	l.keeper = &keeper{grace: 40 * time.Second, now: func() time.Time { return l.at }, seen: map[string]sighting{}, missing: map[string]time.Time{}}
+	l.keeper = newKeeper(40*time.Second, upstream, func() time.Time { return l.at })
 	return l
+}
+
+var upstream = disruptionRules{unhealthy: 0.55, large: 50, rate: 0.1, secondary: 0.01}
+
+// restarted is the controller after a restart.
+func (l *lab) restarted() { l.keeper = newKeeper(l.grace, upstream, l.now) }
+
+// pass lets time pass, in which another node gives signs of life.
+func (l *lab) pass(t *testing.T, d time.Duration) {
+	t.Helper()
+	for end := l.at.Add(d); l.at.Before(end); {
+		if l.at = l.at.Add(l.grace / 4); l.at.After(end) {
+			l.at = end
+		}
+		l.beatOf(t, "other")
+		if _, err := l.reconcile(l.c, sdk.Request{Name: "other"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // after lets time pass and looks.
 func (l *lab) after(t *testing.T, d time.Duration) time.Duration {
 	t.Helper()
-	l.at = l.at.Add(d)
-	res, err := l.reconcile(l.c, sdk.Request{Name: "n"})
+	l.pass(t, d)
+	req := sdk.Request{Name: "n"}
+	res, err := l.reconcile(l.c, req)
+	if slices.Contains(res.Also, req) { // the first after a start
+		res, err = l.reconcile(l.c, req)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,9 +340,14 @@ func (l *lab) after(t *testing.T, d time.Duration) time.Duration {
 
 func (l *lab) beat(t *testing.T) {
 	t.Helper()
+	l.beatOf(t, "n")
+}
+
+func (l *lab) beatOf(t *testing.T, node string) {
+	t.Helper()
 	renew := metav1.NewMicroTime(l.at)
 	lease := &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{RenewTime: &renew}}
-	lease.Namespace, lease.Name = leaseNamespace, "n"
+	lease.Namespace, lease.Name = leaseNamespace, node
 	err := l.c.Update(lease)
 	if sdk.IsNotFound(err) {
 		err = l.c.Create(lease)
@@ -357,7 +387,7 @@ func TestSilence(t *testing.T) {
 	if again := l.after(t, 0); again != 40*time.Second {
 		t.Errorf("looks again in %v, want 40s", again)
 	}
-	l.at = l.at.Add(30 * time.Second)
+	l.pass(t, 30*time.Second)
 	l.beat(t)
 	if again := l.after(t, 0); again != 40*time.Second {
 		t.Errorf("after a beat: looks again in %v, want 40s", again)
@@ -390,22 +420,34 @@ func TestSilence(t *testing.T) {
 	want("back", "True, 0 taints, pod gone")
 }
 
-// A controller that starts when the node is lost already does not give it
-// another grace time; one that finds it ready does.
+// A controller that starts judges by what it sees itself: the node has the
+// whole grace time to give a sign of life, and its pods their whole toleration
+// after that, however long the server was away.
 func TestRestart(t *testing.T) {
-	l := newLab(t, newNode(corev1.ConditionUnknown))
+	l := newLab(t, newNode(corev1.ConditionTrue))
+	want := func(when, state string) {
+		t.Helper()
+		if got := l.state(t); got != state {
+			t.Errorf("%s: %s, want %s", when, got, state)
+		}
+	}
 	l.beat(t)
 	l.after(t, 0)
-	if got, want := l.state(t), "Unknown, 2 taints, pod false"; got != want {
-		t.Errorf("lost before: %s, want %s", got, want)
-	}
+	l.after(t, 40*time.Second)
+	want("lost", "Unknown, 2 taints, pod false")
+	l.at = l.at.Add(time.Hour)
+	l.restarted()
+	l.after(t, 0)
+	l.after(t, 69*time.Second)
+	want("lost before, in time", "Unknown, 2 taints, pod false")
+	l.after(t, time.Second)
+	want("lost before and since", "Unknown, 2 taints, pod gone")
+
 	l = newLab(t, newNode(corev1.ConditionTrue))
 	l.beat(t)
 	l.at = l.at.Add(time.Hour)
 	l.after(t, 0)
-	if got, want := l.state(t), "True, 0 taints, pod true"; got != want {
-		t.Errorf("ready before: %s, want %s", got, want)
-	}
+	want("ready before", "True, 0 taints, pod true")
 }
 
 func TestForgottenNode(t *testing.T) {

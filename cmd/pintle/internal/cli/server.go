@@ -118,6 +118,11 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.BoolVar(&f.s.UnsafeNoFsync, "unsafe-no-fsync", false, "let the embedded etcd forget writes at a power loss (benchmarks)")
 	fl.BoolVar(&f.s.AllowPrivileged, "allow-privileged", f.s.AllowPrivileged, "accept pods with privileged containers")
 	fl.DurationVar(&f.s.Grace, "node-monitor-grace-period", f.s.Grace, "how long a node may be silent before it counts as lost")
+	d := &f.s.Disruption
+	fl.Float64Var(&d.UnhealthyZoneThreshold, "unhealthy-zone-threshold", d.UnhealthyZoneThreshold, "the part of a zone's nodes (three at least) that must be not ready for the zone to count as disrupted")
+	fl.IntVar(&d.LargeClusterSizeThreshold, "large-cluster-size-threshold", d.LargeClusterSizeThreshold, "a disrupted zone of more nodes is emptied at the secondary rate, another not at all")
+	fl.Float64Var(&d.NodeEvictionRate, "node-eviction-rate", d.NodeEvictionRate, "nodes a second and zone whose pods are evicted when they are not ready")
+	fl.Float64Var(&d.SecondaryNodeEvictionRate, "secondary-node-eviction-rate", d.SecondaryNodeEvictionRate, "the same in a large zone that is disrupted")
 	fl.Int64Var(&f.s.NotReadySeconds, "default-not-ready-toleration-seconds", f.s.NotReadySeconds, "how long pods stay on a node that is not ready")
 	fl.Int64Var(&f.s.UnreachableSeconds, "default-unreachable-toleration-seconds", f.s.UnreachableSeconds, "how long pods stay on a node that is lost")
 }

@@ -63,7 +63,13 @@ func permissions(rules []standard.Rule) []rbacv1.PolicyRule {
 // pluginConfigs are the configurations that depend on flags and on the table.
 func (s *Server) pluginConfigs(t *resource.Table, caPEM []byte) map[string]any {
 	return map[string]any{
-		"node-lifecycle":      map[string]any{"graceSeconds": s.Grace.Seconds()},
+		"node-lifecycle": map[string]any{
+			"graceSeconds":              s.Grace.Seconds(),
+			"unhealthyZoneThreshold":    s.Disruption.UnhealthyZoneThreshold,
+			"largeClusterSizeThreshold": s.Disruption.LargeClusterSizeThreshold,
+			"nodeEvictionRate":          s.Disruption.NodeEvictionRate,
+			"secondaryNodeEvictionRate": s.Disruption.SecondaryNodeEvictionRate,
+		},
 		"node-ipam":           map[string]any{"clusterCIDR": s.Network.Pods.String(), "nodeMask": 24},
 		"default-tolerations": map[string]any{"notReadySeconds": s.NotReadySeconds, "unreachableSeconds": s.UnreachableSeconds},
 		"root-ca":             map[string]any{"ca": string(caPEM)},

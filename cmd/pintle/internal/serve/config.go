@@ -67,6 +67,7 @@ type Server struct {
 	UnsafeNoFsync                       bool
 	Grace                               time.Duration // node monitor grace period
 	NotReadySeconds, UnreachableSeconds int64
+	Disruption                          Disruption
 	// AllowPrivileged accepts pods with privileged containers.
 	AllowPrivileged bool
 	// Profiling serves /debug/pprof to cluster administrators.
@@ -76,16 +77,36 @@ type Server struct {
 	Log    *slog.Logger
 }
 
+// Disruption says how fast nodes that are not ready are emptied, when few of a
+// zone are and when many are. The fields are upstream's flags of these names.
+type Disruption struct {
+	UnhealthyZoneThreshold    float64
+	LargeClusterSizeThreshold int
+	NodeEvictionRate          float64 // nodes a second and zone
+	SecondaryNodeEvictionRate float64
+}
+
+func (d *Disruption) validate() error {
+	if !(d.UnhealthyZoneThreshold >= 0 && d.UnhealthyZoneThreshold <= 1) {
+		return fmt.Errorf("--unhealthy-zone-threshold %v: want 0 to 1", d.UnhealthyZoneThreshold)
+	}
+	if !(d.NodeEvictionRate >= 0 && d.SecondaryNodeEvictionRate >= 0) || d.LargeClusterSizeThreshold < 0 {
+		return errors.New("--node-eviction-rate, --secondary-node-eviction-rate and --large-cluster-size-threshold: want 0 or more")
+	}
+	return nil
+}
+
 // DefaultServer has upstream's defaults, and allows privileged containers as
 // distributions do: network and storage agents need them.
 func DefaultServer() Server {
 	return Server{Dir: paths.Default, Network: DefaultNetwork, PluginHost: "wasm", Grace: 40 * time.Second, NotReadySeconds: 300, UnreachableSeconds: 300,
+		Disruption:      Disruption{UnhealthyZoneThreshold: 0.55, LargeClusterSizeThreshold: 50, NodeEvictionRate: 0.1, SecondaryNodeEvictionRate: 0.01},
 		AllowPrivileged: true, Profiling: true}
 }
 
 // Validate reports every fault, by flag.
 func (s *Server) Validate() error {
-	errs := []error{s.Network.Validate()}
+	errs := []error{s.Network.Validate(), s.Disruption.validate()}
 	if s.PluginHost != "wasm" && s.PluginHost != "native" {
 		errs = append(errs, fmt.Errorf("--plugin-host %q: want wasm or native", s.PluginHost))
 	}
