@@ -73,6 +73,9 @@ func isWire(err error) bool {
 }
 
 func (p *Pool) take(ctx context.Context) (Instance, error) {
+	if err := p.plugin.Quarantine.Check(NamespaceOf(ctx)); err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", p.plugin.Name, err)
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -83,9 +86,6 @@ func (p *Pool) take(ctx context.Context) (Instance, error) {
 		p.idle = p.idle[:n-1]
 		p.spare = min(p.spare, n-1)
 		p.mu.Unlock()
-		if err := p.plugin.Quarantine.Check(); err != nil {
-			return nil, errors.Join(err, in.Close())
-		}
 		return in, nil
 	}
 	p.mu.Unlock()

@@ -143,17 +143,17 @@ func TestPoolReplacesAndQuarantines(t *testing.T) {
 func TestQuarantineLengths(t *testing.T) {
 	clock := testclock.NewFakePassiveClock(time.Now())
 	q := plugin.NewQuarantine(plugin.QuarantinePolicy{Faults: 2, Window: time.Minute, First: 10 * time.Second, Max: 30 * time.Second}, clock)
-	boom := errors.New("boom")
+	fault := func() bool { return q.Fault(plugin.Fault{Err: errors.New("boom")}).Quarantined == plugin.Everybody }
 	var got []time.Duration
 	for range 4 {
-		if q.Fault(boom) {
+		if fault() {
 			t.Fatal("one fault began a quarantine")
 		}
-		if !q.Fault(boom) {
+		if !fault() {
 			t.Fatal("two faults did not")
 		}
 		got = append(got, q.Until().Sub(clock.Now()))
-		if q.Fault(boom) {
+		if fault() {
 			t.Error("a fault during a quarantine began another")
 		}
 		clock.SetTime(q.Until().Add(time.Second))
@@ -164,15 +164,15 @@ func TestQuarantineLengths(t *testing.T) {
 		}
 	}
 	clock.SetTime(clock.Now().Add(time.Hour))
-	q.Fault(boom)
-	q.Fault(boom)
+	fault()
+	fault()
 	if got := q.Until().Sub(clock.Now()); got != 10*time.Second {
 		t.Errorf("after an hour without faults a quarantine lasts %s, want 10s", got)
 	}
 	clock.SetTime(clock.Now().Add(time.Hour))
-	q.Fault(boom)
+	fault()
 	clock.SetTime(clock.Now().Add(2 * time.Minute))
-	if q.Fault(boom) {
+	if fault() {
 		t.Error("faults far apart began a quarantine")
 	}
 }

@@ -30,7 +30,7 @@ type Plugin struct {
 	module  Module
 	options OpenOptions
 	// faulted, when set, is told of every fault.
-	faulted func(err error, quarantined bool)
+	faulted func(Fault)
 }
 
 // PluginConfig is what a Plugin is made of.
@@ -43,7 +43,7 @@ type PluginConfig struct {
 	// Quarantine of the plugin; nil is the default policy.
 	Quarantine *Quarantine
 	// Faulted is told of every fault, from the goroutine of the call.
-	Faulted func(err error, quarantined bool)
+	Faulted func(Fault)
 }
 
 // Load opens one instance to see that the module works, and returns the plugin
@@ -68,10 +68,11 @@ func Load(ctx context.Context, c PluginConfig) (*Plugin, error) {
 // Open starts an instance. call serves its questions; nil refuses them.
 //
 // # Errors
-//   - ErrQuarantined while the plugin is left alone
+//   - ErrQuarantined while the plugin is left alone, also by the namespace of
+//     ctx (see ForNamespace)
 //   - those of Host.Open
 func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
-	if err := p.Quarantine.Check(); err != nil {
+	if err := p.Quarantine.Check(NamespaceOf(ctx)); err != nil {
 		return nil, err
 	}
 	o := p.options
@@ -80,7 +81,7 @@ func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
 	if err != nil {
 		if ctx.Err() == nil {
 			p.Stats.faults.Add(1)
-			p.fault(callName(wire.OpOpen), err)
+			p.fault("", wire.OpOpen, err) // that it does not open is no object's doing
 		}
 		return nil, err
 	}
@@ -92,11 +93,11 @@ func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
 // Timeout of one call.
 func (p *Plugin) Timeout() time.Duration { return p.options.Limits.WithDefaults().CallTimeout }
 
-func (p *Plugin) fault(call string, err error) {
-	p.Stats.failed(call, err, true)
-	quarantined := p.Quarantine.Fault(err)
+func (p *Plugin) fault(namespace string, op wire.Op, err error) {
+	p.Stats.failed(callName(op), err, true)
+	f := p.Quarantine.Fault(Fault{Err: err, Namespace: namespace, Op: op})
 	if p.faulted != nil {
-		p.faulted(err, quarantined)
+		p.faulted(f)
 	}
 }
 
@@ -128,7 +129,7 @@ func (c *counted) Reserve(ctx context.Context, n int) (region []byte, err error)
 }
 
 func (c *counted) observe(ctx context.Context, op wire.Op, ask func() error) error {
-	if err := c.plugin.Quarantine.Check(); err != nil {
+	if err := c.plugin.Quarantine.check(ctx); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -144,9 +145,12 @@ func (c *counted) observe(ctx context.Context, op wire.Op, ask func() error) err
 	switch {
 	case ctx.Err() != nil: // it was broken off: that says nothing about it
 	case fault:
-		c.plugin.fault(callName(op), err)
+		c.plugin.fault(NamespaceOf(ctx), op, err)
 	case failed:
 		c.plugin.Stats.failed(callName(op), err, false)
+		fallthrough
+	default:
+		c.plugin.Quarantine.Good(op) // an error is an answer, too
 	}
 	return err
 }

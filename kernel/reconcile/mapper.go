@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk"
@@ -188,7 +189,8 @@ func (m *mapper) tapeOf(o *watch.Object) ([]byte, error) {
 }
 
 // call asks the plugin's own map. After a fault a new instance is asked once
-// more; a map that fails again loses its event.
+// more; a map that fails again loses its event, and so do the objects of a
+// namespace that is left out.
 func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -198,8 +200,9 @@ func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 		return
 	}
 	frame := wire.AppendMap(nil, w.index, b)
+	ctx = plugin.ForNamespace(ctx, o.Namespace)
 	for range 2 {
-		if !m.slot.open(ctx) {
+		if m.slot.open(ctx) != nil {
 			return
 		}
 		if err = m.ask(ctx, frame); ctx.Err() != nil {

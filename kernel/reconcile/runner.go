@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/present"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -70,7 +72,7 @@ func (r *runner) run(ctx context.Context) {
 	defer r.kill()
 	defer r.queue.Close()
 	first := r.newSlot()
-	if !first.open(ctx) {
+	if first.open(ctx) != nil {
 		return
 	}
 	manifest := first.inst.Manifest()
@@ -160,11 +162,15 @@ func (r *runner) next(s *slot, number, of int) (Request, bool) {
 }
 
 func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after time.Duration, also []Request, err error) {
-	if !s.open(ctx) {
-		return 0, nil, r.intake.Err()
+	ctx = plugin.ForNamespace(ctx, req.Namespace)
+	if err := s.open(ctx); err != nil {
+		return 0, nil, err
 	}
 	start := r.clock.Now()
 	resp, err := s.call(ctx, wire.OpReconcile, req.Append(nil))
+	if errors.Is(err, plugin.ErrQuarantined) {
+		return 0, nil, err // status says it: the plugin was not asked
+	}
 	if err == nil {
 		after, also, err = wire.ReconcileResult(resp)
 	}

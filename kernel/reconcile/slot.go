@@ -33,25 +33,36 @@ func (r *runner) newSlot() *slot { return &slot{r: r} }
 // open makes sure that there is an instance, trying until the controller is
 // stopped. Each instance has a client of its own, which remembers what that
 // instance was told.
-func (s *slot) open(ctx context.Context) bool {
+//
+// # Errors
+//   - plugin.ErrQuarantined when the namespace of ctx is left out: others are
+//     not kept waiting for it
+//   - context.Canceled when the controller is stopped
+func (s *slot) open(ctx context.Context) error {
 	for s.inst == nil && s.r.intake.Err() == nil {
 		inst, err := s.r.c.Open(ctx, hostclient.New(s.r.host).Call)
-		if s.r.intake.Err() == nil {
-			s.r.faults.note(ctx, "open controller", Request{}, err)
-		}
 		if err == nil {
 			s.inst, s.fresh = inst, inst.Memory()
+		} else if errors.Is(err, plugin.ErrQuarantined) && plugin.NamespaceOf(ctx) != "" {
+			return err
+		}
+		if s.r.intake.Err() != nil {
+			break
+		}
+		s.r.faults.note(ctx, "open controller", Request{}, err)
+		if err == nil {
 			break
 		}
 		s.failures++
-		if s.r.intake.Err() == nil {
-			if s.r.c.Called != nil {
-				s.r.c.Called(0, err)
-			}
+		if s.r.c.Called != nil {
+			s.r.c.Called(0, err)
 		}
 		s.pause()
 	}
-	return s.inst != nil
+	if s.inst == nil {
+		return s.r.intake.Err()
+	}
+	return nil
 }
 
 // overgrown tells that the instance should not be kept while it is idle.
@@ -71,6 +82,9 @@ func (s *slot) pause() {
 // while.
 func (s *slot) call(ctx context.Context, op wire.Op, req []byte) ([]byte, error) {
 	resp, err := s.inst.Call(ctx, op, req)
+	if errors.Is(err, plugin.ErrQuarantined) {
+		return nil, err // it was not asked
+	}
 	if err == nil || !isFault(err) {
 		s.failures = 0
 		return resp, err
@@ -84,6 +98,9 @@ func (s *slot) call(ctx context.Context, op wire.Op, req []byte) ([]byte, error)
 // isFault tells that an instance can no longer be used. What is not an error
 // of the boundary says nothing good about it either.
 func isFault(err error) bool {
+	if errors.Is(err, plugin.ErrQuarantined) {
+		return false
+	}
 	e, ok := errors.AsType[*wire.Error](err)
 	return !ok || e.Kind.Fault()
 }

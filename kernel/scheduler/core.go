@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/columns"
 )
@@ -44,6 +45,8 @@ type decision struct {
 	// noted: an event should.
 	message        string
 	changed, noted bool
+	// failed: a plugin gave no answer.
+	failed bool
 }
 
 func newCore(table *columns.Table, mine func(string) bool, seed rand.Source, m *metrics, log *slog.Logger, remember int) *core {
@@ -63,6 +66,7 @@ func (c *core) next(ctx context.Context, now time.Time) *decision {
 	if p == nil {
 		return nil
 	}
+	ctx = plugin.ForNamespace(ctx, p.key.Namespace)
 	out, err := c.engine.decide(ctx, &p.record, now)
 	if ctx.Err() != nil {
 		c.cluster.queue.add(p)
@@ -73,7 +77,7 @@ func (c *core) next(ctx context.Context, now time.Time) *decision {
 	switch {
 	case err != nil:
 		out = outcome{fit: &fitError{nodes: c.cluster.table.Rows(), preFilter: true, message: err.Error()}}
-		d.message = err.Error()
+		d.message, d.failed = err.Error(), true
 		c.m.attempts.WithLabelValues("error").Inc()
 		c.cluster.queue.retry(p, now)
 	case out.fit != nil:
@@ -90,7 +94,7 @@ func (c *core) next(ctx context.Context, now time.Time) *decision {
 		c.cluster.assume(p, out.node)
 	}
 	if d.node == "" {
-		d.changed = p.told != d.message || !conditionSays(p.obj, d.message)
+		d.changed = p.told != d.message || !conditionSays(p.obj, d.conditionReason(), d.message)
 		d.noted = p.told != d.message || now.Sub(p.toldAt) >= retell
 		if d.noted {
 			p.told, p.toldAt = d.message, now
@@ -100,6 +104,15 @@ func (c *core) next(ctx context.Context, now time.Time) *decision {
 	v.Rehearsed = beside
 	c.verdicts.put(p.key, v)
 	return d
+}
+
+// conditionReason tells, as upstream does, a pod that fits nowhere from one that
+// could not be decided about.
+func (d *decision) conditionReason() string {
+	if d.failed {
+		return corev1.PodReasonSchedulerError
+	}
+	return corev1.PodReasonUnschedulable
 }
 
 func boolInt(b bool) int {
@@ -120,11 +133,11 @@ func (c *core) unbind(p *pod, now time.Time) {
 
 // conditionSays tells whether the pod's PodScheduled condition has the message
 // already.
-func conditionSays(o *corev1.Pod, message string) bool {
+func conditionSays(o *corev1.Pod, reason, message string) bool {
 	for i := range o.Status.Conditions {
 		x := &o.Status.Conditions[i]
 		if x.Type == corev1.PodScheduled {
-			return x.Status == corev1.ConditionFalse && x.Reason == corev1.PodReasonUnschedulable && x.Message == message
+			return x.Status == corev1.ConditionFalse && x.Reason == reason && x.Message == message
 		}
 	}
 	return false

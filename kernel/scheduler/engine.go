@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/columns"
 )
@@ -30,6 +32,8 @@ type engine struct {
 	tick   uint64
 	spare  *shape // no longer used; its memory serves the next one
 
+	// without are the indices of units that are left out for the pod at hand.
+	without []int
 	keyBuf  []byte
 	rowsBuf []uint32
 	seen    columns.Mask
@@ -53,21 +57,20 @@ const (
 )
 
 // decide finds the node for a pod. An error is a fault of a plugin whose
-// policy is Fail.
+// policy is Fail: it is this pod's alone, the next one is asked about on a new
+// instance. ctx carries the pod's namespace (plugin.ForNamespace).
 func (e *engine) decide(ctx context.Context, rec *sdk.PodRecord, now time.Time) (outcome, error) {
 	if e.table.Rows() == 0 {
 		return outcome{fit: &fitError{empty: true}}, nil
 	}
-	for range 8 {
+	e.without = e.without[:0]
+	for range maxAttempts + len(e.units) {
 		units, err := e.ready(ctx, now)
 		if err != nil {
 			return outcome{}, err
 		}
 		out, again, bad, err := e.attempt(ctx, units, rec)
 		if err == nil && !again {
-			for _, u := range units {
-				u.failures = 0
-			}
 			return out, nil
 		}
 		if err == nil {
@@ -76,45 +79,62 @@ func (e *engine) decide(ctx context.Context, rec *sdk.PodRecord, now time.Time) 
 		if ctx.Err() != nil {
 			return outcome{}, ctx.Err()
 		}
-		e.log.Warn("scheduling plugin failed", "plugin", bad.name, "error", err, "policy", bad.plugin.FailurePolicy)
-		e.m.faults.WithLabelValues(bad.name).Inc()
-		if !isFault(err) && bad.plugin.FailurePolicy != Ignore {
+		e.failed(bad, err)
+		if bad.plugin.FailurePolicy != Ignore {
 			return outcome{}, fmt.Errorf("plugin %s: %w", bad.name, err)
 		}
-		bad.fail(err, now)
-		e.forget()
+		e.leaveOut(bad)
 	}
-	return outcome{}, fmt.Errorf("plugins keep failing")
+	return outcome{}, errors.New("plugins keep changing what they look at of the pod")
 }
 
-// ready returns the units that can be asked, opening those again whose time
-// has come.
+// maxAttempts bounds how often a decision begins anew because plugins looked
+// at more of the pod than before.
+const maxAttempts = 8
+
+// failed takes note of a unit that gave no answer.
+func (e *engine) failed(u *unit, err error) {
+	if errors.Is(err, plugin.ErrQuarantined) {
+		return // it was not asked
+	}
+	e.log.Warn("scheduling plugin failed", "plugin", u.name, "error", err, "policy", u.plugin.FailurePolicy)
+	e.m.faults.WithLabelValues(u.name).Inc()
+	if isFault(err) {
+		u.discard()
+		e.forget()
+	}
+}
+
+// leaveOut decides about the pod at hand without a unit.
+func (e *engine) leaveOut(u *unit) {
+	if i := slices.Index(e.units, u); !slices.Contains(e.without, i) {
+		e.without = append(e.without, i)
+	}
+}
+
+// ready returns the units to ask about the pod at hand, opening those that have
+// no instance.
 func (e *engine) ready(ctx context.Context, now time.Time) ([]*unit, error) {
-	list := e.units
 	for i, u := range e.units {
-		if u.broken != nil && !now.Before(u.retryAt) {
-			if err := u.open(ctx); err != nil {
-				u.fail(err, now)
-			}
-			e.forget()
-		}
-		if u.broken == nil {
+		if u.inst != nil || slices.Contains(e.without, i) {
 			continue
 		}
-		if u.plugin.FailurePolicy != Ignore {
-			return nil, fmt.Errorf("plugin %s: %w", u.name, u.broken)
+		if err := u.reopen(ctx, now); err != nil {
+			if u.plugin.FailurePolicy != Ignore {
+				return nil, fmt.Errorf("plugin %s: %w", u.name, err)
+			}
+			e.leaveOut(u)
+			continue
 		}
-		if len(list) == len(e.units) {
-			list = slices.Clone(e.units[:i])
-		}
-		continue
+		e.forget()
 	}
-	if len(list) == len(e.units) {
-		return list, nil
+	if len(e.without) == 0 {
+		return e.units, nil
 	}
-	list = list[:0]
-	for _, u := range e.units {
-		if u.broken == nil {
+	slices.Sort(e.without)
+	list := make([]*unit, 0, len(e.units))
+	for i, u := range e.units {
+		if !slices.Contains(e.without, i) {
 			list = append(list, u)
 		}
 	}
@@ -173,7 +193,11 @@ func (e *engine) attempt(ctx context.Context, units []*unit, rec *sdk.PodRecord)
 // shape finds what is remembered for pods like this one.
 func (e *engine) shape(units []*unit, rec *sdk.PodRecord) *shape {
 	e.tick++
-	e.keyBuf = rec.AppendKey(e.keyBuf[:0], e.reads)
+	e.keyBuf = append(e.keyBuf[:0], byte(len(e.without)))
+	for _, i := range e.without { // what others said without them is another story
+		e.keyBuf = append(e.keyBuf, byte(i), byte(i>>8))
+	}
+	e.keyBuf = rec.AppendKey(e.keyBuf, e.reads)
 	sh := e.shapes[string(e.keyBuf)]
 	if sh == nil || len(sh.pre) != len(units) {
 		sh = newShape(units, e.spare)

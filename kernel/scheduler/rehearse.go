@@ -65,7 +65,7 @@ func (r *rehearsals) judge(ctx context.Context, rec *sdk.PodRecord, decided *out
 		v := Rehearsal{Plugin: x.name}
 		label := "agrees"
 		switch {
-		case err != nil || len(x.engine.units) == 0 || x.engine.units[0].broken != nil:
+		case err != nil || len(x.engine.units) == 0 || len(x.engine.without) > 0:
 			v.Message, label = "cannot be asked now", "failed"
 		case said.fit != nil:
 			v.Message, label = "would refuse every node: "+said.fit.Error(), "refuses"

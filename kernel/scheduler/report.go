@@ -22,6 +22,7 @@ type report struct {
 	// event object shall.
 	condition, event bool
 	reason           string // "Scheduled" or "FailedScheduling"
+	conditionReason  string
 	message          string
 }
 
@@ -111,7 +112,7 @@ func conditionItem(x *report, o *corev1.Pod) registry.BatchItem {
 	o = o.DeepCopy()
 	setCondition(&o.Status, corev1.PodCondition{
 		Type: corev1.PodScheduled, ObservedGeneration: o.Generation, Status: corev1.ConditionFalse,
-		Reason: corev1.PodReasonUnschedulable, Message: x.message, LastTransitionTime: metav1.NewTime(x.at),
+		Reason: x.conditionReason, Message: x.message, LastTransitionTime: metav1.NewTime(x.at),
 	})
 	return registry.BatchItem{
 		Verb:    "update",

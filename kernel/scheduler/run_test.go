@@ -160,7 +160,7 @@ func isRunning(p *corev1.Pod) bool {
 
 func refusal(p *corev1.Pod) string {
 	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && (c.Reason == corev1.PodReasonUnschedulable || c.Reason == corev1.PodReasonSchedulerError) {
 			return c.Message
 		}
 	}
@@ -299,7 +299,40 @@ func TestFaultyPlugin(t *testing.T) {
 	}
 }
 
+// TestPoisonPods: pods on which a plugin with the policy Fail panics wait, each
+// by itself, and nobody waits with them.
+func TestPoisonPods(t *testing.T) {
+	s := newStack(t, memory.New())
+	s.nodes(2, nil)
+	sched := s.schedule(func(c *scheduler.Config) { c.Log = nil })
+	if err := sched.Set(t.Context(), "test-poisoned", nativePlugin("test-poisoned")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		s.createPod(aPod(fmt.Sprint("poison-", i), "10m"))
+		s.createPod(aPod(fmt.Sprint("good-", i), "10m"))
+	}
+	for i := range 20 {
+		s.until(fmt.Sprint("good-", i), "running", isRunning)
+	}
+	got := s.until("poison-7", "refused", func(p *corev1.Pod) bool { return refusal(p) != "" })
+	c := got.Status.Conditions[0]
+	if c.Reason != corev1.PodReasonSchedulerError || !strings.Contains(c.Message, "plugin test-poisoned: plugin trapped: panic: poison") {
+		t.Errorf("condition %+v", c)
+	}
+	sched.Remove("test-poisoned")
+	s.until("poison-7", "running", isRunning)
+}
+
 func init() {
+	sdk.Register(sdk.Plugin{Name: "test-poisoned", New: func([]byte) (*sdk.Points, error) {
+		return &sdk.Points{Filter: func(p *sdk.Pod, _ sdk.Node) *sdk.Status {
+			if strings.HasPrefix(p.Name(), "poison") {
+				panic("poison")
+			}
+			return nil
+		}}, nil
+	}})
 	refuse := sdk.Unschedulable("nobody may run here")
 	sdk.Register(sdk.Plugin{Name: "test-nobody", New: func([]byte) (*sdk.Points, error) {
 		return &sdk.Points{Filter: func(*sdk.Pod, sdk.Node) *sdk.Status { return refuse }}, nil

@@ -236,7 +236,7 @@ func (s *Scheduler) handle(d *decision, now time.Time) {
 		return
 	}
 	if d.changed || d.noted {
-		s.report(report{pod: p.obj, at: now, condition: d.changed, event: d.noted, reason: reasonFailed, message: d.message})
+		s.report(report{pod: p.obj, at: now, condition: d.changed, event: d.noted, reason: reasonFailed, conditionReason: d.conditionReason(), message: d.message})
 	}
 }
 

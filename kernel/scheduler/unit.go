@@ -65,8 +65,9 @@ type unit struct {
 	out    resultColumns
 	req    []byte
 
-	broken   error     // why the instance cannot be used now
-	retryAt  time.Time // when to open it again
+	// Of the tries to open an instance, when there is none.
+	refused  error
+	retryAt  time.Time
 	failures int
 }
 
@@ -109,7 +110,7 @@ func (u *unit) open(ctx context.Context) error {
 	for _, m := range u.members {
 		u.cluster = u.cluster || m.Scope == sdk.Cluster
 	}
-	u.inst, u.broken, u.mirror, u.loaded = inst, nil, nil, nil
+	u.inst, u.mirror, u.loaded = inst, nil, nil
 	return nil
 }
 
@@ -253,18 +254,29 @@ func isFault(err error) bool {
 	return false
 }
 
-// fail notes a fault. The instance is closed; it is opened again at once, and
-// if it fails again soon, after a while that doubles up to a minute.
-func (u *unit) fail(err error, now time.Time) {
-	u.broken = err
-	u.failures++
-	delay := min(time.Second<<min(u.failures-1, 6), time.Minute)
-	if u.failures == 1 {
-		delay = 0
-	}
-	u.retryAt = now.Add(delay)
+// discard closes an instance that faulted.
+func (u *unit) discard() {
 	if u.inst != nil {
 		_ = u.inst.Close() // it failed already; there is nothing more to learn
 		u.inst = nil
 	}
+}
+
+// reopen starts another instance. When that fails it is not tried again for a
+// while that doubles up to a minute.
+func (u *unit) reopen(ctx context.Context, now time.Time) error {
+	if now.Before(u.retryAt) {
+		return u.refused
+	}
+	err := u.open(ctx)
+	if err == nil {
+		u.refused, u.failures = nil, 0
+		return nil
+	}
+	if errors.Is(err, plugin.ErrQuarantined) {
+		return err // for this pod; another may have better luck
+	}
+	u.retryAt, u.refused = now.Add(min(time.Second<<min(u.failures, 6), time.Minute)), err
+	u.failures++
+	return err
 }

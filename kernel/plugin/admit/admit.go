@@ -181,6 +181,7 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 	if !r.match.matches(a) {
 		return v, false, nil
 	}
+	ctx = plugin.ForNamespace(ctx, a.Namespace)
 	req, err := review(a, op)
 	if err != nil {
 		return v, false, r.failure(a, err)

@@ -21,6 +21,7 @@ import (
 const (
 	reasonFault       = "Fault"
 	reasonQuarantined = "Quarantined"
+	reasonNamespace   = "NamespaceQuarantined"
 	reasonNotLoaded   = "FailedToLoad"
 )
 

@@ -89,9 +89,8 @@ type Loader struct {
 }
 
 type fault struct {
-	name        string
-	err         error
-	quarantined bool
+	name string
+	plugin.Fault
 }
 
 // entry is what the loader knows of one Plugin resource.

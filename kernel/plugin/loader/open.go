@@ -31,9 +31,9 @@ func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, 
 	name, o := p.Name, options(p)
 	c := plugin.PluginConfig{Name: name, Spec: p.Spec, Host: host, Module: m, Options: o,
 		Quarantine: plugin.NewQuarantine(l.Quarantine.For(o.Limits.WithDefaults().CallTimeout), l.Clock),
-		Faulted: func(err error, quarantined bool) {
+		Faulted: func(f plugin.Fault) {
 			select {
-			case l.faults <- fault{name, err, quarantined}:
+			case l.faults <- fault{name, f}:
 			default: // the counters and the quarantine hold it as well
 			}
 		}}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -25,20 +26,32 @@ func (l *Loader) noteFault(ctx context.Context, f fault) {
 		return
 	}
 	e.faulty = l.Clock.Now()
-	l.events.note(e.object, reasonFault, f.err.Error())
+	l.events.note(e.object, reasonFault, f.Err.Error())
 	level := slog.LevelWarn
-	if !f.quarantined && e.phase == v1alpha1.Degraded {
+	if f.Quarantined == plugin.Nobody && e.phase == v1alpha1.Degraded {
 		level = slog.LevelDebug // the one that degraded it was told
 	}
-	l.Log.Log(ctx, level, "plugin fault", "plugin", f.name, "error", f.err, "quarantined", f.quarantined)
-	if !f.quarantined {
-		if e.phase == v1alpha1.Ready || e.phase == v1alpha1.Degraded {
-			l.set(e, v1alpha1.Degraded, wire.Detail(f.err))
+	l.Log.Log(ctx, level, "plugin fault", "plugin", f.name, "namespace", f.Namespace, "error", f.Err, "quarantined", f.Quarantined != plugin.Nobody)
+	until := f.Until.UTC().Format(time.RFC3339)
+	switch f.Quarantined {
+	case plugin.Everybody:
+		whom := ""
+		if f.Namespace != "" {
+			whom = fmt.Sprintf(", after faults for objects of namespace %s; only namespaces without faults are asked", f.Namespace)
 		}
-		return
+		l.set(e, v1alpha1.Quarantined, fmt.Sprintf("until %s%s: %v", until, whom, f.Err))
+		l.events.note(e.object, reasonQuarantined, e.message)
+	case plugin.OneNamespace:
+		message := fmt.Sprintf("not asked about objects of namespace %s until %s: %v", f.Namespace, until, f.Err)
+		if e.phase != v1alpha1.Quarantined {
+			l.set(e, v1alpha1.Degraded, message)
+		}
+		l.events.note(e.object, reasonNamespace, message)
+	default:
+		if e.phase == v1alpha1.Ready || e.phase == v1alpha1.Degraded && len(e.running.Quarantine.Namespaces()) == 0 {
+			l.set(e, v1alpha1.Degraded, wire.Detail(f.Err))
+		}
 	}
-	l.set(e, v1alpha1.Quarantined, fmt.Sprintf("until %s: %v", e.running.Quarantine.Until().UTC().Format(time.RFC3339), f.err))
-	l.events.note(e.object, reasonQuarantined, e.message)
 }
 
 // calm is how long a plugin must go without a fault to be Ready again.
@@ -52,11 +65,15 @@ func (l *Loader) recover(e *entry, now time.Time) {
 	}
 	switch e.phase {
 	case v1alpha1.Quarantined:
-		if e.running.Quarantine.Check() == nil {
-			l.set(e, v1alpha1.Degraded, "released from quarantine after "+wire.Detail(e.running.Quarantine.LastFault()))
+		if e.running.Quarantine.Until().Before(now) {
+			message := "released from quarantine after "
+			if out := e.running.Quarantine.Namespaces(); len(out) > 0 {
+				message = fmt.Sprintf("not asked for a while about objects of %d namespaces (%.200s) after ", len(out), strings.Join(out, ", "))
+			}
+			l.set(e, v1alpha1.Degraded, message+wire.Detail(e.running.Quarantine.LastFault()))
 		}
 	case v1alpha1.Degraded:
-		if now.Sub(e.faulty) > calm && e.retryAt.IsZero() {
+		if now.Sub(e.faulty) > calm && e.retryAt.IsZero() && len(e.running.Quarantine.Namespaces()) == 0 {
 			l.set(e, v1alpha1.Ready, "")
 			e.faulty = time.Time{}
 		}
