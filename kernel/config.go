@@ -34,6 +34,9 @@ type Config struct {
 
 	// Etcd names an external cluster; nil embeds one.
 	Etcd *store.DialConfig
+	// EtcdQuota is the size in bytes that the embedded etcd's database may
+	// reach; 0 is 8 GiB.
+	EtcdQuota int64
 	// UnsafeNoFsync makes the embedded etcd forget its promises about power
 	// loss; for benchmarks.
 	UnsafeNoFsync bool

@@ -30,6 +30,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/scheduler"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/store/embed"
+	"github.com/pintle-io/pintle/kernel/store/maintain"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -54,7 +55,9 @@ type Kernel struct {
 	modules     *modules.Store
 	policies    *admit.Sink
 	metrics     *prometheus.Registry
-	embed       *embed.Server
+	embed       *embed.Server    // nil with an external etcd, like keeper
+	keeper      *maintain.Keeper // of the embedded store's space
+	storeFailed chan struct{}    // closed when embed has failed
 }
 
 // New opens the store and the keys and puts the parts together. Nothing is
@@ -67,7 +70,7 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 		return nil, err
 	}
 	c.setDefaults()
-	k := &Kernel{c: c, metrics: prometheus.NewRegistry()}
+	k := &Kernel{c: c, metrics: prometheus.NewRegistry(), storeFailed: make(chan struct{})}
 	k.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{k.openKeys, k.openStore, k.makeRegistry, k.makeAPI, k.makeLoops} {
 		if err := step(ctx); err != nil {
@@ -115,12 +118,13 @@ func (k *Kernel) openStore(ctx context.Context) error {
 		k.c.Progress("etcd", "external, %v", k.c.Etcd.Endpoints)
 		return nil
 	}
-	e, err := embed.Start(ctx, embed.Config{Dir: k.c.path("etcd"), UnsafeNoFsync: k.c.UnsafeNoFsync, Log: k.c.Log})
+	e, err := embed.Start(ctx, embed.Config{Dir: k.c.path("etcd"), Quota: k.c.EtcdQuota, UnsafeNoFsync: k.c.UnsafeNoFsync, Log: k.c.Log})
 	if err != nil {
 		return err
 	}
 	k.embed = e
 	k.store = e.Store()
+	k.keeper = maintain.New(maintain.Config{DB: e, Revision: k.store.Revision, Log: k.c.Log})
 	k.closers = append(k.closers, e, k.store)
 	rev, err := k.store.Revision(ctx)
 	if err != nil {
@@ -166,7 +170,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		Authenticator: authn, Audiences: tokens.Audiences(), Authorizer: k.authz,
 		NodeTLS: k.pki.KubeletTLS(), Dial: k.c.Dial,
 		OIDCDiscovery: func() ([]byte, error) { return tokens.Discovery(token.DefaultIssuer + "/openid/v1/jwks") }, JWKS: tokens.JWKS,
-		Checks: []apiserver.Check{{Name: "etcd", Check: k.checkStore}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache}},
+		Checks: k.checks(),
 		Paths:  k.paths(), Profiling: k.c.Profiling,
 		Metrics: k.metrics, Version: versionInfo(), Log: k.c.Log,
 	})
@@ -182,6 +186,14 @@ func (k *Kernel) makeAPI(context.Context) error {
 }
 
 func (k *Kernel) serverTLS() *tls.Config { return k.pki.ServerTLS() }
+
+func (k *Kernel) checks() []apiserver.Check {
+	checks := []apiserver.Check{{Name: "etcd", Check: k.checkStore}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache}}
+	if k.keeper != nil {
+		checks = append(checks, apiserver.Check{Name: "etcd-quota", ReadyOnly: true, Check: k.keeper.Check})
+	}
+	return checks
+}
 
 func (k *Kernel) checkStore(ctx context.Context) error {
 	_, err := k.store.Revision(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime"
 
@@ -47,26 +48,65 @@ func (k *Kernel) Run(ctx context.Context, ready func()) error {
 	go func() { cacheDone <- k.cache.Run(base) }()
 	err := k.serve(ctx, ready, cacheDone)
 	stopBase()
+	if errors.Is(err, ErrStoreFailed) {
+		_ = k.Close() // of a member that failed, a part may not end: that is no news
+		return err
+	}
 	return errors.Join(err, k.Close())
 }
 
-func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error) error {
+// ErrStoreFailed: the embedded etcd met a fault that it does not recover from,
+// such as a full disk. What it acknowledged is on the disk.
+var ErrStoreFailed = errors.New("the embedded etcd failed")
+
+// followStore returns when the embedded etcd has failed. Nothing works without
+// it, and it does not come back in this process.
+func (k *Kernel) followStore(ctx context.Context) error {
+	if k.embed == nil {
+		return nil
+	}
 	select {
-	case <-k.cache.Ready():
-	case err := <-cacheDone:
-		return fmt.Errorf("watch cache: %w", err)
+	case err, failed := <-k.embed.Err():
+		if !failed { // it was closed
+			return nil
+		}
+		close(k.storeFailed)
+		k.api.Abort() // requests in flight wait for what does not come
+		return fmt.Errorf("%w: %w", ErrStoreFailed, err)
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// StoreFailed is closed when the embedded etcd has failed: Run is about to
+// return, and the process to end.
+func (k *Kernel) StoreFailed() <-chan struct{} { return k.storeFailed }
+
+func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error) error {
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return k.followStore(ctx) })
+	group.Go(func() error {
+		select {
+		case err := <-cacheDone:
+			return fmt.Errorf("watch cache: %w", err)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	select {
+	case <-k.cache.Ready():
+	case <-ctx.Done():
+		return group.Wait()
+	}
 	for _, l := range k.c.Listeners {
 		group.Go(func() error { return k.api.Run(ctx, l, k.serverTLS()) })
 	}
 	if err := k.bootstrap(ctx); err != nil {
-		for _, l := range k.c.Listeners {
-			l.Close()
+		if ctx.Err() != nil { // one of the others ended it, or whoever called
+			return group.Wait()
 		}
-		return errors.Join(fmt.Errorf("first objects: %w", err), group.Wait())
+		group.Go(func() error { return fmt.Errorf("first objects: %w", err) })
+		return group.Wait()
 	}
 	k.c.Progress("api", "https://%s, Kubernetes %s", k.c.Listeners[0].Addr(), pintleversion.Kubernetes)
 	for name, run := range k.loops() {
@@ -77,14 +117,6 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 			return nil
 		})
 	}
-	group.Go(func() error {
-		select {
-		case err := <-cacheDone:
-			return fmt.Errorf("watch cache: %w", err)
-		case <-ctx.Done():
-			return nil
-		}
-	})
 	if ready != nil {
 		ready()
 	}
@@ -95,7 +127,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 func (k *Kernel) loops() map[string]func(context.Context) error {
 	agg := &rbac.Aggregator{Registry: k.core, Log: k.c.Log}
 	sign := signer.New(signer.Config{Registry: k.core, CA: k.pki, Authorizer: k.authz, Log: k.c.Log})
-	return map[string]func(context.Context) error{
+	loops := map[string]func(context.Context) error{
 		"certificates":     k.pki.Run,
 		"role aggregation": agg.Run,
 		"signer":           sign.Run,
@@ -106,6 +138,10 @@ func (k *Kernel) loops() map[string]func(context.Context) error {
 		"memory":           k.reclaim,
 		"collector":        func(ctx context.Context) error { return reclaim.Pace(ctx, reclaim.PaceConfig{}) },
 	}
+	if k.keeper != nil {
+		loops["database"] = k.keeper.Run
+	}
+	return loops
 }
 
 // reclaim gives back what a start or a storm needed and nobody needs any more.
@@ -128,5 +164,9 @@ func (k *Kernel) reclaim(ctx context.Context) error {
 
 // paths are this kernel's own HTTP paths, beside the API.
 func (k *Kernel) paths() map[string]http.Handler {
-	return map[string]http.Handler{"/explain/pods": http.HandlerFunc(k.explainPod)}
+	paths := map[string]http.Handler{"/explain/pods": http.HandlerFunc(k.explainPod)}
+	if k.keeper != nil {
+		maps.Copy(paths, k.keeper.Handlers())
+	}
+	return paths
 }

@@ -35,6 +35,9 @@ type Server struct {
 	draining atomic.Bool   // readyz fails
 	stopping chan struct{} // closed when streams shall end
 	stopOnce sync.Once
+	// aborted is closed when requests in flight are not to be waited for.
+	aborted   chan struct{}
+	abortOnce sync.Once
 }
 
 // New makes a server. It starts nothing.
@@ -56,6 +59,7 @@ func New(c Config) (*Server, error) {
 		}),
 		nodes:    newNodeTransports(c.NodeTLS, c.Dial),
 		stopping: make(chan struct{}),
+		aborted:  make(chan struct{}),
 	}
 	var err error
 	if s.old, err = newDeprecated(c.Table, c.Version); err != nil {
@@ -107,6 +111,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener, t *tls.Config) error {
 // that bring their own http.Server.
 func (s *Server) Drain() { s.draining.Store(true) }
 
+// Abort makes Run end without waiting for the requests in flight.
+func (s *Server) Abort() { s.abortOnce.Do(func() { close(s.aborted) }) }
+
 // Stop ends all streams that the server is serving.
 func (s *Server) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
 
@@ -133,6 +140,13 @@ func (s *Server) shutdown(ctx context.Context, srv *http.Server) error {
 	s.Stop()
 	ctx, cancel := context.WithTimeout(ctx, s.Limits.ShutdownTimeout)
 	defer cancel()
+	go func() {
+		select {
+		case <-s.aborted:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	if err := srv.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("shut down: %w", err), srv.Close())
 	}

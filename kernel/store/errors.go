@@ -26,7 +26,7 @@ func classify(err error) error {
 	case errors.Is(known, rpctypes.ErrRequestTooLarge):
 		return fmt.Errorf("%w: more bytes than this etcd's --max-request-bytes", ErrTooLarge)
 	case errors.Is(known, rpctypes.ErrNoSpace):
-		return fmt.Errorf("%w: etcd reached its quota; compact and defragment it or raise the quota, then disarm its NOSPACE alarm", ErrNoSpace)
+		return fmt.Errorf("%w: etcd reached its quota; `pintle store status` says what to do, an external etcd is to be compacted, defragmented and disarmed", ErrNoSpace)
 	}
 	switch code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:

@@ -44,6 +44,8 @@ type Server struct {
 	client *clientv3.Client
 	lock   *dirLock
 	faults *faults
+	dir    string
+	quota  int64
 
 	close sync.Once
 	err   chan error
@@ -77,7 +79,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s := &Server{lock: lock, faults: faults, err: make(chan error, 1), done: make(chan struct{})}
+	s := &Server{lock: lock, faults: faults, dir: c.Dir, quota: cfg.QuotaBackendBytes, err: make(chan error, 1), done: make(chan struct{})}
 	if err := s.start(ctx, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %w", err), lock.release())
 	}
@@ -196,25 +198,6 @@ func (s *Server) Backup(ctx context.Context, w io.Writer) error {
 		return errors.Join(fmt.Errorf("backup: %w", err), r.Close())
 	}
 	return r.Close()
-}
-
-// Reclaim gives the space of compacted history back to the file system and
-// lifts the alarm that a full database raised. The member does not answer
-// while it runs. Compact the store before it.
-func (s *Server) Reclaim(ctx context.Context) error {
-	if err := s.etcd.Server.Backend().Defrag(); err != nil {
-		return fmt.Errorf("defragment: %w", explain(err))
-	}
-	if _, err := s.client.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
-		return fmt.Errorf("disarm alarms: %w", err)
-	}
-	return nil
-}
-
-// Size returns the bytes of the database file and how many of them are in use.
-func (s *Server) Size() (file, used int64) {
-	b := s.etcd.Server.Backend()
-	return b.Size(), b.SizeInUse()
 }
 
 // Close stops the member in good order and releases its directory. After a

@@ -46,7 +46,7 @@ needed once: the node then has certificates of its own, and renews them. It is
 read from a file or from standard input, as arguments are everybody's to see.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report := reporter(os.Stdout)
-			return reported(report, f.run(cmd.Context(), report))
+			return reported(cmd.Context(), report, f.run(cmd.Context(), report))
 		},
 	}
 	fl := cmd.Flags()

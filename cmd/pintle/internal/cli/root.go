@@ -30,7 +30,7 @@ func New() *cobra.Command {
 		&cobra.Group{ID: "use", Title: "Using it:"},
 	)
 	for group, list := range map[string][]*cobra.Command{
-		"cluster": {upCommand(), downCommand(), serverCommand(), nodeCommand(), tokenCommand(), labCommand()},
+		"cluster": {upCommand(), downCommand(), serverCommand(), nodeCommand(), tokenCommand(), storeCommand(), labCommand()},
 		"use":     {kubectlCommand(), imageCommand(), pluginCommand(), explainCommand(), debugCommand(), versionCommand()},
 	} {
 		for _, c := range list {

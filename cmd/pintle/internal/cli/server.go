@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
@@ -102,6 +103,7 @@ type serverFlags struct {
 	listen    []string
 	registry  []string
 	advertise string
+	quota     resource.QuantityValue
 }
 
 func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
@@ -115,6 +117,8 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.StringVar(&f.s.EtcdCA, "etcd-ca", "", "CA of the external etcd")
 	fl.StringVar(&f.s.EtcdCert, "etcd-cert", "", "client certificate for the external etcd")
 	fl.StringVar(&f.s.EtcdKey, "etcd-key", "", "its key")
+	f.quota.Quantity = *resource.NewQuantity(f.s.EtcdQuota, resource.BinarySI)
+	fl.Var(&f.quota, "etcd-quota-backend-bytes", "size that the embedded etcd's database may reach before writes are refused")
 	fl.BoolVar(&f.s.UnsafeNoFsync, "unsafe-no-fsync", false, "let the embedded etcd forget writes at a power loss (benchmarks)")
 	fl.BoolVar(&f.s.AllowPrivileged, "allow-privileged", f.s.AllowPrivileged, "accept pods with privileged containers")
 	fl.DurationVar(&f.s.Grace, "node-monitor-grace-period", f.s.Grace, "how long a node may be silent before it counts as lost")
@@ -131,6 +135,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 func (f *serverFlags) server(dir paths.Dir, report *steps.Reporter, log *slog.Logger) (*serve.Server, error) {
 	s := f.s
 	s.Dir, s.Report, s.Log, s.Profiling = dir, report, log, f.profiling
+	s.EtcdQuota = f.quota.Value()
 	var err error
 	if s.Network, err = f.network(); err != nil {
 		return nil, err
@@ -156,19 +161,51 @@ func serverCommand() *cobra.Command {
 		Use: "server", Short: "Run a control plane without a node", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report := reporter(os.Stdout)
-			return reported(report, f.run(cmd.Context(), report))
+			return reported(cmd.Context(), report, f.run(cmd.Context(), report))
 		},
 	}
 	f.add(cmd.Flags(), paths.Default)
 	return cmd
 }
 
-// reported tells whoever reads the steps why the process ends.
-func reported(r *steps.Reporter, err error) error {
+// reported tells whoever reads the steps why the process ends. ctx is that of
+// the process: it has ended if the process was asked to stop.
+func reported(ctx context.Context, r *steps.Reporter, err error) error {
 	if err != nil {
-		r.Fail("start", err)
+		r.Fail(phase(ctx, r), err)
 	}
 	return err
+}
+
+// phase is what a process was doing when it failed.
+func phase(ctx context.Context, r *steps.Reporter) string {
+	switch {
+	case ctx.Err() != nil:
+		return "stop"
+	case r.IsReady():
+		return "run"
+	}
+	return "start"
+}
+
+// lastResort ends the process when the store has failed and nothing else has
+// within a while. Until stop is called.
+func lastResort(failed <-chan struct{}, log *slog.Logger) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-failed:
+		case <-done:
+			return
+		}
+		select {
+		case <-time.After(stopGrace):
+			log.Error("the store failed, and the process does not end in good order", "waited", stopGrace)
+			os.Exit(1)
+		case <-done:
+		}
+	}()
+	return func() { close(done) }
 }
 
 func (f *serverFlags) run(ctx context.Context, report *steps.Reporter) error {
@@ -189,5 +226,6 @@ func (f *serverFlags) run(ctx context.Context, report *steps.Reporter) error {
 	if err != nil {
 		return err
 	}
+	defer lastResort(plane.Kernel().StoreFailed(), s.Log)()
 	return plane.Run(ctx, func() { go func() { <-plane.Kernel().PluginsSynced(); report.Ready() }() })
 }

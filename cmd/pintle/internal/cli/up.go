@@ -46,7 +46,7 @@ func upCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.foreground {
 				report := reporter(os.Stdout)
-				return reported(report, f.run(cmd.Context(), report))
+				return reported(cmd.Context(), report, f.run(cmd.Context(), report))
 			}
 			return f.background(cmd.Context(), cmd.OutOrStdout())
 		},
@@ -222,6 +222,7 @@ func (f *upFlags) run(ctx context.Context, report *steps.Reporter) error {
 	if err != nil {
 		return err
 	}
+	defer lastResort(plane.Kernel().StoreFailed(), log)()
 	group, ctx := errgroup.WithContext(ctx)
 	serving := make(chan struct{})
 	group.Go(func() error { return plane.Run(ctx, func() { close(serving) }) })

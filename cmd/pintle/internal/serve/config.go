@@ -62,8 +62,11 @@ type Server struct {
 	// PluginHost runs the built-in plugins: "wasm" or "native".
 	PluginHost string
 
-	EtcdEndpoints                       []string
-	EtcdCA, EtcdCert, EtcdKey           string
+	EtcdEndpoints             []string
+	EtcdCA, EtcdCert, EtcdKey string
+	// EtcdQuota is the size in bytes that the embedded etcd's database may
+	// reach before writes are refused.
+	EtcdQuota                           int64
 	UnsafeNoFsync                       bool
 	Grace                               time.Duration // node monitor grace period
 	NotReadySeconds, UnreachableSeconds int64
@@ -96,12 +99,15 @@ func (d *Disruption) validate() error {
 	return nil
 }
 
+// minEtcdQuota is what the plugins that ship take, and some room.
+const minEtcdQuota = 16 << 20
+
 // DefaultServer has upstream's defaults, and allows privileged containers as
 // distributions do: network and storage agents need them.
 func DefaultServer() Server {
 	return Server{Dir: paths.Default, Network: DefaultNetwork, PluginHost: "wasm", Grace: 40 * time.Second, NotReadySeconds: 300, UnreachableSeconds: 300,
 		Disruption:      Disruption{UnhealthyZoneThreshold: 0.55, LargeClusterSizeThreshold: 50, NodeEvictionRate: 0.1, SecondaryNodeEvictionRate: 0.01},
-		AllowPrivileged: true, Profiling: true}
+		AllowPrivileged: true, Profiling: true, EtcdQuota: 8 << 30}
 }
 
 // Validate reports every fault, by flag.
@@ -115,6 +121,9 @@ func (s *Server) Validate() error {
 	}
 	if s.NotReadySeconds < 0 || s.UnreachableSeconds < 0 {
 		errs = append(errs, errors.New("--default-not-ready-toleration-seconds and --default-unreachable-toleration-seconds: want 0 or more"))
+	}
+	if s.EtcdQuota < minEtcdQuota {
+		errs = append(errs, fmt.Errorf("--etcd-quota-backend-bytes %d: want %d (16Mi) or more", s.EtcdQuota, minEtcdQuota))
 	}
 	if (s.EtcdCert == "") != (s.EtcdKey == "") {
 		errs = append(errs, errors.New("--etcd-cert and --etcd-key go together"))

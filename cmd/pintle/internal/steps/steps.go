@@ -26,10 +26,11 @@ type Step struct {
 // Reporter writes steps as JSON lines. The zero Reporter and a nil one discard
 // them. It is safe for concurrent use.
 type Reporter struct {
-	mu   sync.Mutex
-	w    io.Writer
-	now  func() time.Time
-	last time.Time
+	mu    sync.Mutex
+	w     io.Writer
+	now   func() time.Time
+	last  time.Time
+	ready bool // was reported; guarded by mu
 }
 
 // NewReporter reports to w; the time a step took is counted from the step
@@ -43,11 +44,21 @@ func (r *Reporter) Done(name, format string, args ...any) {
 	r.send(Step{Name: name, Detail: fmt.Sprintf(format, args...)})
 }
 
-// Fail reports the step that ended the start.
+// Fail reports the step that failed, and with it the process.
 func (r *Reporter) Fail(name string, err error) { r.send(Step{Name: name, Failed: err.Error()}) }
 
 // Ready reports that everything is up.
 func (r *Reporter) Ready() { r.send(Step{Name: "ready", Ready: true}) }
+
+// IsReady tells that Ready was called: what fails now is not the start.
+func (r *Reporter) IsReady() bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ready
+}
 
 func (r *Reporter) send(s Step) {
 	if r == nil || r.w == nil {
@@ -55,6 +66,7 @@ func (r *Reporter) send(s Step) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.ready = r.ready || s.Ready
 	now := r.now()
 	s.Took, r.last = now.Sub(r.last), now
 	b, err := json.Marshal(s)
