@@ -77,6 +77,10 @@ type Config struct {
 	// Queue is how many events may wait for a reader before it is cut off. 0
 	// is 16384.
 	Queue int
+	// QueueBytes bounds what the events that wait for the readers of all
+	// watchers keep in memory, about. Those that keep the most are cut off. 0
+	// is 128 MiB.
+	QueueBytes int64
 	// Bookmarks is the interval of bookmarks to watchers that want them. 0 is
 	// a minute.
 	Bookmarks time.Duration
@@ -105,12 +109,14 @@ type Cache struct {
 	counters  counters
 	retention retention
 	pool      readyPool
+	backlog   backlog
 }
 
 // New makes a Cache. Nothing happens before Run.
 func New(c Config) *Cache {
 	c.History = cmp.Or(c.History, 8192)
 	c.Queue = cmp.Or(c.Queue, 16384)
+	c.QueueBytes = cmp.Or(c.QueueBytes, 128<<20)
 	c.Bookmarks = cmp.Or(c.Bookmarks, time.Minute)
 	c.HistoryBytes = cmp.Or(c.HistoryBytes, 32<<20)
 	c.HistoryAge = cmp.Or(c.HistoryAge, c.Bookmarks+c.Bookmarks/4)
@@ -129,6 +135,7 @@ func New(c Config) *Cache {
 		done:      make(chan struct{}),
 		retention: retention{bytes: c.HistoryBytes, age: c.HistoryAge},
 		pool:      readyPool{limit: c.Ready},
+		backlog:   backlog{limit: c.QueueBytes},
 	}
 	for _, d := range c.Table.Definitions {
 		if d.Virtual || d.KeyPrefix == "" || d.StoredAs != nil {

@@ -101,6 +101,7 @@ func (f *follower) apply(b *store.Batch) {
 		}
 		clear(f.changes)
 		c.afford()
+		c.relieve()
 		c.counters.events.Add(int64(len(b.Events)))
 	}
 	c.advance(b.Revision)

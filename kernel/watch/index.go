@@ -88,10 +88,19 @@ func (x *index) remove(w *Watcher) {
 
 // clear takes all watchers out and returns them.
 func (x *index) clear() (all []*Watcher) {
+	x.each(func(w *Watcher) { all = append(all, w) })
+	for _, w := range all {
+		w.bucket = nil
+	}
+	*x = index{}
+	return all
+}
+
+// each calls fn for every watcher.
+func (x *index) each(fn func(*Watcher)) {
 	take := func(b *bucket) {
 		for _, w := range b.watchers {
-			w.bucket = nil
-			all = append(all, w)
+			fn(w)
 		}
 	}
 	take(&x.all)
@@ -106,8 +115,6 @@ func (x *index) clear() (all []*Watcher) {
 			take(b)
 		}
 	}
-	*x = index{}
-	return all
 }
 
 // candidates calls fn for the buckets whose watchers may see a change of an

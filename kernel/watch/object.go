@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,8 @@ type Object struct {
 
 	stored int        // bytes of the stored value; 0 before the event has come
 	pool   *readyPool // bounds the encodings; nil for an object in no cache
+
+	waiting atomic.Int32 // events that wait for a reader with this as their Prev
 
 	mu  sync.Mutex
 	enc []*encoding // guarded by mu; few entries, searched linearly

@@ -18,6 +18,7 @@ type Stats struct {
 	History      int // events kept for watches that resume
 	HistoryBytes int // what they keep in memory, about
 	ReadyBytes   int // encoded objects kept for the next reader
+	WaitingBytes int // kept by the events that wait for their readers
 
 	Events  int64 // taken from the store
 	Primed  int64 // of these, objects that a writer had deposited
@@ -43,6 +44,7 @@ func (c *Cache) Stats() Stats {
 		Loads:    c.counters.loads.Load(),
 	}
 	s.ReadyBytes = c.pool.size()
+	s.WaitingBytes = int(c.backlog.bytes.Load())
 	for gr, st := range c.resources {
 		st.mu.RLock()
 		s.History += st.log.len

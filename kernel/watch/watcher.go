@@ -161,10 +161,12 @@ type Watcher struct {
 	past  past    // what is left of the past; the reader's
 	spare []Event // the slice that Next returned last; the reader's
 
-	mu    sync.Mutex
-	queue []Event // guarded by mu
-	over  bool    // guarded by mu
-	err   error   // guarded by mu
+	mu      sync.Mutex
+	queue   []Event // guarded by mu
+	waiting int64   // what the queue keeps in memory; guarded by mu
+	lent    lent    // guarded by mu
+	over    bool    // guarded by mu
+	err     error   // guarded by mu
 
 	wake  chan struct{} // holds a token when the queue may have grown
 	ended chan struct{} // closed with over
@@ -220,6 +222,7 @@ func (w *Watcher) poll() ([]Event, error) {
 			return events, nil
 		}
 	}
+	w.lend()
 	events := w.queue
 	w.queue, w.spare = w.spare[:0], events
 	return events, nil
@@ -227,6 +230,9 @@ func (w *Watcher) poll() ([]Event, error) {
 
 // recycle makes the slice of the last call ready for use again.
 func (w *Watcher) recycle() {
+	w.mu.Lock()
+	w.giveBack()
+	w.mu.Unlock()
 	clear(w.spare)
 	if w.spare = w.spare[:0]; cap(w.spare) > keep {
 		w.spare = nil
@@ -288,6 +294,8 @@ func (w *Watcher) endLocked(err error) {
 	if w.over {
 		return
 	}
+	w.lend()
+	w.giveBack()
 	w.over, w.err, w.queue = true, err, nil
 	close(w.ended)
 	w.cache.counters.watchers.Add(-1)
@@ -337,6 +345,7 @@ func (w *Watcher) flush() (cut bool) {
 		cut = true
 	default:
 		w.queue = append(w.queue, w.pending...)
+		w.waiting += w.cache.backlog.take(w.pending)
 		select {
 		case w.wake <- struct{}{}:
 		default:
