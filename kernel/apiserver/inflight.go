@@ -15,17 +15,12 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 )
 
-// withFlow gives a short request its ticket. It stands before impersonation:
-// what a request holds is held by whoever sent it, as whomever he acts.
+// withFlow gives a request its ticket. It stands before impersonation: what a
+// request holds is held by whoever sent it, as whomever he acts.
 func (s *Server) withFlow(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		info := requestInfo(r)
-		if s.longRunning(info) {
-			next.ServeHTTP(w, r)
-			return
-		}
 		u, _ := request.UserFrom(r.Context())
-		t := s.flow.Begin(u, info)
+		t := s.flow.Begin(u, requestInfo(r))
 		defer t.End()
 		next.ServeHTTP(w, r.WithContext(flow.With(r.Context(), t)))
 	})

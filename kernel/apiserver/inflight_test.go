@@ -12,6 +12,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -232,5 +233,71 @@ func TestAnonymousConnectionsAreClosed(t *testing.T) {
 		if fresh < 2 {
 			t.Errorf("%s: fifty requests were answered on one connection", who)
 		}
+	}
+}
+
+// Large objects are sent from the bytes that all share; small ones and tables
+// from frames of the watch's own. A client sees no difference.
+func TestLargeAndSmallEvents(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, apitest.Options{})
+	for _, media := range []string{"application/json", "application/vnd.kubernetes.protobuf"} {
+		cfg := c.Admin()
+		cfg.ContentType, cfg.AcceptContentTypes = media, media
+		cms := apitest.Client(t, cfg).CoreV1().ConfigMaps("default")
+		w, err := cms.Watch(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Stop()
+		for i, size := range []int{1, 100 << 10, 2, 300 << 10, 15 << 10, 17 << 10, 3} {
+			cm := configMap(fmt.Sprint("cm-", i, size), map[string]string{"k": strings.Repeat("x", size)})
+			if _, err := cms.Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			e := next(t, w)
+			if got, ok := e.Object.(*corev1.ConfigMap); !ok || got.Name != cm.Name || got.Data["k"] != cm.Data["k"] {
+				t.Fatalf("%s: %d bytes arrive as %s %T", media, size, e.Type, e.Object)
+			}
+		}
+		for i, size := range []int{1, 100 << 10, 2, 300 << 10, 15 << 10, 17 << 10, 3} {
+			if err := cms.Delete(t.Context(), fmt.Sprint("cm-", i, size), metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// What frames of their own keep in memory for slow clients is bounded for all;
+// beyond that a watch ends in words that a client understands.
+func TestWatchFramesAreBounded(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.WatchBytesInFlight = 80 << 10 }})
+	big := configMap("big", map[string]string{"k": strings.Repeat("x", 60<<10)})
+	if _, err := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default").Create(t.Context(), big, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	grant(t, c, "reader", "watch", "configmaps")
+	hc, err := rest.HTTPClientFor(c.User(t, "reader"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(accept string) string {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+"/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1&includeObject=Object", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", accept)
+		resp, err := hc.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text(t, resp)
+	}
+	if body := get("application/json;as=Table;v=v1;g=meta.k8s.io"); !strings.Contains(body, `"code":504`) {
+		t.Errorf("a frame beyond the bound: %.200s", body)
+	}
+	if body := get("application/json"); !strings.Contains(body, `"name":"big"`) || strings.Contains(body, `"ERROR"`) {
+		t.Errorf("shared bytes: %.200s", body)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -67,20 +68,51 @@ type frames struct {
 	ready []byte
 }
 
+// A client may take its time to read: what its watch holds meanwhile are small
+// frames of its own, up to burst, and the shared bytes of one large object.
+const (
+	burst  = 64 << 10 // ready frames from which they are written
+	copied = 16 << 10 // an object up to which it is copied into a frame
+)
+
+// errBehind ends a watch when too many others hold too much for slow clients.
+var errBehind = apierrors.NewTimeoutError("the watcher is too slow and was cut off", 1)
+
 // flush sends what is ready.
 func (f *frames) flush() error {
+	err := f.push()
+	_ = f.rc.Flush() // a client that is gone shows in the next write
+	return err
+}
+
+// push writes what is ready. What is not small counts while the client takes
+// it.
+func (f *frames) push() error {
+	n := len(f.ready)
+	if n == 0 {
+		return nil
+	}
+	if t := flow.From(f.c.r.Context()); n > copied {
+		if !t.HoldFrame(n) {
+			f.ready = f.ready[:0]
+			f.fail(errBehind)
+			return errBehind
+		}
+		defer t.FreeFrame(n)
+	}
+	err := f.write(f.ready)
+	if f.ready = f.ready[:0]; cap(f.ready) > 2*burst {
+		f.ready = nil
+	}
+	return err
+}
+
+func (f *frames) write(p []byte) error {
 	f.dog.arm()
 	defer f.dog.calm()
-	if len(f.ready) > 0 {
-		_, err := f.c.w.Write(f.ready)
-		if f.ready = f.ready[:0]; cap(f.ready) > chunkSize {
-			f.ready = nil
-		}
-		if err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
+	if _, err := f.c.w.Write(p); err != nil {
+		return fmt.Errorf("write: %w", err)
 	}
-	_ = f.rc.Flush() // a client that is gone shows in the next write
 	return nil
 }
 
@@ -116,7 +148,7 @@ func (f *frames) run(w registry.Watcher, bookmarks bool) {
 			}
 			err := f.event(e)
 			count.Inc()
-			if err == nil && (len(events) == 0 || len(f.ready) >= chunkSize) {
+			if err == nil && (len(events) == 0 || len(f.ready) >= burst) {
 				err = f.flush()
 			}
 			if err != nil {
@@ -135,38 +167,54 @@ func (f *frames) event(e watch.Event) error {
 			return err
 		}
 	}
-	data, err := f.object(o)
+	data, shared, err := f.object(o)
 	if err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
-	f.add(e.Type.String(), data)
-	return nil
+	return f.add(e.Type.String(), data, shared)
 }
 
-func (f *frames) object(o *watch.Object) ([]byte, error) {
+// object gives an object's bytes, and whether others have them too.
+func (f *frames) object(o *watch.Object) (data []byte, shared bool, err error) {
 	switch f.a.as.Kind {
 	case "Table":
 		t, err := f.s.table(f.c, f.a.as.Version, []*watch.Object{o}, f.table, false)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		t.ResourceVersion = strconv.FormatInt(o.Revision, 10)
 		f.table.NoHeaders = true // columns are sent once
 		b, err := encodeMeta(t, f.a)
-		return trimmed(f.a.media, b), err
+		return trimmed(f.a.media, b), false, err
 	case "PartialObjectMetadata", "PartialObjectMetadataList":
-		return encodePartial(f.a.as.Version, f.a.media, o)
+		data, err = encodePartial(f.a.as.Version, f.a.media, o)
+		return data, true, err
 	}
-	return f.s.encodeObject(f.c.gv(), f.a.media, o)
+	data, err = f.s.encodeObject(f.c.gv(), f.a.media, o)
+	return data, true, err
 }
 
-// add makes one frame ready: a line of JSON, or a length and a message.
-func (f *frames) add(typ string, data []byte) {
+// add makes one frame ready: a line of JSON, or a length and a message. Shared
+// bytes that are many are written at once, not copied: a thousand watchers that
+// do not read would have a thousand copies.
+func (f *frames) add(typ string, data []byte, shared bool) error {
 	head, tail := jsonFrame(typ)
 	if f.a.media == mediaProtobuf {
 		head, tail = protobufFrame(typ, len(data)), nil
 	}
-	f.ready = append(append(append(f.ready, head...), data...), tail...)
+	f.ready = append(f.ready, head...)
+	if !shared || len(data) <= copied {
+		f.ready = append(append(f.ready, data...), tail...)
+		return nil
+	}
+	if err := f.push(); err != nil {
+		return err
+	}
+	if err := f.write(data); err != nil {
+		return err
+	}
+	f.ready = append(f.ready, tail...)
+	return nil
 }
 
 // fail ends the stream with an ERROR event.
@@ -179,8 +227,8 @@ func (f *frames) fail(err error) {
 	if encErr != nil {
 		return
 	}
-	f.add("ERROR", trimmed(f.a.media, data))
-	_ = f.flush() // the stream ends here either way
+	_ = f.add("ERROR", trimmed(f.a.media, data), false) // a copy that cannot fail
+	_ = f.flush()                                       // the stream ends here either way
 }
 
 // bookmark is an empty object of the kind at a revision. The one that ends the

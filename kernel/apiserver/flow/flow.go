@@ -14,11 +14,12 @@ type Limits struct {
 	Bodies    int   // bodies coming in
 	Answers   int   // answers going out that no longer hold a slot
 	BodyBytes int64 // of bodies, from when they are read until the answer is sent
+	Frames    int64 // bytes of watch events on their way out
 }
 
 // level holds the budgets of one level.
 type level struct {
-	reads, writes, bodies, answers, bytes *Budget
+	reads, writes, bodies, answers, bytes, frames *Budget
 }
 
 // newLevel makes budgets of which one tenant may have one part in share.
@@ -26,7 +27,7 @@ func newLevel(l Limits, share int) *level {
 	part := func(n int) *Budget { return NewBudget(int64(n), max(int64(n/share), 1)) }
 	return &level{
 		reads: part(l.Reads), writes: part(l.Writes), bodies: part(l.Bodies), answers: part(l.Answers),
-		bytes: NewBudget(l.BodyBytes, l.BodyBytes/4),
+		bytes: NewBudget(l.BodyBytes, l.BodyBytes/4), frames: NewBudget(l.Frames, l.Frames/2),
 	}
 }
 
@@ -125,6 +126,17 @@ func (t *Ticket) Answer() {
 	if t.answer = t.level.answers.Take(t.tenant, 1); t.answer {
 		t.slot.Give(t.tenant, 1)
 		t.slot = nil
+	}
+}
+
+// HoldFrame asks for room for bytes of a stream that the client may be slow to
+// take. FreeFrame must follow with the same number.
+func (t *Ticket) HoldFrame(n int) bool { return t.free() || t.level.frames.Take(t.tenant, int64(n)) }
+
+// FreeFrame says that the client has taken them.
+func (t *Ticket) FreeFrame(n int) {
+	if !t.free() {
+		t.level.frames.Give(t.tenant, int64(n))
 	}
 }
 

@@ -61,7 +61,7 @@ func TestBudget(t *testing.T) {
 // A ticket gives back all that it took, in whatever phase its request ended.
 func TestTicketEnds(t *testing.T) {
 	for _, last := range []string{"body", "execute", "answer"} {
-		c := flow.New(flow.Limits{Reads: 2, Writes: 2, Bodies: 2, Answers: 2, BodyBytes: 8})
+		c := flow.New(flow.Limits{Reads: 2, Writes: 2, Bodies: 2, Answers: 2, BodyBytes: 8, Frames: 8})
 		for n := range 5 {
 			k := c.Begin(&user.DefaultInfo{Name: "u"}, &request.RequestInfo{})
 			if !k.ReadBody() || !k.Grow(2) {
@@ -85,7 +85,7 @@ func TestTicketEnds(t *testing.T) {
 
 // Who is executed while too many answers are under way keeps his slot.
 func TestAnswersAreBounded(t *testing.T) {
-	c := flow.New(flow.Limits{Reads: 4, Writes: 4, Bodies: 2, Answers: 2, BodyBytes: 8})
+	c := flow.New(flow.Limits{Reads: 4, Writes: 4, Bodies: 2, Answers: 2, BodyBytes: 8, Frames: 8})
 	begin := func() (*flow.Ticket, bool) {
 		k := c.Begin(&user.DefaultInfo{Name: "u"}, &request.RequestInfo{})
 		ok := k.Execute(true)
