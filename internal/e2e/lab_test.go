@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -28,6 +27,7 @@ func TestLab(t *testing.T) {
 		{"Apply", testApply},
 		{"Probes", testProbes},
 		{"Images", testImages},
+		{"ImagePushers", testImagePushers},
 		{"Services", testServices},
 		{"DNS", testDNS},
 		{"InClusterClients", testInClusterClients},
@@ -275,26 +275,6 @@ spec:
 	})
 	c.kubectl(t, "wait", "--for=condition=Ready", "pod/probed", "--timeout=60s")
 	contains(t, "events", c.kubectl(t, "describe", "pod", "probed"), "Unhealthy", "Liveness probe failed")
-}
-
-// testImages: point 3, push and pull.
-func testImages(t *testing.T, c *cluster) {
-	demo := c.pintle(t, "image", "list", "--registry", c.registry)
-	contains(t, "image list", demo, "demo", "v1", "v2", "busybox")
-	archive := filepath.Join(t.TempDir(), "demo.tar")
-	c.pintle(t, "image", "save", "demo:v1", "--registry", c.registry, "--output", archive)
-	c.pintle(t, "image", "push", "shop/copy:v7", "--registry", c.registry, archive)
-	t.Cleanup(func() { c.kubectl(t, "delete", "pod", "copy", "missing", "--ignore-not-found", "--grace-period=1") })
-	c.kubectl(t, "run", "copy", "--image=registry.example/shop/copy:v7", "--restart=Never")
-	c.kubectl(t, "wait", "--for=condition=Ready", "pod/copy", "--timeout=60s")
-	c.kubectl(t, "run", "missing", "--image=demo:no-such-tag", "--restart=Never")
-	eventually(t, 60*time.Second, "a missing image is reported", func() error {
-		got := c.get(t, "pod/missing", "{.status.containerStatuses[0].state.waiting.reason}")
-		if got != "ErrImagePull" && got != "ImagePullBackOff" {
-			return fmt.Errorf("waiting reason %q", got)
-		}
-		return nil
-	})
 }
 
 // testRestart: the control plane is killed and started again; the cluster is

@@ -7,20 +7,27 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"k8s.io/utils/clock"
 )
 
 // blobs keeps blobs in files named by their digest. A blob is verified when
 // it comes in, and by whoever pulls it; Stat need not read it again.
 type blobs struct {
-	dir string
+	dir   string
+	clock clock.PassiveClock
 }
+
+// touchAfter bounds how often a blob's time is written.
+const touchAfter = time.Minute
 
 func (b *blobs) file(h v1.Hash) string { return filepath.Join(b.dir, h.Algorithm, h.Hex) }
 
-// Stat returns a blob's size.
+// Stat returns a blob's size. Whoever asks may be about to push a manifest that
+// refers to it, so it counts as new again.
 func (b *blobs) Stat(_ context.Context, _ string, h v1.Hash) (int64, error) {
 	fi, err := os.Stat(b.file(h))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -28,6 +35,9 @@ func (b *blobs) Stat(_ context.Context, _ string, h v1.Hash) (int64, error) {
 	}
 	if err != nil {
 		return 0, err
+	}
+	if now := b.clock.Now(); now.Sub(fi.ModTime()) > touchAfter {
+		_ = os.Chtimes(b.file(h), now, now) // gone meanwhile: the client will see
 	}
 	return fi.Size(), nil
 }
@@ -41,38 +51,4 @@ func (b *blobs) Get(_ context.Context, _ string, h v1.Hash) (io.ReadCloser, erro
 	return f, err
 }
 
-// Put stores a blob; rc fails at its end when the digest is wrong.
-func (b *blobs) Put(_ context.Context, _ string, h v1.Hash, rc io.ReadCloser) error {
-	defer rc.Close()
-	dir := filepath.Dir(b.file(h))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err := io.Copy(f, rc); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), b.file(h))
-}
-
-// Delete removes a blob.
-func (b *blobs) Delete(_ context.Context, _ string, h v1.Hash) error {
-	err := os.Remove(b.file(h))
-	if errors.Is(err, fs.ErrNotExist) {
-		return registry.ErrNotFound
-	}
-	return err
-}
-
-var (
-	_ registry.BlobStatHandler   = (*blobs)(nil)
-	_ registry.BlobPutHandler    = (*blobs)(nil)
-	_ registry.BlobDeleteHandler = (*blobs)(nil)
-)
+var _ registry.BlobStatHandler = (*blobs)(nil)

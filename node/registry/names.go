@@ -5,18 +5,41 @@ import (
 	"strings"
 )
 
-// official is where Docker's registry keeps images without an owner: whoever
-// pulls "web:v1" asks for library/web, whoever pulls "pintle.dev/web:v1" for
-// web. Every registry's name leads here, so they are one image, and library/web
-// is what it is called.
+// official is where Docker's registry keeps images without an owner.
 const official = "library/"
 
-// canonical is the one name of a repository.
+// canonical is the one name of a repository. The rule: which registry an image
+// is from never counts, since every registry's name leads here; and what has no
+// owner belongs to library. So web, library/web, and web of any registry are one
+// image: whoever pulls web:v1 asks for library/web, whoever pulls
+// pintle.dev/web:v1 for web, and clients that know no mirrors push
+// pintle.dev/web with the registry's name in it.
 func canonical(repo string) string {
-	if strings.Contains(repo, "/") {
-		return repo
+	for {
+		first, rest, ok := strings.Cut(repo, "/")
+		if !ok {
+			return official + repo
+		}
+		if !isHost(first) {
+			return repo
+		}
+		repo = rest
 	}
-	return official + repo
+}
+
+// isHost says whether the first part of an image's name is a registry, as all
+// clients understand it.
+func isHost(part string) bool {
+	return strings.ContainsAny(part, ".:") || part == "localhost"
+}
+
+// short is the shortest name that means this repository.
+func short(repo string) string {
+	rest, ok := strings.CutPrefix(repo, official)
+	if ok && !strings.Contains(rest, "/") {
+		return rest
+	}
+	return repo
 }
 
 // split takes apart /v2/<repo>/<rest>; rest begins with the kind of thing that
@@ -47,14 +70,4 @@ func canonicalRequest(req *http.Request) *http.Request {
 	u.Path, u.RawPath = "/v2/"+canonical(repo)+"/"+rest, ""
 	out.URL = &u
 	return &out
-}
-
-// manifestPath takes apart /v2/<repo>/manifests/<target>.
-func manifestPath(path string) (repo, target string, ok bool) {
-	repo, rest, ok := split(path)
-	if !ok {
-		return "", "", false
-	}
-	target, ok = strings.CutPrefix(rest, "manifests/")
-	return repo, target, ok && target != "" && !strings.Contains(target, "/")
 }

@@ -7,9 +7,9 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"sort"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -23,9 +23,11 @@ const defaultRegistry = "127.0.0.1:5000"
 
 func imageCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Images in Pintle's own registry"}
-	var addr string
-	cmd.PersistentFlags().StringVar(&addr, "registry", defaultRegistry, "address of the registry")
-	cmd.AddCommand(imagePush(&addr), imageList(&addr), imageSave(&addr))
+	var f registryFlags
+	f.add(cmd)
+	cmd.PersistentFlags().StringVar(&f.addr, "registry", defaultRegistry, "address of the registry")
+	cmd.PersistentFlags().StringVar(&f.tokenFile, "token-file", "", "a token for pushing and deleting; - is standard input (default: the cluster makes one)")
+	cmd.AddCommand(imagePush(&f), imageList(&f.addr), imageSave(&f.addr), imageDelete(&f))
 	return cmd
 }
 
@@ -37,7 +39,7 @@ type pushFlags struct {
 	add            []string
 }
 
-func imagePush(addr *string) *cobra.Command {
+func imagePush(to *registryFlags) *cobra.Command {
 	var f pushFlags
 	cmd := &cobra.Command{
 		Use:   "push NAME [ARCHIVE]",
@@ -52,9 +54,13 @@ func imagePush(addr *string) *cobra.Command {
 				return err
 			}
 			defer done()
-			digest, err := build.Push(cmd.Context(), *addr, args[0], img, nil)
+			token, err := to.token(cmd.Context())
 			if err != nil {
-				return registryError(*addr, err)
+				return err
+			}
+			digest, err := build.Push(cmd.Context(), to.addr, args[0], img, token)
+			if err != nil {
+				return registryError(to.addr, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s pushed, %s\n", args[0], digest)
 			return nil
@@ -143,9 +149,8 @@ func imageList(addr *string) *cobra.Command {
 			if err := json.NewDecoder(resp.Body).Decode(&names); err != nil {
 				return fmt.Errorf("list images: %w", err)
 			}
-			sort.Strings(names)
 			for _, n := range names {
-				fmt.Fprintln(cmd.OutOrStdout(), strings.TrimPrefix(n, "library/"))
+				fmt.Fprintln(cmd.OutOrStdout(), n)
 			}
 			return nil
 		},
@@ -181,4 +186,25 @@ func imageSave(addr *string) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "the file to write")
 	return cmd
+}
+
+func imageDelete(at *registryFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete NAME", Short: "Delete an image from the registry, and what only it held", Aliases: []string{"rm"}, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			tag, err := build.Destination(at.addr, args[0])
+			if err != nil {
+				return err
+			}
+			token, err := at.token(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := remote.Delete(tag, remote.WithContext(cmd.Context()), remote.WithAuth(&authn.Bearer{Token: token})); err != nil {
+				return fmt.Errorf("delete %s: %w", args[0], registryError(at.addr, err))
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s deleted\n", args[0])
+			return nil
+		},
+	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/process"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/plugin/wasm"
+	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/node"
@@ -34,6 +35,7 @@ type Plane struct {
 	s      *Server
 	kernel *kernel.Kernel
 	images *imageregistry.Registry
+	push   *pushers
 	wasm   *wasm.Host
 }
 
@@ -62,7 +64,8 @@ func (s *Server) New(ctx context.Context) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.images, err = imageregistry.New(s.Dir.Images(), s.Log); err != nil {
+	p.push = newPushers(func() registry.Registry { return p.kernel.Registry() })
+	if p.images, err = imageregistry.New(imageregistry.Config{Dir: s.Dir.Images(), Push: p.push.check, Log: s.Log}); err != nil {
 		return nil, err
 	}
 	p.kernel, err = s.newKernel(ctx, table, map[v1alpha1.HostKind]plugin.Host{
@@ -165,19 +168,14 @@ func (p *Plane) imageHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v2/", p.images)
 	mux.HandleFunc("GET /pintle/images", func(w http.ResponseWriter, _ *http.Request) {
-		names, err := p.images.Names()
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(names) // the client is gone when this fails
+		_ = json.NewEncoder(w).Encode(p.images.Names()) // the client is gone when this fails
 	})
 	return mux
 }
 
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -191,6 +189,9 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 func (p *Plane) pushImages(ctx context.Context) error {
 	if len(p.s.Registry) == 0 {
 		return nil
+	}
+	if err := p.push.ensure(ctx); err != nil {
+		return err
 	}
 	addr := p.s.Registry[0].Addr().String()
 	for _, x := range []struct {
@@ -211,7 +212,7 @@ func (p *Plane) pushImages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := build.Push(ctx, addr, x.ref, build.Named{Image: img}, nil); err != nil {
+		if _, err := build.Push(ctx, addr, x.ref, build.Named{Image: img}, p.push.own); err != nil {
 			return fmt.Errorf("%s: %w", x.ref, err)
 		}
 	}
