@@ -83,6 +83,9 @@ func (in *instance) instantiate(ctx context.Context) (err error) {
 			return err
 		}
 		in.guest = guest
+		if err := in.exited(); err != nil { // with code 0, that is no error to the engine
+			return err
+		}
 		abi, err := guest.ExportedFunction(exportABI).Call(ctx)
 		if err != nil {
 			return err
@@ -223,6 +226,9 @@ func (in *instance) Close() error {
 	if in.guest != nil {
 		err = in.guest.Close(context.Background())
 	}
+	if in.memory != nil {
+		in.memory.release()
+	}
 	in.host.release(in.digest, in.module)
 	in.module = nil
 	return err
@@ -245,6 +251,11 @@ func (in *instance) run(ctx context.Context, timeout time.Duration, f func(conte
 	}
 	in.output.Begin()
 	in.ctx = ctx
+	if in.guest != nil {
+		if err := in.exited(); err != nil {
+			return in.setFault(err)
+		}
+	}
 	defer func() {
 		in.ctx = nil
 		if p := recover(); p != nil {
@@ -255,6 +266,15 @@ func (in *instance) run(ctx context.Context, timeout time.Duration, f func(conte
 		}
 	}()
 	return f(&callContext{ctx, in})
+}
+
+// exited is a fault when the guest's program has ended, whatever its exit code
+// was. The engine lets a closed module be called all the same.
+func (in *instance) exited() error {
+	if in.guest.IsClosed() {
+		return wire.Errorf(wire.KindTrap, "the module has exited with code 0")
+	}
+	return nil
 }
 
 // setFault marks the instance as unusable and names the reason.
@@ -269,15 +289,17 @@ func (in *instance) setFault(err error) error {
 
 // explain turns an error of the engine into a fault of the guest.
 func (in *instance) explain(err error) *wire.Error {
-	text := in.output.Message()
-	if text == "" {
+	exit, exited := errors.AsType[*sys.ExitError](err)
+	text := in.output.Message() // of a Go program that died
+	if text == "" && exited {
+		text = fmt.Sprintf("the module has exited with code %d", exit.ExitCode())
+	} else if text == "" {
 		text = err.Error()
 	}
 	if in.memory != nil && in.memory.refused {
 		return wire.Errorf(wire.KindMemory, "more than %d MiB: %s", in.memory.limit>>20, firstLine(text))
 	}
-	if exit, ok := errors.AsType[*sys.ExitError](err); ok &&
-		(exit.ExitCode() == sys.ExitCodeDeadlineExceeded || exit.ExitCode() == sys.ExitCodeContextCanceled) {
+	if exited && (exit.ExitCode() == sys.ExitCodeDeadlineExceeded || exit.ExitCode() == sys.ExitCodeContextCanceled) {
 		return wire.Errorf(wire.KindDeadline, "no answer within %s", in.timeout)
 	}
 	return wire.Errorf(wire.KindTrap, "%s", text)

@@ -65,8 +65,14 @@ func (m *memory) Reallocate(size uint64) []byte {
 
 func roundUp(n uint64) uint64 { return (n + 4095) &^ 4095 }
 
-// Free implements experimental.LinearMemory.
-func (m *memory) Free() {
+// Free implements experimental.LinearMemory. The engine calls it as soon as a
+// module is closed, which a guest does by itself when its program exits, and
+// does not look whether code of the guest is called after that. So the memory
+// stays until its instance is closed; see release.
+func (m *memory) Free() {}
+
+// release gives the memory back when nothing of the guest will run any more.
+func (m *memory) release() {
 	if m.space != nil {
 		// The mapping is this type's own: munmap of it does not fail.
 		_ = unix.Munmap(m.space)
