@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
+	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
@@ -37,7 +38,7 @@ var (
 // roles, and Service default/kubernetes with its endpoint. It changes nothing
 // that is there already, except the endpoint.
 func (k *Kernel) bootstrap(ctx context.Context) error {
-	ctx = request.WithUser(ctx, apiserverUser)
+	ctx = asServer(ctx)
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
 		if err := k.ensure(ctx, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.GetOptions{}); err != nil {
 			return err
@@ -51,6 +52,11 @@ func (k *Kernel) bootstrap(ctx context.Context) error {
 		return fmt.Errorf("default roles: %w", err)
 	}
 	return k.publish(ctx, metav1.GetOptions{})
+}
+
+// asServer is a ctx for the objects that the server makes by itself.
+func asServer(ctx context.Context) context.Context {
+	return admission.WithOwnObjects(request.WithUser(ctx, apiserverUser))
 }
 
 // publish makes the Service by which pods reach the API, and its endpoint;
@@ -79,7 +85,7 @@ func (k *Kernel) keep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if err := k.publish(ctx, fromCache); err != nil && ctx.Err() == nil {
+		if err := k.publish(asServer(ctx), fromCache); err != nil && ctx.Err() == nil {
 			k.c.Log.Error("publish the API's service", "error", err)
 		}
 	}

@@ -46,6 +46,11 @@ type Config struct {
 	// Builtins ship with this binary; they become Plugin objects.
 	Builtins []plugin.Builtin
 
+	// DisabledPlugins are not run, whatever their Plugin resources say: the way
+	// in when one locks everybody out. loader.DisableAll stands for all that do
+	// not ship.
+	DisabledPlugins []string
+
 	// Profiling serves /debug/pprof to cluster administrators; nil: nobody does.
 	Profiling http.Handler
 

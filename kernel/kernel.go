@@ -188,7 +188,8 @@ func (k *Kernel) makeAPI(context.Context) error {
 func (k *Kernel) serverTLS() *tls.Config { return k.pki.ServerTLS() }
 
 func (k *Kernel) checks() []apiserver.Check {
-	checks := []apiserver.Check{{Name: "etcd", Check: k.checkStore}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache}}
+	checks := []apiserver.Check{{Name: "etcd", Check: k.checkStore}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache},
+		{Name: "policies", ReadyOnly: true, Check: k.checkPolicies}}
 	if k.keeper != nil {
 		checks = append(checks, apiserver.Check{Name: "etcd-quota", ReadyOnly: true, Check: k.keeper.Check})
 	}

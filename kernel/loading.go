@@ -8,6 +8,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
+	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
@@ -26,15 +27,38 @@ func (k *Kernel) makeLoader() error {
 	k.modules = modules.New(k.core)
 	k.policies = admit.New(admit.Config{Chain: k.chain, Calls: k.admissionReads, Exists: k.known, Log: k.c.Log})
 	k.loader = loader.New(loader.Config{
-		Registry: k.core, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Log: k.c.Log,
+		Registry: k.core, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Log: k.c.Log,
 		Consumers: []loader.Consumer{
 			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.sched}},
 			{Name: "admission", Points: wire.Admission, Sink: k.policies},
 			{Name: "controllers", Points: wire.PointController, Sink: controllerSink{k.manager}},
 		},
 	})
+	k.chain.Exempt(exempt)
+	k.chain.Hold(k.loader.Admitting(), "the policies are being read")
 	return nil
 }
+
+// exempt requests pass by policies: the objects that say which there are, so
+// that whatever a policy refuses, it can be mended and removed.
+func exempt(a *admission.Attributes) bool {
+	gr := a.Resource.GroupResource()
+	return gr == v1alpha1.Plugins.GroupResource() || gr == v1alpha1.Modules.GroupResource()
+}
+
+// decided waits until no policy is waited for any more; it reports whether ctx
+// ended first.
+func (k *Kernel) decided(ctx context.Context) (over bool) {
+	select {
+	case <-k.loader.Decided():
+		return false
+	case <-ctx.Done():
+		return true
+	}
+}
+
+// checkPolicies is ready when no policy is waited for any more.
+func (k *Kernel) checkPolicies(ctx context.Context) error { return k.loader.Check(ctx) }
 
 // admissionReads serves what an admission rule reads, with the permissions of
 // its Plugin resource: from memory, as new as this process's own last write.

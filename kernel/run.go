@@ -39,7 +39,8 @@ func (k *Kernel) makeLoops(context.Context) error {
 }
 
 // Run serves until ctx ends, then stops everything in order. ready is called
-// once the API answers and the cluster has what every cluster has.
+// once the API answers, the cluster has what every cluster has, and its policies
+// are asked.
 func (k *Kernel) Run(ctx context.Context, ready func()) error {
 	// The cache outlives the servers, the store outlives the cache.
 	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
@@ -117,10 +118,11 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 			return nil
 		})
 	}
-	if ready != nil {
+	if !k.decided(ctx) && ready != nil {
 		ready()
 	}
-	return group.Wait()
+	// Requests are asked about to the last one.
+	return errors.Join(group.Wait(), k.policies.Close())
 }
 
 // loops are the long-lived parts beside the API server.

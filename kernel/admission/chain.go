@@ -18,6 +18,8 @@ import (
 type Chain struct {
 	mu      sync.Mutex // serializes writers
 	entries atomic.Pointer[[]*entry]
+	hold    atomic.Pointer[hold]
+	exempts func(*Attributes) bool // set before use
 }
 
 type entry struct {
@@ -113,17 +115,31 @@ func (c *Chain) Stats() []Stats {
 }
 
 // Pass is the state of a chain that one request goes through.
-type Pass struct{ entries []*entry }
+type Pass struct {
+	chain   *Chain
+	entries []*entry
+	held    *held // instead of entries, for a request that began while the chain was held
+}
 
 // Begin fixes the rules that a request will be asked by.
-func (c *Chain) Begin() Pass { return Pass{c.load()} }
+func (c *Chain) Begin() Pass {
+	// Rules are set before a hold ends: looked at in this order, a request that
+	// sees the end sees the rules.
+	if h := c.hold.Load(); !h.over() {
+		return Pass{chain: c, held: &held{chain: c, hold: h}}
+	}
+	return Pass{chain: c, entries: c.load()}
+}
 
 // Empty reports that no rule can object, so that a caller may save the work
 // of preparing Attributes.
-func (p Pass) Empty() bool { return len(p.entries) == 0 }
+func (p Pass) Empty() bool { return p.held == nil && len(p.entries) == 0 }
 
 // Mutates reports that a rule may change an object.
 func (p Pass) Mutates() bool {
+	if p.held != nil {
+		return true
+	}
 	for _, e := range p.entries {
 		if e.rule.Mutate != nil && !e.rule.ReadOnly {
 			return true
@@ -132,10 +148,27 @@ func (p Pass) Mutates() bool {
 	return false
 }
 
+// rules are those that the request is asked by.
+func (p Pass) rules(ctx context.Context, a *Attributes) ([]*entry, error) {
+	if p.held != nil {
+		return p.held.rules(ctx, a)
+	}
+	return p.entries, nil
+}
+
+// asks tells whether a rule is to be asked about a request.
+func (p Pass) asks(ctx context.Context, e *entry, a *Attributes) bool {
+	return e.rule.Match.Matches(a) && (!e.rule.Policy || !p.chain.exempt(ctx, a))
+}
+
 // Mutate asks every matching mutator in order. a.Object may be replaced.
 func (p Pass) Mutate(ctx context.Context, a *Attributes) error {
-	for _, e := range p.entries {
-		if e.rule.Mutate == nil || !e.rule.Match.Matches(a) {
+	entries, err := p.rules(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.rule.Mutate == nil || !p.asks(ctx, e, a) {
 			continue
 		}
 		undo := a.Object
@@ -160,8 +193,12 @@ func (p Pass) Mutate(ctx context.Context, a *Attributes) error {
 // Validate asks every matching validator in order and returns the first
 // refusal.
 func (p Pass) Validate(ctx context.Context, a *Attributes) error {
-	for _, e := range p.entries {
-		if e.rule.Validate == nil || !e.rule.Match.Matches(a) {
+	entries, err := p.rules(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.rule.Validate == nil || !p.asks(ctx, e, a) {
 			continue
 		}
 		if _, err := e.ask(ctx, a, e.rule.Validate.Validate); err != nil {

@@ -27,6 +27,9 @@ type Rule struct {
 	Match Match
 	// ReadOnly promises that Mutate changes nothing: it only refuses early.
 	ReadOnly bool
+	// Policy marks a rule that the cluster's people brought: exempt requests
+	// pass by it, see [Chain.Exempt].
+	Policy bool
 	// Failure is Fail if empty.
 	Failure FailurePolicy
 	// Timeout ends the ctx of each call; 0 means the request's own deadline.

@@ -23,6 +23,8 @@ type Pool struct {
 	spare  int        // guarded by mu; how many of idle were never taken since looks began
 	looks  int        // guarded by mu; calls of Trim since then
 	closed bool       // guarded by mu
+	// retired, guarded by mu: closed, but whoever still asks is served.
+	retired bool
 }
 
 // spareLooks is for how many calls of Trim an instance must have been idle to
@@ -77,7 +79,7 @@ func (p *Pool) take(ctx context.Context) (Instance, error) {
 		return nil, fmt.Errorf("plugin %s: %w", p.plugin.Name, err)
 	}
 	p.mu.Lock()
-	if p.closed {
+	if p.closed && !p.retired {
 		p.mu.Unlock()
 		return nil, wire.ErrClosed
 	}
@@ -132,10 +134,16 @@ func (p *Pool) Trim() error {
 }
 
 // Close closes the idle instances at once and those in use as they come back.
-func (p *Pool) Close() error {
+func (p *Pool) Close() error { return p.end(false) }
+
+// Retire is Close for a pool that is no longer given to anybody, while some may
+// have been given it before: a Do that comes late opens an instance for itself.
+func (p *Pool) Retire() error { return p.end(true) }
+
+func (p *Pool) end(retired bool) error {
 	p.mu.Lock()
 	idle := p.idle
-	p.idle, p.closed = nil, true
+	p.idle, p.closed, p.retired = nil, true, retired
 	p.mu.Unlock()
 	var err error
 	for _, in := range idle {

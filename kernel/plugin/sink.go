@@ -1,6 +1,11 @@
 package plugin
 
-import "context"
+import (
+	"context"
+
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
 
 // Sink is a consumer of plugins: the scheduler, the admission chain, the
 // reconcile manager. Calls for one name come one after another, calls for
@@ -12,4 +17,31 @@ type Sink interface {
 	Set(ctx context.Context, name string, p *Plugin) error
 	// Remove takes a plugin away.
 	Remove(name string)
+}
+
+// Expecter is a Sink whose plugins decide about requests. What a plugin would
+// be asked about must not pass by while the plugin is not there, and a request
+// that began with a plugin must end with it.
+type Expecter interface {
+	Sink
+	// Expect stands in for a plugin that is not there: while it is being loaded
+	// for the first time, and when it could not be loaded. It is called instead
+	// of, before or after Set, never beside it, and may be repeated.
+	Expect(name string, e Expected) error
+	// Close releases all plugins. The loader never takes a plugin away because
+	// the server stops: whoever made the sink closes it once nothing is asked
+	// any more.
+	Close() error
+}
+
+// Expected is what is known of a plugin that is not there.
+type Expected struct {
+	Spec v1alpha1.PluginSpec
+	// Points that it serves, and what its admission points match by
+	// themselves: as an earlier load of it saw them, or everything that its
+	// Spec.Match leaves.
+	Points wire.Point
+	Match  []wire.Match
+	// Err says why it cannot be loaded; nil while it is being loaded.
+	Err error
 }

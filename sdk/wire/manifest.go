@@ -41,6 +41,17 @@ func (p Point) Names() []string {
 	return out
 }
 
+// PointsOf is the set of the points of these names; names of none are left out.
+func PointsOf(names []string) Point {
+	var p Point
+	for i, n := range pointNames {
+		if slices.Contains(names, n) {
+			p |= 1 << i
+		}
+	}
+	return p
+}
+
 // Manifest is what a guest says about itself. Points and what follows are
 // known after OpOpen only.
 type Manifest struct {

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,8 +31,11 @@ type Config struct {
 	// Exists tells whether an object is there that a policy waits for; nil is
 	// never.
 	Exists func(ctx context.Context, q wire.GetRequest) bool
-	Clock  clock.WithTicker // nil is the real one
-	Log    *slog.Logger
+	// Patience is how long a request waits for a policy that is being loaded for
+	// the first time; 0 is admission.Patience.
+	Patience time.Duration
+	Clock    clock.WithTicker // nil is the real one
+	Log      *slog.Logger
 }
 
 // Sink keeps the chain's plugin rules. It is safe for concurrent use.
@@ -43,10 +44,9 @@ type Sink struct {
 	instances int
 	calls     func(name string, p *plugin.Plugin) func() plugin.HostCall
 	waits     *waits
+	patience  time.Duration
 	log       *slog.Logger
-
-	mu    sync.Mutex
-	pools map[string]*plugin.Pool // guarded by mu
+	states
 }
 
 // New makes a sink.
@@ -60,7 +60,11 @@ func New(c Config) *Sink {
 	if c.Calls == nil {
 		c.Calls = func(string, *plugin.Plugin) func() plugin.HostCall { return nil }
 	}
-	return &Sink{chain: c.Chain, instances: c.Instances, calls: c.Calls, waits: newWaits(c.Exists, c.Clock), log: c.Log, pools: map[string]*plugin.Pool{}}
+	if c.Patience == 0 {
+		c.Patience = admission.Patience
+	}
+	return &Sink{chain: c.Chain, instances: c.Instances, calls: c.Calls, waits: newWaits(c.Exists, c.Clock), patience: c.Patience, log: c.Log,
+		states: states{byName: map[string]state{}}}
 }
 
 // RuleName is the name of a plugin's rule in the chain, which is what a
@@ -77,17 +81,16 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	if err := pool.Warm(ctx); err != nil {
 		return errors.Join(err, pool.Close())
 	}
-	r := &rule{name: name, mode: p.Spec.Mode, match: match, pool: pool, waits: s.waits, log: s.log}
-	entry := admission.Rule{Match: match.coarse(), Failure: admission.FailurePolicy(p.Spec.FailurePolicy), Timeout: waitFor(p.Timeout())}
+	r := &rule{name: name, mode: p.Spec.Mode, points: p.Manifest.Points, match: match, pool: pool, waits: s.waits, log: s.log}
+	entry := admission.Rule{Match: match.coarse(), Policy: true, Failure: admission.FailurePolicy(p.Spec.FailurePolicy), Timeout: waitFor(p.Timeout())}
 	if p.Manifest.Points.Has(wire.PointMutate) {
 		entry.Mutate = admission.MutatorFunc(r.mutate)
-		entry.ReadOnly = p.Spec.Mode != v1alpha1.Enforce && p.Spec.Mode != ""
+		entry.ReadOnly = lenient(p.Spec.Mode)
 	}
 	if p.Manifest.Points.Has(wire.PointValidate) {
 		entry.Validate = admission.ValidatorFunc(r.validate)
 	}
-	s.chain.Set(RuleName(name), int(p.Spec.Order), entry)
-	s.replace(name, pool)
+	s.put(name, state{rule: r}, func() { s.chain.Set(RuleName(name), int(p.Spec.Order), entry) })
 	return nil
 }
 
@@ -95,49 +98,65 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 // between the wait for an object.
 func waitFor(call time.Duration) time.Duration { return 2*call + time.Second + maxAwait }
 
-func (s *Sink) replace(name string, pool *plugin.Pool) {
-	s.mu.Lock()
-	old := s.pools[name]
-	if pool == nil {
-		delete(s.pools, name)
-	} else {
-		s.pools[name] = pool
+// put makes next the state of a policy. The version before is asked by those
+// requests to the end that began with it.
+func (s *Sink) put(name string, next state, change func()) {
+	old := s.swap(name, next, change)
+	if old.rule == nil {
+		return
 	}
-	s.mu.Unlock()
-	if old != nil {
-		if err := old.Close(); err != nil {
-			s.log.Warn("closing a replaced policy", "plugin", name, "error", err)
-		}
+	if err := old.rule.pool.Retire(); err != nil {
+		s.log.Warn("closing a replaced policy", "plugin", name, "error", err)
 	}
 }
 
 // Remove implements plugin.Sink.
 func (s *Sink) Remove(name string) {
-	s.chain.Remove(RuleName(name))
-	s.replace(name, nil)
+	s.put(name, state{}, func() { s.chain.Remove(RuleName(name)) })
+}
+
+// Close implements plugin.Expecter. The rules stay: what asks one of them now
+// is answered by its failure policy.
+func (s *Sink) Close() error {
+	var err error
+	for _, pool := range s.pools() {
+		err = errors.Join(err, pool.Close())
+	}
+	return err
 }
 
 // Trim gives up the instances that a storm needed and nobody has since. It is
 // called every few seconds.
 func (s *Sink) Trim() {
-	s.mu.Lock()
-	pools := maps.Clone(s.pools)
-	s.mu.Unlock()
-	for name, pool := range pools {
+	for name, pool := range s.pools() {
 		if err := pool.Trim(); err != nil {
 			s.log.Warn("closing an instance of a policy", "plugin", name, "error", err)
 		}
 	}
 }
 
+// pools are those of the policies that are there.
+func (s *states) pools() map[string]*plugin.Pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[string]*plugin.Pool, len(s.byName))
+	for name, x := range s.byName {
+		if x.rule != nil {
+			out[name] = x.rule.pool
+		}
+	}
+	return out
+}
+
 // rule is one plugin in the chain.
 type rule struct {
-	name  string
-	mode  v1alpha1.Mode
-	match *matcher
-	pool  *plugin.Pool
-	waits *waits
-	log   *slog.Logger
+	name   string
+	mode   v1alpha1.Mode
+	points wire.Point
+	match  *matcher
+	pool   *plugin.Pool
+	waits  *waits
+	log    *slog.Logger
 }
 
 func (r *rule) mutate(ctx context.Context, a *admission.Attributes) error {
@@ -167,7 +186,10 @@ func (r *rule) validate(ctx context.Context, a *admission.Attributes) error {
 	return err
 }
 
-func (r *rule) lenient() bool { return r.mode == v1alpha1.Monitor || r.mode == v1alpha1.Shadow }
+func (r *rule) lenient() bool { return lenient(r.mode) }
+
+// lenient modes refuse and change nothing.
+func lenient(m v1alpha1.Mode) bool { return m == v1alpha1.Monitor || m == v1alpha1.Shadow }
 
 // note tells the client what a policy would have done.
 func (r *rule) note(a *admission.Attributes, what string) {
@@ -236,4 +258,4 @@ func (r *rule) failure(a *admission.Attributes, err error) error {
 	return fmt.Errorf("%w: %w", admission.ErrFailed, err)
 }
 
-var _ plugin.Sink = (*Sink)(nil)
+var _ plugin.Expecter = (*Sink)(nil)

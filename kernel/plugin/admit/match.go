@@ -3,7 +3,6 @@ package admit
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin/present"
@@ -17,15 +16,9 @@ type matcher struct{ own, narrowed []matchRule }
 
 type matchRule struct {
 	operations               []admission.Operation
-	resources                []pattern
+	resources                []v1alpha1.Pattern
 	namespaces, butNamespace []string
 	present                  present.Paths
-}
-
-// pattern is a resource as a rule writes it; "*" matches anything.
-type pattern struct {
-	everything                            bool
-	group, version, resource, subresource string
 }
 
 func newMatcher(own []wire.Match, narrowed []v1alpha1.MatchRule) (*matcher, error) {
@@ -51,6 +44,9 @@ func newMatcher(own []wire.Match, narrowed []v1alpha1.MatchRule) (*matcher, erro
 		if err != nil {
 			return nil, err
 		}
+		if x.present, err = present.Parse(r.Present); err != nil {
+			return nil, fmt.Errorf("spec.match: %w", err)
+		}
 		m.narrowed = append(m.narrowed, x)
 	}
 	return m, nil
@@ -62,7 +58,7 @@ func newRule(operations, resources, namespaces, except []string) (matchRule, err
 		r.operations = append(r.operations, admission.Operation(op))
 	}
 	for _, s := range resources {
-		p, err := parsePattern(s)
+		p, err := v1alpha1.ParsePattern(s)
 		if err != nil {
 			return r, err
 		}
@@ -71,44 +67,11 @@ func newRule(operations, resources, namespaces, except []string) (matchRule, err
 	return r, nil
 }
 
-// parsePattern reads "v1/pods", "v1/pods/status", "apps/v1/deployments",
-// "apps/v1/deployments/scale", "apps/*/*" or "*". The core group's version
-// has no dot and begins with a v and a digit, which no group does.
-func parsePattern(s string) (pattern, error) {
-	if s == "*" {
-		return pattern{everything: true}, nil
-	}
-	parts := strings.Split(s, "/")
-	if isVersion(parts[0]) {
-		parts = append([]string{""}, parts...)
-	}
-	if len(parts) < 3 || len(parts) > 4 || slices.Contains(parts[1:], "") {
-		return pattern{}, fmt.Errorf("match rule: resource %q must be written like v1/pods or apps/v1/deployments", s)
-	}
-	p := pattern{group: parts[0], version: parts[1], resource: parts[2]}
-	if len(parts) == 4 {
-		p.subresource = parts[3]
-	}
-	return p, nil
-}
-
-func isVersion(s string) bool {
-	return len(s) >= 2 && s[0] == 'v' && s[1] >= '0' && s[1] <= '9' && !strings.Contains(s, ".")
-}
-
-func (p pattern) matches(a *admission.Attributes) bool {
-	if p.everything {
-		return true
-	}
-	is := func(want, got string) bool { return want == "*" || want == got }
-	return is(p.group, a.Resource.Group) && is(p.version, a.Resource.Version) && is(p.resource, a.Resource.Resource) && is(p.subresource, a.Subresource)
-}
-
 func (r *matchRule) matches(a *admission.Attributes) bool {
 	if len(r.operations) > 0 && !slices.Contains(r.operations, a.Operation) {
 		return false
 	}
-	if len(r.resources) > 0 && !slices.ContainsFunc(r.resources, func(p pattern) bool { return p.matches(a) }) {
+	if len(r.resources) > 0 && !slices.ContainsFunc(r.resources, func(p v1alpha1.Pattern) bool { return p.Matches(a.Resource, a.Subresource) }) {
 		return false
 	}
 	if len(r.namespaces) > 0 && !slices.Contains(r.namespaces, a.Namespace) {
@@ -144,13 +107,13 @@ func (m *matcher) coarse() admission.Match {
 		}
 		everything = everything || len(r.resources) == 0
 		for _, p := range r.resources {
-			everything = everything || p.everything
-			out.Groups = append(out.Groups, p.group)
-			name := p.resource
-			if p.subresource != "" {
-				name += "/" + p.subresource
+			everything = everything || p.Everything
+			out.Groups = append(out.Groups, p.Group)
+			name := p.Resource
+			if p.Subresource != "" {
+				name += "/" + p.Subresource
 			}
-			if p.resource == "*" && p.subresource != "" {
+			if p.Resource == "*" && p.Subresource != "" {
 				name = "*/*"
 			}
 			out.Resources = append(out.Resources, name)

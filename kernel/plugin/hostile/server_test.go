@@ -44,8 +44,13 @@ var (
 type server struct {
 	*kernel.Kernel
 	dir  string
+	addr string          // of the API
 	ctx  context.Context // of an administrator
 	stop func()
+	// configure, when set, changes the configuration of the next start, and
+	// early is called beside it from before anything runs.
+	configure func(*kernel.Config)
+	early     func()
 }
 
 // start starts a control plane; a test has one for all its cases, which also
@@ -100,15 +105,22 @@ func (s *server) run(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Kernel, err = kernel.New(ctx, kernel.Config{Dir: s.dir, Table: table, Listeners: []net.Listener{l}, UnsafeNoFsync: true, Log: log,
+	s.addr = l.Addr().String()
+	c := kernel.Config{Dir: s.dir, Table: table, Listeners: []net.Listener{l}, UnsafeNoFsync: true, Log: log,
 		Advertise: l.Addr().(*net.TCPAddr).AddrPort(), ServiceIP: netip.MustParseAddr("10.96.0.1"),
 		Hosts:    map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostWASM: host, v1alpha1.HostProcess: procs, v1alpha1.HostNative: native.Host{}},
 		Builtins: []plugin.Builtin{{Name: "scheduling", Spec: v1alpha1.PluginSpec{Plugin: "scheduling", Host: v1alpha1.HostNative}}},
-	})
-	if err != nil {
+	}
+	if s.configure != nil {
+		s.configure(&c)
+	}
+	if s.Kernel, err = kernel.New(ctx, c); err != nil {
 		t.Fatal(err)
 	}
 	s.ctx = request.WithUser(ctx, &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
+	if s.early != nil {
+		s.early()
+	}
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- s.Run(ctx, func() { close(ready) }) }()
 	stopped := false

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
@@ -23,6 +24,7 @@ const (
 	reasonQuarantined = "Quarantined"
 	reasonNamespace   = "NamespaceQuarantined"
 	reasonNotLoaded   = "FailedToLoad"
+	reasonDisabled    = "Disabled"
 )
 
 // maxEventText bounds an event's text, in bytes, as upstream has it.
@@ -110,6 +112,9 @@ func (e *eventSeries) write(ctx context.Context, now time.Time, write bool) {
 }
 
 func (e *eventSeries) put(ctx context.Context, s *series, next *corev1.Event) error {
+	// No policy keeps from the operator what is said about it, and none is waited
+	// for here by the goroutine that loads it.
+	ctx = admission.WithOwnObjects(ctx)
 	t := registry.Target{Resource: eventResource, Namespace: next.Namespace, Name: next.Name}
 	if s.created {
 		_, err := e.registry.Update(ctx, t, next, registry.WriteOptions{})

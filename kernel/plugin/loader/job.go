@@ -83,8 +83,18 @@ func (j *jobs) load(ctx context.Context, p *v1alpha1.Plugin, again bool) (number
 	if again {
 		places = j.again
 	}
+	if !again && j.slots[p.Name] == nil {
+		// Nobody else has the name: before the next request, not soon after.
+		j.l.expect(p, nil)
+	}
 	j.begin(ctx, p.Name, func(opening context.Context, s *slot) {
+		if !again && s.running == nil {
+			j.l.expect(p, nil)
+		}
 		err := j.open(opening, ctx, s, p, places)
+		if err != nil && s.running == nil && opening.Err() == nil {
+			j.l.expect(p, err)
+		}
 		select {
 		case j.l.results <- result{job: number, object: p, running: s.running, err: err}:
 		case <-ctx.Done():
@@ -106,25 +116,28 @@ func (j *jobs) open(opening, ctx context.Context, s *slot, p *v1alpha1.Plugin, p
 	if err != nil {
 		return err
 	}
-	if err := s.hand(ctx, j.l, loaded); err != nil {
+	if err := s.hand(ctx, j.l, p, loaded); err != nil {
 		return err
 	}
 	s.running = loaded
 	return nil
 }
 
-// remove takes a plugin from its consumers.
-func (j *jobs) remove(name string) {
+// remove takes a plugin from its consumers. When the server stops, those that
+// decide about requests keep it: see plugin.Expecter.
+func (j *jobs) remove(name string, stopping bool) {
 	s := j.slots[name]
 	if s == nil {
 		return
 	}
 	j.begin(context.Background(), name, func(_ context.Context, s *slot) {
 		for i, c := range j.l.Consumers {
-			if s.served[i] {
-				c.Sink.Remove(name)
-				s.served[i] = false
+			_, expects := c.Sink.(plugin.Expecter)
+			if expects && stopping || !expects && !s.served[i] {
+				continue
 			}
+			c.Sink.Remove(name)
+			s.served[i] = false
 		}
 		s.running = nil
 	})
@@ -146,21 +159,22 @@ func (j *jobs) sweep(known func(name string) bool) {
 
 // hand gives p to the consumers of its points. When one refuses, those that
 // took it are given the version before again.
-func (s *slot) hand(ctx context.Context, l *Loader, p *plugin.Plugin) error {
+func (s *slot) hand(ctx context.Context, l *Loader, object *v1alpha1.Plugin, p *plugin.Plugin) error {
 	var done []int
 	for i, c := range l.Consumers {
 		if !serves(c, p) {
 			continue
 		}
 		if err := c.Sink.Set(ctx, p.Name, p); err != nil {
-			s.unhand(ctx, l, p.Name, done)
-			return fmt.Errorf("%s: %w", c.Name, err)
+			err = fmt.Errorf("%s: %w", c.Name, err)
+			s.unhand(ctx, l, object, done, err)
+			return err
 		}
 		done = append(done, i)
 	}
 	for i, c := range l.Consumers {
 		now := serves(c, p)
-		if s.served[i] && !now {
+		if _, expects := c.Sink.(plugin.Expecter); (s.served[i] || expects) && !now {
 			c.Sink.Remove(p.Name)
 		}
 		s.served[i] = now
@@ -168,11 +182,18 @@ func (s *slot) hand(ctx context.Context, l *Loader, p *plugin.Plugin) error {
 	return nil
 }
 
-func (s *slot) unhand(ctx context.Context, l *Loader, name string, done []int) {
+// unhand takes back what a consumer after those that are done refused with err.
+func (s *slot) unhand(ctx context.Context, l *Loader, object *v1alpha1.Plugin, done []int, err error) {
+	name := object.Name
+	if s.running == nil {
+		l.expect(object, err) // in its place, with no moment in between
+	}
 	for _, i := range done {
 		c := l.Consumers[i]
 		if s.running == nil || !s.served[i] {
-			c.Sink.Remove(name)
+			if _, expects := c.Sink.(plugin.Expecter); !expects || s.running != nil {
+				c.Sink.Remove(name)
+			}
 			continue
 		}
 		if err := c.Sink.Set(ctx, name, s.running); err != nil {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -59,6 +60,9 @@ type Config struct {
 	Hosts     map[v1alpha1.HostKind]plugin.Host
 	Consumers []Consumer
 	Builtins  []plugin.Builtin
+	// Disabled names plugins that are not run, whatever they are; see
+	// [DisableAll].
+	Disabled []string
 	// Quarantine is the policy for plugins that fail.
 	Quarantine plugin.QuarantinePolicy
 	// StatusEvery is how often counters and events that repeat are written; 0 is
@@ -78,14 +82,13 @@ type Loader struct {
 	builtin map[string]plugin.Module // by digest
 	faults  chan fault
 	results chan result
-	synced  chan struct{}
+	first   *progress
 	jobs    jobs
 
 	// Used by Run's goroutine.
-	entries  map[string]*entry // by name
-	starting map[*entry]bool   // those of the first list that are not loaded yet; nil before it
-	events   *eventSeries
-	missing  bool // something that ships was deleted
+	entries map[string]*entry // by name
+	events  *eventSeries
+	missing bool // something that ships was deleted
 }
 
 type fault struct {
@@ -121,7 +124,7 @@ func New(c Config) *Loader {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	l := &Loader{Config: c, builtin: map[string]plugin.Module{}, entries: map[string]*entry{}, faults: make(chan fault, 64),
-		results: make(chan result), synced: make(chan struct{}), events: newEventSeries(c.StatusEvery, c.Registry, c.Clock, c.Log)}
+		results: make(chan result), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Registry, c.Clock, c.Log)}
 	l.jobs = newJobs(l)
 	for _, b := range c.Builtins {
 		if b.Module.Digest != "" {
@@ -133,11 +136,32 @@ func New(c Config) *Loader {
 
 // Synced is closed when every plugin that existed at the start has been loaded
 // or has failed to.
-func (l *Loader) Synced() <-chan struct{} { return l.synced }
+func (l *Loader) Synced() <-chan struct{} { return l.first.synced }
+
+// Admitting is closed when every policy that existed at the start is in its
+// place, or something that stands in for it: no request may be admitted before.
+func (l *Loader) Admitting() <-chan struct{} { return l.first.admitting }
+
+// Decided is closed when every policy that existed at the start has been loaded
+// or has failed to, so that none is waited for any more.
+func (l *Loader) Decided() <-chan struct{} { return l.first.decided }
+
+// Check is a readiness check: an error until Decided.
+func (l *Loader) Check(context.Context) error {
+	names, listed := l.first.undecided()
+	switch {
+	case isClosed(l.first.decided):
+		return nil
+	case !listed:
+		return errors.New("the policies have not been read yet")
+	}
+	return fmt.Errorf("policies are being loaded: %s", strings.Join(names, ", "))
+}
 
 var errWatchEnded = errors.New("watch ended")
 
-// Run loads plugins until ctx ends, then takes all from their consumers.
+// Run loads plugins until ctx ends, then takes them from their consumers, but
+// for an Expecter: requests that policies decide about may be under way.
 func (l *Loader) Run(ctx context.Context) error {
 	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: UserName, Groups: []string{user.SystemPrivilegedGroup}})
 	defer l.stop()
@@ -159,7 +183,7 @@ func (l *Loader) Run(ctx context.Context) error {
 
 func (l *Loader) stop() {
 	for name := range l.entries {
-		l.remove(name)
+		l.jobs.remove(name, true)
 	}
 	l.jobs.wait()
 }
@@ -184,12 +208,9 @@ func (l *Loader) follow(ctx context.Context) error {
 			l.remove(name)
 		}
 	}
-	if l.starting == nil {
-		l.starting = map[*entry]bool{}
-		for _, e := range l.entries {
-			l.starting[e] = true
-		}
-		l.settled(nil)
+	l.first.allListed()
+	if unknown := l.unknownDisabled(); len(unknown) > 0 {
+		l.Log.Warn("--disable-plugin names no plugin that there is", "plugins", unknown)
 	}
 	w, err := l.Registry.Watch(ctx, target, metav1.ListOptions{ResourceVersion: fmt.Sprint(list.Revision)})
 	if err != nil {
@@ -277,9 +298,14 @@ func (l *Loader) see(ctx context.Context, o *watch.Object) {
 	if e == nil {
 		e = &entry{uid: string(p.UID), phase: v1alpha1.Pending, dirty: true}
 		l.entries[p.Name] = e
+		l.first.add(p.Name, l.weightOf(p))
 	}
 	same := e.object != nil && equality.Semantic.DeepEqual(e.object.Spec, p.Spec)
 	e.object = p
+	if l.disabled(p) {
+		l.disable(e)
+		return
+	}
 	if same && (e.running != nil || e.job != 0 || !e.retryAt.IsZero()) {
 		return
 	}
@@ -320,7 +346,7 @@ func (l *Loader) finish(ctx context.Context, r result) {
 	if e == nil || e.job != r.job {
 		return // it is gone, or another load is under way
 	}
-	defer l.settled(e)
+	defer l.first.ended(r.object.Name)
 	e.job, e.observed, e.dirty = 0, r.object.Generation, true
 	if r.running != e.running {
 		e.running, e.faulty = r.running, time.Time{}
@@ -352,23 +378,6 @@ func (l *Loader) failed(e *entry, err error) {
 	l.events.note(e.object, reasonNotLoaded, err.Error())
 }
 
-// settled notes that a plugin of the first list is loaded, has failed to, or
-// is gone.
-func (l *Loader) settled(e *entry) {
-	if l.starting == nil {
-		return
-	}
-	delete(l.starting, e)
-	if len(l.starting) > 0 {
-		return
-	}
-	select {
-	case <-l.synced:
-	default:
-		close(l.synced)
-	}
-}
-
 func (l *Loader) remove(name string) {
 	e := l.entries[name]
 	if e == nil {
@@ -376,8 +385,8 @@ func (l *Loader) remove(name string) {
 	}
 	delete(l.entries, name)
 	l.events.forget(e.object)
-	l.jobs.remove(name)
-	l.settled(e)
+	l.jobs.remove(name, false)
+	l.first.ended(name)
 	l.Log.Info("plugin removed", "plugin", name)
 }
 

@@ -106,6 +106,9 @@ func (l *Loader) writeStatus(ctx context.Context, all bool) {
 		return
 	}
 	results, err := l.Registry.Batch(ctx, items, false)
+	if ctx.Err() != nil {
+		return // the server stops: the next start says how it goes
+	}
 	if err != nil {
 		l.Log.Warn("plugin status not written", "error", err)
 		return
@@ -136,6 +139,7 @@ func (l *Loader) status(e *entry) v1alpha1.PluginStatus {
 	}
 	m, n := e.running.Manifest, e.running.Stats.Snapshot()
 	out.Digest, out.Version, out.Points = e.running.Spec.Digest, m.Version, m.Points.Names()
+	out.Match = matchOf(m)
 	out.ABI = fmt.Sprintf("%d.%d", m.Major, m.Minor)
 	out.Calls, out.Errors, out.Faults = n.Calls, n.Errors, n.Faults
 	out.P50, out.P99 = metav1.Duration{Duration: n.P50}, metav1.Duration{Duration: n.P99}

@@ -45,15 +45,20 @@ func (s *PluginSpec) DeepCopyInto(out *PluginSpec) {
 		s.Permissions[i].DeepCopyInto(&out.Permissions[i])
 	}
 	s.Limits.DeepCopyInto(&out.Limits)
-	out.Match = slices.Clone(s.Match)
-	for i, m := range out.Match {
-		out.Match[i] = MatchRule{slices.Clone(m.Operations), slices.Clone(m.Resources), slices.Clone(m.Namespaces), slices.Clone(m.ExceptNamespaces)}
-	}
+	out.Match = copyMatch(s.Match)
 	out.Weight = copyOf(s.Weight)
 	out.Members = slices.Clone(s.Members)
 	for i := range out.Members {
 		out.Members[i].Weight = copyOf(out.Members[i].Weight)
 	}
+}
+
+func copyMatch(list []MatchRule) []MatchRule {
+	out := slices.Clone(list)
+	for i, m := range out {
+		out[i] = MatchRule{slices.Clone(m.Operations), slices.Clone(m.Resources), slices.Clone(m.Namespaces), slices.Clone(m.ExceptNamespaces), slices.Clone(m.Present)}
+	}
+	return out
 }
 
 // DeepCopyInto copies l into out.
@@ -70,6 +75,7 @@ func (l *Limits) DeepCopyInto(out *Limits) {
 func (s *PluginStatus) DeepCopyInto(out *PluginStatus) {
 	*out = *s
 	out.Points = slices.Clone(s.Points)
+	out.Match = copyMatch(s.Match)
 	out.Conditions = slices.Clone(s.Conditions)
 	for i := range out.Conditions {
 		s.Conditions[i].DeepCopyInto(&out.Conditions[i])

@@ -124,7 +124,7 @@ var descriptions = map[string]string{
 	"Limits.memory":            "Memory of an instance; 256Mi by default.",
 	"Limits.timeout":           "Timeout of a call; 1s by default, 30s for controllers.",
 	"PluginStatus":             "PluginStatus says how it goes.",
-	"PluginStatus.phase":       "Pending, Loading, Ready, Degraded, Quarantined or Failed.",
+	"PluginStatus.phase":       "Pending, Loading, Ready, Degraded, Quarantined, Failed or Disabled.",
 	"PluginStatus.message":     "Message explains a phase other than Ready.",
 	"PluginStatus.lastError":   "What went wrong last in a call, errors and faults alike.",
 	"PluginError":              "PluginError is something that went wrong in a call of a plugin.",
@@ -132,5 +132,6 @@ var descriptions = map[string]string{
 	"PluginError.message":      "The plugin's own words, or why it could not answer.",
 	"PluginError.fault":        "The plugin broke off and its instance was thrown away; else it answered with an error.",
 	"PluginStatus.points":      "Extension points that the plugin serves.",
+	"PluginStatus.match":       "What the plugin's admission points match by themselves.",
 	"PluginModule":             "PluginModule is a piece of an uploaded module.",
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/sdk/tape"
 )
 
 var pluginStrategy = resource.Strategy{
@@ -133,8 +134,13 @@ func validateMatch(at *field.Path, rules []MatchRule) field.ErrorList {
 			errs = append(errs, oneOf(at.Index(i).Child("operations").Index(j), op, "CREATE", "UPDATE", "DELETE", "CONNECT")...)
 		}
 		for j, r := range m.Resources {
-			if n := strings.Count(r, "/"); r != "*" && (n < 1 || n > 3 || strings.Contains(r, "//")) {
+			if _, err := ParsePattern(r); err != nil {
 				errs = append(errs, field.Invalid(at.Index(i).Child("resources").Index(j), r, `must be written like "v1/pods", "apps/v1/deployments" or "*"`))
+			}
+		}
+		for j, path := range m.Present {
+			if _, err := tape.ParsePath(path); err != nil {
+				errs = append(errs, field.Invalid(at.Index(i).Child("present").Index(j), path, err.Error()))
 			}
 		}
 	}

@@ -102,6 +102,8 @@ type MatchRule struct {
 	Resources        []string `json:"resources,omitempty"`
 	Namespaces       []string `json:"namespaces,omitempty"`
 	ExceptNamespaces []string `json:"exceptNamespaces,omitempty"`
+	// Present are fields that must be set, "spec.runtimeClassName".
+	Present []string `json:"present,omitempty"`
 }
 
 // MemberUse says how one member of a set is used.
@@ -116,7 +118,7 @@ type MemberUse struct {
 // PluginStatus says how it goes.
 type PluginStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Phase is Pending, Loading, Ready, Degraded, Quarantined or Failed.
+	// Phase is Pending, Loading, Ready, Degraded, Quarantined, Failed or Disabled.
 	Phase Phase `json:"phase,omitempty"`
 	// Message explains a phase other than Ready.
 	Message string `json:"message,omitempty"`
@@ -127,7 +129,11 @@ type PluginStatus struct {
 	// Version of the plugin, as its author wrote it.
 	Version string `json:"version,omitempty"`
 	// Points that it serves.
-	Points     []string           `json:"points,omitempty"`
+	Points []string `json:"points,omitempty"`
+	// Match is what its admission points match by themselves. With Points it
+	// says what must not pass while the plugin is not there: after a start of
+	// the server, and when it cannot be loaded.
+	Match      []MatchRule        `json:"match,omitempty"`
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Calls, Errors and Faults since it was loaded.
 	Calls  int64 `json:"calls,omitempty"`
@@ -166,6 +172,7 @@ const (
 	Degraded    Phase = "Degraded"    // runs, but an older version, or after faults
 	Quarantined Phase = "Quarantined" // not asked until its back-off is over
 	Failed      Phase = "Failed"      // cannot be loaded
+	Disabled    Phase = "Disabled"    // the server was told not to run it
 )
 
 // ConditionReady is the condition that says whether the plugin is asked.

@@ -113,6 +113,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.StringArrayVar(&f.registry, "registry-listen", []string{defaultRegistry}, "address of the image registry (repeatable)")
 	fl.StringVar(&f.advertise, "advertise-address", "", "IP at which pods and nodes reach the API server (default: that of the first --listen that is not the loopback)")
 	fl.StringVar(&f.s.PluginHost, "plugin-host", f.s.PluginHost, "where built-in plugins run: wasm, or native (linked in)")
+	fl.StringArrayVar(&f.s.DisabledPlugins, "disable-plugin", nil, "do not run this plugin, when it locks everybody out (repeatable; \"all\": none but those that ship)")
 	fl.StringArrayVar(&f.s.EtcdEndpoints, "etcd-endpoints", nil, "external etcd, instead of the embedded one (repeatable)")
 	fl.StringVar(&f.s.EtcdCA, "etcd-ca", "", "CA of the external etcd")
 	fl.StringVar(&f.s.EtcdCert, "etcd-cert", "", "client certificate for the external etcd")

@@ -61,6 +61,9 @@ type Server struct {
 	Registry []net.Listener
 	// PluginHost runs the built-in plugins: "wasm" or "native".
 	PluginHost string
+	// DisabledPlugins are not run; loader.DisableAll stands for all that do not
+	// ship.
+	DisabledPlugins []string
 
 	EtcdEndpoints             []string
 	EtcdCA, EtcdCert, EtcdKey string

@@ -103,7 +103,7 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 	}
 	c := kernel.Config{
 		Dir: string(s.Dir), Table: table, Listeners: s.Listeners, Advertise: s.Advertise, ServiceIP: s.Network.KubernetesIP(),
-		Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, Builtins: builtins, Progress: s.Report.Done, Log: s.Log,
+		Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, Builtins: builtins, DisabledPlugins: s.DisabledPlugins, Progress: s.Report.Done, Log: s.Log,
 	}
 	if s.Profiling {
 		c.Profiling = profiling.Handler()

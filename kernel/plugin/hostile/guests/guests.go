@@ -17,7 +17,7 @@ const Namespace = "hostile"
 
 // Config of the hostile plugin.
 type Config struct {
-	// At is the point: open, validate, mutate, prefilter, filter, score,
+	// At is the point: open, validate, everything (a validate of every write), mutate, prefilter, filter, score,
 	// reconcile or map.
 	At string `json:"at"`
 	// Do names the act.
@@ -79,6 +79,8 @@ func newHostile(raw []byte) (*sdk.Points, error) {
 	switch c.At {
 	case "open", "validate":
 		p.Validate, p.Match = review, matchPods(Namespace)
+	case "everything":
+		p.Validate, p.Match = review, []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create, sdk.Update, sdk.Delete}, Resources: []string{"*"}}}
 	case "mutate":
 		p.Mutate, p.Match = review, matchPods(Namespace)
 	case "prefilter":
