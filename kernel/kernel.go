@@ -118,7 +118,7 @@ func (k *Kernel) openStore(ctx context.Context) error {
 		k.c.Progress("etcd", "external, %v", k.c.Etcd.Endpoints)
 		return nil
 	}
-	e, err := embed.Start(ctx, embed.Config{Dir: k.c.path("etcd"), Quota: k.c.EtcdQuota, UnsafeNoFsync: k.c.UnsafeNoFsync, Log: k.c.Log})
+	e, err := embed.Start(ctx, embed.Config{Dir: k.c.path("etcd"), Marker: k.c.path("etcd-initialized"), Quota: k.c.EtcdQuota, UnsafeNoFsync: k.c.UnsafeNoFsync, Log: k.c.Log})
 	if err != nil {
 		return err
 	}

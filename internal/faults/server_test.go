@@ -34,9 +34,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// pintle builds the program under test, once.
+// pintle builds the program under test, once; PINTLE_BIN names another.
 func pintle(t testing.TB) string {
 	t.Helper()
+	if bin := os.Getenv("PINTLE_BIN"); bin != "" {
+		return bin
+	}
 	built.once.Do(func() {
 		dir, err := os.MkdirTemp("", "pintle-faults-")
 		if err != nil {

@@ -18,6 +18,10 @@ import (
 // member without listeners.
 type Config struct {
 	Dir string // made if absent; belongs to this member alone
+	// Marker is a file that is written when Dir holds a cluster; while it is
+	// there, no other is begun in an empty Dir. It should be on another file
+	// system than Dir, if that is one of its own. "" is none.
+	Marker string
 	// Name of the member, unique in its cluster. "" is "pintle".
 	Name string
 

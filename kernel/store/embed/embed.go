@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,32 +80,73 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s := &Server{lock: lock, faults: faults, dir: c.Dir, quota: cfg.QuotaBackendBytes, err: make(chan error, 1), done: make(chan struct{})}
-	if err := s.start(ctx, cfg); err != nil {
+	index, err := inspect(&c)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %w", err), lock.release())
+	}
+	s := &Server{lock: lock, faults: faults, dir: c.Dir, quota: cfg.QuotaBackendBytes, err: make(chan error, 1), done: make(chan struct{})}
+	if len(c.PeerURLs) > 0 {
+		index = 0 // what the log lacks comes from the others
+	}
+	if err := s.start(ctx, cfg, index); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", err), lock.release())
+	}
+	if err := c.mark(); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", explain(err)), s.stop(), lock.release())
 	}
 	s.client = v3client.New(s.etcd.Server)
 	go s.supervise()
 	return s, nil
 }
 
-// start runs etcd up to the point where it serves.
-func (s *Server) start(ctx context.Context, cfg *embed.Config) error {
+// stuck is how long a start may take before it is looked at whether it can end.
+const stuck = 2 * time.Second
+
+// start runs etcd up to the point where it serves. index is that of the
+// database; the log of a single member must hold as much.
+func (s *Server) start(ctx context.Context, cfg *embed.Config, index uint64) error {
 	var err error
 	if s.etcd, err = s.startEtcd(cfg); err != nil {
-		return explain(err)
+		return s.explainStart(err)
 	}
-	select {
-	case <-s.etcd.Server.ReadyNotify():
+	look := time.NewTicker(stuck)
+	defer look.Stop()
+	for err == nil {
+		select {
+		case <-s.etcd.Server.ReadyNotify():
+			return nil
+		case err = <-s.etcd.Err():
+		case err = <-s.faults.first:
+		case <-s.etcd.Server.StopNotify():
+			err = errors.New("stopped while starting")
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-look.C:
+			err = s.logTooShort(index)
+		}
+	}
+	return errors.Join(s.explainStart(err), s.stop())
+}
+
+// logTooShort finds why a start does not end: etcd passes over entries that
+// the database has already, its own first ones among them.
+func (s *Server) logTooShort(index uint64) error {
+	end, ok := logEnd(s.dir)
+	if !ok || end >= index {
 		return nil
-	case err = <-s.etcd.Err():
-	case err = <-s.faults.first:
-	case <-s.etcd.Server.StopNotify():
-		err = errors.New("stopped while starting")
-	case <-ctx.Done():
-		err = ctx.Err()
 	}
-	return errors.Join(explain(err), s.stop())
+	return damage(fmt.Errorf("the log in %s ends with entry %d, and %s holds what came up to %d%s", logDir(s.dir), end, database(s.dir), index, whole(database(s.dir))))
+}
+
+// explainStart names the files of a member that does not start.
+func (s *Server) explainStart(err error) error {
+	err = explain(err)
+	if errors.Is(err, ErrCorrupt) && !strings.Contains(err.Error(), s.dir) {
+		// The database was read; what is left is the log, or that they do not match.
+		cause := strings.TrimPrefix(err.Error(), ErrCorrupt.Error()+": ")
+		return damage(fmt.Errorf("the log in %s cannot be used with the database %s: %s", logDir(s.dir), database(s.dir), cause))
+	}
+	return err
 }
 
 // stopTimeout is how long a member may take to stop after a fault. The part of

@@ -136,55 +136,6 @@ func TestAddressInUse(t *testing.T) {
 	}
 }
 
-func TestDamage(t *testing.T) {
-	tests := map[string]func(t *testing.T, member string){
-		"database": func(t *testing.T, member string) {
-			overwrite(t, filepath.Join(member, "snap", "db"), 0, 16384)
-		},
-		"log": func(t *testing.T, member string) {
-			logs, err := filepath.Glob(filepath.Join(member, "wal", "*.wal"))
-			if err != nil || len(logs) == 0 {
-				t.Fatalf("no log in %s: %v", member, err)
-			}
-			overwrite(t, logs[0], 40, 200)
-		},
-	}
-	for name, damage := range tests {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			s, err := embed.Start(t.Context(), embed.Config{Dir: dir, UnsafeNoFsync: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range 20 {
-				if _, err := s.Store().Commit(t.Context(), []store.Op{{Key: "/a", Value: fmt.Append(nil, i), Expect: store.Any}}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			damage(t, filepath.Join(dir, "etcd", "member"))
-			_, err = embed.Start(t.Context(), embed.Config{Dir: dir, UnsafeNoFsync: true})
-			if !errors.Is(err, embed.ErrCorrupt) {
-				t.Errorf("got %v", err)
-			}
-		})
-	}
-}
-
-func overwrite(t *testing.T, path string, offset int64, n int) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteAt(bytes.Repeat([]byte{0xaa}, n), offset); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestQuota fills the database, sees writes refused and everything else go on,
 // and gets it to work again by the documented remedy.
 func TestQuota(t *testing.T) {

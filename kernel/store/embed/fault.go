@@ -70,8 +70,10 @@ func explain(err error) error {
 		return fmt.Errorf("%w: the disk is full, free some space and start again: %w", store.ErrNoSpace, err)
 	case errors.As(err, &op) && op.Op == "listen":
 		return fmt.Errorf("%w: %w", ErrAddress, err)
-	case errors.Is(err, ErrCorrupt), damaged(err):
-		return fmt.Errorf("%w; restore a backup, or remove it and join again if other members hold the data: %w", ErrCorrupt, err)
+	case errors.Is(err, ErrCorrupt):
+		return err
+	case damaged(err):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return err
 }

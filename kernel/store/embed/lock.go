@@ -6,10 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
-
-	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 // dirLock keeps other processes, and other members in this process, out of a
@@ -25,9 +21,6 @@ func lockDir(dir string) (*dirLock, error) {
 	if err := tryLock(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if err := probe(filepath.Join(dir, "etcd", "member", "snap", "db")); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
 	return &dirLock{f}, nil
 }
 
@@ -39,26 +32,4 @@ func tryLock(f *os.File) error {
 		return fmt.Errorf("%w: %s is locked by another process", ErrInUse, f.Name())
 	}
 	return err
-}
-
-// probeTimeout is how long an etcd that was started by hand, and knows nothing
-// of our lock, may take to let go of its database.
-const probeTimeout = 200 * time.Millisecond
-
-// probe opens the database once: etcd would wait for its lock for ever, and
-// panic over one that it cannot read.
-func probe(path string) error {
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: probeTimeout})
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return fmt.Errorf("%w: %s is locked by another etcd", ErrInUse, path)
-	case errors.Is(err, os.ErrPermission):
-		return err
-	case err != nil:
-		return explain(fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err))
-	}
-	return db.Close()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -116,6 +115,3 @@ func (s *Server) Disarm(ctx context.Context) error {
 	}
 	return nil
 }
-
-// database is where etcd keeps its data below a member's directory.
-func database(dir string) string { return filepath.Join(dir, "etcd", "member", "snap", "db") }

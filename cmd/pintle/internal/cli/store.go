@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 	"github.com/pintle-io/pintle/kernel/store/embed"
 	"github.com/pintle-io/pintle/kernel/store/maintain"
@@ -21,7 +23,7 @@ import (
 
 func storeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "store", Short: "Look after the embedded etcd: how full it is, space, snapshots"}
-	cmd.AddCommand(storeStatusCommand(), storeReclaimCommand(), storeSnapshotCommand())
+	cmd.AddCommand(storeStatusCommand(), storeReclaimCommand(), storeSnapshotCommand(), storeRestoreCommand())
 	return cmd
 }
 
@@ -149,3 +151,52 @@ func noStore(err error) error {
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+func storeRestoreCommand() *cobra.Command {
+	var dir string
+	var skip bool
+	cmd := &cobra.Command{
+		Use: "restore FILE", Short: "Begin with the objects of a snapshot; the server must not run", Args: cobra.ExactArgs(1),
+		Long: `Begin with the objects of a snapshot, when the server starts next. It must not
+run. What was there is kept beside it.
+
+The file is one of ` + "`pintle store snapshot`" + ` or ` + "`etcdctl snapshot save`" + `. When the log of a
+member is damaged and its database is not, that is a snapshot without a checksum:
+--skip-hash-check …/etcd/etcd/member/snap/db.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			abs, err := filepath.Abs(dir)
+			if err != nil {
+				return err
+			}
+			d := paths.Dir(abs)
+			lock, err := lockStopped(d)
+			if err != nil {
+				return err
+			}
+			defer lock.Close()
+			kept, err := embed.Restore(embed.Config{Dir: d.Etcd()}, args[0], skip)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			steps.Print(out, steps.Step{Name: "restored", Detail: args[0] + " to " + d.Etcd()})
+			if kept != "" {
+				steps.Print(out, steps.Step{Name: "kept", Detail: kept + ", what was there before; remove it when all is well"})
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dir, "data-dir", paths.Default, "of the server")
+	cmd.Flags().BoolVar(&skip, "skip-hash-check", false, "accept a file without a checksum: the database of a member")
+	return cmd
+}
+
+// lockStopped takes the lock of a server that does not run.
+func lockStopped(dir paths.Dir) (*os.File, error) {
+	lock, err := daemon.Lock(dir.Lock())
+	if errors.Is(err, daemon.ErrRunning) {
+		pid, _ := daemon.Pid(dir.Lock())
+		return nil, fmt.Errorf("a pintle of %s is %w (process %d); stop it first", dir, err, pid)
+	}
+	return lock, err
+}

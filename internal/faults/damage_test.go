@@ -1,0 +1,89 @@
+package faults
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestDamagedLog takes the log away under a server that was stopped, reads what
+// it says, and does that: everything is there again. It then goes back to a
+// snapshot.
+func TestDamagedLog(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir(), "--unsafe-no-fsync")
+	s.start()
+	ctx := t.Context()
+	if err := big(ctx, s.client(), "in-the-snapshot"); err != nil {
+		t.Fatal(err)
+	}
+	snapshot := filepath.Join(t.TempDir(), "snapshot")
+	if out, err := s.run(ctx, "store", "snapshot", snapshot); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if info, err := os.Stat(snapshot); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("a snapshot, which holds every Secret, is %v: %v", info.Mode(), err)
+	}
+	if err := big(ctx, s.client(), "later"); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.run(ctx, "store", "restore", "--data-dir", s.dir, snapshot); err == nil || !strings.Contains(out, "already running") {
+		t.Errorf("restored under a running server: %v: %s", err, out)
+	}
+	s.stop()
+
+	member := filepath.Join(s.dir, "etcd", "etcd", "member")
+	if err := os.RemoveAll(filepath.Join(member, "wal")); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, s, "member/wal holds no log")
+	restore := func(args ...string) {
+		t.Helper()
+		if out, err := s.run(ctx, append([]string{"store", "restore", "--data-dir", s.dir}, args...)...); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		s.start()
+	}
+	has := func(name string, want bool) {
+		t.Helper()
+		_, err := s.client().CoreV1().ConfigMaps("default").Get(ctx, name, metav1.GetOptions{})
+		if (err == nil) != want {
+			t.Errorf("%s is to be there: %v, got %v", name, want, err)
+		}
+	}
+	restore("--skip-hash-check", filepath.Join(member, "snap", "db"))
+	has("in-the-snapshot", true)
+	has("later", true)
+	s.stop()
+	restore(snapshot)
+	has("in-the-snapshot", true)
+	has("later", false)
+	if err := big(ctx, s.client(), "afterwards"); err != nil {
+		t.Error(err)
+	}
+	s.stop()
+	if err := os.RemoveAll(filepath.Join(s.dir, "etcd")); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, s, "the data of the cluster are missing")
+}
+
+// refuses starts a server that must end, with a reason and few words.
+func refuses(t *testing.T, s *server, reason string) {
+	t.Helper()
+	s.launch()
+	if err := s.end(time.Minute); err == nil || err == errRuns {
+		t.Fatalf("started: %v", err)
+	}
+	out := s.out.String()
+	if !strings.Contains(out, reason) || !strings.Contains(out, "pintle store restore") || strings.Contains(out, "goroutine") {
+		t.Errorf("the server does not say %q:\n%s", reason, out)
+	}
+	if n := strings.Count(out, "\n"); n > 30 {
+		t.Errorf("%d lines say why the server does not start", n)
+	}
+}
