@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,11 +15,12 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/output"
+	"github.com/pintle-io/pintle/kernel/plugin/process/sandbox"
 	"github.com/pintle-io/pintle/sdk/process"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -32,60 +33,89 @@ type instance struct {
 	options  plugin.OpenOptions
 	manifest wire.Manifest
 
-	cmd    *exec.Cmd
+	child  *child
+	image  *image
 	client *goplugin.Client
+	conn   *grpc.ClientConn
 	stream grpc.ClientStream
 	cancel context.CancelFunc
 	output output.Writer
-
-	memfd  *os.File
-	region []byte
+	region *region
 
 	out     []byte
 	in      process.Frame
 	expired atomic.Bool // the deadline killed the process
 	fault   *wire.Error
 	closed  bool
+	over    bool // killed, and waited for
+	entered bool // the folder of sockets
 }
 
-func (in *instance) start(ctx context.Context, path string) error {
-	fd, err := unix.MemfdCreate("pintle-region", unix.MFD_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("shared memory: %w", err)
+func (in *instance) start(ctx context.Context, m plugin.Module) (err error) {
+	if in.image, err = in.host.images.get(m); err != nil {
+		return err
 	}
-	in.memfd = os.NewFile(uintptr(fd), "pintle-region")
+	if in.region, err = newRegion(in.memoryLimit()); err != nil {
+		return err
+	}
+	if err := in.host.sockets.enter(); err != nil {
+		return err
+	}
+	in.entered = true
 	in.output.Log = in.options.Log
-	in.cmd = exec.Command(path)
-	in.cmd.Env = []string{"GOMEMLIMIT=" + strconv.FormatInt(in.memoryLimit()*9/10, 10), "GOTRACEBACK=single"}
-	in.cmd.ExtraFiles = []*os.File{in.memfd}
-	in.cmd.Dir = in.host.dir
+	c := &child{cmd: &exec.Cmd{ExtraFiles: []*os.File{in.region.file}}, exe: in.image.file,
+		spec: sandbox.Spec{Confined: in.host.confined, Memory: in.memoryLimit()}}
+	if c.spec.User, err = in.host.users.take(); err != nil {
+		return err
+	}
+	in.child = c
+	c.cmd.Env = []string{"GOMEMLIMIT=" + strconv.FormatInt(in.memoryLimit()*9/10, 10), "GOTRACEBACK=single"}
 	in.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  process.Handshake,
 		Plugins:          process.Plugins(),
-		Cmd:              in.cmd,
+		RunnerFunc:       c.runner,
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		StartTimeout:     startTimeout,
 		SkipHostEnv:      true,
 		Stderr:           &in.output,
 		Logger:           hclog.NewNullLogger(),
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: filepath.Join(in.host.dir, "run")},
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: in.host.sockets.dir},
 	})
-	rpc, err := in.client.Client()
+	within, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	defer context.AfterFunc(within, func() { _ = c.Kill(ctx) })() // nobody waits for it any more
+	address, err := in.client.Start()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case within.Err() != nil:
+		return wire.Errorf(wire.KindDeadline, "the plugin does not start within %s", startTimeout)
+	}
+	if errors.Is(err, sandbox.ErrUnsupported) {
+		return fmt.Errorf("%w; `pintle server --unconfined-plugins` runs them with all rights of the server", err)
+	}
 	if err != nil {
 		return wire.Errorf(wire.KindABI, "not a Pintle plugin, or it does not start: %s", firstLine(in.explainStart(err)))
 	}
-	raw, err := rpc.Dispense(process.Name)
+	return in.connect(ctx, address.String())
+}
+
+// connect opens the one stream of the process. go-plugin's own client would
+// serve streams besides, for which nothing here has a use, and take messages of
+// any size on them.
+func (in *instance) connect(ctx context.Context, address string) (err error) {
+	in.conn, err = grpc.NewClient("passthrough:///plugin", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return in.child.dial(ctx, address) }))
 	if err != nil {
 		return fmt.Errorf("start plugin: %w", err)
 	}
-	in.limitMemory()
 	// The stream outlives the context of Open.
 	streamContext, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	in.cancel = cancel
-	in.stream, err = raw.(*grpc.ClientConn).NewStream(streamContext, &process.Stream, process.Method, grpc.CallContentSubtype(process.Codec),
+	in.stream, err = in.conn.NewStream(streamContext, &process.Stream, process.Method, grpc.CallContentSubtype(process.Codec),
 		grpc.MaxCallRecvMsgSize(process.MaxMessage), grpc.MaxCallSendMsgSize(process.MaxMessage))
 	if err != nil {
-		return fmt.Errorf("start plugin: %w", err)
+		return wire.Errorf(wire.KindABI, "not a Pintle plugin: %s", firstLine(in.explainStart(err)))
 	}
 	return nil
 }
@@ -98,15 +128,6 @@ func (in *instance) explainStart(err error) string {
 }
 
 func (in *instance) memoryLimit() int64 { return int64(in.options.Limits.MemoryPages) << 16 }
-
-// limitMemory bounds the process's private memory. Address space would be the
-// wrong measure: Go reserves much more than it uses.
-func (in *instance) limitMemory() {
-	limit := uint64(in.memoryLimit())
-	if err := unix.Prlimit(in.cmd.Process.Pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: limit, Max: limit}, nil); err != nil {
-		in.host.log.Warn("memory of a plugin process is not limited", "plugin", in.options.Name, "error", err)
-	}
-}
 
 func (in *instance) Manifest() wire.Manifest { return in.manifest }
 
@@ -142,7 +163,7 @@ func (in *instance) exchange(ctx context.Context, timeout time.Duration, frame [
 	in.output.Begin()
 	stop := context.AfterFunc(ctx, func() {
 		in.expired.Store(true)
-		_ = in.cmd.Process.Kill() // it may have ended by itself
+		_ = in.child.Kill(ctx) // it may have ended by itself
 	})
 	resp, err := in.talk(ctx, frame)
 	if !stop() && err == nil {
@@ -216,42 +237,25 @@ func (in *instance) Reserve(ctx context.Context, n int) ([]byte, error) {
 	if n < 0 || int64(n) > in.memoryLimit() {
 		return nil, wire.Errorf(wire.KindMemory, "a region of %d bytes does not fit in %d MiB", n, in.memoryLimit()>>20)
 	}
-	in.unmap()
-	size := int64(n+4095) &^ 4095
-	// Truncating first gives zeroed pages, as the other hosts do.
-	if err := errors.Join(in.memfd.Truncate(0), in.memfd.Truncate(size)); err != nil {
-		return nil, fmt.Errorf("shared memory: %w", err)
-	}
-	if size > 0 {
-		b, err := unix.Mmap(int(in.memfd.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-		if err != nil {
-			return nil, fmt.Errorf("shared memory: %w", err)
-		}
-		in.region = b[:n]
+	if err := in.region.reserve(n); err != nil {
+		return nil, err
 	}
 	frame := binary.LittleEndian.AppendUint64([]byte{process.FrameRegion}, uint64(n))
 	if _, err := in.exchange(ctx, max(time.Second, in.options.Limits.CallTimeout), frame); err != nil {
 		return nil, err
 	}
-	return in.region, nil
-}
-
-func (in *instance) unmap() {
-	if in.region != nil {
-		_ = unix.Munmap(in.region[:cap(in.region)]) // a mapping of our own
-		in.region = nil
-	}
+	return in.region.mapped, nil
 }
 
 // Region implements plugin.Instance.
-func (in *instance) Region() []byte { return in.region }
+func (in *instance) Region() []byte { return in.region.mapped }
 
 // Memory is the resident memory of the process.
 func (in *instance) Memory() int64 {
 	if in.closed || in.fault != nil {
 		return 0
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", in.cmd.Process.Pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", in.child.pid()))
 	if err != nil {
 		return 0
 	}
@@ -274,25 +278,53 @@ func (in *instance) Close() error {
 	if in.fault == nil {
 		_, _ = in.Call(context.Background(), wire.OpClose, nil) // a plugin that cannot close is closed all the same
 	}
-	in.kill()
-	in.unmap()
+	in.release()
 	in.closed = true
 	return nil
 }
 
-// kill ends the process and waits for it.
+// kill ends the process and waits for it. What it shared stays mapped: its
+// consumer may still look at the region.
 func (in *instance) kill() {
-	if in.cmd != nil && in.cmd.Process != nil {
-		_ = in.cmd.Process.Kill() // it may have ended by itself
+	if in.over {
+		return
+	}
+	in.over = true
+	if in.child != nil {
+		_ = in.child.Kill(context.Background()) // it may have ended by itself
+		if in.child.spec.SocketDir != "" {
+			// go-plugin's client would try to talk to it.
+			_ = os.RemoveAll(in.child.spec.SocketDir)
+		}
 	}
 	if in.cancel != nil {
 		in.cancel()
 	}
-	if in.client != nil {
-		in.client.Kill()
+	if in.conn != nil {
+		_ = in.conn.Close() // nobody is at the other end
 	}
-	if in.memfd != nil {
-		_ = in.memfd.Close() // nothing is buffered
+	if in.client != nil {
+		in.client.Kill() // waits for it
+	}
+	if in.child != nil {
+		in.host.users.give(in.child.spec.User)
+	}
+	if in.entered {
+		in.host.sockets.leave()
+	}
+	if in.image != nil {
+		in.image.release()
+	}
+	if in.region != nil {
+		_ = in.region.close() // nothing is buffered
+	}
+}
+
+// release ends the process and gives back all that the instance holds.
+func (in *instance) release() {
+	in.kill()
+	if in.region != nil {
+		in.region.unmap()
 	}
 }
 

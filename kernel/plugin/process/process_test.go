@@ -120,14 +120,18 @@ func TestNotAPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := []byte("#!/bin/sh\necho something is wrong >&2\nexit 1\n")
+	program, err := os.ReadFile("/bin/false")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		bytes []byte
 		text  string
 	}{
 		"text":      {[]byte("hello"), "not an executable"},
 		"wasm":      {[]byte("\x00asm\x01\x00\x00\x00"), "not an executable"},
-		"a program": {script, "not a Pintle plugin"},
+		"script":    {[]byte("#!/bin/sh\nexit 1\n"), "not an executable"},
+		"a program": {program, "not a Pintle plugin"},
 	} {
 		_, err := h.Open(context.Background(), plugin.Module{Digest: v1alpha1.DigestOf(c.bytes), Bytes: c.bytes}, plugin.OpenOptions{})
 		if !errors.Is(err, wire.ErrABI) || !strings.Contains(err.Error(), c.text) {

@@ -112,6 +112,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.StringArrayVar(&f.listen, "listen", []string{"127.0.0.1:6443"}, "address of the API server (repeatable)")
 	fl.StringArrayVar(&f.registry, "registry-listen", []string{defaultRegistry}, "address of the image registry (repeatable)")
 	fl.StringVar(&f.advertise, "advertise-address", "", "IP at which pods and nodes reach the API server (default: that of the first --listen that is not the loopback)")
+	fl.BoolVar(&f.s.UnconfinedPlugins, "unconfined-plugins", f.s.UnconfinedPlugins, "run plugins of the process host with all rights of the server, where the system cannot confine them")
 	fl.StringVar(&f.s.PluginHost, "plugin-host", f.s.PluginHost, "where built-in plugins run: wasm, or native (linked in)")
 	fl.StringArrayVar(&f.s.DisabledPlugins, "disable-plugin", nil, "do not run this plugin, when it locks everybody out (repeatable; \"all\": none but those that ship)")
 	fl.StringArrayVar(&f.s.EtcdEndpoints, "etcd-endpoints", nil, "external etcd, instead of the embedded one (repeatable)")

@@ -64,6 +64,9 @@ type Server struct {
 	// DisabledPlugins are not run; loader.DisableAll stands for all that do not
 	// ship.
 	DisabledPlugins []string
+	// UnconfinedPlugins lets plugins of the process host run with all rights of
+	// the server.
+	UnconfinedPlugins bool
 
 	EtcdEndpoints             []string
 	EtcdCA, EtcdCert, EtcdKey string

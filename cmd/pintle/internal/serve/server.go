@@ -60,7 +60,7 @@ func (s *Server) New(ctx context.Context) (*Plane, error) {
 	if p.wasm, err = wasm.New(ctx, wasm.Config{CacheDir: s.Dir.WASM(), Log: s.Log}); err != nil {
 		return nil, err
 	}
-	procs, err := process.New(process.Config{Dir: string(s.Dir) + "/plugins", Log: s.Log})
+	procs, err := process.New(process.Config{Dir: string(s.Dir) + "/plugins", Unconfined: s.UnconfinedPlugins, Log: s.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,126 @@
+// Command escape is a plugin that tries to get out of its process. The name of
+// the object under review says how; the refusal says how it went.
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/serve"
+)
+
+func main() { serve.Main() }
+
+func init() {
+	sdk.Register(sdk.Plugin{Name: "escape", New: func([]byte) (*sdk.Points, error) {
+		return &sdk.Points{Validate: validate}, nil
+	}})
+}
+
+const regionFD = 3
+
+func validate(r *sdk.Review) error {
+	act, arg, _ := strings.Cut(r.Name, " ")
+	f := acts[act]
+	if f == nil {
+		return nil
+	}
+	return r.Deny("%s", f(arg))
+}
+
+// say is what an attempt came to.
+func say(err error) string {
+	if err == nil {
+		return "done"
+	}
+	return err.Error()
+}
+
+var acts = map[string]func(arg string) string{
+	"truncate": func(string) string { return say(syscall.Ftruncate(regionFD, 0)) },
+	"grow":     func(string) string { return say(syscall.Ftruncate(regionFD, 1<<40)) },
+	"seal": func(string) string {
+		const addSeals, write = 1033, 8
+		if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, regionFD, addSeals, write); errno != 0 {
+			return errno.Error()
+		}
+		return "done"
+	},
+	"read": func(path string) string {
+		_, err := os.ReadFile(path)
+		return say(err)
+	},
+	"list": func(path string) string {
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return err.Error()
+		}
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return strings.Join(names, " ")
+	},
+	"write": func(path string) string { return say(os.WriteFile(path, []byte("x"), 0o600)) },
+	"fill": func(path string) string {
+		for i := 0; ; i++ {
+			if err := os.WriteFile(fmt.Sprintf("%s/%d", path, i), make([]byte, 4<<20), 0o600); err != nil {
+				return err.Error()
+			}
+		}
+	},
+	"dial": func(address string) string {
+		network, address, _ := strings.Cut(address, "/")
+		c, err := net.DialTimeout(network, address, time.Second)
+		if err == nil {
+			_ = c.Close()
+		}
+		return say(err)
+	},
+	"userns": func(string) string {
+		return say((&exec.Cmd{Path: "/proc/self/exe", SysProcAttr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}}).Run())
+	},
+	"setuid": func(string) string { return say(syscall.Setuid(0)) },
+	"mount":  func(string) string { return say(syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, "")) },
+	"kill":   func(string) string { return say(syscall.Kill(-1, syscall.SIGKILL)) },
+	"sleepers": func(string) string {
+		// Each in a session of its own, as a daemon would be.
+		for range 3 {
+			c := exec.Command("/bin/sleep", "1000")
+			c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			if err := c.Start(); err != nil {
+				return err.Error()
+			}
+		}
+		return "done"
+	},
+	"bomb": func(string) string {
+		for n := 0; n < 10_000; n++ {
+			c := exec.Command("/bin/sleep", "1000")
+			if err := c.Start(); err != nil {
+				return fmt.Sprintf("%d processes, then: %v", n, err)
+			}
+		}
+		return "no limit"
+	},
+	"descriptors": func(string) string {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return err.Error()
+		}
+		var to []string
+		for _, e := range entries {
+			if link, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+				link, _, _ = strings.Cut(link, ":")
+				to = append(to, link)
+			}
+		}
+		return strings.Join(to, " ")
+	},
+}
