@@ -1,7 +1,8 @@
 // Package backoff is how the node agent tries again what failed: after pauses
 // that grow up to a longest one, with jitter, so that what failed together is
 // not tried together; and with a log that tells when trouble begins, has
-// another cause, and is over, rather than of every try.
+// another cause, and is over, rather than of every try. Watches keeps pauses
+// short for watches whose server was restarted.
 package backoff
 
 import (
