@@ -74,9 +74,9 @@ type Scheduler struct {
 
 	batch    []binding
 	batchAt  time.Time
-	outbox   [][]binding
+	outbox   backlog[[]binding]
 	waiting  int // bindings in outbox and on their way
-	reports  []report
+	reports  backlog[report]
 	tokens   float64 // of Scheduled events
 	tokensAt time.Time
 }
@@ -207,7 +207,7 @@ func (s *Scheduler) loop(ctx context.Context) error {
 			s.handle(d, now)
 		}
 		if n := len(s.batch); n >= batchSize || n > 0 && (d == nil || now.Sub(s.batchAt) >= batchAge) {
-			s.outbox = append(s.outbox, s.batch)
+			s.outbox.add(s.batch)
 			s.batch = nil
 		}
 		if d == nil {
@@ -245,11 +245,11 @@ func (s *Scheduler) handle(d *decision, now time.Time) {
 const maxReports = 4096
 
 func (s *Scheduler) report(r report) {
-	if len(s.reports) >= maxReports {
+	if s.reports.len() >= maxReports {
 		s.core.m.dropped.Inc()
 		return
 	}
-	s.reports = append(s.reports, r)
+	s.reports.add(r)
 }
 
 // takeIn takes in what is there without waiting.
@@ -272,17 +272,17 @@ func (s *Scheduler) takeIn() {
 
 // handOn hands out what the others are free to take.
 func (s *Scheduler) handOn() {
-	if len(s.outbox) > 0 {
+	if s.outbox.len() > 0 {
 		select {
-		case s.toBind <- s.outbox[0]:
-			s.outbox = s.outbox[1:]
+		case s.toBind <- s.outbox.items[0]:
+			s.outbox.drop(1)
 		default:
 		}
 	}
-	if len(s.reports) >= batchSize {
+	if s.reports.len() >= batchSize {
 		select {
-		case s.toReport <- s.reports[:batchSize:batchSize]:
-			s.reports = s.reports[batchSize:]
+		case s.toReport <- s.reports.first(batchSize):
+			s.reports.drop(batchSize)
 		default:
 		}
 	}
@@ -292,12 +292,12 @@ func (s *Scheduler) handOn() {
 func (s *Scheduler) wait(ctx context.Context, now time.Time) {
 	var toBind chan []binding
 	var next []binding
-	if len(s.outbox) > 0 {
-		toBind, next = s.toBind, s.outbox[0]
+	if s.outbox.len() > 0 {
+		toBind, next = s.toBind, s.outbox.items[0]
 	}
 	var toReport chan []report
-	n := min(len(s.reports), batchSize)
-	if n > 0 {
+	reports := s.reports.first(batchSize)
+	if len(reports) > 0 {
 		toReport = s.toReport
 	}
 	pause := flushEvery
@@ -316,9 +316,9 @@ func (s *Scheduler) wait(ctx context.Context, now time.Time) {
 	case <-s.wake:
 		s.applyUpdates()
 	case toBind <- next:
-		s.outbox = s.outbox[1:]
-	case toReport <- s.reports[:n:n]:
-		s.reports = s.reports[n:]
+		s.outbox.drop(1)
+	case toReport <- reports:
+		s.reports.drop(len(reports))
 	case <-timer.C():
 	case <-ctx.Done():
 	}
