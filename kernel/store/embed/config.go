@@ -87,6 +87,12 @@ const (
 	catchUpEntries       = 500
 	singleCatchUpEntries = 16
 
+	// snapshotCount is the most entries of the raft log that a start reads back
+	// into memory. With the empty ones that a raftLog adds this bounds their
+	// bytes, too; etcd's 10000 could be gigabytes. A snapshot is a small file and
+	// three calls of fsync.
+	snapshotCount = 2000
+
 	// placeholderURL fills the place of the peer URL that etcd insists on in a
 	// member that listens to none. Nobody dials it.
 	placeholderURL = "http://127.0.0.1:2380"
@@ -102,6 +108,7 @@ func (c *Config) etcd(log *slog.Logger, f *faults) (*embed.Config, error) {
 	cfg.MaxTxnOps = store.MaxOps
 	cfg.MaxRequestBytes = maxRequestBytes
 	cfg.WatchProgressNotifyInterval = cmp.Or(c.Progress, defaultProgress)
+	cfg.SnapshotCount = snapshotCount
 	cfg.SnapshotCatchUpEntries = catchUpEntries
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(bridge(log, f))
 	if c.History >= 0 {
@@ -142,6 +149,14 @@ func (c *Config) peers(cfg *embed.Config) (err error) {
 		cfg.SnapshotCatchUpEntries = singleCatchUpEntries
 	}
 	return nil
+}
+
+// logBytes is how much of the raft log may be in memory.
+func (c *Config) logBytes() int {
+	if len(c.PeerURLs) == 0 {
+		return singleLogBytes
+	}
+	return logBytes
 }
 
 // clients sets the listeners for foreign clients.

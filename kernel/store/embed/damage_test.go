@@ -92,7 +92,7 @@ func TestDamage(t *testing.T) {
 		"log cut early":     {func(t *testing.T, m string) { must(t, os.Truncate(segment(t, m), 100)) }, embed.ErrCorrupt, "member/wal"},
 		"log zeroed":        {func(t *testing.T, m string) { zero(t, segment(t, m), 500000) }, embed.ErrCorrupt, "member/wal"},
 		"log overwritten":   {func(t *testing.T, m string) { overwrite(t, segment(t, m), 40, 200) }, embed.ErrCorrupt, "member/wal"},
-		"database gone":     {func(t *testing.T, m string) { must(t, os.Remove(db(m))) }, nil, ""}, // the log holds everything
+		"database gone":     {func(t *testing.T, m string) { must(t, os.Remove(db(m))) }, embed.ErrCorrupt, "snap/db"}, // the log begins at a snapshot
 		"database empty":    {func(t *testing.T, m string) { must(t, os.Truncate(db(m), 0)) }, embed.ErrCorrupt, "snap/db"},
 		"database cut":      {func(t *testing.T, m string) { must(t, os.Truncate(db(m), 200000)) }, embed.ErrCorrupt, "snap/db"},
 		"its head":          {func(t *testing.T, m string) { overwrite(t, db(m), 0, 16384) }, embed.ErrCorrupt, "snap/db"},

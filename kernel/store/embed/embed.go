@@ -47,6 +47,7 @@ type Server struct {
 	faults *faults
 	dir    string
 	quota  int64
+	raft   *raftLog
 
 	close sync.Once
 	err   chan error
@@ -95,6 +96,8 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("store: %w", explain(err)), s.stop(), lock.release())
 	}
 	s.client = v3client.New(s.etcd.Server)
+	s.raft = newRaftLog(int(cfg.SnapshotCatchUpEntries), c.logBytes(), s.propose, s.etcd.Server.Backend().ForceCommit, log)
+	go s.raft.run(s.done)
 	go s.supervise()
 	return s, nil
 }
@@ -222,7 +225,9 @@ func (s *Server) Err() <-chan error { return s.err }
 
 // Store returns the store kept by this member. Its Close does nothing of
 // consequence; close the Server instead.
-func (s *Server) Store() store.Store { return &view{Store: store.New(s.client, store.Config{})} }
+func (s *Server) Store() store.Store {
+	return &view{Store: &counted{Store: store.New(s.client, store.Config{}), log: s.raft}}
+}
 
 // view keeps the Close of one user from cutting off the others.
 type view struct{ store.Store }
@@ -249,6 +254,10 @@ func (s *Server) Close() error {
 	s.close.Do(func() {
 		close(s.done)
 		s.faults.closing.Store(true)
+		select {
+		case <-s.raft.done:
+		case <-s.faults.happened: // it may wait for what failed
+		}
 		s.client.Close()
 		err = errors.Join(s.stop(), s.lock.release())
 	})
