@@ -17,23 +17,24 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/internal/history"
 )
 
 // selection is what a client of the test lists and watches.
 type selection struct {
 	namespace, labels, fields string
-	selects                   func(podState) bool
+	selects                   history.Selects
 }
 
 var selections = map[string]selection{
-	"all":        {selects: func(podState) bool { return true }},
-	"namespace":  {namespace: "default", selects: func(p podState) bool { return p.namespace == "default" }},
-	"label":      {labels: "tier=a", selects: func(p podState) bool { return p.tier == "a" }},
-	"not label":  {namespace: "default", labels: "tier notin (a)", selects: func(p podState) bool { return p.namespace == "default" && p.tier != "a" }},
-	"field":      {fields: "spec.nodeName=n1", selects: func(p podState) bool { return p.node == "n1" }},
-	"no field":   {fields: "spec.nodeName=", selects: func(p podState) bool { return p.node == "" }},
-	"name":       {namespace: "default", fields: "metadata.name=p1", selects: func(p podState) bool { return p.namespace == "default" && p.name == "p1" }},
-	"two fields": {labels: "tier=b", fields: "spec.nodeName=n2", selects: func(p podState) bool { return p.tier == "b" && p.node == "n2" }},
+	"all":        {selects: func(history.State) bool { return true }},
+	"namespace":  {namespace: "default", selects: func(p history.State) bool { return p.Namespace == "default" }},
+	"label":      {labels: "tier=a", selects: func(p history.State) bool { return p.Tier == "a" }},
+	"not label":  {namespace: "default", labels: "tier notin (a)", selects: func(p history.State) bool { return p.Namespace == "default" && p.Tier != "a" }},
+	"field":      {fields: "spec.nodeName=n1", selects: func(p history.State) bool { return p.Node == "n1" }},
+	"no field":   {fields: "spec.nodeName=", selects: func(p history.State) bool { return p.Node == "" }},
+	"name":       {namespace: "default", fields: "metadata.name=p1", selects: func(p history.State) bool { return p.Namespace == "default" && p.Name == "p1" }},
+	"two fields": {labels: "tier=b", fields: "spec.nodeName=n2", selects: func(p history.State) bool { return p.Tier == "b" && p.Node == "n2" }},
 }
 
 // reflector does what client-go's does, and records it: it lists, watches from
@@ -51,11 +52,11 @@ type reflector struct {
 	// has been told.
 	known int64
 	items map[string]string
-	steps []step
+	steps []history.Step
 
 	stream  io.ReadCloser // of the watch that is open, or nil
 	lines   *bufio.Reader
-	current *session
+	current *history.Session
 }
 
 // server is one API server of the cluster.
@@ -101,8 +102,8 @@ func (r *reflector) get(ctx context.Context, query url.Values) *http.Response {
 	return resp
 }
 
-func stateOf(p *corev1.Pod) podState {
-	return podState{p.Namespace, p.Name, p.Labels["tier"], p.Spec.NodeName, p.Annotations["mark"]}
+func stateOf(p *corev1.Pod) history.State {
+	return history.State{Namespace: p.Namespace, Name: p.Name, Tier: p.Labels["tier"], Node: p.Spec.NodeName, Mark: p.Annotations["mark"]}
 }
 
 func revisionOf(t *testing.T, rv string) int64 {
@@ -134,7 +135,7 @@ func (r *reflector) list(ctx context.Context) {
 		}
 		for i := range l.Items {
 			p := stateOf(&l.Items[i])
-			r.items[p.key()] = p.mark
+			r.items[p.Key()] = p.Mark
 		}
 		r.rv = revisionOf(r.t, l.ResourceVersion)
 		r.known = r.rv
@@ -147,7 +148,7 @@ func (r *reflector) list(ctx context.Context) {
 	for k, v := range r.items {
 		items[k] = v
 	}
-	r.steps = append(r.steps, step{list: &listing{r.rv, items}})
+	r.steps = append(r.steps, history.Step{List: &history.Listing{Rev: r.rv, Items: items}})
 }
 
 // open begins a watch where the last one ended.
@@ -163,8 +164,8 @@ func (r *reflector) open(ctx context.Context) {
 		r.t.Fatalf("watch from %d: %s", r.rv, resp.Status)
 	}
 	r.stream, r.lines = resp.Body, bufio.NewReader(resp.Body)
-	r.current = &session{from: r.rv}
-	r.steps = append(r.steps, step{watch: r.current})
+	r.current = &history.Session{From: r.rv}
+	r.steps = append(r.steps, history.Step{Watch: r.current})
 }
 
 func (r *reflector) close() {
@@ -226,13 +227,13 @@ func (r *reflector) take(line []byte) bool {
 	switch e.Type {
 	case "BOOKMARK":
 		r.known = r.rv
-		r.current.got = append(r.current.got, told{typ: e.Type, rev: r.rv})
+		r.current.Got = append(r.current.Got, history.Event{Type: e.Type, Rev: r.rv})
 		return true
 	case "DELETED":
-		delete(r.items, state.key())
+		delete(r.items, state.Key())
 	default:
-		r.items[state.key()] = state.mark
+		r.items[state.Key()] = state.Mark
 	}
-	r.current.got = append(r.current.got, told{e.Type, r.rv, state.key(), state.mark})
+	r.current.Got = append(r.current.Got, history.Event{Type: e.Type, Rev: r.rv, Key: state.Key(), Mark: state.Mark})
 	return true
 }

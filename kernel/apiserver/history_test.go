@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/internal/history"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
@@ -156,20 +157,20 @@ func TestWatchAfterARestart(t *testing.T) {
 	}
 }
 
-func judge(t *testing.T, h truth, end int64, clients map[string]*reflector) {
+func judge(t *testing.T, h history.Truth, end int64, clients map[string]*reflector) {
 	resumed, repeated, events := 0, 0, 0
 	for name, c := range clients {
-		v := h.check(c.sel.selects, c.steps)
-		for _, f := range v.faults {
+		v := h.Check(c.sel.selects, c.steps)
+		for _, f := range v.Faults {
 			t.Errorf("%s: %s", name, f)
 		}
-		if diff := cmp.Diff(h.at(end, c.sel.selects), c.items); diff != "" {
+		if diff := cmp.Diff(h.At(end, c.sel.selects), c.items); diff != "" {
 			t.Errorf("%s ends elsewhere (-want +got):\n%s", name, diff)
 		}
-		resumed, repeated = resumed+v.resumed, repeated+v.repeated
+		resumed, repeated = resumed+v.Resumed, repeated+v.Repeated
 		for _, s := range c.steps {
-			if s.watch != nil {
-				events += len(s.watch.got)
+			if s.Watch != nil {
+				events += len(s.Watch.Got)
 			}
 		}
 	}
@@ -237,7 +238,7 @@ type lateWatcher struct {
 func (w *lateWatcher) Batches() <-chan store.Batch { return w.late }
 
 // recorded reads what the store did to pods after begin, up to end.
-func recorded(t *testing.T, st store.Store, begin, end int64) (h truth) {
+func recorded(t *testing.T, st store.Store, begin, end int64) (h history.Truth) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	table, err := apitest.Table()
@@ -252,14 +253,14 @@ func recorded(t *testing.T, st store.Store, begin, end int64) (h truth) {
 			if !ok || e.KV.ModRevision > end {
 				continue
 			}
-			c := change{rev: e.KV.ModRevision, key: name}
+			c := history.Change{Rev: e.KV.ModRevision, Key: name}
 			if !e.Delete {
 				obj, err := codec.Decode(pods, e.KV.Value, e.KV.ModRevision)
 				if err != nil {
 					t.Fatal(err)
 				}
 				p := stateOf(obj.(*corev1.Pod))
-				c.now = &p
+				c.Now = &p
 			}
 			h = append(h, c)
 		}
