@@ -62,7 +62,7 @@ func TestUnservedIsRefused(t *testing.T) {
 	for _, tc := range []struct{ name, network, addr string }{
 		{"unknown address", "tcp4", "10.96.9.9:80"},
 		{"unknown port", "tcp4", "10.96.0.20:81"},
-		{"another protocol", "udp4", vip},
+		{"another protocol and port", "udp4", "10.96.0.20:81"},
 		{"UDP", "udp4", "10.96.9.9:53"},
 		{"first of the range", "tcp4", "10.96.0.0:80"},
 		{"last of the range", "tcp4", "10.96.255.255:80"},
@@ -75,6 +75,7 @@ func TestUnservedIsRefused(t *testing.T) {
 	}
 	for _, tc := range []struct{ network, local, addr string }{
 		{"udp4", "0.0.0.0:0", "10.96.9.9:53"}, {"udp", "[::]:0", "10.96.9.9:53"}, {"udp6", "[::]:0", "[fd00:96::9]:53"},
+		{"udp4", "0.0.0.0:0", vip},
 	} {
 		if err := sendErr(t, tc.network, tc.local, tc.addr); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("send by %s to %s: %v, want %v", tc.network, tc.addr, err, unix.ECONNREFUSED)
@@ -84,11 +85,14 @@ func TestUnservedIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st.SocketsUnserved != 11 {
-		t.Errorf("counted %d unserved, want 11", st.SocketsUnserved)
+	if st.SocketsUnserved != 12 {
+		t.Errorf("counted %d unserved, want 12", st.SocketsUnserved)
 	}
 
 	// What is served, or is no virtual address at all, is not touched.
+	if err := dialErr("udp4", vip); err != nil {
+		t.Errorf("a UDP socket asks the way to a Service of TCP: %v", err)
+	}
 	mustAsk(t, vip, "one")
 	mustAsk(t, "192.0.2.77:80", "external")
 	mustAsk(t, "127.0.0.1:30080", "port")

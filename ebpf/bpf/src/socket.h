@@ -116,6 +116,14 @@ static __always_inline int socket_unknown6(struct bpf_sock_addr *ctx)
 	return socket_refuse(COUNT_SOCKET_UNSERVED);
 }
 
+/* Whether a UDP socket names an address and port that are served by TCP. To
+ * connect it sends nothing, and is how programs ask which of their own addresses
+ * leads to a Service: they would be told that there is no such Service. */
+static __always_inline bool asks_the_way(struct bpf_sock_addr *ctx, __be32 addr, __be16 port)
+{
+	return ctx->protocol == IPPROTO_UDP && !loopback(addr) && frontend_at(addr, port, IPPROTO_TCP, SCOPE_CLUSTER);
+}
+
 static __always_inline int socket_connect(struct bpf_sock_addr *ctx, bool v6)
 {
 	__be32 addr = socket_addr(ctx, v6);
@@ -125,7 +133,7 @@ static __always_inline int socket_connect(struct bpf_sock_addr *ctx, bool v6)
 	struct peer p = {}, *old;
 
 	if (!f)
-		return socket_unknown(ctx, addr);
+		return asks_the_way(ctx, addr, port) ? 1 : socket_unknown(ctx, addr);
 	if (f->flags & FRONTEND_FOREIGN)
 		return 1;
 	if (!choose(f, bpf_get_prandom_u32(), false, bpf_get_netns_cookie(ctx), &c))
