@@ -80,18 +80,19 @@ type Config struct {
 // election, and everybody else. One tenant has at most half of the latter, a
 // node a quarter of the former; see package flow.
 type Limits struct {
-	BodyBytes          int64         // of a request; 0 means 3 MiB
-	BodyTimeout        time.Duration // in which a request's body must have come; 0 means 30 s
-	ReadInFlight       int           // short reading requests being executed; 0 means 400
-	WriteInFlight      int           // short writing requests being executed; 0 means 200
-	BodiesInFlight     int           // bodies that are coming in; 0 means 800
-	AnswersInFlight    int           // answers going out beyond those that hold a slot; 0 means 800
-	BodyBytesInFlight  int64         // of all bodies, from when they come until the answer is sent; 0 means 64 MiB, one tenant has a quarter
-	WatchBytesInFlight int64         // of watch events that are being written to slow clients; 0 means 128 MiB
-	RequestTimeout     time.Duration // of requests that do not stream; 0 means 60 s
-	MinWatchTimeout    time.Duration // a watch without timeoutSeconds lasts one to two of these; 0 means 30 min
-	ShutdownDelay      time.Duration // between failing /readyz and closing; 0 means none
-	ShutdownTimeout    time.Duration // for requests in flight; 0 means 60 s
+	BodyBytes           int64         // of a request; 0 means 3 MiB
+	BodyTimeout         time.Duration // in which a request's body must have come; 0 means 30 s
+	ReadInFlight        int           // short reading requests being executed; 0 means 400
+	WriteInFlight       int           // short writing requests being executed; 0 means 200
+	BodiesInFlight      int           // bodies that are coming in; 0 means 800
+	AnswersInFlight     int           // answers going out beyond those that hold a slot; 0 means 800
+	BodyBytesInFlight   int64         // of all bodies, from when they come until the answer is sent; 0 means 64 MiB, one tenant has a quarter
+	DecodeBytesInFlight int64         // memory that decoding bodies takes, as estimated; 0 means 512 MiB, one tenant has half
+	WatchBytesInFlight  int64         // of watch events that are being written to slow clients; 0 means 128 MiB
+	RequestTimeout      time.Duration // of requests that do not stream; 0 means 60 s
+	MinWatchTimeout     time.Duration // a watch without timeoutSeconds lasts one to two of these; 0 means 30 min
+	ShutdownDelay       time.Duration // between failing /readyz and closing; 0 means none
+	ShutdownTimeout     time.Duration // for requests in flight; 0 means 60 s
 }
 
 // Codec is what the server needs of resource.Codec.
@@ -137,6 +138,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Limits.BodiesInFlight, 800)
 	setDefault(&c.Limits.AnswersInFlight, 800)
 	setDefault(&c.Limits.BodyBytesInFlight, 64<<20)
+	setDefault(&c.Limits.DecodeBytesInFlight, 512<<20)
 	setDefault(&c.Limits.WatchBytesInFlight, 128<<20)
 	setDefault(&c.Limits.RequestTimeout, 60*time.Second)
 	setDefault(&c.Limits.MinWatchTimeout, 30*time.Minute)

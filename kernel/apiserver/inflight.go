@@ -37,6 +37,9 @@ func (s *Server) withBody(next http.Handler) http.Handler {
 			return
 		}
 		data, err := s.receive(w, r)
+		if err == nil {
+			err = s.afford(r, data)
+		}
 		if err != nil {
 			if apierrors.IsTooManyRequests(err) {
 				s.metrics.dropped.WithLabelValues(requestKind(info.Verb)).Inc()
@@ -47,6 +50,15 @@ func (s *Server) withBody(next http.Handler) http.Handler {
 		r.Body = &received{Reader: bytes.NewReader(data), data: data}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// afford asks for the memory that decoding a body takes.
+func (s *Server) afford(r *http.Request, data []byte) error {
+	n, err := weigh(r, data)
+	if err == nil && !flow.From(r.Context()).Decode(n) {
+		err = tooMany()
+	}
+	return err
 }
 
 func mutates(method string) bool {

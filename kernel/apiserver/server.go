@@ -55,7 +55,7 @@ func New(c Config) (*Server, error) {
 		catalog: newCatalog(c.Table),
 		flow: flow.New(flow.Limits{
 			Reads: c.Limits.ReadInFlight, Writes: c.Limits.WriteInFlight,
-			Bodies: c.Limits.BodiesInFlight, Answers: c.Limits.AnswersInFlight, BodyBytes: c.Limits.BodyBytesInFlight, Frames: c.Limits.WatchBytesInFlight,
+			Bodies: c.Limits.BodiesInFlight, Answers: c.Limits.AnswersInFlight, BodyBytes: c.Limits.BodyBytesInFlight, Frames: c.Limits.WatchBytesInFlight, Decode: c.Limits.DecodeBytesInFlight,
 		}),
 		nodes:    newNodeTransports(c.NodeTLS, c.Dial),
 		stopping: make(chan struct{}),

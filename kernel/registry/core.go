@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"reflect"
 
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
@@ -66,6 +67,7 @@ type Core struct {
 	recent    *recent
 	revisions revisions
 	pages     *pages
+	patching  *semaphore.Weighted // see maxPatching
 }
 
 // kind is a definition with what the verbs ask about it every time.
@@ -101,6 +103,7 @@ func New(cfg Config) (*Core, error) {
 	c.recent = newRecent(c.cache, c.clock)
 	c.revisions.read = c.store.Revision
 	c.pages = newPages(c.clock)
+	c.patching = semaphore.NewWeighted(maxPatching)
 	for _, d := range cfg.Table.Definitions {
 		k, err := c.newKind(d)
 		if err != nil {

@@ -25,43 +25,44 @@ func (c *Core) Patch(ctx context.Context, t Target, pt types.PatchType, patch []
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.newPatch(k, t, pt, patch, o)
+	r, p, err := c.newPatch(k, t, pt, patch, o)
 	if err != nil {
 		return nil, err
 	}
+	defer p.release()
 	return c.execute(ctx, r)
 }
 
-func (c *Core) newPatch(k *kind, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*request, error) {
+func (c *Core) newPatch(k *kind, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*request, *patcher, error) {
 	verb := verbPatch
 	if pt == types.ApplyYAMLPatchType {
 		verb = verbApply
 		if o.FieldManager == "" {
-			return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "PatchOptions"}, "", field.ErrorList{
+			return nil, nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "PatchOptions"}, "", field.ErrorList{
 				field.Required(field.NewPath("fieldManager"), "is required for apply patch"),
 			})
 		}
 	} else if o.Force {
-		return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "PatchOptions"}, "", field.ErrorList{
+		return nil, nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "PatchOptions"}, "", field.ErrorList{
 			field.Forbidden(field.NewPath("force"), "may not be specified for non-apply patch"),
 		})
 	}
 	r, err := c.newRequest(verb, k, t, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if r.key == "" {
-		return nil, badRequest("name must be provided")
+		return nil, nil, badRequest("name must be provided")
 	}
 	if r.sub != nil && (r.sub.Style == resource.StyleAction || r.sub.Style == resource.StyleConnect) {
-		return nil, apierrors.NewMethodNotSupported(k.subresource(r.sub), verbPatch)
+		return nil, nil, apierrors.NewMethodNotSupported(k.subresource(r.sub), verbPatch)
 	}
 	if err := checkPatch(pt, patch); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p := &patcher{c: c, r: r, bytes: patch, kind: pt, strict: o.FieldValidation}
 	r.plan = c.guarded(p.plan)
-	return r, nil
+	return r, p, nil
 }
 
 // checkPatch refuses what is not worth planning.
@@ -75,6 +76,9 @@ func checkPatch(pt types.PatchType, patch []byte) error {
 			return badRequest("invalid JSON patch")
 		}
 	case types.ApplyYAMLPatchType:
+		if json.Valid(patch) {
+			break
+		}
 		if _, err := yaml.YAMLToJSON(patch); err != nil {
 			return badRequestf("error encoding patch: %v", err)
 		}
@@ -111,6 +115,7 @@ type patcher struct {
 	bytes  []byte
 	kind   types.PatchType
 	strict string // field validation
+	held   int64  // of Core.patching
 }
 
 func (p *patcher) plan(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
@@ -123,7 +128,7 @@ func (p *patcher) plan(ctx context.Context, r *request, cur *watch.Object) (*cha
 		}
 		return p.planApplyCreate(ctx, r)
 	}
-	obj, err := p.patched(cur.Obj)
+	obj, err := p.patched(ctx, cur.Obj)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +177,7 @@ func (p *patcher) checkIdentity(r *request, obj runtime.Object) (metav1.Object, 
 }
 
 // patched gives a private object of the hub version: cur with the patch in it.
-func (p *patcher) patched(cur runtime.Object) (runtime.Object, error) {
+func (p *patcher) patched(ctx context.Context, cur runtime.Object) (runtime.Object, error) {
 	if p.kind == types.ApplyYAMLPatchType {
 		return p.apply(cur)
 	}
@@ -186,7 +191,7 @@ func (p *patcher) patched(cur runtime.Object) (runtime.Object, error) {
 	if p.kind == types.StrategicMergePatchType {
 		out, err = p.strategic(versioned, gvk)
 	} else {
-		out, err = p.jsonPatched(versioned, gvk)
+		out, err = p.jsonPatched(ctx, versioned, gvk)
 	}
 	if err != nil {
 		return nil, err

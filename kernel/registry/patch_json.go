@@ -2,10 +2,12 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,7 +34,7 @@ func (p *patcher) validating() bool {
 }
 
 // jsonPatched applies a JSON patch or a merge patch to the JSON of an object.
-func (p *patcher) jsonPatched(cur runtime.Object, gvk schema.GroupVersionKind) (runtime.Object, error) {
+func (p *patcher) jsonPatched(ctx context.Context, cur runtime.Object, gvk schema.GroupVersionKind) (runtime.Object, error) {
 	before, err := json.Marshal(cur)
 	if err != nil {
 		return nil, plain(err)
@@ -40,6 +42,12 @@ func (p *patcher) jsonPatched(cur runtime.Object, gvk schema.GroupVersionKind) (
 	after, faults, err := p.patchedJSON(before)
 	if err != nil {
 		return nil, err
+	}
+	if err := p.reserve(ctx, after); err != nil {
+		return nil, err
+	}
+	if err := resource.CheckQuantitiesOf(p.c.table.Scheme, after, gvk); err != nil {
+		return nil, badRequest(err.Error())
 	}
 	obj, decodeFaults, err := p.decode(after, gvk)
 	if err != nil {
@@ -145,6 +153,9 @@ func (p *patcher) report(faults []error, what string) error {
 // invalidPatch is upstream's answer to a patch whose result cannot be read; it
 // names no kind.
 func invalidPatch(value string, err error) error {
+	if len(value) > maxShown {
+		value = strings.ToValidUTF8(value[:maxShown], "") + "..."
+	}
 	return apierrors.NewInvalid(schema.GroupKind{}, "", field.ErrorList{
 		field.Invalid(field.NewPath("patch"), value, err.Error()),
 	})
@@ -173,9 +184,15 @@ func (p *patcher) strategic(cur runtime.Object, gvk schema.GroupVersionKind) (ru
 		return nil, badRequest(err.Error())
 	}
 	shown := fmt.Sprintf("%+v", patch) // the merge changes the map
+	if err := quadratic(before, patch); err != nil {
+		return nil, err
+	}
 	after, err := strategicpatch.StrategicMergeMapPatch(before, patch, out)
 	if err != nil {
 		return nil, strategicError(err)
+	}
+	if err := p.checkQuantities(after, gvk); err != nil {
+		return nil, err
 	}
 	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(after, out, p.validating())
 	if strict, ok := runtime.AsStrictDecodingError(err); ok {

@@ -57,7 +57,7 @@ func (p *patcher) planProjection(ctx context.Context, r *request, cur *watch.Obj
 		case types.StrategicMergePatchType:
 			next, err = p.strategic(old, r.sub.Kind)
 		default:
-			next, err = p.jsonPatched(old, r.sub.Kind)
+			next, err = p.jsonPatched(ctx, old, r.sub.Kind)
 		}
 		if err != nil {
 			return nil, err

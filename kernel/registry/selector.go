@@ -48,6 +48,9 @@ func (c *Core) selection(k *kind, t Target, o metav1.ListOptions) (*selection, e
 	if err != nil {
 		return nil, badRequest(err.Error())
 	}
+	if err := selectorCost(byLabel, byField); err != nil {
+		return nil, err
+	}
 	byField, err = byField.Transform(func(label, value string) (string, string, error) {
 		return c.fieldLabel(k, t, label, value)
 	})
@@ -60,6 +63,20 @@ func (c *Core) selection(k *kind, t Target, o metav1.ListOptions) (*selection, e
 	byField = s.narrow(k, byField)
 	s.match = matcher(k, byLabel, byField)
 	return s, nil
+}
+
+// selectorCost refuses a selector that is too dear to be asked about every
+// object.
+func selectorCost(byLabel labels.Selector, byField fields.Selector) error {
+	n := len(byField.Requirements())
+	terms, _ := byLabel.Requirements()
+	for _, r := range terms {
+		n += max(len(r.ValuesUnsorted()), 1)
+	}
+	if n > maxSelector {
+		return badRequestf("the selector has %d terms and values, the limit is %d", n, maxSelector)
+	}
+	return nil
 }
 
 // fieldLabel checks a field selector's label and brings it to the hub's

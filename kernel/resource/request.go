@@ -31,6 +31,9 @@ func (c *Codec) DecodeRequest(body []byte, mediaType string, defaultGVK *schema.
 	if len(body) > MaxRequestBytes {
 		return nil, nil, nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", MaxRequestBytes))
 	}
+	if err := CheckQuantities(c.scheme, body, mediaType, defaultGVK); err != nil {
+		return nil, nil, nil, apierrors.NewBadRequest(err.Error())
+	}
 	switch mediaType {
 	case JSON, "":
 		obj, gvk, err = pick(strict, c.jsonStrict, c.json).Decode(body, defaultGVK, nil)

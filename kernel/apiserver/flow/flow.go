@@ -14,12 +14,13 @@ type Limits struct {
 	Bodies    int   // bodies coming in
 	Answers   int   // answers going out that no longer hold a slot
 	BodyBytes int64 // of bodies, from when they are read until the answer is sent
+	Decode    int64 // memory that decoding bodies takes, until the answer is sent
 	Frames    int64 // bytes of watch events on their way out
 }
 
 // level holds the budgets of one level.
 type level struct {
-	reads, writes, bodies, answers, bytes, frames *Budget
+	reads, writes, bodies, answers, bytes, decode, frames *Budget
 }
 
 // newLevel makes budgets of which one tenant may have one part in share.
@@ -28,6 +29,7 @@ func newLevel(l Limits, share int) *level {
 	return &level{
 		reads: part(l.Reads), writes: part(l.Writes), bodies: part(l.Bodies), answers: part(l.Answers),
 		bytes: NewBudget(l.BodyBytes, l.BodyBytes/4), frames: NewBudget(l.Frames, l.Frames/2),
+		decode: NewBudget(l.Decode, l.Decode/2),
 	}
 }
 
@@ -63,6 +65,7 @@ type Ticket struct {
 	answer bool
 	body   bool
 	bytes  int64
+	decode int64
 }
 
 // Level is the level at which the request is served.
@@ -88,6 +91,19 @@ func (t *Ticket) Grow(n int64) bool {
 		return false
 	}
 	t.bytes += n
+	return true
+}
+
+// Decode asks for n bytes of memory in which the body is decoded; they are held
+// until End.
+func (t *Ticket) Decode(n int64) bool {
+	if t.free() {
+		return true
+	}
+	if !t.level.decode.Take(t.tenant, n) {
+		return false
+	}
+	t.decode += n
 	return true
 }
 
@@ -155,7 +171,10 @@ func (t *Ticket) End() {
 	if t.bytes > 0 {
 		t.level.bytes.Give(t.tenant, t.bytes)
 	}
-	t.slot, t.answer, t.bytes = nil, false, 0
+	if t.decode > 0 {
+		t.level.decode.Give(t.tenant, t.decode)
+	}
+	t.slot, t.answer, t.bytes, t.decode = nil, false, 0, 0
 }
 
 type key struct{}

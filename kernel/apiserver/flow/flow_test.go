@@ -61,10 +61,10 @@ func TestBudget(t *testing.T) {
 // A ticket gives back all that it took, in whatever phase its request ended.
 func TestTicketEnds(t *testing.T) {
 	for _, last := range []string{"body", "execute", "answer"} {
-		c := flow.New(flow.Limits{Reads: 2, Writes: 2, Bodies: 2, Answers: 2, BodyBytes: 8, Frames: 8})
+		c := flow.New(flow.Limits{Reads: 2, Writes: 2, Bodies: 2, Answers: 2, BodyBytes: 8, Frames: 8, Decode: 16})
 		for n := range 5 {
 			k := c.Begin(&user.DefaultInfo{Name: "u"}, &request.RequestInfo{})
-			if !k.ReadBody() || !k.Grow(2) {
+			if !k.ReadBody() || !k.Grow(2) || !k.Decode(2) {
 				t.Fatalf("%s: no room for body %d", last, n)
 			}
 			if last != "body" {
