@@ -38,7 +38,8 @@ type Instance struct {
 //
 // # Errors
 //
-// Returns an error when the security context forbids to run the image.
+// Returns an error when the security context forbids to run the image, or
+// command and arguments are more than a process can be given.
 func Container(pod *corev1.Pod, c *corev1.Container, node *Node, in Instance) (*runtimeapi.ContainerConfig, error) {
 	resources, err := json.Marshal(Effective(pod, c))
 	if err != nil {
@@ -52,11 +53,20 @@ func Container(pod *corev1.Pod, c *corev1.Container, node *Node, in Instance) (*
 		security.NamespaceOptions.Pid = runtimeapi.NamespaceMode_TARGET
 		security.NamespaceOptions.TargetId = in.Target
 	}
+	room := maxArguments - in.Env.size
+	command, err := expandAll(c.Command, "command", &room, in.Env.Get)
+	if err != nil {
+		return nil, err
+	}
+	args, err := expandAll(c.Args, "args", &room, in.Env.Get)
+	if err != nil {
+		return nil, err
+	}
 	cfg := &runtimeapi.ContainerConfig{
 		Metadata: &runtimeapi.ContainerMetadata{Name: c.Name, Attempt: uint32(in.Restarts)},
 		Image:    &runtimeapi.ImageSpec{Image: in.ImageRef, UserSpecifiedImage: c.Image},
-		Command:  expandAll(c.Command, in.Env.Get),
-		Args:     expandAll(c.Args, in.Env.Get),
+		Command:  command,
+		Args:     args,
 		// The runtime uses the image's when it is empty.
 		WorkingDir: c.WorkingDir,
 		Mounts:     in.Mounts,

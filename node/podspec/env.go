@@ -23,13 +23,28 @@ type Sources interface {
 type Env struct {
 	names  []string
 	values map[string]string
+	size   int // of all, as a process is given them
 }
 
-func (e *Env) set(name, value string) {
-	if _, ok := e.values[name]; !ok {
+// errTooMuch says that a container's variables and arguments are too many.
+var errTooMuch = fmt.Errorf("environment and arguments have more than %d KiB together, which no process can be started with (enableServiceLinks: false leaves out the variables of Services)", maxArguments>>10)
+
+func (e *Env) set(name, value string) error {
+	old, ok := e.values[name]
+	switch size := len(name) + len("=") + len(value) + 1; {
+	case size > maxString:
+		return tooLong("variable " + name)
+	case ok:
+		e.size += len(value) - len(old)
+	default:
 		e.names = append(e.names, name)
+		e.size += size
 	}
 	e.values[name] = value
+	if e.size > maxArguments {
+		return errTooMuch
+	}
+	return nil
 }
 
 // Get returns a variable.
@@ -53,11 +68,13 @@ func Missing(format string, args ...any) error { return &MissingError{fmt.Sprint
 // # Errors
 //
 // *MissingError when a ConfigMap, Secret or key that is not optional does not
-// exist.
+// exist. Another error when the variables are more than a process can be given.
 func Environment(pod *corev1.Pod, c *corev1.Container, node *Node, podIPs []string, services []*corev1.Service, src Sources, files Files) (*Env, error) {
 	e := &Env{values: map[string]string{}}
 	links := pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks
-	serviceEnv(e, pod.Namespace, services, links)
+	if err := serviceEnv(e, pod.Namespace, services, links); err != nil {
+		return nil, err
+	}
 	for i := range c.EnvFrom {
 		if err := envFrom(e, pod.Namespace, &c.EnvFrom[i], src); err != nil {
 			return nil, err
@@ -67,15 +84,24 @@ func Environment(pod *corev1.Pod, c *corev1.Container, node *Node, podIPs []stri
 	for i := range c.Env {
 		v := &c.Env[i]
 		if v.ValueFrom == nil {
-			e.set(v.Name, Expand(v.Value, e.Get))
+			value, err := Expand(v.Value, e.Get)
+			if err != nil {
+				return nil, tooLong("variable " + v.Name)
+			}
+			if err := e.set(v.Name, value); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		value, ok, err := valueFrom(pod, c, v.ValueFrom, node, podIPs, src, files)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			e.set(v.Name, value)
+		if !ok {
+			continue
+		}
+		if err := e.set(v.Name, value); err != nil {
+			return nil, err
 		}
 	}
 	return e, nil
@@ -153,7 +179,9 @@ func envFrom(e *Env, namespace string, from *corev1.EnvFromSource, src Sources) 
 	}
 	for _, k := range slices.Sorted(maps.Keys(values)) {
 		if name := from.Prefix + k; validName(name) {
-			e.set(name, values[k])
+			if err := e.set(name, values[k]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -166,7 +194,7 @@ func validName(s string) bool {
 
 // serviceEnv defines the variables of the Services of the pod's namespace
 // (when links is set) and of the API server's.
-func serviceEnv(e *Env, namespace string, services []*corev1.Service, links bool) {
+func serviceEnv(e *Env, namespace string, services []*corev1.Service, links bool) error {
 	seen := map[string]*corev1.Service{}
 	for _, s := range services {
 		if s.Spec.ClusterIP == "" || s.Spec.ClusterIP == corev1.ClusterIPNone || len(s.Spec.Ports) == 0 {
@@ -181,20 +209,29 @@ func serviceEnv(e *Env, namespace string, services []*corev1.Service, links bool
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(seen)) {
-		oneService(e, seen[name])
+		if err := oneService(e, seen[name]); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-func oneService(e *Env, s *corev1.Service) {
+func oneService(e *Env, s *corev1.Service) error {
+	var full error
+	set := func(name, value string) {
+		if full == nil {
+			full = e.set(name, value)
+		}
+	}
 	name := envName(s.Name)
-	e.set(name+"_SERVICE_HOST", s.Spec.ClusterIP)
+	set(name+"_SERVICE_HOST", s.Spec.ClusterIP)
 	for i, p := range s.Spec.Ports {
 		port := strconv.Itoa(int(p.Port))
 		if i == 0 {
-			e.set(name+"_SERVICE_PORT", port)
+			set(name+"_SERVICE_PORT", port)
 		}
 		if p.Name != "" {
-			e.set(name+"_SERVICE_PORT_"+envName(p.Name), port)
+			set(name+"_SERVICE_PORT_"+envName(p.Name), port)
 		}
 	}
 	for i, p := range s.Spec.Ports { // the form of docker's links
@@ -205,14 +242,15 @@ func oneService(e *Env, s *corev1.Service) {
 		port := strconv.Itoa(int(p.Port))
 		url := proto + "://" + net.JoinHostPort(s.Spec.ClusterIP, port)
 		if i == 0 {
-			e.set(name+"_PORT", url)
+			set(name+"_PORT", url)
 		}
 		prefix := name + "_PORT_" + port + "_" + strings.ToUpper(proto)
-		e.set(prefix, url)
-		e.set(prefix+"_PROTO", proto)
-		e.set(prefix+"_PORT", port)
-		e.set(prefix+"_ADDR", s.Spec.ClusterIP)
+		set(prefix, url)
+		set(prefix+"_PROTO", proto)
+		set(prefix+"_PORT", port)
+		set(prefix+"_ADDR", s.Spec.ClusterIP)
 	}
+	return full
 }
 
 func envName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-", "_")) }

@@ -377,7 +377,7 @@ func TestExpand(t *testing.T) {
 	}
 	for in, want := range map[string]string{"": "", "x": "x", "$(A)": "1", "$(EMPTY)": "", "$(B)": "$(B)", "$$(A)": "$(A)", "$$$(A)": "$1", "a$(A)b$(A)": "a1b1",
 		"$": "$", "$A": "$A", "$(A": "$(A", "$()": "$()", "$(A)$": "1$", "$$": "$"} {
-		if got := podspec.Expand(in, lookup); got != want {
+		if got, err := podspec.Expand(in, lookup); err != nil || got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
@@ -386,7 +386,7 @@ func TestExpand(t *testing.T) {
 func FuzzExpand(f *testing.F) {
 	f.Add("$(A) $$(A) $(")
 	f.Fuzz(func(t *testing.T, s string) {
-		out := podspec.Expand(s, func(string) (string, bool) { return "", false })
+		out, _ := podspec.Expand(s, func(string) (string, bool) { return "", false })
 		if len(out) > len(s) {
 			t.Errorf("%q grew to %q", s, out)
 		}

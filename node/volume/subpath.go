@@ -18,13 +18,16 @@ import (
 
 func expandPath(expr string, env *podspec.Env) (string, error) {
 	unknown := ""
-	out := podspec.Expand(expr, func(name string) (string, bool) {
+	out, err := podspec.Expand(expr, func(name string) (string, bool) {
 		v, ok := env.Get(name)
 		if !ok {
 			unknown = name
 		}
 		return v, ok
 	})
+	if err != nil {
+		return "", fmt.Errorf("subPathExpr %q: %w", expr, err)
+	}
 	if unknown != "" {
 		return "", fmt.Errorf("missing value for %q, in subPathExpr %q", unknown, expr)
 	}
