@@ -86,7 +86,8 @@ type OpenOptions struct {
 	// the goroutine of that call. ctx is that of the Call. resp must stay
 	// unchanged until the next HostCall. Nil: the guest is refused everything.
 	HostCall func(ctx context.Context, op wire.HostOp, req []byte) (resp []byte, err error)
-	// Log takes what the guest prints; nil discards it.
+	// Log takes what the guest prints; nil discards it. Who gives it bounds it,
+	// see output.Limit.
 	Log *slog.Logger
 }
 

@@ -72,8 +72,14 @@ type Config struct {
 	// WritesStatus tells whether this server writes status, when there are
 	// several; nil is yes.
 	WritesStatus func() bool
-	Clock        clock.WithTicker // nil is the real clock
-	Log          *slog.Logger     // nil discards
+	Clock        Clock        // nil is the real clock
+	Log          *slog.Logger // nil discards
+}
+
+// Clock is what a loader needs of time.
+type Clock interface {
+	clock.WithTicker
+	clock.WithDelayedExecution
 }
 
 // Loader runs plugins. Run may be called once.
@@ -84,6 +90,7 @@ type Loader struct {
 	results chan result
 	first   *progress
 	jobs    jobs
+	logs    *logs
 
 	// Used by Run's goroutine.
 	entries map[string]*entry // by name
@@ -126,6 +133,7 @@ func New(c Config) *Loader {
 	l := &Loader{Config: c, builtin: map[string]plugin.Module{}, entries: map[string]*entry{}, faults: make(chan fault, 64),
 		results: make(chan result), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Registry, c.Clock, c.Log)}
 	l.jobs = newJobs(l)
+	l.logs = newLogs(c.Log, c.Clock)
 	for _, b := range c.Builtins {
 		if b.Module.Digest != "" {
 			l.builtin[b.Module.Digest] = b.Module
@@ -257,7 +265,9 @@ func (l *Loader) loop(ctx context.Context, w registry.Watcher) error {
 			if !now.Before(collect) {
 				collect = now.Add(collectEvery)
 				l.collect(ctx, now)
-				l.jobs.sweep(func(name string) bool { return l.entries[name] != nil })
+				known := func(name string) bool { return l.entries[name] != nil }
+				l.jobs.sweep(known)
+				l.logs.sweep(known)
 			}
 		}
 	}

@@ -37,7 +37,7 @@ func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, 
 			default: // the counters and the quarantine hold it as well
 			}
 		}}
-	c.Options.Log = l.Log.With("plugin", name)
+	c.Options.Log = l.logs.of(name)
 	loaded, err := plugin.Load(ctx, c)
 	if err != nil {
 		return nil, err

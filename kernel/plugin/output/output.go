@@ -1,5 +1,6 @@
-// Package output takes what a plugin prints: it logs lines within limits and
-// keeps the end for the message of a fault.
+// Package output takes what a plugin prints: it logs lines and keeps the end for
+// the message of a fault. How much may be logged is bounded by [Limit], for each
+// plugin and for all.
 package output
 
 import (
@@ -14,7 +15,6 @@ const (
 	tailSize   = 8 << 10 // how much of what a guest printed goes into a fault's message
 	reasonSize = 2 << 10
 	lineSize   = 4 << 10 // longer lines are cut
-	lineLimit  = 200     // lines logged per call; more are counted
 )
 
 // Writer is the standard output and error of one instance. It is safe for
@@ -22,12 +22,10 @@ const (
 type Writer struct {
 	Log *slog.Logger // nil logs nothing
 
-	mu      sync.Mutex
-	tail    []byte // the rest is guarded by mu
-	reason  []byte // from the first line that says why a Go program dies
-	line    []byte
-	lines   int
-	dropped int
+	mu     sync.Mutex
+	tail   []byte // the rest is guarded by mu
+	reason []byte // from the first line that says why a Go program dies
+	line   []byte
 }
 
 // Write implements io.Writer and never fails.
@@ -75,9 +73,7 @@ func (o *Writer) flush() {
 			}
 		}
 	}
-	if o.lines++; o.lines > lineLimit {
-		o.dropped++
-	} else if o.Log != nil && len(o.line) > 0 {
+	if o.Log != nil && len(o.line) > 0 {
 		o.Log.LogAttrs(context.Background(), slog.LevelInfo, "plugin output", slog.String("line", string(o.line)))
 	}
 	o.line = o.line[:0]
@@ -87,10 +83,7 @@ func (o *Writer) flush() {
 func (o *Writer) Begin() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.dropped > 0 && o.Log != nil {
-		o.Log.Warn("plugin output dropped", "lines", o.dropped)
-	}
-	o.tail, o.reason, o.lines, o.dropped = o.tail[:0], o.reason[:0], 0, 0
+	o.tail, o.reason = o.tail[:0], o.reason[:0]
 }
 
 // Message is why the program says it died, or else the end of what it printed

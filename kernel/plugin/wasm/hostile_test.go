@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/output"
 	"github.com/pintle-io/pintle/kernel/plugin/wasm"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -144,8 +147,9 @@ func TestCancelStopsLoop(t *testing.T) {
 // and in memory.
 func TestOutputIsBounded(t *testing.T) {
 	h, m := newHost(t), hostileModule(t)
-	log := &counter{}
-	in, err := h.Open(t.Context(), m, plugin.OpenOptions{Limits: plugin.Limits{CallTimeout: 20 * time.Second}, Log: slog.New(slog.NewTextHandler(log, nil))})
+	log, c := &counter{}, clock.RealClock{}
+	limited := output.Limit(slog.New(slog.NewTextHandler(log, nil)), output.NewBudget(output.PluginRate, c), output.NewBudget(output.TotalRate, c), c)
+	in, err := h.Open(t.Context(), m, plugin.OpenOptions{Limits: plugin.Limits{CallTimeout: 20 * time.Second}, Log: limited})
 	if err != nil {
 		t.Fatal(err)
 	}
