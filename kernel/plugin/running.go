@@ -93,6 +93,13 @@ func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
 // Timeout of one call.
 func (p *Plugin) Timeout() time.Duration { return p.options.Limits.WithDefaults().CallTimeout }
 
+// Refused notes, for the status, that the plugin asked for what it may not. It
+// is no fault: whether the plugin goes on is its own affair.
+func (p *Plugin) Refused(what string, err error) {
+	p.Stats.errors.Add(1)
+	p.Stats.failed(what, err, false)
+}
+
 func (p *Plugin) fault(namespace string, op wire.Op, err error) {
 	p.Stats.failed(callName(op), err, true)
 	f := p.Quarantine.Fault(Fault{Err: err, Namespace: namespace, Op: op})

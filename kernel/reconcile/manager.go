@@ -31,6 +31,11 @@ type Controller struct {
 	User user.Info
 	// Allow checks the plugin's permissions; nil allows everything.
 	Allow func(verb string, t registry.Target) error
+	// Refused is told of what the plugin asked and may not; may be nil.
+	Refused func(what string, err error)
+	// Writes is how many objects a second it may write; 0 means
+	// hostclient.DefaultWrites.
+	Writes int
 	// Called is told of every reconcile and map call, for the plugin's status;
 	// may be nil. It must be safe for concurrent use.
 	Called func(took time.Duration, err error)
@@ -161,7 +166,8 @@ func (m *Manager) start(name string, c Controller) {
 	r.faults = newFaults(r.log, r.clock)
 	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(name).Observe(d.Seconds()) })
 	r.host = &hostclient.Config{Plugin: name, User: c.User, Registry: m.c.Registry, Table: m.c.Table, Codec: m.c.Codec,
-		Owned: m.owned, Events: m.events, Allow: c.Allow, Seen: &hostclient.Seen{}}
+		Owned: m.owned, Events: m.events, Allow: c.Allow, Refused: c.Refused,
+		Budget: hostclient.NewBudget(c.Writes, m.c.Clock), Seen: &hostclient.Seen{}}
 	m.running[name] = r
 	m.group.Go(func() {
 		defer close(r.done)

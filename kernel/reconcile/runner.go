@@ -109,6 +109,11 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 			r.log.Error("controller watches a resource that does not exist", "resource", w.Resource)
 			continue
 		}
+		if err := r.host.MayWatch(registry.Target{Resource: gvr}); err != nil {
+			// An instance may say what it likes: what it was loaded with counts.
+			r.log.Error("controller watches what it may not", "resource", w.Resource, "error", err)
+			continue
+		}
 		paths, err := present.Parse(w.Present)
 		if err != nil {
 			r.log.Error("controller watches a field that cannot be", "resource", w.Resource, "error", err)

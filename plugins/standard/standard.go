@@ -25,6 +25,8 @@ type Rule struct {
 var (
 	read  = []string{"get", "list", "watch"}
 	write = []string{"get", "list", "watch", "create", "update", "patch", "delete"}
+	// events: to record some about what it may read.
+	events = Rule{[]string{""}, []string{"events"}, []string{"create"}}
 )
 
 // Plugins are all that ship.
@@ -41,10 +43,12 @@ var Plugins = []Plugin{
 	}},
 
 	{Name: "deployment", Member: "deployment", Rules: []Rule{
+		events,
 		{[]string{"apps"}, []string{"deployments", "deployments/status", "replicasets"}, write},
 		{[]string{""}, []string{"pods"}, read},
 	}},
 	{Name: "replicaset", Member: "replicaset", Rules: []Rule{
+		events,
 		{[]string{"apps"}, []string{"replicasets", "replicasets/status"}, write},
 		{[]string{""}, []string{"pods"}, write},
 	}},
@@ -53,10 +57,12 @@ var Plugins = []Plugin{
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
 	}},
 	{Name: "node-lifecycle", Member: "node-lifecycle", Rules: []Rule{
+		events,
 		{[]string{""}, []string{"nodes", "nodes/status", "pods", "pods/status"}, write},
 		{[]string{"coordination.k8s.io"}, []string{"leases"}, read},
 	}},
 	{Name: "node-ipam", Member: "node-ipam", Rules: []Rule{
+		events,
 		{[]string{""}, []string{"nodes"}, write},
 	}},
 	{Name: "namespace", Member: "namespace", Rules: []Rule{

@@ -28,9 +28,9 @@ type Config struct {
 	// Calls makes what serves the reads of one instance of a policy; nil
 	// refuses them.
 	Calls func(name string, p *plugin.Plugin) func() plugin.HostCall
-	// Exists tells whether an object is there that a policy waits for; nil is
-	// never.
-	Exists func(ctx context.Context, q wire.GetRequest) bool
+	// Exists makes what tells a policy whether an object is there that it waits
+	// for, or that it may not know; nil is never.
+	Exists func(name string, p *plugin.Plugin) Exists
 	// Patience is how long a request waits for a policy that is being loaded for
 	// the first time; 0 is admission.Patience.
 	Patience time.Duration
@@ -43,7 +43,8 @@ type Sink struct {
 	chain     *admission.Chain
 	instances int
 	calls     func(name string, p *plugin.Plugin) func() plugin.HostCall
-	waits     *waits
+	exists    func(name string, p *plugin.Plugin) Exists
+	clock     clock.WithTicker
 	patience  time.Duration
 	log       *slog.Logger
 	states
@@ -60,10 +61,13 @@ func New(c Config) *Sink {
 	if c.Calls == nil {
 		c.Calls = func(string, *plugin.Plugin) func() plugin.HostCall { return nil }
 	}
+	if c.Exists == nil {
+		c.Exists = func(string, *plugin.Plugin) Exists { return nil }
+	}
 	if c.Patience == 0 {
 		c.Patience = admission.Patience
 	}
-	return &Sink{chain: c.Chain, instances: c.Instances, calls: c.Calls, waits: newWaits(c.Exists, c.Clock), patience: c.Patience, log: c.Log,
+	return &Sink{chain: c.Chain, instances: c.Instances, calls: c.Calls, exists: c.Exists, clock: c.Clock, patience: c.Patience, log: c.Log,
 		states: states{byName: map[string]state{}}}
 }
 
@@ -81,7 +85,7 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	if err := pool.Warm(ctx); err != nil {
 		return errors.Join(err, pool.Close())
 	}
-	r := &rule{name: name, mode: p.Spec.Mode, points: p.Manifest.Points, match: match, pool: pool, waits: s.waits, log: s.log}
+	r := &rule{name: name, mode: p.Spec.Mode, points: p.Manifest.Points, match: match, pool: pool, waits: newWaits(s.exists(name, p), s.clock), log: s.log}
 	entry := admission.Rule{Match: match.coarse(), Policy: true, Failure: admission.FailurePolicy(p.Spec.FailurePolicy), Timeout: waitFor(p.Timeout())}
 	if p.Manifest.Points.Has(wire.PointMutate) {
 		entry.Mutate = admission.MutatorFunc(r.mutate)
@@ -208,8 +212,11 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 	if err != nil {
 		return v, false, r.failure(a, err)
 	}
-	if v, err = r.call(ctx, op, req); err == nil && len(v.Await) > 0 && r.waits.until(ctx, v.Await) {
-		v, err = r.call(ctx, op, req)
+	if v, err = r.call(ctx, op, req); err == nil && len(v.Await) > 0 {
+		var there bool
+		if there, err = r.waits.until(ctx, v.Await); there {
+			v, err = r.call(ctx, op, req)
+		}
 	}
 	if err != nil {
 		return v, false, r.failure(a, err)

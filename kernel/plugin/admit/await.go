@@ -27,17 +27,21 @@ const (
 	maxAwaited = 8
 )
 
+// Exists tells whether an object is there. An error says that whoever asks may
+// not know.
+type Exists func(ctx context.Context, q wire.GetRequest) (bool, error)
+
 // waits holds requests for objects that are about to be made. No instance is
 // in use meanwhile. It is safe for concurrent use.
 type waits struct {
-	exists func(context.Context, wire.GetRequest) bool
+	exists Exists
 	clock  clock.WithTicker
 
 	mu   sync.Mutex
 	vain map[wire.GetRequest]time.Time // guarded by mu; when the wait ended
 }
 
-func newWaits(exists func(context.Context, wire.GetRequest) bool, c clock.WithTicker) *waits {
+func newWaits(exists Exists, c clock.WithTicker) *waits {
 	if c == nil {
 		c = clock.RealClock{}
 	}
@@ -45,30 +49,30 @@ func newWaits(exists func(context.Context, wire.GetRequest) bool, c clock.WithTi
 }
 
 // until waits for one of the objects and reports whether it is there.
-func (w *waits) until(ctx context.Context, list []wire.GetRequest) bool {
+func (w *waits) until(ctx context.Context, list []wire.GetRequest) (bool, error) {
 	if w.exists == nil {
-		return false
+		return false, nil
 	}
 	list = w.worthwhile(list[:min(len(list), maxAwaited)])
 	if len(list) == 0 {
-		return false
+		return false, nil
 	}
 	tick := w.clock.NewTicker(lookAgain)
 	defer tick.Stop()
 	for begin := w.clock.Now(); ; {
 		for _, q := range list {
-			if w.exists(ctx, q) {
-				return true
+			if there, err := w.exists(ctx, q); there || err != nil {
+				return there, err
 			}
 		}
 		if w.clock.Since(begin) >= maxAwait {
 			w.gaveUp(list)
-			return false
+			return false, nil
 		}
 		select {
 		case <-tick.C():
 		case <-ctx.Done():
-			return false
+			return false, nil
 		}
 	}
 }

@@ -2,6 +2,7 @@ package admit
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,14 +10,25 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
+func until(t *testing.T, w *waits, list []wire.GetRequest) bool {
+	t.Helper()
+	there, err := w.until(t.Context(), list)
+	if err != nil {
+		t.Error(err)
+	}
+	return there
+}
+
 func TestAwait(t *testing.T) {
 	want := wire.GetRequest{Resource: "v1/serviceaccounts", Namespace: "ns", Name: "default"}
 	list := []wire.GetRequest{want}
 	t.Run("it appears", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			at := time.Now().Add(300 * time.Millisecond)
-			w := newWaits(func(_ context.Context, q wire.GetRequest) bool { return q == want && !time.Now().Before(at) }, nil)
-			if !w.until(t.Context(), list) || time.Now().After(at.Add(lookAgain)) {
+			w := newWaits(func(_ context.Context, q wire.GetRequest) (bool, error) {
+				return q == want && !time.Now().Before(at), nil
+			}, nil)
+			if !until(t, w, list) || time.Now().After(at.Add(lookAgain)) {
 				t.Errorf("not seen %s after it appeared", time.Since(at))
 			}
 		})
@@ -24,29 +36,38 @@ func TestAwait(t *testing.T) {
 	t.Run("it does not", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			there := false
-			w := newWaits(func(context.Context, wire.GetRequest) bool { return there }, nil)
+			w := newWaits(func(context.Context, wire.GetRequest) (bool, error) { return there, nil }, nil)
 			begin := time.Now()
-			if w.until(t.Context(), list) || time.Since(begin) != maxAwait {
+			if until(t, w, list) || time.Since(begin) != maxAwait {
 				t.Errorf("gave up after %s, want %s", time.Since(begin), maxAwait)
 			}
 			// The hundreds of pods behind this one are not held as well.
 			begin = time.Now()
-			if w.until(t.Context(), list) || time.Since(begin) != 0 {
+			if until(t, w, list) || time.Since(begin) != 0 {
 				t.Errorf("waited %s again", time.Since(begin))
 			}
 			time.Sleep(inVain)
 			there = true
-			if !w.until(t.Context(), list) {
+			if !until(t, w, list) {
 				t.Error("never waited for again")
+			}
+		})
+	})
+	t.Run("it is nobody's business", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			w := newWaits(func(context.Context, wire.GetRequest) (bool, error) { return false, wire.ErrForbidden }, nil)
+			if there, err := w.until(t.Context(), list); there || !errors.Is(err, wire.ErrForbidden) || time.Since(begin) != 0 {
+				t.Errorf("%v, %v after %s", there, err, time.Since(begin))
 			}
 		})
 	})
 	t.Run("the request ends", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWaits(func(context.Context, wire.GetRequest) bool { return false }, nil)
+			w := newWaits(func(context.Context, wire.GetRequest) (bool, error) { return false, nil }, nil)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			if w.until(ctx, list) {
+			if there, err := w.until(ctx, list); there || err != nil {
 				t.Error("found")
 			}
 			if w.worthwhile(list) == nil {

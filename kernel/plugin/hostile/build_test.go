@@ -101,7 +101,8 @@ func (s *server) hostilePlugin(t testing.TB, host v1alpha1.HostKind, at, do stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := v1alpha1.PluginSpec{Plugin: "hostile", Host: host, Config: &runtime.RawExtension{Raw: raw}}
+	spec := v1alpha1.PluginSpec{Plugin: "hostile", Host: host, Config: &runtime.RawExtension{Raw: raw},
+		Permissions: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "list", "watch"}}}}
 	if host != v1alpha1.HostNative {
 		spec.Digest = s.upload(t, build(t, host, "guests"))
 	}

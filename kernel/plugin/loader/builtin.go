@@ -52,10 +52,17 @@ func (l *Loader) restore(ctx context.Context) {
 	l.missing = false
 }
 
+// builtinWrites is how many objects a second one of our own may write, since one
+// may have the work of all controllers of a large cluster on its shoulders.
+const builtinWrites = 10_000
+
 func (l *Loader) ensureBuiltin(ctx context.Context, b plugin.Builtin) error {
 	t := registry.Target{Resource: v1alpha1.Plugins, Name: b.Name}
 	want := b.Spec
 	want.Digest = b.Module.Digest
+	if want.Limits.WritesPerSecond == 0 {
+		want.Limits.WritesPerSecond = builtinWrites
+	}
 	got, err := l.Registry.Get(ctx, t, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		p := &v1alpha1.Plugin{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Plugin"},
@@ -75,6 +82,9 @@ func (l *Loader) ensureBuiltin(ctx context.Context, b plugin.Builtin) error {
 	}
 	next := p.DeepCopy()
 	next.Spec.Digest, next.Spec.Plugin, next.Spec.Permissions = want.Digest, want.Plugin, want.Permissions
+	if next.Spec.Limits.WritesPerSecond == 0 {
+		next.Spec.Limits.WritesPerSecond = want.Limits.WritesPerSecond
+	}
 	if want.Host != "" {
 		next.Spec.Host = want.Host
 	}

@@ -123,6 +123,7 @@ var descriptions = map[string]string{
 	"PluginSpec.members":       "How the members of a set of scheduling plugins are used.",
 	"Limits.memory":            "Memory of an instance; 256Mi by default.",
 	"Limits.timeout":           "Timeout of a call; 1s by default, 30s for controllers.",
+	"Limits.writesPerSecond":   "Objects that a controller may write a second; 500 by default, twenty times as many at once.",
 	"PluginStatus":             "PluginStatus says how it goes.",
 	"PluginStatus.phase":       "Pending, Loading, Ready, Degraded, Quarantined, Failed or Disabled.",
 	"PluginStatus.message":     "Message explains a phase other than Ready.",

@@ -75,6 +75,7 @@ const (
 	minMemory, maxMemory   = 8 << 20, 4 << 30
 	minTimeout, maxTimeout = time.Millisecond, 10 * time.Minute
 	maxWeight              = 1000
+	maxWrites              = 100_000
 )
 
 // ValidatePlugin checks a plugin whose defaults are set.
@@ -123,6 +124,9 @@ func validateLimits(at *field.Path, l Limits) field.ErrorList {
 	}
 	if t := l.Timeout; t != nil && (t.Duration < minTimeout || t.Duration > maxTimeout) {
 		errs = append(errs, field.Invalid(at.Child("timeout"), t.Duration.String(), "must be between 1ms and 10m"))
+	}
+	if w := l.WritesPerSecond; w < 0 || w > maxWrites {
+		errs = append(errs, field.Invalid(at.Child("writesPerSecond"), w, fmt.Sprintf("must be between 1 and %d, or left out", maxWrites)))
 	}
 	return errs
 }

@@ -88,12 +88,15 @@ const (
 	Shadow  Mode = "Shadow"
 )
 
-// Limits bound each instance.
+// Limits bound each instance, and a plugin as a whole.
 type Limits struct {
 	// Memory of an instance; 256Mi by default.
 	Memory *resource.Quantity `json:"memory,omitempty"`
 	// Timeout of a call; 1s by default, 30s for controllers.
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// WritesPerSecond is how many objects a controller may write a second, all
+	// its instances together; 500 by default. Twenty times as many at once.
+	WritesPerSecond int32 `json:"writesPerSecond,omitempty"`
 }
 
 // MatchRule selects admission requests; see the SDK's MatchRule.

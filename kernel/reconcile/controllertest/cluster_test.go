@@ -150,10 +150,12 @@ func (c *cluster) newPolicies(chain *admission.Chain) *admit.Sink {
 				Seen: &hostclient.Seen{}, Latest: c.Latest}
 			return func() plugin.HostCall { return hostclient.New(config).Call }
 		},
-		Exists: func(ctx context.Context, q wire.GetRequest) bool {
-			gvr, _ := hostclient.ParseResource(q.Resource)
-			_, err := c.Reader().Get(ctx, gvr.GroupResource(), q.Namespace, q.Name)
-			return err == nil
+		Exists: func(string, *plugin.Plugin) admit.Exists {
+			return func(ctx context.Context, q wire.GetRequest) (bool, error) {
+				gvr, _ := hostclient.ParseResource(q.Resource)
+				_, err := c.Reader().Get(ctx, gvr.GroupResource(), q.Namespace, q.Name)
+				return err == nil, nil
+			}
 		},
 	})
 }

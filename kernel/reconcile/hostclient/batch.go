@@ -32,6 +32,9 @@ func (k *Client) batch(ctx context.Context, r *wire.Reader) error {
 		}
 		items, at = append(items, item), append(at, i)
 	}
+	if err := k.c.Budget.write(k.c.Plugin, len(items), bytesOf(q.Items, at)); err != nil {
+		return err
+	}
 	done, err := k.c.Registry.Batch(ctx, items, q.Atomic)
 	if err != nil {
 		return err
@@ -40,6 +43,14 @@ func (k *Client) batch(ctx context.Context, r *wire.Reader) error {
 		results[at[j]] = d
 	}
 	return k.answerBatch(q.Items, results, targets)
+}
+
+// bytesOf is the size of what is sent with those items of a batch.
+func bytesOf(items []wire.BatchItem, at []int) (n int) {
+	for _, i := range at {
+		n += len(items[i].Write.Object)
+	}
+	return n
 }
 
 func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {

@@ -57,7 +57,13 @@ type Config struct {
 	Owned    Owned
 	Events   *Events
 	// Allow checks one request; nil allows everything. Its error is the answer.
+	// Ask it by [Config.May].
 	Allow func(verb string, t registry.Target) error
+	// Refused is told of what was asked and not allowed, since a guest need not
+	// pass it on; may be nil.
+	Refused func(what string, err error)
+	// Budget bounds what is written; nil does not.
+	Budget *Budget
 	// Seen is shared by the plugin's instances, so that each reads the others'
 	// writes, and by whoever wakes them.
 	Seen *Seen
@@ -108,10 +114,24 @@ func (k *Client) Call(ctx context.Context, op wire.HostOp, req []byte) (resp []b
 		err = wire.Errorf(wire.KindUnsupported, "host operation %d is not known here", op)
 	}
 	if err != nil {
-		return nil, wireError(err)
+		e := wireError(err)
+		k.c.refused(op, e)
+		return nil, e
 	}
 	return k.buf, nil
 }
+
+// refused notes what a plugin was not allowed, and why an event was not taken,
+// which no guest is told.
+func (c *Config) refused(op wire.HostOp, e *wire.Error) {
+	if c.Refused != nil && (e.Kind == wire.KindForbidden || e.Kind == wire.KindTooMany || op == wire.HostEvent) {
+		c.Refused(callNames[op], e)
+	}
+}
+
+// callNames are what an operator reads for what a guest asked.
+var callNames = map[wire.HostOp]string{wire.HostGet: "get", wire.HostList: "list", wire.HostWrite: "write", wire.HostPatch: "patch",
+	wire.HostDelete: "delete", wire.HostBatch: "batch", wire.HostEvent: "record event"}
 
 // ParseResource parses "group/version/plural" or "v1/plural".
 func ParseResource(res string) (gvr schema.GroupVersionResource, ok bool) {
@@ -137,12 +157,26 @@ func (k *Client) target(res, namespace, name, sub string) (registry.Target, *res
 	return registry.Target{Resource: gvr, Namespace: namespace, Name: name, Subresource: sub}, d, nil
 }
 
-func (k *Client) allow(verb string, t registry.Target) error {
-	if k.c.Allow == nil {
+// May is the check that every way from a plugin to objects passes, be it a
+// request, a watch, or an object that something waits for in its name. Its error
+// is the answer.
+func (c *Config) May(verb string, t registry.Target) error {
+	if c.Allow == nil {
 		return nil
 	}
-	return k.c.Allow(verb, t)
+	return c.Allow(verb, t)
 }
+
+// MayWatch is May for following all objects of a resource: that takes the right
+// to list them too, as for any informer.
+func (c *Config) MayWatch(t registry.Target) error {
+	if err := c.May("list", t); err != nil {
+		return err
+	}
+	return c.May("watch", t)
+}
+
+func (k *Client) allow(verb string, t registry.Target) error { return k.c.May(verb, t) }
 
 // since is the resourceVersion of a read: not older than what the plugin knows of.
 func (k *Client) since() string { return strconv.FormatInt(k.c.Seen.any(), 10) }
@@ -275,20 +309,6 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 		m, err := meta.Accessor(o.Obj)
 		return err != nil || !sel.Matches(labels.Set(m.GetLabels()))
 	}), nil
-}
-func (k *Client) event(r *wire.Reader) error {
-	q := r.EventRequest()
-	if err := r.Err(); err != nil {
-		return err
-	}
-	t, d, err := k.target(q.Resource, q.Namespace, q.Name, "")
-	if err != nil {
-		return err
-	}
-	if k.c.Events != nil {
-		k.c.Events.Record(k.c.Plugin, t, d.Kind, q)
-	}
-	return nil
 }
 
 // wireError brings an error of the registry into the form that crosses to a

@@ -27,6 +27,8 @@ const (
 	maxSame    = 4096             // recent events remembered to count repetitions
 	sameWithin = 10 * time.Minute // a repetition within this counts up the event
 	maxMessage = 1024
+	maxReason  = 128 // upstream's, of events.k8s.io
+	maxName    = 253
 	// An object may have this many events of one plugin at once, and one more
 	// every so often, as upstream's recorder allows.
 	burst  = 25
@@ -78,14 +80,76 @@ func NewEvents(reg registry.Registry, u user.Info, c clock.PassiveClock, log *sl
 }
 
 // Record notes an event about an object. It does not wait.
-func (e *Events) Record(plugin string, t registry.Target, kind string, q wire.EventRequest) {
+//
+// # Errors
+//   - wire.ErrInvalid: it is no event that the API would take
+//   - wire.ErrTooMany: others have to be written first
+func (e *Events) Record(plugin string, t registry.Target, kind string, q wire.EventRequest) error {
+	q, err := tidy(q)
+	if err != nil {
+		return err
+	}
+	t.Namespace, t.Name = q.Namespace, q.Name
+	select {
+	case e.in <- note{plugin, t, kind, q, e.clock.Now()}:
+		return nil
+	default:
+		return wire.Errorf(wire.KindTooMany, "%d events wait to be written: this one is lost", maxQueued)
+	}
+}
+
+// tidy checks an event as the API's validation does and cuts its message. What
+// it returns shares nothing with the guest's request, which may be large.
+func tidy(q wire.EventRequest) (wire.EventRequest, error) {
+	for _, x := range []struct {
+		field, text string
+		most        int
+	}{{"reason", q.Reason, maxReason}, {"name", q.Name, maxName}, {"namespace", q.Namespace, maxName}, {"uid", q.UID, maxReason}, {"resourceVersion", q.ResourceVersion, maxReason}} {
+		if len(x.text) > x.most {
+			return q, wire.Errorf(wire.KindInvalid, "event: %s has %d bytes, %d are the most", x.field, len(x.text), x.most)
+		}
+	}
+	if q.Reason == "" {
+		return q, wire.Errorf(wire.KindInvalid, "event: a reason is required")
+	}
 	if len(q.Message) > maxMessage {
 		q.Message = strings.ToValidUTF8(q.Message[:maxMessage-3], "") + "..."
 	}
-	select {
-	case e.in <- note{plugin, t, kind, q, e.clock.Now()}:
-	default: // dropped: see Events
+	for _, s := range []*string{&q.Resource, &q.Reason, &q.Name, &q.Namespace, &q.UID, &q.ResourceVersion, &q.Message} {
+		*s = strings.Clone(*s)
 	}
+	return q, nil
+}
+
+// event serves a guest that records one: it takes the right to create events in
+// that namespace, and to get the object that it is about.
+func (k *Client) event(r *wire.Reader) error {
+	q := r.EventRequest()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	t, d, err := k.target(q.Resource, q.Namespace, q.Name, "")
+	if err != nil {
+		return err
+	}
+	if err := k.allow("create", registry.Target{Resource: eventResource, Namespace: namespaceOf(t)}); err != nil {
+		return err
+	}
+	if err := k.allow("get", t); err != nil {
+		return err
+	}
+	if err := k.c.Budget.event(k.c.Plugin); err != nil || k.c.Events == nil {
+		return err
+	}
+	return k.c.Events.Record(k.c.Plugin, t, d.Kind, q)
+}
+
+// namespaceOf is where an event about an object is kept.
+func namespaceOf(t registry.Target) string {
+	if t.Namespace == "" {
+		return metav1.NamespaceDefault
+	}
+	return t.Namespace
 }
 
 // Run writes until ctx ends.
@@ -126,10 +190,7 @@ func (e *Events) write(ctx context.Context, n note) {
 	if !e.afford(n) {
 		return
 	}
-	namespace := n.target.Namespace
-	if namespace == "" {
-		namespace = metav1.NamespaceDefault
-	}
+	namespace := namespaceOf(n.target)
 	key := fmt.Sprint(n.plugin, "/", n.kind, "/", n.target.Namespace, "/", n.target.Name, "/", n.req.UID, "/", n.req.Reason, "/", n.req.Message)
 	t := registry.Target{Resource: eventResource, Namespace: namespace}
 	if k := e.known[key]; k != nil && n.at.Sub(k.last) < sameWithin {

@@ -40,6 +40,10 @@ func (k *Client) decode(q wire.WriteRequest) (registry.Target, runtime.Object, e
 	return t, obj, k.allow(q.Verb, t)
 }
 
+// spend takes one write out of the plugin's budget. It is called behind allow,
+// so that what is not allowed costs nothing.
+func (k *Client) spend(bytes int) error { return k.c.Budget.write(k.c.Plugin, 1, bytes) }
+
 func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 	q := r.WriteRequest()
 	if err := r.Err(); err != nil {
@@ -50,6 +54,9 @@ func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 	}
 	t, obj, err := k.decode(q)
 	if err != nil {
+		return err
+	}
+	if err := k.spend(len(q.Object)); err != nil {
 		return err
 	}
 	var res *registry.Result
@@ -77,6 +84,9 @@ func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
 	// Decoded for its name only: apply takes the fields as they were sent.
 	t, _, err := k.decode(wire.WriteRequest{Verb: "patch", Resource: q.Resource, Subresource: q.Subresource, Object: q.Object})
 	if err != nil {
+		return err
+	}
+	if err := k.spend(len(q.Object)); err != nil {
 		return err
 	}
 	body, err := k.typed(t, q.Object)
@@ -116,6 +126,9 @@ func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
 	if err := k.allow("patch", t); err != nil {
 		return err
 	}
+	if err := k.spend(len(q.Data)); err != nil {
+		return err
+	}
 	res, err := k.c.Registry.Patch(ctx, t, types.PatchType(q.Type), q.Data, k.options())
 	return k.finish(res, err, t)
 }
@@ -152,6 +165,9 @@ func (k *Client) delete(ctx context.Context, r *wire.Reader) error {
 		return err
 	}
 	if err := k.allow("delete", t); err != nil {
+		return err
+	}
+	if err := k.spend(0); err != nil {
 		return err
 	}
 	res, err := k.c.Registry.Delete(ctx, t, deleteOptions(q))

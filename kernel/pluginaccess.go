@@ -1,0 +1,102 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/admit"
+	"github.com/pintle-io/pintle/kernel/reconcile"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// access is what a plugin may ask of the API: in its own name, and no more than
+// its Plugin resource allows. Every way from a plugin to objects takes its
+// configuration from here and is checked by its May; the hostile suite lists
+// the ways (TestDoors).
+func (k *Kernel) access(name string, p *plugin.Plugin) *hostclient.Config {
+	u := pluginUser(name)
+	return &hostclient.Config{Plugin: name, User: u, Registry: k.core, Table: k.c.Table, Codec: k.codec,
+		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Seen: &hostclient.Seen{}}
+}
+
+// admissionReads serves what an admission rule reads, with the permissions of
+// its Plugin resource: from memory, as new as this process's own last write.
+func (k *Kernel) admissionReads(name string, p *plugin.Plugin) func() plugin.HostCall {
+	c := k.access(name, p)
+	c.Latest = k.core.Latest
+	return func() plugin.HostCall { return hostclient.New(c).Call }
+}
+
+// awaits tells a policy whether what it waits for is there, as far as this
+// process knows.
+func (k *Kernel) awaits(name string, p *plugin.Plugin) admit.Exists {
+	c := k.access(name, p)
+	return func(ctx context.Context, q wire.GetRequest) (bool, error) {
+		gvr, ok := hostclient.ParseResource(q.Resource)
+		if !ok {
+			return false, nil
+		}
+		if err := c.May("get", registry.Target{Resource: gvr, Namespace: q.Namespace, Name: q.Name}); err != nil {
+			return false, err
+		}
+		_, err := k.core.Reader().Get(ctx, gvr.GroupResource(), q.Namespace, q.Name)
+		return err == nil, nil
+	}
+}
+
+// controllerSink gives plugins to the reconcile manager. Each acts under an
+// identity of its own, with the permissions of its Plugin resource.
+type controllerSink struct{ k *Kernel }
+
+func (x controllerSink) Set(_ context.Context, name string, p *plugin.Plugin) error {
+	c := x.k.access(name, p)
+	if err := mayWatch(c, p.Manifest.Watches); err != nil {
+		return err
+	}
+	return x.k.manager.Set(name, reconcile.Controller{Open: p.Open, User: c.User, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
+}
+
+func (x controllerSink) Remove(name string) { x.k.manager.Remove(name) }
+
+// mayWatch checks what a controller watches before it is run: the plugin that
+// may not is not loaded, and its status says why.
+func mayWatch(c *hostclient.Config, list []wire.Watch) error {
+	var errs []error
+	for _, w := range list {
+		if gvr, ok := hostclient.ParseResource(w.Resource); ok {
+			if err := c.MayWatch(registry.Target{Resource: gvr}); err != nil {
+				errs = append(errs, fmt.Errorf("it watches %s: %w", w.Resource, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// pluginUser is the identity of a plugin.
+func pluginUser(name string) user.Info {
+	return &user.DefaultInfo{Name: "system:pintle:plugin:" + name, Groups: []string{"system:pintle:plugins", user.AllAuthenticated}}
+}
+
+// allow checks requests against a plugin's permissions.
+func allow(name string, u user.Info, rules []rbacv1.PolicyRule) func(string, registry.Target) error {
+	static := rbac.StaticRules(rules)
+	return func(verb string, t registry.Target) error {
+		ok := static.Allows(authorizer.AttributesRecord{User: u, Verb: verb, Namespace: t.Namespace, Name: t.Name, ResourceRequest: true,
+			APIGroup: t.Resource.Group, APIVersion: t.Resource.Version, Resource: t.Resource.Resource, Subresource: t.Subresource})
+		if ok {
+			return nil
+		}
+		resource := strings.Trim(t.Resource.Resource+"/"+t.Subresource, "/")
+		return wire.Errorf(wire.KindForbidden, "plugin %s may not %s %s in API group %q: spec.permissions of the Plugin does not allow it", name, verb, resource, t.Resource.Group)
+	}
+}
