@@ -151,7 +151,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		return err
 	}
 	k.chain = &admission.Chain{}
-	k.chain.Set("node-restriction", -1000, admission.Rule{Validate: &node.Restriction{Reader: reader}})
+	k.chain.Set("node-restriction", -1000, admission.Rule{Validate: &node.Restriction{Reader: reader, Authorizer: k.authz}})
 	k.chain.Set("rbac-escalation", -1000, admission.Rule{Validate: rbac.NewEscalation(k.rbac, k.authz)})
 	k.chain.Set("certificate-permissions", -1000, admission.Rule{Validate: &signer.Permissions{Authorizer: k.authz}})
 	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader}}

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/proxy"
 	apiproxy "k8s.io/apiserver/pkg/util/proxy"
+	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -46,8 +47,9 @@ func (s *Server) connect(c *call) (err error) {
 	if err != nil {
 		return err
 	}
-	// A WebSocket opens with GET, yet to run a command is to create.
-	if t.Upgrade && verb == "get" {
+	// A WebSocket opens with GET, yet to run a command is to create. Through a
+	// node's proxy commands are run, too.
+	if verb == "get" && (t.Upgrade || c.sub.Name == "proxy" && isNodes(c.def) && httpstream.IsUpgradeRequest(c.r)) {
 		attrs := attributes(c.r)
 		attrs.Verb = "create"
 		if err := s.authorize(c.r.Context(), attrs); err != nil {
@@ -72,6 +74,9 @@ func (s *Server) connect(c *call) (err error) {
 	}
 	return nil
 }
+
+// isNodes tells the definition of nodes, behind whose proxy is the agent's API.
+func isNodes(d *resource.Definition) bool { return d.Group == "" && d.Resource == "nodes" }
 
 // splitProxyName takes "scheme:name:port", "name:port" or "name" apart.
 func splitProxyName(id string) (scheme, name, port string, err error) {

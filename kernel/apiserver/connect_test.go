@@ -264,6 +264,28 @@ func TestExecNeedsTheRightToCreate(t *testing.T) {
 	}
 }
 
+// Commands are run through a node's proxy as well: what opens a stream there
+// needs the right to create, and a plain GET does not.
+func TestANodesProxyStreamsNeedTheRightToCreate(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, apitest.Options{})
+	withAgent(t, c, "n1")
+	grant(t, c, "reader", "get", "nodes/proxy")
+	reader := c.User(t, "reader")
+	path := "GET /api/v1/nodes/n1/proxy/exec/default/p/c?command=id&output=1 HTTP/1.1"
+	for name, head := range map[string]string{
+		"WebSocket": "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io",
+		"SPDY":      "\r\nConnection: keep-alive, upgrade\r\nUpgrade: SPDY/3.1",
+	} {
+		if _, _, got := raw(t, c, reader, path+head); !strings.HasPrefix(got, "403") {
+			t.Errorf("%s: %s, want 403", name, got)
+		}
+	}
+	if _, _, got := raw(t, c, reader, "GET /api/v1/nodes/n1/proxy/stats/summary HTTP/1.1"); got != "200 OK" {
+		t.Errorf("a plain GET: %s", got)
+	}
+}
+
 func TestPortForward(t *testing.T) {
 	t.Parallel()
 	c := apitest.New(t, apitest.Options{})

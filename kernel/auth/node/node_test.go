@@ -6,6 +6,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -40,7 +41,9 @@ func setup(t *testing.T) (admin, n1 *kubernetes.Clientset) {
 		_, err = admin.CoreV1().Pods("default").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: n}, Spec: corev1.PodSpec{
 			NodeName: node, ServiceAccountName: n,
 			Containers: []corev1.Container{{Name: "c", EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: n}}}}}},
-			Volumes:    []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: n}}}},
+			Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: n}}},
+				{Name: "t", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+					{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "api"}}, {ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "vault", Audience: "vault"}}}}}}},
 		}}, o)
 		must(err)
 	}
@@ -50,6 +53,15 @@ func setup(t *testing.T) (admin, n1 *kubernetes.Clientset) {
 func TestWhatANodeMayDo(t *testing.T) {
 	admin, n1 := setup(t)
 	ctx := t.Context()
+	if _, err := admin.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "audience"},
+		Rules: []rbacv1.PolicyRule{{Verbs: []string{"request-serviceaccounts-token-audience"}, APIGroups: []string{""}, Resources: []string{"granted"}}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "audience"},
+		RoleRef:  rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: "audience"},
+		Subjects: []rbacv1.Subject{{APIGroup: "rbac.authorization.k8s.io", Kind: "Group", Name: "system:nodes"}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	core := n1.CoreV1()
 	get, create, update := metav1.GetOptions{}, metav1.CreateOptions{}, metav1.UpdateOptions{}
 	pod := func(name string) *corev1.Pod {
@@ -70,9 +82,9 @@ func TestWhatANodeMayDo(t *testing.T) {
 			Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "c"}}}}, create)
 		return err
 	}
-	token := func(pod *corev1.Pod, account string) error {
+	token := func(pod *corev1.Pod, account string, audiences ...string) error {
 		_, err := core.ServiceAccounts("default").CreateToken(ctx, account, &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
-			BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}}}, create)
+			BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}, Audiences: audiences}}, create)
 		return err
 	}
 	lease := func(ns, name string) error {
@@ -151,6 +163,10 @@ func TestWhatANodeMayDo(t *testing.T) {
 		{"lease elsewhere", func() error { return lease("default", "n1") }, false},
 		{"token for its pod", func() error { return token(pod("mine"), "mine") }, true},
 		{"token for another's pod", func() error { return token(pod("theirs"), "theirs") }, false},
+		{"token for an audience that the pod names", func() error { return token(pod("mine"), "mine", "vault") }, true},
+		{"token for another audience", func() error { return token(pod("mine"), "mine", "bank") }, false},
+		{"token for one audience and another", func() error { return token(pod("mine"), "mine", "vault", "bank") }, false},
+		{"token for an audience that was granted", func() error { return token(pod("mine"), "mine", "granted") }, true},
 		{"token of its account for another's pod", func() error { return token(pod("theirs"), "mine") }, false},
 		{"token without a pod", func() error {
 			_, err := core.ServiceAccounts("default").CreateToken(ctx, "mine", &authenticationv1.TokenRequest{}, create)

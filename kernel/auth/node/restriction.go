@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	kubeletapis "k8s.io/kubelet/pkg/apis"
 
 	"github.com/pintle-io/pintle/kernel/admission"
@@ -27,6 +28,9 @@ import (
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
 type Restriction struct {
 	Reader resource.Reader
+	// Authorizer says for which audiences a node may have tokens besides those
+	// that its pods name. Nil: none.
+	Authorizer authorizer.UnconditionalAuthorizer
 }
 
 // Validate implements admission.Validator.
@@ -243,7 +247,7 @@ func (n *Restriction) token(ctx context.Context, node string, a *admission.Attri
 	case pod.Spec.NodeName != node:
 		return fmt.Errorf("node requested token bound to a pod scheduled on a different node")
 	}
-	return nil
+	return n.audience(ctx, a, pod, &req.Spec)
 }
 
 func checkLease(node string, a *admission.Attributes) error {
