@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 
+	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -31,6 +32,10 @@ type Config struct {
 	// Names and IPs of the serving certificate, beside the usual ones.
 	Names []string
 	IPs   []net.IP
+
+	// ExternalIPs says which external addresses Services may have, by Mode and
+	// the ranges of Services and Pods. The addresses of this server are added.
+	ExternalIPs externalip.Config
 
 	// Etcd names an external cluster; nil embeds one.
 	Etcd *store.DialConfig

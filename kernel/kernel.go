@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/auth"
+	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/auth/node"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
@@ -152,6 +154,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	}
 	k.chain = &admission.Chain{}
 	k.chain.Set("node-restriction", -1000, admission.Rule{Validate: &node.Restriction{Reader: reader, Authorizer: k.authz}})
+	k.chain.Set("external-ips", -1000, admission.Rule{Validate: &externalip.Rule{Config: k.externalIPs(), Reader: reader}})
 	k.chain.Set("rbac-escalation", -1000, admission.Rule{Validate: rbac.NewEscalation(k.rbac, k.authz)})
 	k.chain.Set("certificate-permissions", -1000, admission.Rule{Validate: &signer.Permissions{Authorizer: k.authz}})
 	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader}}
@@ -208,4 +211,17 @@ func (k *Kernel) checkCache(context.Context) error {
 	default:
 		return errors.New("the watch cache is still loading")
 	}
+}
+
+// externalIPs are the rules for external addresses of Services, with all at
+// which this server is reached.
+func (k *Kernel) externalIPs() externalip.Config {
+	c := k.c.ExternalIPs
+	c.Servers = append(c.Servers, k.c.Advertise.Addr().Unmap())
+	for _, ip := range k.c.IPs {
+		if a, ok := netip.AddrFromSlice(ip); ok {
+			c.Servers = append(c.Servers, a.Unmap())
+		}
+	}
+	return c
 }

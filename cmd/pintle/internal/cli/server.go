@@ -122,6 +122,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	f.quota.Quantity = *resource.NewQuantity(f.s.EtcdQuota, resource.BinarySI)
 	fl.Var(&f.quota, "etcd-quota-backend-bytes", "size that the embedded etcd's database may reach before writes are refused")
 	fl.BoolVar(&f.s.UnsafeNoFsync, "unsafe-no-fsync", false, "let the embedded etcd forget writes at a power loss (benchmarks)")
+	fl.StringVar((*string)(&f.s.ExternalIPs), "service-external-ips", string(f.s.ExternalIPs), "external addresses that Services may have: safe (none of nodes, pods, other Services), deny (none), allow (policies decide)")
 	fl.BoolVar(&f.s.AllowPrivileged, "allow-privileged", f.s.AllowPrivileged, "accept pods with privileged containers")
 	fl.DurationVar(&f.s.Grace, "node-monitor-grace-period", f.s.Grace, "how long a node may be silent before it counts as lost")
 	d := &f.s.Disruption

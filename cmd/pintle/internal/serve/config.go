@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+	"github.com/pintle-io/pintle/kernel/auth/externalip"
 )
 
 // Network are the address ranges of a cluster. Server and nodes must agree.
@@ -77,6 +79,8 @@ type Server struct {
 	Grace                               time.Duration // node monitor grace period
 	NotReadySeconds, UnreachableSeconds int64
 	Disruption                          Disruption
+	// ExternalIPs says which external addresses Services may have.
+	ExternalIPs externalip.Mode
 	// AllowPrivileged accepts pods with privileged containers.
 	AllowPrivileged bool
 	// Profiling serves /debug/pprof to cluster administrators.
@@ -113,6 +117,7 @@ const minEtcdQuota = 16 << 20
 func DefaultServer() Server {
 	return Server{Dir: paths.Default, Network: DefaultNetwork, PluginHost: "wasm", Grace: 40 * time.Second, NotReadySeconds: 300, UnreachableSeconds: 300,
 		Disruption:      Disruption{UnhealthyZoneThreshold: 0.55, LargeClusterSizeThreshold: 50, NodeEvictionRate: 0.1, SecondaryNodeEvictionRate: 0.01},
+		ExternalIPs:     externalip.Safe,
 		AllowPrivileged: true, Profiling: true, EtcdQuota: 8 << 30}
 }
 
@@ -130,6 +135,9 @@ func (s *Server) Validate() error {
 	}
 	if s.EtcdQuota < minEtcdQuota {
 		errs = append(errs, fmt.Errorf("--etcd-quota-backend-bytes %d: want %d (16Mi) or more", s.EtcdQuota, minEtcdQuota))
+	}
+	if !slices.Contains(externalip.Modes, s.ExternalIPs) {
+		errs = append(errs, fmt.Errorf("--service-external-ips %q: want one of %v", s.ExternalIPs, externalip.Modes))
 	}
 	if (s.EtcdCert == "") != (s.EtcdKey == "") {
 		errs = append(errs, errors.New("--etcd-cert and --etcd-key go together"))

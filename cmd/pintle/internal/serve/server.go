@@ -15,6 +15,7 @@ import (
 	"github.com/pintle-io/pintle/cmd/pintle/internal/profiling"
 	"github.com/pintle-io/pintle/internal/payload"
 	"github.com/pintle-io/pintle/kernel"
+	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/native"
@@ -105,6 +106,7 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 		Dir: string(s.Dir), Table: table, Listeners: s.Listeners, Advertise: s.Advertise, ServiceIP: s.Network.KubernetesIP(),
 		Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, Builtins: builtins, DisabledPlugins: s.DisabledPlugins, Progress: s.Report.Done, Log: s.Log,
 	}
+	c.ExternalIPs = externalip.Config{Mode: s.ExternalIPs, Services: s.Network.Services, Pods: s.Network.Pods}
 	if s.Profiling {
 		c.Profiling = profiling.Handler()
 	}
