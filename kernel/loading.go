@@ -16,6 +16,7 @@ import (
 // makeLoader joins the loader with those who use plugins.
 func (k *Kernel) makeLoader() error {
 	k.modules = modules.New(k.core)
+	k.chain.Set("plugin-modules", -1000, k.modules.Quota(modules.DefaultBounds).Rule())
 	k.policies = admit.New(admit.Config{Chain: k.chain, Calls: k.admissionReads, Exists: k.awaits, Log: k.c.Log})
 	k.loader = loader.New(loader.Config{
 		Registry: k.core, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Log: k.c.Log,

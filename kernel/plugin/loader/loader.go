@@ -32,15 +32,16 @@ import (
 // UserName is the identity under which the loader writes.
 const UserName = "system:pintle:plugin-loader"
 
-// Modules gives the bytes of a module by digest, and forgets those that were
-// stored before a time and are not in use; package modules does.
+// Modules gives the bytes of a module by digest, and forgets those that are not
+// to be kept; package modules does.
 type Modules interface {
 	Get(ctx context.Context, digest string) ([]byte, error)
-	Collect(ctx context.Context, used map[string]bool, before time.Time) (removed []string, err error)
+	Collect(ctx context.Context, keep func(digest string, stored time.Time) bool) (removed []string, err error)
 }
 
 // Modules that no Plugin names are kept for keepModules, since they are stored
-// before their Plugin, and looked for every collectEvery.
+// before their Plugin, and looked for every collectEvery. Those that a Plugin
+// named go at the second look after it names them no longer.
 const (
 	keepModules  = 10 * time.Minute
 	collectEvery = time.Minute
@@ -96,6 +97,9 @@ type Loader struct {
 	entries map[string]*entry // by name
 	events  *eventSeries
 	missing bool // something that ships was deleted
+	// used are the digests that Plugins named at the last look for modules, past
+	// those that they had named before.
+	used, past map[string]bool
 }
 
 type fault struct {
@@ -285,7 +289,15 @@ func (l *Loader) collect(ctx context.Context, now time.Time) {
 			used[e.running.Spec.Digest] = true
 		}
 	}
-	removed, err := l.Modules.Collect(ctx, used, now.Add(-keepModules))
+	gone := l.past
+	l.past = map[string]bool{}
+	for digest := range l.used {
+		l.past[digest] = !used[digest]
+	}
+	l.used = used
+	removed, err := l.Modules.Collect(ctx, func(digest string, stored time.Time) bool {
+		return used[digest] || !gone[digest] && stored.After(now.Add(-keepModules))
+	})
 	if err != nil && ctx.Err() == nil {
 		l.Log.Warn("unused modules are not removed", "error", err)
 	}

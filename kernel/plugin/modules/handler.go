@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 )
 
@@ -75,6 +77,9 @@ func (s *Store) put(w http.ResponseWriter, r *http.Request, digest string) error
 }
 
 func code(err error) int {
+	if s := apierrors.APIStatus(nil); errors.As(err, &s) {
+		return int(s.Status().Code)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return http.StatusNotFound

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,10 +57,21 @@ func (s *Store) Put(ctx context.Context, module []byte) (digest string, err erro
 			ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.PieceName(digest, i)},
 			Digest:     digest, Piece: int32(i), Pieces: int32(pieces), Data: module[i*pieceSize : end]}
 		if _, err := s.registry.Create(ctx, target(obj.Name), obj, registry.WriteOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-			return "", fmt.Errorf("store module %s, piece %d: %w", digest, i, err)
+			err = fmt.Errorf("store module %s, piece %d: %w", digest, i, err)
+			return "", errors.Join(err, s.discard(ctx, digest, i+1, pieces))
 		}
 	}
 	return digest, nil
+}
+
+// discard removes the pieces of an upload that came to nothing.
+func (s *Store) discard(ctx context.Context, digest string, from, to int) error {
+	for i := from; i < to; i++ {
+		if _, err := s.registry.Delete(ctx, target(v1alpha1.PieceName(digest, i)), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("discard piece %d: %w", i, err)
+		}
+	}
+	return nil
 }
 
 // Get reads a module and checks its digest.
@@ -115,26 +127,41 @@ func (s *Store) Delete(ctx context.Context, digest string) error {
 	return nil
 }
 
-// Collect removes the modules that were stored before a time and are not in
-// use, and returns their digests.
-func (s *Store) Collect(ctx context.Context, used map[string]bool, before time.Time) (removed []string, err error) {
+// Collect removes the modules that are not to be kept, and returns their
+// digests. keep is told when the last piece of a module was stored: one whose
+// upload was broken off is a module, too.
+func (s *Store) Collect(ctx context.Context, keep func(digest string, stored time.Time) bool) (removed []string, err error) {
 	l, err := s.registry.List(ctx, target(""), metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
 		return nil, err
 	}
+	names, stored := map[string][]string{}, map[string]time.Time{}
 	for _, it := range l.Items {
 		m, ok := it.Obj.(*v1alpha1.PluginModule)
-		if !ok || m.Piece != 0 || used[m.Digest] || !m.CreationTimestamp.Time.Before(before) {
+		if !ok {
 			continue
 		}
-		err := s.Delete(ctx, m.Digest)
-		if errors.Is(err, ErrNotFound) {
-			continue // the cache lags
+		names[m.Digest] = append(names[m.Digest], m.Name)
+		if t := m.CreationTimestamp.Time; t.After(stored[m.Digest]) {
+			stored[m.Digest] = t
 		}
-		if err != nil {
-			return removed, err
+	}
+	for digest, pieces := range names {
+		if keep(digest, stored[digest]) {
+			continue
 		}
-		removed = append(removed, m.Digest)
+		slices.Sort(pieces) // the first piece first: without it nobody takes the module for whole
+		there := false      // else the cache lags
+		for _, name := range pieces {
+			_, err := s.registry.Delete(ctx, target(name), metav1.DeleteOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return removed, fmt.Errorf("delete module %s: %w", digest, err)
+			}
+			there = there || err == nil
+		}
+		if there {
+			removed = append(removed, digest)
+		}
 	}
 	return removed, nil
 }

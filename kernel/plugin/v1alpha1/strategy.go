@@ -151,8 +151,12 @@ func validateMatch(at *field.Path, rules []MatchRule) field.ErrorList {
 	return errs
 }
 
-// MaxPiece is the largest piece of a module, in bytes.
-const MaxPiece = 1 << 20
+// MaxPiece is the largest piece of a module, in bytes, MaxPieces how many there
+// may be of one.
+const (
+	MaxPiece  = 1 << 20
+	MaxPieces = 128
+)
 
 var moduleStrategy = resource.Strategy{
 	Validate: func(_ context.Context, obj runtime.Object) field.ErrorList {
@@ -173,6 +177,9 @@ func validateModule(m *PluginModule) field.ErrorList {
 		errs = append(errs, field.Invalid(field.NewPath("digest"), m.Digest, "must be sha256: and 64 hexadecimal digits"))
 	} else if want := PieceName(m.Digest, int(m.Piece)); m.Name != want {
 		errs = append(errs, field.Invalid(field.NewPath("metadata", "name"), m.Name, "must be "+want))
+	}
+	if m.Pieces > MaxPieces {
+		errs = append(errs, field.Invalid(field.NewPath("pieces"), m.Pieces, fmt.Sprintf("must be at most %d", MaxPieces)))
 	}
 	if m.Piece < 0 || m.Pieces < 1 || m.Piece >= m.Pieces {
 		errs = append(errs, field.Invalid(field.NewPath("piece"), m.Piece, fmt.Sprintf("there are %d pieces", m.Pieces)))

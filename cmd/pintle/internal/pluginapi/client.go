@@ -91,11 +91,26 @@ func (c *Client) Upload(ctx context.Context, module []byte) (string, error) {
 			Digest:     digest, Piece: int32(i), Pieces: int32(n), Data: module[i*pieceSize : min((i+1)*pieceSize, len(module))],
 		}
 		if err := c.send(ctx, "POST", modules, "", m, nil); err != nil && !apierrors.IsAlreadyExists(err) {
+			c.discard(digest, i+1, n)
 			return "", err
 		}
 	}
 	return digest, nil
 }
+
+// discard removes the pieces of an upload that was refused, so that they do not
+// stand in the way of another. The server does so too, in ten minutes.
+func (c *Client) discard(digest string, from, to int) {
+	ctx, cancel := context.WithTimeout(context.Background(), discardTimeout)
+	defer cancel()
+	for i := from; i < to; i++ {
+		if c.send(ctx, "DELETE", modules, v1alpha1.PieceName(digest, i), nil, nil) != nil {
+			return
+		}
+	}
+}
+
+const discardTimeout = 10 * time.Second
 
 // Apply creates a plugin or replaces the spec of the one of that name. It
 // returns the generation that is to be loaded.
