@@ -24,6 +24,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
+	"github.com/pintle-io/pintle/kernel/plugin/author"
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
 	"github.com/pintle-io/pintle/kernel/plugin/modules"
 	"github.com/pintle-io/pintle/kernel/reconcile"
@@ -155,7 +156,9 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.chain = &admission.Chain{}
 	k.chain.Set("node-restriction", -1000, admission.Rule{Validate: &node.Restriction{Reader: reader, Authorizer: k.authz}})
 	k.chain.Set("external-ips", -1000, admission.Rule{Validate: &externalip.Rule{Config: k.externalIPs(), Reader: reader}})
-	k.chain.Set("rbac-escalation", -1000, admission.Rule{Validate: rbac.NewEscalation(k.rbac, k.authz)})
+	escalation := rbac.NewEscalation(k.rbac, k.authz)
+	k.chain.Set("rbac-escalation", -1000, admission.Rule{Validate: escalation})
+	k.chain.Set("plugin-author", -1000, admission.Rule{Validate: author.New(escalation, k.authz)})
 	k.chain.Set("certificate-permissions", -1000, admission.Rule{Validate: &signer.Permissions{Authorizer: k.authz}})
 	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader}}
 	authn := auth.New(auth.Config{ClientCAs: k.pki.Pool(), Tokens: known})

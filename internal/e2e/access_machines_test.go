@@ -117,8 +117,19 @@ func pluginOf(name, host string) string {
 	return fmt.Sprintf(`{"apiVersion":"pintle.dev/v1alpha1","kind":"Plugin","metadata":{"name":%q},"spec":{"host":%q,"module":{"digest":"sha256:%s"}}}`, name, host, strings.Repeat("0", 64))
 }
 
+// pluginRows: who may make plugins gives them nothing that he does not hold.
 func pluginRows(t *testing.T, p *plane) []attempt {
+	with := func(name, host, permissions string) string {
+		return fmt.Sprintf(`{"apiVersion":"pintle.dev/v1alpha1","kind":"Plugin","metadata":{"name":%q},"spec":{"host":%q,"digest":"sha256:%s","permissions":[%s]}}`,
+			name, host, strings.Repeat("0", 64), permissions)
+	}
+	all := `{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}`
 	return []attempt{
+		{who: "author", what: "load a plugin without permissions", method: "POST", path: plugins, body: with("modest", "wasm", ""), code: 201},
+		{who: "author", what: "load a plugin that may do everything", method: "POST", path: plugins, body: with("greedy", "wasm", all), code: 403, reason: forbidden},
+		{who: "author", what: "load a plugin as a process", method: "POST", path: plugins, body: with("beside", "process", ""), code: 403, reason: forbidden},
+		{who: "author", what: "take over a plugin's permissions", method: "PATCH", path: plugins + "/garbage-collector",
+			body: `{"spec":{"digest":"sha256:` + strings.Repeat("0", 64) + `"}}`, code: 403, reason: forbidden},
 		{who: "plugin", what: "read Secrets as a client", method: "GET", path: "/api/v1/secrets", code: 403, reason: forbidden},
 		{who: "plugin", what: "write pods as a client", method: "POST", path: tenant + "/pods", body: podOn("", "x", "web"), code: 403, reason: forbidden},
 		{who: "plugin", what: "the plugins", method: "GET", path: plugins, code: 403, reason: forbidden},

@@ -164,7 +164,7 @@ func (p *plane) populate(t *testing.T) {
 	p.person(t, "clerk", "tenants")
 	p.grant(t, "clerk", "", `[{"apiGroups":["certificates.k8s.io"],"resources":["certificatesigningrequests","certificatesigningrequests/approval","certificatesigningrequests/status"],"verbs":["*"]}]`)
 	p.person(t, "author", "tenants")
-	p.grant(t, "author", "", `[{"apiGroups":["pintle.dev"],"resources":["plugins","pluginmodules"],"verbs":["*"]}]`)
+	p.grant(t, "author", "", `[{"apiGroups":["pintle.dev"],"resources":["plugins","pluginmodules"],"verbs":["get","list","watch","create","update","patch","delete"]}]`)
 
 	p.must(t, "POST", "/api/v1/nodes", `{"apiVersion":"v1","kind":"Node","metadata":{"name":"n2"}}`, nil)
 	p.node(t, "n1")

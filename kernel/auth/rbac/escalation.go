@@ -74,6 +74,16 @@ func (e *Escalation) Validate(ctx context.Context, a *admission.Attributes) erro
 	return nil
 }
 
+// MayGrant tells whether a user may give rules away by writing an object of a
+// resource: he holds them himself in that namespace, "" for all of them, or may
+// "escalate" the object. Its error is the API's answer.
+func (e *Escalation) MayGrant(ctx context.Context, u user.Info, gr schema.GroupResource, namespace, name string, rules []rbacv1.PolicyRule) error {
+	if len(rules) == 0 {
+		return nil
+	}
+	return e.role(ctx, u, gr, namespace, name, rules)
+}
+
 func (e *Escalation) role(ctx context.Context, u user.Info, gr schema.GroupResource, namespace, name string, rules []rbacv1.PolicyRule) error {
 	if e.may(ctx, u, "escalate", gr, namespace, name) {
 		return nil
