@@ -83,6 +83,10 @@ soak: ## 2,000 pods, deleted at random moments of their start, on a real contain
 e2e: build ## a lab of three nodes, driven as a stranger would
 	@go test -count=1 -timeout 20m -v ./internal/e2e/...
 
+.PHONY: faults
+faults: build ## clients while servers, links, disks and etcd members fail, and a checker of what they were told (minutes)
+	@PINTLE_BIN=$(CURDIR)/bin/pintle REQUIRE_REAL=1 go test -count=1 -timeout 30m -v ./internal/faults -for $${PINTLE_FAULTS_FOR:-60s}
+
 .PHONY: bench
 bench: build ## the figures of docs/benchmarks.md, as a table
 	@go run ./internal/bench

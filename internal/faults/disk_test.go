@@ -136,14 +136,21 @@ func TestFullDatabase(t *testing.T) {
 // wait tries until there is no error.
 func wait(t testing.TB, what string, f func() error) {
 	t.Helper()
+	if err := try(what, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// try does so and returns the last error after a minute.
+func try(what string, f func() error) error {
 	deadline := time.Now().Add(time.Minute)
 	for {
 		err := f()
 		if err == nil {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v", what, err)
+			return fmt.Errorf("%s: %w", what, err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

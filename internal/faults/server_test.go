@@ -27,6 +27,10 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
+	if config := os.Getenv(memberEnv); config != "" {
+		fmt.Fprintln(os.Stderr, runMember(config))
+		os.Exit(1)
+	}
 	code := m.Run()
 	if built.bin != "" {
 		_ = os.RemoveAll(filepath.Dir(built.bin))
