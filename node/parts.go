@@ -94,10 +94,13 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 		cfg.Log.Debug("metrics are registered already", "err", err) // by an agent before, in this process
 	}
 	p.api = kubelet.New(kubelet.Config{Pods: p.workers.Pods, Runtime: a.runtime, Stats: p.stats, Metrics: cfg.Metrics, Profiling: cfg.Profiling,
-		Healthy: p.healthy, Names: cfg.Callers, Log: cfg.Log})
+		SystemLogs: systemLogs, Healthy: p.healthy, Names: cfg.Callers, Log: cfg.Log})
 	p.member = p.membership(runtimeVersion)
 	return p
 }
+
+// systemLogs is where a machine's logs are.
+const systemLogs = "/var/log"
 
 func (p *parts) membership(runtimeVersion string) *membership.Member {
 	cfg := &p.cfg

@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -255,8 +256,8 @@ func podLog(ctx context.Context, r resource.Reader, o runtime.Object, _ string, 
 
 func podProxy(ctx context.Context, _ resource.Reader, o runtime.Object, path string, _ map[string][]string) (*resource.Target, error) {
 	p := o.(*corev1.Pod)
-	_, port := resource.ProxyPort(ctx)
-	return &resource.Target{Scheme: "http", Host: p.Status.PodIP + ":" + port, Path: path}, nil
+	scheme, port := resource.ProxyPort(ctx)
+	return &resource.Target{Scheme: cmp.Or(scheme, "http"), Host: p.Status.PodIP + ":" + port, Path: path}, nil
 }
 
 func nodeProxy(ctx context.Context, r resource.Reader, o runtime.Object, path string, _ map[string][]string) (*resource.Target, error) {

@@ -23,7 +23,9 @@ import (
 // node's agent, a log, or a plain proxy to a pod, service or node.
 func (s *Server) connect(c *call) (err error) {
 	verb := requestInfo(c.r).Verb
-	if !c.allows(verb) {
+	// OPTIONS has no verb: whoever may do everything may send it, and whether it
+	// is allowed is the backend's to say.
+	if !c.allows(verb) && !(c.sub.Name == "proxy" && c.r.Method == http.MethodOptions) {
 		return c.refusal(verb)
 	}
 	if len(c.r.URL.Query()["dryRun"]) > 0 {
@@ -69,6 +71,8 @@ func (s *Server) connect(c *call) (err error) {
 		s.stream(c, loc, transport, t)
 	case c.sub.Name == "proxy":
 		s.proxy(c, loc, transport)
+	case wsstream.IsWebSocketRequest(c.r):
+		return s.fetchOverWebSocket(c, loc, transport)
 	default:
 		s.fetch(c, loc, transport)
 	}
@@ -168,9 +172,13 @@ func (p responder) Error(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // the client is gone: nobody reads an answer
 	}
 	if _, isStatus := err.(apierrors.APIStatus); !isStatus {
-		err = apierrors.NewServiceUnavailable("error trying to reach service: " + err.Error())
+		err = unreachable(err)
 	}
 	p.s.fail(w, r, err)
+}
+
+func unreachable(err error) error {
+	return apierrors.NewServiceUnavailable("error trying to reach service: " + err.Error())
 }
 
 var _ proxy.ErrorResponder = responder{}

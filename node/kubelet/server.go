@@ -44,6 +44,9 @@ type Config struct {
 	Metrics prometheus.Gatherer
 	// Profiling serves /debug/pprof/; nil answers 404.
 	Profiling http.Handler
+	// SystemLogs is the folder of the machine's logs, served at /logs/; ""
+	// serves none.
+	SystemLogs string
 	// Healthy says what is wrong with the node; nil is well.
 	Healthy func() error
 	// Names are common names of client certificates that are let in beside
@@ -79,6 +82,9 @@ func New(cfg Config) *Server {
 	s.mux.Handle("GET /metrics/resource", promhttp.HandlerFor(cfg.Stats.Registry(), promhttp.HandlerOpts{}))
 	if cfg.Metrics != nil {
 		s.mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}))
+	}
+	if cfg.SystemLogs != "" {
+		s.mux.Handle("GET /logs/", systemLogs{cfg.SystemLogs})
 	}
 	if cfg.Profiling != nil {
 		s.mux.Handle("GET /debug/pprof/", cfg.Profiling)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,6 +91,54 @@ func TestPodsOfOneName(t *testing.T) {
 			if resp.StatusCode != want {
 				t.Errorf("%s: got %s, want %d", path, resp.Status, want)
 			}
+		}
+	}
+}
+
+// TestSystemLogs: the machine's logs, and nothing else of the machine, whatever
+// lies among them.
+func TestSystemLogs(t *testing.T) {
+	outside, dir := t.TempDir(), filepath.Join(t.TempDir(), "log")
+	s := kubelet.New(kubelet.Config{SystemLogs: dir, Stats: &stats.Source{}})
+	get := func(path string) (int, string) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w.Code, w.Body.String()
+	}
+	if code, _ := get("/logs/"); code != http.StatusNotFound {
+		t.Errorf("a machine without logs: %d", code)
+	}
+	for file, content := range map[string]string{outside + "/secret": "secret", dir + "/messages": "hello", dir + "/sub/x.log": "deeper"} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, to := range map[string]string{"inside": "sub/x.log", "out": outside + "/secret", "up": "../../../../../../.." + outside + "/secret", "folder": outside} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]struct {
+		code int
+		body string
+	}{
+		"/logs/": {200, "messages"}, "/logs/messages": {200, "hello"}, "/logs/sub/": {200, "x.log"}, "/logs/sub/x.log": {200, "deeper"},
+		"/logs/inside": {200, "deeper"}, "/logs/none": {404, ""}, "/logs/out": {404, ""}, "/logs/up": {404, ""}, "/logs/folder/secret": {404, ""},
+		"/logs/pipe": {404, ""}, "/logs/%2e%2e/%2e%2e/etc/passwd": {404, ""},
+	} {
+		code, body := get(path)
+		if code == http.StatusMovedPermanently || code == http.StatusTemporaryRedirect {
+			code = http.StatusNotFound // to a clean path, which is none of ours
+		}
+		if code != want.code || !strings.Contains(body, want.body) || strings.Contains(body, "secret") {
+			t.Errorf("%s: %d %q, want %d %q", path, code, body, want.code, want.body)
 		}
 	}
 }

@@ -142,8 +142,10 @@ func proxyTarget(scheme, host, port, path string, query map[string][]string) *re
 	return &resource.Target{Scheme: scheme, Host: host, Path: rooted(path), Query: query}
 }
 
+// rooted is the path of a proxied request. None at all stays none: a client that
+// asks for it is sent to "/", so that links of the page are right.
 func rooted(path string) string {
-	if strings.HasPrefix(path, "/") {
+	if path == "" || strings.HasPrefix(path, "/") {
 		return path
 	}
 	return "/" + path

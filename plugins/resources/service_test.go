@@ -420,6 +420,14 @@ func TestStatusIsNotTheClients(t *testing.T) {
 	}
 }
 
+// plain is the scheme of a path that names none.
+func plain(scheme string) string {
+	if scheme == "" {
+		return "http"
+	}
+	return scheme
+}
+
 func TestServiceProxy(t *testing.T) {
 	c := cache{}
 	c.put(schema.GroupResource{Resource: "pods"}, newPod(func(p *corev1.Pod) { p.Status.PodIPs = []corev1.PodIP{{IP: "10.244.1.5"}} }))
@@ -445,15 +453,17 @@ func TestServiceProxy(t *testing.T) {
 		"of another ns": {"http", func(e *discoveryv1.Endpoint) { e.TargetRef.Namespace = "other" }, `no endpoints available for service "a"`},
 	} {
 		c.put(slices, slice(tc.edit))
-		got, err := connect(resource.WithProxyPort(t.Context(), "", tc.port), c, newService("a"), "/x", nil)
-		if tc.wantErr != "" {
-			if !apierrors.IsServiceUnavailable(err) || !strings.Contains(err.Error(), tc.wantErr) {
-				t.Errorf("%s: %v", name, err)
+		for scheme, path := range map[string]string{"": "/x", "http": "", "https": "/x/"} {
+			got, err := connect(resource.WithProxyPort(t.Context(), scheme, tc.port), c, newService("a"), path, nil)
+			if tc.wantErr != "" {
+				if !apierrors.IsServiceUnavailable(err) || !strings.Contains(err.Error(), tc.wantErr) {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
 			}
-			continue
-		}
-		if diff := cmp.Diff(&resource.Target{Scheme: "http", Host: "10.244.1.5:8080", Path: "/x"}, got); diff != "" || err != nil {
-			t.Errorf("%s (-want +got): %v\n%s", name, err, diff)
+			if diff := cmp.Diff(&resource.Target{Scheme: plain(scheme), Host: "10.244.1.5:8080", Path: path}, got); diff != "" || err != nil {
+				t.Errorf("%s (-want +got): %v\n%s", name, err, diff)
+			}
 		}
 	}
 }
