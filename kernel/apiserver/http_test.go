@@ -306,7 +306,7 @@ func TestOpenAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(gvs) != 7 {
+	if len(gvs) != 8 {
 		t.Errorf("openapi v3 has %v", gvs)
 	}
 	spec, err := root.GVSpec(schema.GroupVersion{Group: "apps", Version: "v1"})
