@@ -70,6 +70,8 @@ func nodeRows(t *testing.T, p *plane) []attempt {
 		{what: "a ConfigMap of nobody", method: "GET", path: tenant + "/configmaps/none", code: 403, reason: forbidden},
 
 		{what: "a token for its pod", method: "POST", path: token, body: request("mine", ""), code: 201},
+		{what: "a token for its pod, for others that it names", method: "POST", path: token, body: request("mine", `"audiences":["vault.example"],`), code: 201},
+		{what: "a token for its pod, for others that it does not name", method: "POST", path: token, body: request("mine", `"audiences":["bank.example"],`), code: 403, reason: forbidden, says: "audience"},
 		{what: "a token for another's pod", method: "POST", path: token, body: request("theirs", ""), code: 403, reason: forbidden, says: "different node"},
 		{what: "a token for no pod", method: "POST", path: token, body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`, code: 403, reason: forbidden, says: "not bound to a pod"},
 		{what: "a token of another account", method: "POST", path: "/api/v1/namespaces/kube-system/serviceaccounts/default/token", body: request("mine", ""), code: 403, reason: forbidden},

@@ -128,10 +128,12 @@ func (p *plane) bind(t *testing.T, user, namespace, role string) {
 		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":%q},"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":%q}]}`, kind, user, role, user), nil)
 }
 
-// pod is a pod's manifest on a node, with a Secret of its name.
+// podOn is a pod's manifest on a node, with a Secret of its name and tokens for
+// the API and for vault.example.
 func podOn(node, name, account string) string {
 	return fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q},"spec":{"nodeName":%q,"serviceAccountName":%q,"automountServiceAccountToken":false,
-		"containers":[{"name":"c","image":"demo:v1"}],"volumes":[{"name":"v","secret":{"secretName":%q}}]}}`, name, node, account, name)
+		"containers":[{"name":"c","image":"demo:v1"}],"volumes":[{"name":"v","secret":{"secretName":%q}},
+		{"name":"t","projected":{"sources":[{"serviceAccountToken":{"path":"api"}},{"serviceAccountToken":{"path":"vault","audience":"vault.example"}}]}}]}}`, name, node, account, name)
 }
 
 // uid reads an object's UID.
@@ -167,6 +169,7 @@ func (p *plane) populate(t *testing.T) {
 	p.grant(t, "author", "", `[{"apiGroups":["pintle.dev"],"resources":["plugins","pluginmodules"],"verbs":["get","list","watch","create","update","patch","delete"]}]`)
 
 	p.must(t, "POST", "/api/v1/nodes", `{"apiVersion":"v1","kind":"Node","metadata":{"name":"n2"}}`, nil)
+	p.must(t, "PATCH", "/api/v1/nodes/n2/status", `{"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.12"}]}}`, nil)
 	p.node(t, "n1")
 	for name, node := range map[string]string{"mine": "n1", "short": "n1", "theirs": "n2"} {
 		p.must(t, "POST", "/api/v1/namespaces/tenant/pods", podOn(node, name, "web"), nil)

@@ -160,6 +160,18 @@ func editorRows(t *testing.T, p *plane) []attempt {
 		{what: "GET /metrics", method: "GET", path: "/metrics", code: 403, reason: forbidden},
 		{what: "GET /debug/pprof/", method: "GET", path: "/debug/pprof/", code: 403, reason: forbidden},
 	}
+	for _, x := range []struct {
+		what, address string
+		code          int
+		reason        string
+	}{
+		{"a Service at a node's address", "192.0.2.12", 403, forbidden}, {"a Service at the API server's address", "198.51.100.10", 403, forbidden},
+		{"a Service at another Service's address", "10.96.0.1", 403, forbidden}, {"a Service at an address outside", "203.0.113.5", 201, ""},
+	} {
+		rows = append(rows, attempt{what: x.what, method: "POST", path: tenant + "/services", code: x.code, reason: x.reason,
+			body: `{"apiVersion":"v1","kind":"Service","metadata":{"generateName":"x"},"spec":{"ports":[{"port":80}],"externalIPs":["` + x.address + `"]}}`})
+	}
+	rows = append(rows, attempt{what: "a Service's address by its status", method: "PATCH", path: tenant + "/services/x/status", body: `{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.12"}]}}}`, code: 403, reason: forbidden})
 	return by("editor", rows)
 }
 
@@ -206,6 +218,7 @@ func streamRows(t *testing.T, p *plane) []attempt {
 		)
 	}
 	return append(rows,
+		attempt{who: "viewer", what: "a node's proxy by WebSocket, with get only", method: "GET", path: "/api/v1/nodes/n1/proxy/exec/tenant/mine/c?command=id&output=1", header: upgrade, code: 403, reason: forbidden},
 		attempt{who: "editor", what: "exec elsewhere", method: "GET", path: other + "/pods/mine/exec?command=id", header: upgrade, code: 403, reason: forbidden},
 		attempt{who: "viewer", what: "a node's proxy by POST, with get only", method: "POST", path: "/api/v1/nodes/n1/proxy/run/tenant/mine/c?cmd=id", code: 403, reason: forbidden},
 	)
@@ -225,7 +238,11 @@ func certificateRows(t *testing.T, p *plane) []attempt {
 		{who: "clerk", what: "ask for one of system:masters", method: "POST", path: csrs, body: ask("c3", clientSigner, "client auth", "ann", "system:masters"), code: 403, reason: forbidden, says: "system:masters"},
 		{who: "clerk", what: "approve without the signer's verb", method: "PATCH", path: csrs + "/waiting/approval", body: "{" + approved + "}", code: 403, reason: forbidden, says: "not permitted to approve"},
 		{who: "clerk", what: "sign without the signer's verb", method: "PATCH", path: csrs + "/waiting/status", body: `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"r"}]}}`, code: 403, reason: forbidden, says: "not permitted to sign"},
-		{who: "clerk", what: "ask in another's name", method: "POST", path: csrs, body: strings.Replace(ask("c4", clientSigner, "client auth", "ann"), `"spec":{`, `"spec":{"username":"kubernetes-admin","groups":["system:masters"],`, 1), code: 201},
+		{who: "clerk", what: "ask in another's name", method: "POST", path: csrs, body: strings.Replace(ask("c4", clientSigner, "client auth", "ann"), `"spec":{`, `"spec":{"username":"kubernetes-admin","groups":["system:masters"],`, 1), code: 201, says: `"username":"clerk"`},
+		{who: "clerk", what: "ask for one that is approved already", method: "POST", path: csrs, body: strings.Replace(ask("c7", clientSigner, "client auth", "ann"), `"spec":{`, approved+`,"spec":{`, 1), code: 201},
+		{who: "clerk", what: "approve it without the subresource", method: "PATCH", path: csrs + "/c7", body: "{" + approved + "}", code: 200},
+		{who: "clerk", what: "sign it by the approval", method: "PATCH", path: csrs + "/c7/approval", body: `{"status":{"certificate":"eA=="}}`, code: 403, reason: forbidden},
+		{who: "admin", what: "see it unapproved", method: "GET", path: csrs + "/c7", code: 200, says: `"status":{}`},
 		{who: "node", what: "ask for another node's certificate", method: "POST", path: csrs, body: ask("c5", nodeSigner, "client auth", "system:node:n2", "system:nodes"), code: 403, reason: forbidden, says: "CN=system:node:n1"},
 		{who: "node", what: "ask to serve as the API server", method: "POST", path: csrs, body: ask("c6", "kubernetes.io/kubelet-serving", "server auth", "kube-apiserver", "system:nodes"), code: 403, reason: forbidden},
 		{who: "node", what: "approve", method: "PATCH", path: csrs + "/waiting/approval", body: "{" + approved + "}", code: 403, reason: forbidden},

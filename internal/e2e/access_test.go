@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -66,7 +67,8 @@ type plane struct {
 func startPlane(t *testing.T) *plane {
 	t.Helper()
 	dir := t.TempDir()
-	api, images := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
+	ports := freeAddresses(t, 2)
+	api, images := ports[0], ports[1]
 	p := &plane{cluster: &cluster{bin: pintleBin(t), dir: dir, kubeconfig: filepath.Join(dir, "admin.kubeconfig"), registry: images},
 		url: "https://" + api, actors: map[string]*actor{}}
 	log, err := os.Create(filepath.Join(t.TempDir(), "server.log"))
@@ -99,6 +101,22 @@ func startPlane(t *testing.T) *plane {
 	})
 	p.meet(t)
 	return p
+}
+
+// freeAddresses are addresses of the loopback that differ, and that nobody
+// listens at now.
+func freeAddresses(t *testing.T, n int) []string {
+	t.Helper()
+	var out []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		out = append(out, l.Addr().String())
+	}
+	return out
 }
 
 // meet makes the administrator and the anonymous client from the kubeconfig.

@@ -33,6 +33,7 @@ func TestLab(t *testing.T) {
 		{"InClusterClients", testInClusterClients},
 		{"RollingUpdate", testRollingUpdate},
 		{"UnprobedUpdate", testUnprobedUpdate},
+		{"Access", testAccess},
 		{"BadInput", testBadInput},
 		{"SchedulerPlugin", testSchedulerPlugin},
 		{"AdmissionPlugin", testAdmissionPlugin},
