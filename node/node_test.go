@@ -51,6 +51,10 @@ func newCluster(t testing.TB, change ...func(*node.Config)) *cluster {
 		return true, &authenticationv1.TokenRequest{Status: authenticationv1.TokenRequestStatus{
 			Token: "the-token", ExpirationTimestamp: metav1.NewTime(time.Now().Add(time.Hour))}}, nil
 	})
+	// Nobody but the API server may use the node's API.
+	c.client.PrependReactor("create", "subjectaccessreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		return true, a.(clienttesting.CreateAction).GetObject(), nil
+	})
 	level := slog.LevelWarn
 	if testing.Verbose() {
 		level = slog.LevelDebug

@@ -31,6 +31,7 @@ import (
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/image"
 	"github.com/pintle-io/pintle/node/kubelet"
+	"github.com/pintle-io/pintle/node/kubelet/access"
 	"github.com/pintle-io/pintle/node/membership"
 	"github.com/pintle-io/pintle/node/pod"
 	"github.com/pintle-io/pintle/node/podspec"
@@ -94,7 +95,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 		cfg.Log.Debug("metrics are registered already", "err", err) // by an agent before, in this process
 	}
 	p.api = kubelet.New(kubelet.Config{Pods: p.workers.Pods, Runtime: a.runtime, Stats: p.stats, Metrics: cfg.Metrics, Profiling: cfg.Profiling,
-		SystemLogs: systemLogs, Healthy: p.healthy, Names: cfg.Callers, Log: cfg.Log})
+		SystemLogs: systemLogs, Healthy: p.healthy, Names: cfg.Callers, Access: access.New(a.client, cfg.Name), Log: cfg.Log})
 	p.member = p.membership(runtimeVersion)
 	return p
 }

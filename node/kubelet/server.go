@@ -1,7 +1,8 @@
 // Package kubelet serves the node's own API, which the API server calls for
-// logs, exec, attach and port-forward, and monitoring for figures. Callers
-// prove themselves by a client certificate; only the API server's identity
-// and cluster administrators are let in.
+// logs, exec, attach and port-forward, and monitoring for figures. The API
+// server's identity and cluster administrators, by client certificate, are let
+// in; of others, by certificate or token, the API server is asked (package
+// access).
 package kubelet
 
 import (
@@ -25,6 +26,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/node/cri"
+	"github.com/pintle-io/pintle/node/kubelet/access"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/stats"
 )
@@ -52,6 +54,8 @@ type Config struct {
 	// Names are common names of client certificates that are let in beside
 	// members of Masters.
 	Names []string
+	// Access decides about all others; nil lets nobody else in.
+	Access *access.Reviewer
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -117,20 +121,68 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Conf
 	return fmt.Errorf("node API: %w", err)
 }
 
-// authorized lets in whom the configuration names.
+// authorized lets in whom the configuration names, and whom the API server does.
 func (s *Server) authorized(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		who, err := s.user(r)
+		switch {
+		case err != nil:
+			s.undecided(w, err)
+		case who == nil:
 			http.Error(w, "Unauthorized", http.StatusUnauthorized)
-			return
+		case s.trusted(r, who):
+			next.ServeHTTP(w, r)
+		default:
+			s.reviewed(w, r, who, next)
 		}
-		who := r.TLS.VerifiedChains[0][0].Subject
-		if !slices.Contains(who.Organization, Masters) && !slices.Contains(s.cfg.Names, who.CommonName) {
-			http.Error(w, fmt.Sprintf("Forbidden (user=%s)", who.CommonName), http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+// user is who asks: by certificate, else by token; nil if nobody knows.
+func (s *Server) user(r *http.Request) (*access.User, error) {
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		who := r.TLS.VerifiedChains[0][0].Subject
+		return access.OfCertificate(who.CommonName, who.Organization), nil
+	}
+	if token := access.Bearer(r); token != "" && s.cfg.Access != nil {
+		return s.cfg.Access.Authenticate(r.Context(), token)
+	}
+	return nil, nil
+}
+
+// trusted are those who are let in unasked; a token never makes one.
+func (s *Server) trusted(r *http.Request, who *access.User) bool {
+	return r.TLS != nil && len(r.TLS.VerifiedChains) > 0 && (slices.Contains(who.Groups, Masters) || slices.Contains(s.cfg.Names, who.Name))
+}
+
+func (s *Server) reviewed(w http.ResponseWriter, r *http.Request, who *access.User, next http.Handler) {
+	allowed := false
+	if s.cfg.Access != nil {
+		var err error
+		if allowed, err = s.cfg.Access.Authorize(r.Context(), who, r); err != nil {
+			s.undecided(w, err)
+			return
+		}
+	}
+	if !allowed {
+		verb, sub := access.Attributes(r)
+		http.Error(w, fmt.Sprintf("Forbidden (user=%s, verb=%s, resource=nodes, subresource(s)=%v)", who.Name, verb, sub), http.StatusForbidden)
+		return
+	}
+	// Credentials end here.
+	r.Header.Del("Authorization")
+	next.ServeHTTP(w, r)
+}
+
+// undecided answers when the API server could not be asked.
+func (s *Server) undecided(w http.ResponseWriter, err error) {
+	if errors.Is(err, access.ErrBusy) {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
+		return
+	}
+	s.cfg.Log.Debug("access cannot be decided", "err", err)
+	http.Error(w, "the API server cannot be asked", http.StatusServiceUnavailable)
 }
 
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
