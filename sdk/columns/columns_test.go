@@ -226,7 +226,7 @@ func (g *guest) call(t *testing.T, name string, stack []uint64) {
 			stack[i] |= garbage
 		}
 	}
-	if err := im.Call(g.mem, stack); err != nil {
+	if err := im.Call(g.mem, stack, func(int) {}); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
 }
@@ -304,7 +304,7 @@ func FuzzImports(f *testing.F) {
 		for i := range stack {
 			stack[i] = [...]uint64{a, b, c, d, e}[i%5]
 		}
-		if err := im.Call(mem, stack); err != nil && !errors.Is(err, columns.ErrPointer) {
+		if err := im.Call(mem, stack, func(int) {}); err != nil && !errors.Is(err, columns.ErrPointer) {
 			t.Errorf("%s: %v", im.Name, err)
 		}
 	})
@@ -337,4 +337,44 @@ func TestMask(t *testing.T) {
 	if fmt.Sprint(rows) != "[3 64]" {
 		t.Errorf("each: %v", rows)
 	}
+}
+
+// TestImportsPause: what a guest asks for is done in parts, and stops where the
+// host says so; the answer is that of the whole.
+func TestImportsPause(t *testing.T) {
+	const rows, values = 1000, 1 << 18
+	mem := make([]byte, 8*columns.Words(rows)+4*rows+4*values)
+	column, list := 8*columns.Words(rows), 8*columns.Words(rows)+4*rows
+	for i := range rows {
+		binary.LittleEndian.PutUint32(mem[column+4*i:], uint32(i))
+	}
+	for i := range values {
+		binary.LittleEndian.PutUint32(mem[list+4*i:], uint32(2*i))
+	}
+	vecIn := func(pause func(int)) error {
+		for _, im := range columns.Imports() {
+			if im.Name == "vec_in" {
+				return im.Call(mem, []uint64{0, uint64(column), rows, uint64(list), values}, pause)
+			}
+		}
+		return errors.New("there is no vec_in")
+	}
+	work, most := 0, 0
+	if err := vecIn(func(n int) { work += n; most = max(most, n) }); err != nil {
+		t.Fatal(err)
+	}
+	if work < rows*values || most > 1<<18 {
+		t.Errorf("paused after %d comparisons of %d, %d at most at once", work, rows*values, most)
+	}
+	for i := range rows {
+		if got := mem[i/8]>>(i%8)&1 == 1; got != (i%2 == 0) {
+			t.Fatalf("row %d: %v", i, got)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("it went on after the host had stopped it")
+		}
+	}()
+	_ = vecIn(func(int) { panic("stop") })
 }

@@ -29,7 +29,7 @@ func FuzzMeter(f *testing.F) {
 		}
 		defer before.Close(t.Context())
 		in, _ = takeSegments(in)
-		out, err := meter(in)
+		out, _, err := meter(in)
 		if err != nil {
 			return
 		}

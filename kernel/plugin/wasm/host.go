@@ -15,7 +15,6 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -79,7 +78,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		if err := imports(ctx, r); err != nil {
 			return nil, errors.Join(err, h.Close(ctx))
 		}
-		if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
+		if err := wasi(ctx, r); err != nil {
 			return nil, errors.Join(err, h.Close(ctx))
 		}
 	}
@@ -194,12 +193,16 @@ func (h *Host) compile(ctx context.Context, m plugin.Module, to *module) error {
 		return wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
 	}
 	code, segments := takeSegments(code)
+	code, metered, err := meter(code)
+	if errors.Is(err, errNoCode) {
+		return wire.Errorf(wire.KindABI, "not a Pintle plugin: %v", err)
+	}
+	if err != nil {
+		return wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
+	}
 	runtime := h.metered
-	metered, err := meter(code)
-	if err == nil {
-		code = metered
-	} else {
-		h.log.Debug("module runs without metering", "digest", m.Digest, "reason", err)
+	if !metered {
+		h.log.Debug("module runs without metering: it does not import pintle.yield", "digest", m.Digest)
 		runtime = h.closing
 	}
 	compiled, err := compile(ctx, runtime, code)

@@ -98,6 +98,20 @@ func yield(ctx context.Context, _ api.Module, _ []uint64) {
 	caller(ctx).checkTime()
 }
 
+// workBetweenLooks is how much work of the host's own is done for a guest
+// between two looks at the clock, in bytes, comparisons or the like: some
+// tenths of a millisecond. It is not in the guest's meter.
+const workBetweenLooks = 1 << 18
+
+// spend counts work that the host did for the guest, and ends the call when it
+// has taken too long.
+func (in *instance) spend(work int) {
+	if in.work += work; in.work >= workBetweenLooks {
+		in.work = 0
+		in.checkTime()
+	}
+}
+
 // checkTime ends the call when its time is over or nobody waits for it.
 func (in *instance) checkTime() {
 	if !in.deadline.IsZero() && time.Now().After(in.deadline) {
@@ -127,13 +141,14 @@ func hostCall(ctx context.Context, m api.Module, s []uint64) {
 		panic(stopf(wire.KindProtocol, "request of %d bytes", len(req)))
 	}
 	resp, err := in.hostCall(op, req)
+	in.checkTime()
 	in.answer = wire.AppendResult(in.answer[:0], resp, err)
 	s[0] = uint64(len(in.answer))
 }
 
 func take(ctx context.Context, m api.Module, s []uint64) {
 	in := caller(ctx)
-	copy(view(m, s[0], s[1]), in.answer)
+	in.spend(copy(view(m, s[0], s[1]), in.answer))
 	if cap(in.answer) > keepAnswer {
 		in.answer = nil
 	}
@@ -143,9 +158,9 @@ func take(ctx context.Context, m api.Module, s []uint64) {
 const keepAnswer = 1 << 20
 
 func vector(im columns.Import) api.GoModuleFunc {
-	return func(_ context.Context, m api.Module, s []uint64) {
-		memory := m.Memory()
-		if err := im.Call(view(m, 0, uint64(memory.Size())), s); err != nil {
+	return func(ctx context.Context, m api.Module, s []uint64) {
+		in, memory := caller(ctx), m.Memory()
+		if err := im.Call(view(m, 0, uint64(memory.Size())), s, in.pause); err != nil {
 			panic(stopf(wire.KindProtocol, "%s: %v", im.Name, err))
 		}
 	}

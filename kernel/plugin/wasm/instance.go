@@ -2,7 +2,6 @@ package wasm
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -37,7 +36,9 @@ type instance struct {
 	scratchAt, scratchLen uint32
 	regionAt, regionLen   uint32
 	stack                 [2]uint64
-	answer                []byte // to the last host call
+	answer                []byte    // to the last host call
+	work                  int       // of the host since it last looked at the clock
+	pause                 func(int) // spend, made once
 
 	// Of the call under way.
 	ctx      context.Context
@@ -56,7 +57,7 @@ func (h *Host) Open(ctx context.Context, m plugin.Module, o plugin.OpenOptions) 
 		return nil, err
 	}
 	in := &instance{host: h, digest: m.Digest, module: compiled, options: o}
-	in.output.Log = o.Log
+	in.output.Log, in.pause = o.Log, in.spend
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, in.Close())
@@ -73,9 +74,7 @@ func (h *Host) Open(ctx context.Context, m plugin.Module, o plugin.OpenOptions) 
 
 func (in *instance) instantiate(ctx context.Context) (err error) {
 	in.memory = &memory{image: in.module.image, limit: uint64(in.options.Limits.MemoryPages) * pageSize}
-	config := wazero.NewModuleConfig().WithName("").WithArgs(in.options.Name).WithStartFunctions("_initialize").
-		WithStdout(&in.output).WithStderr(&in.output).WithRandSource(rand.Reader).
-		WithSysWalltime().WithSysNanotime().WithNanosleep(in.sleep)
+	config := wazero.NewModuleConfig().WithName("").WithArgs(in.options.Name).WithStartFunctions("_initialize").WithSysWalltime().WithSysNanotime()
 	err = in.run(ctx, openTimeout, func(ctx context.Context) error {
 		ctx = experimental.WithMemoryAllocator(ctx, in.memory)
 		guest, err := in.module.runtime.InstantiateModule(ctx, in.module.compiled, config)

@@ -13,6 +13,9 @@ type reader struct {
 	b   []byte
 	at  int
 	err error
+	// Of the last instruction: its first immediate where that is an index of a
+	// global or a function, or the second part of its opcode after opMisc.
+	immediate uint32
 }
 
 func (r *reader) fail(err error) {
@@ -104,7 +107,9 @@ func (r *reader) name() string { return string(r.bytes(r.u32())) }
 func (r *reader) instruction() byte {
 	op := r.byte()
 	switch {
-	case op == opBlock, op == opLoop, op == opIf, op == opBr, op == opBrIf, op == opCall, op == 0xd0, op == 0xd2, op >= 0x20 && op <= 0x26:
+	case op == opCall, op == opRefFunc, op == opGlobalGet, op == opGlobalSet:
+		r.immediate = r.u32()
+	case op == opBlock, op == opLoop, op == opIf, op == opBr, op == opBrIf, op == 0xd0, op >= 0x20 && op <= 0x26:
 		r.skipNumber()
 	case op == opBrTable:
 		for n := uint64(r.u32()) + 1; n > 0 && r.err == nil; n-- {
@@ -123,8 +128,10 @@ func (r *reader) instruction() byte {
 		r.skip(4)
 	case op == 0x44:
 		r.skip(8)
-	case op == 0xfc:
+	case op == opMisc:
 		r.prefixed()
+	case op == opVector:
+		r.vector()
 	case op == opUnreachable, op == 0x01, op == opElse, op == opEnd, op == opReturn, op == 0x1a, op == 0x1b, op >= 0x45 && op <= 0xc4, op == 0xd1:
 	default:
 		r.fail(fmt.Errorf("instruction %#x is not understood", op))
@@ -132,9 +139,10 @@ func (r *reader) instruction() byte {
 	return op
 }
 
-// prefixed skips what follows 0xfc: saturating conversions and bulk memory.
+// prefixed skips what follows opMisc: saturating conversions and bulk memory.
 func (r *reader) prefixed() {
-	switch s := r.u32(); {
+	r.immediate = r.u32()
+	switch s := r.immediate; {
 	case s <= 7:
 	case s == 8, s == 10, s == 12, s == 14:
 		r.skipNumber()
@@ -143,6 +151,26 @@ func (r *reader) prefixed() {
 		r.skipNumber()
 	default:
 		r.fail(fmt.Errorf("instruction 0xfc %d is not understood", s))
+	}
+}
+
+// vector skips what follows opVector: instructions on 128 bits.
+func (r *reader) vector() {
+	switch s := r.u32(); {
+	case s <= 11, s == 92, s == 93: // load, store
+		r.skipNumber()
+		r.skipNumber()
+	case s == 12, s == 13: // constant, shuffle
+		r.skip(16)
+	case s >= 21 && s <= 34: // a lane
+		r.skip(1)
+	case s >= 84 && s <= 91: // load and store a lane
+		r.skipNumber()
+		r.skipNumber()
+		r.skip(1)
+	case s <= 255:
+	default:
+		r.fail(fmt.Errorf("instruction 0xfd %d is not understood", s))
 	}
 }
 
@@ -171,9 +199,32 @@ const (
 	opCallIndirect = 0x11
 	opGlobalGet    = 0x23
 	opGlobalSet    = 0x24
+	opDrop         = 0x1a
+	opLocalGet     = 0x20
+	opLocalSet     = 0x21
 	opI32Const     = 0x41
 	opI32Eqz       = 0x45
+	opI32LtU       = 0x49
+	opI32GtU       = 0x4b
+	opI32LeU       = 0x4d
+	opI32GeU       = 0x4f
+	opI32Add       = 0x6a
 	opI32Sub       = 0x6b
+	opI32ShrU      = 0x76
+	opRefFunc      = 0xd2
+	opMisc         = 0xfc
+	opVector       = 0xfd
+)
+
+// The instructions after opMisc whose work grows with a number on the stack.
+const (
+	miscMemoryInit = 8
+	miscMemoryCopy = 10
+	miscMemoryFill = 11
+	miscTableInit  = 12
+	miscTableCopy  = 14
+	miscTableGrow  = 15
+	miscTableFill  = 17
 )
 
 func appendU32(b []byte, v uint32) []byte {

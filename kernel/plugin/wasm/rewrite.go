@@ -5,14 +5,17 @@ import (
 	"fmt"
 )
 
-// fuel is how many loop rounds and calls a guest makes between two yields:
-// about a fifth of a millisecond of tight code. It bounds how long the garbage
-// collector of this process may have to wait for a guest.
+// fuel is how much a guest may do between two yields: about a fifth of a
+// millisecond of tight code. It bounds how long the garbage collector of this
+// process may have to wait for a guest.
 const fuel = 50_000
 
-// errNoYield: the module does not import pintle.yield, so there is nothing to
-// call when fuel runs out.
-var errNoYield = errors.New("the module does not import pintle.yield")
+// weightShift: a round of a loop and a call cost one unit, and one more for
+// every 1<<weightShift instructions of the function, since all of them may be
+// in the round.
+const weightShift = 6
+
+var errNoCode = errors.New("the module has no code")
 
 // Sections of a module by id.
 const (
@@ -23,19 +26,24 @@ const (
 )
 
 // meter rewrites a module so that every loop round, and every call of a
-// function that calls others, takes one unit from a counter, and pintle.yield
-// is called when it is used up. Compiled code cannot be interrupted, and a
-// loop without calls would stop the garbage collector and with it the whole
-// process; after this, no code runs long without passing through the host.
+// function that does more than a little, takes fuel from a counter, and
+// pintle.yield is called when it is used up. Compiled code cannot be
+// interrupted, and a loop without calls would stop the garbage collector and
+// with it the whole process; after this, no code runs long without passing
+// through the host. Memory is moved in pieces, see bulk.go.
 //
 // Indices of the module stay as they are: the counter is one more global at
-// the end. A module that is not understood is refused; it then runs in the
-// engine's own, slower, interruptible mode.
-func meter(in []byte) ([]byte, error) {
+// the end, the helpers of bulk.go are more functions and types. Code that names
+// them is refused: it was not valid before.
+//
+// Of a module that does not import pintle.yield only the moves of memory are
+// rewritten, and metered is false: it has to run in the engine's own, slower,
+// interruptible mode.
+func meter(in []byte) (out []byte, metered bool, err error) {
 	if len(in) < 8 || string(in[:4]) != "\x00asm" || string(in[4:8]) != "\x01\x00\x00\x00" {
-		return nil, errors.New("not a WASM module")
+		return nil, false, errors.New("not a WASM module")
 	}
-	w := rewriter{out: append(make([]byte, 0, len(in)+len(in)/4), in[:8]...), yield: -1}
+	w := rewriter{out: append(make([]byte, 0, len(in)+len(in)/4), in[:8]...), yield: -1, used: map[uint32]bool{}}
 	r := &reader{b: in, at: 8}
 	for r.more() {
 		id := r.byte()
@@ -44,39 +52,62 @@ func meter(in []byte) ([]byte, error) {
 			break
 		}
 		if err := w.section(id, body); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if r.err != nil {
-		return nil, r.err
+		return nil, false, r.err
 	}
 	if !w.code {
-		return nil, errors.New("the module has no code")
+		return nil, false, errNoCode
 	}
-	return w.out, nil
+	return w.out, w.yield >= 0, nil
 }
 
 type rewriter struct {
-	out     []byte
-	voids   map[uint32]bool // types that take and give nothing
-	yield   int             // index of the imported function; -1 while unknown
-	globals uint32          // imported ones, then all
-	counter bool            // the counter has been added
-	code    bool
-	tax     []byte // the instructions that take one unit
+	out       []byte
+	voids     map[uint32]bool // types that take and give nothing
+	types     uint32
+	yield     int    // index of the imported function; -1 without
+	functions uint32 // imported ones, then all
+	globals   uint32 // imported ones, then all
+	counter   bool   // the counter has been added
+	code      bool
+	used      map[uint32]bool // instructions after opMisc
+	edits     []edit          // of the function at hand
+	params    []uint32        // by type
+	typeOf    []uint32        // by function, without imported ones
+	effort    effort
 }
+
+// edit puts bytes in the place of what lies between two positions.
+type edit struct {
+	from, to int
+	with     []byte
+}
+
+func (w *rewriter) helper(which uint32) uint32 { return w.functions + which }
 
 func (w *rewriter) section(id byte, body []byte) error {
 	var err error
 	switch id {
 	case sectionType:
-		err = w.types(body)
+		body, err = w.addTypes(body)
 	case sectionImport:
 		err = w.imports(body)
+	case sectionFunction:
+		body, err = w.addHelpers(body)
 	case sectionGlobal:
 		body, err = w.addCounter(body)
-	case sectionCode:
-		body, err = w.functions(body)
+	case sectionExport, sectionStart, sectionElement, sectionCount, sectionCode, sectionData:
+		if !w.counter { // there are no globals: this is the place for some
+			if err = w.section(sectionGlobal, []byte{0}); err != nil {
+				return err
+			}
+		}
+		if id == sectionCode {
+			body, err = w.functionBodies(body)
+		}
 	}
 	if err != nil {
 		return err
@@ -86,15 +117,18 @@ func (w *rewriter) section(id byte, body []byte) error {
 	return nil
 }
 
-func (w *rewriter) types(body []byte) error {
+// addTypes reads the types and appends those of the helpers.
+func (w *rewriter) addTypes(body []byte) ([]byte, error) {
 	r := &reader{b: body}
 	w.voids = map[uint32]bool{}
 	n := r.u32()
+	rest := r.at
 	for i := uint32(0); i < n && r.err == nil; i++ {
 		if r.byte() != 0x60 {
-			return errors.New("a type that is no function type")
+			return nil, errors.New("a type that is no function type")
 		}
 		params := r.u32()
+		w.params = append(w.params, params)
 		r.skip(params)
 		results := r.u32()
 		r.skip(results)
@@ -102,20 +136,27 @@ func (w *rewriter) types(body []byte) error {
 			w.voids[i] = true
 		}
 	}
-	return r.err
+	if r.err != nil {
+		return nil, r.err
+	}
+	if r.at != len(body) || n > 1<<30 {
+		return nil, errors.New("malformed type section")
+	}
+	w.types = n
+	out := append(appendU32(make([]byte, 0, len(body)+16), n+2), body[rest:]...)
+	return append(out, helperTypes...), nil
 }
 
 func (w *rewriter) imports(body []byte) error {
 	r := &reader{b: body}
-	functions := 0
 	for n := r.u32(); n > 0 && r.err == nil; n-- {
 		module, name := r.name(), r.name()
 		switch kind := r.byte(); kind {
 		case 0:
 			if t := r.u32(); module == importModule && name == "yield" && w.voids[t] {
-				w.yield = functions
+				w.yield = int(w.functions)
 			}
-			functions++
+			w.functions++
 		case 1:
 			r.skip(1)
 			r.limits()
@@ -136,6 +177,32 @@ func (r *reader) limits() {
 		r.u32()
 	}
 	r.u32()
+}
+
+// addHelpers appends the helpers to the section that says what type functions
+// have.
+func (w *rewriter) addHelpers(body []byte) ([]byte, error) {
+	r := &reader{b: body}
+	n := r.u32()
+	if r.err != nil || n > 1<<30 {
+		return nil, errors.New("malformed function section")
+	}
+	for i := uint32(0); i < n && r.err == nil; i++ {
+		t := r.u32()
+		if t >= w.types { // one of ours, or none
+			return nil, errors.New("a function of a type that does not exist")
+		}
+		w.typeOf = append(w.typeOf, t)
+	}
+	if r.err != nil || r.at != len(body) {
+		return nil, errors.New("malformed function section")
+	}
+	w.functions += n
+	out := append(appendU32(make([]byte, 0, len(body)+16), n+helpers), body[len(appendU32(nil, n)):]...)
+	for _, t := range [helpers]uint32{w.types, w.types + 1, w.types + 1} {
+		out = appendU32(out, t)
+	}
+	return out, nil
 }
 
 // addCounter appends a mutable i32 to the global section.
@@ -160,27 +227,24 @@ func (w *rewriter) addCounter(body []byte) ([]byte, error) {
 	return append(appendS32(out, fuel), opEnd), nil
 }
 
-// functions puts the tax into the code of all functions.
-func (w *rewriter) functions(body []byte) ([]byte, error) {
-	if w.yield < 0 {
-		return nil, errNoYield
-	}
-	if !w.counter {
-		return nil, errors.New("the module has no globals")
-	}
+// functionBodies puts the tax into the code of all functions and appends the
+// helpers.
+func (w *rewriter) functionBodies(body []byte) ([]byte, error) {
 	w.code = true
-	w.tax = w.makeTax()
 	r := &reader{b: body}
 	n := r.u32()
-	out := appendU32(make([]byte, 0, len(body)+len(body)/4), n)
+	if int(n) != len(w.typeOf) {
+		return nil, errors.New("malformed code section")
+	}
+	out := appendU32(make([]byte, 0, len(body)+len(body)/4), n+helpers)
 	var one []byte
-	for ; n > 0 && r.err == nil; n-- {
+	for i := 0; i < int(n) && r.err == nil; i++ {
 		code := r.bytes(r.u32())
 		if r.err != nil {
 			break
 		}
 		var err error
-		if one, err = w.function(one[:0], code); err != nil {
+		if one, err = w.function(one[:0], code, w.params[w.typeOf[i]]); err != nil {
 			return nil, err
 		}
 		out = append(appendU32(out, uint32(len(one))), one...)
@@ -188,59 +252,117 @@ func (w *rewriter) functions(body []byte) ([]byte, error) {
 	if r.err == nil && r.at != len(body) {
 		return nil, errors.New("malformed code section")
 	}
+	for i := range helpers {
+		b := w.body(i)
+		out = append(appendU32(out, uint32(len(b))), b...)
+	}
 	return out, r.err
 }
 
-// makeTax: if counter == 0 { counter = fuel; yield() }; counter--
-func (w *rewriter) makeTax() []byte {
-	get := func(b []byte) []byte { return appendU32(append(b, opGlobalGet), w.globals) }
-	set := func(b []byte) []byte { return appendU32(append(b, opGlobalSet), w.globals) }
-	b := append(get(nil), opI32Eqz, opIf, 0x40, opI32Const)
-	b = set(appendS32(b, fuel))
-	b = append(appendU32(append(b, opCall), uint32(w.yield)), opEnd)
-	b = append(get(b), opI32Const, 1, opI32Sub)
-	return set(b)
+// tax: if counter < weight { counter = fuel; yield() }; counter -= weight
+func (w *rewriter) tax(weight int32) []byte {
+	a := &assembler{}
+	a.index(opGlobalGet, w.globals)
+	if weight == 1 {
+		a.op(opI32Eqz)
+	} else {
+		a.num(weight).op(opI32LtU)
+	}
+	a.op(opIf, 0x40).num(fuel).index(opGlobalSet, w.globals).index(opCall, uint32(w.yield)).op(opEnd)
+	return a.index(opGlobalGet, w.globals).num(weight).op(opI32Sub).index(opGlobalSet, w.globals).b
 }
 
-// function copies one function body and puts the tax behind every loop
-// header and, when the function calls others before it reaches a loop, at its
-// beginning.
-func (w *rewriter) function(out, code []byte) ([]byte, error) {
+// function copies one function body and puts the tax behind every loop header
+// and, when the function calls others before it reaches a loop or is not
+// small, at its beginning. Instructions that move memory go to the helpers.
+func (w *rewriter) function(out, code []byte, params uint32) ([]byte, error) {
 	r := &reader{b: code}
+	locals := uint64(params)
 	for n := r.u32(); n > 0 && r.err == nil; n-- {
-		r.skipNumber()
+		locals += uint64(r.u32())
 		r.skip(1)
 	}
 	if r.err != nil {
 		return nil, r.err
 	}
 	start := r.at
-	calls, covered, straight := false, false, true
-	var loops []int
+	instructions, forks, covered, straight := 0, 0, false, true
+	calls := false
+	w.edits = w.edits[:0]
 	for r.more() {
-		switch r.instruction() {
+		from := r.at
+		op := r.instruction()
+		instructions++
+		forks += branches(op)
+		if op == opBrTable {
+			forks += r.at - from // a byte each, at least
+		}
+		switch op {
 		case opLoop:
 			covered = covered || straight
-			loops = append(loops, r.at)
+			w.edits = append(w.edits, edit{r.at, r.at, nil})
 		case opCall, opCallIndirect:
 			calls, straight = true, false
 		case opBr, opBrIf, opBrTable, opReturn, opIf, opElse, opEnd, opUnreachable:
 			straight = false
 		}
+		if err := w.check(op, r.immediate); err != nil {
+			return nil, err
+		}
+		if op == opMisc {
+			w.bulk(from, r.at, r.immediate)
+		}
 	}
 	if r.err != nil {
 		return nil, r.err
 	}
+	if err := w.effort.function(locals, forks, len(code)); err != nil {
+		return nil, err
+	}
+	var tax []byte
+	if w.yield >= 0 {
+		tax = w.tax(int32(min(1+instructions>>weightShift, fuel)))
+	}
 	out = append(out, code[:start]...)
-	if calls && !covered {
-		out = append(out, w.tax...)
+	if (calls || instructions > 1<<weightShift) && !covered {
+		out = append(out, tax...)
 	}
 	last := start
-	for _, at := range loops {
-		out = append(append(out, code[last:at]...), w.tax...)
-		last = at
+	for _, e := range w.edits {
+		out = append(out, code[last:e.from]...)
+		if e.with == nil {
+			e.with = tax
+		}
+		out = append(out, e.with...)
+		last = e.to
 	}
 	return append(out, code[last:]...), nil
+}
+
+// check refuses code that names what the rewriter adds: with it, the counter
+// could be filled up.
+func (w *rewriter) check(op byte, index uint32) error {
+	switch {
+	case (op == opGlobalGet || op == opGlobalSet) && index >= w.globals:
+		return fmt.Errorf("global %d does not exist", index)
+	case (op == opCall || op == opRefFunc) && index >= w.functions:
+		return fmt.Errorf("function %d does not exist", index)
+	}
+	return nil
+}
+
+// bulk notes what becomes of an instruction after opMisc.
+func (w *rewriter) bulk(from, to int, which uint32) {
+	w.used[which] = true
+	call := func(helper uint32) []byte { return appendU32([]byte{opCall}, w.helper(helper)) }
+	switch which {
+	case miscMemoryFill:
+		w.edits = append(w.edits, edit{from, to, call(helperFill)})
+	case miscMemoryCopy:
+		w.edits = append(w.edits, edit{from, to, call(helperCopy)})
+	case miscMemoryInit, miscTableInit, miscTableCopy, miscTableGrow, miscTableFill:
+		w.edits = append(w.edits, edit{from, from, call(helperCharge)})
+	}
 }
 
 func appendS32(b []byte, v int32) []byte {

@@ -8,7 +8,7 @@ import (
 // The bounds of a module beyond those of its size.
 const (
 	maxLocals   = 50_000  // of one function; what browsers allow
-	maxTable    = 1 << 20 // elements of a table
+	maxTable    = 1 << 20 // elements of all tables
 	maxFunction = 8 << 20 // bytes of one function's code
 )
 
@@ -124,17 +124,18 @@ func (r *reader) importEntry() {
 // tables copies the table section and bounds the tables.
 func (r *reader) tables() []byte {
 	n := r.count()
+	most := maxTable / max(n, 1)
 	out := appendU32(nil, n)
 	for ; n > 0 && r.err == nil; n-- {
 		kind, flag := r.byte(), r.byte()
-		low, high := r.u32(), uint32(maxTable)
+		low, high := r.u32(), most
 		if flag == 1 {
 			high = r.u32()
 		}
-		if flag > 1 || low > maxTable {
-			r.fail(fmt.Errorf("a table of %d elements, %d are allowed", low, maxTable))
+		if flag > 1 || low > most {
+			r.fail(fmt.Errorf("a table of %d elements, %d are allowed", low, most))
 		}
-		out = appendU32(appendU32(append(out, kind, 1), low), min(high, maxTable))
+		out = appendU32(appendU32(append(out, kind, 1), low), min(high, most))
 	}
 	return out
 }

@@ -1,0 +1,13 @@
+;; Fills 250 MiB, for ever: nothing in it but one instruction.
+(module
+  (import "pintle" "yield" (func $yield))
+
+  (memory (export "memory") 1)
+  (table $t 1 1000000 funcref)
+  (func (export "pintle_abi") (result i32) (i32.const 65536))
+  (func (export "pintle_scratch") (param i32) (result i32) (i32.const 16))
+  (func (export "pintle_region") (param i32) (result i32) (i32.const 0))
+  (func (export "pintle_call") (param i32 i32) (result i64)
+    (drop (memory.grow (i32.const 4000)))
+    (loop $l (memory.fill (i32.const 0) (i32.const 7) (i32.const 262000000)) (br $l))
+    (i64.const 0)))

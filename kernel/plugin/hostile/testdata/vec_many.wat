@@ -1,0 +1,13 @@
+;; Lets the host look at 8 million rows, for ever.
+(module
+  (import "pintle" "yield" (func $yield))
+  (import "pintle_vec" "vec_below" (func $below (param i32 i32 i32 i64)))
+  (memory (export "memory") 1)
+  (table $t 1 1000000 funcref)
+  (func (export "pintle_abi") (result i32) (i32.const 65536))
+  (func (export "pintle_scratch") (param i32) (result i32) (i32.const 16))
+  (func (export "pintle_region") (param i32) (result i32) (i32.const 0))
+  (func (export "pintle_call") (param i32 i32) (result i64)
+    (drop (memory.grow (i32.const 4000)))
+    (loop $l (call $below (i32.const 0) (i32.const 8000000) (i32.const 8000000) (i64.const 5)) (br $l))
+    (i64.const 0)))
