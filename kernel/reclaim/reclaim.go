@@ -31,6 +31,12 @@ const (
 	rest = 30 * time.Second
 )
 
+// aftermath are the pauses after which it is collected again when a storm is
+// over, whatever that promises: what a storm leaves goes by and by (histories,
+// instances of plugins, buffers), and each piece alone keeps pages that it
+// shares with garbage. The last is after everything that the caches let go of.
+var aftermath = []time.Duration{rest, 60 * time.Second}
+
 // Config of a Reclaimer.
 type Config struct {
 	// Trim is called at every look, before it: it lets go of what is held past
@@ -61,6 +67,8 @@ type Reclaimer struct {
 	quiet     int    // looks in a row
 	held      int    // the most since the last collection
 	last      time.Time
+	stormed   bool            // it was busy since aftermath began
+	again     []time.Duration // what is left of aftermath
 }
 
 // New makes a Reclaimer. Nothing happens before Run.
@@ -108,6 +116,7 @@ func (r *Reclaimer) Run(ctx context.Context) error {
 // due takes in a look and tells whether a collection pays now.
 func (r *Reclaimer) due(u Usage, now time.Time) bool {
 	busy := u.Allocated-r.allocated > quietBytes
+	r.stormed = r.stormed || busy
 	r.allocated = u.Allocated
 	held := r.c.Held()
 	r.held = max(r.held, held)
@@ -116,11 +125,21 @@ func (r *Reclaimer) due(u Usage, now time.Time) bool {
 		return false
 	}
 	r.quiet++
+	if r.quiet >= quietLooks && len(r.again) > 0 && now.Sub(r.last) >= r.again[0] {
+		r.again = r.again[1:]
+		return true
+	}
 	promised := r.held - held + int(u.Free)
 	if u.Objects > u.Live {
 		promised += int(u.Objects - u.Live)
 	}
-	return r.quiet >= quietLooks && now.Sub(r.last) >= rest && promised >= max(worth, int(u.Live/4))
+	if r.quiet < quietLooks || now.Sub(r.last) < rest || promised < max(worth, int(u.Live/4)) {
+		return false
+	}
+	if r.stormed {
+		r.again, r.stormed = aftermath, false
+	}
+	return true
 }
 
 func (r *Reclaimer) free(before Usage, now time.Time) {

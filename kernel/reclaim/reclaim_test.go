@@ -81,7 +81,8 @@ func run(t *testing.T, test func(p *process)) {
 	})
 }
 
-// A storm's garbage is given back when the storm is over, once.
+// A storm's garbage is given back when the storm is over, and what it left
+// behind soon after.
 func TestStorm(t *testing.T) {
 	run(t, func(p *process) {
 		for range 60 {
@@ -95,9 +96,39 @@ func TestStorm(t *testing.T) {
 		if got := p.take(); len(got) != 1 {
 			t.Errorf("after the storm memory was given back at %v, want once", got)
 		}
-		time.Sleep(5 * time.Minute)
+		// What it left behind goes by and by, within two minutes of the storm.
+		time.Sleep(80 * time.Second)
+		if got := p.take(); len(got) != 2 {
+			t.Errorf("what the storm left behind was given back at %v, want twice", got)
+		}
+		time.Sleep(10 * time.Minute)
 		if got := p.take(); len(got) != 0 {
 			t.Errorf("memory was given back again at %v", got)
+		}
+	})
+}
+
+// The aftermath of a storm waits for the end of the next.
+func TestStormAfterStorm(t *testing.T) {
+	run(t, func(p *process) {
+		storm := func() {
+			for range 60 {
+				p.allocate(10 << 20)
+				time.Sleep(time.Second)
+			}
+		}
+		storm()
+		time.Sleep(20 * time.Second)
+		if got := p.take(); len(got) != 1 {
+			t.Errorf("after the storm memory was given back at %v, want once", got)
+		}
+		storm()
+		if got := p.take(); len(got) != 0 {
+			t.Errorf("memory was given back at %v, in the second storm", got)
+		}
+		time.Sleep(3 * time.Minute)
+		if got := p.take(); len(got) < 2 || len(got) > 3 {
+			t.Errorf("after the second storm memory was given back at %v, want twice or three times", got)
 		}
 	})
 }
