@@ -22,6 +22,7 @@ type Pool struct {
 	idle   []Instance // guarded by mu; the last used is taken first
 	spare  int        // guarded by mu; how many of idle were never taken since looks began
 	looks  int        // guarded by mu; calls of Trim since then
+	fresh  int64      // guarded by mu; the memory of an instance when it was opened
 	closed bool       // guarded by mu
 	// retired, guarded by mu: closed, but whoever still asks is served.
 	retired bool
@@ -30,6 +31,10 @@ type Pool struct {
 // spareLooks is for how many calls of Trim an instance must have been idle to
 // be closed.
 const spareLooks = 6
+
+// maxGrowth is by how much the memory of an instance that is kept for the next
+// caller may have grown: that of a WASM guest never shrinks.
+const maxGrowth = 2 << 20
 
 // NewPool makes a pool of at most size instances, none of them open yet. calls
 // makes what serves the questions of one instance; nil refuses them all.
@@ -95,6 +100,9 @@ func (p *Pool) take(ctx context.Context) (Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.plugin.Name, err)
 	}
+	p.mu.Lock()
+	p.fresh = in.Memory()
+	p.mu.Unlock()
 	return in, nil
 }
 
@@ -112,13 +120,16 @@ func (p *Pool) give(in Instance, err error) error {
 }
 
 // Trim closes the instances that have been idle since several calls ago, but
-// for one. It is called every few seconds.
+// for one that has not grown. It is called every few seconds.
 func (p *Pool) Trim() error {
 	p.mu.Lock()
 	p.looks++
 	var over []Instance
 	if p.looks >= spareLooks {
 		n := min(p.spare, len(p.idle)-1)
+		if n >= 0 && n < p.spare && p.idle[n].Memory()-p.fresh > maxGrowth {
+			n++
+		}
 		if n > 0 { // the first are those that were used longest ago
 			over = slices.Clone(p.idle[:n])
 			p.idle = slices.Delete(p.idle, 0, n)

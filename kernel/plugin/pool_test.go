@@ -14,7 +14,8 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
-// fakeHost counts its instances; a call of OpMutate faults.
+// fakeHost counts its instances; a call of OpMutate faults, one of OpMap takes 3
+// MiB for good.
 type fakeHost struct {
 	open, max, opened atomic.Int64
 	fail              error
@@ -34,6 +35,7 @@ func (h *fakeHost) Open(context.Context, plugin.Module, plugin.OpenOptions) (plu
 type fakeInstance struct {
 	host   *fakeHost
 	busy   atomic.Bool
+	grown  atomic.Int64
 	closed bool
 }
 
@@ -45,6 +47,9 @@ func (in *fakeInstance) Call(_ context.Context, op wire.Op, _ []byte) ([]byte, e
 	}
 	defer in.busy.Store(false)
 	time.Sleep(100 * time.Microsecond)
+	if op == wire.OpMap {
+		in.grown.Add(3 << 20)
+	}
 	if op == wire.OpMutate {
 		return nil, wire.Errorf(wire.KindTrap, "boom")
 	}
@@ -53,7 +58,7 @@ func (in *fakeInstance) Call(_ context.Context, op wire.Op, _ []byte) ([]byte, e
 
 func (*fakeInstance) Reserve(context.Context, int) ([]byte, error) { return nil, nil }
 func (*fakeInstance) Region() []byte                               { return nil }
-func (*fakeInstance) Memory() int64                                { return 100 }
+func (in *fakeInstance) Memory() int64                             { return 100 + in.grown.Load() }
 
 func (in *fakeInstance) Close() error {
 	if in.closed {
@@ -223,5 +228,47 @@ func TestPoolTrim(t *testing.T) {
 	}
 	if err := p.Close(); err != nil || h.open.Load() != 0 {
 		t.Errorf("after Close %d instances are open: %v", h.open.Load(), err)
+	}
+}
+
+// An instance that has grown for good is closed when it has nothing to do, the
+// last of a pool, too; one that is used, or has not grown, stays.
+func TestPoolTrimGrown(t *testing.T) {
+	h := &fakeHost{}
+	p := plugin.NewPool(load(t, h, nil), 4, nil)
+	loading := h.opened.Load()
+	use := func(op wire.Op) {
+		t.Helper()
+		if err := p.Do(t.Context(), func(in plugin.Instance) error { _, err := in.Call(t.Context(), op, nil); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		what         string
+		op           wire.Op // first
+		each         bool    // something small between looks
+		looks        int
+		open, opened int64
+	}{
+		{"it has not grown", wire.OpValidate, false, 20, 1, 1},
+		{"it has grown and is used", wire.OpMap, true, 20, 1, 1},
+		{"it is used no more", wire.OpValidate, false, 20, 0, 1},
+		{"the next is a fresh one", wire.OpValidate, false, 20, 1, 2},
+	} {
+		use(step.op)
+		for range step.looks {
+			if step.each {
+				use(wire.OpValidate)
+			}
+			if err := p.Trim(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if open, opened := h.open.Load(), h.opened.Load()-loading; open != step.open || opened != step.opened {
+			t.Errorf("%s: %d instances are open, %d were, want %d and %d", step.what, open, opened, step.open, step.opened)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
@@ -27,6 +28,7 @@ type mapper struct {
 
 	mu      sync.Mutex // guards what follows
 	slot    *slot
+	idle    clock.Timer // closes an overgrown instance; nil: there is none
 	builder tape.Builder
 	built   *watch.Object // whose tape is in tape
 	tape    []byte        // the builder's
@@ -199,6 +201,7 @@ func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 		m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, fmt.Errorf("%s/%s: %w", o.Namespace, o.Name, err))
 		return
 	}
+	defer m.rest()
 	frame := wire.AppendMap(nil, w.index, b)
 	ctx = plugin.ForNamespace(ctx, o.Namespace)
 	for range 2 {
@@ -216,6 +219,36 @@ func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 		err = fmt.Errorf("%s/%s: %w", o.Namespace, o.Name, err)
 	}
 	m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, err)
+}
+
+// rest has an instance that has grown for good closed when nothing is asked of
+// it for a while. Callers hold mu.
+func (m *mapper) rest() {
+	if !m.slot.overgrown() {
+		return
+	}
+	if m.idle != nil {
+		m.idle.Reset(idleGuest)
+		return
+	}
+	m.idle = m.r.clock.AfterFunc(idleGuest, m.retire)
+}
+
+// retire closes the instance; the next map opens another.
+func (m *mapper) retire() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.slot.close()
+}
+
+// end closes the instance for good.
+func (m *mapper) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.idle != nil {
+		m.idle.Stop()
+	}
+	m.slot.close()
 }
 
 func (m *mapper) ask(ctx context.Context, frame []byte) error {

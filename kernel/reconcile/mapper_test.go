@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
@@ -174,6 +176,49 @@ func TestMaps(t *testing.T) {
 }
 
 func none(sdk.Value) []sdk.Request { return nil }
+
+// TestMapperGivesUpWhatGrew: the instance that serves maps is closed when it
+// has grown and nothing is asked of it; the next map opens another.
+func TestMapperGivesUpWhatGrew(t *testing.T) {
+	var memory, opened, closed atomic.Int64
+	r := newRunner(t, newKit(t), func() (plugin.Instance, error) {
+		opened.Add(1)
+		memory.Store(4 << 20)
+		return &fake{call: mapped, memory: memory.Load, closed: func() { closed.Add(1) }}, nil
+	})
+	clock := clocktesting.NewFakeClock(time.Now())
+	r.clock = clock
+	m := &mapper{r: r, slot: r.newSlot()}
+	ask := func() {
+		t.Helper()
+		w := wire.Watch{Resource: "v1/pods", Map: uint8(sdk.MapFunc)}
+		m.event(t.Context(), r.byResource([]wire.Watch{w})[podsR], watch.Event{Type: watch.Added, Revision: 7, Object: object(pod("p"))})
+		if got := r.drain(t); len(got) != 1 {
+			t.Errorf("requests %v, want one", got)
+		}
+	}
+	ask()
+	clock.Step(10 * idleGuest)
+	ask()
+	memory.Store(40 << 20)
+	for range 10 { // it is busy
+		ask()
+		clock.Step(idleGuest / 2)
+	}
+	if opened.Load() != 1 || closed.Load() != 0 {
+		t.Fatalf("%d opened, %d closed, want one and none", opened.Load(), closed.Load())
+	}
+	clock.Step(idleGuest)
+	eventually(t, "given up", func() bool { return closed.Load() == 1 })
+	ask()
+	if opened.Load() != 2 {
+		t.Errorf("%d opened, want another", opened.Load())
+	}
+	m.end()
+	if closed.Load() != 2 {
+		t.Errorf("%d closed at the end, want both", closed.Load())
+	}
+}
 
 func TestUnknownResourceIsLeftOut(t *testing.T) {
 	r := newRunner(t, newKit(t), nil)

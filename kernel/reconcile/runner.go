@@ -88,7 +88,7 @@ func (r *runner) run(ctx context.Context) {
 		group.Go(func() { f.run(r.intake) })
 	}
 	group.Wait()
-	mapper.slot.close()
+	mapper.end()
 }
 
 // numbered is a watch with its place in the manifest.
