@@ -109,6 +109,7 @@ type Cache struct {
 	counters  counters
 	retention retention
 	pool      readyPool
+	alike     alike
 	backlog   backlog
 }
 

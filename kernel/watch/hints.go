@@ -30,6 +30,7 @@ func (c *Cache) Prime(key string, rev int64, obj runtime.Object) *Object {
 	if states == nil {
 		return nil
 	}
+	c.alike.share(obj)
 	o := &Object{Key: key, Namespace: namespace, Name: name, Revision: rev, Obj: obj, pool: &c.pool}
 	if len(states) > 1 || c.hints.put(o) {
 		return o

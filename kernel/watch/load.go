@@ -200,6 +200,7 @@ func (c *Cache) decode(s *state, kv *store.KV, namespace, name string) *Object {
 		return nil
 	}
 	c.failures.forget(s.resource, kv.Key)
+	c.alike.share(obj)
 	return &Object{Key: kv.Key, Namespace: namespace, Name: name, Revision: kv.ModRevision, Obj: obj, stored: len(kv.Value), pool: &c.pool}
 }
 
