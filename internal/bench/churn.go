@@ -55,13 +55,13 @@ func (p *plane) removeAll(t registry.Target) error {
 	if err != nil {
 		return err
 	}
-	now := int64(0)
-	items := make([]registry.BatchItem, 0, len(l.Items))
-	for _, o := range l.Items {
+	now, items := int64(0), l.Items
+	return p.inParts(len(items), func(i int) registry.BatchItem {
+		o := items[i]
+		items[i] = nil
 		at := registry.Target{Resource: t.Resource, Namespace: o.Namespace, Name: o.Name}
-		items = append(items, registry.BatchItem{Verb: "delete", Target: at, Delete: metav1.DeleteOptions{GracePeriodSeconds: &now}})
-	}
-	return p.write(items)
+		return registry.BatchItem{Verb: "delete", Target: at, Delete: metav1.DeleteOptions{GracePeriodSeconds: &now}}
+	})
 }
 
 // write carries out writes, some hundreds at a time.
@@ -104,31 +104,47 @@ func (p *plane) undeploy() error {
 	}
 }
 
-// churn creates pods, changes each once, and deletes them.
+// churn creates pods, changes each once, and deletes them. It makes what it
+// writes as it goes: the writer's own copies of all pods would be measured as
+// the control plane's.
 func (p *plane) churn(n int) error {
 	all := registry.Target{Resource: podResource, Namespace: metav1.NamespaceDefault}
-	create := make([]registry.BatchItem, n)
-	for i := range create {
-		create[i] = registry.BatchItem{Verb: "create", Target: all, Object: aPod(fmt.Sprintf("churn-%05d", i))}
-	}
-	if err := p.write(create); err != nil {
+	err := p.inParts(n, func(i int) registry.BatchItem {
+		return registry.BatchItem{Verb: "create", Target: all, Object: aPod(fmt.Sprintf("churn-%05d", i))}
+	})
+	if err != nil {
 		return err
 	}
 	l, err := p.registry.List(p.ctx, all, metav1.ListOptions{})
 	if err != nil {
 		return err
 	}
-	update := make([]registry.BatchItem, 0, n)
-	for _, o := range l.Items {
+	items := l.Items
+	err = p.inParts(len(items), func(i int) registry.BatchItem {
+		o := items[i]
+		items[i] = nil
 		changed := o.Obj.DeepCopyObject().(*corev1.Pod)
 		changed.Labels["changed"], changed.ResourceVersion = "true", ""
-		at := registry.Target{Resource: podResource, Namespace: o.Namespace, Name: o.Name}
-		update = append(update, registry.BatchItem{Verb: "update", Target: at, Object: changed})
-	}
-	if err := p.write(update); err != nil {
+		return registry.BatchItem{Verb: "update", Target: registry.Target{Resource: podResource, Namespace: o.Namespace, Name: o.Name}, Object: changed}
+	})
+	if err != nil {
 		return err
 	}
 	return p.removeAll(all)
+}
+
+// inParts carries out n writes, some hundreds at a time.
+func (p *plane) inParts(n int, item func(i int) registry.BatchItem) error {
+	for from := 0; from < n; from += batch {
+		var items []registry.BatchItem
+		for i := from; i < min(from+batch, n); i++ {
+			items = append(items, item(i))
+		}
+		if err := p.write(items); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeHeap writes what the heap holds, and who allocated it.
