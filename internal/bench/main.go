@@ -59,7 +59,7 @@ var sections = []section{
 	{"node", "cold start of pintle up, with a node", (*bench).startNode, 90 * time.Second},
 	{"decision", "scheduling decisions, plugins as WASM", (*bench).decisions, 90 * time.Second},
 	{"deployment", "a Deployment of 5,000 pods over 1,000 nodes", (*bench).deployment, 150 * time.Second},
-	{"memory", "memory under load and after it", (*bench).memory, 9 * time.Minute},
+	{"memory", "memory under load and after it", (*bench).memory, 12 * time.Minute},
 	{"rewriting", "memory under updates of one large object", (*bench).rewriting, 5 * time.Minute},
 	{"http", "LIST, watch and create through HTTP", (*bench).http, 120 * time.Second},
 	{"pod", "a pod's life on a node, beside the same calls by hand", (*bench).pods, 120 * time.Second},

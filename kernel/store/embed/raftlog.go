@@ -25,7 +25,7 @@ const (
 	// hundred proposals, 5 ms of a processor; in a cluster, slow followers live
 	// on it.
 	logBytes       = 64 << 20
-	singleLogBytes = 16 << 20
+	singleLogBytes = 8 << 20
 	// restBytes may stay for longer than restEvery.
 	restBytes = 256 << 10
 	restEvery = 5 * time.Second

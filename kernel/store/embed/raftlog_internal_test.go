@@ -22,11 +22,11 @@ func TestRaftLogIsCutByBytes(t *testing.T) {
 		rest   int64 // at the next look, when the buffer is emptied, too
 	}{
 		{"small entries are cut by etcd", repeat(300, 10_000), 0, 0, 0},
-		{"few large ones", []int{6 << 20, 6 << 20, 5 << 20}, 0, 1, 0},
+		{"few large ones", []int{3 << 20, 3 << 20, 3 << 20}, 0, 1, 0},
 		{"each too large", []int{17 << 20, 17 << 20, 17 << 20}, time.Second, 3, 0},
 		{"what stays below the bound goes by and by", []int{1 << 20}, 0, 0, 1},
 		{"what is hardly anything stays", []int{1 << 10}, 0, 0, 0},
-		{"a large one that etcd has cut since counts no more", append([]int{15 << 20}, repeat(300, 116)...), 0, 0, 0},
+		{"a large one that etcd has cut since counts no more", append([]int{7 << 20}, repeat(300, 116)...), 0, 0, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
