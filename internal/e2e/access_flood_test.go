@@ -52,7 +52,8 @@ func TestFloods(t *testing.T) {
 		}},
 		{"a tenant's large dry runs", p.repeat(attempt{who: "editor", method: "POST", path: tenant + "/configmaps?dryRun=All",
 			body: `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"big"},"data":{"k":"` + big + `"}}`})},
-		{"bodies of nobody that never end", p.slow},
+		{"bodies of nobody that never end", p.slow(tenant + "/configmaps")},
+		{"bodies of nobody that never end, where he may", p.slow("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")},
 	} {
 		t.Run(f.name, func(t *testing.T) { p.underFlood(t, f.flood) })
 	}
@@ -76,7 +77,11 @@ func (p *plane) repeatWith(ctx context.Context, next func() attempt) {
 }
 
 // slow opens requests whose bodies are announced and do not come.
-func (p *plane) slow(ctx context.Context) {
+func (p *plane) slow(path string) func(context.Context) {
+	return func(ctx context.Context) { p.slowWith(ctx, path) }
+}
+
+func (p *plane) slowWith(ctx context.Context, path string) {
 	cfg := p.actors["nobody"].client.Transport.(*http.Transport).TLSClientConfig
 	addr := strings.TrimPrefix(p.url, "https://")
 	var conns []net.Conn
@@ -86,7 +91,7 @@ func (p *plane) slow(ctx context.Context) {
 			break
 		}
 		conns = append(conns, c)
-		fmt.Fprintf(c, "POST %s/configmaps HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", tenant, addr)
+		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", path, addr)
 	}
 	<-ctx.Done()
 	for _, c := range conns {
