@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -264,13 +264,7 @@ func pluginList(f *clientFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tHOST\tPHASE\tSERVES\tCALLS\tERRORS\tFAULTS\tP50\tP99")
-			for _, p := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", p.Name, p.Spec.Host, p.Status.Phase, strings.Join(p.Status.Points, ","),
-					p.Status.Calls, p.Status.Errors, p.Status.Faults, p.Status.P50.Duration, p.Status.P99.Duration)
-			}
-			return w.Flush()
+			return printPlugins(cmd.OutOrStdout(), list, time.Now())
 		},
 	}
 }
@@ -296,28 +290,9 @@ func pluginInspect(f *clientFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			s := p.Status
-			for _, row := range [][2]string{
-				{"Name", p.Name}, {"Host", string(p.Spec.Host)}, {"Phase", string(s.Phase)}, {"Message", firstLine(s.Message)},
-				{"Serves", strings.Join(s.Points, ", ")}, {"Digest", s.Digest}, {"ABI", s.ABI}, {"Version", s.Version},
-				{"Calls", fmt.Sprintf("%d, %d errors, %d faults", s.Calls, s.Errors, s.Faults)},
-				{"Time", fmt.Sprintf("p50 %s, p99 %s", s.P50.Duration, s.P99.Duration)},
-				{"Instances", fmt.Sprint(s.Instances)},
-			} {
-				if row[1] != "" {
-					fmt.Fprintf(w, "%s:\t%s\n", row[0], row[1])
-				}
-			}
-			return w.Flush()
+			return printPlugin(cmd.OutOrStdout(), p, time.Now())
 		},
 	}
-}
-
-// firstLine leaves a guest's stack to `kubectl get plugin -o yaml`.
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
 }
 
 func pluginRemove(f *clientFlags) *cobra.Command {
@@ -327,7 +302,7 @@ func pluginRemove(f *clientFlags) *cobra.Command {
 			_, err := withAPI(cmd.Context(), f, func(c *pluginapi.Client, ctx context.Context) (struct{}, error) {
 				p, err := c.Get(ctx, args[0])
 				if err == nil && p.Labels[v1alpha1.BuiltinLabel] == "true" {
-					err = errors.New("it ships with Pintle and would come back at the next start; change its spec instead (kubectl edit plugin)")
+					err = errors.New("it ships with Pintle and would come back at once; change its spec instead (kubectl edit plugin)")
 				}
 				if err != nil {
 					return struct{}{}, err
