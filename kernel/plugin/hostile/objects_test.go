@@ -33,10 +33,14 @@ func (s *server) create(t testing.TB, r schema.GroupVersionResource, namespace s
 	}
 }
 
+func podOf(namespace, name string) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "web:1"}}}}
+}
+
 // createPod tries to create a pod and returns what the client is told.
 func (s *server) createPod(namespace, name string) (warnings []string, err error) {
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "web:1"}}}}
+	p := podOf(namespace, name)
 	res, err := s.Registry().Create(s.ctx, target(podResource, namespace, name), p, noOptions)
 	if err != nil {
 		return nil, err

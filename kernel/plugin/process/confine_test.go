@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -314,3 +316,26 @@ func TestLiar(t *testing.T) {
 	default:
 	}
 }
+
+// TestPrinted: what a plugin prints is heard, and a plugin that prints without
+// end waits for nobody but itself.
+func TestPrinted(t *testing.T) {
+	h, _ := newHost(t)
+	var log heard
+	in, err := h.Open(t.Context(), build(t), plugin.OpenOptions{Log: slog.New(slog.NewTextHandler(&log, nil)), Limits: plugin.Limits{CallTimeout: 2 * time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	// A gigabyte does not come through in two seconds.
+	if _, err := in.Call(t.Context(), wire.OpValidate, ask("output")); !errors.Is(err, wire.ErrDeadline) {
+		t.Errorf("error %v, want a deadline", err)
+	}
+	if n := log.n.Load(); n == 0 || n > 32<<20 {
+		t.Errorf("%d bytes came through", n)
+	}
+}
+
+type heard struct{ n atomic.Int64 }
+
+func (h *heard) Write(b []byte) (int, error) { h.n.Add(int64(len(b))); return len(b), nil }

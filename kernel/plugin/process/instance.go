@@ -38,9 +38,12 @@ type instance struct {
 	client *goplugin.Client
 	conn   *grpc.ClientConn
 	stream grpc.ClientStream
-	cancel context.CancelFunc
 	output output.Writer
 	region *region
+
+	streams context.Context // of the connection's streams
+	cancel  context.CancelFunc
+	printed *paced // into output
 
 	out     []byte
 	in      process.Frame
@@ -70,6 +73,9 @@ func (in *instance) start(ctx context.Context, m plugin.Module) (err error) {
 	}
 	in.child = c
 	c.cmd.Env = []string{"GOMEMLIMIT=" + strconv.FormatInt(in.memoryLimit()*9/10, 10), "GOTRACEBACK=single"}
+	// The streams outlive the context of Open.
+	in.streams, in.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	in.printed = &paced{ctx: in.streams, to: &in.output}
 	in.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  process.Handshake,
 		Plugins:          process.Plugins(),
@@ -77,7 +83,7 @@ func (in *instance) start(ctx context.Context, m plugin.Module) (err error) {
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		StartTimeout:     startTimeout,
 		SkipHostEnv:      true,
-		Stderr:           &in.output,
+		Stderr:           in.printed,
 		Logger:           hclog.NewNullLogger(),
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: in.host.sockets.dir},
 	})
@@ -97,26 +103,24 @@ func (in *instance) start(ctx context.Context, m plugin.Module) (err error) {
 	if err != nil {
 		return wire.Errorf(wire.KindABI, "not a Pintle plugin, or it does not start: %s", firstLine(in.explainStart(err)))
 	}
-	return in.connect(ctx, address.String())
+	return in.connect(address.String())
 }
 
-// connect opens the one stream of the process. go-plugin's own client would
-// serve streams besides, for which nothing here has a use, and take messages of
-// any size on them.
-func (in *instance) connect(ctx context.Context, address string) (err error) {
+// connect opens the stream of calls, and that of what the plugin prints.
+// go-plugin's own client would serve more besides, for which nothing here has a
+// use, and take messages of any size.
+func (in *instance) connect(address string) (err error) {
 	in.conn, err = grpc.NewClient("passthrough:///plugin", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return in.child.dial(ctx, address) }))
 	if err != nil {
 		return fmt.Errorf("start plugin: %w", err)
 	}
-	// The stream outlives the context of Open.
-	streamContext, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	in.cancel = cancel
-	in.stream, err = in.conn.NewStream(streamContext, &process.Stream, process.Method, grpc.CallContentSubtype(process.Codec),
+	in.stream, err = in.conn.NewStream(in.streams, &process.Stream, process.Method, grpc.CallContentSubtype(process.Codec),
 		grpc.MaxCallRecvMsgSize(process.MaxMessage), grpc.MaxCallSendMsgSize(process.MaxMessage))
 	if err != nil {
 		return wire.Errorf(wire.KindABI, "not a Pintle plugin: %s", firstLine(in.explainStart(err)))
 	}
+	go follow(in.streams, in.conn, in.printed) // ends with the connection
 	return nil
 }
 
@@ -290,15 +294,15 @@ func (in *instance) kill() {
 		return
 	}
 	in.over = true
+	if in.cancel != nil {
+		in.cancel()
+	}
 	if in.child != nil {
 		_ = in.child.Kill(context.Background()) // it may have ended by itself
 		if in.child.spec.SocketDir != "" {
 			// go-plugin's client would try to talk to it.
 			_ = os.RemoveAll(in.child.spec.SocketDir)
 		}
-	}
-	if in.cancel != nil {
-		in.cancel()
 	}
 	if in.conn != nil {
 		_ = in.conn.Close() // nobody is at the other end
