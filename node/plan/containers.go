@@ -85,7 +85,7 @@ func (p *planner) supervise(c *corev1.Container, sandbox *state.Sandbox) {
 	cur := p.within(c.Name, sandbox)
 	if cur == nil {
 		// An instance in an earlier sandbox decides whether there is a next.
-		if old := p.Seen.Latest(c.Name); p.counts(old) && old.Phase == state.Exited && !Restartable(p.Pod, c, old.ExitCode) {
+		if old := p.Seen.Latest(c.Name); p.counts(old) && old.Phase == state.Exited && !continues(p.Pod, c, old) {
 			return
 		}
 		p.start(c, nil)
@@ -97,7 +97,7 @@ func (p *planner) supervise(c *corev1.Container, sandbox *state.Sandbox) {
 	case state.Unknown:
 		p.kill(unknown(cur))
 	case state.Exited:
-		if cur.Replace || Restartable(p.Pod, c, cur.ExitCode) {
+		if continues(p.Pod, c, cur) {
 			p.start(c, cur)
 		}
 	case state.Created:
@@ -112,7 +112,7 @@ func unknown(c *state.Container) Kill {
 // check kills a running instance that is not what the spec says, or ill.
 func (p *planner) check(c *corev1.Container, cur *state.Container) {
 	if want := podspec.Hash(c); cur.Hash != "" && cur.Hash != want {
-		p.kill(Kill{ID: cur.ID, Name: c.Name, Running: true,
+		p.kill(Kill{ID: cur.ID, Name: c.Name, Running: true, Owed: replaceable(p.Pod, c),
 			Message: "Container " + c.Name + " definition changed, will be restarted"})
 		return
 	}
@@ -121,7 +121,7 @@ func (p *planner) check(c *corev1.Container, cur *state.Container) {
 		return
 	}
 	if h := p.Health(cur.ID); h.Fault != "" {
-		p.kill(Kill{ID: cur.ID, Name: c.Name, Message: h.Fault, Grace: h.Grace, Running: true})
+		p.kill(Kill{ID: cur.ID, Name: c.Name, Message: h.Fault, Grace: h.Grace, Running: true, Owed: replaceable(p.Pod, c)})
 	}
 }
 

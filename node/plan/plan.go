@@ -63,6 +63,9 @@ type Kill struct {
 	Grace    *int64 // seconds; nil is the pod's
 	// Running: it has a process, so that its preStop hook can run.
 	Running bool
+	// Owed: another instance is to take its place, even if its process takes the
+	// signal for a reason to succeed.
+	Owed bool
 	// After are the instances of the same plan that must have ended before
 	// this one gets its stop signal, while there is time.
 	After []string
@@ -221,7 +224,7 @@ func (p *planner) outcome() Outcome {
 	for i := range p.Pod.Spec.Containers {
 		c := &p.Pod.Spec.Containers[i]
 		last := p.Seen.Latest(c.Name)
-		if !p.counts(last) || last.Phase != state.Exited || last.Replace || Restartable(p.Pod, c, last.ExitCode) {
+		if !p.counts(last) || last.Phase != state.Exited || continues(p.Pod, c, last) {
 			return Living
 		}
 		if last.ExitCode != 0 {
@@ -309,6 +312,22 @@ func Restartable(pod *corev1.Pod, c *corev1.Container, code int32) bool {
 		return code != 0
 	}
 	return true
+}
+
+// continues reports whether there is to be another instance after one that has
+// ended.
+func continues(pod *corev1.Pod, c *corev1.Container, last *state.Container) bool {
+	return last.Replace || last.Owed || Restartable(pod, c, last.ExitCode)
+}
+
+// replaceable reports whether an instance that is ended for a fault is followed
+// by another. As upstream has it, the policy alone decides: rules are about how
+// an instance ends by itself.
+func replaceable(pod *corev1.Pod, c *corev1.Container) bool {
+	if c.RestartPolicy != nil {
+		return *c.RestartPolicy != corev1.ContainerRestartPolicyNever
+	}
+	return pod.Spec.RestartPolicy != corev1.RestartPolicyNever
 }
 
 // match is the first of a container's rules for an exit code, or nil.

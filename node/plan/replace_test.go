@@ -40,3 +40,42 @@ func TestReplace(t *testing.T) {
 		t.Errorf("one that ended by itself: %+v", p)
 	}
 }
+
+// TestOwed: a container that is ended for a failed probe is started again unless
+// it is never restarted, though its process takes the signal for a reason to
+// succeed; it waits like one that crashed.
+func TestOwed(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	never := corev1.ContainerRestartPolicyNever
+	for name, tc := range map[string]struct {
+		pod       corev1.RestartPolicy
+		container *corev1.ContainerRestartPolicy
+		owed      bool
+	}{
+		"always":                    {pod: corev1.RestartPolicyAlways, owed: true},
+		"on failure":                {pod: corev1.RestartPolicyOnFailure, owed: true},
+		"never":                     {pod: corev1.RestartPolicyNever},
+		"never, by the container's": {pod: corev1.RestartPolicyOnFailure, container: &never},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := &corev1.Pod{Spec: corev1.PodSpec{RestartPolicy: tc.pod, Containers: []corev1.Container{{Name: "app", RestartPolicy: tc.container}}}}
+			c := state.Container{ID: "one", Name: "app", SandboxID: "sb", Phase: state.Running, Restarts: 3, BackOff: 40 * time.Second, StartedAt: now.Add(-time.Minute)}
+			next := func(now time.Time) plan.Plan {
+				return plan.Next(plan.Input{Pod: pod, Now: now, Busy: func(string) bool { return false },
+					Health: func(string) plan.Health { return plan.Health{Started: true, Fault: "failed liveness probe"} },
+					Seen:   &state.Pod{Sandboxes: []state.Sandbox{{ID: "sb", Ready: true}}, Containers: []state.Container{c}}})
+			}
+			p := next(now)
+			if len(p.Kills) != 1 || p.Kills[0].Owed != tc.owed {
+				t.Fatalf("while it runs: %+v", p)
+			}
+			c.Phase, c.FinishedAt, c.Owed = state.Exited, now, p.Kills[0].Owed
+			if p = next(now); tc.owed && (len(p.Starts) > 0 || p.Waiting["app"].Reason != "CrashLoopBackOff" || p.Outcome != plan.Living) {
+				t.Errorf("at once: %+v", p)
+			}
+			if p = next(now.Add(time.Minute)); tc.owed && (len(p.Starts) != 1 || p.Starts[0].Restarts != 4) || !tc.owed && (len(p.Starts) > 0 || p.Outcome != plan.Succeeded) {
+				t.Errorf("later: %+v", p)
+			}
+		})
+	}
+}

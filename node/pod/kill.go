@@ -22,6 +22,9 @@ const minGrace = 2 * time.Second
 func (k *worker) kill(ctx context.Context, pod *corev1.Pod, kills []plan.Kill) {
 	order, ips := newTurns(kills), k.ips()
 	for _, kill := range kills {
+		if kill.Owed {
+			k.owed[kill.ID] = true
+		}
 		grace := podspec.Grace(pod)
 		if kill.Grace != nil {
 			grace = *kill.Grace

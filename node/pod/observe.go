@@ -3,6 +3,7 @@ package pod
 import (
 	"context"
 	"io"
+	"maps"
 	"os"
 	"strings"
 
@@ -27,7 +28,26 @@ func (k *worker) observe(ctx context.Context, pod *corev1.Pod) (*state.Pod, erro
 		}
 	}
 	k.grants.overlay(seen)
+	k.owed.overlay(seen)
 	return seen, nil
+}
+
+// owed are the instances, by id, that are ended so that others take their
+// place. Only the agent that ends them knows: for another one, they ended by
+// themselves.
+type owed map[string]bool
+
+// overlay adds to what the runtime shows what only the agent knows, and forgets
+// instances that the runtime has forgotten.
+func (o owed) overlay(seen *state.Pod) {
+	there := make(map[string]bool, len(o))
+	for i := range seen.Containers {
+		c := &seen.Containers[i]
+		if c.Owed = o[c.ID]; c.Owed {
+			there[c.ID] = true
+		}
+	}
+	maps.DeleteFunc(o, func(id string, _ bool) bool { return !there[id] })
 }
 
 // Limits of termination messages, upstream's.

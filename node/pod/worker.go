@@ -46,6 +46,7 @@ type worker struct {
 	seen     *state.Pod
 	actions  map[string]*action // under way, by what they are about
 	holds    map[string]plan.Hold
+	owed     owed
 	failures map[string]plan.Waiting
 	retries  map[string]*backoff.Retry
 	sight    *backoff.Retry // of the runtime
@@ -82,7 +83,7 @@ func newWorker(w *Workers, pod *corev1.Pod) *worker {
 		log:     w.Log.With("namespace", pod.Namespace, "name", pod.Name, "uid", pod.UID),
 		wake:    make(chan struct{}, 1),
 		ends:    make(chan ending),
-		actions: map[string]*action{}, holds: map[string]plan.Hold{},
+		actions: map[string]*action{}, holds: map[string]plan.Hold{}, owed: owed{},
 		failures: map[string]plan.Waiting{}, retries: map[string]*backoff.Retry{},
 		sight: backoff.New(firstRetry, maxRetry), pulls: map[string]pullFailure{}, crashed: map[string]string{}}
 }

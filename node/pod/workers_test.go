@@ -444,3 +444,43 @@ func TestRestartAllContainers(t *testing.T) {
 	h.delete(p, 1)
 	h.gone(p)
 }
+
+// sick is what every probe sees.
+type sick struct{}
+
+func (sick) Probe(context.Context, *corev1.Probe, probe.Target) (bool, string, error) {
+	return false, "deadlocked", nil
+}
+
+// TestLivenessUnderOnFailure: a container that is ended for its liveness probe
+// is started again by OnFailure, though its process ends well, and never by
+// Never.
+func TestLivenessUnderOnFailure(t *testing.T) {
+	for policy, want := range map[corev1.RestartPolicy]corev1.PodPhase{corev1.RestartPolicyOnFailure: corev1.PodRunning, corev1.RestartPolicyNever: corev1.PodSucceeded} {
+		t.Run(string(policy), func(t *testing.T) {
+			h := newHost(t, nil, func(c *pod.Config) { c.Prober = sick{} })
+			app := containers("app")
+			app[0].LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"true"}}}, PeriodSeconds: 1, FailureThreshold: 1, TimeoutSeconds: 1}
+			p := h.create(&corev1.Pod{Spec: corev1.PodSpec{RestartPolicy: policy, Containers: app}})
+			starts := 2
+			if want == corev1.PodSucceeded {
+				starts = 1
+			}
+			h.await(string(want), p, func() bool {
+				h.clock.Step(time.Second)
+				for _, x := range h.workers.Pods() {
+					if x.UID == p.UID && x.Status.Phase == want && h.runtime.Count("StartContainer app") >= starts {
+						return true
+					}
+				}
+				return false
+			})
+			if want == corev1.PodSucceeded {
+				h.looks(5, p)
+				if got := h.runtime.Count("StartContainer app"); got != 1 {
+					t.Errorf("started %d times", got)
+				}
+			}
+		})
+	}
+}
