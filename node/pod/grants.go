@@ -1,12 +1,15 @@
 package pod
 
 import (
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/resize"
 	"github.com/pintle-io/pintle/node/state"
 )
@@ -22,6 +25,28 @@ type grants struct {
 	// worked on. Guarded by mu.
 	number            int
 	pending, applying *resize.Condition // guarded by mu
+	// A new allocation that could not be kept is not tried before.
+	later   time.Time // guarded by mu
+	keeping *backoff.Retry
+}
+
+// unkept notes that a new allocation could not be kept, and warns when that
+// begins or has another cause.
+func (g *grants) unkept(log *slog.Logger, now time.Time, err error) {
+	later := now.Add(g.keeping.Failed(log, "resize not granted: it could not be kept", err))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.later = later
+}
+
+// again is when a new allocation may be tried; zero is at once.
+func (g *grants) again(now time.Time) time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now.Before(g.later) {
+		return g.later
+	}
+	return time.Time{}
 }
 
 // begin sets what was allocated to a pod that its worker just meets. Its status

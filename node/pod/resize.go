@@ -117,30 +117,42 @@ func (w *Workers) settle() {
 // answer grants a resize, or has it wait. news tells that the pod's status
 // changes by it.
 func (k *worker) answer(x resize.Waiting) (granted, news bool) {
-	pod := x.Desired
+	pod, now := x.Desired, k.Clock.Now()
+	if !k.grants.again(now).IsZero() {
+		return false, false
+	}
 	if refusal := k.decide(pod); refusal != nil {
-		c := &resize.Condition{Reason: corev1.PodReasonDeferred, Message: refusal.Message, Generation: pod.Generation, Since: k.Clock.Now()}
-		if old := x.Pending; old != nil && old.Reason == c.Reason {
-			c.Since = old.Since
-		}
-		k.grants.pend(c)
-		if old := x.Pending; old != nil && old.Generation == c.Generation && old.Reason == c.Reason {
-			return false, old.Message != c.Message
-		}
-		k.event(pod, "", corev1.EventTypeWarning, resize.Deferred, resize.Describe("Pod resize "+refusal.Reason, pod, pod.Generation, refusal.Message))
-		return false, true
+		return false, k.postpone(x, refusal.Reason, refusal.Message)
 	}
 	if err := k.grants.replace(k.keep, func(r *resize.Record, _ int) {
 		r.Grant(pod, func(p *corev1.Pod) cgroup.Limits { return podspec.PodLimits(p, k.PIDs) })
-	}, &resize.Condition{Generation: pod.Generation, Since: k.Clock.Now()}); err != nil {
-		k.log.Warn("resize not granted: it could not be kept", "err", err)
-		return false, false
+	}, &resize.Condition{Generation: pod.Generation, Since: now}); err != nil {
+		k.grants.unkept(k.log, now, err)
+		return false, k.postpone(x, corev1.PodReasonDeferred, "Node could not record what it allocates")
 	}
+	k.grants.keeping.Succeeded(k.log)
 	k.event(pod, "", corev1.EventTypeNormal, resize.Started, resize.Describe("Pod resize started", pod, pod.Generation, ""))
 	k.mu.Lock()
 	k.stale = true // volumes may show limits
 	k.mu.Unlock()
 	return true, true
+}
+
+// postpone has a resize wait, and reports whether the pod's status changes by
+// it. Why it began to wait an event tells once.
+func (k *worker) postpone(x resize.Waiting, reason, message string) (news bool) {
+	pod := x.Desired
+	c := &resize.Condition{Reason: corev1.PodReasonDeferred, Message: message, Generation: pod.Generation, Since: k.Clock.Now()}
+	old := x.Pending
+	if old != nil && old.Reason == c.Reason {
+		c.Since = old.Since
+	}
+	k.grants.pend(c)
+	if old != nil && old.Generation == c.Generation && old.Reason == c.Reason {
+		return old.Message != c.Message
+	}
+	k.event(pod, "", corev1.EventTypeWarning, resize.Deferred, resize.Describe("Pod resize "+reason, pod, pod.Generation, message))
+	return true
 }
 
 // resize asks for what the pod wants and was not allocated, and brings on

@@ -28,12 +28,12 @@ import (
 // directory.
 type resizable struct {
 	*host
-	groups string
+	groups, allocations string
 }
 
 func newResizable(t *testing.T, before func(ctx context.Context, call, name string) error) *resizable {
-	r := &resizable{groups: t.TempDir()}
-	allocations := checkpoint.New(filepath.Join(t.TempDir(), "allocations"))
+	r := &resizable{groups: t.TempDir(), allocations: filepath.Join(t.TempDir(), "allocations")}
+	allocations := checkpoint.New(r.allocations)
 	r.host = newHost(t, before, func(c *pod.Config) {
 		c.Allocations, c.Cgroups = allocations, &cgroup.System{V1: map[string]string{"memory": r.groups, "cpu": r.groups}}
 		node := &admit.Node{Object: &corev1.Node{}, Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2"),
@@ -297,6 +297,40 @@ func TestResizeFails(t *testing.T) {
 	}
 	broken.Store(false)
 	r.clock.Step(time.Minute)
+	r.shows(p, "has 1 64Mi")
+}
+
+// TestResizeNotKept: what cannot be written is not granted. The pod says that it
+// waits, the log says it once, and it is granted when the disk takes it.
+func TestResizeNotKept(t *testing.T) {
+	r := newResizable(t, nil)
+	p := r.make("app", "500m", "64Mi")
+	aside := r.allocations + ".aside"
+	if err := os.Rename(r.allocations, aside); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.allocations, nil, 0o600); err != nil { // no folder: as on a full disk, no file can be made
+		t.Fatal(err)
+	}
+	p = change(p, "1", "64Mi")
+	r.workers.Update(p)
+	const waits = "has 500m 64Mi, PodResizePending of 2 Deferred Node could not record what it allocates"
+	r.shows(p, waits)
+	for range 5 {
+		r.looks(5, p)
+		r.clock.Step(time.Minute)
+	}
+	r.shows(p, waits)
+	if got := r.lines("level=WARN"); len(got) != 1 || !strings.Contains(got[0], "it could not be kept") {
+		t.Errorf("warnings: %q", got)
+	}
+	if got, want := r.told(), []string{"Warning ResizeDeferred Pod resize Deferred"}; !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
+	}
+	if err := errors.Join(os.Remove(r.allocations), os.Rename(aside, r.allocations)); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Step(time.Hour)
 	r.shows(p, "has 1 64Mi")
 }
 

@@ -85,7 +85,8 @@ func newWorker(w *Workers, pod *corev1.Pod) *worker {
 		ends:    make(chan ending),
 		actions: map[string]*action{}, holds: map[string]plan.Hold{}, owed: owed{},
 		failures: map[string]plan.Waiting{}, retries: map[string]*backoff.Retry{},
-		sight: backoff.New(firstRetry, maxRetry), pulls: map[string]pullFailure{}, crashed: map[string]string{}}
+		grants: grants{keeping: backoff.New(firstRetry, maxRetry)},
+		sight:  backoff.New(firstRetry, maxRetry), pulls: map[string]pullFailure{}, crashed: map[string]string{}}
 }
 
 func (k *worker) nudge() {
@@ -258,7 +259,7 @@ func (k *worker) step(ctx context.Context) time.Duration {
 	k.tellCrashes(pod, seen, p)
 	k.carryOut(ctx, pod, p)
 	k.publish(pod, p, false)
-	return until(now, p.Wake, aged, k.renew, k.held(tidyAction), k.held(endAction), k.held(resizeAction))
+	return until(now, p.Wake, aged, k.renew, k.held(tidyAction), k.held(endAction), k.held(resizeAction), k.grants.again(now))
 }
 
 // blind is how long to wait when the runtime did not show the pod. That it
