@@ -50,15 +50,16 @@ func (g *grants) again(now time.Time) time.Time {
 }
 
 // begin sets what was allocated to a pod that its worker just meets. Its status
-// tells what an agent before knew.
-func (g *grants) begin(r *resize.Record, pod *corev1.Pod) {
+// tells what an agent before knew. Without a known record nobody asked for a
+// resize now, and none is told of.
+func (g *grants) begin(r *resize.Record, pod *corev1.Pod, known bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.record = r
 	if r.Allocated.Apply(pod) != pod {
 		g.pending = resize.Recall(pod, corev1.PodResizePending)
 	}
-	if r.Applying {
+	if r.Applying && known {
 		if g.applying = resize.Recall(pod, corev1.PodResizeInProgress); g.applying == nil {
 			g.applying = &resize.Condition{Generation: pod.Generation, Since: pod.CreationTimestamp.Time}
 		}

@@ -26,15 +26,27 @@ func (k *worker) recall(pod *corev1.Pod) {
 			k.log.Warn("what the pod was allocated before is not known; it is what it asks for now", "err", err)
 		}
 	}
-	if r == nil {
-		r = &resize.Record{Allocated: resize.Of(pod)}
+	known := r != nil
+	if !known {
+		r = k.newRecord(pod)
 		if pod.DeletionTimestamp == nil && !podspec.Final(pod) {
 			if err := k.keep(r); err != nil {
 				k.log.Warn("what the pod was allocated is not kept: a resize while no agent runs will not be told from it", "err", err)
 			}
 		}
 	}
-	k.grants.begin(r, pod)
+	k.grants.begin(r, pod, known)
+}
+
+// newRecord allocates what a pod asks for. What runs of it already was made
+// with what nobody remembers: it is brought to that.
+func (k *worker) newRecord(pod *corev1.Pod) *resize.Record {
+	r := &resize.Record{Allocated: resize.Of(pod)}
+	if slices.ContainsFunc(slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses),
+		func(s corev1.ContainerStatus) bool { return s.ContainerID != "" }) {
+		r.Applying, r.Group, r.Whole = true, podspec.PodLimits(pod, k.PIDs), r.Allocated.Pod
+	}
+	return r
 }
 
 func (k *worker) keep(r *resize.Record) error {

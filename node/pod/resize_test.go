@@ -371,3 +371,38 @@ func TestResizeAndAgent(t *testing.T) {
 		t.Errorf("started %d times", got)
 	}
 }
+
+// TestAllocationLost: an agent that finds no record of a pod that runs, or one
+// that is damaged, gives it what it asks for, and what runs gets that.
+func TestAllocationLost(t *testing.T) {
+	for name, damage := range map[string]func(file string) error{
+		"gone":    os.Remove,
+		"damaged": func(file string) error { return os.WriteFile(file, []byte("{"), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newResizable(t, nil)
+			p := r.make("app", "500m", "64Mi")
+			r.shows(p, "has 500m 64Mi")
+			for _, x := range r.workers.Pods() {
+				p.Status = x.Status
+			}
+			r.stop()
+			if err := damage(filepath.Join(r.allocations, string(p.UID)+".json")); err != nil {
+				t.Fatal(err)
+			}
+			r.told()
+			p = change(p, "1", "128Mi")
+			r.run(p)
+			r.shows(p, "has 1 128Mi")
+			if got := r.runtime.Count("UpdateContainerResources 1024/100000/128 app"); got != 1 {
+				t.Errorf("updated %d times", got)
+			}
+			if got := r.group(p, "cpu.cfs_quota_us"); got != "100000" {
+				t.Errorf("quota of the group: %s", got)
+			}
+			if got := r.told(); len(got) > 0 {
+				t.Errorf("told of a resize that nobody asked for now: %q", got)
+			}
+		})
+	}
+}
