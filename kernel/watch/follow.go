@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/pintle-io/pintle/kernel/store"
@@ -128,7 +129,8 @@ func split(changes, part []change) (_, rest []change) {
 	return part, rest
 }
 
-// backoff waits longer from one failure to the next.
+// backoff waits longer from one failure to the next, less up to a quarter, so
+// that servers of one store do not come back together.
 type backoff struct {
 	clock interface {
 		After(time.Duration) <-chan time.Time
@@ -138,7 +140,8 @@ type backoff struct {
 
 const (
 	firstBackoff = 100 * time.Millisecond
-	maxBackoff   = 5 * time.Second
+	// maxBackoff is short: once the store is back, reads wait for the cache.
+	maxBackoff = time.Second
 )
 
 func (b *backoff) reset() { b.delay = 0 }
@@ -146,7 +149,7 @@ func (b *backoff) reset() { b.delay = 0 }
 func (b *backoff) wait(ctx context.Context) {
 	b.delay = min(max(2*b.delay, firstBackoff), maxBackoff)
 	select {
-	case <-b.clock.After(b.delay):
+	case <-b.clock.After(b.delay - rand.N(b.delay/4)):
 	case <-ctx.Done():
 	}
 }
