@@ -7,7 +7,11 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 // TestDamagedLog takes the log away under a server that was stopped, reads what
@@ -28,6 +32,7 @@ func TestDamagedLog(t *testing.T) {
 	if info, err := os.Stat(snapshot); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("a snapshot, which holds every Secret, is %v: %v", info.Mode(), err)
 	}
+	strangers(t, s)
 	if err := big(ctx, s.client(), "later"); err != nil {
 		t.Fatal(err)
 	}
@@ -85,5 +90,33 @@ func refuses(t *testing.T, s *server, reason string) {
 	}
 	if n := strings.Count(out, "\n"); n > 30 {
 		t.Errorf("%d lines say why the server does not start", n)
+	}
+}
+
+// strangers try what only cluster administrators may: a snapshot holds every
+// Secret, and reclaiming space stops the store for a while.
+func strangers(t *testing.T, s *server) {
+	t.Helper()
+	admin, err := s.config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	anonymous := rest.AnonymousClientConfig(admin)
+	tenant := rest.AnonymousClientConfig(admin)
+	wait(t, "the tenant's account is there", func() error {
+		got, err := s.client().CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+		if err == nil {
+			tenant.BearerToken = got.Status.Token
+		}
+		return err
+	})
+	for who, c := range map[string]*rest.Config{"anonymous": anonymous, "tenant": tenant} {
+		client := kubernetes.NewForConfigOrDie(c).RESTClient()
+		for path, verb := range map[string]string{"/store/status": "GET", "/store/reclaim": "POST", "/store/snapshot": "GET"} {
+			err := client.Verb(verb).AbsPath(path).Do(t.Context()).Error()
+			if !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
+				t.Errorf("%s %s as %s is answered: %v", verb, path, who, err)
+			}
+		}
 	}
 }
