@@ -173,6 +173,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	}
 	k.api, err = apiserver.New(apiserver.Config{
 		Registry: k.core, Table: k.c.Table, Codec: k.codec, Reader: k.core.Reader(),
+		AdmitConnect:  k.core.AdmitConnect,
 		Authenticator: authn, Audiences: tokens.Audiences(), Authorizer: k.authz,
 		NodeTLS: k.pki.KubeletTLS(), Dial: k.c.Dial,
 		OIDCDiscovery: func() ([]byte, error) { return tokens.Discovery(token.DefaultIssuer + "/openid/v1/jwks") }, JWKS: tokens.JWKS,

@@ -37,6 +37,10 @@ type Config struct {
 	// Reader serves the look-ups of connect hooks (a pod's node, for example).
 	Reader resource.Reader
 
+	// AdmitConnect asks the admission rules about a connect request (exec,
+	// attach, port-forward, proxy) before it is sent on. Nil asks nobody.
+	AdmitConnect func(ctx context.Context, t registry.Target, options runtime.Object) error
+
 	// Authenticator finds the user of a request. Nil makes everybody
 	// system:anonymous.
 	Authenticator authenticator.Request

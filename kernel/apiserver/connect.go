@@ -16,6 +16,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
+	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
@@ -43,6 +44,9 @@ func (s *Server) connect(c *call) (err error) {
 	}
 	obj, err := s.Registry.Get(ctx, own, metav1.GetOptions{})
 	if err != nil {
+		return err
+	}
+	if err := s.admitConnect(c, own); err != nil {
 		return err
 	}
 	t, err := c.sub.Connect(ctx, s.Reader, obj.Obj, c.subpath, c.r.URL.Query())
@@ -77,6 +81,19 @@ func (s *Server) connect(c *call) (err error) {
 		s.fetch(c, loc, transport)
 	}
 	return nil
+}
+
+// admitConnect asks the admission rules about what is to be done to own.
+func (s *Server) admitConnect(c *call, own registry.Target) error {
+	if s.AdmitConnect == nil || c.sub.Options == nil {
+		return nil
+	}
+	o, err := c.sub.Options(c.subpath, c.r.URL.Query())
+	if err != nil {
+		return err
+	}
+	own.Subresource = c.target.Subresource
+	return s.AdmitConnect(c.r.Context(), own, o)
 }
 
 // isNodes tells the definition of nodes, behind whose proxy is the agent's API.

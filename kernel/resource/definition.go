@@ -223,6 +223,9 @@ type Subresource struct {
 	// "name:port" or "scheme:name:port": the caller splits it to find obj and
 	// hands scheme and port over with [WithProxyPort].
 	Connect func(ctx context.Context, r Reader, obj runtime.Object, path string, query map[string][]string) (*Target, error)
+	// Options of a connect request, of Kind, are what admission rules are asked
+	// about. Nil: the request reads only (log), and nobody is asked.
+	Options func(path string, query map[string][]string) (runtime.Object, error)
 }
 
 // Style says how a subresource is served.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
@@ -210,7 +211,10 @@ func nodes() *resource.Definition {
 			{"spec.unschedulable", func(n *corev1.Node) string { return strconv.FormatBool(n.Spec.Unschedulable) }},
 		},
 		subresources: []resource.Subresource{{Name: "proxy", Style: resource.StyleConnect, Verbs: proxyVerbs,
-			Kind: corev1.SchemeGroupVersion.WithKind("NodeProxyOptions"), Connect: connectNodeProxy}},
+			Kind: corev1.SchemeGroupVersion.WithKind("NodeProxyOptions"), Connect: connectNodeProxy,
+			Options: func(path string, _ map[string][]string) (runtime.Object, error) {
+				return &corev1.NodeProxyOptions{Path: path}, nil
+			}}},
 	})
 }
 

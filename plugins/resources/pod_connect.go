@@ -31,11 +31,14 @@ var (
 func podConnections() []resource.Subresource {
 	kind := corev1.SchemeGroupVersion.WithKind
 	return []resource.Subresource{
-		{Name: "attach", Style: resource.StyleConnect, Verbs: connectVerbs, Kind: kind("PodAttachOptions"), Connect: connectAttach},
-		{Name: "exec", Style: resource.StyleConnect, Verbs: connectVerbs, Kind: kind("PodExecOptions"), Connect: connectExec},
+		{Name: "attach", Style: resource.StyleConnect, Verbs: connectVerbs, Kind: kind("PodAttachOptions"), Connect: connectAttach, Options: options[corev1.PodAttachOptions]},
+		{Name: "exec", Style: resource.StyleConnect, Verbs: connectVerbs, Kind: kind("PodExecOptions"), Connect: connectExec, Options: options[corev1.PodExecOptions]},
 		{Name: "log", Style: resource.StyleConnect, Verbs: []string{"get"}, Connect: connectLog},
-		{Name: "portforward", Style: resource.StyleConnect, Verbs: connectVerbs, Kind: kind("PodPortForwardOptions"), Connect: connectPortForward},
-		{Name: "proxy", Style: resource.StyleConnect, Verbs: proxyVerbs, Kind: kind("PodProxyOptions"), Connect: connectPodProxy},
+		{Name: "portforward", Style: resource.StyleConnect, Verbs: connectVerbs, Kind: kind("PodPortForwardOptions"), Connect: connectPortForward, Options: options[corev1.PodPortForwardOptions]},
+		{Name: "proxy", Style: resource.StyleConnect, Verbs: proxyVerbs, Kind: kind("PodProxyOptions"), Connect: connectPodProxy,
+			Options: func(path string, _ map[string][]string) (runtime.Object, error) {
+				return &corev1.PodProxyOptions{Path: path}, nil
+			}},
 	}
 }
 
@@ -157,6 +160,15 @@ func parameters(query map[string][]string, into runtime.Object) error {
 		return apierrors.NewBadRequest(err.Error())
 	}
 	return nil
+}
+
+// options are those of a connect request, as admission rules see them.
+func options[T any, P interface {
+	*T
+	runtime.Object
+}](_ string, query map[string][]string) (runtime.Object, error) {
+	o := P(new(T))
+	return o, parameters(query, o)
 }
 
 func flag(q map[string][]string, name string, on bool) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/api/service"
@@ -56,7 +57,10 @@ func serviceKinds(opts Options) []*resource.Definition {
 				{"spec.type", func(s *corev1.Service) string { return string(s.Spec.Type) }},
 			},
 			subresources: []resource.Subresource{{Name: "proxy", Style: resource.StyleConnect, Verbs: proxyVerbs,
-				Kind: corev1.SchemeGroupVersion.WithKind("ServiceProxyOptions"), Connect: connectServiceProxy}},
+				Kind: corev1.SchemeGroupVersion.WithKind("ServiceProxyOptions"), Connect: connectServiceProxy,
+				Options: func(path string, _ map[string][]string) (runtime.Object, error) {
+					return &corev1.ServiceProxyOptions{Path: path}, nil
+				}}},
 			finish: func(s *resource.Strategy) { s.Companions = a.companions },
 		}),
 		// Not served: upstream keeps its own two maps of ranges here.

@@ -375,3 +375,57 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("after the start: %d %s", code, body)
 	}
 }
+
+// do asks the API as the administrator.
+func (s *server) do(t *testing.T, method, path string) (code int, body string) {
+	t.Helper()
+	admin := s.PKI().Admin()
+	pair, err := tls.X509KeyPair(admin.CertPEM, admin.KeyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}}}}
+	defer c.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), method, "https://"+s.addr+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// TestConnectIsAsked: a policy about CONNECT is asked about exec and proxies,
+// and not about what it does not match.
+func TestConnectIsAsked(t *testing.T) {
+	s := start(t)
+	if _, err := s.createPod("bystander", "target"); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitBound(t, "bystander", "target")
+	const pod = "/api/v1/namespaces/bystander/pods/target"
+	const refusal = `admission policy \"no-exec\" denied the request`
+	s.load(t, "no-exec", s.hostilePlugin(t, v1alpha1.HostWASM, "connect", "deny"))
+	s.phase(t, "no-exec", v1alpha1.Ready)
+	for path, refused := range map[string]bool{"/exec?command=id&stdout=true": true, "/attach?stdout=true": false, "/portforward": false, "/log": false} {
+		method := http.MethodPost
+		if path == "/log" {
+			method = http.MethodGet
+		}
+		code, body := s.do(t, method, pod+path)
+		if strings.Contains(body, refusal) != refused || refused && code != http.StatusForbidden {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	s.remove(t, "no-exec")
+	if _, body := s.do(t, http.MethodPost, pod+"/exec?command=id&stdout=true"); strings.Contains(body, refusal) {
+		t.Errorf("without the policy: %s", body)
+	}
+}

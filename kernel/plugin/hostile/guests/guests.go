@@ -17,7 +17,7 @@ const Namespace = "hostile"
 
 // Config of the hostile plugin.
 type Config struct {
-	// At is the point: open, validate, everything (a validate of every write), mutate, prefilter, filter, score,
+	// At is the point: open, validate, everything (a validate of every write), connect, mutate, prefilter, filter, score,
 	// reconcile or map.
 	At string `json:"at"`
 	// Do names the act.
@@ -81,6 +81,8 @@ func newHostile(raw []byte) (*sdk.Points, error) {
 		p.Validate, p.Match = review, matchPods(Namespace)
 	case "everything":
 		p.Validate, p.Match = review, []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create, sdk.Update, sdk.Delete}, Resources: []string{"*"}}}
+	case "connect":
+		p.Validate, p.Match = review, []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Connect}, Resources: []string{"v1/pods/exec", "v1/pods/proxy"}}}
 	case "mutate":
 		p.Mutate, p.Match = review, matchPods(Namespace)
 	case "prefilter":
