@@ -30,9 +30,11 @@ func needOf(u embed.Usage) need {
 	switch {
 	case u.Full:
 		return outOfSpace
+	case u.Used > maxCopy: // what is free is used again before the file grows
+		return nothing
 	case u.File >= u.Quota/4*3 && waste >= u.Quota/10:
 		return nearQuota
-	case waste >= minWaste && waste >= u.Used && u.Used <= maxCopy:
+	case waste >= minWaste && waste >= u.Used:
 		return tidy
 	}
 	return nothing
