@@ -54,6 +54,19 @@ func testAccess(t *testing.T, c *cluster) {
 			row{"a node", "its own agent's " + path, []string{"-k", "--cert", client, agent(labNode1, path)}, "403"},
 			row{"a node", "another agent's " + path, []string{"-k", "--cert", client, agent(labNode2, path)}, "403"})
 	}
+	c.kubectl(t, "create", "serviceaccount", "monitor")
+	c.kubectl(t, "create", "clusterrole", "test-monitor", "--verb=get", "--resource=nodes/metrics")
+	c.kubectl(t, "create", "clusterrolebinding", "test-monitor", "--clusterrole=test-monitor", "--serviceaccount=default:monitor")
+	t.Cleanup(func() {
+		c.kubectl(t, "delete", "serviceaccount/monitor", "clusterrole/test-monitor", "clusterrolebinding/test-monitor")
+	})
+	bearer := filepath.Join(t.TempDir(), "header")
+	if err := os.WriteFile(bearer, []byte("Authorization: Bearer "+c.kubectl(t, "create", "token", "monitor")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/metrics": "200", "/metrics/resource": "200", "/stats/summary": "403", "/pods": "403", "/debug/pprof/": "403", exec: "403"} {
+		rows = append(rows, row{"monitoring, with nodes/metrics", "an agent's " + path, []string{"-k", "-H", "@" + bearer, agent(labNode1, path)}, want})
+	}
 	for _, r := range rows {
 		got := curlCode(t, c, r.curl...)
 		fmt.Fprintf(w, "%s\t%s\t%s\n", r.who, r.what, got)
