@@ -159,7 +159,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	escalation := rbac.NewEscalation(k.rbac, k.authz)
 	k.chain.Set("rbac-escalation", -1000, admission.Rule{Validate: escalation})
 	k.chain.Set("plugin-author", -1000, admission.Rule{Validate: author.New(escalation, k.authz)})
-	k.chain.Set("certificate-permissions", -1000, admission.Rule{Validate: &signer.Permissions{Authorizer: k.authz}})
+	k.chain.Set("certificate-permissions", -1000, admission.Rule{Validate: &signer.Permissions{Authorizer: k.authz, Reader: reader}})
 	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader}}
 	authn := auth.New(auth.Config{ClientCAs: k.pki.Pool(), Tokens: known})
 	k.metrics.MustRegister(cacheMetrics{k.cache})

@@ -99,7 +99,7 @@ func New(t testing.TB, o Options) *Cluster {
 	chain := &admission.Chain{}
 	chain.Set("rbac-escalation", 100, admission.Rule{Validate: rbac.NewEscalation(c.RBAC, c.Authorizer)})
 	chain.Set("node-restriction", 100, admission.Rule{Validate: &node.Restriction{Reader: reader, Authorizer: c.Authorizer}})
-	chain.Set("certificate-permissions", 100, admission.Rule{Validate: &signer.Permissions{Authorizer: c.Authorizer}})
+	chain.Set("certificate-permissions", 100, admission.Rule{Validate: &signer.Permissions{Authorizer: c.Authorizer, Reader: reader}})
 	c.Registry, err = registry.New(registry.Config{
 		Table: table, Codec: codec, Store: st, Cache: cache, Admission: chain,
 		Actions: map[string]registry.Action{"serviceaccounts/token": c.Tokens.Request},

@@ -30,6 +30,7 @@ type wanted struct {
 	template x509.CertificateRequest
 	signer   string
 	usage    certificatesv1.KeyUsage
+	wait     time.Duration // for a signature, before it is asked for anew
 }
 
 func userName(node string) string { return "system:node:" + node }
@@ -39,7 +40,7 @@ func subject(node string) pkix.Name {
 }
 
 func clientRequest(node string) wanted {
-	return wanted{x509.CertificateRequest{Subject: subject(node)}, certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.UsageClientAuth}
+	return wanted{x509.CertificateRequest{Subject: subject(node)}, certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.UsageClientAuth, signWait}
 }
 
 func servingRequest(node string, ips []netip.Addr) wanted {
@@ -47,14 +48,17 @@ func servingRequest(node string, ips []netip.Addr) wanted {
 	for _, ip := range ips {
 		t.IPAddresses = append(t.IPAddresses, ip.AsSlice())
 	}
-	return wanted{t, certificatesv1.KubeletServingSignerName, certificatesv1.UsageServerAuth}
+	return wanted{t, certificatesv1.KubeletServingSignerName, certificatesv1.UsageServerAuth, approvalWait}
 }
 
 // Waiting for a signature.
 const (
 	firstPoll = 50 * time.Millisecond
-	maxPoll   = 2 * time.Second
+	maxPoll   = 5 * time.Second
 	signWait  = 5 * time.Minute
+	// approvalWait leaves time to a person, whom a serving certificate for an
+	// address that the server does not see takes.
+	approvalWait = time.Hour
 )
 
 // request makes a key, asks for a certificate of it, and waits until somebody
@@ -68,7 +72,7 @@ func (id *Identity) request(ctx context.Context, client kubernetes.Interface, w 
 	if err != nil {
 		return nil, fmt.Errorf("make certificate request: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, signWait)
+	ctx, cancel := context.WithTimeout(ctx, w.wait)
 	defer cancel()
 	requests := client.CertificatesV1().CertificateSigningRequests()
 	csr, err := requests.Create(ctx, &certificatesv1.CertificateSigningRequest{

@@ -10,10 +10,12 @@ import (
 	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // Permissions is the admission rule that keeps a signer's name to those who
@@ -27,7 +29,15 @@ import (
 // https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#authorization
 type Permissions struct {
 	Authorizer authorizer.UnconditionalAuthorizer
+	// Reader counts a user's requests; nil sets no bound.
+	Reader resource.Reader
 }
+
+// MaxRequests is how many CertificateSigningRequests of one user are kept at a
+// time. They stay for an hour when they are answered and for a day when they
+// are not, so that a node or the holder of a join token could fill the
+// database with them. It is above what the largest join token needs.
+const MaxRequests = 200
 
 // Validate implements admission.Validator.
 func (p *Permissions) Validate(ctx context.Context, a *admission.Attributes) error {
@@ -55,10 +65,13 @@ func (p *Permissions) request(ctx context.Context, a *admission.Attributes) erro
 		return fmt.Errorf("unexpected type %T", a.Object)
 	}
 	if a.Subresource == "" {
-		if a.Operation == admission.Create {
-			return subject(r)
+		if a.Operation != admission.Create {
+			return nil
 		}
-		return nil
+		if err := subject(r); err != nil {
+			return err
+		}
+		return p.room(ctx, a.User)
 	}
 	// The stored signer counts: the written object could name another.
 	old, ok := a.Old.(*certificatesv1.CertificateSigningRequest)
@@ -74,6 +87,30 @@ func (p *Permissions) request(ctx context.Context, a *admission.Attributes) erro
 		if !unchanged && !p.may(ctx, a.User, "sign", old.Spec.SignerName) {
 			return fmt.Errorf("user not permitted to sign requests with signerName %q", old.Spec.SignerName)
 		}
+	}
+	return nil
+}
+
+var csrResource = schema.GroupResource{Group: certificatesv1.GroupName, Resource: "certificatesigningrequests"}
+
+// room refuses what is more than one user's share.
+func (p *Permissions) room(ctx context.Context, u user.Info) error {
+	if p.Reader == nil || u == nil || slices.Contains(u.GetGroups(), user.SystemPrivilegedGroup) {
+		return nil
+	}
+	list, err := p.Reader.List(ctx, csrResource, "")
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, o := range list {
+		if r, ok := o.(*certificatesv1.CertificateSigningRequest); ok && r.Spec.Username == u.GetName() {
+			n++
+		}
+	}
+	if n >= MaxRequests {
+		// No 429: clients would wait and ask again, and nothing changes so soon.
+		return fmt.Errorf("user %q has %d certificate signing requests, as many as are kept of one user: delete some, or wait until they are an hour (answered) or a day old", u.GetName(), n)
 	}
 	return nil
 }

@@ -11,7 +11,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/auth/signer"
 )
 
 // TestSignerTakesItsOwnVerb: who may write approvals and statuses speaks for no
@@ -84,5 +87,29 @@ func TestNobodyAsksToBeMaster(t *testing.T) {
 		SignerName: certificatesv1.KubeAPIServerClientSignerName, Usages: clientUse}}
 	if _, err := apitest.Client(t, c.Admin()).CertificatesV1().CertificateSigningRequests().Create(t.Context(), r, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("got %v, want it forbidden", err)
+	}
+}
+
+// TestOneUsersRequestsAreBounded: a node must not fill the database with
+// requests, nor keep others from asking.
+func TestOneUsersRequestsAreBounded(t *testing.T) {
+	c := apitest.New(t, apitest.Options{})
+	n1, n2 := c.User(t, "system:node:n1", "system:nodes"), c.User(t, "system:node:n2", "system:nodes")
+	ask := func(cfg *rest.Config, node string) error {
+		r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{GenerateName: "csr-"},
+			Spec: certificatesv1.CertificateSigningRequestSpec{Request: request(t, &x509.CertificateRequest{Subject: nodeName(node)}), SignerName: clientSigner, Usages: clientUse}}
+		_, err := apitest.Client(t, cfg).CertificatesV1().CertificateSigningRequests().Create(t.Context(), r, metav1.CreateOptions{})
+		return err
+	}
+	for i := range signer.MaxRequests {
+		if err := ask(n1, "n1"); err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+	}
+	if err := ask(n1, "n1"); !apierrors.IsForbidden(err) {
+		t.Errorf("one more: got %v, want it forbidden", err)
+	}
+	if err := ask(n2, "n2"); err != nil {
+		t.Errorf("another node: %v", err)
 	}
 }
