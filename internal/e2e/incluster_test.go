@@ -90,7 +90,11 @@ func TestServerAndNode(t *testing.T) {
 		return nil
 	})
 	name := thisMachine(t)
-	c.process(t, node, "node", "--data-dir", node, "--server", "https://"+api, "--registry", images, "--token", strings.TrimSpace(c.pintle(t, "token", "create", "--print-token")))
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(c.pintle(t, "token", "create", "--print-token")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.process(t, node, "node", "--data-dir", node, "--server", "https://"+api, "--registry", images, "--token-file", token)
 	eventually(t, 60*time.Second, "the node joins", func() error {
 		out, err := c.tryKubectl(t.Context(), "", "get", "node", name)
 		if err != nil {
