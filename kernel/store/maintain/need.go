@@ -10,7 +10,7 @@ import (
 // answers nobody meanwhile, for as long as a copy of what is in use takes.
 const (
 	minWaste = 64 << 20         // bytes of the file that hold nothing
-	maxCopy  = 1 << 30          // bytes in use, unless the quota is near
+	maxCopy  = 64 << 20         // bytes in use, a second or two; see RATIONALE.md
 	calm     = 10 * time.Minute // for which the waste must last: what is used again soon is no waste
 )
 
