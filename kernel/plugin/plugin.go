@@ -149,7 +149,10 @@ func Open(ctx context.Context, call func(context.Context, wire.Op, []byte) ([]by
 	}
 	r = wire.NewReader(resp)
 	m = r.Manifest()
-	return m, r.Err()
+	if err := r.Err(); err != nil {
+		return m, err
+	}
+	return m, checkManifest(&m)
 }
 
 func choose(names []string, name string) (string, error) {

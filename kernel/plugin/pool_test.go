@@ -53,7 +53,7 @@ func (in *fakeInstance) Call(_ context.Context, op wire.Op, _ []byte) ([]byte, e
 	if op == wire.OpMutate {
 		return nil, wire.Errorf(wire.KindTrap, "boom")
 	}
-	return nil, nil
+	return wire.Verdict{}.Append(nil), nil
 }
 
 func (*fakeInstance) Reserve(context.Context, int) ([]byte, error) { return nil, nil }

@@ -59,7 +59,7 @@ func Load(ctx context.Context, c PluginConfig) (*Plugin, error) {
 		host: c.Host, module: c.Module, options: c.Options, faulted: c.Faulted}
 	in, err := c.Host.Open(ctx, c.Module, p.options)
 	if err != nil {
-		return nil, err
+		return nil, clipError(err)
 	}
 	p.Manifest = in.Manifest()
 	return p, in.Close()
@@ -78,7 +78,7 @@ func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
 	o := p.options
 	o.HostCall = call
 	in, err := p.host.Open(ctx, p.module, o)
-	if err != nil {
+	if err = clipError(err); err != nil {
 		if ctx.Err() == nil {
 			p.Stats.faults.Add(1)
 			p.fault("", wire.OpOpen, err) // that it does not open is no object's doing
@@ -120,10 +120,15 @@ type counted struct {
 // profiles: code of a guest has no name of its own there.
 func (c *counted) Call(ctx context.Context, op wire.Op, req []byte) (resp []byte, err error) {
 	err = c.observe(ctx, op, func() error {
-		resp, err = c.Instance.Call(ctx, op, req)
+		if resp, err = c.Instance.Call(ctx, op, req); err == nil {
+			err = checkAnswer(op, resp)
+		}
 		return err
 	})
-	return resp, err
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
 }
 
 // Reserve runs code of the guest, too.
@@ -141,7 +146,7 @@ func (c *counted) observe(ctx context.Context, op wire.Op, ask func() error) err
 	}
 	start := time.Now()
 	pprof.SetGoroutineLabels(c.labels)
-	err := ask()
+	err := clipError(ask())
 	pprof.SetGoroutineLabels(ctx)
 	if errors.Is(err, wire.ErrClosed) {
 		return err

@@ -91,6 +91,9 @@ func (e *engine) callNormalize(ctx context.Context, u *unit, member int, column 
 	}
 	for row, v := range out.scores[column][:n] {
 		if e.totals.scores[row] != absent {
+			if err := u.scored(v, sdk.MaxNodeScore); err != nil {
+				return err
+			}
 			e.totals.scores[row] += weight * v
 		}
 	}
@@ -118,7 +121,9 @@ func (e *engine) askCluster(ctx context.Context, u *unit, i int, sh *shape) (aga
 	if e.grew(sh, a.Reads&^(sdk.ReadCluster|sdk.ReadNodes)) {
 		return true, nil, nil
 	}
-	sh.learn(i, a.Reasons)
+	if err := sh.learn(i, a.Reasons); err != nil {
+		return false, nil, err
+	}
 	rejected = map[int]reason{}
 	for row := range n {
 		if e.totals.scores[row] == absent {
@@ -132,6 +137,9 @@ func (e *engine) askCluster(ctx context.Context, u *unit, i int, sh *shape) (aga
 			rejected[row] = sh.reasons[id-1]
 			e.totals.scores[row] = absent
 			continue
+		}
+		if err := u.scored(out.scores[0][row], u.most); err != nil {
+			return false, nil, err
 		}
 		e.totals.scores[row] += out.scores[0][row]
 	}
@@ -156,6 +164,9 @@ func (e *engine) scaleCluster(ctx context.Context, u *unit) error {
 		var highest int64
 		for row, v := range values {
 			if e.totals.scores[row] != absent {
+				if err := u.scored(v, maxRawScore); err != nil {
+					return err
+				}
 				highest = max(highest, v)
 			}
 		}
@@ -239,7 +250,11 @@ func (e *engine) narrowed(units []*unit, sh *shape) (names []string, fit *fitErr
 				names, first = o.Nodes, false
 				continue
 			}
-			names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !slices.Contains(o.Nodes, n) })
+			wanted := make(map[string]bool, len(o.Nodes))
+			for _, n := range o.Nodes {
+				wanted[n] = true
+			}
+			names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !wanted[n] })
 		}
 	}
 	if first {

@@ -79,7 +79,7 @@ func (e *engine) decide(ctx context.Context, rec *sdk.PodRecord, now time.Time) 
 		if ctx.Err() != nil {
 			return outcome{}, ctx.Err()
 		}
-		e.failed(bad, err)
+		e.failed(ctx, bad, err)
 		if bad.plugin.FailurePolicy != Ignore {
 			return outcome{}, fmt.Errorf("plugin %s: %w", bad.name, err)
 		}
@@ -93,13 +93,16 @@ func (e *engine) decide(ctx context.Context, rec *sdk.PodRecord, now time.Time) 
 const maxAttempts = 8
 
 // failed takes note of a unit that gave no answer.
-func (e *engine) failed(u *unit, err error) {
+func (e *engine) failed(ctx context.Context, u *unit, err error) {
 	if errors.Is(err, plugin.ErrQuarantined) {
 		return // it was not asked
 	}
 	e.log.Warn("scheduling plugin failed", "plugin", u.name, "error", err, "policy", u.plugin.FailurePolicy)
 	e.m.faults.WithLabelValues(u.name).Inc()
 	if isFault(err) {
+		if _, ours := errors.AsType[wrongAnswer](err); ours && u.inst != nil {
+			plugin.Blame(ctx, u.inst, sdk.OpCycle, err)
+		}
 		u.discard()
 		e.forget()
 	}
@@ -388,7 +391,10 @@ func (e *engine) askUnit(ctx context.Context, u *unit, i int, sh *shape, runs []
 		*again = true
 		return nil, nil
 	}
-	sh.learn(i, a.Reasons)
+	if err := sh.learn(i, a.Reasons); err != nil {
+		return u, err
+	}
+	var wrong error
 	eachRow(runs, func(pos, row int) {
 		if i == 0 {
 			sh.local[row] = 0
@@ -405,13 +411,25 @@ func (e *engine) askUnit(ctx context.Context, u *unit, i int, sh *shape, runs []
 			sh.setReason(row, id)
 			return
 		}
-		sh.local[row] += out.scores[0][pos]
+		v := out.scores[0][pos]
+		if v < 0 || v > u.most {
+			wrong = u.scored(v, u.most)
+			return
+		}
+		sh.local[row] += v
 		for k := range sh.raw {
 			if r := &sh.raw[k]; r.unit == i {
-				r.values[row] = out.scores[r.column][pos]
+				if v = out.scores[r.column][pos]; v < 0 || v > maxRawScore {
+					wrong = u.scored(v, maxRawScore)
+					return
+				}
+				r.values[row] = v
 			}
 		}
 	})
+	if wrong != nil {
+		return u, wrong
+	}
 	return nil, nil
 }
 

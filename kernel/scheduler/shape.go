@@ -136,8 +136,15 @@ func (sh *shape) reasonID(u int, id uint32) uint32 {
 	return ids[id-1]
 }
 
+// maxReasons bounds the reasons that are kept for one shape; each new one is
+// compared with all.
+const maxReasons = 4096
+
 // learn adds reasons that a unit gave for the first time since its PreFilter.
-func (sh *shape) learn(u int, list []sdk.ReasonInfo) {
+func (sh *shape) learn(u int, list []sdk.ReasonInfo) error {
+	if len(sh.reasons)+len(list) > maxReasons {
+		return wrongf("nodes are refused for more than %d reasons", maxReasons)
+	}
 	for _, x := range list {
 		r := reason{unit: u, member: x.Member, unresolvable: x.Unresolvable, texts: x.Reasons}
 		id := 0
@@ -153,6 +160,7 @@ func (sh *shape) learn(u int, list []sdk.ReasonInfo) {
 		}
 		sh.pre[u].ids = append(sh.pre[u].ids, uint32(id))
 	}
+	return nil
 }
 
 func (r *reason) equal(o *reason) bool {

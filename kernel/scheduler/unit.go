@@ -58,6 +58,8 @@ type unit struct {
 	members []sdk.MemberInfo
 	uses    []sdk.MemberUse
 	cluster bool // some member has cluster scope
+	// most is the highest sum of scores that are not scaled.
+	most int64
 
 	mirror *columns.Mirror
 	gen    uint64 // of tables and layout in the guest
@@ -98,6 +100,9 @@ func (u *unit) open(ctx context.Context) error {
 		u.members, err = sdk.ReadMembers(resp)
 	}
 	if err == nil {
+		err = checkColumns(u.members)
+	}
+	if err == nil {
 		u.uses, err = usesOf(u.members, u.plugin.Use)
 	}
 	if err == nil {
@@ -106,11 +111,37 @@ func (u *unit) open(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("open %s: %w", u.name, err), inst.Close())
 	}
-	u.cluster = false
-	for _, m := range u.members {
+	u.cluster, u.most = false, 0
+	for i, m := range u.members {
 		u.cluster = u.cluster || m.Scope == sdk.Cluster
+		if m.Column == 0 {
+			u.most += u.uses[i].Weight * sdk.MaxNodeScore
+		}
 	}
 	u.inst, u.mirror, u.loaded = inst, nil, nil
+	return nil
+}
+
+// checkColumns: score columns are numbered from 1 without a gap, each used by
+// one member.
+func checkColumns(members []sdk.MemberInfo) error {
+	seen := make([]bool, len(members)+1)
+	last := 0
+	for _, m := range members {
+		if m.Column == 0 {
+			continue
+		}
+		if int64(m.Column) >= int64(len(seen)) || seen[m.Column] {
+			return wrongf("member %s has score column %d of %d members, or shares it", m.Name, m.Column, len(members))
+		}
+		seen[m.Column] = true
+		last = max(last, int(m.Column))
+	}
+	for i := 1; i <= last; i++ {
+		if !seen[i] {
+			return wrongf("there is no score column %d, but %d", i, last)
+		}
+	}
 	return nil
 }
 
@@ -199,7 +230,7 @@ func (u *unit) bind() (*resultColumns, error) {
 		out.scores = append(out.scores, col)
 	}
 	if out.feasible == nil || out.reasons == nil || len(out.scores) == 0 {
-		return nil, wire.Errorf(wire.KindProtocol, "%s: region of %d bytes lost its columns", u.name, len(region))
+		return nil, wrongf("%s: region of %d bytes lost its columns", u.name, len(region))
 	}
 	u.out = out
 	return &u.out, nil
@@ -214,11 +245,11 @@ func (u *unit) preFilter(ctx context.Context, record []byte) (sdk.PreFilterAnswe
 	}
 	a, err := sdk.ReadPreFilter(resp)
 	if err == nil && (a.RejectedBy < 0 || a.RejectedBy > len(u.members)) {
-		err = wire.Errorf(wire.KindProtocol, "rejected by member %d of %d", a.RejectedBy, len(u.members))
+		err = wrongf("rejected by member %d of %d", a.RejectedBy, len(u.members))
 	}
 	for _, o := range a.Only {
 		if err == nil && (o.Member < 0 || o.Member >= len(u.members)) {
-			err = wire.Errorf(wire.KindProtocol, "narrowed by member %d of %d", o.Member, len(u.members))
+			err = wrongf("narrowed by member %d of %d", o.Member, len(u.members))
 		}
 	}
 	return a, err
@@ -237,11 +268,34 @@ func (u *unit) cycle(ctx context.Context, q *sdk.CycleRequest) (sdk.CycleAnswer,
 	}
 	for _, r := range a.Reasons {
 		if r.Member < 0 || r.Member >= len(u.members) {
-			return a, nil, wire.Errorf(wire.KindProtocol, "reason of member %d of %d", r.Member, len(u.members))
+			return a, nil, wrongf("reason of member %d of %d", r.Member, len(u.members))
 		}
 	}
 	out, err := u.bind()
 	return a, out, err
+}
+
+// wrongAnswer is a fault that the scheduler found in an answer, which those who
+// count the plugin's faults do not know of yet.
+type wrongAnswer struct{ error }
+
+func (w wrongAnswer) Unwrap() error { return w.error }
+
+func wrongf(format string, args ...any) error {
+	return wrongAnswer{wire.Errorf(wire.KindProtocol, format, args...)}
+}
+
+// maxRawScore bounds scores before scaling, so that a hundred times as much is
+// no overflow, as the SDK has it.
+const maxRawScore = 1 << 40
+
+// scored checks scores that the guest wrote for nodes that fit: the SDK does,
+// but a guest need not be made with it.
+func (u *unit) scored(v, most int64) error {
+	if v < 0 || v > most {
+		return wrongf("a score of %d is not in the range of 0 to %d", v, most)
+	}
+	return nil
 }
 
 // isFault tells whether the instance must be replaced after the error.

@@ -31,6 +31,8 @@ type Call struct {
 	Pod     *sdk.Pod
 	Client  sdk.Client
 	Request sdk.Request
+	// Also is what a reconcile queues besides.
+	Also []sdk.Request
 }
 
 // Act is something bad. An error is one of the plugin's point.
@@ -97,7 +99,9 @@ func newHostile(raw []byte) (*sdk.Points, error) {
 			if r.Namespace != Namespace {
 				return sdk.Result{}, nil
 			}
-			return sdk.Result{}, act(&Call{At: c.At, Client: cl, Request: r})
+			call := &Call{At: c.At, Client: cl, Request: r}
+			err := act(call)
+			return sdk.Result{Also: call.Also}, err
 		}}
 	case "map":
 		p.Controller = &sdk.Controller{Reconcile: func(sdk.Client, sdk.Request) (sdk.Result, error) { return sdk.Result{}, nil },

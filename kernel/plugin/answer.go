@@ -1,0 +1,252 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// Bounds of what a guest answers. Nothing of an answer reaches a consumer, the
+// log, status or an event before it was held against them; who breaks one has
+// faulted (wire.ErrProtocol).
+const (
+	maxError     = 16 << 10 // bytes of an error's text; what is longer is cut
+	maxErrorLine = 1 << 10  // of its first line
+	maxMessage   = 32 << 10 // of a denial
+	maxWarning   = 4 << 10
+	maxWarnings  = 64
+	maxPatch     = 1000    // changes of one object
+	maxPath      = 4 << 10 // bytes of a change's path
+	maxSegments  = 128     // of a change's path
+	maxValues    = 4 << 20 // bytes of all values of a patch; an object has 3 MiB at most
+	maxAwait     = 64
+	maxReason    = 1 << 10 // bytes of why a node is refused
+	maxReasons   = 64      // of one node
+	maxStatuses  = 1 << 10 // that are new in one answer
+	maxOnly      = 64      // members that name nodes
+	maxNodes     = 100_000 // that they name
+	maxName      = 253     // of a plugin, a node, a resource's field
+	maxMembers   = 64      // plugins in one
+	maxItems     = 256     // watches, matches
+	maxText      = 4 << 10 // other texts of a manifest
+	maxRequests  = 100_000 // that one call queues
+	maxKey       = 64 << 10
+)
+
+// checker reads an answer and holds it against the bounds. It allocates
+// nothing: consumers decode what has passed.
+type checker struct {
+	*wire.Reader
+	err error
+}
+
+func (c *checker) failf(format string, args ...any) {
+	if c.err == nil {
+		c.err = wire.Errorf(wire.KindProtocol, format, args...)
+	}
+}
+
+func (c *checker) text(what string, most int) []byte {
+	b := c.Bytes()
+	if len(b) > most {
+		c.failf("%s has %d bytes, %d are allowed", what, len(b), most)
+	}
+	return b
+}
+
+func (c *checker) count(what string, size, most int) int {
+	n := c.Count(size)
+	if n > most {
+		c.failf("%d %s, %d are allowed", n, what, most)
+	}
+	if c.err != nil {
+		return 0
+	}
+	return n
+}
+
+func (c *checker) texts(what string, most, length int) {
+	for range c.count(what, 1, most) {
+		c.text("one of the "+what, length)
+	}
+}
+
+// checkAnswer is an ErrProtocol when the answer to op is malformed or beyond
+// the bounds.
+func checkAnswer(op wire.Op, resp []byte) error {
+	c := checker{Reader: wire.NewReader(resp)}
+	switch op {
+	case wire.OpMutate, wire.OpValidate:
+		c.verdict()
+	case wire.OpReconcile:
+		c.Int()
+		if len(c.Rest()) > 0 {
+			c.requests()
+		}
+	case wire.OpMap:
+		c.requests()
+	case sdk.OpDescribe:
+		c.members()
+	case sdk.OpPreFilter:
+		c.preFilter()
+	case sdk.OpCycle:
+		c.cycle()
+	default:
+		return nil
+	}
+	if c.err != nil {
+		return c.err
+	}
+	return c.Err()
+}
+
+func (c *checker) verdict() {
+	c.Bool()
+	c.text("the message", maxMessage)
+	c.texts("warnings", maxWarnings, maxWarning)
+	values := 0
+	for range c.count("changes", 3, maxPatch) {
+		c.Bool()
+		path := c.text("the path of a change", maxPath)
+		segments := 1
+		for _, b := range path {
+			if b == '.' || b == '[' {
+				segments++
+			}
+		}
+		if segments > maxSegments {
+			c.failf("the path of a change has %d parts, %d are allowed", segments, maxSegments)
+		}
+		values += len(c.Bytes())
+	}
+	if values > maxValues {
+		c.failf("the values of the changes have %d bytes, %d are allowed", values, maxValues)
+	}
+	if c.Err() != nil || len(c.Rest()) == 0 {
+		return
+	}
+	c.Bool()
+	for range c.count("objects to wait for", 4, maxAwait) {
+		for range 4 {
+			c.text("the name of an object to wait for", maxText)
+		}
+	}
+}
+
+func (c *checker) requests() {
+	for range c.count("requests", 2, maxRequests) {
+		c.text("the namespace of a request", maxName)
+		c.text("the name of a request", maxKey)
+	}
+}
+
+func (c *checker) members() {
+	for range c.count("members", 9, maxMembers) {
+		if len(c.text("the name of a member", maxName)) == 0 {
+			c.failf("a member without a name")
+		}
+		filters, scores := c.Bool(), c.Bool()
+		if scope := sdk.Scope(c.Byte()); scope > sdk.Cluster {
+			c.failf("a member of scope %d", scope)
+		}
+		if scaling := sdk.Scaling(c.Byte()); scaling > sdk.ScaleReversed {
+			c.failf("a member whose scores are scaled by %d", scaling)
+		}
+		normalizes, column := c.Bool(), c.Uint()
+		if !scores && (normalizes || column > 0) {
+			c.failf("a member that does not score has a score column (it filters: %v)", filters)
+		}
+		c.Int()
+		c.Uint()
+	}
+}
+
+func (c *checker) preFilter() {
+	c.Uint()
+	c.Uint()
+	c.Bool()
+	c.texts("reasons", maxReasons, maxReason)
+	for range c.count("members that name nodes", 2, maxOnly) {
+		c.Uint()
+		c.texts("nodes", maxNodes, maxName)
+	}
+}
+
+func (c *checker) cycle() {
+	c.Uint()
+	c.Uint()
+	for range c.count("statuses", 3, maxStatuses) {
+		c.Uint()
+		c.Bool()
+		c.texts("reasons", maxReasons, maxReason)
+	}
+}
+
+// checkManifest holds what a guest says of itself against the bounds.
+func checkManifest(m *wire.Manifest) error {
+	c := checker{Reader: wire.NewReader(nil)}
+	if m.Name == "" || len(m.Name) > maxName || len(m.Version) > maxName {
+		c.failf("a name of %d bytes and a version of %d, 1 to %d are allowed", len(m.Name), len(m.Version), maxName)
+	}
+	if len(m.Match) > maxItems || len(m.Watches) > maxItems {
+		c.failf("%d matches and %d watches, %d are allowed", len(m.Match), len(m.Watches), maxItems)
+	}
+	list := func(what string, l []string) {
+		if len(l) > maxItems {
+			c.failf("%d %s, %d are allowed", len(l), what, maxItems)
+		}
+		for _, s := range l {
+			if len(s) > maxText {
+				c.failf("one of the %s has %d bytes, %d are allowed", what, len(s), maxText)
+			}
+		}
+	}
+	for _, x := range m.Match {
+		list("operations", x.Operations)
+		list("resources", x.Resources)
+		list("namespaces", x.Namespaces)
+		list("exceptions", x.ExceptNamespaces)
+		list("paths", x.Present)
+	}
+	for _, w := range m.Watches {
+		list("parts of a watch", []string{w.Resource, w.Arg, w.ToNamespace, w.ToName})
+		list("paths", w.Present)
+	}
+	return c.err
+}
+
+// clipError cuts the text of a guest's error.
+func clipError(err error) error {
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok {
+		return err
+	}
+	line, rest, more := strings.Cut(e.Message, "\n")
+	if len(line) <= maxErrorLine && len(e.Message) <= maxError {
+		return err
+	}
+	text := clip(line, maxErrorLine)
+	if more {
+		text += "\n" + clip(rest, maxError-maxErrorLine)
+	}
+	return &wire.Error{Kind: e.Kind, Message: text}
+}
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + " …"
+}
+
+// Blame notes a fault that a consumer finds in an answer: what only he can
+// check, such as scores. The instance is of no use after it.
+func Blame(ctx context.Context, in Instance, op wire.Op, err error) {
+	if c, ok := in.(*counted); ok {
+		c.plugin.Stats.faults.Add(1)
+		c.plugin.fault(NamespaceOf(ctx), op, err)
+	}
+}

@@ -1,0 +1,104 @@
+package plugin
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// answerOps are the operations whose answers are looked into.
+var answerOps = []wire.Op{wire.OpValidate, wire.OpReconcile, wire.OpMap, sdk.OpDescribe, sdk.OpPreFilter, sdk.OpCycle}
+
+// FuzzAnswers: whatever a guest answers, the check does not panic, and what
+// passes it can be decoded and is within the bounds.
+func FuzzAnswers(f *testing.F) {
+	verdict := wire.Verdict{Denied: true, Message: "no", Warnings: []string{"w"}, Patch: []wire.PatchOp{{Path: "a.b[0]", Value: []byte("1")}},
+		Await: []wire.GetRequest{{Resource: "v1/pods", Name: "x"}}}
+	f.Add(0, verdict.Append(nil))
+	f.Add(1, wire.AppendReconcileResult(nil, 1, []wire.Request{{Namespace: "a", Name: "b"}}))
+	f.Add(2, wire.AppendRequests(nil, []wire.Request{{Name: "b"}}))
+	f.Add(3, []byte("\x01\x01m\x01\x01\x00\x01\x00\x01\x02\x00"))
+	f.Add(4, []byte("\x00\x01\x01\x01\x01r\x01\x00\x01\x01n"))
+	f.Add(5, []byte("\x00\x02\x01\x00\x01\x01\x01r"))
+	f.Fuzz(func(t *testing.T, which int, b []byte) {
+		op := answerOps[uint(which)%uint(len(answerOps))]
+		if err := checkAnswer(op, b); err != nil {
+			if !errors.Is(err, wire.ErrProtocol) {
+				t.Fatalf("%v is no fault", err)
+			}
+			return
+		}
+		r := wire.NewReader(b)
+		var err error
+		switch op {
+		case wire.OpValidate:
+			v := r.Verdict()
+			if err = r.Err(); len(v.Message) > maxMessage || len(v.Patch) > maxPatch || len(v.Await) > maxAwait {
+				t.Fatalf("a verdict beyond the bounds passed: %d %d %d", len(v.Message), len(v.Patch), len(v.Await))
+			}
+		case wire.OpReconcile:
+			_, _, err = wire.ReconcileResult(b)
+		case wire.OpMap:
+			r.Requests()
+			err = r.Err()
+		case sdk.OpDescribe:
+			_, err = sdk.ReadMembers(b)
+		case sdk.OpPreFilter:
+			_, err = sdk.ReadPreFilter(b)
+		case sdk.OpCycle:
+			_, err = sdk.ReadCycleAnswer(b)
+		}
+		if err != nil {
+			t.Fatalf("%s passed and cannot be decoded: %v", op, err)
+		}
+	})
+}
+
+// TestErrorsAreCut: what a guest says as an error is kept, printed and written,
+// but not all of it.
+func TestErrorsAreCut(t *testing.T) {
+	for _, c := range []struct {
+		message      string
+		first, whole int
+	}{
+		{"short", 5, 5},
+		{strings.Repeat("x", 20<<20), maxErrorLine + 8, maxError},
+		{"first\n" + strings.Repeat("x\n", 20<<20), 5, maxError + 16},
+		{strings.Repeat("é", 20<<20) + "\nstack", maxErrorLine + 8, maxError},
+	} {
+		err := clipError(&wire.Error{Kind: wire.KindTrap, Message: c.message})
+		e, ok := errors.AsType[*wire.Error](err)
+		if !ok || e.Kind != wire.KindTrap {
+			t.Fatalf("error %v", err)
+		}
+		line, _, _ := strings.Cut(e.Message, "\n")
+		if len(line) > c.first || len(e.Message) > c.whole {
+			t.Errorf("%.10q: a first line of %d bytes, %d in all", c.message, len(line), len(e.Message))
+		}
+	}
+}
+
+// TestManifestBounds: what a guest says of itself is bounded.
+func TestManifestBounds(t *testing.T) {
+	long := strings.Repeat("x", 20<<20)
+	for name, m := range map[string]wire.Manifest{
+		"no name":      {},
+		"long name":    {Name: long},
+		"long version": {Name: "n", Version: long},
+		"many watches": {Name: "n", Watches: make([]wire.Watch, 1000)},
+		"long watch":   {Name: "n", Watches: []wire.Watch{{Arg: long}}},
+		"many matches": {Name: "n", Match: make([]wire.Match, 1000)},
+		"long match":   {Name: "n", Match: []wire.Match{{Resources: []string{long}}}},
+		"many paths":   {Name: "n", Match: []wire.Match{{Present: make([]string, 1000)}}},
+	} {
+		if err := checkManifest(&m); !errors.Is(err, wire.ErrProtocol) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := checkManifest(&wire.Manifest{Name: "n", Watches: []wire.Watch{{Resource: "v1/pods"}}}); err != nil {
+		t.Error(err)
+	}
+}
