@@ -2,12 +2,14 @@ package apiserver_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -299,5 +301,56 @@ func TestWatchFramesAreBounded(t *testing.T) {
 	}
 	if body := get("application/json"); !strings.Contains(body, `"name":"big"`) || strings.Contains(body, `"ERROR"`) {
 		t.Errorf("shared bytes: %.200s", body)
+	}
+}
+
+// Everybody may ask for the server's health: however many do, a check runs
+// once at a time.
+func TestHealthChecksAreShared(t *testing.T) {
+	t.Parallel()
+	var running, most, runs atomic.Int32
+	enter, leave := make(chan struct{}, 100), make(chan struct{})
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+		cfg.Checks = []apiserver.Check{{Name: "slow", Check: func(context.Context) error {
+			if n := running.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer running.Add(-1)
+			runs.Add(1)
+			enter <- struct{}{}
+			<-leave
+			return nil
+		}}, {Name: "broken", Check: func(context.Context) error { panic("private detail") }}}
+	}})
+	hc := c.HTTP()
+	codes := make(chan int, 20)
+	for range cap(codes) {
+		go func() {
+			resp, err := hc.Get(c.URL + "/readyz/slow")
+			if err != nil {
+				codes <- 0
+				return
+			}
+			resp.Body.Close()
+			codes <- resp.StatusCode
+		}()
+	}
+	<-enter
+	resp, err := hc.Get(c.URL + "/livez/broken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusInternalServerError {
+		t.Errorf("a check that panics: %s", resp.Status)
+	}
+	close(leave)
+	for range cap(codes) {
+		if code := <-codes; code != http.StatusOK {
+			t.Errorf("health: %d", code)
+		}
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d runs of a check at once, %d in all", most.Load(), runs.Load())
 	}
 }

@@ -155,10 +155,26 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// runCheck runs a check, or waits for the one that runs: everybody may ask, and
+// a check may be a question to the store.
 func (s *Server) runCheck(ctx context.Context, c Check) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	return c.Check(ctx)
+	result := s.health.DoChan(c.Name, func() (_ any, err error) {
+		defer func() { // it has a goroutine of its own
+			if p := recover(); p != nil {
+				s.metrics.panics.Inc()
+				err = fmt.Errorf("panic: %v", p)
+			}
+		}()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+		defer cancel()
+		return nil, c.Check(ctx)
+	})
+	select {
+	case r := <-result:
+		return r.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // checks are the configured ones between two of the server's own.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
@@ -30,6 +31,7 @@ type Server struct {
 	metrics *metrics
 	nodes   *nodeTransports
 	flow    *flow.Control
+	health  singleflight.Group
 	chain   http.Handler
 
 	draining atomic.Bool   // readyz fails
