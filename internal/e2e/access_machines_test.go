@@ -115,11 +115,16 @@ func joinRows(t *testing.T, p *plane) []attempt {
 	})
 }
 
-func pluginOf(name, host string) string {
-	return fmt.Sprintf(`{"apiVersion":"pintle.dev/v1alpha1","kind":"Plugin","metadata":{"name":%q},"spec":{"host":%q,"module":{"digest":"sha256:%s"}}}`, name, host, strings.Repeat("0", 64))
+// pluginOf is a plugin of a module that nobody has uploaded, with more of its
+// spec.
+func pluginOf(name, host string, more ...string) string {
+	return fmt.Sprintf(`{"apiVersion":"pintle.dev/v1alpha1","kind":"Plugin","metadata":{"name":%q},"spec":{"host":%q,"digest":"sha256:%s"%s}}`, name, host, strings.Repeat("0", 64), strings.Join(more, ""))
 }
 
-// pluginRows: who may make plugins gives them nothing that he does not hold.
+func reads(resource string) string {
+	return `,"permissions":[{"apiGroups":[""],"resources":["` + resource + `"],"verbs":["get","list","watch"]}]`
+}
+
 func pluginRows(t *testing.T, p *plane) []attempt {
 	with := func(name, host, permissions string) string {
 		return fmt.Sprintf(`{"apiVersion":"pintle.dev/v1alpha1","kind":"Plugin","metadata":{"name":%q},"spec":{"host":%q,"digest":"sha256:%s","permissions":[%s]}}`,
@@ -136,6 +141,11 @@ func pluginRows(t *testing.T, p *plane) []attempt {
 		{who: "plugin", what: "write pods as a client", method: "POST", path: tenant + "/pods", body: podOn("", "x", "web"), code: 403, reason: forbidden},
 		{who: "plugin", what: "the plugins", method: "GET", path: plugins, code: 403, reason: forbidden},
 		{who: "author", what: "the plugins", method: "GET", path: plugins, code: 200},
+		{who: "author", what: "try one that reads Secrets", method: "POST", path: plugins + "?dryRun=All", body: pluginOf("thief", "wasm", reads("secrets")), code: 403, reason: forbidden},
+		{who: "author", what: "load one that reads what he reads", method: "POST", path: plugins + "?dryRun=All", body: pluginOf("mirror", "wasm", `,"permissions":[{"apiGroups":["pintle.dev"],"resources":["plugins"],"verbs":["get","list","watch"]}]`), code: 201},
+		{who: "author", what: "make a built-in a process", method: "PATCH", path: plugins + "/replicaset", body: `{"spec":{"host":"process"}}`, code: 403, reason: forbidden},
+		{who: "author", what: "give a built-in more", method: "PATCH", path: plugins + "/replicaset", body: `{"spec":{"permissions":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}}`, code: 403, reason: forbidden},
+		{who: "author", what: "put his module in a built-in's place", method: "PATCH", path: plugins + "/replicaset", body: `{"spec":{"digest":"sha256:` + strings.Repeat("0", 64) + `"}}`, code: 403, reason: forbidden},
 	}
 }
 
