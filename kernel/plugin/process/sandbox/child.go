@@ -62,6 +62,11 @@ func become(conf string) error {
 	if err := unix.CloseRange(RegionFD+1, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close descriptors: %w", err)
 	}
+	if s.Confined {
+		if err := filterSystemCalls(); err != nil {
+			return err
+		}
+	}
 	return execute(exeFD, os.Environ())
 }
 
@@ -161,7 +166,7 @@ func limit(s Spec) error {
 		unix.RLIMIT_NOFILE: MaxFiles, unix.RLIMIT_MSGQUEUE: 0,
 	}
 	if s.Confined {
-		limits[unix.RLIMIT_NPROC] = MaxProcesses // of this user, who is the program's alone
+		limits[unix.RLIMIT_NPROC] = MaxThreads // of this user, who is the program's alone
 	}
 	for which, n := range limits {
 		if err := unix.Setrlimit(which, &unix.Rlimit{Cur: n, Max: n}); err != nil {

@@ -45,14 +45,14 @@ type Spec struct {
 	// User is the host's number of the user and group that the program has when
 	// it is confined.
 	User uint32
-	// Memory bounds the private memory of each process, in bytes.
+	// Memory bounds the private memory of the process, in bytes.
 	Memory int64
 }
 
 // Limits of a process, beside its memory.
 const (
-	// MaxProcesses bounds the processes and threads of one confined program.
-	MaxProcesses = 256
+	// MaxThreads bounds the threads of a confined program, which is one process.
+	MaxThreads = 256
 	// MaxFiles bounds the open files.
 	MaxFiles = 256
 	// MaxFileSize bounds a file that is written, in bytes.

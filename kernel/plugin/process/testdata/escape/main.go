@@ -89,11 +89,11 @@ var acts = map[string]func(arg string) string{
 	"setuid": func(string) string { return say(syscall.Setuid(0)) },
 	"mount":  func(string) string { return say(syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, "")) },
 	"kill":   func(string) string { return say(syscall.Kill(-1, syscall.SIGKILL)) },
-	"sleepers": func(string) string {
-		// Each in a session of its own, as a daemon would be.
+	"sleepers": func(session string) string {
+		// With a session of its own, as a daemon would be, or in the plugin's.
 		for range 3 {
 			c := exec.Command("/bin/sleep", "1000")
-			c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			c.SysProcAttr = &syscall.SysProcAttr{Setsid: session == "own"}
 			if err := c.Start(); err != nil {
 				return err.Error()
 			}
