@@ -323,6 +323,7 @@ func TestHealthChecksAreShared(t *testing.T) {
 		}}, {Name: "broken", Check: func(context.Context) error { panic("private detail") }}}
 	}})
 	hc := c.HTTP()
+	t.Cleanup(hc.CloseIdleConnections)
 	codes := make(chan int, 20)
 	for range cap(codes) {
 		go func() {
