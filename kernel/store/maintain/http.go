@@ -37,7 +37,7 @@ func (k *Keeper) Handlers() map[string]http.Handler {
 	return map[string]http.Handler{
 		StatusPath:   only(http.MethodGet, k.serveStatus),
 		ReclaimPath:  only(http.MethodPost, k.serveReclaim),
-		SnapshotPath: only(http.MethodGet, k.serveSnapshot()),
+		SnapshotPath: only(http.MethodGet, k.serveSnapshot),
 	}
 }
 
@@ -73,6 +73,8 @@ func (k *Keeper) serveReclaim(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, ErrFull), errors.Is(err, store.ErrNoSpace):
 		http.Error(w, err.Error(), http.StatusInsufficientStorage)
+	case errors.Is(err, ErrSnapshot):
+		http.Error(w, err.Error(), http.StatusConflict)
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	default:
@@ -86,33 +88,59 @@ func writeJSON(w http.ResponseWriter, v any) {
 }
 
 // serveSnapshot sends one snapshot at a time: each keeps the pages that it
-// reads from being used again. It takes as long as the client reads.
-func (k *Keeper) serveSnapshot() http.HandlerFunc {
-	var busy sync.Mutex
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !busy.TryLock() {
-			http.Error(w, "another snapshot is being taken", http.StatusConflict)
-			return
-		}
-		defer busy.Unlock()
-		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-		defer cancel()
-		w.Header().Set("Content-Type", "application/octet-stream")
-		if err := k.c.DB.Backup(ctx, &patient{w, http.NewResponseController(w)}); err != nil {
-			k.c.Log.Info("a snapshot was not taken to its end", "error", err)
-			panic(http.ErrAbortHandler) // the client must not take a part for the whole
-		}
+// reads from being used again. It takes as long as the client reads, unless the
+// database is full and must be defragmented.
+func (k *Keeper) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	defer cancel()
+	to := &patient{Writer: w, rc: http.NewResponseController(w)}
+	end, ok := k.turns.snapshot(func() { cancel(); to.stop() })
+	if !ok {
+		http.Error(w, "another snapshot is being taken, or the database is being defragmented", http.StatusConflict)
+		return
+	}
+	defer end()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if err := k.c.DB.Backup(ctx, to); err != nil {
+		k.c.Log.Info("a snapshot was not taken to its end", "error", err)
+		panic(http.ErrAbortHandler) // the client must not take a part for the whole
 	}
 }
 
-// patient moves the deadline on with each piece that the client takes.
+var errStopped = errors.New("ended to defragment a full database")
+
+// patient moves the deadline on with each piece that the client takes, until it
+// is stopped.
 type patient struct {
 	io.Writer
 	rc *http.ResponseController
+
+	mu      sync.Mutex
+	stopped bool // guarded by mu
 }
 
 // Write sends a piece.
 func (p *patient) Write(b []byte) (int, error) {
-	_ = p.rc.SetWriteDeadline(time.Now().Add(stall)) // not every writer can
+	if err := p.wait(); err != nil {
+		return 0, err
+	}
 	return p.Writer.Write(b)
+}
+
+func (p *patient) wait() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped {
+		return errStopped
+	}
+	_ = p.rc.SetWriteDeadline(time.Now().Add(stall)) // not every writer can
+	return nil
+}
+
+// stop ends the write that waits for the client, and those to come.
+func (p *patient) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	_ = p.rc.SetWriteDeadline(time.Now()) // as above
 }

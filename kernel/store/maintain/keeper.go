@@ -43,7 +43,8 @@ var ErrFull = errors.New("the database is full")
 type Keeper struct {
 	c Config
 
-	busy sync.Mutex // held while space is reclaimed
+	busy  sync.Mutex // held while space is reclaimed
+	turns turns
 
 	mu     sync.Mutex
 	since  time.Time // when the database began to be wasteful, without a break; guarded by mu
@@ -158,6 +159,7 @@ type Result struct {
 // # Errors
 //   - ErrFull when history was not what filled the database
 //   - store.ErrNoSpace when the disk has no room for the copy
+//   - ErrSnapshot when one is being taken; a full database ends it
 func (k *Keeper) Reclaim(ctx context.Context) (Result, error) { return k.reclaim(ctx, true) }
 
 func (k *Keeper) reclaim(ctx context.Context, history bool) (Result, error) {
@@ -177,6 +179,11 @@ func (k *Keeper) steps(ctx context.Context, history bool) (rev int64, err error)
 	if rev, err = k.c.Revision(ctx); err != nil {
 		return 0, err
 	}
+	end, err := k.turns.defragment(ctx, k.c.DB.Usage().Full)
+	if err != nil {
+		return rev, fmt.Errorf("defragment: %w", err)
+	}
+	defer end()
 	if history {
 		if err := k.c.DB.Compact(ctx, rev); err != nil {
 			return rev, err
