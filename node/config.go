@@ -92,9 +92,6 @@ type Config struct {
 	// Network gives pods addresses. Nil means that only pods on the node's
 	// own network can run.
 	Network Network
-	// PodCIDR is the node's range of pod addresses where nobody assigns one;
-	// the zero value waits for node.spec.podCIDR.
-	PodCIDR netip.Prefix
 	// ClusterDNS answers cluster names; empty gives pods the node's DNS.
 	ClusterDNS []netip.Addr
 	// ClusterDomain is the domain of cluster names.

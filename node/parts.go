@@ -105,17 +105,13 @@ const systemLogs = "/var/log"
 
 func (p *parts) membership(runtimeVersion string) *membership.Member {
 	cfg := &p.cfg
-	podCIDR := ""
-	if cfg.PodCIDR.IsValid() {
-		podCIDR = cfg.PodCIDR.String()
-	}
 	addresses := []corev1.NodeAddress{}
 	for _, ip := range p.about.IPs {
 		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip})
 	}
 	addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: cfg.Name})
 	return membership.New(membership.Config{
-		Client: p.client, Name: cfg.Name, Labels: cfg.Labels, Taints: cfg.Taints, PodCIDR: podCIDR, Addresses: addresses,
+		Client: p.client, Name: cfg.Name, Labels: cfg.Labels, Taints: cfg.Taints, Addresses: addresses,
 		Capacity: p.capacity(), Allocatable: p.about.Allocatable, Info: membership.Info(runtimeVersion), Port: port(cfg.Listen),
 		LeaseDuration: cfg.LeaseDuration, StatusInterval: cfg.StatusInterval, ReportInterval: cfg.ReportInterval,
 		Health: p.health, Images: p.listImages, Log: cfg.Log,

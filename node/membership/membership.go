@@ -39,10 +39,7 @@ type Config struct {
 	// Labels are added to those that every node has.
 	Labels map[string]string
 	// Taints the node registers with; later changes in the API stay.
-	Taints []corev1.Taint
-	// PodCIDR is proposed at registration when the node manages its own range;
-	// "" waits for a controller to assign one.
-	PodCIDR     string
+	Taints      []corev1.Taint
 	Addresses   []corev1.NodeAddress
 	Capacity    corev1.ResourceList
 	Allocatable corev1.ResourceList
@@ -136,9 +133,6 @@ func (m *Member) register(ctx context.Context) (*corev1.Node, error) {
 		ObjectMeta: metav1.ObjectMeta{Name: m.cfg.Name, Labels: m.labels()},
 		Spec:       corev1.NodeSpec{Taints: m.cfg.Taints},
 		Status:     m.status(ctx, nil),
-	}
-	if m.cfg.PodCIDR != "" {
-		fresh.Spec.PodCIDR, fresh.Spec.PodCIDRs = m.cfg.PodCIDR, []string{m.cfg.PodCIDR}
 	}
 	node, err := nodes.Create(ctx, fresh, metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) {

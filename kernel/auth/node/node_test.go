@@ -148,6 +148,12 @@ func TestWhatANodeMayDo(t *testing.T) {
 			return err
 		}, false},
 		{"register as another", func() error { _, err := core.Nodes().Create(ctx, node("n3", nil), create); return err }, false},
+		{"register with a range of pod addresses", func() error {
+			n := node("n1", nil)
+			n.Spec.PodCIDR, n.Spec.PodCIDRs = "10.0.0.0/8", []string{"10.0.0.0/8"}
+			_, err := core.Nodes().Create(ctx, n, create)
+			return err
+		}, false},
 		{"register", func() error {
 			_, err := core.Nodes().Create(ctx, node("n1", map[string]string{"kubernetes.io/hostname": "n1", "rack": "7"}), create)
 			return err
@@ -157,6 +163,7 @@ func TestWhatANodeMayDo(t *testing.T) {
 		{"other nodes are visible", func() error { _, err := core.Nodes().List(ctx, metav1.ListOptions{}); return err }, true},
 		{"its label", func() error { return patch("n1", `{"metadata":{"labels":{"rack":"8"}}}`) }, true},
 		{"its taints", func() error { return patch("n1", `{"spec":{"taints":[{"key":"a","effect":"NoSchedule"}]}}`) }, false},
+		{"its range of pod addresses", func() error { return patch("n1", `{"spec":{"podCIDR":"10.0.0.0/8","podCIDRs":["10.0.0.0/8"]}}`) }, false},
 		{"another's label", func() error { return patch("n2", `{"metadata":{"labels":{"rack":"8"}}}`) }, false},
 		{"lease", func() error { return lease("kube-node-lease", "n1") }, true},
 		{"another's lease", func() error { return lease("kube-node-lease", "n2") }, false},

@@ -167,6 +167,9 @@ func checkNode(node string, a *admission.Attributes) error {
 		if bad := forbiddenLabels(obj.Labels, nil); len(bad) > 0 {
 			return fmt.Errorf("node %q is not allowed to set the following labels: %s", node, strings.Join(bad, ", "))
 		}
+		if obj.Spec.PodCIDR != "" || len(obj.Spec.PodCIDRs) > 0 {
+			return errPodCIDR(node)
+		}
 		return nil
 	}
 	old, ok := a.Old.(*corev1.Node)
@@ -179,11 +182,21 @@ func checkNode(node string, a *admission.Attributes) error {
 		return fmt.Errorf("node %q is not allowed to modify taints", node)
 	case !equality.Semantic.DeepEqual(obj.OwnerReferences, old.OwnerReferences):
 		return fmt.Errorf("node %q is not allowed to modify ownerReferences", node)
+	case obj.Spec.PodCIDR != old.Spec.PodCIDR || !slices.Equal(obj.Spec.PodCIDRs, old.Spec.PodCIDRs):
+		return errPodCIDR(node)
 	}
 	if bad := forbiddenLabels(obj.Labels, old.Labels); len(bad) > 0 {
 		return fmt.Errorf("is not allowed to modify labels: %s", strings.Join(bad, ", "))
 	}
 	return nil
+}
+
+// errPodCIDR refuses a range of pod addresses that a node takes for itself.
+// Upstream's rule leaves it to whoever lays the routes; here all nodes send what
+// is meant for the range to the node, so that it could take what is meant for
+// the pods of others.
+func errPodCIDR(node string) error {
+	return fmt.Errorf("node %q is not allowed to set spec.podCIDR: node-ipam or an administrator gives it one", node)
 }
 
 // forbiddenLabels are the changed labels by which a node could draw workloads
