@@ -61,7 +61,7 @@ var (
 )
 
 // Validate implements admission.Validator. As upstream's, it looks at addresses
-// that are new: a Service that has one keeps it.
+// that are new: a Service that has one keeps it, for the ports that it has.
 func (r *Rule) Validate(ctx context.Context, a *admission.Attributes) error {
 	if r.Mode == Allow || a.Resource.GroupResource() != services || a.Subresource != "" {
 		return nil
@@ -70,15 +70,18 @@ func (r *Rule) Validate(ctx context.Context, a *admission.Attributes) error {
 	if !ok {
 		return nil // a deletion
 	}
-	var had []string
-	if old, ok := a.Old.(*corev1.Service); ok {
-		had = old.Spec.ExternalIPs
+	old, ok := a.Old.(*corev1.Service)
+	if !ok {
+		old = &corev1.Service{}
 	}
 	for i, text := range svc.Spec.ExternalIPs {
-		if slices.Contains(had, text) {
-			continue
+		check := r.taken
+		if slices.Contains(old.Spec.ExternalIPs, text) {
+			check = func(ctx context.Context, svc *corev1.Service, text string) (string, error) {
+				return r.extended(ctx, svc, old, text)
+			}
 		}
-		why, err := r.taken(ctx, svc, text)
+		why, err := check(ctx, svc, text)
 		if err != nil {
 			return err
 		}
@@ -118,6 +121,26 @@ func (r *Rule) taken(ctx context.Context, svc *corev1.Service, text string) (str
 		return why, err
 	}
 	return r.ofService(ctx, svc, addr)
+}
+
+// extended says why a Service may not have more ports at an address of its own:
+// they may be another's.
+func (r *Rule) extended(ctx context.Context, svc, old *corev1.Service, text string) (string, error) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil || r.mode() == Deny {
+		return "", nil // it was given by an administrator who allowed it
+	}
+	more := &corev1.Service{}
+	more.Namespace = svc.Namespace
+	for _, p := range svc.Spec.Ports {
+		if !slices.ContainsFunc(old.Spec.Ports, func(q corev1.ServicePort) bool { return p.Port == q.Port && p.Protocol == q.Protocol }) {
+			more.Spec.Ports = append(more.Spec.Ports, p)
+		}
+	}
+	if len(more.Spec.Ports) == 0 {
+		return "", nil
+	}
+	return r.ofService(ctx, more, addr.Unmap())
 }
 
 func (r *Rule) ofNode(ctx context.Context, addr netip.Addr) (string, error) {

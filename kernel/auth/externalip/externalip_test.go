@@ -76,6 +76,8 @@ func TestValidate(t *testing.T) {
 		"of the same namespace":         {"", service("other", 80, "198.51.100.8"), nil, ""},
 		"kept":                          {"", service("a", 80, "192.0.2.10"), service("a", 80, "192.0.2.10"), ""},
 		"added":                         {"", service("a", 80, "192.0.2.10", "10.96.0.1"), service("a", 80, "192.0.2.10"), "range of Services"},
+		"kept, with another's port":     {"", service("a", 80, "198.51.100.8"), service("a", 81, "198.51.100.8"), "another namespace"},
+		"kept, with a port of nobody's": {"", service("a", 82, "198.51.100.8"), service("a", 81, "198.51.100.8"), ""},
 		"denied":                        {externalip.Deny, service("a", 80, "203.0.113.1"), nil, "allows none"},
 		"denied, kept":                  {externalip.Deny, service("a", 80, "203.0.113.1"), service("a", 80, "203.0.113.1"), ""},
 		"allowed":                       {externalip.Allow, service("a", 80, "192.0.2.10"), nil, ""},
