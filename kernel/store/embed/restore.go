@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // revisionBump is how far the revision jumps at a restoration. Clients may
@@ -51,7 +52,7 @@ func Restore(c Config, file string, skipHash bool) (kept string, err error) {
 	if err != nil {
 		return "", err
 	}
-	err = snapshot.NewV3(zap.NewNop()).Restore(snapshot.RestoreConfig{
+	err = rebuild(snapshot.RestoreConfig{
 		SnapshotPath: file, SkipHashCheck: skipHash, OutputDataDir: fresh,
 		Name: cfg.Name, PeerURLs: []string{placeholderURL}, InitialCluster: cfg.InitialCluster, InitialClusterToken: cfg.InitialClusterToken,
 		RevisionBump: revisionBump, MarkCompacted: true,
@@ -60,6 +61,18 @@ func Restore(c Config, file string, skipHash bool) (kept string, err error) {
 		return "", errors.Join(fmt.Errorf("restore %s: %w", file, explain(err)), os.RemoveAll(fresh))
 	}
 	return exchange(filepath.Dir(memberDir(c.Dir)), fresh)
+}
+
+// rebuild has etcd restore. What it cannot use, such as the database of another
+// program, it takes for fatal: it would end the process, without a word when it
+// has no log.
+func rebuild(c snapshot.RestoreConfig) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: it is no database of etcd: %v", ErrCorrupt, p)
+		}
+	}()
+	return snapshot.NewV3(zap.NewNop().WithOptions(zap.WithFatalHook(zapcore.WriteThenPanic))).Restore(c)
 }
 
 // exchange puts fresh in the place of dir, and dir aside.

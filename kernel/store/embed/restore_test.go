@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/store/embed"
 )
@@ -70,5 +72,28 @@ func TestRestore(t *testing.T) {
 		}
 		last = put(s, "three")
 		must(t, s.Close())
+	}
+}
+
+// TestRestoreOther: the database of another program changes nothing, and the
+// operator reads why.
+func TestRestoreOther(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "other.db")
+	db, err := bolt.Open(file, 0o600, nil)
+	must(t, err)
+	must(t, db.Update(func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("images"))
+		return err
+	}))
+	must(t, db.Close())
+	c := embed.Config{Dir: filepath.Join(dir, "etcd"), UnsafeNoFsync: true}
+	if _, err := embed.Restore(c, file, true); !errors.Is(err, embed.ErrCorrupt) {
+		t.Errorf("another program's database: %v", err)
+	}
+	for _, d := range []string{"etcd", "restored"} {
+		if _, err := os.Stat(filepath.Join(c.Dir, d)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left: %v", d, err)
+		}
 	}
 }
