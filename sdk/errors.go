@@ -24,6 +24,12 @@ func IsForbidden(err error) bool {
 	return errors.Is(err, wire.ErrForbidden) || errors.Is(err, wire.ErrTerminating)
 }
 
+// IsUnavailable tells that the API could not answer, as when its store is away:
+// what was asked for may have happened or not.
+func IsUnavailable(err error) bool {
+	return errors.Is(err, wire.ErrUnavailable) || errors.Is(err, wire.ErrTimeout)
+}
+
 // IsNamespaceTerminating tells that nothing can be made in the namespace any
 // more, because it is being deleted.
 func IsNamespaceTerminating(err error) bool { return errors.Is(err, wire.ErrTerminating) }

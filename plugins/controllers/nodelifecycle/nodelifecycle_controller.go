@@ -152,6 +152,9 @@ func (k *keeper) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 	silentIn := k.grace - now.Sub(s.at)
 	if silentIn <= 0 {
 		if err := markLost(c, node, now); err != nil {
+			if sdk.IsUnavailable(err) {
+				k.restart(k.now()) // nor could nodes write that they are well
+			}
 			return sdk.Result{}, err
 		}
 	}

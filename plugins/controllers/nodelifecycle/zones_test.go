@@ -10,6 +10,7 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	"github.com/pintle-io/pintle/sdk/sdktest"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 func TestConfig(t *testing.T) {
@@ -237,6 +238,33 @@ func TestKeeperWasAway(t *testing.T) {
 		if err := f.c.Get(n, "", name); err != nil || !isReady(n) {
 			t.Errorf("%s is not ready: %v", name, err)
 		}
+	}
+}
+
+// away is a client of a store that takes no writes.
+type away struct{ sdk.Client }
+
+func (away) Patch(sdk.Object, sdk.Patch) error { return wire.ErrUnavailable }
+
+// A store that was away took no renewals, and nobody saw one: when it is back,
+// nodes have their whole time to be heard of.
+func TestStoreWasAway(t *testing.T) {
+	f := newFleet(t, one, 3)
+	f.live(t, 20*time.Second, f.names...)
+	f.at = f.at.Add(5 * time.Second) // each reconcile is soon after the last: the keeper was not away
+	for range 7 {
+		f.at = f.at.Add(5 * time.Second)
+		for _, n := range f.names {
+			if _, err := f.reconcile(away{f.c}, sdk.Request{Name: n}); err != nil && !sdk.IsUnavailable(err) {
+				t.Fatal(err)
+			}
+		}
+	}
+	f.work(t)
+	f.live(t, 20*time.Second, f.names...)
+	f.want(t, "back", "0 emptied, 3 pods")
+	if slices.ContainsFunc(f.store.Notes, func(n string) bool { return strings.Contains(n, "NodeNotReady") }) {
+		t.Errorf("nodes were taken for lost: %v", f.store.Notes)
 	}
 }
 
