@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -44,7 +45,7 @@ func (s *Signer) approveClient(ctx context.Context, r *certificatesv1.Certificat
 	}
 	id, byToken := strings.CutPrefix(r.Spec.Username, jointoken.UserPrefix)
 	name := strings.TrimPrefix(csr.Subject.CommonName, nodePrefix)
-	refusal, err := s.taken(ctx, r, name)
+	refusal, err := s.taken(ctx, r, csr, name)
 	if err == nil && refusal == "" && byToken {
 		refusal, err = s.use(ctx, id, name, string(r.UID))
 	}
@@ -65,8 +66,10 @@ func (s *Signer) approveClient(ctx context.Context, r *certificatesv1.Certificat
 // some more.
 const justGiven = 10 * time.Minute
 
-// taken says why a node's name is not to be had; "" when it is.
-func (s *Signer) taken(ctx context.Context, r *certificatesv1.CertificateSigningRequest, name string) (string, error) {
+// taken says why a node's name is not to be had; "" when it is. That somebody has
+// the same token does not make him the same machine: many may have it. He who has
+// the same key is.
+func (s *Signer) taken(ctx context.Context, r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest, name string) (string, error) {
 	t := nodes
 	t.Name = name
 	switch _, err := s.cfg.Registry.Get(ctx, t, metav1.GetOptions{}); {
@@ -81,11 +84,12 @@ func (s *Signer) taken(ctx context.Context, r *certificatesv1.CertificateSigning
 	}
 	for _, o := range l.Items {
 		other, ok := o.Obj.(*certificatesv1.CertificateSigningRequest)
-		if !ok || other.UID == r.UID || other.Spec.Username == r.Spec.Username || other.Spec.SignerName != r.Spec.SignerName ||
+		if !ok || other.UID == r.UID || other.Spec.SignerName != r.Spec.SignerName ||
 			!has(other, certificatesv1.CertificateApproved) || s.cfg.Clock.Since(other.CreationTimestamp.Time) > justGiven {
 			continue
 		}
-		if csr, err := parse(other.Spec.Request); err == nil && csr.Subject.CommonName == nodePrefix+name {
+		given, err := parse(other.Spec.Request)
+		if err == nil && given.Subject.CommonName == nodePrefix+name && !bytes.Equal(given.RawSubjectPublicKeyInfo, csr.RawSubjectPublicKeyInfo) {
 			return fmt.Sprintf("the name %q has just been given to another machine that joins: join under another name", name), nil
 		}
 	}

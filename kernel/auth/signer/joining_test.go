@@ -63,10 +63,12 @@ func TestTokenMakesAsManyNodesAsItSays(t *testing.T) {
 		{once, "b", "has been used, by node a"},
 		{twice, "a", "just been given"},
 		{twice, "c", ""},
+		{twice, "c", "just been given"},
 		{twice, "d", ""},
 		{twice, "e", "has been used, by node c, d"},
 		{foreign, "f", ""},
 		{foreign, "g", ""},
+		{foreign, "g", "just been given"},
 		{foreign, "old", "exists already"},
 	} {
 		t.Run(fmt.Sprintf("%d-%s", i, tt.node), func(t *testing.T) {
