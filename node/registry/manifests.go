@@ -129,9 +129,12 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, repo, t
 	if err != nil {
 		return fault{http.StatusRequestEntityTooLarge, "MANIFEST_INVALID", "manifest: " + err.Error()}
 	}
+	rec := record{Repo: repo, Target: target, ContentType: req.Header.Get("Content-Type"), Digest: digest(body)}
+	if strings.Contains(target, ":") && target != rec.Digest { // no tag has a colon
+		return fault{http.StatusBadRequest, "DIGEST_INVALID", "the manifest is " + rec.Digest}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := record{Repo: repo, Target: target, ContentType: req.Header.Get("Content-Type"), Digest: digest(body)}
 	if !r.refs.fits(rec, int64(len(body)), r.limit) {
 		return fault{http.StatusInsufficientStorage, "DENIED", fmt.Sprintf(
 			"the registry holds as many images as it may (%d names, %d bytes of manifests): delete some with `pintle image delete`", r.limit.References, r.limit.Manifests)}

@@ -336,6 +336,17 @@ func TestDiskReserve(t *testing.T) {
 	}
 }
 
+// A manifest under another's digest would keep nodes from what they pin.
+func TestManifestUnderAnotherDigest(t *testing.T) {
+	addr, _ := serve(t, t.TempDir())
+	c := pusher(t, addr)
+	kind := map[string]string{"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
+	body := []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[]}`)
+	c.want(http.StatusBadRequest, http.MethodPut, "/v2/x/manifests/"+sha([]byte("other")), kind, body)
+	c.want(http.StatusNotFound, http.MethodGet, "/v2/x/manifests/"+sha([]byte("other")), nil, nil)
+	c.want(http.StatusCreated, http.MethodPut, "/v2/x/manifests/"+sha(body), kind, body)
+}
+
 func TestManifestsAreBounded(t *testing.T) {
 	put := func(c client, status int, tag string, size int) {
 		t.Helper()
