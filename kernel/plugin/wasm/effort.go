@@ -11,6 +11,11 @@ import (
 // once it has begun, and it begins again at each start.
 const maxEffort = time.Minute
 
+// maxMoved bounds the values that instructions of one function move without that
+// anybody pushed them: results of calls, parameters of blocks, of branches to
+// them. The engine keeps up to a KiB for each.
+const maxMoved = 400_000
+
 var errEffort = errors.New("its functions are too complex")
 
 // effort estimates how long the engine compiles, in nanoseconds. Its time
@@ -20,10 +25,13 @@ var errEffort = errors.New("its functions are too complex")
 type effort struct{ total float64 }
 
 // function adds a function that has so many parameters and locals, places
-// where its code branches, and bytes of code.
-func (e *effort) function(locals uint64, branches, bytes int) error {
+// where its code branches, bytes of code, and values that move by themselves.
+func (e *effort) function(locals uint64, branches, bytes int, moved uint64) error {
+	if moved > maxMoved {
+		return fmt.Errorf("%w: one of %d bytes moves %d values by calls and branches, %d are allowed", errEffort, bytes, moved, maxMoved)
+	}
 	l, b := float64(locals), float64(branches)
-	e.total += 3*l*l*b + b*b*(20+b/1000) + 400*float64(bytes)
+	e.total += 10_000 + 3*l*l*b + b*b*(20+b/1000) + 400*float64(bytes) + 5000*float64(moved)
 	if e.total > float64(maxEffort) {
 		return fmt.Errorf("%w: compiling a function of %d bytes with %d locals and %d branches, and those before it, would take more than %s",
 			errEffort, bytes, locals, branches, maxEffort)

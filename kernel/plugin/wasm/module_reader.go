@@ -14,7 +14,8 @@ type reader struct {
 	at  int
 	err error
 	// Of the last instruction: its first immediate where that is an index of a
-	// global or a function, or the second part of its opcode after opMisc.
+	// global, a function or (of a block or an indirect call) a type, or the second
+	// part of its opcode after opMisc. A block that names no type has noType.
 	immediate uint32
 }
 
@@ -109,13 +110,18 @@ func (r *reader) instruction() byte {
 	switch {
 	case op == opCall, op == opRefFunc, op == opGlobalGet, op == opGlobalSet:
 		r.immediate = r.u32()
-	case op == opBlock, op == opLoop, op == opIf, op == opBr, op == opBrIf, op == 0xd0, op >= 0x20 && op <= 0x26:
+	case op == opBlock, op == opLoop, op == opIf:
+		r.immediate = r.blockType()
+	case op == opBr, op == opBrIf, op == 0xd0, op >= 0x20 && op <= 0x26:
 		r.skipNumber()
 	case op == opBrTable:
 		for n := uint64(r.u32()) + 1; n > 0 && r.err == nil; n-- {
 			r.skipNumber()
 		}
-	case op == opCallIndirect, op >= 0x28 && op <= 0x3e:
+	case op == opCallIndirect:
+		r.immediate = r.u32()
+		r.skipNumber()
+	case op >= 0x28 && op <= 0x3e:
 		r.skipNumber()
 		r.skipNumber()
 	case op == 0x1c: // select with types
@@ -137,6 +143,19 @@ func (r *reader) instruction() byte {
 		r.fail(fmt.Errorf("instruction %#x is not understood", op))
 	}
 	return op
+}
+
+// noType is no index of a type.
+const noType = 1<<32 - 1
+
+// blockType reads what a block takes and gives: a type's index, as a signed
+// number, or a byte that stands for nothing or one value.
+func (r *reader) blockType() uint32 {
+	if r.at < len(r.b) && r.b[r.at]&0xc0 == 0x40 {
+		r.at++
+		return noType
+	}
+	return r.u32()
 }
 
 // prefixed skips what follows opMisc: saturating conversions and bulk memory.

@@ -37,8 +37,8 @@ const (
 // them is refused: it was not valid before.
 //
 // Of a module that does not import pintle.yield only the moves of memory are
-// rewritten, and metered is false: it has to run in the engine's own, slower,
-// interruptible mode.
+// rewritten, and functions that call others get a loop, and metered is false: it
+// has to run in the engine's own, slower, interruptible mode.
 func meter(in []byte) (out []byte, metered bool, err error) {
 	if len(in) < 8 || string(in[:4]) != "\x00asm" || string(in[4:8]) != "\x01\x00\x00\x00" {
 		return nil, false, errors.New("not a WASM module")
@@ -76,6 +76,8 @@ type rewriter struct {
 	used      map[uint32]bool // instructions after opMisc
 	edits     []edit          // of the function at hand
 	params    []uint32        // by type
+	results   []uint32        // by type
+	imported  []uint32        // types of imported functions
 	typeOf    []uint32        // by function, without imported ones
 	effort    effort
 }
@@ -131,6 +133,7 @@ func (w *rewriter) addTypes(body []byte) ([]byte, error) {
 		w.params = append(w.params, params)
 		r.skip(params)
 		results := r.u32()
+		w.results = append(w.results, results)
 		r.skip(results)
 		if params == 0 && results == 0 {
 			w.voids[i] = true
@@ -153,9 +156,11 @@ func (w *rewriter) imports(body []byte) error {
 		module, name := r.name(), r.name()
 		switch kind := r.byte(); kind {
 		case 0:
-			if t := r.u32(); module == importModule && name == "yield" && w.voids[t] {
+			t := r.u32()
+			if module == importModule && name == "yield" && w.voids[t] {
 				w.yield = int(w.functions)
 			}
+			w.imported = append(w.imported, t)
 			w.functions++
 		case 1:
 			r.skip(1)
@@ -287,7 +292,7 @@ func (w *rewriter) function(out, code []byte, params uint32) ([]byte, error) {
 	}
 	start := r.at
 	instructions, forks, covered, straight := 0, 0, false, true
-	calls := false
+	calls, wide, moved := false, uint64(0), uint64(0)
 	w.edits = w.edits[:0]
 	for r.more() {
 		from := r.at
@@ -309,23 +314,31 @@ func (w *rewriter) function(out, code []byte, params uint32) ([]byte, error) {
 		if err := w.check(op, r.immediate); err != nil {
 			return nil, err
 		}
-		if op == opMisc {
+		switch op {
+		case opMisc:
 			w.bulk(from, r.at, r.immediate)
+		case opCall, opCallIndirect:
+			moved += w.given(op, r.immediate)
+		case opBlock, opLoop, opIf:
+			wide = max(wide, w.width(r.immediate))
 		}
 	}
 	if r.err != nil {
 		return nil, r.err
 	}
-	if err := w.effort.function(locals, forks, len(code)); err != nil {
+	if err := w.effort.function(locals, forks, len(code), moved+wide*uint64(forks)); err != nil {
 		return nil, err
 	}
-	var tax []byte
+	// The engine's own mode looks at the context in loops, and only there: without
+	// one, functions that call each other would go on for ever.
+	tax, entry := []byte{}, []byte{opLoop, 0x40, opEnd}
 	if w.yield >= 0 {
 		tax = w.tax(int32(min(1+instructions>>weightShift, fuel)))
+		entry = tax
 	}
 	out = append(out, code[:start]...)
 	if (calls || instructions > 1<<weightShift) && !covered {
-		out = append(out, tax...)
+		out = append(out, entry...)
 	}
 	last := start
 	for _, e := range w.edits {
@@ -337,6 +350,28 @@ func (w *rewriter) function(out, code []byte, params uint32) ([]byte, error) {
 		last = e.to
 	}
 	return append(out, code[last:]...), nil
+}
+
+// given is how many values a call leaves. What does not exist is the engine's to
+// refuse.
+func (w *rewriter) given(op byte, index uint32) uint64 {
+	if op == opCall && int(index) < len(w.imported) {
+		index = w.imported[index]
+	} else if i := int(index) - len(w.imported); op == opCall && i < len(w.typeOf) {
+		index = w.typeOf[i]
+	}
+	if int(index) >= len(w.results) {
+		return 0
+	}
+	return uint64(w.results[index])
+}
+
+// width is how many values the type of a block passes in or out.
+func (w *rewriter) width(index uint32) uint64 {
+	if int(index) >= len(w.params) {
+		return 0
+	}
+	return uint64(max(w.params[index], w.results[index]))
 }
 
 // check refuses code that names what the rewriter adds: with it, the counter

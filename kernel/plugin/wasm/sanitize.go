@@ -5,12 +5,30 @@ import (
 	"fmt"
 )
 
-// The bounds of a module beyond those of its size.
+// The bounds of a module beyond those of its size. What the engine makes of one
+// thing is some hundred times as large as its bytes, and in places its time grows
+// with the square of their number. The largest function of a Go plugin with all
+// of Kubernetes' types has 30 KB, its widest type 11 parameters.
 const (
-	maxLocals   = 50_000  // of one function; what browsers allow
-	maxTable    = 1 << 20 // elements of all tables
-	maxFunction = 8 << 20 // bytes of one function's code
+	maxLocals   = 50_000    // of one function; what browsers allow
+	maxTable    = 1 << 20   // elements of all tables, and of all element segments
+	maxFunction = 512 << 10 // bytes of one function's code: the engine needs a KiB for each of them
+	maxParams   = 128       // of a function type
+	maxResults  = 16        // of a function type
 )
+
+// maxCount is how many things of a kind a module may have.
+var maxCount = map[byte]uint32{
+	sectionType:     10_000,
+	sectionImport:   10_000,
+	sectionFunction: 200_000,
+	sectionTable:    100,
+	sectionGlobal:   100_000,
+	sectionExport:   1_000,
+	sectionElement:  10_000,
+	sectionCode:     200_000,
+	sectionData:     1_000_000, // Go's linker makes one for every few words: some 60,000
+}
 
 // sanitize checks what the engine takes on trust. A module says how many
 // things follow, and the engine makes room for them before it looks: a module
@@ -81,12 +99,11 @@ func (r *reader) section(id byte) {
 		r.fail(errors.New("it is not known"))
 		return
 	}
-	for n := r.count(); n > 0 && r.err == nil; n-- {
+	entries := uint32(maxTable)
+	for n := r.counted(id); n > 0 && r.err == nil; n-- {
 		switch id {
 		case sectionType:
-			r.byte()
-			r.skip(r.u32())
-			r.skip(r.u32())
+			r.functionType()
 		case sectionImport:
 			r.importEntry()
 		case sectionExport:
@@ -94,7 +111,7 @@ func (r *reader) section(id byte) {
 			r.skip(1)
 			r.u32()
 		case sectionElement:
-			r.element()
+			entries = r.element(entries)
 		case sectionCode:
 			r.function()
 		case sectionData:
@@ -105,6 +122,27 @@ func (r *reader) section(id byte) {
 		default:
 			return // functions and memories are numbers: nothing is allocated by them
 		}
+	}
+}
+
+// counted is count with the bound for the section.
+func (r *reader) counted(id byte) uint32 {
+	n := r.count()
+	if most, ok := maxCount[id]; ok && n > most {
+		r.fail(fmt.Errorf("%d things in it, %d are allowed", n, most))
+		return 0
+	}
+	return n
+}
+
+func (r *reader) functionType() {
+	r.byte()
+	params := r.u32()
+	r.skip(params)
+	results := r.u32()
+	r.skip(results)
+	if r.err == nil && (params > maxParams || results > maxResults) {
+		r.fail(fmt.Errorf("a function type of %d parameters and %d results, %d and %d are allowed", params, results, maxParams, maxResults))
 	}
 }
 
@@ -123,7 +161,7 @@ func (r *reader) importEntry() {
 
 // tables copies the table section and bounds the tables.
 func (r *reader) tables() []byte {
-	n := r.count()
+	n := r.counted(sectionTable)
 	most := maxTable / max(n, 1)
 	out := appendU32(nil, n)
 	for ; n > 0 && r.err == nil; n-- {
@@ -140,12 +178,13 @@ func (r *reader) tables() []byte {
 	return out
 }
 
-// element skips an element segment, whose flags say what it has.
-func (r *reader) element() {
+// element skips an element segment, whose flags say what it has, and answers how
+// many of the entries that are left it leaves.
+func (r *reader) element(left uint32) uint32 {
 	flags := r.u32()
 	if flags > 7 {
 		r.fail(fmt.Errorf("element segment of kind %d", flags))
-		return
+		return 0
 	}
 	if flags&1 == 0 { // active
 		if flags&2 != 0 {
@@ -156,13 +195,19 @@ func (r *reader) element() {
 	if flags&3 != 0 {
 		r.skip(1) // element kind or type
 	}
-	for n := r.count(); n > 0 && r.err == nil; n-- {
+	n := r.count()
+	if n > left {
+		r.fail(fmt.Errorf("element segments of more than %d entries", maxTable))
+		return 0
+	}
+	for i := n; i > 0 && r.err == nil; i-- {
 		if flags&4 != 0 {
 			r.expression()
 		} else {
 			r.u32()
 		}
 	}
+	return left - n
 }
 
 func (r *reader) data() {
