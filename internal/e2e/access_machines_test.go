@@ -37,7 +37,7 @@ func nodeRows(t *testing.T, p *plane) []attempt {
 		{what: "a role of Kubernetes' domain", method: "PATCH", path: "/api/v1/nodes/n1", body: `{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":""}}}`, code: 403, reason: forbidden, says: "not allowed to modify labels"},
 		{what: "the label by its status", method: "PATCH", path: "/api/v1/nodes/n1/status", body: `{"metadata":{"labels":{"node-restriction.kubernetes.io/tier":"secret"}}}`, code: 403, reason: forbidden},
 		{what: "its own taints", method: "PATCH", path: "/api/v1/nodes/n1", body: `{"spec":{"taints":[{"key":"k","effect":"NoSchedule"}]}}`, code: 403, reason: forbidden, says: "not allowed to modify taints"},
-		{what: "its own range of pod addresses", method: "PATCH", path: "/api/v1/nodes/n1", body: `{"spec":{"podCIDR":"192.0.2.0/24","podCIDRs":["192.0.2.0/24"]}}`, code: 403, reason: forbidden, says: "spec.podCIDR"},
+		{what: "register with a range of pod addresses", method: "POST", path: "/api/v1/nodes", body: `{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"},"spec":{"podCIDR":"192.0.2.0/24","podCIDRs":["192.0.2.0/24"]}}`, code: 403, reason: forbidden, says: "spec.podCIDR"},
 		{what: "its own owners", method: "PATCH", path: "/api/v1/nodes/n1", body: `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"x","uid":"y"}]}}`, code: 403, reason: forbidden, says: "ownerReferences"},
 		{what: "label another node", method: "PATCH", path: "/api/v1/nodes/n2", body: `{"metadata":{"labels":{"zone":"b"}}}`, code: 403, reason: forbidden},
 		{what: "delete its own node", method: "DELETE", path: "/api/v1/nodes/n1", code: 403, reason: forbidden},
