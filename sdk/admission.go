@@ -24,8 +24,9 @@ const (
 type MatchRule struct {
 	Operations []Operation
 	// Resources as "apps/v1/deployments", "v1/pods", "v1/pods/status";
-	// "apps/*/deployments" is any version, "apps/*/*" a whole group, "*" all
-	// resources. A rule without a subresource does not match subresources,
+	// "apps/*/*" is a whole group, "*" all resources. The version says for which
+	// one the rule was written: it matches the object by whatever version it is
+	// written, and is shown it in the version that is stored. A rule without a subresource does not match subresources,
 	// except "*".
 	Resources []string
 	// Namespaces and their exceptions; cluster-scoped objects match only when

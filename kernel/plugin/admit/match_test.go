@@ -36,6 +36,8 @@ func TestMatch(t *testing.T) {
 		{"subresource asked for", own("v1/pods/status"), nil, admission.Attributes{Operation: admission.Update, Resource: pod, Subresource: "status"}, true},
 		{"group", own("apps/*/*"), nil, admission.Attributes{Operation: admission.Create, Resource: deployment}, true},
 		{"group of another", own("apps/*/*"), nil, admission.Attributes{Operation: admission.Create, Resource: pod}, false},
+		{"another version of it", own("apps/v1beta1/deployments"), nil, admission.Attributes{Operation: admission.Create, Resource: deployment}, true},
+		{"narrowed to another version of it", nil, []v1alpha1.MatchRule{{Resources: []string{"apps/v1beta1/deployments"}}}, admission.Attributes{Operation: admission.Create, Resource: deployment}, true},
 		{"everything", own("*"), nil, admission.Attributes{Operation: admission.Create, Resource: pod, Subresource: "binding"}, true},
 		{"namespace", []wire.Match{{ExceptNamespaces: []string{"a"}}}, nil, admission.Attributes{Operation: admission.Create, Resource: pod, Namespace: "a"}, false},
 		{"present", []wire.Match{{Present: []string{"spec.nodeName"}}}, nil, admission.Attributes{Operation: admission.Create, Resource: pod, Object: bound}, true},

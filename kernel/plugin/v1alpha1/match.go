@@ -41,11 +41,13 @@ func isVersion(s string) bool {
 }
 
 // Matches tells whether the pattern is about a resource, or one of its
-// subresources.
+// subresources, in whatever version the request came: who writes an object by
+// another version writes the same object, and no policy is passed by so. (It is
+// upstream's match policy Equivalent.)
 func (p Pattern) Matches(r schema.GroupVersionResource, subresource string) bool {
 	if p.Everything {
 		return true
 	}
 	is := func(want, got string) bool { return want == "*" || want == got }
-	return is(p.Group, r.Group) && is(p.Version, r.Version) && is(p.Resource, r.Resource) && is(p.Subresource, subresource)
+	return is(p.Group, r.Group) && is(p.Resource, r.Resource) && is(p.Subresource, subresource)
 }
