@@ -97,6 +97,8 @@ func TestConfined(t *testing.T) {
 		"dial unix/" + abstract.Addr().String(): "refused",
 		"userns":                                "operation not permitted|no space left",
 		"setuid":                                "invalid argument|not permitted", "mount": "not permitted",
+		"share shared": "not permitted", "share stack": "not permitted", "map /dev/zero": "no such file|not permitted", "memfd": "not permitted",
+		"shmget": "not permitted", "msgget": "not permitted", "semget": "not permitted", "space": "cannot allocate", "outlive": "not permitted",
 		"descriptors": `^(/dev/null|/memfd|pipe|socket|anon_inode| )+$`,
 	} {
 		if got := try(t, in, act); !regexp.MustCompile(want).MatchString(got) {

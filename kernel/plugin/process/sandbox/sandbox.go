@@ -60,6 +60,9 @@ const (
 	// MaxTemp bounds all files of a confined program, in bytes; they are in
 	// memory.
 	MaxTemp = 16 << 20
+	// MaxSpace bounds the addresses of a confined program beyond its memory, since
+	// the tables of what it only reads are memory, too: a 512th of it.
+	MaxSpace = 64 << 30
 )
 
 // ErrUnsupported: this system does not let a process be confined.

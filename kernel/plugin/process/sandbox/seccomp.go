@@ -9,13 +9,14 @@ import (
 )
 
 // A confined program is one process: its memory is bounded for each process, so
-// it may have threads and no others. What else is refused is the kernel's code
-// that plugins have no use for.
+// it may have threads and no others. What else is refused is memory that counts as
+// nobody's own, and the kernel's code that plugins have no use for.
 var refused = []uint32{
 	unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT,
 	unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN, unix.SYS_FSMOUNT, unix.SYS_FSCONFIG, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR,
 	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV,
 	unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_IO_URING_SETUP, unix.SYS_OPEN_BY_HANDLE_AT,
+	unix.SYS_MEMFD_CREATE, unix.SYS_MEMFD_SECRET, unix.SYS_SHMGET, unix.SYS_MSGGET, unix.SYS_SEMGET,
 }
 
 // Offsets in struct seccomp_data, of the low half of an argument where it counts.
@@ -23,6 +24,7 @@ const (
 	offNumber = 0
 	offArch   = 4
 	offArg0   = 16
+	offArg3   = 40
 )
 
 // filterSystemCalls refuses what the program must not ask of the kernel. It
@@ -75,6 +77,21 @@ func filter(arch string) ([]unix.SockFilter, error) {
 		out = append(out, unix.SockFilter{Code: equal, Jf: 1, K: number}, unix.SockFilter{Code: ret, K: fail(unix.EPERM)})
 	}
 	return append(out,
+		// Only private memory is counted: neither what is shared without a file nor
+		// what grows as a stack does. The region is a file.
+		unix.SockFilter{Code: equal, Jf: 6, K: unix.SYS_MMAP},
+		unix.SockFilter{Code: load, K: offArg3},
+		unix.SockFilter{Code: hasBit, Jt: 2, K: unix.MAP_GROWSDOWN},
+		unix.SockFilter{Code: hasBit, Jf: 2, K: unix.MAP_SHARED},
+		unix.SockFilter{Code: hasBit, Jf: 1, K: unix.MAP_ANON},
+		unix.SockFilter{Code: ret, K: fail(unix.EPERM)},
+		unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW},
+		// It is to end with the server.
+		unix.SockFilter{Code: equal, Jf: 4, K: unix.SYS_PRCTL},
+		unix.SockFilter{Code: load, K: offArg0},
+		unix.SockFilter{Code: equal, Jf: 1, K: unix.PR_SET_PDEATHSIG},
+		unix.SockFilter{Code: ret, K: fail(unix.EPERM)},
+		unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW},
 		unix.SockFilter{Code: equal, Jt: 1, K: unix.SYS_CLONE},
 		unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW},
 		unix.SockFilter{Code: load, K: offArg0},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/serve"
@@ -109,6 +110,31 @@ var acts = map[string]func(arg string) string{
 		}
 		return "no limit"
 	},
+	// Memory that no limit of private memory counts.
+	"share": func(flag string) string {
+		flags := map[string]uintptr{"shared": syscall.MAP_SHARED | syscall.MAP_ANON, "stack": syscall.MAP_PRIVATE | syscall.MAP_ANON | syscall.MAP_GROWSDOWN}[flag]
+		return mapped(^uintptr(0), flags)
+	},
+	"map": func(path string) string {
+		fd, err := syscall.Open(path, syscall.O_RDWR, 0)
+		if err != nil {
+			return err.Error()
+		}
+		return mapped(uintptr(fd), syscall.MAP_SHARED)
+	},
+	"memfd": func(string) string {
+		name := [2]byte{'x'}
+		return call(sysMemfdCreate, uintptr(unsafe.Pointer(&name[0])), 0, 0)
+	},
+	"shmget": func(string) string { return call(sysShmget, 0, 1<<30, 0o1600) },
+	"msgget": func(string) string { return call(sysMsgget, 0, 0o1600, 0) },
+	"semget": func(string) string { return call(sysSemget, 0, 1000, 0o1600) },
+	"space": func(string) string {
+		// Pages that are only read cost nothing, but their tables do.
+		_, _, errno := syscall.Syscall6(syscall.SYS_MMAP, 0, 1<<42, syscall.PROT_READ, syscall.MAP_PRIVATE|syscall.MAP_ANON, ^uintptr(0), 0)
+		return result(errno)
+	},
+	"outlive": func(string) string { return call(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, 0, 0) },
 	"descriptors": func(string) string {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -123,4 +149,25 @@ var acts = map[string]func(arg string) string{
 		}
 		return strings.Join(to, " ")
 	},
+}
+
+func call(number, a, b, c uintptr) string {
+	_, _, errno := syscall.Syscall(number, a, b, c)
+	return result(errno)
+}
+
+func result(errno syscall.Errno) string {
+	if errno != 0 {
+		return errno.Error()
+	}
+	return "done"
+}
+
+// mapped maps more than the plugin's memory and writes to a page of it.
+func mapped(fd, flags uintptr) string {
+	at, _, errno := syscall.Syscall6(syscall.SYS_MMAP, 0, 1<<30, syscall.PROT_READ|syscall.PROT_WRITE, flags, fd, 0)
+	if errno != 0 {
+		return errno.Error()
+	}
+	return fmt.Sprintf("done at %#x", at)
 }
