@@ -73,6 +73,9 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 		return err
 	} else if pid != 0 {
 		fmt.Fprintf(out, "Pintle is already up (process %d). Its kubeconfig is %s; `pintle down` stops it.\n", pid, dir.AdminKubeconfig())
+		if len(f.s.DisabledPlugins) > 0 {
+			return errors.New("--disable-plugin counts from a start on: `pintle down` first")
+		}
 		return f.mergeInto(out, dir)
 	}
 	if err := checkMachine(); err != nil {
@@ -88,18 +91,25 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "Pintle %s, Kubernetes API %s\n", version.Pintle, version.Kubernetes)
 	start := time.Now()
+	offset := fileSize(dir.Log())
 	proc, progress, err := daemon.Spawn(daemon.Spec{Args: append([]string{"up", "--foreground"}, passOn(os.Args[1:])...), Log: dir.Log()})
 	if err != nil {
 		return err
 	}
 	defer progress.Close()
-	stop := context.AfterFunc(ctx, func() { _ = proc.Signal(os.Interrupt) })
-	defer stop()
 	defer daemon.Bound(ctx, progress)()
-	if err := steps.Follow(progress, out); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrClosed) {
-			return fmt.Errorf("the server ended, or hung, while it started; its log is %s", dir.Log())
-		}
+	quiet := watchLog(out, dir.Log(), offset, self())
+	err = steps.Follow(progress, quiet)
+	quiet.stop()
+	switch {
+	case err == nil:
+	case ctx.Err() != nil: // here, not beside: this process would be gone first
+		return errors.Join(errors.New("interrupted; the server that was starting ends, too"), proc.Signal(os.Interrupt))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the server ended while it started; its log is %s", dir.Log())
+	case errors.Is(err, os.ErrClosed):
+		return fmt.Errorf("not ready after %s; the server runs on and keeps trying (`%s down` ends it); its log is %s", daemon.StartLimit, self(), dir.Log())
+	default:
 		return err
 	}
 	fmt.Fprintf(out, "\nReady after %.1fs. The kubeconfig is %s, the log %s.\n", time.Since(start).Seconds(), dir.AdminKubeconfig(), dir.Log())
