@@ -145,6 +145,9 @@ func writeModule(dir string, d data) error {
 // # Errors
 //   - no go command, no plugin in dir, or what the compiler says
 func Build(ctx context.Context, dir, host string) (file string, err error) {
+	if _, err := os.Stat(dir); err != nil {
+		return "", err
+	}
 	mains, err := filepath.Glob(filepath.Join(dir, "cmd", "*", "main.go"))
 	if err != nil {
 		return "", err

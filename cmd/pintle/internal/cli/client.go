@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
@@ -57,7 +58,11 @@ func raw(ctx context.Context, c *rest.Config, verb, path string, query map[strin
 	if body != nil {
 		req = req.SetHeader("Content-Type", "application/octet-stream").Body(body)
 	}
-	return req.DoRaw(ctx)
+	b, err := req.DoRaw(ctx)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		err = fmt.Errorf("%w; is the cluster up? `pintle up` starts that of this machine", err)
+	}
+	return b, err
 }
 
 func restClient(c *rest.Config) (*rest.RESTClient, error) {

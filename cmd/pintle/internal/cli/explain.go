@@ -37,9 +37,16 @@ func explainCommand() *cobra.Command {
 	var f clientFlags
 	var namespace string
 	cmd := &cobra.Command{
-		Use: "explain pod NAME", Short: "Why a pod was placed where it is, or is not placed", Args: cobra.ExactArgs(2),
+		Use: "explain pod NAME", Short: "Why a pod was placed where it is, or is not placed", Args: cobra.RangeArgs(1, 2),
 		Example: "  pintle explain pod web-7c9f4b-x2x8p",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 { // as kubectl has it, and prints with -o name
+				kind, name, _ := strings.Cut(args[0], "/")
+				args = []string{kind, name}
+			}
+			if args[1] == "" {
+				return fmt.Errorf("which pod? usage: %s", cmd.UseLine())
+			}
 			if args[0] != "pod" && args[0] != "pods" {
 				return fmt.Errorf("explain %s: only pods are placed; try `pintle explain pod NAME`", args[0])
 			}

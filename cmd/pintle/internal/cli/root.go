@@ -38,7 +38,23 @@ func New() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
+	sayUsage(root)
 	return root
+}
+
+// sayUsage makes a wrong number of arguments say which ones are wanted.
+func sayUsage(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return fmt.Errorf("%w; usage: %s", err, c.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		sayUsage(c)
+	}
 }
 
 func kubectlCommand() *cobra.Command {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -54,6 +56,9 @@ func tokenCreate(f *clientFlags) *cobra.Command {
 			}
 			// The token is no argument: those are everybody's to see.
 			fmt.Fprintf(cmd.OutOrStdout(), "pintle node --server %s --token-file - <<'EOF'\n%s\nEOF\n", c.Host, t)
+			if loopback(c.Host) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Only this machine reaches %s. For others the server needs an address of theirs: --listen, see docs/operations.md.\n", c.Host)
+			}
 			return nil
 		},
 	}
@@ -61,6 +66,16 @@ func tokenCreate(f *clientFlags) *cobra.Command {
 	cmd.Flags().IntVar(&uses, "uses", 1, fmt.Sprintf("how many nodes may join with it, at most %d", jointoken.MaxUses))
 	cmd.Flags().BoolVar(&only, "print-token", false, "print the token alone")
 	return cmd
+}
+
+// loopback tells that other machines do not reach a server.
+func loopback(server string) bool {
+	u, err := url.Parse(server)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func tokenList(f *clientFlags) *cobra.Command {

@@ -3,7 +3,9 @@
 package kubectl
 
 import (
+	"fmt"
 	"os"
+	"strings"
 
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -20,7 +22,9 @@ import (
 // $KUBECONFIG says otherwise; ~/.kube/config is not, once Pintle has made its
 // own, so that a command for Pintle never reaches another cluster by accident.
 func Main(args []string, defaultKubeconfig string) {
-	useDefault(defaultKubeconfig)
+	if useDefault(defaultKubeconfig) {
+		util.BehaviorOnFatal(fatal)
+	}
 	os.Args = args // kubectl's own argument handling reads it
 	logs.GlogSetter(cmd.GetLogVerbosity(args))
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
@@ -36,11 +40,24 @@ func Main(args []string, defaultKubeconfig string) {
 	}
 }
 
-func useDefault(kubeconfig string) {
+// useDefault reports whether the caller named no kubeconfig by environment.
+func useDefault(kubeconfig string) bool {
 	if os.Getenv("KUBECONFIG") != "" {
-		return
+		return false
 	}
 	if _, err := os.Stat(kubeconfig); err == nil {
 		os.Setenv("KUBECONFIG", kubeconfig)
 	}
+	return true
+}
+
+// fatal does what kubectl does, and tells who finds no cluster how to get one.
+func fatal(message string, code int) {
+	if message != "" {
+		fmt.Fprintln(os.Stderr, strings.TrimSuffix(message, "\n"))
+	}
+	if strings.Contains(message, "did you specify the right host or port?") {
+		fmt.Fprintln(os.Stderr, "`pintle up` starts the cluster of this machine; another one is named by --kubeconfig or $KUBECONFIG.")
+	}
+	os.Exit(code)
 }
