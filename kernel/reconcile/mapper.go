@@ -258,9 +258,9 @@ func (m *mapper) ask(ctx context.Context, frame []byte) error {
 		rd := wire.NewReader(resp)
 		requests := rd.Requests()
 		if err = rd.Err(); err == nil {
-			for _, q := range requests {
-				m.r.queue.Add(q)
-			}
+			err = m.r.queue.AddNamed(requests)
+		}
+		if err == nil {
 			return nil
 		}
 	}

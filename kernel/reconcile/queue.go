@@ -38,9 +38,18 @@ type Queue struct {
 	added    roomy[Request, time.Time] // since when a request has waited
 	workers  int                       // of GetAs
 	idle     map[int]bool              // workers that wait in GetAs
+	held     int                       // what queued and timers cost, in bytes
 	closed   bool
 	onWait   func(wait time.Duration) // metrics; may be nil
 }
+
+// maxHeld bounds what waits in a queue when its controller itself names more, in
+// bytes: what changes of objects bring is bounded by the objects, what a plugin
+// makes up by nothing.
+const maxHeld = 128 << 20
+
+// cost is about what a request that waits takes.
+func cost(r Request) int { return 256 + len(r.Namespace) + len(r.Name) }
 
 type delayed struct {
 	at    time.Time
@@ -62,6 +71,26 @@ func (q *Queue) Add(r Request) {
 	q.add(r)
 }
 
+// AddNamed makes requests ready that the controller itself named: all, or none
+// and an error when too many wait.
+func (q *Queue) AddNamed(list []Request) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	more := 0
+	for _, r := range list {
+		if _, later := q.timers.m[r]; !later && !q.queued.m[r] {
+			more += cost(r)
+		}
+	}
+	if more > 0 && q.held+more > maxHeld {
+		return wire.Errorf(wire.KindTooMany, "the controller asks for %d more requests while %d wait, which is more than %d MiB", len(list), len(q.queued.m)+len(q.timers.m), maxHeld>>20)
+	}
+	for _, r := range list {
+		q.add(r)
+	}
+	return nil
+}
+
 func (q *Queue) add(r Request) {
 	if q.closed || q.queued.m[r] {
 		return
@@ -72,7 +101,7 @@ func (q *Queue) add(r Request) {
 	}
 	if d, ok := q.timers.m[r]; ok {
 		d.timer.Stop()
-		q.timers.drop(r)
+		q.undelay(r)
 	}
 	q.enqueue(r)
 }
@@ -83,6 +112,7 @@ func (q *Queue) enqueue(r Request) {
 		q.working.set(r, true)
 		return
 	}
+	q.held += cost(r) // callers have looked that it is not queued
 	q.queued.set(r, true)
 	q.ready = append(q.ready, r)
 	q.added.set(r, q.clock.Now())
@@ -134,14 +164,23 @@ func (q *Queue) AddAfter(r Request, d time.Duration) {
 	if q.closed || q.queued.m[r] {
 		return
 	}
+	if _, ok := q.timers.m[r]; !ok {
+		q.held += cost(r)
+	}
 	q.timers.set(r, delayed{at, q.clock.AfterFunc(d, func() { q.due(r, at) })})
+}
+
+// undelay forgets that a request comes later.
+func (q *Queue) undelay(r Request) {
+	q.held -= cost(r)
+	q.timers.drop(r)
 }
 
 func (q *Queue) due(r Request, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if d, ok := q.timers.m[r]; ok && d.at.Equal(at) {
-		q.timers.drop(r)
+		q.undelay(r)
 		if _, ok := q.resting[r]; ok {
 			q.resting[r] = false // this look serves what came until now, too
 		}
@@ -227,6 +266,7 @@ func (q *Queue) take(i int) Request {
 	if len(q.ready) == 0 {
 		q.ready = nil // let the array go
 	}
+	q.held -= cost(r)
 	q.queued.drop(r)
 	q.working.set(r, false)
 	if q.onWait != nil {

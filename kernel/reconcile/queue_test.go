@@ -2,6 +2,8 @@ package reconcile_test
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,5 +190,45 @@ func TestQueueClose(t *testing.T) {
 		if q.Len() != 0 {
 			t.Error("a closed queue took a request")
 		}
+	})
+}
+
+// TestQueueBoundsWhatIsNamed: a controller cannot fill the process with requests
+// that it makes up, now or for later, and is served again when they are done.
+func TestQueueBoundsWhatIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := reconcile.NewQueue(clock.RealClock{}, nil)
+		long := strings.Repeat("n", 64<<10)
+		many := func(first int) (list []reconcile.Request) {
+			for i := range 1000 {
+				list = append(list, reconcile.Request{Namespace: strconv.Itoa(first + i), Name: long})
+			}
+			return list
+		}
+		var err error
+		rounds := 0
+		for ; err == nil && rounds < 100; rounds++ {
+			err = q.AddNamed(many(1000 * rounds))
+		}
+		if err == nil || !strings.Contains(err.Error(), "more than 128 MiB") || q.Len() != 2000 {
+			t.Fatalf("after %d times 64 MiB: %v, %d wait", rounds, err, q.Len())
+		}
+		if err := q.AddNamed(many(0)); err != nil {
+			t.Errorf("what waits already: %v", err)
+		}
+		for q.Len() > 0 { // they come back in an hour
+			q.Done(get(t, q), false, time.Hour)
+		}
+		if q.AddNamed(many(5000)) == nil {
+			t.Error("requests for later do not count")
+		}
+		step(time.Hour)
+		for q.Len() > 0 {
+			q.Done(get(t, q), false, 0)
+		}
+		if err := q.AddNamed(many(5000)); err != nil {
+			t.Errorf("an empty queue: %v", err)
+		}
+		q.Close()
 	})
 }

@@ -137,10 +137,7 @@ func (r *runner) work(ctx context.Context, s *slot, number, of int) {
 		if !ok {
 			return
 		}
-		after, also, err := r.reconcile(ctx, s, req)
-		for _, q := range also {
-			r.queue.Add(q)
-		}
+		after, err := r.reconcile(ctx, s, req)
 		r.queue.Done(req, err != nil, after)
 	}
 }
@@ -166,25 +163,28 @@ func (r *runner) next(s *slot, number, of int) (Request, bool) {
 	return r.queue.GetAs(r.intake, number, of)
 }
 
-func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after time.Duration, also []Request, err error) {
+func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after time.Duration, err error) {
 	ctx = plugin.ForNamespace(ctx, req.Namespace)
 	if err := s.open(ctx); err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	start := r.clock.Now()
 	resp, err := s.call(ctx, wire.OpReconcile, req.Append(nil))
 	if errors.Is(err, plugin.ErrQuarantined) {
-		return 0, nil, err // status says it: the plugin was not asked
+		return 0, err // status says it: the plugin was not asked
 	}
 	if err == nil {
-		after, also, err = wire.ReconcileResult(resp)
+		var also []Request
+		if after, also, err = wire.ReconcileResult(resp); err == nil {
+			err = r.queue.AddNamed(also)
+		}
 	}
 	took := r.clock.Since(start)
 	if took > dear {
 		r.queue.Rest(req, min(took, maxRest))
 	}
 	if err != nil && r.intake.Err() != nil {
-		return 0, nil, err // it was broken off: that says nothing about it
+		return 0, err // it was broken off: that says nothing about it
 	}
 	out := r.faults.note(ctx, "reconcile", req, err)
 	r.metrics.observe(r.name, took, out)
@@ -195,5 +195,5 @@ func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after tim
 		}
 		r.c.Called(took, told)
 	}
-	return after, also, err
+	return after, err
 }
