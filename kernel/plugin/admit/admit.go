@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
@@ -34,7 +35,8 @@ type Config struct {
 	// Patience is how long a request waits for a policy that is being loaded for
 	// the first time; 0 is admission.Patience.
 	Patience time.Duration
-	Clock    clock.WithTicker // nil is the real one
+	Clock    clock.WithTicker      // nil is the real one
+	Metrics  prometheus.Registerer // nil is none
 	Log      *slog.Logger
 }
 
@@ -47,6 +49,8 @@ type Sink struct {
 	clock     clock.WithTicker
 	patience  time.Duration
 	log       *slog.Logger
+	// rehearsed counts what policies said that decide nothing.
+	rehearsed *prometheus.CounterVec
 	states
 }
 
@@ -67,7 +71,12 @@ func New(c Config) *Sink {
 	if c.Patience == 0 {
 		c.Patience = admission.Patience
 	}
-	return &Sink{chain: c.Chain, instances: c.Instances, calls: c.Calls, exists: c.Exists, clock: c.Clock, patience: c.Patience, log: c.Log,
+	rehearsed := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_admission_rehearsed_total",
+		Help: "Calls of a policy in the mode Shadow or Monitor, by what it said: admits, changes, refuses, failed."}, []string{"plugin", "verdict"})
+	if c.Metrics != nil {
+		c.Metrics.MustRegister(rehearsed)
+	}
+	return &Sink{chain: c.Chain, rehearsed: rehearsed, instances: c.Instances, calls: c.Calls, exists: c.Exists, clock: c.Clock, patience: c.Patience, log: c.Log,
 		states: states{byName: map[string]state{}}}
 }
 
@@ -85,7 +94,7 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	if err := pool.Warm(ctx); err != nil {
 		return errors.Join(err, pool.Close())
 	}
-	r := &rule{name: name, mode: p.Spec.Mode, points: p.Manifest.Points, match: match, pool: pool, waits: newWaits(s.exists(name, p), s.clock), log: s.log}
+	r := &rule{name: name, mode: p.Spec.Mode, points: p.Manifest.Points, match: match, pool: pool, waits: newWaits(s.exists(name, p), s.clock), log: s.log, rehearsed: s.rehearsed}
 	entry := admission.Rule{Match: match.coarse(), Policy: true, Failure: admission.FailurePolicy(p.Spec.FailurePolicy), Timeout: waitFor(p.Timeout())}
 	if p.Manifest.Points.Has(wire.PointMutate) {
 		entry.Mutate = admission.MutatorFunc(r.mutate)
@@ -161,6 +170,8 @@ type rule struct {
 	pool   *plugin.Pool
 	waits  *waits
 	log    *slog.Logger
+
+	rehearsed *prometheus.CounterVec
 }
 
 func (r *rule) mutate(ctx context.Context, a *admission.Attributes) error {
@@ -169,7 +180,12 @@ func (r *rule) mutate(ctx context.Context, a *admission.Attributes) error {
 		return err
 	}
 	if r.lenient() {
-		if len(v.Patch) > 0 {
+		switch {
+		case v.Denied: // has been counted
+		case len(v.Patch) == 0:
+			r.count("admits")
+		default:
+			r.count("changes")
 			r.note(a, fmt.Sprintf("would change %d fields", len(v.Patch)))
 		}
 		return nil
@@ -186,7 +202,10 @@ func (r *rule) mutate(ctx context.Context, a *admission.Attributes) error {
 }
 
 func (r *rule) validate(ctx context.Context, a *admission.Attributes) error {
-	_, _, err := r.ask(ctx, a, wire.OpValidate)
+	v, asked, err := r.ask(ctx, a, wire.OpValidate)
+	if asked && r.lenient() && !v.Denied {
+		r.count("admits")
+	}
 	return err
 }
 
@@ -194,6 +213,9 @@ func (r *rule) lenient() bool { return lenient(r.mode) }
 
 // lenient modes refuse and change nothing.
 func lenient(m v1alpha1.Mode) bool { return m == v1alpha1.Monitor || m == v1alpha1.Shadow }
+
+// count counts what a policy said that decides nothing.
+func (r *rule) count(verdict string) { r.rehearsed.WithLabelValues(r.name, verdict).Inc() }
 
 // note tells the client what a policy would have done.
 func (r *rule) note(a *admission.Attributes, what string) {
@@ -221,13 +243,16 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 	if err != nil {
 		return v, false, r.failure(a, err)
 	}
-	for _, w := range v.Warnings {
-		a.Warn(w)
+	if r.mode != v1alpha1.Shadow { // which nobody notices
+		for _, w := range v.Warnings {
+			a.Warn(w)
+		}
 	}
 	if !v.Denied {
 		return v, true, nil
 	}
 	if r.lenient() {
+		r.count("refuses")
 		r.note(a, v.Message)
 		return v, true, nil
 	}
@@ -259,6 +284,7 @@ func (r *rule) call(ctx context.Context, op wire.Op, req []byte) (v wire.Verdict
 // that is enforced may hold a request up.
 func (r *rule) failure(a *admission.Attributes, err error) error {
 	if r.lenient() {
+		r.count("failed")
 		r.note(a, err.Error())
 		return nil
 	}
