@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -54,7 +55,11 @@ func run(ctx context.Context, args []string, out io.Writer) (failed int, err err
 			return 0, fmt.Errorf("-run: %w", err)
 		}
 	}
-	if c.REST, err = clientcmd.BuildConfigFromFlags("", *kubeconfig); err != nil {
+	c.REST, err = clientcmd.BuildConfigFromFlags("", *kubeconfig)
+	switch {
+	case err != nil && *kubeconfig == "": // and this is no pod
+		return 0, errors.New("which cluster? Name its kubeconfig by -kubeconfig FILE or $KUBECONFIG; that of `pintle up` is /var/lib/pintle/admin.kubeconfig")
+	case err != nil:
 		return 0, fmt.Errorf("-kubeconfig: %w", err)
 	}
 	if c.Only != nil && !slices.ContainsFunc(conformance.Cases(), func(x conformance.Case) bool { return c.Only.MatchString(x.Name) }) {
