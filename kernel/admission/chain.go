@@ -46,30 +46,40 @@ type Stats struct {
 	Took     time.Duration
 }
 
-// Set adds the rule or replaces the rule of the same name. Rules are asked by
-// rising order, then by name.
+// Set adds the rule or replaces the one of the same name. Policies are named by
+// the cluster's people: they and the server's own rules have names apart, and
+// none takes the place of the other. Rules are asked by rising order, then by
+// name, the server's own first.
 func (c *Chain) Set(name string, order int, r Rule) {
 	if r.Failure == "" {
 		r.Failure = Fail
 	}
 	c.change(func(old []*entry) []*entry {
-		next := without(old, name)
+		next := without(old, name, r.Policy)
 		next = append(next, &entry{name: name, order: order, rule: r})
 		sort.Slice(next, func(i, j int) bool {
 			if next[i].order != next[j].order {
 				return next[i].order < next[j].order
 			}
-			return next[i].name < next[j].name
+			if next[i].name != next[j].name {
+				return next[i].name < next[j].name
+			}
+			return !next[i].rule.Policy && next[j].rule.Policy
 		})
 		return next
 	})
 }
 
-// Remove takes the rule out; it reports whether there was one.
-func (c *Chain) Remove(name string) bool {
+// Remove takes one of the server's own rules out; it reports whether there was one.
+func (c *Chain) Remove(name string) bool { return c.remove(name, false) }
+
+// RemovePolicy takes a policy out; it reports whether there was one.
+func (c *Chain) RemovePolicy(name string) bool { return c.remove(name, true) }
+
+func (c *Chain) remove(name string, policy bool) bool {
 	found := false
 	c.change(func(old []*entry) []*entry {
-		next := without(old, name)
+		next := without(old, name, policy)
 		found = len(next) < len(old)
 		return next
 	})
@@ -90,10 +100,10 @@ func (c *Chain) load() []*entry {
 	return nil
 }
 
-func without(list []*entry, name string) []*entry {
+func without(list []*entry, name string, policy bool) []*entry {
 	out := make([]*entry, 0, len(list)+1)
 	for _, e := range list {
-		if e.name != name {
+		if e.name != name || e.rule.Policy != policy {
 			out = append(out, e)
 		}
 	}

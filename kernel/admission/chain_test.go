@@ -265,3 +265,26 @@ func TestLifecycle(t *testing.T) {
 		})
 	}
 }
+
+// TestPoliciesReplaceNoOwnRule: people name policies, and one that is called as a
+// rule of the server neither takes its place nor, when it goes, takes it along.
+func TestPoliciesReplaceNoOwnRule(t *testing.T) {
+	var c admission.Chain
+	refuse := admission.ValidatorFunc(func(context.Context, *admission.Attributes) error { return admission.Denyf("own") })
+	pass := admission.ValidatorFunc(func(context.Context, *admission.Attributes) error { return nil })
+	c.Set("rbac-escalation", -1000, admission.Rule{Validate: refuse})
+	refused := func(when string) {
+		t.Helper()
+		if c.Validate(t.Context(), &admission.Attributes{}) == nil {
+			t.Errorf("%s: the server's own rule was not asked", when)
+		}
+	}
+	c.RemovePolicy("rbac-escalation") // of which there is none, as for any plugin that is no policy
+	refused("before")
+	c.Set("rbac-escalation", -2000, admission.Rule{Validate: pass, Policy: true})
+	refused("beside a policy")
+	if !c.RemovePolicy("rbac-escalation") || c.RemovePolicy("rbac-escalation") {
+		t.Error("the policy was not there once")
+	}
+	refused("after")
+}

@@ -125,7 +125,7 @@ func (s *Sink) put(name string, next state, change func()) {
 
 // Remove implements plugin.Sink.
 func (s *Sink) Remove(name string) {
-	s.put(name, state{}, func() { s.chain.Remove(RuleName(name)) })
+	s.put(name, state{}, func() { s.chain.RemovePolicy(RuleName(name)) })
 }
 
 // Close implements plugin.Expecter. The rules stay: what asks one of them now
