@@ -102,6 +102,37 @@ func TestAuthor(t *testing.T) {
 	}
 }
 
+// TestNamesOfOwnRules: a Plugin that is called as one of the server's own rules
+// of admission does not take its place, whether it is a policy or not.
+func TestNamesOfOwnRules(t *testing.T) {
+	s := start(t)
+	roles := rbacv1.PolicyRule{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"clusterroles"}, Verbs: []string{"create"}}
+	author := s.person(t, "author", onPlugins("get", "create", "delete"), roles)
+	for what, spec := range map[string]v1alpha1.PluginSpec{
+		"a policy":    s.hostilePlugin(t, v1alpha1.HostWASM, "validate", "nothing"),
+		"a scheduler": s.hostilePlugin(t, v1alpha1.HostWASM, "filter", "nothing"),
+	} {
+		spec.Permissions = nil
+		for _, name := range []string{"rbac-escalation", "plugin-author"} {
+			p := &v1alpha1.Plugin{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
+			if _, err := s.Registry().Create(author, target(v1alpha1.Plugins, "", name), p, noOptions); err != nil {
+				t.Fatal(err)
+			}
+			s.phase(t, name, v1alpha1.Ready)
+		}
+		resource := rbacv1.SchemeGroupVersion.WithResource("clusterroles")
+		role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("all-%d", number.Add(1))}, Rules: rules("*:*")}
+		_, err := s.Registry().Create(author, target(resource, "", role.Name), role, noOptions)
+		checkAuthor(t, "a role with all rights beside "+what, err, "is attempting to grant RBAC permissions not currently held")
+		strong := &v1alpha1.Plugin{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("strong-%d", number.Add(1))}, Spec: spec}
+		strong.Spec.Permissions = rules("get:secrets")
+		_, err = s.Registry().Create(author, target(v1alpha1.Plugins, "", strong.Name), strong, noOptions)
+		checkAuthor(t, "a Plugin with permissions beside "+what, err, "is attempting to grant RBAC permissions not currently held")
+		s.remove(t, "rbac-escalation")
+		s.remove(t, "plugin-author")
+	}
+}
+
 func checkAuthor(t *testing.T, what string, err error, says string) {
 	t.Helper()
 	if says == "" {
