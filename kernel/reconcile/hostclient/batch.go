@@ -21,7 +21,7 @@ func (k *Client) batch(ctx context.Context, r *wire.Reader) error {
 	var items []registry.BatchItem
 	var at []int
 	for i, it := range q.Items {
-		item, err := k.item(it)
+		item, err := k.item(ctx, it)
 		targets[i] = item.Target
 		if err != nil {
 			if q.Atomic {
@@ -53,7 +53,7 @@ func bytesOf(items []wire.BatchItem, at []int) (n int) {
 	return n
 }
 
-func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {
+func (k *Client) item(ctx context.Context, it wire.BatchItem) (registry.BatchItem, error) {
 	if it.Write.Verb == "delete" {
 		d := it.Delete
 		t, _, err := k.target(d.Resource, d.Namespace, d.Name, "")
@@ -63,6 +63,9 @@ func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {
 		return registry.BatchItem{Verb: "delete", Target: t, Delete: deleteOptions(d)}, err
 	}
 	t, obj, err := k.decode(it.Write)
+	if err == nil {
+		err = k.mayReplace(ctx, it.Write.Verb, t)
+	}
 	return registry.BatchItem{Verb: it.Write.Verb, Target: t, Object: obj, Options: k.options()}, err
 }
 

@@ -334,6 +334,26 @@ func (*odd) APIResource() string                  { return "example.com/v1/odds"
 func (*odd) GetObjectMeta() *lightmeta.ObjectMeta { return &lightmeta.ObjectMeta{Name: "odd"} }
 func (*odd) MarshalJSON() ([]byte, error)         { return json.Marshal(map[string]any{}) }
 
+// TestMakingTakesCreate: who may patch, but not create, makes nothing by an apply.
+func TestMakingTakesCreate(t *testing.T) {
+	b := newBench(t)
+	if err := b.c.Create(config("m", "one")); err != nil {
+		t.Fatal(err)
+	}
+	b.config.Allow = func(verb string, t registry.Target) error {
+		if verb != "create" {
+			return nil
+		}
+		return apierrors.NewForbidden(schema.GroupResource{Resource: t.Resource.Resource}, t.Name, errors.New("not yours"))
+	}
+	if err := b.c.Apply(config("new", "one"), true); !sdk.IsForbidden(err) {
+		t.Errorf("an apply that makes an object: %v, want forbidden", err)
+	}
+	if err := b.c.Apply(config("m", "two"), true); err != nil {
+		t.Errorf("an apply to an object that is there: %v", err)
+	}
+}
+
 func TestPermissions(t *testing.T) {
 	b := newBench(t)
 	if err := b.c.Create(config("m", "one")); err != nil {

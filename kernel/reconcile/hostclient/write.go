@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,6 +55,9 @@ func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 		return k.apply(ctx, q)
 	}
 	t, obj, err := k.decode(q)
+	if err == nil {
+		err = k.mayReplace(ctx, q.Verb, t)
+	}
 	if err != nil {
 		return err
 	}
@@ -71,6 +76,27 @@ func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 	return k.finish(res, err, t)
 }
 
+// mayMake asks for the right to create when an apply, which asks for that to
+// patch, would make the object.
+func (k *Client) mayMake(ctx context.Context, t registry.Target) error {
+	if t.Subresource != "" || k.c.May("create", t) == nil {
+		return nil
+	}
+	_, err := k.c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: k.since()})
+	if !apierrors.IsNotFound(err) {
+		return nil // it is there, or the write itself says what is wrong
+	}
+	return k.allow("create", t)
+}
+
+// mayReplace is mayMake for an update, which makes objects of some kinds.
+func (k *Client) mayReplace(ctx context.Context, verb string, t registry.Target) error {
+	if d := k.c.Table.Lookup(t.Resource.GroupResource()); verb != "update" || d == nil || !d.Strategy.AllowCreateOnUpdate {
+		return nil
+	}
+	return k.mayMake(ctx, t)
+}
+
 // finish answers the object as stored.
 func (k *Client) finish(res *registry.Result, err error, t registry.Target) error {
 	if err != nil || res == nil {
@@ -84,6 +110,9 @@ func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
 	// Decoded for its name only: apply takes the fields as they were sent.
 	t, _, err := k.decode(wire.WriteRequest{Verb: "patch", Resource: q.Resource, Subresource: q.Subresource, Object: q.Object})
 	if err != nil {
+		return err
+	}
+	if err := k.mayMake(ctx, t); err != nil {
 		return err
 	}
 	if err := k.spend(len(q.Object)); err != nil {
@@ -125,6 +154,11 @@ func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
 	}
 	if err := k.allow("patch", t); err != nil {
 		return err
+	}
+	if strings.Contains(q.Type, "apply") {
+		if err := k.mayMake(ctx, t); err != nil {
+			return err
+		}
 	}
 	if err := k.spend(len(q.Data)); err != nil {
 		return err
