@@ -104,6 +104,7 @@ type keeper struct {
 	// missing is since when a node that pods name has not been there.
 	missing map[string]time.Time
 	last    time.Time // of the last reconcile; zero before the first
+	worked  bool      // some node has been seen to be ready
 }
 
 // monitor is the request by which the keeper sees that it is at work itself.
@@ -203,13 +204,20 @@ func (k *keeper) restart(now time.Time) {
 
 // weigh counts a node in and answers which others this concerns.
 func (k *keeper) weigh(c sdk.Client, node *nodeState, now time.Time) []sdk.Request {
-	k.zones.observe(node, isReady(node))
+	ready := isReady(node)
+	k.zones.observe(node, ready)
 	s := k.zones.settle(now)
+	if s.left {
+		k.restart(now)
+	}
+	if !k.worked { // before its first node is ready a cluster is new, not disrupted
+		k.worked = ready
+		return requests(s.again)
+	}
 	switch {
 	case s.entered:
 		c.Event(node, sdk.Note{Warning: true, Reason: "FullDisruption", Message: "No node is ready: no pod is evicted for it until one is"})
 	case s.left:
-		k.restart(now)
 		c.Event(node, sdk.Note{Reason: "FullDisruptionEnded", Message: fmt.Sprintf("Node %s is ready: the others have %v to report", node.Name, k.grace)})
 	}
 	return requests(s.again)

@@ -182,6 +182,26 @@ func TestAllSilent(t *testing.T) {
 	}
 }
 
+// A cluster whose first nodes have not been ready yet is new, not disrupted.
+func TestNewCluster(t *testing.T) {
+	f := newFleet(t, one, 2)
+	for _, name := range f.names {
+		n := &nodeState{}
+		if err := f.c.Get(n, "", name); err != nil {
+			t.Fatal(err)
+		}
+		readyOf(n).Status = corev1.ConditionFalse
+		if err := f.c.UpdateStatus(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.work(t)
+	f.live(t, 5*time.Second, f.names...)
+	if slices.ContainsFunc(f.store.Notes, func(n string) bool { return strings.Contains(n, "FullDisruption") }) {
+		t.Errorf("told of a disruption: %v", f.store.Notes)
+	}
+}
+
 // Two of ten: one after the other, the pods when they no longer tolerate it.
 func TestEvictionRate(t *testing.T) {
 	f := newFleet(t, one, 10)
