@@ -81,7 +81,7 @@ func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) e
 		Open:          func(ctx context.Context) (plugin.Instance, error) { return p.Open(ctx, nil) },
 		Use:           use,
 		FailurePolicy: scheduler.FailurePolicy(p.Spec.FailurePolicy),
-		Rehearse:      p.Spec.Mode == v1alpha1.Shadow || p.Spec.Mode == v1alpha1.Monitor,
+		Rehearse:      p.Spec.Mode.Rehearses(),
 	})
 }
 

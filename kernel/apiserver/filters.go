@@ -246,13 +246,4 @@ func (ws *warnings) AddWarning(agent, text string) {
 	}
 }
 
-func isHealthPath(p string) bool {
-	for _, h := range []string{"/healthz", "/livez", "/readyz"} {
-		if p == h || strings.HasPrefix(p, h+"/") {
-			return true
-		}
-	}
-	return false
-}
-
 var _ warning.Recorder = (*warnings)(nil)

@@ -10,6 +10,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 )
 
 // servePath serves what is not a resource.
@@ -24,7 +26,7 @@ func (s *Server) servePath(w http.ResponseWriter, r *http.Request) {
 		s.serveIndex(w, r)
 	case path == "/version" || path == "/version/":
 		s.serveVersion(w, r)
-	case isHealthPath(path):
+	case flow.IsHealthPath(path):
 		s.serveHealth(w, r)
 	case path == "/metrics":
 		s.metrics.handler.ServeHTTP(w, r)

@@ -14,12 +14,9 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource/cost"
 )
 
-// What decoding a body takes was measured with the worst of them, lists of
-// empty containers: 2.3 KB a value, of which 0.5 remain; a YAML parser takes
-// 250 bytes for each one that it reads.
 const (
-	valuePrice = 1 << 10
-	yamlPrice  = 256
+	// yamlPrice is what a YAML parser takes for each byte that it reads.
+	yamlPrice = 256
 	// maxYAML is the largest body in YAML; JSON may be larger.
 	maxYAML = 1 << 20
 )
@@ -45,7 +42,7 @@ func price(values int) (int64, error) {
 	if values > registry.MaxValues {
 		return 0, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the limit is %d values, the body has %d", registry.MaxValues, values))
 	}
-	return int64(values) * valuePrice, nil
+	return int64(values) * cost.ValueBytes, nil
 }
 
 func weighYAML(data []byte) (int64, error) {

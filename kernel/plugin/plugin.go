@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -100,11 +101,23 @@ type Limits struct {
 	CallTimeout time.Duration
 }
 
-// The default limits: 256 MiB and a second.
+// The default limits: 256 MiB and a second; 30 for what has a controller.
 const (
-	DefaultMemoryPages = 4096
-	DefaultCallTimeout = time.Second
+	DefaultMemoryPages    = 4096
+	DefaultCallTimeout    = time.Second
+	ControllerCallTimeout = 30 * time.Second
 )
+
+// CallTimeout is the time of a call of a plugin that serves these points.
+func CallTimeout(spec v1alpha1.PluginSpec, points wire.Point) time.Duration {
+	switch {
+	case spec.Limits.Timeout != nil:
+		return spec.Limits.Timeout.Duration
+	case points.Has(wire.PointController):
+		return ControllerCallTimeout
+	}
+	return DefaultCallTimeout
+}
 
 // MaxResponse is the largest response or host request of a guest, in bytes.
 const MaxResponse = 64 << 20

@@ -80,7 +80,7 @@ func isWire(err error) bool {
 }
 
 func (p *Pool) take(ctx context.Context) (Instance, error) {
-	if err := p.plugin.Quarantine.Check(NamespaceOf(ctx)); err != nil {
+	if err := p.plugin.Quarantine.check(ctx); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.plugin.Name, err)
 	}
 	p.mu.Lock()

@@ -72,7 +72,7 @@ func Load(ctx context.Context, c PluginConfig) (*Plugin, error) {
 //     ctx (see ForNamespace)
 //   - those of Host.Open
 func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
-	if err := p.Quarantine.Check(NamespaceOf(ctx)); err != nil {
+	if err := p.Quarantine.check(ctx); err != nil {
 		return nil, err
 	}
 	o := p.options

@@ -55,10 +55,7 @@ func (s *Stats) observe(took time.Duration, failed, fault bool) {
 
 // failed notes the text of what went wrong in a call.
 func (s *Stats) failed(call string, err error, fault bool) {
-	message := wire.Detail(err)
-	if len(message) > maxLastError {
-		message = message[:maxLastError]
-	}
+	message := clip(wire.Detail(err), maxLastError)
 	last := &LastError{Call: call, Message: strings.Clone(message), Fault: fault, Time: time.Now()}
 	s.mu.Lock()
 	s.last = last

@@ -23,7 +23,7 @@ func (p *patcher) reserve(ctx context.Context, after []byte) error {
 	case values > MaxValues:
 		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the limit is %d values, with the patch it has %d", MaxValues, values))
 	}
-	n := int64(len(after))*textPrice + int64(values)*valuePrice
+	n := int64(len(after))*textPrice + int64(values)*cost.ValueBytes
 	if n <= smallPatching {
 		return nil
 	}
@@ -35,12 +35,9 @@ func (p *patcher) reserve(ctx context.Context, after []byte) error {
 	return nil
 }
 
-// What a document takes while it is decoded, defaulted, validated and encoded,
-// as measured: of each byte, and of each value besides.
-const (
-	textPrice  = 16
-	valuePrice = 1 << 10
-)
+// textPrice is what each byte of a document takes while it is decoded,
+// defaulted, validated and encoded, as measured; its values come besides.
+const textPrice = 16
 
 // release gives back what reserve took.
 func (p *patcher) release() {

@@ -40,7 +40,7 @@ func Classify(u user.Info, info *request.RequestInfo) (l Level, tenant string) {
 	}
 	groups := u.GetGroups()
 	switch {
-	case slices.Contains(groups, user.SystemPrivilegedGroup) || isHealthPath(info):
+	case slices.Contains(groups, user.SystemPrivilegedGroup) || !info.IsResourceRequest && IsHealthPath(info.Path):
 		return Exempt, tenant
 	case slices.Contains(groups, user.NodesGroup):
 		return System, tenant
@@ -57,12 +57,10 @@ func electsLeader(info *request.RequestInfo) bool {
 		(info.Verb == "get" || info.Verb == "create" || info.Verb == "update")
 }
 
-func isHealthPath(info *request.RequestInfo) bool {
-	if info.IsResourceRequest {
-		return false
-	}
+// IsHealthPath tells whether a path is that of a health check.
+func IsHealthPath(path string) bool {
 	for _, h := range []string{"/healthz", "/livez", "/readyz"} {
-		if info.Path == h || strings.HasPrefix(info.Path, h+"/") {
+		if path == h || strings.HasPrefix(path, h+"/") {
 			return true
 		}
 	}

@@ -45,7 +45,7 @@ func New(l Limits) *Control {
 // it. u is who proved who he is, not whom he impersonates.
 func (c *Control) Begin(u user.Info, info *request.RequestInfo) *Ticket {
 	l, tenant := Classify(u, info)
-	t := &Ticket{tenant: tenant, class: l}
+	t := &Ticket{tenant: tenant}
 	switch l {
 	case System:
 		t.level = c.system
@@ -59,7 +59,6 @@ func (c *Control) Begin(u user.Info, info *request.RequestInfo) *Ticket {
 // the request. A nil Ticket, like one of Exempt, is refused nothing.
 type Ticket struct {
 	tenant string
-	class  Level
 	level  *level // nil is exempt
 	slot   *Budget
 	answer bool
@@ -67,9 +66,6 @@ type Ticket struct {
 	bytes  int64
 	decode int64
 }
-
-// Level is the level at which the request is served.
-func (t *Ticket) Level() Level { return t.class }
 
 func (t *Ticket) free() bool { return t == nil || t.level == nil }
 

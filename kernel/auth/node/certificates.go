@@ -31,7 +31,7 @@ func checkRequest(node string, a *admission.Attributes) error {
 		return nil
 	}
 	b, _ := pem.Decode(r.Spec.Request)
-	if b == nil {
+	if b == nil || b.Type != "CERTIFICATE REQUEST" {
 		return errors.New("unable to parse csr: PEM block type must be CERTIFICATE REQUEST")
 	}
 	csr, err := x509.ParseCertificateRequest(b.Bytes)

@@ -42,19 +42,14 @@ type rule func(r *certificatesv1.CertificateSigningRequest, csr *x509.Certificat
 // kind is one signer: what it takes, and who signs.
 type kind struct {
 	check rule
-	sign  func(CA) func(pki.Leaf, crypto.PublicKey) (*x509.Certificate, error)
-}
-
-func clusterCA(ca CA) func(pki.Leaf, crypto.PublicKey) (*x509.Certificate, error) { return ca.Sign }
-func servingCA(ca CA) func(pki.Leaf, crypto.PublicKey) (*x509.Certificate, error) {
-	return ca.SignNodeServing
+	sign  func(CA, pki.Leaf, crypto.PublicKey) (*x509.Certificate, error)
 }
 
 // signers are those that this package is.
 var signers = map[string]kind{
-	certificatesv1.KubeAPIServerClientSignerName:        {anyClient, clusterCA},
-	certificatesv1.KubeAPIServerClientKubeletSignerName: {nodeClient, clusterCA},
-	certificatesv1.KubeletServingSignerName:             {nodeServing, servingCA},
+	certificatesv1.KubeAPIServerClientSignerName:        {anyClient, CA.Sign},
+	certificatesv1.KubeAPIServerClientKubeletSignerName: {nodeClient, CA.Sign},
+	certificatesv1.KubeletServingSignerName:             {nodeServing, CA.SignNodeServing},
 }
 
 // usages checks that wanted is asked for and nothing beyond what goes with it.

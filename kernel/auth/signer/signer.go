@@ -222,7 +222,7 @@ func (s *Signer) sign(ctx context.Context, r *certificatesv1.CertificateSigningR
 		})
 		return s.update(ctx, next, "status")
 	}
-	cert, err := by.sign(s.cfg.CA)(leaf(r, csr, s.cfg.MaxLifetime), csr.PublicKey)
+	cert, err := by.sign(s.cfg.CA, leaf(r, csr, s.cfg.MaxLifetime), csr.PublicKey)
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	entry := admission.Rule{Match: match.coarse(), Policy: true, Failure: admission.FailurePolicy(p.Spec.FailurePolicy), Timeout: waitFor(p.Timeout())}
 	if p.Manifest.Points.Has(wire.PointMutate) {
 		entry.Mutate = admission.MutatorFunc(r.mutate)
-		entry.ReadOnly = lenient(p.Spec.Mode)
+		entry.ReadOnly = p.Spec.Mode.Rehearses()
 	}
 	if p.Manifest.Points.Has(wire.PointValidate) {
 		entry.Validate = admission.ValidatorFunc(r.validate)
@@ -209,10 +209,8 @@ func (r *rule) validate(ctx context.Context, a *admission.Attributes) error {
 	return err
 }
 
-func (r *rule) lenient() bool { return lenient(r.mode) }
-
-// lenient modes refuse and change nothing.
-func lenient(m v1alpha1.Mode) bool { return m == v1alpha1.Monitor || m == v1alpha1.Shadow }
+// lenient policies refuse and change nothing.
+func (r *rule) lenient() bool { return r.mode.Rehearses() }
 
 // count counts what a policy said that decides nothing.
 func (r *rule) count(verdict string) { r.rehearsed.WithLabelValues(r.name, verdict).Inc() }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin"
@@ -37,8 +36,8 @@ func (s *Sink) Expect(name string, e plugin.Expected) error {
 		match, e.Err = &matcher{own: []matchRule{{}}}, errors.Join(e.Err, err)
 	}
 	in := &standIn{name: name, mode: e.Spec.Mode, match: match, sink: s, err: e.Err, over: make(chan struct{})}
-	entry := admission.Rule{Match: match.coarse(), Policy: true, ReadOnly: lenient(e.Spec.Mode),
-		Failure: admission.FailurePolicy(e.Spec.FailurePolicy), Timeout: s.patience + waitFor(callTimeout(e.Spec))}
+	entry := admission.Rule{Match: match.coarse(), Policy: true, ReadOnly: e.Spec.Mode.Rehearses(),
+		Failure: admission.FailurePolicy(e.Spec.FailurePolicy), Timeout: s.patience + waitFor(plugin.CallTimeout(e.Spec, e.Points))}
 	// A point that is known not to be served is not waited for.
 	if e.Points.Has(wire.PointMutate) {
 		entry.Mutate = admission.MutatorFunc(in.mutate)
@@ -48,14 +47,6 @@ func (s *Sink) Expect(name string, e plugin.Expected) error {
 	}
 	s.put(name, state{standIn: in}, func() { s.chain.Set(RuleName(name), int(e.Spec.Order), entry) })
 	return nil
-}
-
-// callTimeout is the time of a call of a policy.
-func callTimeout(spec v1alpha1.PluginSpec) time.Duration {
-	if t := spec.Limits.Timeout; t != nil {
-		return t.Duration
-	}
-	return plugin.DefaultCallTimeout
 }
 
 func (x *standIn) mutate(ctx context.Context, a *admission.Attributes) error {
@@ -81,7 +72,7 @@ func (x *standIn) wait(ctx context.Context, a *admission.Attributes) (*rule, err
 	if !x.match.matches(a) {
 		return nil, nil
 	}
-	if lenient(x.mode) {
+	if x.mode.Rehearses() {
 		return nil, nil // it may not hold anybody up
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.sink.patience)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/modules"
@@ -13,10 +12,6 @@ import (
 )
 
 var errNoModule = errors.New("the module has not been uploaded")
-
-// controllerTimeout is the default time of a call of a controller, which waits
-// for its writes.
-const controllerTimeout = 30 * time.Second
 
 // open loads the plugin that p describes.
 func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, error) {
@@ -46,8 +41,8 @@ func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, 
 		return nil, err
 	}
 	if p.Spec.Limits.Timeout == nil && loaded.Manifest.Points.Has(wire.PointController) {
-		c.Options.Limits.CallTimeout = controllerTimeout
-		c.Quarantine = plugin.NewQuarantine(l.Quarantine.For(controllerTimeout), l.Clock)
+		c.Options.Limits.CallTimeout = plugin.ControllerCallTimeout
+		c.Quarantine = plugin.NewQuarantine(l.Quarantine.For(plugin.ControllerCallTimeout), l.Clock)
 		return plugin.Load(ctx, c)
 	}
 	return loaded, nil
@@ -55,20 +50,17 @@ func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, 
 
 // checkMode refuses a mode in which nothing of a plugin could run; see serves.
 func checkMode(m v1alpha1.Mode, points wire.Point) error {
-	if !rehearsed(m) || points != wire.PointController {
+	if !m.Rehearses() || points != wire.PointController {
 		return nil
 	}
 	return fmt.Errorf("spec.mode: a controller cannot run in the mode %s, since what it writes is what it reads next: use Enforce, with fewer permissions to try it out", m)
 }
 
-// rehearsed tells that a plugin is asked but decides nothing.
-func rehearsed(m v1alpha1.Mode) bool { return m == v1alpha1.Monitor || m == v1alpha1.Shadow }
-
 // serves tells whether a consumer is given the plugin. One that is rehearsed
 // has its policies, filters and scores asked; its controller, whose writes
 // cannot be taken back, does not run.
 func serves(c Consumer, p *plugin.Plugin) bool {
-	if rehearsed(p.Spec.Mode) && c.Points == wire.PointController {
+	if p.Spec.Mode.Rehearses() && c.Points == wire.PointController {
 		return false
 	}
 	return p.Manifest.Points.Has(c.Points)

@@ -88,6 +88,9 @@ const (
 	Shadow  Mode = "Shadow"
 )
 
+// Rehearses tells that a plugin in this mode is asked and decides nothing.
+func (m Mode) Rehearses() bool { return m == Monitor || m == Shadow }
+
 // Limits bound each instance, and a plugin as a whole.
 type Limits struct {
 	// Memory of an instance; 256Mi by default.

@@ -11,6 +11,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
+// ValueBytes is what one value takes, about, while it is decoded, defaulted and
+// validated. Measured with the worst of them, lists of empty containers: 2.3 KB
+// a value, of which 0.5 remain.
+const ValueBytes = 1 << 10
+
 // JSON counts the values of a JSON text, about: what stands behind a comma or
 // a bracket that opens. It need not be valid.
 func JSON(data []byte) (values int) {

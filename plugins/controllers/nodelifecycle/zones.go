@@ -3,14 +3,12 @@ package nodelifecycle
 import (
 	"slices"
 	"time"
+
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 )
 
-// labels of nodes that say where they are, and whether they count.
-const (
-	labelRegion            = "topology.kubernetes.io/region"
-	labelZone              = "topology.kubernetes.io/zone"
-	labelExcludeDisruption = "node.kubernetes.io/exclude-disruption"
-)
+// labelExcludeDisruption keeps a node from being counted.
+const labelExcludeDisruption = "node.kubernetes.io/exclude-disruption"
 
 // disruption rules, upstream's by default: how fast nodes that are not ready
 // may be emptied.
@@ -61,7 +59,7 @@ func zoneOf(node *nodeState) (name string, counts bool) {
 	if _, excluded := node.Labels[labelExcludeDisruption]; excluded {
 		return "", false
 	}
-	return node.Labels[labelRegion] + ":\x00:" + node.Labels[labelZone], true
+	return node.Labels[corev1.LabelTopologyRegion] + ":\x00:" + node.Labels[corev1.LabelTopologyZone], true
 }
 
 // observe notes a node's place and readiness.

@@ -65,7 +65,7 @@ func newFleet(t *testing.T, zoneOf func(i int) string, n int) *fleet {
 	for i := range n {
 		node := newNode(corev1.ConditionTrue)
 		node.Name = fmt.Sprintf("n%02d", i)
-		node.Labels = map[string]string{labelZone: zoneOf(i)}
+		node.Labels = map[string]string{corev1.LabelTopologyZone: zoneOf(i)}
 		p := &corev1.Pod{}
 		seconds := int64(30)
 		p.Name, p.Namespace = node.Name, "default"
@@ -309,7 +309,7 @@ func TestZonesForget(t *testing.T) {
 	z := newZones(upstream)
 	n := newNode(corev1.ConditionUnknown)
 	for _, at := range []string{"a", "b", "a"} {
-		n.Labels = map[string]string{labelZone: at}
+		n.Labels = map[string]string{corev1.LabelTopologyZone: at}
 		z.observe(n, false)
 		z.settle(start)
 		if len(z.zones) != 1 || len(z.nodes) != 1 {

@@ -68,6 +68,7 @@ func (f *registryFlags) asksForToken(ctx context.Context) (bool, error) {
 	return resp.StatusCode == http.StatusUnauthorized, nil
 }
 
+// readToken reads the token of --token-file; "-" is standard input.
 func readToken(file string) (string, error) {
 	in := os.Stdin
 	if file != "-" {

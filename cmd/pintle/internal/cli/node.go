@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"net/url"
 	"os"
@@ -154,9 +153,6 @@ func waitServing(ctx context.Context, id *bootstrap.Identity) {
 	}
 }
 
-// maxTokenFile bounds what is read as a token.
-const maxTokenFile = 4 << 10
-
 // token reads the join token from where the user put it; nil when he named no
 // place.
 func (f *nodeFlags) token() func() (string, error) {
@@ -164,22 +160,14 @@ func (f *nodeFlags) token() func() (string, error) {
 		return nil
 	}
 	return func() (string, error) {
-		in := os.Stdin
-		if f.tokenFile != "-" {
-			var err error
-			if in, err = os.Open(f.tokenFile); err != nil {
-				return "", fmt.Errorf("--token-file: %w", err)
-			}
-			defer in.Close()
-		}
-		b, err := io.ReadAll(io.LimitReader(in, maxTokenFile))
-		if err == nil {
-			_, err = jointoken.Parse(string(b))
-		}
+		text, err := readToken(f.tokenFile)
 		if err != nil {
+			return "", err
+		}
+		if _, err := jointoken.Parse(text); err != nil {
 			return "", fmt.Errorf("--token-file %s: %w; `pintle token create` on the server makes one", f.tokenFile, err)
 		}
-		return string(b), nil
+		return text, nil
 	}
 }
 

@@ -12,9 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FailedPrefix begins the line in which a child says why it was not confined.
-const FailedPrefix = "sandbox: "
-
 func init() {
 	if len(os.Args) != 2 || os.Args[0] != name {
 		return
@@ -22,7 +19,7 @@ func init() {
 	// What follows concerns this thread alone, which becomes the program.
 	runtime.LockOSThread()
 	err := become(os.Args[1])
-	fmt.Fprintf(os.Stderr, "%s%v\n", FailedPrefix, err)
+	fmt.Fprintf(os.Stderr, "sandbox: %v\n", err)
 	os.Exit(1)
 }
 
