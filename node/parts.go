@@ -25,13 +25,13 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/pintle-io/pintle/node/api"
+	"github.com/pintle-io/pintle/node/api/access"
 	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/cgroup"
 	"github.com/pintle-io/pintle/node/checkpoint"
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/image"
-	"github.com/pintle-io/pintle/node/kubelet"
-	"github.com/pintle-io/pintle/node/kubelet/access"
 	"github.com/pintle-io/pintle/node/membership"
 	"github.com/pintle-io/pintle/node/pod"
 	"github.com/pintle-io/pintle/node/podspec"
@@ -55,7 +55,7 @@ type parts struct {
 	workers  *pod.Workers
 	watcher  *cri.Watcher
 	member   *membership.Member
-	api      *kubelet.Server
+	api      *api.Server
 	stats    *stats.Source
 	network  atomic.Bool // the pod network is configured and the runtime agrees
 	down     atomic.Pointer[string]
@@ -94,7 +94,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	if err := cfg.Metrics.Register(metrics(p.workers.Pods)); err != nil {
 		cfg.Log.Debug("metrics are registered already", "err", err) // by an agent before, in this process
 	}
-	p.api = kubelet.New(kubelet.Config{Pods: p.workers.Pods, Runtime: a.runtime, Stats: p.stats, Metrics: cfg.Metrics, Profiling: cfg.Profiling,
+	p.api = api.New(api.Config{Pods: p.workers.Pods, Runtime: a.runtime, Stats: p.stats, Metrics: cfg.Metrics, Profiling: cfg.Profiling,
 		SystemLogs: systemLogs, Healthy: p.healthy, Names: cfg.Callers, Access: access.New(a.client, cfg.Name), Log: cfg.Log})
 	p.member = p.membership(runtimeVersion)
 	return p

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	kubetesting "k8s.io/client-go/testing"
 
-	"github.com/pintle-io/pintle/node/kubelet/access"
+	"github.com/pintle-io/pintle/node/api/access"
 )
 
 // reviewer answers as an API server on which "monitor" has the token "good" and

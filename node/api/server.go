@@ -1,9 +1,9 @@
-// Package kubelet serves the node's own API, which the API server calls for
+// Package api serves the node's own API, which the API server calls for
 // logs, exec, attach and port-forward, and monitoring for figures. The API
 // server's identity and cluster administrators, by client certificate, are let
 // in; of others, by certificate or token, the API server is asked (package
 // access).
-package kubelet
+package api
 
 import (
 	"cmp"
@@ -25,8 +25,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/node/api/access"
 	"github.com/pintle-io/pintle/node/cri"
-	"github.com/pintle-io/pintle/node/kubelet/access"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/stats"
 )

@@ -1,4 +1,4 @@
-package kubelet_test
+package api_test
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	kubetesting "k8s.io/client-go/testing"
 
-	"github.com/pintle-io/pintle/node/kubelet"
-	"github.com/pintle-io/pintle/node/kubelet/access"
+	"github.com/pintle-io/pintle/node/api"
+	"github.com/pintle-io/pintle/node/api/access"
 	"github.com/pintle-io/pintle/node/stats"
 )
 
@@ -26,7 +26,7 @@ import (
 func TestTokensOfMonitoring(t *testing.T) {
 	users := map[string]authenticationv1.UserInfo{
 		"monitor": {Username: "system:serviceaccount:monitoring:prometheus"},
-		"masters": {Username: "x", Groups: []string{kubelet.Masters}},
+		"masters": {Username: "x", Groups: []string{api.Masters}},
 		"name":    {Username: "kube-apiserver-kubelet-client"},
 	}
 	c := fake.NewClientset()
@@ -45,7 +45,7 @@ func TestTokensOfMonitoring(t *testing.T) {
 	})
 	cert := httptest.NewTLSServer(nil)
 	cert.Close()
-	s := kubelet.New(kubelet.Config{Stats: &stats.Source{}, Metrics: prometheus.NewRegistry(), Names: []string{"kube-apiserver-kubelet-client"}, Access: access.New(c, "n")})
+	s := api.New(api.Config{Stats: &stats.Source{}, Metrics: prometheus.NewRegistry(), Names: []string{"kube-apiserver-kubelet-client"}, Access: access.New(c, "n")})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

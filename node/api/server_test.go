@@ -1,4 +1,4 @@
-package kubelet_test
+package api_test
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/pintle-io/pintle/node/api"
 	"github.com/pintle-io/pintle/node/cri/critest"
-	"github.com/pintle-io/pintle/node/kubelet"
 	"github.com/pintle-io/pintle/node/state"
 	"github.com/pintle-io/pintle/node/stats"
 )
@@ -58,7 +58,7 @@ func run(t *testing.T, r *critest.Runtime, uid string, created int64, deleted bo
 func TestPodsOfOneName(t *testing.T) {
 	r := critest.New(t, func(context.Context, string, string) error { return nil })
 	pods := []*corev1.Pod{run(t, r, "old", 10, true), run(t, r, "new", 11, false)}
-	s := kubelet.New(kubelet.Config{Pods: func() []*corev1.Pod {
+	s := api.New(api.Config{Pods: func() []*corev1.Pod {
 		pods[0], pods[1] = pods[1], pods[0]
 		return pods
 	}, Runtime: r.Client, Stats: &stats.Source{}})
@@ -99,7 +99,7 @@ func TestPodsOfOneName(t *testing.T) {
 // lies among them.
 func TestSystemLogs(t *testing.T) {
 	outside, dir := t.TempDir(), filepath.Join(t.TempDir(), "log")
-	s := kubelet.New(kubelet.Config{SystemLogs: dir, Stats: &stats.Source{}})
+	s := api.New(api.Config{SystemLogs: dir, Stats: &stats.Source{}})
 	get := func(path string) (int, string) {
 		t.Helper()
 		w := httptest.NewRecorder()
