@@ -14,10 +14,10 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/pintle-io/pintle/internal/images/build"
+	"github.com/pintle-io/pintle/internal/images/registry"
 	"github.com/pintle-io/pintle/node/cgroup"
 	"github.com/pintle-io/pintle/node/containerd"
-	"github.com/pintle-io/pintle/node/image/build"
-	"github.com/pintle-io/pintle/node/registry"
 )
 
 // Names of the images in the registry of a Runtime.

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/spf13/cobra"
 
-	"github.com/pintle-io/pintle/node/image/build"
+	"github.com/pintle-io/pintle/internal/images/build"
 )
 
 // defaultRegistry is where `pintle up` serves images.

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/profiling"
+	"github.com/pintle-io/pintle/internal/images/build"
+	imageregistry "github.com/pintle-io/pintle/internal/images/registry"
 	"github.com/pintle-io/pintle/internal/payload"
 	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
@@ -26,8 +28,6 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/node"
-	"github.com/pintle-io/pintle/node/image/build"
-	imageregistry "github.com/pintle-io/pintle/node/registry"
 	"github.com/pintle-io/pintle/plugins/resources"
 )
 

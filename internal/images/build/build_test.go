@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"github.com/pintle-io/pintle/node/image/build"
+	"github.com/pintle-io/pintle/internal/images/build"
 )
 
 func list(t *testing.T, img v1.Image) []string {

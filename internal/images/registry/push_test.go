@@ -23,8 +23,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/pintle-io/pintle/node/image/build"
-	"github.com/pintle-io/pintle/node/registry"
+	"github.com/pintle-io/pintle/internal/images/build"
+	"github.com/pintle-io/pintle/internal/images/registry"
 )
 
 // client makes requests of the protocol by hand.

@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"github.com/pintle-io/pintle/node/image/build"
-	"github.com/pintle-io/pintle/node/registry"
+	"github.com/pintle-io/pintle/internal/images/build"
+	"github.com/pintle-io/pintle/internal/images/registry"
 )
 
 func image(t *testing.T, content string) v1.Image {
