@@ -179,7 +179,7 @@ func (a *Agent) describe() (*podspec.Node, error) {
 	}
 	f, err := os.Open(a.cfg.ResolvConf)
 	if err != nil {
-		a.cfg.Log.Warn("the node's resolv.conf cannot be read; pods get no DNS but the cluster's", "err", err)
+		a.cfg.Log.Warn("the node's resolv.conf cannot be read; pods get no DNS but the cluster's", "error", err)
 		return n, nil
 	}
 	defer f.Close()
@@ -240,7 +240,7 @@ func Cleanup(ctx context.Context, cfg Config, purge bool) error {
 	if cfg.RuntimeEndpoint == "" {
 		// Orderly first, so that CNI plugins free addresses and interfaces.
 		if err := stopPods(ctx, cfg); err != nil {
-			cfg.Log.Warn("pods are ended by force", "err", err)
+			cfg.Log.Warn("pods are ended by force", "error", err)
 		}
 		if err := containerd.Cleanup(ctx, cfg.containerd(), cfg.podGroup(), cfg.runtimeGroup()); err != nil {
 			return err

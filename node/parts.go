@@ -92,7 +92,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	}
 	p.stats = &stats.Source{NodeName: cfg.Name, Cgroups: cgroups, NodeGroup: nodeGroup, PodGroup: cfg.podGroup(), Pods: p.workers.Pods}
 	if err := cfg.Metrics.Register(metrics(p.workers.Pods)); err != nil {
-		cfg.Log.Debug("metrics are registered already", "err", err) // by an agent before, in this process
+		cfg.Log.Debug("metrics are registered already", "error", err) // by an agent before, in this process
 	}
 	p.api = api.New(api.Config{Pods: p.workers.Pods, Runtime: a.runtime, Stats: p.stats, Metrics: cfg.Metrics, Profiling: cfg.Profiling,
 		SystemLogs: systemLogs, Healthy: p.healthy, Names: cfg.Callers, Access: access.New(a.client, cfg.Name), Log: cfg.Log})
@@ -139,7 +139,7 @@ func (p *parts) run(ctx context.Context, ln net.Listener) error {
 		return group.Wait() // ctx has ended; nothing else keeps Register from succeeding
 	}
 	if err != nil {
-		p.cfg.Log.Warn("node status not reported yet", "err", err)
+		p.cfg.Log.Warn("node status not reported yet", "error", err)
 	}
 	p.cfg.Log.Info("node registered", "node", p.cfg.Name)
 	group.Go(func() error { return p.member.Run(ctx) })

@@ -58,7 +58,7 @@ func main() {
 		return
 	}
 	if err := run(ctx, *addr, *grace, log); err != nil {
-		log.Error("demo", "err", err)
+		log.Error("demo", "error", err)
 		os.Exit(1)
 	}
 }

@@ -49,7 +49,7 @@ func status(err error) *metav1.Status {
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	st := status(err)
 	if st.Code == http.StatusInternalServerError {
-		s.Log.Log(r.Context(), blame(r, err, slog.LevelError), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		s.Log.Log(r.Context(), blame(r, err, slog.LevelError), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	if st.Details != nil && st.Details.RetryAfterSeconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(st.Details.RetryAfterSeconds)))

@@ -172,7 +172,7 @@ func (s *Server) authorize(ctx context.Context, a authorizer.Attributes) error {
 	case err != nil && errors.Is(err, context.DeadlineExceeded):
 		return err
 	case err != nil && !errors.Is(err, context.Canceled): // else the client has gone
-		s.Log.Warn("authorizer", "err", err)
+		s.Log.Warn("authorizer", "error", err)
 	}
 	return forbidden(a, reason)
 }

@@ -137,7 +137,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 		}
 		if err := s.runCheck(r.Context(), c); err != nil {
 			// The reason stays in the log: this path is open to everybody.
-			s.Log.Warn("health check failed", "check", c.Name, "err", err)
+			s.Log.Warn("health check failed", "check", c.Name, "error", err)
 			fmt.Fprintf(&report, "[-]%s failed: reason withheld\n", c.Name)
 			failed = true
 			continue

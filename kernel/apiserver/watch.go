@@ -152,7 +152,7 @@ func (f *frames) run(w registry.Watcher, bookmarks bool) {
 				err = f.flush()
 			}
 			if err != nil {
-				f.s.Log.Debug("watch ends", "path", f.c.r.URL.Path, "err", err)
+				f.s.Log.Debug("watch ends", "path", f.c.r.URL.Path, "error", err)
 				return
 			}
 		}
@@ -221,7 +221,7 @@ func (f *frames) add(typ string, data []byte, shared bool) error {
 func (f *frames) fail(err error) {
 	var api apierrors.APIStatus
 	if !errors.As(err, &api) {
-		f.s.Log.Warn("watch failed", "path", f.c.r.URL.Path, "err", err)
+		f.s.Log.Warn("watch failed", "path", f.c.r.URL.Path, "error", err)
 	}
 	data, encErr := encodeMeta(status(err), accept{media: f.a.media})
 	if encErr != nil {

@@ -145,7 +145,7 @@ func (s *Server) writeMeta(w http.ResponseWriter, r *http.Request, code int, obj
 func (s *Server) writeMetaAs(w http.ResponseWriter, r *http.Request, code int, a accept, obj runtime.Object) {
 	data, err := encodeMeta(obj, a)
 	if err != nil {
-		s.Log.Error("encode answer", "kind", obj.GetObjectKind().GroupVersionKind(), "err", err)
+		s.Log.Error("encode answer", "kind", obj.GetObjectKind().GroupVersionKind(), "error", err)
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}

@@ -150,7 +150,7 @@ func (c *Core) track(r *request, live, obj runtime.Object) (out runtime.Object) 
 	}
 	fm, err := c.fieldManager(r.k, r.k.version(r.t), r.sub)
 	if err != nil {
-		c.log.Warn("fields are not tracked", "resource", r.k.gr.String(), "err", err)
+		c.log.Warn("fields are not tracked", "resource", r.k.gr.String(), "error", err)
 		return obj
 	}
 	defer func() {

@@ -90,7 +90,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil || r.Context().Err() != nil:
 	case out.begun:
-		s.cfg.Log.Debug("log broken off", "namespace", pod.Namespace, "name", pod.Name, "err", err)
+		s.cfg.Log.Debug("log broken off", "namespace", pod.Namespace, "name", pod.Name, "error", err)
 	case errors.Is(err, fs.ErrNotExist):
 		http.Error(w, fmt.Sprintf("log of container %q is not there any more", c.Name), http.StatusNotFound)
 	default:

@@ -181,7 +181,7 @@ func (s *Server) undecided(w http.ResponseWriter, err error) {
 		http.Error(w, err.Error(), http.StatusTooManyRequests)
 		return
 	}
-	s.cfg.Log.Debug("access cannot be decided", "err", err)
+	s.cfg.Log.Debug("access cannot be decided", "error", err)
 	http.Error(w, "the API server cannot be asked", http.StatusServiceUnavailable)
 }
 

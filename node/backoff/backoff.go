@@ -68,7 +68,7 @@ func (r *Retry) Failed(log *slog.Logger, what string, err error, attrs ...any) t
 	r.what, r.cause = what, cause
 	n := r.failed
 	r.mu.Unlock()
-	attrs = append(attrs, "err", err)
+	attrs = append(attrs, "error", err)
 	if news {
 		log.Warn(what, attrs...)
 	} else {

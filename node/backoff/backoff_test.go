@@ -54,8 +54,8 @@ func TestOneLinePerStateChange(t *testing.T) {
 	r.Succeeded(log)
 	r.Again()
 	r.Succeeded(log) // nobody was told of that failure
-	want := `level=WARN msg="pod not ended" err="task 4fab is running"
-level=WARN msg="pod not ended" err="no route to host"
+	want := `level=WARN msg="pod not ended" error="task 4fab is running"
+level=WARN msg="pod not ended" error="no route to host"
 level=INFO msg="over: pod not ended" failures=501
 `
 	if got := b.String(); got != want {

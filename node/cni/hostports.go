@@ -74,7 +74,7 @@ func eventNames(b []byte) (names []string, lost bool) {
 func (n *Network) allHostPorts() {
 	records, err := ipam.List(n.cfg.DataDir)
 	if err != nil {
-		n.cfg.Log.Error("read host ports", "err", err)
+		n.cfg.Log.Error("read host ports", "error", err)
 	}
 	for _, r := range records {
 		n.serveHostPorts(r)
@@ -91,11 +91,11 @@ func (n *Network) hostPorts(name string) {
 func (n *Network) serveHostPorts(r ipam.Record) {
 	d, err := ipam.ReadDetails(n.cfg.DataDir, r)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		n.cfg.Log.Error("read host ports", "container", r.Container, "err", err)
+		n.cfg.Log.Error("read host ports", "container", r.Container, "error", err)
 		return
 	}
 	if err := n.cfg.HostPorts.SetHostPorts(r.Container+" "+r.Interface, hostPortsOf(r, d.Ports)); err != nil {
-		n.cfg.Log.Error("serve host ports", "container", r.Container, "err", err)
+		n.cfg.Log.Error("serve host ports", "container", r.Container, "error", err)
 	}
 }
 

@@ -33,7 +33,7 @@ func (w *Watcher) follow(ctx context.Context) {
 				return
 			}
 			if !IsUnimplemented(err) {
-				w.log.Debug("runtime events ended", "err", err)
+				w.log.Debug("runtime events ended", "error", err)
 				pause = retry.Again()
 				break
 			}

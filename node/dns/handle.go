@@ -36,7 +36,7 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, ask *dns.Msg) {
 	_, udp := w.RemoteAddr().(*net.UDPAddr)
 	fit(m, ask, udp)
 	if err := w.WriteMsg(m); err != nil {
-		s.cfg.Log.Debug("write answer", "err", err)
+		s.cfg.Log.Debug("write answer", "error", err)
 	}
 	s.metrics.answered.WithLabelValues(kind, dns.RcodeToString[m.Rcode]).Inc()
 	s.metrics.duration.WithLabelValues(kind).Observe(time.Since(start).Seconds())
@@ -175,7 +175,7 @@ func (s *Server) forward(ctx context.Context, m, ask *dns.Msg) (*dns.Msg, string
 		m.Rcode = dns.RcodeRefused
 		return m, kind
 	case err != nil:
-		s.cfg.Log.Debug("forward", "err", err)
+		s.cfg.Log.Debug("forward", "error", err)
 		m.Rcode = dns.RcodeServerFailure
 		return m, kind
 	}

@@ -196,7 +196,7 @@ func (p *Puller) pull(ctx context.Context, pod *corev1.Pod, ref string, report R
 	}
 	auths, err := p.credentials(pod, ref)
 	if err != nil {
-		p.cfg.Log.Debug("pull secrets", "namespace", pod.Namespace, "name", pod.Name, "err", err)
+		p.cfg.Log.Debug("pull secrets", "namespace", pod.Namespace, "name", pod.Name, "error", err)
 	}
 	if report.Pulling != nil {
 		report.Pulling()

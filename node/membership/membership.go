@@ -201,7 +201,7 @@ func (m *Member) Run(ctx context.Context) error {
 			retry.Failed(m.cfg.Log, "node status not reported", err, "node", m.cfg.Name)
 			if apierrors.IsNotFound(err) { // somebody deleted the Node
 				if _, err := m.Register(ctx); err != nil && ctx.Err() == nil {
-					m.cfg.Log.Warn("node not registered again", "err", err)
+					m.cfg.Log.Warn("node not registered again", "error", err)
 				}
 			}
 			m.mu.Lock()

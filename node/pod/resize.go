@@ -23,7 +23,7 @@ func (k *worker) recall(pod *corev1.Pod) {
 	if k.Allocations != nil {
 		var err error
 		if r, err = k.Allocations.Load(k.uid); err != nil {
-			k.log.Warn("what the pod was allocated before is not known; it is what it asks for now", "err", err)
+			k.log.Warn("what the pod was allocated before is not known; it is what it asks for now", "error", err)
 		}
 	}
 	known := r != nil
@@ -31,7 +31,7 @@ func (k *worker) recall(pod *corev1.Pod) {
 		r = k.newRecord(pod)
 		if pod.DeletionTimestamp == nil && !podspec.Final(pod) {
 			if err := k.keep(r); err != nil {
-				k.log.Warn("what the pod was allocated is not kept: a resize while no agent runs will not be told from it", "err", err)
+				k.log.Warn("what the pod was allocated is not kept: a resize while no agent runs will not be told from it", "error", err)
 			}
 		}
 	}
@@ -62,7 +62,7 @@ func (k *worker) forget() {
 		return
 	}
 	if err := k.Allocations.Remove(k.uid); err != nil {
-		k.log.Debug("allocation not removed", "err", err)
+		k.log.Debug("allocation not removed", "error", err)
 	}
 }
 
@@ -309,7 +309,7 @@ func (k *worker) notResized(pod *corev1.Pod, err error) {
 	k.holds[resizeAction] = plan.Hold{Until: k.Clock.Now().Add(k.retriesOf(resizeAction).Again())}
 	generation, news := k.grants.fail(resize.Condition{Reason: corev1.PodReasonError, Message: text, Since: k.Clock.Now()})
 	if news {
-		k.log.Info("pod not resized", "err", err)
+		k.log.Info("pod not resized", "error", err)
 		k.event(pod, "", corev1.EventTypeWarning, resize.Failed, resize.Describe("Pod resize error", pod, generation, text))
 	}
 }

@@ -197,6 +197,6 @@ func (k *worker) postStart(ctx context.Context, pod *corev1.Pod, c *corev1.Conta
 	k.event(pod, c.Name, corev1.EventTypeNormal, "Killing", "FailedPostStartHook")
 	grace := max(time.Duration(podspec.Grace(pod))*time.Second, minGrace)
 	if err := k.Runtime.StopContainer(ctx, id, grace); err != nil && ctx.Err() == nil {
-		k.log.Warn("container not stopped", "container", c.Name, "err", err)
+		k.log.Warn("container not stopped", "container", c.Name, "error", err)
 	}
 }

@@ -133,7 +133,7 @@ func (k *worker) drain(ctx context.Context, pod *corev1.Pod) {
 	ctx, cancel := context.WithTimeout(ctx, k.DrainTimeout)
 	defer cancel()
 	if err := k.Draining(ctx, pod); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		k.log.Warn("pod not drained", "err", err)
+		k.log.Warn("pod not drained", "error", err)
 	}
 }
 
@@ -158,7 +158,7 @@ func (k *worker) lastStatus(ctx context.Context, pod *corev1.Pod, last *state.Po
 		base = &api.Status
 	}
 	if err := k.writer.now(ctx, api, *base, s); err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) {
-		k.log.Debug("last status not written", "err", err)
+		k.log.Debug("last status not written", "error", err)
 	}
 }
 

@@ -39,7 +39,7 @@ func (m *Manager) listening(ctx context.Context, i *instance, ports []uint16) {
 	for pause := firstLook; m.cfg.Clock.Now().Before(end); pause = min(pause+pause/2, lastLook) {
 		open, err := m.cfg.Listening(i.Pod.UID)
 		if err != nil {
-			m.cfg.Log.Debug("listening ports not seen", "pod", i.Pod.Name, "container", i.Container.Name, "err", err)
+			m.cfg.Log.Debug("listening ports not seen", "pod", i.Pod.Name, "container", i.Container.Name, "error", err)
 		}
 		if !slices.ContainsFunc(ports, func(p uint16) bool { return !open[p] }) {
 			break

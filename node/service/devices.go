@@ -46,7 +46,7 @@ func FollowDevices(ctx context.Context, b PacketBalancer, cfg DeviceConfig) erro
 	done := make(chan struct{})
 	defer close(done)
 	addrs, links := make(chan netlink.AddrUpdate, 64), make(chan netlink.LinkUpdate, 64)
-	onError := func(err error) { cfg.Log.Debug("netlink subscription", "err", err) }
+	onError := func(err error) { cfg.Log.Debug("netlink subscription", "error", err) }
 	if err := netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{ErrorCallback: onError}); err != nil {
 		return fmt.Errorf("follow addresses: %w", err)
 	}

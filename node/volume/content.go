@@ -238,7 +238,7 @@ func (m *Manager) token(ctx context.Context, pod *corev1.Pod, t *corev1.ServiceA
 	fresh, err := m.cfg.Token(ctx, pod, t.Audience, seconds)
 	if err != nil {
 		if ok && now.Before(held.Expires) {
-			m.cfg.Log.Warn("service account token not renewed", "namespace", pod.Namespace, "name", pod.Name, "err", err)
+			m.cfg.Log.Warn("service account token not renewed", "namespace", pod.Namespace, "name", pod.Name, "error", err)
 			held.renew = now.Add(30 * time.Second)
 			return held, nil
 		}

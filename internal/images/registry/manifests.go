@@ -40,7 +40,7 @@ func (r *Registry) load() error {
 	})
 	for _, rec := range stored {
 		if err := r.replay(rec); err != nil {
-			r.log.Warn("registry: manifest left out", "repo", rec.Repo, "target", rec.Target, "err", err)
+			r.log.Warn("registry: manifest left out", "repo", rec.Repo, "target", rec.Target, "error", err)
 			r.damaged = true
 		}
 	}
@@ -66,7 +66,7 @@ func (r *Registry) references() ([]record, error) {
 		}
 		var rec record
 		if err := json.Unmarshal(b, &rec); err != nil {
-			r.log.Warn("registry: reference left out", "file", e.Name(), "err", err)
+			r.log.Warn("registry: reference left out", "file", e.Name(), "error", err)
 			r.damaged = true
 			continue
 		}
@@ -142,7 +142,7 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, repo, t
 	answer := r.ask(http.MethodPut, rec.name(), rec.ContentType, body)
 	if answer.Code/100 == 2 {
 		if err := r.store(rec, body); err != nil {
-			r.log.Error("registry: manifest not stored", "repo", repo, "err", err)
+			r.log.Error("registry: manifest not stored", "repo", repo, "error", err)
 			return fault{http.StatusInsufficientStorage, "UNKNOWN", "manifest not stored: " + err.Error()}
 		}
 	}

@@ -202,7 +202,7 @@ func (p *PKI) Run(ctx context.Context) error {
 			return nil
 		case <-t.C():
 			if err := p.Renew(); err != nil {
-				p.cfg.Log.Error("renewing certificates", "err", err)
+				p.cfg.Log.Error("renewing certificates", "error", err)
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func (a *Aggregator) Run(ctx context.Context) error {
 			return nil
 		}
 		if err != nil && !apierrors.IsResourceExpired(err) { // a watch that has to begin anew is no fault
-			log.Warn("aggregating cluster roles", "err", err)
+			log.Warn("aggregating cluster roles", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -85,7 +85,7 @@ func (s *Signer) Run(ctx context.Context) error {
 	defer t.Stop()
 	for {
 		if err := s.follow(ctx, t.C()); err != nil && ctx.Err() == nil && !apierrors.IsResourceExpired(err) { // a watch that has to begin anew is no fault
-			s.cfg.Log.Warn("following certificate signing requests", "err", err)
+			s.cfg.Log.Warn("following certificate signing requests", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -143,7 +143,7 @@ func (s *Signer) sweep(ctx context.Context) error {
 			t := requests
 			t.Name = r.Name
 			if _, err := s.cfg.Registry.Delete(ctx, t, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(r.UID))}); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-				s.cfg.Log.Warn("delete old signing request", "name", r.Name, "err", err)
+				s.cfg.Log.Warn("delete old signing request", "name", r.Name, "error", err)
 			}
 			continue
 		}
@@ -179,7 +179,7 @@ func (s *Signer) handle(ctx context.Context, r *certificatesv1.CertificateSignin
 		err = s.approve(ctx, r)
 	}
 	if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && ctx.Err() == nil {
-		s.cfg.Log.Warn("certificate signing request", "name", r.Name, "signer", r.Spec.SignerName, "err", err)
+		s.cfg.Log.Warn("certificate signing request", "name", r.Name, "signer", r.Spec.SignerName, "error", err)
 	}
 }
 

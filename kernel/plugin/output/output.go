@@ -56,9 +56,9 @@ func (o *Writer) keep(b []byte) {
 	o.line = append(o.line, b...)
 }
 
-// deathCries begin the line in which a Go program says why it dies; a dump of
+// crashPrefixes begin the line in which a Go program says why it dies; a dump of
 // all goroutines follows, which is longer than what is kept.
-var deathCries = []string{"panic: ", "fatal error: ", "runtime: out of memory", "runtime/cgo: pthread_create failed", "runtime: failed to create new OS thread"}
+var crashPrefixes = []string{"panic: ", "fatal error: ", "runtime: out of memory", "runtime/cgo: pthread_create failed", "runtime: failed to create new OS thread"}
 
 func (o *Writer) flush() {
 	if len(o.reason) > 0 {
@@ -66,8 +66,8 @@ func (o *Writer) flush() {
 			o.reason = append(append(o.reason, '\n'), o.line...)
 		}
 	} else {
-		for _, cry := range deathCries {
-			if bytes.HasPrefix(o.line, []byte(cry)) {
+		for _, prefix := range crashPrefixes {
+			if bytes.HasPrefix(o.line, []byte(prefix)) {
 				o.reason = append(o.reason, o.line...)
 				break
 			}
