@@ -25,9 +25,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/api"
 	"github.com/pintle-io/pintle/node/api/access"
-	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/cgroup"
 	"github.com/pintle-io/pintle/node/checkpoint"
 	"github.com/pintle-io/pintle/node/cri"

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/store"
 )
 
@@ -19,13 +19,13 @@ var errRewound = errors.New("store went back in time")
 // again for ever; meanwhile the cache answers from what it has.
 func (c *Cache) Run(ctx context.Context) error {
 	defer c.close()
-	f := &follower{cache: c, backoff: backoff{clock: c.config.Clock}}
+	f := &follower{cache: c, retry: backoff.New(firstPause, maxPause)}
 	for load, reuse := true, false; ctx.Err() == nil; {
 		var err error
 		if load {
 			if err = c.load(ctx, reuse); err == nil {
 				load = false
-				f.backoff.reset()
+				f.retry.Succeeded(c.config.Log)
 			}
 		}
 		if !load {
@@ -36,8 +36,7 @@ func (c *Cache) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		c.config.Log.Warn("watch cache interrupted", "error", err, "revision", c.Revision(), "reload", load)
-		f.backoff.wait(ctx)
+		c.wait(ctx, f.retry.Failed(c.config.Log, "watch cache interrupted", err, "revision", c.Revision(), "reload", load))
 	}
 	return nil
 }
@@ -55,7 +54,7 @@ type follower struct {
 	changes []change
 	part    []change
 	fanout  fanout
-	backoff backoff
+	retry   *backoff.Retry
 }
 
 // follow applies what one watch of the store delivers, until it ends.
@@ -80,7 +79,7 @@ func (f *follower) follow(ctx context.Context) error {
 				return fmt.Errorf("%w: from %d to %d", errRewound, c.revision.Load(), b.Revision)
 			}
 			f.apply(&b)
-			f.backoff.reset()
+			f.retry.Succeeded(c.config.Log)
 		case <-ticker.C():
 			c.sendBookmarks(&f.fanout)
 			c.age()
@@ -129,27 +128,16 @@ func split(changes, part []change) (_, rest []change) {
 	return part, rest
 }
 
-// backoff waits longer from one failure to the next, less up to a quarter, so
-// that servers of one store do not come back together.
-type backoff struct {
-	clock interface {
-		After(time.Duration) <-chan time.Time
-	}
-	delay time.Duration
-}
-
+// Between two tries to load or follow the store. The longest is short: once the
+// store is back, reads wait for the cache.
 const (
-	firstBackoff = 100 * time.Millisecond
-	// maxBackoff is short: once the store is back, reads wait for the cache.
-	maxBackoff = time.Second
+	firstPause = 100 * time.Millisecond
+	maxPause   = time.Second
 )
 
-func (b *backoff) reset() { b.delay = 0 }
-
-func (b *backoff) wait(ctx context.Context) {
-	b.delay = min(max(2*b.delay, firstBackoff), maxBackoff)
+func (c *Cache) wait(ctx context.Context, pause time.Duration) {
 	select {
-	case <-b.clock.After(b.delay - rand.N(b.delay/4)):
+	case <-c.config.Clock.After(pause):
 	case <-ctx.Done():
 	}
 }

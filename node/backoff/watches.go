@@ -1,3 +1,5 @@
+// Package backoff keeps the pauses short after which a node's watches come back
+// when the server was restarted; internal/backoff is for everything else.
 package backoff
 
 import (
@@ -8,6 +10,8 @@ import (
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"github.com/pintle-io/pintle/internal/backoff"
 )
 
 // How watches come back after the API server went away. client-go's reflectors
@@ -17,8 +21,8 @@ import (
 // them: seldom is a server away for longer than a restart takes. See RATIONALE.md,
 // "Why do a node's watches not use client-go's back-off?".
 var (
-	restart = Policy{First: 50 * time.Millisecond, Max: time.Second}
-	outage  = Policy{First: time.Second, Max: 5 * time.Second}
+	restart = backoff.Policy{First: 50 * time.Millisecond, Max: time.Second}
+	outage  = backoff.Policy{First: time.Second, Max: 5 * time.Second}
 )
 
 // restartTries are as many as half a minute takes.

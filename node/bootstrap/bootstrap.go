@@ -26,8 +26,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/internal/jointoken"
-	"github.com/pintle-io/pintle/node/backoff"
 )
 
 // Config says who joins what.

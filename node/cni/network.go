@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/cni/bridge"
 	"github.com/pintle-io/pintle/node/cni/ipam"
 	"github.com/pintle-io/pintle/node/cni/plugin"

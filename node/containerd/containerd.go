@@ -23,7 +23,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/cgroup"
 	"github.com/pintle-io/pintle/node/mount"
 )

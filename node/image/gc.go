@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/mount"
 )

@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 
-	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/internal/backoff"
 )
 
 // Health is how the node is.

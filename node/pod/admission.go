@@ -13,8 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/admit"
-	"github.com/pintle-io/pintle/node/backoff"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/status"
 )

@@ -9,7 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/resize"
 	"github.com/pintle-io/pintle/node/state"
 )

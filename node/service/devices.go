@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/pintle-io/pintle/ebpf/lb"
-	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/dump"
 )
 

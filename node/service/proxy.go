@@ -13,7 +13,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/ebpf/lb"
-	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/internal/backoff"
 )
 
 // Balancer is what a Proxy writes to: an [lb.Balancer].

@@ -8,7 +8,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/ebpf/lb"
-	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/internal/backoff"
 )
 
 // StrayBalancer is the part of an [lb.Balancer] that knows of connected UDP

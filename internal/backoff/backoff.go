@@ -1,8 +1,8 @@
-// Package backoff is how the node agent tries again what failed: after pauses
-// that grow up to a longest one, with jitter, so that what failed together is
-// not tried together; and with a log that tells when trouble begins, has
-// another cause, and is over, rather than of every try. Watches keeps pauses
-// short for watches whose server was restarted.
+// Package backoff is how everything tries again what failed, the control plane
+// and the node agent alike: after pauses that grow up to a longest one, with
+// jitter, so that what failed together is not tried together; and with a log
+// that tells when trouble begins, has another cause, and is over, rather than of
+// every try.
 package backoff
 
 import (

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pintle-io/pintle/node/backoff"
+	"github.com/pintle-io/pintle/internal/backoff"
 )
 
 func TestPausesGrowToTheLongest(t *testing.T) {
