@@ -11,23 +11,20 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
+	"github.com/pintle-io/pintle/kernel/apiserver/filters"
+	"github.com/pintle-io/pintle/kernel/apiserver/handlers"
+	"github.com/pintle-io/pintle/kernel/apiserver/health"
+	"github.com/pintle-io/pintle/kernel/apiserver/render"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
-// Check is one health check. It shows up as /livez/<name> and /readyz/<name>.
-type Check struct {
-	Name string
-	// ReadyOnly keeps the check out of /livez and /healthz: a failure means
-	// "send no requests", not "restart me".
-	ReadyOnly bool
-	Check     func(ctx context.Context) error
-}
+// Check is one health check.
+type Check = health.Check
 
 // Config is what a Server is made of.
 type Config struct {
@@ -101,14 +98,12 @@ type Limits struct {
 
 // Codec is what the server needs of resource.Codec.
 type Codec interface {
-	// Convert brings an object into a version.
-	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
-	// Encode writes an object in a version as a media type.
-	Encode(obj runtime.Object, gv schema.GroupVersion, mediaType string) ([]byte, error)
-	// DecodeRequest reads a request body. defaultGVK stands in for a body that
-	// names no kind. strict are the complaints of strict decoding, empty unless
-	// it was asked for.
-	DecodeRequest(body []byte, mediaType string, defaultGVK *schema.GroupVersionKind, strict bool) (obj runtime.Object, gvk *schema.GroupVersionKind, strictErrs []error, err error)
+	handlers.Codec
+	render.Codec
+}
+
+func (c *Config) authorization() filters.Authorization {
+	return filters.Authorization{Authorizer: c.Authorizer, Log: c.Log}
 }
 
 func (c *Config) validate() error {

@@ -9,34 +9,25 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apiserver/pkg/endpoints/request"
-
+	"github.com/pintle-io/pintle/kernel/apiserver/body"
+	"github.com/pintle-io/pintle/kernel/apiserver/filters"
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
+	"github.com/pintle-io/pintle/kernel/apiserver/health"
+	"github.com/pintle-io/pintle/kernel/apiserver/metrics"
+	"github.com/pintle-io/pintle/kernel/apiserver/stream"
 )
 
 // Server serves the Kubernetes API of one table. It is an http.Handler and
 // safe for concurrent use.
 type Server struct {
-	Config
+	c        Config
+	chain    http.Handler
+	api      *api
+	checks   *health.Checks
+	lifetime *stream.Lifetime
 
-	info    request.RequestInfoFactory
-	catalog *catalog
-	old     deprecated
-	openapi *openAPI
-	metrics *metrics
-	nodes   *nodeTransports
-	flow    *flow.Control
-	health  singleflight.Group
-	chain   http.Handler
-
-	draining atomic.Bool   // readyz fails
-	stopping chan struct{} // closed when streams shall end
-	stopOnce sync.Once
 	// aborted is closed when requests in flight are not to be waited for.
 	aborted   chan struct{}
 	abortOnce sync.Once
@@ -48,32 +39,25 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	c.setDefaults()
-	s := &Server{
-		Config: c,
-		info: request.RequestInfoFactory{
-			APIPrefixes:          sets.NewString("api", "apis"),
-			GrouplessAPIPrefixes: sets.NewString("api"),
-		},
-		catalog: newCatalog(c.Table),
-		flow: flow.New(flow.Limits{
+	m, err := metrics.New(c.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{c: c, checks: health.New(c.Checks, m.Panics, c.Log), lifetime: stream.NewLifetime(), aborted: make(chan struct{})}
+	if s.api, err = newAPI(&c, m, s.checks, s.lifetime); err != nil {
+		return nil, err
+	}
+	chain := filters.Chain{
+		Catalog: s.api.catalog, Response: s.api.response, Metrics: m,
+		Flow: flow.New(flow.Limits{
 			Reads: c.Limits.ReadInFlight, Writes: c.Limits.WriteInFlight,
 			Bodies: c.Limits.BodiesInFlight, Answers: c.Limits.AnswersInFlight, BodyBytes: c.Limits.BodyBytesInFlight, Frames: c.Limits.WatchBytesInFlight, Decode: c.Limits.DecodeBytesInFlight,
 		}),
-		nodes:    newNodeTransports(c.NodeTLS, c.Dial),
-		stopping: make(chan struct{}),
-		aborted:  make(chan struct{}),
+		Bodies:        body.Receiver{Bytes: c.Limits.BodyBytes, Timeout: c.Limits.BodyTimeout},
+		Timeout:       c.Limits.RequestTimeout,
+		Authenticator: c.Authenticator, Audiences: c.Audiences, Authorization: c.authorization(),
 	}
-	var err error
-	if s.old, err = newDeprecated(c.Table, c.Version); err != nil {
-		return nil, err
-	}
-	if s.metrics, err = newMetrics(c.Metrics); err != nil {
-		return nil, err
-	}
-	s.openapi = newOpenAPI(c.Table, s.catalog, c.Version.GitVersion)
-	s.chain = s.withRecovery(s.withRequestInfo(s.withMetrics(s.withTimeout(
-		s.withAuthentication(s.withFlow(s.withImpersonation(s.withAuthorization(s.withBody(s.withInFlight(
-			http.HandlerFunc(s.dispatch)))))))))))
+	s.chain = chain.Handler(s.api)
 	return s, nil
 }
 
@@ -111,13 +95,13 @@ func (s *Server) Run(ctx context.Context, l net.Listener, t *tls.Config) error {
 // Drain makes /readyz fail, so that load balancers turn away; Stop ends
 // running watches and logs. Run calls both by itself: they are for callers
 // that bring their own http.Server.
-func (s *Server) Drain() { s.draining.Store(true) }
+func (s *Server) Drain() { s.checks.Drain() }
 
 // Abort makes Run end without waiting for the requests in flight.
 func (s *Server) Abort() { s.abortOnce.Do(func() { close(s.aborted) }) }
 
 // Stop ends all streams that the server is serving.
-func (s *Server) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
+func (s *Server) Stop() { s.lifetime.Stop() }
 
 func (s *Server) httpServer() *http.Server {
 	var protocols http.Protocols
@@ -130,17 +114,17 @@ func (s *Server) httpServer() *http.Server {
 		MaxHeaderBytes:    1 << 20,
 		Protocols:         &protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
-		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.c.Log.Handler(), slog.LevelDebug),
 	}
 }
 
 func (s *Server) shutdown(ctx context.Context, srv *http.Server) error {
 	s.Drain()
-	if d := s.Limits.ShutdownDelay; d > 0 {
+	if d := s.c.Limits.ShutdownDelay; d > 0 {
 		time.Sleep(d)
 	}
 	s.Stop()
-	ctx, cancel := context.WithTimeout(ctx, s.Limits.ShutdownTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.c.Limits.ShutdownTimeout)
 	defer cancel()
 	go func() {
 		select {

@@ -1,0 +1,225 @@
+// Package discovery answers /api, /apis and below: which groups, versions and
+// resources are served. Its documents follow from the catalog alone.
+//
+// https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
+package discovery
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"sort"
+	"strings"
+
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
+	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
+	"github.com/pintle-io/pintle/kernel/apiserver/response"
+	"github.com/pintle-io/pintle/kernel/resource"
+)
+
+// Discovery answers from a catalog. It is immutable and safe for concurrent use.
+type Discovery struct {
+	Catalog  *endpoint.Catalog
+	Response response.Writer
+}
+
+// Serve answers /api, /apis and below; false when the path is none of
+// discovery's.
+func (s *Discovery) Serve(w http.ResponseWriter, r *http.Request) bool {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if parts[0] != "api" && parts[0] != "apis" {
+		return false
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		s.Response.Fail(w, r, response.MethodNotAllowed())
+		return true
+	}
+	var obj runtime.Object
+	switch {
+	case len(parts) == 1:
+		s.serveRoot(w, r, parts[0])
+		return true
+	case parts[0] == "api" && len(parts) == 2:
+		obj = resourceList(s.Catalog, schema.GroupVersion{Version: parts[1]})
+	case parts[0] == "apis" && len(parts) == 2:
+		obj = apiGroup(s.Catalog, parts[1])
+	case parts[0] == "apis" && len(parts) == 3:
+		obj = resourceList(s.Catalog, schema.GroupVersion{Group: parts[1], Version: parts[2]})
+	}
+	if obj == nil {
+		http.NotFound(w, r)
+		return true
+	}
+	s.Response.Meta(w, r, http.StatusOK, obj)
+	return true
+}
+
+// serveRoot answers /api and /apis, aggregated for clients that ask for it.
+func (s *Discovery) serveRoot(w http.ResponseWriter, r *http.Request, root string) {
+	w.Header().Add("Vary", "Accept")
+	a, err := negotiation.Negotiate(r, negotiation.Offer{Media: negotiation.MediaTypes, Transforms: func(as schema.GroupVersionKind, _ string) bool {
+		return as == aggregatedKind
+	}})
+	if err != nil {
+		s.Response.Fail(w, r, err)
+		return
+	}
+	if a.As.Empty() {
+		obj := runtime.Object(groupList(s.Catalog))
+		if root == "api" {
+			obj = &metav1.APIVersions{
+				TypeMeta:                   metav1.TypeMeta{Kind: "APIVersions"},
+				Versions:                   coreVersions(s.Catalog),
+				ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{{ClientCIDR: "0.0.0.0/0", ServerAddress: serverAddress(r)}},
+			}
+		}
+		s.Response.MetaAs(w, r, http.StatusOK, a, obj)
+		return
+	}
+	data, err := response.EncodeMeta(aggregated(s.Catalog, root == "api"), a)
+	if err != nil {
+		s.Response.Fail(w, r, err)
+		return
+	}
+	etag := fmt.Sprintf("%X", sha512.Sum512(data))
+	w.Header().Set("ETag", `"`+etag+`"`)
+	if r.Header.Get("If-None-Match") == `"`+etag+`"` {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	response.WriteBytes(w, r, http.StatusOK, fmt.Sprintf("%s;g=%s;v=%s;as=%s", a.Media, a.As.Group, a.As.Version, a.As.Kind), data)
+}
+
+// serverAddress is where the client reached this server.
+func serverAddress(r *http.Request) string {
+	if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		return addr.String()
+	}
+	return r.Host
+}
+
+var aggregatedKind = schema.GroupVersionKind{Group: apidiscoveryv2.GroupName, Version: "v2", Kind: "APIGroupDiscoveryList"}
+
+func coreVersions(c *endpoint.Catalog) []string {
+	if g := c.Group(""); g != nil {
+		return g.Versions
+	}
+	return []string{}
+}
+
+func groupList(c *endpoint.Catalog) *metav1.APIGroupList {
+	l := &metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: []metav1.APIGroup{}}
+	for _, g := range c.Groups() {
+		if g.Name != "" {
+			l.Groups = append(l.Groups, describe(g))
+		}
+	}
+	return l
+}
+
+func apiGroup(c *endpoint.Catalog, name string) runtime.Object {
+	g := c.Group(name)
+	if g == nil || name == "" {
+		return nil
+	}
+	d := describe(*g)
+	d.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
+	return &d
+}
+
+func describe(g endpoint.Group) metav1.APIGroup {
+	d := metav1.APIGroup{Name: g.Name}
+	for _, v := range g.Versions {
+		d.Versions = append(d.Versions, metav1.GroupVersionForDiscovery{GroupVersion: g.Name + "/" + v, Version: v})
+	}
+	d.PreferredVersion = d.Versions[0]
+	return d
+}
+
+func resourceList(c *endpoint.Catalog, gv schema.GroupVersion) runtime.Object {
+	if !c.Serves(gv) {
+		return nil
+	}
+	l := &metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"},
+		GroupVersion: gv.String(), APIResources: []metav1.APIResource{}}
+	for _, d := range c.Definitions(gv) {
+		own := metav1.APIResource{
+			Name: d.Resource, SingularName: d.Singular, Namespaced: d.Namespaced, Kind: d.Kind,
+			Verbs: metav1.Verbs(d.Verbs), ShortNames: d.ShortNames, Categories: d.Categories,
+		}
+		if !d.Virtual {
+			own.StorageVersionHash = storageVersionHash(d.Hub())
+		}
+		l.APIResources = append(l.APIResources, own)
+		for _, sub := range d.Subresources {
+			kind := endpoint.SubresourceKind(d, &sub, gv)
+			r := metav1.APIResource{Name: d.Resource + "/" + sub.Name, Namespaced: d.Namespaced, Kind: kind.Kind, Verbs: metav1.Verbs(sub.Verbs)}
+			if kind.GroupVersion() != gv {
+				r.Group, r.Version = kind.Group, kind.Version
+			}
+			l.APIResources = append(l.APIResources, r)
+		}
+	}
+	sort.SliceStable(l.APIResources, func(i, j int) bool { return l.APIResources[i].Name < l.APIResources[j].Name })
+	return l
+}
+
+// storageVersionHash tells a storage migration that the stored form changed.
+func storageVersionHash(gvk schema.GroupVersionKind) string {
+	sum := sha256.Sum256([]byte(gvk.Group + "/" + gvk.Version + "/" + gvk.Kind))
+	return base64.StdEncoding.EncodeToString(sum[:8])
+}
+
+// aggregated is all of discovery in one document: the core group, or the rest.
+func aggregated(c *endpoint.Catalog, core bool) *apidiscoveryv2.APIGroupDiscoveryList {
+	l := &apidiscoveryv2.APIGroupDiscoveryList{
+		TypeMeta: metav1.TypeMeta{Kind: aggregatedKind.Kind, APIVersion: aggregatedKind.GroupVersion().String()},
+		Items:    []apidiscoveryv2.APIGroupDiscovery{},
+	}
+	for _, g := range c.Groups() {
+		if (g.Name == "") != core {
+			continue
+		}
+		d := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: g.Name}}
+		for _, v := range g.Versions {
+			vd := apidiscoveryv2.APIVersionDiscovery{Version: v, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent}
+			gv := schema.GroupVersion{Group: g.Name, Version: v}
+			for _, def := range c.Definitions(gv) {
+				vd.Resources = append(vd.Resources, discovered(def, gv))
+			}
+			d.Versions = append(d.Versions, vd)
+		}
+		l.Items = append(l.Items, d)
+	}
+	return l
+}
+
+func discovered(d *resource.Definition, gv schema.GroupVersion) apidiscoveryv2.APIResourceDiscovery {
+	scope := apidiscoveryv2.ScopeCluster
+	if d.Namespaced {
+		scope = apidiscoveryv2.ScopeNamespace
+	}
+	out := apidiscoveryv2.APIResourceDiscovery{
+		Resource: d.Resource, ResponseKind: groupVersionKind(gv.WithKind(d.Kind)), Scope: scope,
+		SingularResource: d.Singular, Verbs: d.Verbs, ShortNames: d.ShortNames, Categories: d.Categories,
+	}
+	for _, sub := range d.Subresources {
+		out.Subresources = append(out.Subresources, apidiscoveryv2.APISubresourceDiscovery{
+			Subresource: sub.Name, ResponseKind: groupVersionKind(endpoint.SubresourceKind(d, &sub, gv)), Verbs: sub.Verbs,
+		})
+	}
+	sort.Slice(out.Subresources, func(i, j int) bool { return out.Subresources[i].Subresource < out.Subresources[j].Subresource })
+	return out
+}
+
+func groupVersionKind(k schema.GroupVersionKind) *metav1.GroupVersionKind {
+	return &metav1.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind}
+}

@@ -1,0 +1,138 @@
+// Package endpoint knows what is served where: the catalog of kinds by path, and
+// what a request for a resource is about. It owns routing and the attributes by
+// which a request is authorized; it must not answer a request.
+//
+// A [Catalog] is immutable and safe for concurrent use.
+package endpoint
+
+import (
+	"net/http"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/response"
+	"github.com/pintle-io/pintle/kernel/registry"
+)
+
+// Request is one request for a resource, on its way through a verb. It belongs
+// to the goroutine that serves it.
+type Request struct {
+	Endpoint
+	R      *http.Request
+	W      http.ResponseWriter
+	GVK    schema.GroupVersionKind // of bodies
+	Target registry.Target
+	// Subpath is what follows the subresource of a proxy, with its slash.
+	Subpath string
+}
+
+// GV is the group version that was asked for.
+func (q *Request) GV() schema.GroupVersion {
+	return schema.GroupVersion{Group: q.Def.Group, Version: q.Version}
+}
+
+// Route finds what a resource request is about and checks the form of its path:
+// upstream has routes for some combinations of scope, name and method only.
+func (c *Catalog) Route(w http.ResponseWriter, r *http.Request, info *request.RequestInfo) (*Request, error) {
+	e := c.Find(info)
+	if e == nil {
+		return nil, response.NotFound()
+	}
+	q := &Request{Endpoint: *e, R: r, W: w, GVK: e.Kind()}
+	name := ""
+	if len(info.Parts) > 1 {
+		name = info.Parts[1]
+	}
+	namespace := info.Namespace
+	if !q.Def.Namespaced {
+		if namespace != "" && !isNamespaces(q.GV(), info) {
+			return nil, response.NotFound()
+		}
+		namespace = ""
+	}
+	if len(info.Parts) > 3 {
+		if !q.IsConnect() {
+			return nil, response.NotFound()
+		}
+		q.Subpath = "/" + strings.Join(info.Parts[3:], "/")
+		if strings.HasSuffix(r.URL.Path, "/") {
+			q.Subpath += "/"
+		}
+	}
+	if q.Def.Namespaced && namespace == "" && name != "" {
+		return nil, response.NotFound()
+	}
+	q.Target = registry.Target{
+		Resource:  q.GV().WithResource(q.Def.Resource),
+		Namespace: namespace, Name: name, Subresource: info.Subresource,
+	}
+	switch {
+	case q.IsConnect():
+		return q, nil
+	case !q.Allows(info.Verb):
+		return nil, q.Refusal(info.Verb)
+	case info.Verb == "create" && q.Sub == nil && (name != "" || (q.Def.Namespaced && namespace == "" && !q.Def.Virtual)):
+		return nil, response.MethodNotAllowed()
+	case info.Verb == "deletecollection" && q.Def.Namespaced && namespace == "":
+		return nil, response.MethodNotAllowed()
+	case (info.Verb == "update" || info.Verb == "patch") && name == "":
+		return nil, response.MethodNotAllowed()
+	case info.Verb == "watch" && r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return nil, response.MethodNotAllowed()
+	}
+	return q, nil
+}
+
+// isNamespaces is true for /api/v1/namespaces/NAME, where the name is also
+// taken for a namespace.
+func isNamespaces(gv schema.GroupVersion, info *request.RequestInfo) bool {
+	return gv.Group == "" && info.Resource == "namespaces" && len(info.Parts) > 1
+}
+
+// Info is what the path and method of a request say. It is never nil.
+func Info(r *http.Request) *request.RequestInfo {
+	info, ok := request.RequestInfoFrom(r.Context())
+	if !ok {
+		return &request.RequestInfo{Path: r.URL.Path, Verb: strings.ToLower(r.Method)}
+	}
+	return info
+}
+
+// Attributes describe a request to the authorizer.
+func Attributes(r *http.Request) authorizer.AttributesRecord {
+	info := Info(r)
+	u, _ := request.UserFrom(r.Context())
+	a := authorizer.AttributesRecord{
+		User: u, Verb: info.Verb, Path: info.Path, ResourceRequest: info.IsResourceRequest,
+		Namespace: info.Namespace, Name: info.Name,
+		APIGroup: info.APIGroup, APIVersion: info.APIVersion,
+		Resource: info.Resource, Subresource: info.Subresource,
+	}
+	if info.FieldSelector != "" {
+		if sel, err := fields.ParseSelector(info.FieldSelector); err != nil {
+			a.FieldSelectorParsingErr = err
+		} else {
+			a.FieldSelectorRequirements = sel.Requirements()
+		}
+	}
+	if info.LabelSelector != "" {
+		if sel, err := labels.Parse(info.LabelSelector); err != nil {
+			a.LabelSelectorParsingErr = err
+		} else {
+			a.LabelSelectorRequirements, _ = sel.Requirements()
+		}
+	}
+	return a
+}
+
+// PatchTypes are the media types of patches.
+var PatchTypes = []string{
+	string(types.JSONPatchType), string(types.MergePatchType),
+	string(types.StrategicMergePatchType), string(types.ApplyYAMLPatchType),
+}

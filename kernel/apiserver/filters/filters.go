@@ -1,0 +1,241 @@
+// Package filters is what every request passes before it is served: recovery
+// from panics, request info, metrics, timeout, authentication, flow control,
+// impersonation, authorization, and the intake of bodies. What a request does is
+// the next handler's.
+package filters
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/warning"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/body"
+	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
+	"github.com/pintle-io/pintle/kernel/apiserver/flow"
+	"github.com/pintle-io/pintle/kernel/apiserver/metrics"
+	"github.com/pintle-io/pintle/kernel/apiserver/response"
+)
+
+// Chain is what every request passes before it is served, in the order of
+// [Chain.Handler]. It is immutable.
+type Chain struct {
+	Catalog  *endpoint.Catalog
+	Response response.Writer
+	Metrics  *metrics.Metrics
+	Flow     *flow.Control
+	Bodies   body.Receiver
+	// Timeout of requests that do not stream.
+	Timeout time.Duration
+	// Authenticator finds the user of a request; nil makes everybody
+	// system:anonymous.
+	Authenticator authenticator.Request
+	Audiences     authenticator.Audiences
+	Authorization Authorization
+}
+
+// paths of the API, by which a request's info is found.
+var paths = request.RequestInfoFactory{
+	APIPrefixes:          sets.NewString("api", "apis"),
+	GrouplessAPIPrefixes: sets.NewString("api"),
+}
+
+// Handler puts the filters before next.
+func (s *Chain) Handler(next http.Handler) http.Handler {
+	for _, filter := range []func(http.Handler) http.Handler{ // innermost first
+		s.withInFlight, s.withBody, s.withAuthorization, s.withImpersonation, s.withFlow, s.withAuthentication,
+		s.withTimeout, s.withMetrics, s.withRequestInfo, s.withRecovery,
+	} {
+		next = filter(next)
+	}
+	return next
+}
+
+func (s *Chain) withMetrics(next http.Handler) http.Handler {
+	return s.Metrics.Measure(s.Catalog, next)
+}
+
+// auditID names a request in logs and answers, as upstream's header does.
+const auditID = "Audit-Id"
+
+// withRecovery names the request and turns a panic into a 500 that names it.
+func (s *Chain) withRecovery(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(auditID)
+		if id == "" || len(id) > 64 {
+			id = uuid.NewString()
+		}
+		w.Header().Set(auditID, id)
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler {
+				panic(p) // net/http's own way to drop a connection
+			}
+			s.Metrics.Panics.Inc()
+			s.Response.Log.Error("panic while serving", "method", r.Method, "path", r.URL.Path, "id", id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.Response.Fail(w, r, apierrors.NewInternalError(fmt.Errorf("this request caused a panic; look for %s in the server's log", id)))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Chain) withRequestInfo(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info, err := paths.NewRequestInfo(r)
+		if err != nil {
+			s.Response.Fail(w, r, apierrors.NewBadRequest(err.Error()))
+			return
+		}
+		ctx := request.WithRequestInfo(r.Context(), info)
+		ctx = warning.WithWarningRecorder(ctx, newWarnings(w))
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+func (s *Chain) withTimeout(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.Catalog.LongRunning(endpoint.Info(r)) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		d := s.Timeout
+		if v := r.URL.Query().Get("timeout"); v != "" {
+			asked, err := time.ParseDuration(v)
+			if err != nil {
+				s.Response.Fail(w, r, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL - invalid timeout - %v", err)))
+				return
+			}
+			if asked > 0 && asked < d {
+				d = asked
+			}
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), d)
+		defer cancel()
+		// The context does not wake a read of the body or a write of the
+		// answer: a client that stops in the middle must not keep its slot.
+		rc := http.NewResponseController(w)
+		_ = rc.SetReadDeadline(time.Now().Add(d)) // not every writer can
+		_ = rc.SetWriteDeadline(time.Now().Add(d + response.SlowReader))
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+func (s *Chain) withAuthentication(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		if len(s.Audiences) > 0 {
+			ctx = authenticator.WithAudiences(ctx, s.Audiences)
+		}
+		u := user.Info(anonymous)
+		if s.Authenticator != nil {
+			resp, ok, err := s.Authenticator.AuthenticateRequest(r.WithContext(ctx))
+			if err != nil || !ok {
+				s.Metrics.Authentication.WithLabelValues("failure").Inc()
+				if r.ProtoMajor == 2 {
+					w.Header().Set("Connection", "close") // as below
+				}
+				s.Response.Fail(w, r, apierrors.NewUnauthorized("Unauthorized"))
+				return
+			}
+			u = resp.User
+		}
+		if r.ProtoMajor == 2 && u.GetName() == user.Anonymous {
+			// As upstream (CVE-2023-44487): who does not say who he is gets no
+			// HTTP/2 connection to send a thousand requests at once on.
+			w.Header().Set("Connection", "close")
+		}
+		s.Metrics.Authentication.WithLabelValues("success").Inc()
+		// Credentials end here: neither a log nor a proxied backend sees them.
+		r = r.WithContext(request.WithUser(ctx, u))
+		r.Header.Del("Authorization")
+		w.Header().Set("Cache-Control", "no-cache, private")
+		next.ServeHTTP(w, r)
+	})
+}
+
+var anonymous = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+
+func (s *Chain) withAuthorization(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.Authorization.Check(r.Context(), endpoint.Attributes(r)); err != nil {
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			s.Response.Fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withFlow gives a request its ticket. It stands before impersonation: what a
+// request holds is held by whoever sent it, as whomever he acts.
+func (s *Chain) withFlow(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, _ := request.UserFrom(r.Context())
+		t := s.Flow.Begin(u, endpoint.Info(r))
+		defer t.End()
+		next.ServeHTTP(w, r.WithContext(flow.With(r.Context(), t)))
+	})
+}
+
+// withBody reads a request's body, of a client that is allowed to send it,
+// before the request takes a slot: a client that sends slowly keeps nobody
+// else from being served.
+func (s *Chain) withBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info := endpoint.Info(r)
+		if s.Catalog.LongRunning(info) || !body.Expected(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if err := s.Bodies.Receive(w, r); err != nil {
+			if apierrors.IsTooManyRequests(err) {
+				s.Metrics.Dropped.WithLabelValues(requestKind(info.Verb)).Inc()
+			}
+			s.Response.Fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withInFlight bounds the short requests that are executed at once.
+func (s *Chain) withInFlight(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info := endpoint.Info(r)
+		if s.Catalog.LongRunning(info) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		kind := requestKind(info.Verb)
+		if !flow.From(r.Context()).Execute(kind == "readOnly") {
+			s.Metrics.Dropped.WithLabelValues(kind).Inc()
+			s.Response.Fail(w, r, response.TooManyRequests())
+			return
+		}
+		gauge := s.Metrics.InFlight.WithLabelValues(kind)
+		gauge.Inc()
+		defer gauge.Dec()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// requestKind is upstream's label.
+func requestKind(verb string) string {
+	switch verb {
+	case "get", "list", "watch", "head":
+		return "readOnly"
+	}
+	return "mutating"
+}

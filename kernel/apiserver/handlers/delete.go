@@ -1,0 +1,57 @@
+package handlers
+
+import (
+	"net/http"
+
+	"k8s.io/apiserver/pkg/warning"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
+	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
+)
+
+func (s *Handlers) delete(c *endpoint.Request) error {
+	a, err := negotiation.Negotiate(c.R, s.Render.Offer(c))
+	if err != nil {
+		return err
+	}
+	o, err := deleteOptions(c)
+	if err != nil {
+		return err
+	}
+	res, err := s.Registry.Delete(c.R.Context(), c.Target, o)
+	if err != nil {
+		return err
+	}
+	for _, text := range res.Warnings {
+		warning.AddWarning(c.R.Context(), "", text)
+	}
+	code := http.StatusOK
+	//lint:ignore SA1019 old clients still send it
+	if orphan := o.OrphanDependents; res.Deleting && orphan != nil && !*orphan {
+		code = http.StatusAccepted
+	}
+	if res.Answer != nil {
+		return s.Render.WriteAnswer(c, code, a, res.Answer)
+	}
+	return s.Render.WriteObject(c, code, a, res.Object)
+}
+
+func (s *Handlers) deleteCollection(c *endpoint.Request) error {
+	a, err := negotiation.Negotiate(c.R, s.Render.Offer(c))
+	if err != nil {
+		return err
+	}
+	list, err := listOptions(c)
+	if err != nil {
+		return err
+	}
+	o, err := deleteOptions(c)
+	if err != nil {
+		return err
+	}
+	deleted, err := s.Registry.DeleteCollection(c.R.Context(), c.Target, o, list)
+	if err != nil {
+		return err
+	}
+	return s.Render.WriteList(c, a, deleted)
+}

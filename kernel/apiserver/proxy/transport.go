@@ -1,0 +1,107 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/resource"
+)
+
+// dialer connects to targets.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// nodeTransports keeps one transport per node, so that connections to an agent
+// are reused and its certificate is checked against the node's name: two nodes
+// never share a connection, whatever their addresses.
+type nodeTransports struct {
+	tls  *tls.Config
+	dial dialer
+
+	mu    sync.Mutex
+	nodes map[string]*http.Transport // guarded by mu
+	plain *http.Transport            // pods and services
+}
+
+// maxNodeTransports bounds the cache; past it, idle connections are dropped
+// and it starts anew.
+const maxNodeTransports = 10_000
+
+func newNodeTransports(t *tls.Config, d dialer) *nodeTransports {
+	n := &nodeTransports{tls: t, dial: d, nodes: map[string]*http.Transport{}}
+	// Pods and services present certificates of their own making; the proxy
+	// verifies none, as upstream's.
+	n.plain = n.newTransport(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
+	return n
+}
+
+func (n *nodeTransports) newTransport(t *tls.Config) *http.Transport {
+	return &http.Transport{
+		DialContext:           n.dial,
+		TLSClientConfig:       t,
+		TLSHandshakeTimeout:   10 * time.Second,
+		MaxIdleConnsPerHost:   4,
+		IdleConnTimeout:       90 * time.Second,
+		ResponseHeaderTimeout: 0, // a followed log may stay silent
+		DisableCompression:    true,
+	}
+}
+
+func (n *nodeTransports) transport(t *resource.Target) (*http.Transport, error) {
+	if t.Node == "" {
+		return n.plain, nil
+	}
+	if n.tls == nil {
+		return nil, errors.New("this server has no credentials for node agents")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if tr := n.nodes[t.Node]; tr != nil {
+		return tr, nil
+	}
+	if len(n.nodes) >= maxNodeTransports {
+		for _, tr := range n.nodes {
+			tr.CloseIdleConnections()
+		}
+		clear(n.nodes)
+	}
+	tr := n.newTransport(n.nodeTLS(t.Node))
+	n.nodes[t.Node] = tr
+	return tr, nil
+}
+
+// nodeTLS verifies a serving certificate by the node it was issued to rather
+// than by the address dialled, which differs behind tunnels.
+func (n *nodeTransports) nodeTLS(node string) *tls.Config {
+	cfg := n.tls.Clone()
+	cfg.InsecureSkipVerify = true // replaced by VerifyConnection
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+		return verifyNode(cs, n.tls.RootCAs, node)
+	}
+	return cfg
+}
+
+func verifyNode(cs tls.ConnectionState, roots *x509.CertPool, node string) error {
+	if len(cs.PeerCertificates) == 0 {
+		return errors.New("node agent presented no certificate")
+	}
+	leaf := cs.PeerCertificates[0]
+	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	for _, c := range cs.PeerCertificates[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	if _, err := leaf.Verify(opts); err != nil {
+		return err
+	}
+	if leaf.Subject.CommonName == "system:node:"+node || slices.Contains(leaf.DNSNames, node) {
+		return nil
+	}
+	return fmt.Errorf("certificate of %q is not node %s's", leaf.Subject.CommonName, node)
+}

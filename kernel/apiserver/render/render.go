@@ -1,0 +1,213 @@
+// Package render answers with objects of the API: as their own kind, as metadata,
+// or as the rows of a table. An object is encoded at most once per revision,
+// version and media type; lists are concatenations of these bytes.
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
+	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
+	"github.com/pintle-io/pintle/kernel/apiserver/response"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// Codec is what rendering needs of resource.Codec.
+type Codec interface {
+	// Encode writes an object in a version as a media type.
+	Encode(obj runtime.Object, gv schema.GroupVersion, mediaType string) ([]byte, error)
+}
+
+// Renderer renders the kinds of a table. It is immutable and safe for concurrent
+// use.
+type Renderer struct {
+	Table *resource.Table
+	Codec Codec
+}
+
+// Offer is what a path can answer with.
+func (s *Renderer) Offer(c *endpoint.Request) negotiation.Offer {
+	return negotiation.Objects(!s.Table.JSONStored[c.GVK.GroupKind()], c.HasTable())
+}
+
+// Encode returns an object's shared bytes in the request's version. The
+// group counts, too: an Event is of two groups with a version v1 each.
+func (s *Renderer) Encode(gv schema.GroupVersion, media string, o *watch.Object) ([]byte, error) {
+	return o.Encoding(gv.String(), media, func(obj runtime.Object) ([]byte, error) {
+		b, err := s.Codec.Encode(obj, gv, media)
+		return Trimmed(media, b), err
+	})
+}
+
+// EncodePartial returns an object's metadata, encoded once as well.
+func EncodePartial(version, media string, o *watch.Object) ([]byte, error) {
+	return o.Encoding(version, media+";as=PartialObjectMetadata", func(obj runtime.Object) ([]byte, error) {
+		p, err := partial(obj, version)
+		if err != nil {
+			return nil, err
+		}
+		b, err := response.EncodeMeta(p, negotiation.Accepted{Media: media})
+		return Trimmed(media, b), err
+	})
+}
+
+func partial(obj runtime.Object, version string) (*metav1.PartialObjectMetadata, error) {
+	m, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, err
+	}
+	p := meta.AsPartialObjectMetadata(m)
+	p.TypeMeta = metav1.TypeMeta{Kind: "PartialObjectMetadata", APIVersion: metav1.GroupName + "/" + version}
+	return p, nil
+}
+
+// cached is the media type in which an answer's parts are kept: YAML is made
+// from JSON, for the few who ask.
+func cached(media string) string {
+	if media == negotiation.YAML {
+		return negotiation.JSON
+	}
+	return media
+}
+
+// Trimmed drops the newline that encoders put behind JSON.
+func Trimmed(media string, b []byte) []byte {
+	if media == negotiation.Protobuf {
+		return b
+	}
+	return bytes.TrimRight(b, "\n")
+}
+
+// WriteObject answers with one stored object.
+func (s *Renderer) WriteObject(c *endpoint.Request, code int, a negotiation.Accepted, o *watch.Object) error {
+	var data []byte
+	var err error
+	switch a.As.Kind {
+	case "Table":
+		return s.writeTable(c, code, a, []*watch.Object{o}, metav1.ListMeta{ResourceVersion: strconv.FormatInt(o.Revision, 10)}, false)
+	case "PartialObjectMetadata":
+		data, err = EncodePartial(a.As.Version, cached(a.Media), o)
+	case "":
+		data, err = s.Encode(c.GV(), cached(a.Media), o)
+	default:
+		return fmt.Errorf("a single object cannot be sent as %s", a.As.Kind)
+	}
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", o.Key, err)
+	}
+	return finish(c, code, a, response.Of(data))
+}
+
+// finish turns ready pieces into what was asked for and writes them.
+func finish(c *endpoint.Request, code int, a negotiation.Accepted, b *response.Body) error {
+	switch {
+	case a.Media == negotiation.YAML:
+		data, err := yaml.JSONToYAML(b.Bytes())
+		if err != nil {
+			return fmt.Errorf("encode yaml: %w", err)
+		}
+		b = response.Of(data)
+	case a.Media == negotiation.JSON && a.Pretty:
+		data := response.Indent(b.Bytes())
+		b = response.Of(data)
+	case a.Media == negotiation.JSON:
+		b.Add([]byte{'\n'})
+	}
+	response.WriteBody(c.W, c.R, code, a.Media, b)
+	return nil
+}
+
+// WriteAnswer answers with an object that is not stored: a Status, a Scale, a
+// review.
+func (s *Renderer) WriteAnswer(c *endpoint.Request, code int, a negotiation.Accepted, obj runtime.Object) error {
+	if st, ok := obj.(*metav1.Status); ok {
+		cp := *st
+		cp.Kind, cp.APIVersion = "Status", "v1"
+		if cp.Code != 0 {
+			code = int(cp.Code)
+		}
+		data, err := response.EncodeMeta(&cp, a)
+		if err != nil {
+			return err
+		}
+		response.WriteBytes(c.W, c.R, code, a.Media, data)
+		return nil
+	}
+	if a.As.Kind == "Table" {
+		o := &watch.Object{Obj: obj}
+		lm := metav1.ListMeta{}
+		if m, err := meta.Accessor(obj); err == nil {
+			o.Name, o.Namespace = m.GetName(), m.GetNamespace()
+			lm.ResourceVersion = m.GetResourceVersion()
+		}
+		return s.writeTable(c, code, a, []*watch.Object{o}, lm, false)
+	}
+	kinds, _, err := s.Table.Scheme.ObjectKinds(obj)
+	if err != nil {
+		return err
+	}
+	gv := kinds[0].GroupVersion()
+	if a.As.Empty() {
+		data, err := s.Codec.Encode(obj, gv, cached(a.Media))
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", kinds[0], err)
+		}
+		data = Trimmed(cached(a.Media), data)
+		return finish(c, code, a, response.Of(data))
+	}
+	p, err := partial(obj, a.As.Version)
+	if err != nil {
+		return err
+	}
+	data, err := response.EncodeMeta(p, a)
+	if err != nil {
+		return err
+	}
+	response.WriteBytes(c.W, c.R, code, a.Media, data)
+	return nil
+}
+
+// WriteList answers with a list made of its items' shared bytes.
+func (s *Renderer) WriteList(c *endpoint.Request, a negotiation.Accepted, l *registry.List) error {
+	lm := metav1.ListMeta{Continue: l.Continue, RemainingItemCount: l.Remaining}
+	if l.Revision > 0 {
+		lm.ResourceVersion = strconv.FormatInt(l.Revision, 10)
+	}
+	if a.As.Kind == "Table" {
+		return s.writeTable(c, http.StatusOK, a, l.Items, lm, true)
+	}
+	list, item := c.GV().WithKind(c.Def.ListKind), c.GV().WithKind(c.Def.Kind)
+	if list.Kind == "" {
+		list.Kind = c.Def.Kind + "List"
+	}
+	encode := func(o *watch.Object) ([]byte, error) { return s.Encode(c.GV(), cached(a.Media), o) }
+	if !a.As.Empty() {
+		item = schema.GroupVersionKind{Group: metav1.GroupName, Version: a.As.Version, Kind: "PartialObjectMetadata"}
+		list = item.GroupVersion().WithKind("PartialObjectMetadataList")
+		encode = func(o *watch.Object) ([]byte, error) { return EncodePartial(a.As.Version, cached(a.Media), o) }
+	}
+	items := make([][]byte, 0, len(l.Items))
+	for _, o := range l.Items {
+		b, err := encode(o)
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", o.Key, err)
+		}
+		items = append(items, b)
+	}
+	b := &response.Body{}
+	if err := resource.WriteList(b, cached(a.Media), list, item, lm, items); err != nil {
+		return fmt.Errorf("encode %s: %w", list, err)
+	}
+	return finish(c, http.StatusOK, a, b)
+}

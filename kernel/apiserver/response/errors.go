@@ -1,0 +1,121 @@
+package response
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+)
+
+// Status is the one place where an error becomes what a client sees. Errors
+// that are no Status errors are an internal matter: 500 with their text.
+func Status(err error) *metav1.Status {
+	var api apierrors.APIStatus
+	switch {
+	case errors.As(err, &api):
+		st := api.Status()
+		if st.Status == "" {
+			st.Status = metav1.StatusFailure
+		}
+		if st.Code == 0 {
+			st.Code = http.StatusInternalServerError
+			if st.Status == metav1.StatusSuccess {
+				st.Code = http.StatusOK
+			}
+		}
+		st.Kind, st.APIVersion = "Status", "v1"
+		return &st
+	case errors.Is(err, context.DeadlineExceeded):
+		return Status(apierrors.NewTimeoutError("request did not complete within the allotted timeout", 0))
+	}
+	return &metav1.Status{
+		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
+		Status:   metav1.StatusFailure,
+		Code:     http.StatusInternalServerError,
+		Reason:   metav1.StatusReasonUnknown,
+		Message:  err.Error(),
+	}
+}
+
+// Fail answers a request with an error.
+func (s Writer) Fail(w http.ResponseWriter, r *http.Request, err error) {
+	st := Status(err)
+	if st.Code == http.StatusInternalServerError {
+		s.Log.Log(r.Context(), blame(r, err, slog.LevelError), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	if st.Details != nil && st.Details.RetryAfterSeconds > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(st.Details.RetryAfterSeconds)))
+	}
+	s.Meta(w, r, int(st.Code), st)
+}
+
+// blame is the level at which the failure of a request is logged: it is no
+// fault of the server when the client has gone.
+func blame(r *http.Request, err error, level slog.Level) slog.Level {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		return slog.LevelDebug
+	}
+	return level
+}
+
+// NotFound is upstream's answer to a path that a served group version does not
+// have.
+func NotFound() error {
+	return apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "404: Page Not Found", 0, false)
+}
+
+// MethodNotAllowed is upstream's answer to a method that a path does not have.
+func MethodNotAllowed() error {
+	return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, "", schema.GroupResource{}, "", "405: Method Not Allowed", 0, false)
+}
+
+// noHTML keeps an error message from being taken for a page.
+var noHTML = strings.NewReplacer(`&`, "&amp;", `<`, "&lt;", `>`, "&gt;")
+
+// Forbidden is the 403 of a request that no authorizer allowed, with upstream's
+// words.
+func Forbidden(a authorizer.Attributes, reason string) error {
+	msg := noHTML.Replace(forbiddenMessage(a))
+	if reason != "" {
+		msg += ": " + reason
+	}
+	gr := schema.GroupResource{Group: a.GetAPIGroup(), Resource: a.GetResource()}
+	return apierrors.NewForbidden(gr, a.GetName(), errors.New(msg))
+}
+
+func forbiddenMessage(a authorizer.Attributes) string {
+	name := ""
+	if u := a.GetUser(); u != nil {
+		name = u.GetName()
+	}
+	if !a.IsResourceRequest() {
+		return fmt.Sprintf("User %q cannot %s path %q", name, a.GetVerb(), a.GetPath())
+	}
+	res := a.GetResource()
+	if sub := a.GetSubresource(); sub != "" {
+		res += "/" + sub
+	}
+	where := "at the cluster scope"
+	if ns := a.GetNamespace(); ns != "" {
+		where = fmt.Sprintf("in the namespace %q", ns)
+	}
+	return fmt.Sprintf("User %q cannot %s resource %q in API group %q %s", name, a.GetVerb(), res, a.GetAPIGroup(), where)
+}
+
+// TooManyRequests is upstream's answer to a client for whom there is no room.
+func TooManyRequests() error {
+	return apierrors.NewTooManyRequests("Too many requests, please try again later.", 1)
+}
+
+// TooLarge is the 413 of a body of more than limit bytes.
+func TooLarge(limit int64) error {
+	return apierrors.NewRequestEntityTooLargeError("limit is " + strconv.FormatInt(limit, 10))
+}
