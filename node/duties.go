@@ -16,12 +16,12 @@ import (
 	"github.com/pintle-io/pintle/node/logs"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/state"
-	"github.com/pintle-io/pintle/node/volume"
+	"github.com/pintle-io/pintle/node/volume/projected"
 )
 
 // token asks for a token of the pod's service account that is good while the
 // pod exists.
-func (p *parts) token(ctx context.Context, pod *corev1.Pod, audience string, seconds int64) (volume.Token, error) {
+func (p *parts) token(ctx context.Context, pod *corev1.Pod, audience string, seconds int64) (projected.Token, error) {
 	req := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 		ExpirationSeconds: &seconds,
 		BoundObjectRef:    &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID},
@@ -35,9 +35,9 @@ func (p *parts) token(ctx context.Context, pod *corev1.Pod, audience string, sec
 	}
 	got, err := p.client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, account, req, metav1.CreateOptions{})
 	if err != nil {
-		return volume.Token{}, err
+		return projected.Token{}, err
 	}
-	return volume.Token{Value: got.Status.Token, Expires: got.Status.ExpirationTimestamp.Time}, nil
+	return projected.Token{Value: got.Status.Token, Expires: got.Status.ExpirationTimestamp.Time}, nil
 }
 
 // claim finds the volume that a claim is bound to.

@@ -39,6 +39,7 @@ import (
 	"github.com/pintle-io/pintle/node/source"
 	"github.com/pintle-io/pintle/node/stats"
 	"github.com/pintle-io/pintle/node/volume"
+	"github.com/pintle-io/pintle/node/volume/projected"
 )
 
 // parts are the agent's parts, wired.
@@ -80,8 +81,9 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	scheme, _, _ := strings.Cut(runtimeVersion, "://")
 	p.workers = pod.NewWorkers(pod.Config{
 		Client: a.client, Runtime: a.runtime, RuntimeName: scheme, ImageMounts: features.ImageMounts,
-		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Sources: p.sources, Token: p.token, Claim: p.claim, RecursiveReadOnly: p.recursiveReadOnly(features), Node: node, Log: cfg.Log}),
-		Images:  p.images, Sources: p.sources, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Allocations: checkpoint.New(cfg.dir("allocations")), Recorder: recorder, Node: node,
+		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Staging: cfg.dir("staged"), Claim: p.claim, RecursiveReadOnly: p.recursiveReadOnly(features), Node: node,
+			Drivers: volume.Standard(projected.Config{Sources: p.sources, Token: p.token, Node: node, Log: cfg.Log})}),
+		Images: p.images, Sources: p.sources, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Allocations: checkpoint.New(cfg.dir("allocations")), Recorder: recorder, Node: node,
 		Services: p.listServices, NetworkReady: p.network.Load, Draining: p.drainer.drain, DrainTimeout: cfg.DrainTimeout,
 		Admit: p.admit(features), PIDs: cfg.PodPIDs, Prober: probe.Network{Exec: a.runtime.Exec}, Log: cfg.Log,
 	})

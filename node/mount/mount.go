@@ -135,6 +135,19 @@ func Tmpfs(dir string, size int64) error {
 	return nil
 }
 
+// TmpfsOnce makes dir, and a memory file system of it if nothing is mounted
+// there.
+func TmpfsOnce(dir string, size int64) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	is, err := IsMountPoint(dir)
+	if err != nil || is {
+		return err
+	}
+	return Tmpfs(dir, size)
+}
+
 // Free returns the free and total bytes, and the free and total inodes, of
 // the file system that holds path.
 func Free(path string) (free, total, inodesFree, inodes uint64, err error) {

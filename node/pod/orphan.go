@@ -72,7 +72,7 @@ func (w *Workers) sweep(ctx context.Context) error {
 	}
 	for _, uid := range dirs {
 		if !w.has(uid) {
-			errs = append(errs, w.Volumes.TearDown(uid))
+			errs = append(errs, w.Volumes.TearDown(ctx, uid))
 		}
 	}
 	for _, g := range groups {

@@ -216,7 +216,7 @@ func (k *worker) free(ctx context.Context, sandboxes []string) error {
 			return err
 		}
 	}
-	if err := k.Volumes.TearDown(k.uid); err != nil {
+	if err := k.Volumes.TearDown(ctx, k.uid); err != nil {
 		return err
 	}
 	if err := k.killGroup(ctx, k.uid); err != nil {

@@ -30,6 +30,8 @@ import (
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/probe"
 	"github.com/pintle-io/pintle/node/volume"
+	"github.com/pintle-io/pintle/node/volume/driver"
+	"github.com/pintle-io/pintle/node/volume/emptydir"
 )
 
 // host is a node whose runtime keeps books but runs nothing, and whose time
@@ -66,7 +68,7 @@ func newHost(t *testing.T, before func(ctx context.Context, call, name string) e
 	log := slog.New(slog.NewTextHandler(h, nil))
 	cfg := pod.Config{
 		Client: h.client, Runtime: h.runtime.Client, RuntimeName: "test", Sources: noSources{},
-		Volumes: volume.New(volume.Config{Root: t.TempDir(), Sources: noSources{}, Node: func() *podspec.Node { return node }}),
+		Volumes: volume.New(volume.Config{Root: t.TempDir(), Node: func() *podspec.Node { return node }, Drivers: []driver.Driver{emptydir.Driver{}}}),
 		Images:  image.New(image.Config{Runtime: h.runtime.Client}), Cgroups: &cgroup.System{}, CgroupParent: "/test",
 		Recorder: h.events, Node: func() *podspec.Node { return node }, Services: func() []*corev1.Service { return nil },
 		NetworkReady: func() bool { return true }, Prober: probe.Network{Exec: h.runtime.Client.Exec}, Clock: h.clock, Log: log,

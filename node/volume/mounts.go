@@ -13,6 +13,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/volume/subpath"
 )
 
 // Mounts lists what the runtime mounts into a container: its volumes and
@@ -22,53 +23,15 @@ func (m *Manager) Mounts(ctx context.Context, pod *corev1.Pod, c *corev1.Contain
 	var out []*runtimeapi.Mount
 	hosts := true
 	for i := range c.VolumeMounts {
-		vm := &c.VolumeMounts[i]
-		v := findVolume(pod, vm.Name)
-		if v == nil {
-			return nil, fmt.Errorf("volume %q of container %q is not in the pod", vm.Name, c.Name)
+		if findVolume(pod, c.VolumeMounts[i].Name) == nil {
+			return nil, fmt.Errorf("volume %q of container %q is not in the pod", c.VolumeMounts[i].Name, c.Name)
 		}
-		if v.Image != nil {
-			im, err := imageMount(v, vm, env)
-			if err != nil {
-				return nil, err
-			}
-			hosts = hosts && im.ContainerPath != "/etc/hosts"
-			out = append(out, im)
-			continue
-		}
-		from, err := m.source(ctx, pod, v)
+		made, err := m.mountOf(ctx, pod, c, i, env)
 		if err != nil {
-			return nil, &Error{v.Name, err}
+			return nil, err
 		}
-		sub := vm.SubPath
-		if vm.SubPathExpr != "" {
-			if sub, err = expandPath(vm.SubPathExpr, env); err != nil {
-				return nil, err
-			}
-		}
-		if sub != "" {
-			if from, err = m.subPath(pod, c, i, vm.Name, from, sub); err != nil {
-				return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", vm.Name, c.Name, err)
-			}
-		}
-		recursive, err := recursiveReadOnly(vm, func() (bool, error) {
-			if m.cfg.RecursiveReadOnly == nil {
-				return false, nil
-			}
-			return m.cfg.RecursiveReadOnly(ctx, pod)
-		})
-		if err != nil {
-			return nil, fmt.Errorf("failed to resolve recursive read-only mode: %w", err)
-		}
-		at := vm.MountPath
-		if !filepath.IsAbs(at) {
-			at = "/" + at
-		}
-		if at == "/etc/hosts" {
-			hosts = false
-		}
-		out = append(out, &runtimeapi.Mount{HostPath: from, ContainerPath: at,
-			Readonly: vm.ReadOnly || readOnly(v), RecursiveReadOnly: recursive, Propagation: propagation(vm.MountPropagation)})
+		hosts = hosts && made.ContainerPath != "/etc/hosts"
+		out = append(out, made)
 	}
 	if hosts {
 		file, err := m.hostsFile(pod, ips)
@@ -80,6 +43,47 @@ func (m *Manager) Mounts(ctx context.Context, pod *corev1.Pod, c *corev1.Contain
 	return out, nil
 }
 
+// mountOf is the mount of a container with the given index.
+func (m *Manager) mountOf(ctx context.Context, pod *corev1.Pod, c *corev1.Container, index int, env *podspec.Env) (*runtimeapi.Mount, error) {
+	vm := &c.VolumeMounts[index]
+	v, err := m.mounted(pod.UID, vm.Name)
+	if err != nil {
+		return nil, err
+	}
+	sub := vm.SubPath
+	if vm.SubPathExpr != "" {
+		if sub, err = subpath.Expand(vm.SubPathExpr, env); err != nil {
+			return nil, err
+		}
+	}
+	at := vm.MountPath
+	if !filepath.IsAbs(at) {
+		at = "/" + at
+	}
+	if v.Image != "" {
+		return &runtimeapi.Mount{ContainerPath: at, Readonly: true, ImageSubPath: sub,
+			Image: &runtimeapi.ImageSpec{Image: v.Image, UserSpecifiedImage: v.Image}}, nil
+	}
+	from := v.Path
+	if sub != "" {
+		from = filepath.Join(m.Dir(pod.UID), "subpaths", vm.Name, c.Name, strconv.Itoa(index))
+		if err := subpath.Bind(v.Path, sub, from); err != nil {
+			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", vm.Name, c.Name, err)
+		}
+	}
+	recursive, err := recursiveReadOnly(vm, func() (bool, error) {
+		if m.cfg.RecursiveReadOnly == nil {
+			return false, nil
+		}
+		return m.cfg.RecursiveReadOnly(ctx, pod)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("failed to resolve recursive read-only mode: %w", err)
+	}
+	return &runtimeapi.Mount{HostPath: from, ContainerPath: at, Readonly: vm.ReadOnly || v.ReadOnly,
+		RecursiveReadOnly: recursive, Propagation: propagation(vm.MountPropagation)}, nil
+}
+
 func findVolume(pod *corev1.Pod, name string) *corev1.Volume {
 	for i := range pod.Spec.Volumes {
 		if pod.Spec.Volumes[i].Name == name {
@@ -87,13 +91,6 @@ func findVolume(pod *corev1.Pod, name string) *corev1.Volume {
 		}
 	}
 	return nil
-}
-
-// readOnly reports whether no container may write the volume: the agent does,
-// or the pod says so of a claim.
-func readOnly(v *corev1.Volume) bool {
-	return v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil ||
-		v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ReadOnly
 }
 
 // recursiveReadOnly tells whether what is mounted below a mount must be

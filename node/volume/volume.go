@@ -1,19 +1,25 @@
-// Package volume makes the volumes of pods on this node: it creates, fills,
-// keeps up to date, mounts and removes them, below one directory per pod. It
-// knows the volume kinds that need no driver: emptyDir, hostPath, configMap,
-// secret, downwardAPI, projected, and persistent volumes that are directories
-// of this node.
+// Package volume keeps the volumes of the pods on this node: it has them made
+// and kept up to date by the driver of their kind, tells what a container is to
+// mount, and removes everything of a pod that is gone. Each pod has one
+// directory:
+//
+//	volumes/NAME                        what drivers make
+//	subpaths/NAME/CONTAINER/N           parts of volumes, bound there
+//	containers/NAME/N, etc-hosts        files of the agent's own
+//	staged/NAME.json                    what must be undone elsewhere
+//
+// A kind of volume is a driver (package driver) in a package of its own below
+// this one; Standard lists those that ship.
 //
 // Everything can be done again: Prepare on a pod whose volumes stand writes
 // only what changed, so a restarted agent needs no memory of what it did.
-// Calls for one pod must not overlap; calls for different pods may.
+// Calls of Prepare and TearDown for one pod must not overlap; others may.
 package volume
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -21,75 +27,46 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/node/mount"
 	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/volume/driver"
 )
-
-// Token is a service account's token, bound to a pod.
-type Token struct {
-	Value   string
-	Expires time.Time
-}
 
 // Config of a Manager.
 type Config struct {
 	// Root holds a directory per pod; required.
 	Root string
-	// Sources finds ConfigMaps and Secrets; required.
-	Sources podspec.Sources
-	// Token asks for a token for the pod's service account.
-	Token func(ctx context.Context, pod *corev1.Pod, audience string, seconds int64) (Token, error)
-	// Claim finds the persistent volume bound to a claim.
+	// Staging holds a directory per volume that pods share; required with a
+	// driver.Staged.
+	Staging string
+	// Drivers make the volumes: the first that supports one does. Required.
+	Drivers []driver.Driver
+	// Claim finds the persistent volume bound to a claim; nil: there are none.
 	Claim func(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error)
 	// RecursiveReadOnly tells whether the runtime can make mounts below the
 	// read-only ones of a pod read-only too; nil means never.
 	RecursiveReadOnly func(ctx context.Context, pod *corev1.Pod) (bool, error)
-	// Node is read by the downward API; it is called at each use.
+	// Node is read for the hosts file; it is called at each use. Required.
 	Node func() *podspec.Node
-	// Clock is the real one when nil.
-	Clock clock.PassiveClock
-	// Log may be nil.
-	Log *slog.Logger
 }
 
-// Manager makes volumes.
+// Manager keeps volumes.
 type Manager struct {
-	cfg Config
+	cfg    Config
+	staged stages
 
-	mu     sync.Mutex
-	tokens map[tokenKey]heldToken // guarded by mu
-}
-
-type tokenKey struct {
-	pod      types.UID
-	audience string
-	seconds  int64
-}
-
-type heldToken struct {
-	Token
-	renew time.Time
+	mu    sync.Mutex
+	ready map[types.UID]map[string]driver.Mount // guarded by mu
 }
 
 // New makes a manager.
 func New(cfg Config) *Manager {
-	if cfg.Clock == nil {
-		cfg.Clock = clock.RealClock{}
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	return &Manager{cfg: cfg, tokens: map[tokenKey]heldToken{}}
+	return &Manager{cfg: cfg, staged: stages{root: cfg.Root, dir: cfg.Staging}, ready: map[types.UID]map[string]driver.Mount{}}
 }
 
 // Dir is the directory of a pod.
 func (m *Manager) Dir(pod types.UID) string { return filepath.Join(m.cfg.Root, string(pod)) }
-
-func (m *Manager) volumeDir(pod types.UID, name string) string {
-	return filepath.Join(m.Dir(pod), "volumes", name)
-}
 
 // Error says which volume could not be made.
 type Error struct {
@@ -130,93 +107,130 @@ func (m *Manager) Prepare(ctx context.Context, pod *corev1.Pod) (renew time.Time
 }
 
 func (m *Manager) prepare(ctx context.Context, pod *corev1.Pod, v *corev1.Volume) (renew time.Time, err error) {
-	dir := m.volumeDir(pod.UID, v.Name)
-	switch {
-	case v.EmptyDir != nil:
-		return renew, emptyDir(dir, pod, v.EmptyDir)
-	case v.HostPath != nil:
-		return renew, hostPath(v.HostPath)
-	case v.PersistentVolumeClaim != nil:
-		_, err = m.claimed(ctx, pod, v.PersistentVolumeClaim.ClaimName)
+	r := &driver.Request{Pod: pod, Dir: filepath.Join(m.Dir(pod.UID), "volumes", v.Name)}
+	if r.Spec, err = m.spec(ctx, pod, v); err != nil {
 		return renew, err
-	case v.Ephemeral != nil:
-		_, err = m.claimed(ctx, pod, pod.Name+"-"+v.Name)
-		return renew, err
-	case v.Image != nil:
-		return renew, nil // the runtime's, at each container
 	}
-	c, err := m.content(ctx, pod, v)
+	d, err := m.driver(r.Spec)
 	if err != nil {
 		return renew, err
 	}
-	if c.memory {
-		if err := onTmpfs(dir, maxContent); err != nil {
-			return renew, err
-		}
+	var mounted driver.Mount
+	if s, ok := d.(driver.Staged); ok {
+		mounted, err = m.staged.setup(ctx, s, r)
+	} else {
+		mounted, err = d.Setup(ctx, r)
 	}
-	return c.renew, writeAtomically(dir, c.files, fsGroup(pod))
+	if err != nil {
+		return renew, err
+	}
+	mounted.ReadOnly = mounted.ReadOnly || r.ReadOnly
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ready[pod.UID] == nil {
+		m.ready[pod.UID] = make(map[string]driver.Mount, len(pod.Spec.Volumes))
+	}
+	m.ready[pod.UID][v.Name] = mounted
+	return mounted.Renew, nil
 }
 
-// source is where a volume lies on the node.
-func (m *Manager) source(ctx context.Context, pod *corev1.Pod, v *corev1.Volume) (string, error) {
+// spec finds out what a volume is: what is claimed the API knows.
+func (m *Manager) spec(ctx context.Context, pod *corev1.Pod, v *corev1.Volume) (driver.Spec, error) {
+	s := driver.Spec{Volume: v}
+	claim := ""
 	switch {
-	case v.HostPath != nil:
-		return v.HostPath.Path, nil
 	case v.PersistentVolumeClaim != nil:
-		return m.claimed(ctx, pod, v.PersistentVolumeClaim.ClaimName)
+		claim, s.ReadOnly = v.PersistentVolumeClaim.ClaimName, v.PersistentVolumeClaim.ReadOnly
 	case v.Ephemeral != nil:
-		return m.claimed(ctx, pod, pod.Name+"-"+v.Name)
+		claim = pod.Name + "-" + v.Name
+	default:
+		return s, nil
 	}
-	return m.volumeDir(pod.UID, v.Name), nil
-}
-
-// claimed finds the directory of a claim's volume.
-func (m *Manager) claimed(ctx context.Context, pod *corev1.Pod, claim string) (string, error) {
 	if m.cfg.Claim == nil {
-		return "", errors.New("persistent volumes are not available on this node")
+		return s, errors.New("persistent volumes are not available on this node")
 	}
-	pv, err := m.cfg.Claim(ctx, pod.Namespace, claim)
-	if err != nil {
-		return "", err
-	}
-	switch {
-	case pv.Spec.HostPath != nil:
-		return pv.Spec.HostPath.Path, hostPath(pv.Spec.HostPath)
-	case pv.Spec.Local != nil:
-		if _, err := os.Stat(pv.Spec.Local.Path); err != nil {
-			return "", fmt.Errorf("local volume %s: %w", pv.Name, err)
+	var err error
+	s.Persistent, err = m.cfg.Claim(ctx, pod.Namespace, claim)
+	return s, err
+}
+
+func (m *Manager) driver(s driver.Spec) (driver.Driver, error) {
+	for _, d := range m.cfg.Drivers {
+		if d.Supports(s) {
+			return d, nil
 		}
-		return pv.Spec.Local.Path, nil
 	}
-	return "", fmt.Errorf("persistent volume %s: its kind is not supported on this node", pv.Name)
+	if s.Persistent != nil {
+		return nil, fmt.Errorf("persistent volume %s: its kind is not supported on this node", s.Persistent.Name)
+	}
+	return nil, errors.New("its kind is not supported on this node")
+}
+
+// mounted is a volume of a pod as Prepare left it.
+func (m *Manager) mounted(pod types.UID, name string) (driver.Mount, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, ok := m.ready[pod][name]
+	if !ok {
+		return v, &Error{name, errors.New("it is not prepared")}
+	}
+	return v, nil
 }
 
 // TearDown unmounts and removes everything of a pod. A pod without anything is
 // no error.
-func (m *Manager) TearDown(pod types.UID) error {
-	m.mu.Lock()
-	for k := range m.tokens {
-		if k.pod == pod {
-			delete(m.tokens, k)
-		}
-	}
-	m.mu.Unlock()
+func (m *Manager) TearDown(ctx context.Context, pod types.UID) error {
+	m.forget(pod)
 	dir := m.Dir(pod)
 	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	// What is mounted must be gone before anything is removed: it may be
-	// somebody's data.
-	if err := mount.DetachBelow(dir); err != nil {
+	if err := m.unmount(ctx, dir); err != nil {
 		return fmt.Errorf("volumes of pod %s: %w", pod, err)
-	}
-	if left, err := mount.Below(dir); err != nil || len(left) > 0 {
-		return errors.Join(err, fmt.Errorf("volumes of pod %s: %v still mounted", pod, left))
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("volumes of pod %s: %w", pod, err)
 	}
 	return nil
+}
+
+func (m *Manager) forget(pod types.UID) {
+	m.mu.Lock()
+	delete(m.ready, pod)
+	m.mu.Unlock()
+	for _, d := range m.cfg.Drivers {
+		if f, ok := d.(driver.Forgetter); ok {
+			f.Forget(pod)
+		}
+	}
+}
+
+// unmount sees to it that nothing is mounted below a pod's directory. What is
+// mounted must be gone before anything is removed: it may be somebody's data.
+func (m *Manager) unmount(ctx context.Context, dir string) error {
+	// Parts of volumes keep what they are parts of in use.
+	if err := mount.DetachBelow(filepath.Join(dir, "subpaths")); err != nil {
+		return err
+	}
+	if err := m.staged.tearDown(ctx, dir, m.stagedDriver); err != nil {
+		return err
+	}
+	if err := mount.DetachBelow(dir); err != nil {
+		return err
+	}
+	if left, err := mount.Below(dir); err != nil || len(left) > 0 {
+		return errors.Join(err, fmt.Errorf("%v still mounted", left))
+	}
+	return nil
+}
+
+func (m *Manager) stagedDriver(name string) (driver.Staged, error) {
+	for _, d := range m.cfg.Drivers {
+		if s, ok := d.(driver.Staged); ok && d.Name() == name {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("its driver %q is not on this node", name)
 }
 
 // Pods lists the pods that have a directory.

@@ -22,6 +22,7 @@ import (
 	"github.com/pintle-io/pintle/node/mount"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/volume"
+	"github.com/pintle-io/pintle/node/volume/projected"
 )
 
 func TestMain(m *testing.M) { testenv.IsolateNetwork(m) } // for its mount namespace
@@ -56,13 +57,14 @@ func newWorld(t *testing.T) *world {
 	testenv.RequireNetwork(t)
 	w := &world{t: t, root: filepath.Join(t.TempDir(), "pods"), clock: testclock.NewFakeClock(time.Now()),
 		config: map[string]map[string]string{"cm": {"a": "1", "b": "2"}}, secret: map[string]map[string][]byte{"sec": {"k": []byte("s")}}}
-	w.m = volume.New(volume.Config{Root: w.root, Sources: w, Clock: w.clock, Node: func() *podspec.Node { return &podspec.Node{IPs: []string{"10.0.0.1"}} },
-		Token: func(_ context.Context, _ *corev1.Pod, audience string, seconds int64) (volume.Token, error) {
+	node := func() *podspec.Node { return &podspec.Node{IPs: []string{"10.0.0.1"}} }
+	w.m = volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard(projected.Config{Sources: w, Clock: w.clock, Node: node,
+		Token: func(_ context.Context, _ *corev1.Pod, audience string, seconds int64) (projected.Token, error) {
 			w.tokens++
-			return volume.Token{Value: audience + strings.Repeat("x", w.tokens), Expires: w.clock.Now().Add(time.Duration(seconds) * time.Second)}, w.fail
-		}})
+			return projected.Token{Value: audience + strings.Repeat("x", w.tokens), Expires: w.clock.Now().Add(time.Duration(seconds) * time.Second)}, w.fail
+		}})})
 	t.Cleanup(func() {
-		if err := w.m.TearDown("u"); err != nil {
+		if err := w.m.TearDown(context.Background(), "u"); err != nil {
 			t.Error(err)
 		}
 		if left, err := mount.Below(w.root); err != nil || len(left) > 0 {
@@ -265,6 +267,51 @@ func TestSubPath(t *testing.T) {
 	}
 }
 
+// TestEarlierAgent: what an agent made before, of which this one knows no more
+// than the disk shows, is taken over as it is, and removed when the pod goes.
+func TestEarlierAgent(t *testing.T) {
+	w := newWorld(t)
+	dir, data := filepath.Join(w.root, "u"), t.TempDir()
+	for _, d := range []string{"volumes/mem", "volumes/cm/..new-1", "volumes/e", "subpaths/e/app/0", "containers/app"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(mount.Tmpfs(filepath.Join(dir, "volumes/mem"), 0), mount.Bind(data, filepath.Join(dir, "subpaths/e/app/0")),
+		os.Symlink("..new-1", filepath.Join(dir, "volumes/cm/..data")), os.Symlink("..data/a", filepath.Join(dir, "volumes/cm/a"))); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(dir, "etc-hosts"), "")
+	write(filepath.Join(dir, "containers/app/0"), "")
+	write(filepath.Join(dir, "volumes/cm/..new-1/a"), "1")
+	write(filepath.Join(dir, "volumes/cm/..new-1/b"), "2")
+	write(filepath.Join(dir, "volumes/mem/kept"), "x")
+	write(filepath.Join(data, "precious"), "x")
+	w.prepare(pod(vol("cm", cmVolume()), vol("e", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}),
+		vol("mem", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}})))
+	if link, err := os.Readlink(filepath.Join(dir, "volumes/cm/..data")); err != nil || link != "..new-1" || w.read("cm", "b") != "2" {
+		t.Errorf("the configMap was written again: %q %q %v", link, w.read("cm", "b"), err)
+	}
+	if w.read("mem", "kept") != "x" {
+		t.Error("the memory file system was made anew")
+	}
+	if err := w.m.TearDown(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("directory left: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(data, "precious")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTearDownKeepsData: what was mounted into the pod's directory survives.
 func TestTearDownKeepsData(t *testing.T) {
 	w := newWorld(t)
@@ -278,7 +325,7 @@ func TestTearDownKeepsData(t *testing.T) {
 	if err := mount.Bind(data, at); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.m.TearDown("u"); err != nil {
+	if err := w.m.TearDown(context.Background(), "u"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(data, "precious")); err != nil {
@@ -343,7 +390,7 @@ func TestTokenOwner(t *testing.T) {
 		if uid := fi.Sys().(*syscall.Stat_t).Uid; uid != c.uid || fi.Mode() != c.mode {
 			t.Errorf("%s: got %s of %d, want %s of %d", name, fi.Mode(), uid, c.mode, c.uid)
 		}
-		if err := w.m.TearDown("u"); err != nil {
+		if err := w.m.TearDown(context.Background(), "u"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -352,7 +399,8 @@ func TestTokenOwner(t *testing.T) {
 func TestReadOnlyMounts(t *testing.T) {
 	w := newWorld(t)
 	host, able := t.TempDir(), false
-	m := volume.New(volume.Config{Root: w.root, Sources: w, Clock: w.clock, Node: func() *podspec.Node { return &podspec.Node{} },
+	node := func() *podspec.Node { return &podspec.Node{} }
+	m := volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard(projected.Config{Sources: w, Node: node}),
 		Claim: func(context.Context, string, string) (*corev1.PersistentVolume, error) {
 			return &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: host}}}}, nil
 		},

@@ -1,12 +1,13 @@
 package volume
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pintle-io/pintle/node/volume/subpath"
 )
 
 // maxFile bounds a file that is read for a pod's environment, in bytes: more
@@ -16,20 +17,22 @@ const maxFile = 1 << 20
 // ReadFile reads a file of one of the pod's volumes. The path is followed
 // beneath the volume only, whatever links a container may have put there.
 func (m *Manager) ReadFile(pod *corev1.Pod, volume, path string) ([]byte, error) {
-	v := findVolume(pod, volume)
-	if v == nil {
+	if findVolume(pod, volume) == nil {
 		return nil, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", volume)
 	}
-	dir, err := m.source(context.Background(), pod, v)
+	v, err := m.mounted(pod.UID, volume)
 	if err != nil {
-		return nil, &Error{v.Name, err}
+		return nil, err
 	}
-	root, err := os.OpenRoot(dir)
+	if v.Path == "" {
+		return nil, fmt.Errorf("volume %s is not on the node: its files cannot be read", volume)
+	}
+	root, err := os.OpenRoot(v.Path)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	f, err := openPart(root, path)
+	f, err := subpath.Open(root, path)
 	if err != nil {
 		return nil, err
 	}

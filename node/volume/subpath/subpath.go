@@ -1,4 +1,7 @@
-package volume
+// Package subpath mounts parts of volumes. A container may have put links, pipes
+// or anything else into a volume, and may go on changing it meanwhile: every
+// path is followed beneath the volume only.
+package subpath
 
 import (
 	"errors"
@@ -6,17 +9,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pintle-io/pintle/node/mount"
 	"github.com/pintle-io/pintle/node/podspec"
 )
 
-func expandPath(expr string, env *podspec.Env) (string, error) {
+// Expand replaces the variables of a subPathExpr, which must stay relative.
+func Expand(expr string, env *podspec.Env) (string, error) {
 	unknown := ""
 	out, err := podspec.Expand(expr, func(name string) (string, bool) {
 		v, ok := env.Get(name)
@@ -37,46 +39,46 @@ func expandPath(expr string, env *podspec.Env) (string, error) {
 	return out, nil
 }
 
-// subPath binds a part of a volume to a place of the agent's own, and returns
-// that. The part is opened beneath the volume, whatever links a container may
-// have put there, and bound by its open descriptor, so that it cannot be
-// exchanged in between. What is missing is made with the volume's mode and, by
-// its set-group bit, group: whoever may write the volume may write its parts.
-func (m *Manager) subPath(pod *corev1.Pod, c *corev1.Container, index int, volume, from, sub string) (string, error) {
+// Bind binds the part sub of the volume at from to target, which becomes an
+// empty directory or file for that. The part is opened beneath the volume,
+// whatever links a container may have put there, and bound by its open
+// descriptor, so that it cannot be exchanged in between. What is missing is made
+// with the volume's mode and, by its set-group bit, group: whoever may write the
+// volume may write its parts. What was bound to target before is unmounted.
+func Bind(from, sub, target string) error {
 	root, err := os.OpenRoot(from)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer root.Close()
 	sub = filepath.Clean(sub)
-	f, err := openPart(root, sub)
+	f, err := Open(root, sub)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeDirs(root, sub); err != nil {
-			return "", err
+			return err
 		}
-		f, err = openPart(root, sub)
+		f, err = Open(root, sub)
 	}
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer f.Close()
 	fi, err := f.Stat()
 	if err != nil {
-		return "", err
+		return err
 	}
-	target := filepath.Join(m.Dir(pod.UID), "subpaths", volume, c.Name, strconv.Itoa(index))
 	if err := mount.Detach(target); err != nil { // of the instance before
-		return "", err
+		return err
 	}
 	if err := makeLike(target, fi); err != nil {
-		return "", err
+		return err
 	}
-	return target, mountFD(f, target)
+	return mountFD(f, target)
 }
 
-// openPart does not wait for the other end of a pipe that a container may have
+// Open opens a part of a volume for reading. It does not wait for the other end of a pipe that a container may have
 // put there.
-func openPart(root *os.Root, name string) (*os.File, error) {
+func Open(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 }
 
@@ -89,10 +91,10 @@ func makeDirs(root *os.Root, sub string) error {
 		return err
 	}
 	parts := strings.Split(sub, string(filepath.Separator))
-	dir, err := openPart(root, ".")
+	dir, err := Open(root, ".")
 	for n := 1; err == nil && n <= len(parts); n++ {
 		var next *os.File
-		next, err = openPart(root, filepath.Join(parts[:n]...))
+		next, err = Open(root, filepath.Join(parts[:n]...))
 		if errors.Is(err, fs.ErrNotExist) {
 			err = makeBelow(dir, parts[n-1:], fi.Mode())
 			break

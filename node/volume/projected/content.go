@@ -1,4 +1,4 @@
-package volume
+package projected
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/volume/ownership"
 )
 
 // maxContent bounds a volume of files that the agent writes, in bytes.
@@ -45,7 +46,7 @@ func (c *content) add(path string, data []byte, mode int32) error {
 // is added with the group.
 func (c *content) secretFile(pod *corev1.Pod, path string, data []byte, mode int32) error {
 	user := podspec.OnlyUser(pod)
-	if user != nil || fsGroup(pod) != nil {
+	if user != nil || ownership.FSGroup(pod) != nil {
 		mode = 0o600
 	}
 	if err := c.add(path, data, mode); err != nil {
@@ -71,22 +72,22 @@ func checkPath(p string) error {
 
 // content collects what a configMap, secret, downwardAPI or projected volume
 // holds.
-func (m *Manager) content(ctx context.Context, pod *corev1.Pod, v *corev1.Volume) (*content, error) {
+func (d *Driver) content(ctx context.Context, pod *corev1.Pod, v *corev1.Volume) (*content, error) {
 	c := &content{files: map[string]file{}}
 	switch {
 	case v.ConfigMap != nil:
 		s := v.ConfigMap
-		return c, m.configMap(c, pod, s.Name, s.Items, mode(s.DefaultMode), s.Optional)
+		return c, d.configMap(c, pod, s.Name, s.Items, mode(s.DefaultMode), s.Optional)
 	case v.Secret != nil:
 		s := v.Secret
 		c.memory = true
-		return c, m.secret(c, pod, s.SecretName, s.Items, mode(s.DefaultMode), s.Optional)
+		return c, d.secret(c, pod, s.SecretName, s.Items, mode(s.DefaultMode), s.Optional)
 	case v.DownwardAPI != nil:
-		return c, m.downward(c, pod, v.DownwardAPI.Items, mode(v.DownwardAPI.DefaultMode))
+		return c, d.downward(c, pod, v.DownwardAPI.Items, mode(v.DownwardAPI.DefaultMode))
 	case v.Projected != nil:
 		c.memory = true
 		for i := range v.Projected.Sources {
-			if err := m.project(ctx, c, pod, &v.Projected.Sources[i], mode(v.Projected.DefaultMode)); err != nil {
+			if err := d.project(ctx, c, pod, &v.Projected.Sources[i], mode(v.Projected.DefaultMode)); err != nil {
 				return nil, err
 			}
 		}
@@ -102,17 +103,17 @@ func mode(m *int32) int32 {
 	return *m
 }
 
-func (m *Manager) project(ctx context.Context, c *content, pod *corev1.Pod, s *corev1.VolumeProjection, mode int32) error {
+func (d *Driver) project(ctx context.Context, c *content, pod *corev1.Pod, s *corev1.VolumeProjection, mode int32) error {
 	switch {
 	case s.ConfigMap != nil:
-		return m.configMap(c, pod, s.ConfigMap.Name, s.ConfigMap.Items, mode, s.ConfigMap.Optional)
+		return d.configMap(c, pod, s.ConfigMap.Name, s.ConfigMap.Items, mode, s.ConfigMap.Optional)
 	case s.Secret != nil:
-		return m.secret(c, pod, s.Secret.Name, s.Secret.Items, mode, s.Secret.Optional)
+		return d.secret(c, pod, s.Secret.Name, s.Secret.Items, mode, s.Secret.Optional)
 	case s.DownwardAPI != nil:
-		return m.downward(c, pod, s.DownwardAPI.Items, mode)
+		return d.downward(c, pod, s.DownwardAPI.Items, mode)
 	case s.ServiceAccountToken != nil:
 		t := s.ServiceAccountToken
-		tok, err := m.token(ctx, pod, t)
+		tok, err := d.token(ctx, pod, t)
 		if err != nil {
 			return err
 		}
@@ -124,8 +125,8 @@ func (m *Manager) project(ctx context.Context, c *content, pod *corev1.Pod, s *c
 	return errors.New("a source of the projected volume is not supported on this node")
 }
 
-func (m *Manager) configMap(c *content, pod *corev1.Pod, name string, items []corev1.KeyToPath, mode int32, optional *bool) error {
-	obj, err := m.cfg.Sources.ConfigMap(pod.Namespace, name)
+func (d *Driver) configMap(c *content, pod *corev1.Pod, name string, items []corev1.KeyToPath, mode int32, optional *bool) error {
+	obj, err := d.cfg.Sources.ConfigMap(pod.Namespace, name)
 	if err != nil {
 		return err
 	}
@@ -142,8 +143,8 @@ func (m *Manager) configMap(c *content, pod *corev1.Pod, name string, items []co
 	return c.items(data, items, mode, optional, "configmap "+pod.Namespace+"/"+name)
 }
 
-func (m *Manager) secret(c *content, pod *corev1.Pod, name string, items []corev1.KeyToPath, mode int32, optional *bool) error {
-	obj, err := m.cfg.Sources.Secret(pod.Namespace, name)
+func (d *Driver) secret(c *content, pod *corev1.Pod, name string, items []corev1.KeyToPath, mode int32, optional *bool) error {
+	obj, err := d.cfg.Sources.Secret(pod.Namespace, name)
 	if err != nil {
 		return err
 	}
@@ -189,8 +190,8 @@ func (c *content) items(data map[string][]byte, items []corev1.KeyToPath, mode i
 	return nil
 }
 
-func (m *Manager) downward(c *content, pod *corev1.Pod, items []corev1.DownwardAPIVolumeFile, mode int32) error {
-	node := m.cfg.Node()
+func (d *Driver) downward(c *content, pod *corev1.Pod, items []corev1.DownwardAPIVolumeFile, mode int32) error {
+	node := d.cfg.Node()
 	for _, i := range items {
 		var (
 			value string
@@ -214,40 +215,4 @@ func (m *Manager) downward(c *content, pod *corev1.Pod, items []corev1.DownwardA
 		}
 	}
 	return nil
-}
-
-// token returns a token for the pod, asking for a new one when most of the
-// old one's life is over. While a new one cannot be had, a valid old one
-// serves on.
-func (m *Manager) token(ctx context.Context, pod *corev1.Pod, t *corev1.ServiceAccountTokenProjection) (heldToken, error) {
-	seconds := int64(3600)
-	if t.ExpirationSeconds != nil {
-		seconds = *t.ExpirationSeconds
-	}
-	key := tokenKey{pod.UID, t.Audience, seconds}
-	m.mu.Lock()
-	held, ok := m.tokens[key]
-	m.mu.Unlock()
-	now := m.cfg.Clock.Now()
-	if ok && now.Before(held.renew) {
-		return held, nil
-	}
-	if m.cfg.Token == nil {
-		return heldToken{}, errors.New("no service account tokens are available on this node")
-	}
-	fresh, err := m.cfg.Token(ctx, pod, t.Audience, seconds)
-	if err != nil {
-		if ok && now.Before(held.Expires) {
-			m.cfg.Log.Warn("service account token not renewed", "namespace", pod.Namespace, "name", pod.Name, "error", err)
-			held.renew = now.Add(30 * time.Second)
-			return held, nil
-		}
-		return heldToken{}, fmt.Errorf("service account token: %w", err)
-	}
-	life := fresh.Expires.Sub(now)
-	held = heldToken{fresh, now.Add(min(life*8/10, 24*time.Hour))}
-	m.mu.Lock()
-	m.tokens[key] = held
-	m.mu.Unlock()
-	return held, nil
 }

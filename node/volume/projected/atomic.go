@@ -1,4 +1,4 @@
-package volume
+package projected
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/pintle-io/pintle/node/volume/ownership"
 )
 
 // Names of the atomic update, upstream's: programs watch "..data".
@@ -78,7 +80,7 @@ func fill(dir string, files map[string]file, group *int64) error {
 		}
 	}
 	if group != nil {
-		return own(dir, *group, true)
+		return ownership.Give(dir, *group, true)
 	}
 	return nil
 }

@@ -1,0 +1,194 @@
+package volume
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/pintle-io/pintle/node/volume/driver"
+)
+
+// stages are the volumes that pods of the node share. Which pod uses which is
+// on the disk, a file per pod and volume, written before the volume is staged
+// and removed when the pod's part of it is undone: whatever agent comes later
+// finds what is left to do.
+type stages struct {
+	root string // of the pods' directories
+	dir  string // of staged volumes
+
+	mu    sync.Mutex
+	locks map[driverVolume]*stageLock // guarded by mu
+}
+
+type driverVolume struct{ driver, id string }
+
+type stageLock struct {
+	sync.Mutex
+	users int // who hold it or wait; guarded by stages.mu
+}
+
+// lock waits until nobody else works on a volume.
+func (s *stages) lock(h driver.Handle) (unlock func()) {
+	key := driverVolume{h.Driver, h.ID}
+	s.mu.Lock()
+	if s.locks == nil {
+		s.locks = map[driverVolume]*stageLock{}
+	}
+	l := s.locks[key]
+	if l == nil {
+		l = &stageLock{}
+		s.locks[key] = l
+	}
+	l.users++
+	s.mu.Unlock()
+	l.Lock()
+	return func() {
+		l.Unlock()
+		s.mu.Lock()
+		if l.users--; l.users == 0 {
+			delete(s.locks, key)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// place is where a volume is staged.
+func (s *stages) place(h driver.Handle) string {
+	sum := sha256.Sum256([]byte(h.ID))
+	return filepath.Join(s.dir, h.Driver, hex.EncodeToString(sum[:16]))
+}
+
+// setup stages a volume and sets it up for one pod.
+func (s *stages) setup(ctx context.Context, d driver.Staged, r *driver.Request) (driver.Mount, error) {
+	h, err := d.Handle(r)
+	if err != nil {
+		return driver.Mount{}, err
+	}
+	h.Driver = d.Name()
+	defer s.lock(h)()
+	if err := keepHandle(recordOf(r.Dir), h); err != nil {
+		return driver.Mount{}, err
+	}
+	at := s.place(h)
+	if err := os.MkdirAll(at, 0o750); err != nil {
+		return driver.Mount{}, err
+	}
+	if err := d.Stage(ctx, r, h, at); err != nil {
+		return driver.Mount{}, err
+	}
+	r.Staged = at
+	return d.Setup(ctx, r)
+}
+
+// tearDown undoes what drivers did for the pod of a directory, and what they
+// did for all pods if it was the last.
+func (s *stages) tearDown(ctx context.Context, pod string, find func(name string) (driver.Staged, error)) error {
+	records, err := filepath.Glob(filepath.Join(escape(pod), "staged", "*.json"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, file := range records {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		if err := s.undo(ctx, file, filepath.Join(pod, "volumes", name), find); err != nil {
+			errs = append(errs, fmt.Errorf("volume %q: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *stages) undo(ctx context.Context, file, dir string, find func(name string) (driver.Staged, error)) error {
+	h, err := readHandle(file)
+	if err != nil {
+		return err
+	}
+	d, err := find(h.Driver)
+	if err != nil {
+		return err
+	}
+	defer s.lock(h)()
+	if err := d.TearDown(ctx, h, dir); err != nil {
+		return err
+	}
+	last, err := s.last(h, file)
+	if err != nil {
+		return err
+	}
+	if last {
+		at := s.place(h)
+		if err := d.Unstage(ctx, h, at); err != nil {
+			return err
+		}
+		// Not with what is in it: that would be the volume's.
+		if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.Remove(file)
+}
+
+// last reports whether no pod uses a volume but for that of one file.
+func (s *stages) last(h driver.Handle, except string) (bool, error) {
+	files, err := filepath.Glob(filepath.Join(escape(s.root), "*", "staged", "*.json"))
+	if err != nil {
+		return false, err
+	}
+	for _, file := range files {
+		if file == except {
+			continue
+		}
+		o, err := readHandle(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if o.Driver == h.Driver && o.ID == h.ID {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// recordOf is the file that keeps the handle of the volume at dir.
+func recordOf(dir string) string {
+	return filepath.Join(filepath.Dir(filepath.Dir(dir)), "staged", filepath.Base(dir)+".json")
+}
+
+func keepHandle(file string, h driver.Handle) error {
+	b, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return err
+	}
+	temp := file + ".new"
+	if err := os.WriteFile(temp, b, 0o640); err != nil {
+		return err
+	}
+	return os.Rename(temp, file)
+}
+
+func readHandle(file string) (driver.Handle, error) {
+	var h driver.Handle
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(b, &h)
+	}
+	return h, err
+}
+
+// escape makes a path a pattern of itself.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}

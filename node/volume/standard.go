@@ -1,0 +1,15 @@
+package volume
+
+import (
+	"github.com/pintle-io/pintle/node/volume/driver"
+	"github.com/pintle-io/pintle/node/volume/emptydir"
+	"github.com/pintle-io/pintle/node/volume/hostpath"
+	"github.com/pintle-io/pintle/node/volume/image"
+	"github.com/pintle-io/pintle/node/volume/local"
+	"github.com/pintle-io/pintle/node/volume/projected"
+)
+
+// Standard are the kinds that need nothing but this node and the API.
+func Standard(written projected.Config) []driver.Driver {
+	return []driver.Driver{emptydir.Driver{}, hostpath.Driver{}, local.Driver{}, image.Driver{}, projected.New(written)}
+}
