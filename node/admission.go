@@ -7,9 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/pintle-io/pintle/node/admit"
 	"github.com/pintle-io/pintle/node/cri"
@@ -25,8 +22,8 @@ func (p *parts) admit(features cri.Features) func(ctx context.Context, pod *core
 		StrictGroups: features.StrictGroups, Sysctls: p.cfg.Sysctls}
 	return func(ctx context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Refusal {
 		node := node
-		object, err := p.self.Core().V1().Nodes().Lister().Get(p.cfg.Name)
-		if err != nil {
+		object := p.self()
+		if object == nil {
 			object = p.ask(ctx) // somebody has just deleted it
 		}
 		if object == nil {
@@ -45,11 +42,13 @@ func (p *parts) admit(features cri.Features) func(ctx context.Context, pod *core
 	}
 }
 
-// followSelf follows the node of the given name, and no other.
-func followSelf(client kubernetes.Interface, name string) informers.SharedInformerFactory {
-	return informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
-	}))
+// self is this node as the API has shown it last; nil: it is not known.
+func (p *parts) self() *corev1.Node {
+	o, ok, err := p.informers.Nodes().GetStore().GetByKey(p.cfg.Name)
+	if err != nil || !ok {
+		return nil
+	}
+	return o.(*corev1.Node)
 }
 
 // ask gets the node from the API; nil when it cannot be had.

@@ -16,12 +16,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/node/admit"
 	"github.com/pintle-io/pintle/node/containerd"
+	"github.com/pintle-io/pintle/node/informer"
 )
 
 // Network gives pods their addresses.
@@ -136,10 +136,9 @@ type Config struct {
 	LogSize  int64
 	LogFiles int
 
-	// Informers is shared with other users in this process: Services and
-	// EndpointSlices come from it. Nil makes one. Its owner need not start
-	// it; starting it twice does no harm.
-	Informers informers.SharedInformerFactory
+	// Informers are shared with other parts of the node in this process; their
+	// owner runs them. Nil: the agent makes and runs its own.
+	Informers *informer.Set
 	// Metrics receives the agent's metrics, and /metrics shows them; nil
 	// makes a registry.
 	Metrics *prometheus.Registry

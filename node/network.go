@@ -7,9 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pintle-io/pintle/internal/backoff"
@@ -61,26 +58,21 @@ func (p *parts) awaitRange(ctx context.Context, first *corev1.Node) (*corev1.Nod
 		return first, nil
 	}
 	p.explain("waiting for a range of pod addresses (node.spec.podCIDR)")
-	own := informers.NewSharedInformerFactoryWithOptions(p.client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", p.cfg.Name).String()
-	}))
 	found := make(chan *corev1.Node, 1)
 	look := func(obj any) {
-		if n, ok := obj.(*corev1.Node); ok && n.Spec.PodCIDR != "" {
+		if n, ok := obj.(*corev1.Node); ok && n.Name == p.cfg.Name && n.Spec.PodCIDR != "" {
 			select {
 			case found <- n:
 			default:
 			}
 		}
 	}
-	if _, err := own.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: look, UpdateFunc: func(_, obj any) { look(obj) }}); err != nil {
+	nodes := p.informers.Nodes()
+	handler, err := nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: look, UpdateFunc: func(_, obj any) { look(obj) }})
+	if err != nil {
 		return nil, fmt.Errorf("follow node: %w", err)
 	}
-	watching, stop := context.WithCancel(ctx)
-	own.Start(watching.Done())
-	defer own.Shutdown()
-	defer stop()
+	defer func() { _ = nodes.RemoveEventHandler(handler) }() // fails only for a handler of another informer
 	select {
 	case n := <-found:
 		return n, nil

@@ -28,12 +28,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pintle-io/pintle/node/cgroup"
 	"github.com/pintle-io/pintle/node/containerd"
 	"github.com/pintle-io/pintle/node/cri"
+	"github.com/pintle-io/pintle/node/informer"
 	"github.com/pintle-io/pintle/node/membership"
 	"github.com/pintle-io/pintle/node/mount"
 	"github.com/pintle-io/pintle/node/podspec"
@@ -41,10 +41,11 @@ import (
 
 // Agent is a node agent.
 type Agent struct {
-	cfg     Config
-	client  kubernetes.Interface
-	ready   chan struct{}
-	runtime *cri.Client
+	cfg       Config
+	client    kubernetes.Interface
+	informers *informer.Set
+	ready     chan struct{}
+	runtime   *cri.Client
 }
 
 // New checks the configuration and makes an agent. It touches nothing.
@@ -66,10 +67,11 @@ func New(cfg Config) (*Agent, error) {
 		}
 		cfg.Client = client
 	}
-	if cfg.Informers == nil {
-		cfg.Informers = informers.NewSharedInformerFactory(cfg.Client, 0)
+	a := &Agent{cfg: cfg, client: cfg.Client, informers: cfg.Informers, ready: make(chan struct{})}
+	if a.informers == nil {
+		a.informers = informer.New(cfg.Client, cfg.Name)
 	}
-	return &Agent{cfg: cfg, client: cfg.Client, ready: make(chan struct{})}, nil
+	return a, nil
 }
 
 // Ready is closed once the node is registered and knows its pods.

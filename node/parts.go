@@ -14,11 +14,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -48,7 +45,6 @@ type parts struct {
 	about    *podspec.Node
 	events   record.EventBroadcaster
 	services corelisters.ServiceLister
-	self     informers.SharedInformerFactory // of this node's object
 	drainer  *drainer
 	sources  *source.Store
 	images   *image.Puller
@@ -70,8 +66,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	p.network.Store(cfg.Network == nil)
 	p.events = record.NewBroadcaster()
 	recorder := p.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: cfg.Name})
-	p.services = cfg.Informers.Core().V1().Services().Lister()
-	p.self = followSelf(a.client, cfg.Name)
+	p.services = corelisters.NewServiceLister(p.informers.Services().GetIndexer())
 	p.drainer = newDrainer(cfg.Name, cfg.Draining, cfg.DrainSettle)
 	// Sources tell the workers of changes, and the workers ask the sources.
 	p.sources = source.New(a.client, func(uid types.UID) { p.workers.SourceChanged(uid) }, cfg.Log)
@@ -144,6 +139,9 @@ func (p *parts) run(ctx context.Context, ln net.Listener) error {
 		p.cfg.Log.Warn("node status not reported yet", "error", err)
 	}
 	p.cfg.Log.Info("node registered", "node", p.cfg.Name)
+	if p.cfg.Informers == nil {
+		group.Go(func() error { _ = p.informers.Run(ctx); return nil }) // ends only with ctx
+	}
 	group.Go(func() error { return p.member.Run(ctx) })
 	group.Go(func() error { return p.sources.Run(ctx) })
 	group.Go(func() error { return p.workers.Run(ctx) })
@@ -158,24 +156,18 @@ func (p *parts) run(ctx context.Context, ln net.Listener) error {
 
 // follow brings the workers the pods of this node, from the API.
 func (p *parts) follow(ctx context.Context) error {
-	ours := informers.NewSharedInformerFactoryWithOptions(p.client, 0,
-		informers.WithTransform(func(obj any) (any, error) {
-			if pod, ok := obj.(*corev1.Pod); ok {
-				pod.ManagedFields = nil // nobody here reads them
-			}
-			return obj, nil
-		}),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", p.cfg.Name).String()
-		}))
-	inf := ours.Core().V1().Pods().Informer()
-	slices := p.cfg.Informers.Discovery().V1().EndpointSlices().Informer()
-	if _, err := slices.AddEventHandler(p.drainer.handler()); err != nil {
+	if _, err := p.informers.EndpointSlices().AddEventHandler(p.drainer.handler()); err != nil {
 		return fmt.Errorf("follow endpoint slices: %w", err)
 	}
-	services := p.cfg.Informers.Core().V1().Services().Informer()
-	p.cfg.Informers.Start(ctx.Done())
-	handled, err := inf.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	// A container's environment names the Services that exist: they are known
+	// before the first pod starts. What the node is decides which pods may.
+	if !cache.WaitForCacheSync(ctx.Done(), p.informers.Services().HasSynced, p.informers.Nodes().HasSynced) {
+		return nil
+	}
+	if err := p.workers.Recall(ctx); err != nil {
+		return nil // ctx has ended
+	}
+	handled, err := p.informers.Pods().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { p.deliver(obj, false) },
 		UpdateFunc: func(_, obj any) { p.deliver(obj, false) },
 		DeleteFunc: func(obj any) { p.deliver(obj, true) },
@@ -183,19 +175,6 @@ func (p *parts) follow(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("follow pods: %w", err)
 	}
-	self := p.self.Core().V1().Nodes().Informer()
-	p.self.Start(ctx.Done())
-	defer p.self.Shutdown()
-	// A container's environment names the Services that exist: they are known
-	// before the first pod starts. What the node is decides which pods may.
-	if !cache.WaitForCacheSync(ctx.Done(), services.HasSynced, self.HasSynced) {
-		return nil
-	}
-	if err := p.workers.Recall(ctx); err != nil {
-		return nil // ctx has ended
-	}
-	ours.Start(ctx.Done())
-	defer ours.Shutdown()
 	if !cache.WaitForCacheSync(ctx.Done(), handled.HasSynced) {
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/cni/bridge"
@@ -27,8 +27,8 @@ import (
 type Config struct {
 	// Node is this node's name.
 	Node string
-	// Client follows the other nodes; nil routes to none.
-	Client kubernetes.Interface
+	// Nodes follows the cluster's nodes; nil routes to none.
+	Nodes cache.SharedIndexInformer
 	// DataDir remembers pods' addresses; a directory of this node's own.
 	DataDir string
 	// ConfDir and BinDir are where the container runtime looks for CNI
@@ -173,8 +173,8 @@ func (n *Network) newBoot() error {
 // until ctx ends. The network stays then.
 func (n *Network) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	if n.cfg.Client != nil {
-		g.Go(func() error { return routes.Follow(ctx, n.cfg.Client, n.cfg.Node, n.cfg.Log) })
+	if n.cfg.Nodes != nil {
+		g.Go(func() error { return routes.Follow(ctx, n.cfg.Nodes, n.cfg.Node, n.cfg.Log) })
 	}
 	if n.cfg.HostPorts != nil {
 		g.Go(func() error { return n.followHostPorts(ctx) })

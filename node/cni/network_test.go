@@ -35,6 +35,7 @@ import (
 	"github.com/pintle-io/pintle/node/cni/plugin"
 	"github.com/pintle-io/pintle/node/cni/routes"
 	"github.com/pintle-io/pintle/node/dns"
+	"github.com/pintle-io/pintle/node/informer"
 	"github.com/pintle-io/pintle/node/service"
 )
 
@@ -457,7 +458,8 @@ func TestNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := fake.NewClientset(web())
-	catalog, err := service.NewCatalog(client)
+	set := informer.New(client, "here")
+	catalog, err := service.NewCatalog(set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -486,7 +488,7 @@ func TestNode(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for _, f := range []func(context.Context) error{catalog.Run, proxy.Run, server.Run, network.Run, func(ctx context.Context) error {
+	for _, f := range []func(context.Context) error{set.Run, catalog.Run, proxy.Run, server.Run, network.Run, func(ctx context.Context) error {
 		return service.FollowDevices(ctx, balancer, service.DeviceConfig{NodeIP: nodeIP, Bridge: cfg.Bridge})
 	}} {
 		wg.Go(func() {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pintle-io/pintle/ebpf/lb"
 	"github.com/pintle-io/pintle/internal/testenv"
+	"github.com/pintle-io/pintle/node/informer"
 	"github.com/pintle-io/pintle/node/service"
 )
 
@@ -60,7 +61,8 @@ func BenchmarkChange(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer l.Close()
-	cat, err := service.NewCatalog(client)
+	set := informer.New(client, "here")
+	cat, err := service.NewCatalog(set)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func BenchmarkChange(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	var wg sync.WaitGroup
 	defer func() { cancel(); wg.Wait() }()
-	for _, run := range []func(context.Context) error{cat.Run, proxy.Run} {
+	for _, run := range []func(context.Context) error{set.Run, cat.Run, proxy.Run} {
 		wg.Go(func() {
 			if err := run(ctx); !errors.Is(err, context.Canceled) {
 				b.Error(err)

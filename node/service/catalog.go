@@ -8,13 +8,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/pintle-io/pintle/node/informer"
 )
 
 // Names of the catalog's indexes: two over EndpointSlices, one over Services.
@@ -26,10 +25,8 @@ const (
 
 // A Catalog follows the cluster's Services and EndpointSlices, and which
 // namespaces there are. Objects that it
-// returns are shared: callers must not modify them. What nobody here reads
-// (managed fields, annotations, most labels) is not kept.
+// returns are shared: callers must not modify them.
 type Catalog struct {
-	factory    informers.SharedInformerFactory
 	services   cache.SharedIndexInformer
 	slices     cache.SharedIndexInformer
 	namespaces cache.SharedIndexInformer
@@ -48,14 +45,13 @@ func ClientConfig(c *rest.Config) *rest.Config {
 	return c
 }
 
-// NewCatalog returns a Catalog that is empty until Run.
-func NewCatalog(client kubernetes.Interface) (*Catalog, error) {
-	f := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(trim))
+// NewCatalog returns a Catalog of what these informers follow. Their owner runs
+// them; one Set has one Catalog, whose indexes it carries.
+func NewCatalog(set *informer.Set) (*Catalog, error) {
 	c := &Catalog{
-		factory:    f,
-		services:   f.Core().V1().Services().Informer(),
-		slices:     f.Discovery().V1().EndpointSlices().Informer(),
-		namespaces: f.Core().V1().Namespaces().Informer(),
+		services:   set.Services(),
+		slices:     set.EndpointSlices(),
+		namespaces: set.Namespaces(),
 		synced:     make(chan struct{}),
 	}
 	err := c.slices.AddIndexers(cache.Indexers{byService: indexService, byAddress: indexAddress})
@@ -96,7 +92,7 @@ func (c *Catalog) handler(name func(any) types.NamespacedName) cache.ResourceEve
 
 // Subscribe calls f with the name of each Service that may have changed, itself
 // or in its endpoints, after the Catalog shows the change. f must not block; it
-// may be called by several goroutines. Subscribe before Run.
+// may be called by several goroutines. Subscribe before the informers run.
 func (c *Catalog) Subscribe(f func(types.NamespacedName)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,10 +111,8 @@ func (c *Catalog) changed(name types.NamespacedName) {
 	}
 }
 
-// Run follows the API until ctx ends.
+// Run says when the informers are complete (Synced), and returns when ctx ends.
 func (c *Catalog) Run(ctx context.Context) error {
-	c.factory.Start(ctx.Done())
-	defer c.factory.Shutdown()
 	if cache.WaitForCacheSync(ctx.Done(), c.services.HasSynced, c.slices.HasSynced, c.namespaces.HasSynced) {
 		close(c.synced)
 	}
@@ -244,34 +238,4 @@ func indexClusterIP(o any) ([]string, error) {
 		return s.Spec.ClusterIPs, nil
 	}
 	return []string{s.Spec.ClusterIP}, nil
-}
-
-// trim drops what neither the proxy nor DNS reads.
-func trim(o any) (any, error) {
-	switch o := o.(type) {
-	case *corev1.Service:
-		o.ObjectMeta = trimMeta(o.ObjectMeta, discoveryLabels...)
-		o.Status.Conditions = nil
-	case *discoveryv1.EndpointSlice:
-		o.ObjectMeta = trimMeta(o.ObjectMeta, discoveryLabels...)
-	case *corev1.Namespace:
-		return &corev1.Namespace{ObjectMeta: trimMeta(o.ObjectMeta)}, nil
-	}
-	return o, nil
-}
-
-// discoveryLabels are the labels that mean something to a reader of Services.
-var discoveryLabels = []string{discoveryv1.LabelServiceName, "service.kubernetes.io/service-proxy-name", corev1.IsHeadlessService}
-
-func trimMeta(m metav1.ObjectMeta, labels ...string) metav1.ObjectMeta {
-	out := metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion, DeletionTimestamp: m.DeletionTimestamp}
-	for _, l := range labels {
-		if v, ok := m.Labels[l]; ok {
-			if out.Labels == nil {
-				out.Labels = map[string]string{}
-			}
-			out.Labels[l] = v
-		}
-	}
-	return out
 }

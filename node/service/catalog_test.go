@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/pintle-io/pintle/node/informer"
 	"github.com/pintle-io/pintle/node/service"
 )
 
@@ -19,14 +21,16 @@ func TestHasNamespace(t *testing.T) {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "bare"}},
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ghost", Name: "left"}},
 	)
-	c, err := service.NewCatalog(client)
+	set := informer.New(client, "here")
+	c, err := service.NewCatalog(set)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = c.Run(ctx) }()
-	defer func() { cancel(); <-done }()
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = set.Run(ctx) })
+	wg.Go(func() { _ = c.Run(ctx) })
+	defer func() { cancel(); wg.Wait() }()
 	<-c.Synced()
 	if !c.HasNamespace("bare") {
 		t.Error("a namespace without Services is not known")

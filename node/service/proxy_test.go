@@ -23,6 +23,7 @@ import (
 
 	"github.com/pintle-io/pintle/ebpf/lb"
 	"github.com/pintle-io/pintle/internal/testenv"
+	"github.com/pintle-io/pintle/node/informer"
 	"github.com/pintle-io/pintle/node/service"
 )
 
@@ -45,7 +46,8 @@ func start(t *testing.T, cfg service.Config, lbcfg lb.Config, client *fake.Clien
 		t.Fatal(err)
 	}
 	w := &world{t: t, client: client, lb: b}
-	cat, err := service.NewCatalog(client)
+	set := informer.New(client, "here")
+	cat, err := service.NewCatalog(set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +58,7 @@ func start(t *testing.T, cfg service.Config, lbcfg lb.Config, client *fake.Clien
 	w.proxy = service.New(cfg)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{cat.Run, w.proxy.Run} {
+	for _, run := range []func(context.Context) error{set.Run, cat.Run, w.proxy.Run} {
 		wg.Go(func() {
 			if err := run(ctx); !errors.Is(err, context.Canceled) {
 				t.Errorf("Run: %v", err)

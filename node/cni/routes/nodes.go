@@ -2,15 +2,11 @@ package routes
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pintle-io/pintle/internal/backoff"
@@ -46,11 +42,9 @@ const (
 	retryLongest = time.Minute
 )
 
-// Follow keeps the routes in step with the nodes of the cluster until ctx ends.
-// The routes stay then.
-func Follow(ctx context.Context, client kubernetes.Interface, self string, log *slog.Logger) error {
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(trimNode))
-	informer := factory.Core().V1().Nodes().Informer()
+// Follow keeps the routes in step with the nodes of the cluster, which the
+// informer follows, until ctx ends. The routes stay then.
+func Follow(ctx context.Context, nodes cache.SharedIndexInformer, self string, log *slog.Logger) error {
 	changed := make(chan struct{}, 1)
 	poke := func() {
 		select {
@@ -58,7 +52,7 @@ func Follow(ctx context.Context, client kubernetes.Interface, self string, log *
 		default:
 		}
 	}
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	handler, err := nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { poke() },
 		DeleteFunc: func(any) { poke() },
 		UpdateFunc: func(before, after any) {
@@ -70,20 +64,19 @@ func Follow(ctx context.Context, client kubernetes.Interface, self string, log *
 	if err != nil {
 		return err
 	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
-	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+	defer func() { _ = nodes.RemoveEventHandler(handler) }() // fails only for a handler of another informer
+	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
 		return ctx.Err()
 	}
 	var again <-chan time.Time
 	retry := backoff.New(retryAfter, retryLongest)
 	for {
-		var nodes []*corev1.Node
-		for _, o := range informer.GetStore().List() {
-			nodes = append(nodes, o.(*corev1.Node))
+		var all []*corev1.Node
+		for _, o := range nodes.GetStore().List() {
+			all = append(all, o.(*corev1.Node))
 		}
 		again = nil
-		if err := Sync(Peers(nodes, self)); err != nil {
+		if err := Sync(Peers(all, self)); err != nil {
 			again = time.After(retry.Failed(log, "routes to other nodes are incomplete", err))
 		} else {
 			retry.Succeeded(log)
@@ -103,20 +96,4 @@ func differ(a, b *corev1.Node) bool {
 		return len(x) != len(y)
 	}
 	return x[0] != y[0]
-}
-
-// trimNode keeps what Peers reads.
-func trimNode(obj any) (any, error) {
-	n, ok := obj.(*corev1.Node)
-	if !ok {
-		return obj, nil
-	}
-	if n.Name == "" {
-		return nil, errors.New("node without a name")
-	}
-	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: n.Name, UID: n.UID, ResourceVersion: n.ResourceVersion, DeletionTimestamp: n.DeletionTimestamp},
-		Spec:       corev1.NodeSpec{PodCIDR: n.Spec.PodCIDR},
-		Status:     corev1.NodeStatus{Addresses: n.Status.Addresses},
-	}, nil
 }

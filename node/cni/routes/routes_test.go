@@ -20,6 +20,7 @@ import (
 
 	"github.com/pintle-io/pintle/internal/testenv"
 	"github.com/pintle-io/pintle/node/cni/routes"
+	"github.com/pintle-io/pintle/node/informer"
 )
 
 func TestMain(m *testing.M) { testenv.IsolateNetwork(m) }
@@ -140,7 +141,11 @@ func TestFollow(t *testing.T) {
 	client := fake.NewClientset(node("self", "10.244.0.0/24", "192.0.2.1"), node("one", "10.244.1.0/24", "192.0.2.11"), node("bare", "", "192.0.2.12"))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- routes.Follow(ctx, client, "self", slog.New(slog.DiscardHandler)) }()
+	set := informer.New(client, "self")
+	followed := make(chan struct{})
+	go func() { defer close(followed); _ = set.Run(ctx) }()
+	defer func() { <-followed }()
+	go func() { done <- routes.Follow(ctx, set.Nodes(), "self", slog.New(slog.DiscardHandler)) }()
 	eventually(t, "10.244.1.0/24 via 192.0.2.11 dev up0")
 	if _, err := client.CoreV1().Nodes().Update(ctx, node("bare", "10.244.2.0/24", "192.0.2.12"), metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)

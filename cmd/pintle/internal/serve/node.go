@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/profiling"
@@ -28,6 +28,7 @@ import (
 	"github.com/pintle-io/pintle/node/cni"
 	"github.com/pintle-io/pintle/node/cni/routes"
 	"github.com/pintle-io/pintle/node/dns"
+	"github.com/pintle-io/pintle/node/informer"
 	"github.com/pintle-io/pintle/node/service"
 )
 
@@ -112,9 +113,9 @@ func (n *Node) config() node.Config {
 // system that it mounts.
 func (n *Node) pins() string { return filepath.Join(string(n.Dir), "bpf") }
 
-func (n *Node) cni(c node.Config, client kubernetes.Interface, ports cni.HostPorts) *cni.Network {
+func (n *Node) cni(c node.Config, nodes cache.SharedIndexInformer, ports cni.HostPorts) *cni.Network {
 	return cni.New(cni.Config{
-		Node: n.Name, Client: client, DataDir: filepath.Join(string(n.Dir), "cni"), ConfDir: c.CNIConf(), BinDir: c.CNIBin(),
+		Node: n.Name, Nodes: nodes, DataDir: filepath.Join(string(n.Dir), "cni"), ConfDir: c.CNIConf(), BinDir: c.CNIBin(),
 		Executable: n.cniExecutable(), Bridge: Bridge, NodeIP: n.IP, PodRange: n.Network.Pods, ServiceRange: n.Network.Services,
 		Masquerade: n.Masquerade, HostPorts: ports, Log: n.Log,
 	})
@@ -137,7 +138,8 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer balancer.Close()
-	catalog, err := service.NewCatalog(client)
+	follow := informer.New(client, n.Name)
+	catalog, err := service.NewCatalog(follow)
 	if err != nil {
 		return err
 	}
@@ -147,8 +149,8 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	cfg := n.config()
-	network := n.cni(cfg, client, proxy)
-	cfg.Client, cfg.Network = client, network
+	network := n.cni(cfg, follow.Nodes(), proxy)
+	cfg.Client, cfg.Informers, cfg.Network = client, follow, network
 	cfg.Draining = func(_ context.Context, pod *corev1.Pod) error { return drain(proxy, pod) }
 	agent, err := node.New(cfg)
 	if err != nil {
@@ -156,7 +158,7 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"services": catalog.Run, "load balancer": proxy.Run, "dns": resolver.Run, "pod network": network.Run, "node agent": agent.Run,
+		"informers": follow.Run, "services": catalog.Run, "load balancer": proxy.Run, "dns": resolver.Run, "pod network": network.Run, "node agent": agent.Run,
 		"sockets": func(ctx context.Context) error { return service.FollowStrays(ctx, balancer, n.Log, nil) },
 		"devices": func(ctx context.Context) error {
 			return service.FollowDevices(ctx, balancer, service.DeviceConfig{NodeIP: n.IP, Bridge: Bridge, Log: n.Log})
