@@ -1,17 +1,18 @@
-// Package scheduler finds a node for every pod that has none. It owns the
-// queue, the picture of the nodes, the cycle over plugins and the binding; it
-// has no policy of its own: which nodes fit and how well is asked of plugins.
+// Package scheduler finds a node for every pod that has none. It has no policy
+// of its own: which nodes fit and how well is asked of plugins. This package
+// owns goroutines, reads and writes; what is decided stands in rooms that have
+// neither I/O nor a clock:
 //
-// The nodes are kept as columns (sdk/columns), updated in place from the
-// registry's events; every plugin instance has a copy in memory that it shares
-// with the kernel. A decision is one call per thousand nodes. What a plugin
-// says about a node depends on the pod's shape and the node's row only, unless
-// it declares cluster scope; so verdicts are remembered by shape, and for the
-// next pod of that shape only the rows that changed are asked about again.
+//   - queue: the pods that wait (active, backoff, unschedulable)
+//   - cache: the nodes as columns and the pods that count on them, the assumed
+//     ones included
+//   - evaluate: plugins are asked, verdicts remembered by the pods' signature,
+//     the best node chosen
+//   - bind: decisions are written, in batches
 //
-// Read in this order: [Scheduler] (goroutines, reads and writes), core.go (one
-// decision after another, without I/O), cluster.go and queue.go (the picture),
-// engine.go and choose.go (the decision), unit.go (one plugin).
+// Read in this order: [Scheduler], cycle.go (one decision after another),
+// events.go (where each state of a node or pod goes), report.go (conditions
+// and events of pods).
 //
 // Everything but Run, Set, Remove and Explain belongs to one goroutine. Time
 // and randomness come from Config.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
 )
 
 // Verdict is the last decision about a pod.
@@ -36,9 +38,9 @@ type Refusal struct {
 	Examples []string `json:"examples,omitempty"`
 }
 
-// verdicts remembers the last decision about each of the pods decided about
-// most recently. It is safe for concurrent use.
-type verdicts struct {
+// explanations remember the last decision about each of the pods decided about
+// most recently. They are safe for concurrent use.
+type explanations struct {
 	limit int
 
 	mu    sync.Mutex
@@ -46,50 +48,48 @@ type verdicts struct {
 	order *list.List                             // guarded by mu; oldest first
 }
 
-type verdictEntry struct {
+type explanation struct {
 	key     types.NamespacedName
 	verdict Verdict
 }
 
-func newVerdicts(limit int) *verdicts {
-	return &verdicts{limit: limit, byPod: map[types.NamespacedName]*list.Element{}, order: list.New()}
+func newExplanations(limit int) *explanations {
+	return &explanations{limit: limit, byPod: map[types.NamespacedName]*list.Element{}, order: list.New()}
 }
 
-func (v *verdicts) put(key types.NamespacedName, x Verdict) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if e := v.byPod[key]; e != nil {
-		e.Value.(*verdictEntry).verdict = x
-		v.order.MoveToBack(e)
+func (e *explanations) put(key types.NamespacedName, x Verdict) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if known := e.byPod[key]; known != nil {
+		known.Value.(*explanation).verdict = x
+		e.order.MoveToBack(known)
 		return
 	}
-	if v.order.Len() >= v.limit {
-		oldest := v.order.Front()
-		entry := v.order.Remove(oldest).(*verdictEntry)
-		delete(v.byPod, entry.key)
+	if e.order.Len() >= e.limit {
+		oldest := e.order.Remove(e.order.Front()).(*explanation)
+		delete(e.byPod, oldest.key)
 	}
-	v.byPod[key] = v.order.PushBack(&verdictEntry{key, x})
+	e.byPod[key] = e.order.PushBack(&explanation{key, x})
 }
 
-func (v *verdicts) get(key types.NamespacedName) (Verdict, bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	e := v.byPod[key]
-	if e == nil {
-		return Verdict{}, false
+func (e *explanations) get(key types.NamespacedName) (Verdict, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if known := e.byPod[key]; known != nil {
+		return known.Value.(*explanation).verdict, true
 	}
-	return e.Value.(*verdictEntry).verdict, true
+	return Verdict{}, false
 }
 
 // verdictOf makes a verdict from an outcome.
-func verdictOf(out *outcome, nodes, attempts int, now time.Time) Verdict {
-	v := Verdict{Time: now, Node: out.node, Score: out.score, Feasible: out.feasible, Nodes: nodes, Attempts: attempts}
-	if out.fit == nil {
+func verdictOf(out *evaluate.Outcome, nodes, attempts int, now time.Time) Verdict {
+	v := Verdict{Time: now, Node: out.Node, Score: out.Score, Feasible: out.Feasible, Nodes: nodes, Attempts: attempts}
+	if out.Fit == nil {
 		return v
 	}
-	v.Message = out.fit.Error()
-	for _, r := range out.fit.texts {
-		v.Reasons = append(v.Reasons, Refusal{Plugin: r.plugin, Reason: r.text, Nodes: r.nodes, Examples: out.fit.examples[r.text]})
+	v.Message = out.Fit.Error()
+	for _, r := range out.Fit.Reasons() {
+		v.Reasons = append(v.Reasons, Refusal{Plugin: r.Plugin, Reason: r.Text, Nodes: r.Nodes, Examples: r.Examples})
 	}
 	sort.Slice(v.Reasons, func(i, j int) bool {
 		a, b := &v.Reasons[i], &v.Reasons[j]

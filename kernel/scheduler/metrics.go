@@ -1,6 +1,10 @@
 package scheduler
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
+)
 
 // metrics of the scheduler. Names with the prefix scheduler_ are upstream's.
 type metrics struct {
@@ -8,10 +12,8 @@ type metrics struct {
 	duration prometheus.Histogram
 	pending  *prometheus.GaugeVec
 	binds    *prometheus.CounterVec
-	faults   *prometheus.CounterVec
 	dropped  prometheus.Counter
-	// rehearsed counts what plugins said that decide nothing.
-	rehearsed *prometheus.CounterVec
+	evaluate *evaluate.Metrics
 }
 
 // newMetrics registers with r unless it is nil.
@@ -25,17 +27,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Pods that wait, by queue: active, backoff, unschedulable."}, []string{"queue"}),
 		binds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_scheduler_binds_total",
 			Help: "Bindings written, by result: bound, failed."}, []string{"result"}),
-		faults: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_scheduler_plugin_faults_total",
-			Help: "Calls of plugins that failed, by plugin."}, []string{"plugin"}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "pintle_scheduler_events_dropped_total",
 			Help: "Event objects that were not written because there were too many."}),
-		rehearsed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_scheduler_rehearsed_total",
-			Help: "Decisions that a plugin in the mode Shadow or Monitor was asked about, by what it said: agrees, refuses, failed."}, []string{"plugin", "verdict"}),
+		evaluate: evaluate.NewMetrics(),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.attempts, m.duration, m.pending, m.binds, m.faults, m.dropped, m.rehearsed} {
+	for _, c := range append(m.evaluate.Collectors(), m.attempts, m.duration, m.pending, m.binds, m.dropped) {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pintle-io/pintle/kernel/scheduler/cache"
+	"github.com/pintle-io/pintle/kernel/scheduler/queue"
 	"github.com/pintle-io/pintle/sdk/columns"
 )
 
@@ -69,17 +71,17 @@ func TestHostPorts(t *testing.T) {
 			{"for an init container", []changes{{hostPorts("any 80 TCP")}}, changes{hostPorts("any 80 TCP"), sidecar("")}, false},
 		} {
 			t.Run(host+"/"+tt.name, func(t *testing.T) {
-				c := newTestCore(t, p)
-				c.cluster.putNode(testNode("n", "4", "8Gi"), start)
+				c := newTestCycle(t, p)
+				c.putNode(testNode("n", "4", "8Gi"), start)
 				for i, change := range tt.taken {
 					o := testPod(fmt.Sprint("on-", i), "", "", change...)
 					o.Spec.NodeName = "n"
-					c.cluster.putPod(o, start)
+					c.putPod(o, start)
 				}
 				out := c.decide(t, testPod("p", "", "", tt.pod...))
 				got, want := "", ""
-				if out.fit != nil {
-					got = out.fit.Error()
+				if out.Fit != nil {
+					got = out.Fit.Error()
 				}
 				if tt.wantTaken {
 					want = "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."
@@ -94,18 +96,18 @@ func TestHostPorts(t *testing.T) {
 
 // A pod that turns out to run elsewhere than was assumed gives its port back.
 func TestPortOfAPodBoundElsewhere(t *testing.T) {
-	c := newTestCore(t)
-	c.cluster.putNode(testNode("a", "4", "8Gi"), start)
-	c.cluster.putPod(testPod("one", "", "", hostPorts("any 80 TCP")), start)
+	c := newTestCycle(t)
+	c.putNode(testNode("a", "4", "8Gi"), start)
+	c.putPod(testPod("one", "", "", hostPorts("any 80 TCP")), start)
 	if d := c.next(t.Context(), start); d == nil || d.node != "a" {
 		t.Fatalf("decision %+v", d)
 	}
-	c.cluster.putPod(testPod("two", "", "", hostPorts("any 80 TCP")), start)
+	c.putPod(testPod("two", "", "", hostPorts("any 80 TCP")), start)
 	if d := c.next(t.Context(), start); d == nil || d.node != "" {
 		t.Fatalf("decision %+v, want none: the port is taken", d)
 	}
-	c.cluster.putPod(testPod("one", "", "", hostPorts("any 80 TCP"), func(p *corev1.Pod) { p.Spec.NodeName = "b" }), start)
-	if d := c.next(t.Context(), start.Add(initialBackoff)); d == nil || d.node != "a" {
+	c.putPod(testPod("one", "", "", hostPorts("any 80 TCP"), func(p *corev1.Pod) { p.Spec.NodeName = "b" }), start)
+	if d := c.next(t.Context(), start.Add(queue.InitialBackoff)); d == nil || d.node != "a" {
 		t.Errorf("decision %+v, want node a", d)
 	}
 }
@@ -126,19 +128,19 @@ func benchPorts(b *testing.B, p Plugin) {
 	}
 	for row := range 5000 {
 		for range 20 {
-			u := usageOf(next())
+			u := cache.UsageOf(next())
 			u.Requests = columns.Resources{}
-			c.engine.table.Use(row, &u, 1)
+			c.cache.Table().Use(row, &u, 1)
 		}
 	}
 	for b.Loop() {
 		o := next()
-		u := usageOf(o)
-		out, err := c.engine.decide(b.Context(), recordOf(o, &u), start)
-		if err != nil || out.node == "" {
+		u := cache.UsageOf(o)
+		out, err := c.evaluator.Decide(b.Context(), record(o, &u), start)
+		if err != nil || out.Node == "" {
 			b.Fatal(out, err)
 		}
-		c.engine.table.Use(out.row, &u, 1)
-		c.engine.table.Use(out.row, &u, -1)
+		c.cache.Table().Use(out.Row, &u, 1)
+		c.cache.Table().Use(out.Row, &u, -1)
 	}
 }

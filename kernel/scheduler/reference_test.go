@@ -18,6 +18,8 @@ import (
 	corehelpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/klog/v2"
+
+	"github.com/pintle-io/pintle/kernel/scheduler/cache"
 )
 
 // reference decides as upstream's documentation says, from objects and without
@@ -274,14 +276,14 @@ func (r *reference) images(p *corev1.Pod, n *corev1.Node) int64 {
 	return 100 * (sum - 23*mb) / (1000*mb*count - 23*mb)
 }
 
-// world makes random clusters and applies what happens to them to a core and
+// world makes random clusters and applies what happens to them to a cycle and
 // to the reference.
 type world struct {
-	t    *testing.T
-	r    *rand.Rand
-	core *core
-	ref  *reference
-	next int
+	t     *testing.T
+	r     *rand.Rand
+	cycle *cycle
+	ref   *reference
+	next  int
 }
 
 func (w *world) pick(list ...string) string { return list[w.r.IntN(len(list))] }
@@ -397,7 +399,7 @@ func (w *world) term() corev1.NodeSelectorTerm {
 // step lets one thing happen.
 func (w *world) step() {
 	name := fmt.Sprintf("node-%d", w.r.IntN(20))
-	cl := w.core.cluster
+	cl := w.cycle
 	switch k := w.r.IntN(100); {
 	case k < 12:
 		n := w.node(name)
@@ -406,12 +408,12 @@ func (w *world) step() {
 	case k < 15:
 		if len(w.ref.nodes) > 1 {
 			delete(w.ref.nodes, name)
-			cl.dropNode(name)
+			cl.deleteNode(name)
 		}
 	case k < 22:
 		for key := range w.ref.pods {
 			delete(w.ref.pods, key)
-			cl.dropPod(key, start)
+			cl.deletePod(key, start)
 			break
 		}
 	default:
@@ -419,34 +421,34 @@ func (w *world) step() {
 	}
 }
 
-// place decides about a pod, sometimes again with a second of the same shape.
+// place decides about a pod, sometimes again with a second of the same signature.
 func (w *world) place(p *corev1.Pod) {
 	w.t.Helper()
 	for range 1 + w.r.IntN(3) {
 		want := w.ref.decide(p)
-		u := usageOf(p)
-		out, err := w.core.engine.decide(w.t.Context(), recordOf(p, &u), start)
+		u := cache.UsageOf(p)
+		out, err := w.cycle.evaluator.Decide(w.t.Context(), record(p, &u), start)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		got := verdict{score: out.score, message: ""}
-		if out.fit != nil {
-			got = verdict{message: out.fit.Error()}
-		} else if slices.Contains(want.best, out.node) {
+		got := verdict{score: out.Score, message: ""}
+		if out.Fit != nil {
+			got = verdict{message: out.Fit.Error()}
+		} else if slices.Contains(want.best, out.Node) {
 			got.best = want.best
 		} else {
-			got.best = []string{out.node}
+			got.best = []string{out.Node}
 		}
 		if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(verdict{})); diff != "" {
 			w.t.Fatalf("pod %s: -want +got:\n%s\nspec %+v", p.Name, diff, p.Spec)
 		}
-		if out.fit != nil {
+		if out.Fit != nil {
 			return
 		}
 		bound := p.DeepCopy()
-		bound.Spec.NodeName = out.node
+		bound.Spec.NodeName = out.Node
 		w.ref.pods[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = bound
-		w.core.cluster.putPod(bound, start)
+		w.cycle.putPod(bound, start)
 		p = p.DeepCopy()
 		w.next++
 		p.Name = fmt.Sprintf("pod-%d", w.next)
@@ -458,7 +460,7 @@ func (w *world) run(steps int) {
 	for i := range 8 {
 		n := w.node(fmt.Sprintf("node-%d", i))
 		w.ref.nodes[n.Name] = n
-		w.core.cluster.putNode(n, start)
+		w.cycle.putNode(n, start)
 	}
 	for range steps {
 		w.step()
@@ -470,7 +472,7 @@ func (w *world) run(steps int) {
 func TestAgainstReference(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			w := &world{t: t, r: rand.New(rand.NewPCG(seed, 7)), core: newTestCore(t),
+			w := &world{t: t, r: rand.New(rand.NewPCG(seed, 7)), cycle: newTestCycle(t),
 				ref: &reference{nodes: map[string]*corev1.Node{}, pods: map[types.NamespacedName]*corev1.Pod{}}}
 			w.run(250)
 		})
@@ -482,7 +484,7 @@ func TestWASMAgainstReference(t *testing.T) {
 	p := inWASM(t)
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			w := &world{t: t, r: rand.New(rand.NewPCG(seed, 8)), core: newTestCore(t, p),
+			w := &world{t: t, r: rand.New(rand.NewPCG(seed, 8)), cycle: newTestCycle(t, p),
 				ref: &reference{nodes: map[string]*corev1.Node{}, pods: map[types.NamespacedName]*corev1.Pod{}}}
 			w.run(250)
 		})

@@ -46,7 +46,7 @@ func TestScenarios(t *testing.T) {
 			if len(a.Files) != 2 || a.Files[0].Name != "do" || a.Files[1].Name != "want" {
 				t.Fatal("a scenario has the files do and want")
 			}
-			s := &scenario{t: t, core: newTestCore(t), now: start}
+			s := &scenario{t: t, cycle: newTestCycle(t), now: start, bindings: map[string]*decision{}}
 			for line := range strings.Lines(string(a.Files[0].Data)) {
 				s.line(strings.Fields(line))
 			}
@@ -65,10 +65,18 @@ func TestScenarios(t *testing.T) {
 }
 
 type scenario struct {
-	t    *testing.T
-	core *core
-	now  time.Time
-	out  strings.Builder
+	t     *testing.T
+	cycle *cycle
+	now   time.Time
+	out   strings.Builder
+	// bindings are the decisions for a node, by pod.
+	bindings map[string]*decision
+}
+
+// lost takes a decision back whose binding failed.
+func (s *scenario) lost(pod string) {
+	d := s.bindings[pod]
+	s.cycle.rollback(d.pod, d.assumed, s.now)
 }
 
 func (s *scenario) printf(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
@@ -81,7 +89,7 @@ func (s *scenario) line(f []string) {
 	if len(f) == 0 || strings.HasPrefix(f[0], "#") {
 		return
 	}
-	cl := s.core.cluster
+	cl := s.cycle
 	switch f[0] {
 	case "node":
 		cl.putNode(s.node(f[1], f[2:]), s.now)
@@ -89,9 +97,9 @@ func (s *scenario) line(f []string) {
 		cl.putPod(s.pod(f[1], f[2:]), s.now)
 	case "delete":
 		if f[1] == "node" {
-			cl.dropNode(f[2])
+			cl.deleteNode(f[2])
 		} else {
-			cl.dropPod(key(f[2]), s.now)
+			cl.deletePod(key(f[2]), s.now)
 		}
 	case "advance":
 		d, err := time.ParseDuration(f[1])
@@ -102,7 +110,7 @@ func (s *scenario) line(f []string) {
 	case "run":
 		s.run()
 	case "lost":
-		s.core.unbind(cl.pods[key(f[1])], s.now)
+		s.lost(f[1])
 	case "explain":
 		s.explain(f[1])
 	default:
@@ -112,36 +120,37 @@ func (s *scenario) line(f []string) {
 
 func (s *scenario) run() {
 	for {
-		d := s.core.next(s.t.Context(), s.now)
+		d := s.cycle.next(s.t.Context(), s.now)
 		if d == nil {
 			break
 		}
 		if d.node != "" {
-			s.printf("%s -> %s", d.pod.key.Name, d.node)
+			s.bindings[d.pod.Key.Name] = d
+			s.printf("%s -> %s", d.pod.Key.Name, d.node)
 			continue
 		}
 		what := ""
-		if d.changed {
+		if d.condition {
 			what += " condition"
 		}
-		if d.noted {
+		if d.event {
 			what += " event"
 		}
-		s.printf("%s: %s (%s)", d.pod.key.Name, d.message, strings.TrimSpace(what))
-		if d.changed {
+		s.printf("%s: %s (%s)", d.pod.Key.Name, d.message, strings.TrimSpace(what))
+		if d.condition {
 			// The condition is written and comes back.
-			o := d.pod.obj.DeepCopy()
+			o := d.pod.Object.DeepCopy()
 			setCondition(&o.Status, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse,
 				Reason: corev1.PodReasonUnschedulable, Message: d.message})
-			s.core.cluster.putPod(o, s.now)
+			s.cycle.putPod(o, s.now)
 		}
 	}
-	q := s.core.cluster.queue
-	s.printf("# %s: active %d, backoff %d, unschedulable %d", s.now.Sub(start), q.active.Len(), q.backoff.Len(), len(q.parked))
+	active, backoff, unschedulable := s.cycle.queue.Lengths()
+	s.printf("# %s: active %d, backoff %d, unschedulable %d", s.now.Sub(start), active, backoff, unschedulable)
 }
 
 func (s *scenario) explain(name string) {
-	v, ok := s.core.verdicts.get(key(name))
+	v, ok := s.cycle.explanations.get(key(name))
 	if !ok {
 		s.printf("%s: nothing is known", name)
 		return
@@ -263,8 +272,8 @@ func (s *scenario) port(v string) corev1.ContainerPort {
 
 // What is on the nodes is always the sum of the pods that are known there.
 func TestUsageIsExact(t *testing.T) {
-	c := newTestCore(t)
-	cl := c.cluster
+	c := newTestCycle(t)
+	cl := c
 	for i := range 3 {
 		cl.putNode(testNode(fmt.Sprintf("n%d", i), "4", "8Gi"), start)
 	}
@@ -276,9 +285,9 @@ func TestUsageIsExact(t *testing.T) {
 	}
 	usage := func() string {
 		var out []string
-		for row := range cl.table.Rows() {
-			u, n := cl.table.Usage(row)
-			out = append(out, fmt.Sprint(cl.table.Node(row).Name, " ", u.Requests.MilliCPU, " ", n))
+		for row := range cl.cache.Table().Rows() {
+			u, n := cl.cache.Table().Usage(row)
+			out = append(out, fmt.Sprint(cl.cache.Table().Node(row).Name, " ", u.Requests.MilliCPU, " ", n))
 		}
 		sort.Strings(out)
 		return strings.Join(out, ", ")
@@ -290,7 +299,7 @@ func TestUsageIsExact(t *testing.T) {
 		}
 	}
 	cl.putPod(testPod("a", "1", "1Gi"), start) // a late event from before the binding
-	if c.cluster.queue.active.Len() != 0 {
+	if active, _, _ := c.queue.Lengths(); active != 0 {
 		t.Error("an assumed pod was queued again")
 	}
 	cl.putPod(testPod("a", "1", "1Gi", at("n1")), start) // it is on n1 in truth
@@ -301,7 +310,7 @@ func TestUsageIsExact(t *testing.T) {
 	cl.putPod(testPod("b", "500m", "", at("later")), start)
 	cl.putNode(testNode("later", "4", "8Gi"), start)
 	want("a pod before its node", "later 500 1, n0 0 0, n1 0 0, n2 0 0")
-	cl.dropNode("later")
+	cl.deleteNode("later")
 	cl.putNode(testNode("later", "4", "8Gi"), start)
 	want("a node that comes back", "later 500 1, n0 0 0, n1 0 0, n2 0 0")
 	cl.putPod(testPod("b", "700m", "", at("later")), start)

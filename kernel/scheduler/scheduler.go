@@ -16,9 +16,10 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/scheduler/bind"
+	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
 )
 
 // Config of a Scheduler.
@@ -53,14 +54,28 @@ const (
 // binders is how many batches are written at the same time.
 const binders = 2
 
-// maxWaiting bounds the bindings that are not yet written: beyond, deciding
+// maxInFlight bounds the bindings that are not yet written: beyond, deciding
 // waits for the store.
-const maxWaiting = 16 * batchSize
+const maxInFlight = 16 * batchSize
+
+// What a plugin is to the scheduler stands where it is asked.
+type (
+	Plugin        = evaluate.Plugin
+	Use           = evaluate.Use
+	FailurePolicy = evaluate.FailurePolicy
+	Rehearsal     = evaluate.Rehearsal
+)
+
+// The failure policies.
+const (
+	Fail   = evaluate.Fail
+	Ignore = evaluate.Ignore
+)
 
 // Scheduler places pods. Make one with New.
 type Scheduler struct {
-	cfg  Config
-	core *core
+	cfg   Config
+	cycle *cycle
 
 	mu      sync.Mutex
 	updates []update // guarded by mu; plugins to put in place
@@ -75,17 +90,22 @@ type Scheduler struct {
 	batch    []binding
 	batchAt  time.Time
 	outbox   backlog[[]binding]
-	waiting  int // bindings in outbox and on their way
+	inFlight int // bindings in batch and outbox, and with binders
 	reports  backlog[report]
 	tokens   float64 // of Scheduled events
 	tokensAt time.Time
 }
 
-// update is a plugin to set, or to remove when unit is nil.
+// update is a plugin to set, or to remove when instance is nil.
 type update struct {
-	name string
-	unit *unit
+	name     string
+	instance *evaluate.Instance
 }
+
+type (
+	binding = bind.Binding[*decision]
+	bound   = bind.Result[*decision]
+)
 
 // New makes a scheduler without plugins: pods wait until Set was called once.
 func New(cfg Config) (*Scheduler, error) {
@@ -117,10 +137,10 @@ func New(cfg Config) (*Scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	mine := func(name string) bool { return name == cfg.SchedulerName }
+	ours := func(name string) bool { return name == cfg.SchedulerName }
 	return &Scheduler{
 		cfg:      cfg,
-		core:     newCore(columns.NewTable(), mine, cfg.Seed, m, cfg.Log, cfg.Remember),
+		cycle:    newCycle(ours, cfg.Seed, m, cfg.Log, cfg.Remember),
 		wake:     make(chan struct{}, 1),
 		nodes:    make(chan change, 4),
 		pods:     make(chan change, 4),
@@ -134,11 +154,11 @@ func New(cfg Config) (*Scheduler, error) {
 // place between two decisions. Plugins are asked in the order of their names,
 // however they came. When opening fails, what was there before stays.
 func (s *Scheduler) Set(ctx context.Context, name string, p Plugin) error {
-	u, err := openUnit(ctx, name, p)
+	in, err := evaluate.Open(ctx, name, p)
 	if err != nil {
 		return err
 	}
-	s.post(update{name, u})
+	s.post(update{name, in})
 	return nil
 }
 
@@ -157,7 +177,7 @@ func (s *Scheduler) post(u update) {
 
 // Explain returns the last verdict about a pod, false when none is remembered.
 func (s *Scheduler) Explain(namespace, name string) (Verdict, bool) {
-	return s.core.verdicts.get(types.NamespacedName{Namespace: namespace, Name: name})
+	return s.cycle.explanations.get(types.NamespacedName{Namespace: namespace, Name: name})
 }
 
 // Run places pods until ctx ends. It returns after its goroutines and plugin
@@ -171,8 +191,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	follow(registry.Target{Resource: nodeResource}, s.nodes)
 	follow(registry.Target{Resource: podResource}, s.pods)
 	for range binders {
-		b := &binder{reg: s.cfg.Registry, in: s.toBind, out: s.bound}
-		g.Go(func() error { return b.run(ctx) })
+		b := &bind.Binder[*decision]{Registry: s.cfg.Registry, In: s.toBind, Out: s.bound}
+		g.Go(func() error { return b.Run(ctx) })
 	}
 	r := &reporter{reg: s.cfg.Registry, controller: s.cfg.SchedulerName, instance: s.cfg.Instance, in: s.toReport, log: s.cfg.Log}
 	g.Go(func() error { return r.run(ctx) })
@@ -183,28 +203,22 @@ func (s *Scheduler) Run(ctx context.Context) error {
 
 func (s *Scheduler) close() error {
 	s.applyUpdates()
-	var errs []error
-	for _, u := range s.core.engine.units {
-		errs = append(errs, u.close())
-	}
-	s.core.engine.units = nil
-	errs = append(errs, s.core.rehearsals.close()...)
-	return errors.Join(errs...)
+	return errors.Join(s.cycle.evaluator.Close(), s.cycle.rehearsals.Close())
 }
 
-// loop owns the core: it takes in what happened, decides, and hands decisions
-// on.
+// loop owns the cycle: it drains what happened, decides, and delivers the
+// decisions.
 func (s *Scheduler) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
-		s.takeIn()
+		s.drain()
 		now := s.cfg.Clock.Now()
 		var d *decision
-		if s.ready() && s.waiting < maxWaiting {
-			d = s.core.next(ctx, now)
+		if s.ready() && s.inFlight < maxInFlight {
+			d = s.cycle.next(ctx, now)
 		}
 		if d != nil {
-			s.core.m.duration.Observe(s.cfg.Clock.Since(now).Seconds())
-			s.handle(d, now)
+			s.cycle.m.duration.Observe(s.cfg.Clock.Since(now).Seconds())
+			s.dispatch(d, now)
 		}
 		if n := len(s.batch); n >= batchSize || n > 0 && (d == nil || now.Sub(s.batchAt) >= batchAge) {
 			s.outbox.add(s.batch)
@@ -214,29 +228,30 @@ func (s *Scheduler) loop(ctx context.Context) error {
 			s.count()
 			s.wait(ctx, now)
 		} else {
-			s.handOn()
+			s.deliver()
 		}
 	}
 	return nil
 }
 
-// ready tells whether the picture is complete and there is a plugin to ask.
+// ready tells whether the cache is complete and there is a plugin to ask.
 func (s *Scheduler) ready() bool {
-	return s.synced.nodes && s.synced.pods && len(s.core.engine.units) > 0
+	return s.synced.nodes && s.synced.pods && s.cycle.evaluator.Len() > 0
 }
 
-func (s *Scheduler) handle(d *decision, now time.Time) {
+// dispatch puts a decision into the batch of bindings, or reports a refusal.
+func (s *Scheduler) dispatch(d *decision, now time.Time) {
 	p := d.pod
 	if d.node != "" {
 		if len(s.batch) == 0 {
 			s.batchAt = now
 		}
-		s.batch = append(s.batch, binding{p, p.obj, d.node})
-		s.waiting++
+		s.batch = append(s.batch, binding{Pod: p.Object, Node: d.node, Decision: d})
+		s.inFlight++
 		return
 	}
-	if d.changed || d.noted {
-		s.report(report{pod: p.obj, at: now, condition: d.changed, event: d.noted, reason: reasonFailed, conditionReason: d.conditionReason(), message: d.message})
+	if d.condition || d.event {
+		s.report(report{pod: p.Object, at: now, condition: d.condition, event: d.event, reason: reasonFailed, conditionReason: d.conditionReason(), message: d.message})
 	}
 }
 
@@ -246,22 +261,22 @@ const maxReports = 4096
 
 func (s *Scheduler) report(r report) {
 	if s.reports.len() >= maxReports {
-		s.core.m.dropped.Inc()
+		s.cycle.m.dropped.Inc()
 		return
 	}
 	s.reports.add(r)
 }
 
-// takeIn takes in what is there without waiting.
-func (s *Scheduler) takeIn() {
+// drain takes in what is there without waiting.
+func (s *Scheduler) drain() {
 	for range 8 {
 		select {
 		case c := <-s.nodes:
-			s.takeNodes(c)
+			s.syncNodes(c)
 		case c := <-s.pods:
-			s.takePods(c)
+			s.syncPods(c)
 		case b := <-s.bound:
-			s.takeBound(b)
+			s.finishBindings(b)
 		case <-s.wake:
 			s.applyUpdates()
 		default:
@@ -270,8 +285,8 @@ func (s *Scheduler) takeIn() {
 	}
 }
 
-// handOn hands out what the others are free to take.
-func (s *Scheduler) handOn() {
+// deliver hands out what binders and reporter are free to take.
+func (s *Scheduler) deliver() {
 	if s.outbox.len() > 0 {
 		select {
 		case s.toBind <- s.outbox.items[0]:
@@ -301,18 +316,18 @@ func (s *Scheduler) wait(ctx context.Context, now time.Time) {
 		toReport = s.toReport
 	}
 	pause := flushEvery
-	if at, ok := s.core.cluster.queue.due(); ok {
+	if at, ok := s.cycle.queue.NextBackoff(); ok {
 		pause = min(pause, max(at.Sub(now), time.Millisecond))
 	}
 	timer := s.cfg.Clock.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case c := <-s.nodes:
-		s.takeNodes(c)
+		s.syncNodes(c)
 	case c := <-s.pods:
-		s.takePods(c)
+		s.syncPods(c)
 	case b := <-s.bound:
-		s.takeBound(b)
+		s.finishBindings(b)
 	case <-s.wake:
 		s.applyUpdates()
 	case toBind <- next:
@@ -331,97 +346,80 @@ func (s *Scheduler) applyUpdates() {
 	s.updates = nil
 	s.mu.Unlock()
 	for _, u := range list {
-		if err := s.core.replace(u.name, u.unit); err != nil {
+		if err := s.cycle.setPlugin(u.name, u.instance); err != nil {
 			s.cfg.Log.Warn("close plugin", "plugin", u.name, "error", err)
 		}
 	}
 	if len(list) > 0 {
 		// Another plugin may judge otherwise: everybody gets another try.
-		s.core.cluster.queue.wake(sdk.AnyEvent, s.cfg.Clock.Now())
+		s.cycle.queue.Event(sdk.AnyEvent, s.cfg.Clock.Now())
 	}
 }
 
-func (s *Scheduler) takeNodes(c change) {
+func (s *Scheduler) syncNodes(c change) {
 	now := s.cfg.Clock.Now()
-	cl := s.core.cluster
 	if c.replace {
-		present := map[string]bool{}
-		for _, o := range c.objects {
-			present[o.Name] = true
-		}
-		for row := cl.table.Rows() - 1; row >= 0; row-- {
-			if name := cl.table.Node(row).Name; !present[name] {
-				cl.dropNode(name)
-			}
-		}
+		s.cycle.replaceNodes(objects[*corev1.Node](c.objects), now)
 		s.synced.nodes = true
 	}
-	for _, o := range c.objects {
-		if n, ok := o.Obj.(*corev1.Node); ok {
-			cl.putNode(n, now)
-		}
-	}
 	for _, e := range c.events {
 		if e.Object == nil {
 			continue
 		}
 		if e.Type == watch.Deleted {
-			cl.dropNode(e.Object.Name)
+			s.cycle.deleteNode(e.Object.Name)
 		} else if n, ok := e.Object.Obj.(*corev1.Node); ok {
-			cl.putNode(n, now)
+			s.cycle.putNode(n, now)
 		}
 	}
 }
 
-func (s *Scheduler) takePods(c change) {
+func (s *Scheduler) syncPods(c change) {
 	now := s.cfg.Clock.Now()
-	cl := s.core.cluster
 	if c.replace {
-		present := map[types.NamespacedName]bool{}
-		for _, o := range c.objects {
-			present[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = true
-		}
-		for key := range cl.pods {
-			if !present[key] {
-				cl.dropPod(key, now)
-			}
-		}
+		s.cycle.replacePods(objects[*corev1.Pod](c.objects), now)
 		s.synced.pods = true
 	}
-	for _, o := range c.objects {
-		if p, ok := o.Obj.(*corev1.Pod); ok {
-			cl.putPod(p, now)
-		}
-	}
 	for _, e := range c.events {
 		if e.Object == nil {
 			continue
 		}
 		if e.Type == watch.Deleted {
-			cl.dropPod(types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Name}, now)
+			s.cycle.deletePod(types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Name}, now)
 		} else if p, ok := e.Object.Obj.(*corev1.Pod); ok {
-			cl.putPod(p, now)
+			s.cycle.putPod(p, now)
 		}
 	}
 }
 
-// takeBound takes in what became of bindings.
-func (s *Scheduler) takeBound(list []bound) {
+// objects are those of a type.
+func objects[T any](list []*watch.Object) []T {
+	out := make([]T, 0, len(list))
+	for _, o := range list {
+		if x, ok := o.Obj.(T); ok {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// finishBindings takes in what became of bindings.
+func (s *Scheduler) finishBindings(list []bound) {
 	now := s.cfg.Clock.Now()
 	for _, b := range list {
-		s.waiting--
-		if b.err != nil {
-			s.core.m.binds.WithLabelValues("failed").Inc()
-			s.cfg.Log.Debug("bind", "namespace", b.obj.Namespace, "name", b.obj.Name, "node", b.node, "error", b.err)
-			s.core.unbind(b.pod, now)
+		s.inFlight--
+		if b.Err != nil {
+			s.cycle.m.binds.WithLabelValues("failed").Inc()
+			s.cfg.Log.Debug("bind", "namespace", b.Pod.Namespace, "name", b.Pod.Name, "node", b.Node, "error", b.Err)
+			s.cycle.rollback(b.Decision.pod, b.Decision.assumed, now)
 			continue
 		}
-		s.core.m.binds.WithLabelValues("bound").Inc()
+		s.cycle.m.binds.WithLabelValues("bound").Inc()
 		if s.token(now) {
-			s.report(report{pod: b.obj, at: now, event: true, reason: reasonScheduled,
-				message: fmt.Sprintf("Successfully assigned %s/%s to %s", b.obj.Namespace, b.obj.Name, b.node)})
+			s.report(report{pod: b.Pod, at: now, event: true, reason: reasonScheduled,
+				message: fmt.Sprintf("Successfully assigned %s/%s to %s", b.Pod.Namespace, b.Pod.Name, b.Node)})
 		} else {
-			s.core.m.dropped.Inc()
+			s.cycle.m.dropped.Inc()
 		}
 	}
 }
@@ -446,9 +444,10 @@ func (s *Scheduler) token(now time.Time) bool {
 	return true
 }
 
+// count brings the gauges up to date.
 func (s *Scheduler) count() {
-	q := s.core.cluster.queue
-	s.core.m.pending.WithLabelValues("active").Set(float64(q.active.Len()))
-	s.core.m.pending.WithLabelValues("backoff").Set(float64(q.backoff.Len()))
-	s.core.m.pending.WithLabelValues("unschedulable").Set(float64(len(q.parked)))
+	active, backoff, unschedulable := s.cycle.queue.Lengths()
+	s.cycle.m.pending.WithLabelValues("active").Set(float64(active))
+	s.cycle.m.pending.WithLabelValues("backoff").Set(float64(backoff))
+	s.cycle.m.pending.WithLabelValues("unschedulable").Set(float64(unschedulable))
 }

@@ -1,4 +1,4 @@
-package scheduler
+package cache
 
 import (
 	"slices"
@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	podresource "k8s.io/component-helpers/resource"
 
-	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/columns"
 )
 
@@ -24,8 +23,8 @@ var defaultRequests = corev1.ResourceList{
 	corev1.ResourceMemory: *resource.NewQuantity(defaultMemory, resource.BinarySI),
 }
 
-// usageOf is what a pod takes from its node.
-func usageOf(p *corev1.Pod) columns.Usage {
+// UsageOf is what a pod takes from its node.
+func UsageOf(p *corev1.Pod) columns.Usage {
 	u := requestsOf(p)
 	u.Ports = hostPortsOf(p)
 	return u
@@ -171,135 +170,7 @@ func scalar(name string) bool {
 		strings.HasPrefix(name, corev1.ResourceAttachableVolumesPrefix)
 }
 
-// infoOf is what plugins are told of a pod.
-func infoOf(p *corev1.Pod, u *columns.Usage) *sdk.PodInfo {
-	s := &p.Spec
-	info := &sdk.PodInfo{
-		Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Labels: p.Labels, Annotations: p.Annotations,
-		NodeName: s.NodeName, SchedulerName: s.SchedulerName, Priority: priorityOf(p),
-		Requests: u.Requests, NonZero: sdk.Resources{MilliCPU: u.NonZeroCPU, Memory: u.NonZeroMemory},
-		NodeSelector: s.NodeSelector, Affinity: affinityOf(s.Affinity), Ports: u.Ports,
-	}
-	for _, t := range s.Tolerations {
-		info.Tolerations = append(info.Tolerations, sdk.Toleration{Key: t.Key, Operator: string(t.Operator), Value: t.Value, Effect: string(t.Effect)})
-	}
-	for i := range s.InitContainers {
-		info.Images = append(info.Images, s.InitContainers[i].Image)
-	}
-	for i := range s.Containers {
-		info.Images = append(info.Images, s.Containers[i].Image)
-	}
-	for i := range s.Volumes {
-		if v := s.Volumes[i].Image; v != nil {
-			info.Images = append(info.Images, v.Reference)
-		}
-	}
-	return info
-}
-
-func priorityOf(p *corev1.Pod) int32 {
-	if p.Spec.Priority != nil {
-		return *p.Spec.Priority
-	}
-	return 0
-}
-
-func affinityOf(a *corev1.Affinity) *sdk.NodeAffinity {
-	if a == nil || a.NodeAffinity == nil {
-		return nil
-	}
-	out := &sdk.NodeAffinity{}
-	if r := a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution; r != nil {
-		out.Required = make([]sdk.NodeTerm, len(r.NodeSelectorTerms))
-		for i := range r.NodeSelectorTerms {
-			out.Required[i] = termOf(&r.NodeSelectorTerms[i])
-		}
-	}
-	for i := range a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
-		x := &a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution[i]
-		out.Preferred = append(out.Preferred, sdk.PreferredTerm{Weight: x.Weight, Term: termOf(&x.Preference)})
-	}
-	return out
-}
-
-func termOf(t *corev1.NodeSelectorTerm) sdk.NodeTerm {
-	return sdk.NodeTerm{Expressions: requirementsOf(t.MatchExpressions), Fields: requirementsOf(t.MatchFields)}
-}
-
-func requirementsOf(list []corev1.NodeSelectorRequirement) []sdk.Requirement {
-	var out []sdk.Requirement
-	for _, q := range list {
-		out = append(out, sdk.Requirement{Key: q.Key, Operator: string(q.Operator), Values: q.Values})
-	}
-	return out
-}
-
-// nodeOf is what plugins are told of a node.
-func nodeOf(n *corev1.Node) columns.Node {
-	out := columns.Node{
-		Name: n.Name, Labels: n.Labels, Unschedulable: n.Spec.Unschedulable,
-		Allocatable: amounts(n.Status.Allocatable), Pods: n.Status.Allocatable.Pods().Value(),
-	}
-	for _, t := range n.Spec.Taints {
-		out.Taints = append(out.Taints, columns.Taint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})
-	}
-	for _, m := range n.Status.Images {
-		out.Images = append(out.Images, columns.Image{Names: m.Names, Size: m.SizeBytes})
-	}
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			out.Ready = c.Status == corev1.ConditionTrue
-		}
-	}
-	return out
-}
-
-// nodeChange tells what differs between two states of a node.
-func nodeChange(old, now *columns.Node) (e sdk.Event, same bool) {
-	if !equalAmounts(&old.Allocatable, &now.Allocatable) || old.Pods != now.Pods {
-		e |= sdk.NodeAllocatableChanged
-	}
-	if !equalLabels(old.Labels, now.Labels) {
-		e |= sdk.NodeLabelsChanged
-	}
-	if !slices.Equal(old.Taints, now.Taints) {
-		e |= sdk.NodeTaintsChanged
-	}
-	if old.Unschedulable != now.Unschedulable {
-		e |= sdk.NodeUnschedulableChanged
-	}
-	if old.Ready != now.Ready {
-		e |= sdk.NodeReadyChanged
-	}
-	images := slices.EqualFunc(old.Images, now.Images, func(a, b columns.Image) bool {
-		return a.Size == b.Size && slices.Equal(a.Names, b.Names)
-	})
-	return e, e == 0 && images
-}
-
-func equalAmounts(a, b *columns.Resources) bool {
-	return a.MilliCPU == b.MilliCPU && a.Memory == b.Memory && a.Ephemeral == b.Ephemeral && slices.Equal(a.Extended, b.Extended)
-}
-
 func equalUsage(a, b *columns.Usage) bool {
 	return a.NonZeroCPU == b.NonZeroCPU && a.NonZeroMemory == b.NonZeroMemory && equalAmounts(&a.Requests, &b.Requests) &&
 		slices.Equal(a.Ports, b.Ports)
-}
-
-func equalLabels(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if w, ok := b[k]; !ok || v != w {
-			return false
-		}
-	}
-	return true
-}
-
-// recordOf makes the record that plugins are given of a pod.
-func recordOf(p *corev1.Pod, u *columns.Usage) *sdk.PodRecord {
-	r := sdk.EncodePod(infoOf(p, u))
-	return &r
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -12,11 +13,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"context"
-
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/native"
+	"github.com/pintle-io/pintle/kernel/scheduler/cache"
+	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
 	"github.com/pintle-io/pintle/plugins/scheduling"
+	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/columns"
 )
 
@@ -31,34 +33,54 @@ func standard() Plugin {
 	}
 }
 
-func newTestCore(t testing.TB, plugins ...Plugin) *core {
+func newTestCycle(t testing.TB, plugins ...Plugin) *cycle {
 	t.Helper()
 	m, err := newMetrics(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := func(name string) bool { return name == "" || name == corev1.DefaultSchedulerName }
-	c := newCore(columns.NewTable(), mine, rand.NewPCG(1, 2), m, slog.New(slog.DiscardHandler), 1000)
+	ours := func(name string) bool { return name == "" || name == corev1.DefaultSchedulerName }
+	c := newCycle(ours, rand.NewPCG(1, 2), m, slog.New(slog.DiscardHandler), 1000)
 	if len(plugins) == 0 {
 		plugins = []Plugin{standard()}
 	}
 	for i, p := range plugins {
-		u, err := openUnit(t.Context(), fmt.Sprintf("plugin-%d", i), p)
+		in, err := evaluate.Open(t.Context(), fmt.Sprintf("plugin-%d", i), p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.engine.replace(u.name, u); err != nil {
+		if err := c.setPlugin(in.Name(), in); err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Cleanup(func() {
-		for _, u := range c.engine.units {
-			if err := u.close(); err != nil {
-				t.Error(err)
-			}
+		if err := c.evaluator.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 	return c
+}
+
+// record is what plugins are given of a pod.
+func record(o *corev1.Pod, u *columns.Usage) *sdk.PodRecord {
+	r := evaluate.Encode(o, u)
+	return &r
+}
+
+// decide places a pod and counts it.
+func (c *cycle) decide(t *testing.T, o *corev1.Pod) evaluate.Outcome {
+	t.Helper()
+	u := cache.UsageOf(o)
+	out, err := c.evaluator.Decide(t.Context(), record(o, &u), start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Fit == nil {
+		o = o.DeepCopy()
+		o.Spec.NodeName = out.Node
+		c.putPod(o, start)
+	}
+	return out
 }
 
 func testNode(name, cpu, memory string, change ...func(*corev1.Node)) *corev1.Node {
@@ -96,8 +118,8 @@ func testPod(name, cpu, memory string, change ...func(*corev1.Pod)) *corev1.Pod 
 }
 
 func TestPlacesAndRefuses(t *testing.T) {
-	c := newTestCore(t)
-	cl := c.cluster
+	c := newTestCycle(t)
+	cl := c
 	cl.putNode(testNode("a", "2", "4Gi"), start)
 	cl.putNode(testNode("b", "4", "8Gi"), start)
 	cl.putNode(testNode("c", "8", "8Gi", func(n *corev1.Node) { n.Spec.Unschedulable = true }), start)
@@ -113,7 +135,7 @@ func TestPlacesAndRefuses(t *testing.T) {
 	if d == nil || d.node != "" || d.message != want {
 		t.Fatalf("second decision %+v, want %q", d, want)
 	}
-	if !d.changed || !d.noted {
+	if !d.condition || !d.event {
 		t.Errorf("a new message must be written and noted: %+v", d)
 	}
 	if d := c.next(t.Context(), start); d != nil {
@@ -121,10 +143,10 @@ func TestPlacesAndRefuses(t *testing.T) {
 	}
 }
 
-func benchCore(b *testing.B, nodes int, p Plugin) *core {
-	c := newTestCore(b, p)
+func benchCore(b *testing.B, nodes int, p Plugin) *cycle {
+	c := newTestCycle(b, p)
 	for i := range nodes {
-		c.cluster.putNode(testNode(fmt.Sprintf("node-%d", i), fmt.Sprint(4+i%5*4), fmt.Sprintf("%dGi", 16+i%3*16), func(n *corev1.Node) {
+		c.putNode(testNode(fmt.Sprintf("node-%d", i), fmt.Sprint(4+i%5*4), fmt.Sprintf("%dGi", 16+i%3*16), func(n *corev1.Node) {
 			n.Labels["topology.kubernetes.io/zone"] = string(rune('a' + i%3))
 			if i%10 == 0 {
 				n.Spec.Taints = []corev1.Taint{{Key: "dedicated", Value: "x", Effect: corev1.TaintEffectNoSchedule}}
@@ -146,22 +168,22 @@ func benchPod(i int) *corev1.Pod {
 	})
 }
 
-// BenchmarkFirst is the decision about a pod of a new shape.
+// BenchmarkFirst is the decision about a pod of a new signature.
 func BenchmarkFirst(b *testing.B) { benchFirst(b, standard()) }
 
-// BenchmarkRepeat is the decision about the next pod of a known shape, with
+// BenchmarkRepeat is the decision about the next pod of a known signature, with
 // the row of the last decision changed.
 func BenchmarkRepeat(b *testing.B) { benchRepeat(b, standard()) }
 
 func benchFirst(b *testing.B, p Plugin) {
 	c := benchCore(b, 5000, p)
 	o := benchPod(0)
-	u := usageOf(o)
-	_, _ = c.engine.decide(b.Context(), recordOf(o, &u), start)
+	u := cache.UsageOf(o)
+	_, _ = c.evaluator.Decide(b.Context(), record(o, &u), start)
 	b.ResetTimer()
 	for b.Loop() {
-		c.engine.forget()
-		if out, err := c.engine.decide(b.Context(), recordOf(o, &u), start); err != nil || out.node == "" {
+		c.evaluator.Forget()
+		if out, err := c.evaluator.Decide(b.Context(), record(o, &u), start); err != nil || out.Node == "" {
 			b.Fatal(out, err)
 		}
 	}
@@ -170,17 +192,17 @@ func benchFirst(b *testing.B, p Plugin) {
 func benchRepeat(b *testing.B, p Plugin) {
 	c := benchCore(b, 5000, p)
 	o := benchPod(0)
-	u := usageOf(o)
-	rec := recordOf(o, &u)
+	u := cache.UsageOf(o)
+	rec := record(o, &u)
 	var last []int
 	for b.Loop() {
-		out, err := c.engine.decide(b.Context(), rec, start)
-		if err != nil || out.node == "" {
+		out, err := c.evaluator.Decide(b.Context(), rec, start)
+		if err != nil || out.Node == "" {
 			b.Fatal(out, err)
 		}
-		c.engine.table.Use(out.row, &u, 1)
-		if last = append(last, out.row); len(last) > 1000 {
-			c.engine.table.Use(last[0], &u, -1)
+		c.cache.Table().Use(out.Row, &u, 1)
+		if last = append(last, out.Row); len(last) > 1000 {
+			c.cache.Table().Use(last[0], &u, -1)
 			last = last[1:]
 		}
 	}

@@ -1,4 +1,4 @@
-package scheduler
+package cache
 
 import (
 	"testing"
@@ -39,10 +39,10 @@ func TestUsageWhileResized(t *testing.T) {
 			if c.infeasible {
 				p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodResizePending, Status: corev1.ConditionTrue, Reason: corev1.PodReasonInfeasible}}
 			}
-			if whole := wholePod(p); whole != nil && usageOf(whole).Requests.MilliCPU != c.want {
-				t.Errorf("as a whole: got %d", usageOf(whole).Requests.MilliCPU)
+			if whole := wholePod(p); whole != nil && UsageOf(whole).Requests.MilliCPU != c.want {
+				t.Errorf("as a whole: got %d", UsageOf(whole).Requests.MilliCPU)
 			}
-			if got := usageOf(p); got.Requests.MilliCPU != c.want || plain(p) != c.plain {
+			if got := UsageOf(p); got.Requests.MilliCPU != c.want || plain(p) != c.plain {
 				t.Errorf("got %d, plain: %v", got.Requests.MilliCPU, plain(p))
 			}
 		})

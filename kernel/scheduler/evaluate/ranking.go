@@ -1,4 +1,4 @@
-package scheduler
+package evaluate
 
 import "math"
 

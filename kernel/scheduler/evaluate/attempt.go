@@ -1,0 +1,209 @@
+package evaluate
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/columns"
+)
+
+// attempt is one pass over the plugins for one pod: their PreFilters, the rows
+// that they must be asked about, and the choice.
+type attempt struct {
+	table     *columns.Table
+	memory    *memory
+	rand      *rand.Rand
+	totals    *ranking // of choices that depend on all rows
+	instances []*Instance
+	verdicts  *verdicts // of the pod's signature
+}
+
+// run finds the node. again asks for another attempt: the signature of pods
+// became longer. bad is the instance that err is about.
+func (a *attempt) run(ctx context.Context, rec *sdk.PodRecord) (out Outcome, again bool, bad *Instance, err error) {
+	v := a.verdicts
+	for _, in := range a.instances {
+		if err := in.sync(ctx, a.table); err != nil {
+			return out, false, in, err
+		}
+	}
+	if v.filled && (v.reads&sdk.ReadNodes != 0 || v.reads&sdk.ReadCluster != 0 && v.cluster != a.table.Cluster()) {
+		v.filled = false
+	}
+	rows, all := a.memory.changed(v)
+	// Without a question to ask, what the PreFilters said holds as long as
+	// their tables do.
+	idle := !all && len(rows) == 0 && !v.needsAllRows(a.instances)
+	if again, bad, err := a.preFilter(ctx, rec, idle); err != nil || again {
+		return out, again, bad, err
+	}
+	if fit := a.rejected(); fit != nil {
+		return Outcome{Fit: fit}, false, nil, nil
+	}
+	only, fit := a.narrowed()
+	if fit != nil {
+		return Outcome{Fit: fit}, false, nil, nil
+	}
+	if only != nil {
+		return a.chooseAmong(ctx, only)
+	}
+	a.memory.keep(a.instances, v)
+	if again, bad, err := a.refresh(ctx, rows, all); err != nil || again {
+		return out, again, bad, err
+	}
+	return a.choose(ctx)
+}
+
+// preFilter gives the pod to those instances whose answer is not known.
+func (a *attempt) preFilter(ctx context.Context, rec *sdk.PodRecord, idle bool) (again bool, bad *Instance, err error) {
+	v := a.verdicts
+	known := v.reads&(sdk.ReadNodes|sdk.ReadAgain) == 0
+	for i, in := range a.instances {
+		if known && v.pre[i].gen == in.gen && (in.loaded == v || idle) {
+			continue
+		}
+		answer, err := in.preFilter(ctx, rec.Bytes())
+		if err != nil {
+			return false, in, err
+		}
+		v.pre[i] = preState{gen: in.gen, answer: answer}
+		in.loaded = v
+		if a.memory.widen(a.instances, v, answer.Reads) {
+			return true, nil, nil
+		}
+	}
+	return false, nil, nil
+}
+
+// refresh asks about the rows that changed and writes the answers into the
+// verdicts.
+func (a *attempt) refresh(ctx context.Context, rows []uint32, all bool) (again bool, bad *Instance, err error) {
+	v := a.verdicts
+	n := a.table.Rows()
+	pos := a.table.Position()
+	if !all && len(rows) == 0 {
+		v.resize(n)
+		v.pos = pos
+		return false, nil, nil
+	}
+	v.filled = false // until all answers are in
+	v.resize(n)
+	if all {
+		again, bad, err = a.refreshAll(ctx, n)
+	} else {
+		again, bad, err = a.refreshRows(ctx, rows)
+	}
+	if again || err != nil {
+		return again, bad, err
+	}
+	v.filled, v.pos, v.cluster = true, pos, a.table.Cluster()
+	return false, nil, nil
+}
+
+func (a *attempt) refreshAll(ctx context.Context, n int) (again bool, bad *Instance, err error) {
+	for start := 0; start < n; start += chunkRows {
+		again, bad, err = a.ask(ctx, []sdk.Run{{Start: start, Count: min(chunkRows, n-start)}})
+		if again || err != nil {
+			return again, bad, err
+		}
+	}
+	v := a.verdicts
+	for i := range v.raw {
+		v.raw[i].max, v.raw[i].top = 1, 0 // updateMaxima looks for the maximum
+	}
+	v.updateMaxima(true)
+	return false, nil, nil
+}
+
+func (a *attempt) refreshRows(ctx context.Context, rows []uint32) (again bool, bad *Instance, err error) {
+	v := a.verdicts
+	for _, row := range rows {
+		v.remove(int(row))
+	}
+	slices.Sort(rows)
+	if again, bad, err = a.ask(ctx, runsOf(rows)); again || err != nil {
+		return again, bad, err
+	}
+	rose := false
+	for _, row := range rows {
+		if v.row[row] == 0 && v.add(int(row)) {
+			rose = true
+		}
+	}
+	v.updateMaxima(rose)
+	return false, nil, nil
+}
+
+// ask puts runs of rows to every instance and writes the answers of node-local
+// members into the verdicts. Rows that one instance rejects are not asked of
+// the next.
+func (a *attempt) ask(ctx context.Context, runs []sdk.Run) (again bool, bad *Instance, err error) {
+	for len(runs) > 0 {
+		part, rest := takeRows(runs, chunkRows)
+		runs = rest
+		for i, in := range a.instances {
+			if again, err = a.askInstance(ctx, in, i, part); err != nil || again {
+				return again, in, err
+			}
+		}
+	}
+	return false, nil, nil
+}
+
+func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []sdk.Run) (again bool, err error) {
+	v := a.verdicts
+	q := sdk.CycleRequest{Scope: sdk.NodeLocal, Masked: i > 0, Runs: runs}
+	if q.Masked {
+		out, err := in.bind()
+		if err != nil {
+			return false, err
+		}
+		eachRow(runs, func(pos, row int) { setBit(out.feasible, pos, v.row[row] == 0) })
+	}
+	answer, out, err := in.cycle(ctx, &q)
+	if err != nil {
+		return false, err
+	}
+	if a.memory.widen(a.instances, v, answer.Reads) {
+		return true, nil
+	}
+	if err := v.addReasons(i, answer.Reasons); err != nil {
+		return false, err
+	}
+	var wrong error
+	eachRow(runs, func(pos, row int) {
+		if i == 0 {
+			v.local[row] = 0
+			v.setReason(row, 0)
+		}
+		if v.row[row] != 0 {
+			return
+		}
+		if !out.feasible.Has(pos) {
+			id := v.reasonID(i, out.reasons[pos])
+			if id == 0 {
+				id = v.unnamedReason(i)
+			}
+			v.setReason(row, id)
+			return
+		}
+		score := out.scores[0][pos]
+		if score < 0 || score > in.most {
+			wrong = in.checkScore(score, in.most)
+			return
+		}
+		v.local[row] += score
+		for k := range v.raw {
+			if r := &v.raw[k]; r.instance == i {
+				if score = out.scores[r.column][pos]; score < 0 || score > maxRawScore {
+					wrong = in.checkScore(score, maxRawScore)
+					return
+				}
+				r.values[row] = score
+			}
+		}
+	})
+	return false, wrong
+}

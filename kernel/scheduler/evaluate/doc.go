@@ -1,0 +1,15 @@
+// Package evaluate decides where a pod goes: it asks the plugins about the
+// nodes and remembers what they said. What a plugin says about a node depends
+// on the node's row and on the pod's signature only (the parts of the pod that
+// plugins were seen to look at), unless it declares cluster scope; so verdicts
+// are remembered by signature, and for the next pod of that signature only the
+// rows that changed are asked about again.
+//
+// It has no clock, starts no goroutine and knows neither queue nor registry.
+// Read in this order: [Evaluator] (faults, and the instances that work),
+// attempt.go (one pass over the plugins), memory.go and verdicts.go (what is
+// remembered), choose.go (the best row), instance.go (one plugin), record.go
+// (how a pod is encoded for plugins).
+//
+// An Evaluator is used by one goroutine; Open may be called from any.
+package evaluate

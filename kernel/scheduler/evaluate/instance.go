@@ -1,0 +1,248 @@
+package evaluate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/columns"
+)
+
+// chunkRows bounds the rows of one call, and so its time. Guests give way to
+// the collector while they run, so a call may be long; each costs some 10 µs
+// by itself.
+const chunkRows = 8192
+
+// Instance is an open plugin with its copy of the columns. Make one with Open
+// and give it to [Evaluator.Replace].
+type Instance struct {
+	name    string
+	plugin  Plugin
+	guest   plugin.Instance // nil after a fault
+	members []sdk.MemberInfo
+	uses    []sdk.MemberUse
+	cluster bool // some member has cluster scope
+	// most is the highest sum of scores that are not scaled.
+	most int64
+
+	mirror *columns.Mirror
+	gen    uint64    // of tables and layout in the guest
+	loaded *verdicts // whose pod the guest holds
+	out    resultColumns
+	req    []byte
+
+	// Of the tries to open an instance, when there is none.
+	refused  error
+	retryAt  time.Time
+	failures int
+}
+
+// resultColumns are the answers in the instance's region.
+type resultColumns struct {
+	region   []byte
+	feasible columns.Mask
+	reasons  []uint32
+	scores   [][]int64
+}
+
+// Open starts an instance and asks what it holds.
+func Open(ctx context.Context, name string, p Plugin) (*Instance, error) {
+	in := &Instance{name: name, plugin: p}
+	if err := in.open(ctx); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+func (in *Instance) open(ctx context.Context) error {
+	guest, err := in.plugin.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", in.name, err)
+	}
+	resp, err := guest.Call(ctx, sdk.OpDescribe, nil)
+	if err == nil {
+		in.members, err = sdk.ReadMembers(resp)
+	}
+	if err == nil {
+		err = checkColumns(in.members)
+	}
+	if err == nil {
+		in.uses, err = usesOf(in.members, in.plugin.Use)
+	}
+	if err == nil {
+		_, err = guest.Call(ctx, sdk.OpProfile, sdk.AppendUses(nil, in.uses))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("open %s: %w", in.name, err), guest.Close())
+	}
+	in.cluster, in.most = false, 0
+	for i, m := range in.members {
+		in.cluster = in.cluster || m.Scope == sdk.Cluster
+		if m.Column == 0 {
+			in.most += in.uses[i].Weight * sdk.MaxNodeScore
+		}
+	}
+	in.guest, in.mirror, in.loaded = guest, nil, nil
+	return nil
+}
+
+// Name of the plugin.
+func (in *Instance) Name() string { return in.name }
+
+// Rehearses tells whether the plugin is asked and decides nothing.
+func (in *Instance) Rehearses() bool { return in.plugin.Rehearse }
+
+// Close ends the instance.
+func (in *Instance) Close() error {
+	if in.guest == nil {
+		return nil
+	}
+	err := in.guest.Close()
+	in.guest = nil
+	return err
+}
+
+// sync brings the guest's copy of the nodes up to date.
+func (in *Instance) sync(ctx context.Context, t *columns.Table) error {
+	if in.mirror == nil {
+		in.mirror = columns.NewMirror(t, in.resultColumns(), func(size int) ([]byte, error) {
+			return in.guest.Reserve(ctx, size)
+		})
+	}
+	d, err := in.mirror.Update(in.guest.Region())
+	if err != nil || d == nil {
+		return err
+	}
+	in.gen++
+	in.loaded = nil
+	_, err = in.guest.Call(ctx, sdk.OpSnapshot, d.Append(nil))
+	return err
+}
+
+func (in *Instance) resultColumns() []columns.Column {
+	cols := []columns.Column{
+		{ID: columns.ResultFeasible, Type: columns.Bits},
+		{ID: columns.ResultReason, Type: columns.Uint32},
+		{ID: columns.ResultScore, Type: columns.Int64},
+	}
+	for _, m := range in.members {
+		if m.Column > 0 {
+			cols = append(cols, columns.Column{ID: columns.ResultScore, Type: columns.Int64, Key: m.Column})
+		}
+	}
+	return cols
+}
+
+// bind finds the result columns after a call, which may have moved the region.
+func (in *Instance) bind() (*resultColumns, error) {
+	region := in.guest.Region()
+	if len(region) > 0 && len(region) == len(in.out.region) && &region[0] == &in.out.region[0] {
+		return &in.out, nil
+	}
+	l := in.mirror.Layout()
+	out := resultColumns{region: region, feasible: l.Mask(region, columns.ResultFeasible, 0), reasons: l.Uint32s(region, columns.ResultReason, 0)}
+	for key := uint32(0); ; key++ {
+		col := l.Int64s(region, columns.ResultScore, key)
+		if col == nil {
+			break
+		}
+		out.scores = append(out.scores, col)
+	}
+	if out.feasible == nil || out.reasons == nil || len(out.scores) == 0 {
+		return nil, wrongf("%s: region of %d bytes lost its columns", in.name, len(region))
+	}
+	in.out = out
+	return &in.out, nil
+}
+
+// normalize brings the scores in a column of n rows to 0..100, as the member
+// does it, and returns where they are.
+func (in *Instance) normalize(ctx context.Context, member, n int) (*resultColumns, error) {
+	in.req = sdk.AppendNormalize(in.req[:0], member, n)
+	if _, err := in.guest.Call(ctx, sdk.OpNormalize, in.req); err != nil {
+		return nil, err
+	}
+	return in.bind()
+}
+
+// preFilter gives the guest the pod.
+func (in *Instance) preFilter(ctx context.Context, record []byte) (sdk.PreFilterAnswer, error) {
+	in.loaded = nil
+	resp, err := in.guest.Call(ctx, sdk.OpPreFilter, record)
+	if err != nil {
+		return sdk.PreFilterAnswer{}, err
+	}
+	a, err := sdk.ReadPreFilter(resp)
+	if err == nil && (a.RejectedBy < 0 || a.RejectedBy > len(in.members)) {
+		err = wrongf("rejected by member %d of %d", a.RejectedBy, len(in.members))
+	}
+	for _, o := range a.Only {
+		if err == nil && (o.Member < 0 || o.Member >= len(in.members)) {
+			err = wrongf("narrowed by member %d of %d", o.Member, len(in.members))
+		}
+	}
+	return a, err
+}
+
+// cycle asks about runs of rows.
+func (in *Instance) cycle(ctx context.Context, q *sdk.CycleRequest) (sdk.CycleAnswer, *resultColumns, error) {
+	in.req = q.Append(in.req[:0])
+	resp, err := in.guest.Call(ctx, sdk.OpCycle, in.req)
+	if err != nil {
+		return sdk.CycleAnswer{}, nil, err
+	}
+	a, err := sdk.ReadCycleAnswer(resp)
+	if err != nil {
+		return a, nil, err
+	}
+	for _, r := range a.Reasons {
+		if r.Member < 0 || r.Member >= len(in.members) {
+			return a, nil, wrongf("reason of member %d of %d", r.Member, len(in.members))
+		}
+	}
+	out, err := in.bind()
+	return a, out, err
+}
+
+// discard closes an instance that faulted.
+func (in *Instance) discard() {
+	if in.guest != nil {
+		_ = in.guest.Close() // it failed already; there is nothing more to learn
+		in.guest = nil
+	}
+}
+
+// reopen starts another instance. When that fails it is not tried again for a
+// while that doubles up to a minute.
+func (in *Instance) reopen(ctx context.Context, now time.Time) error {
+	if now.Before(in.retryAt) {
+		return in.refused
+	}
+	err := in.open(ctx)
+	if err == nil {
+		in.refused, in.failures = nil, 0
+		return nil
+	}
+	if errors.Is(err, plugin.ErrQuarantined) {
+		return err // for this pod; another may have better luck
+	}
+	in.retryAt, in.refused = now.Add(min(time.Second<<min(in.failures, 6), time.Minute)), err
+	in.failures++
+	return err
+}
+
+// maxRawScore bounds scores before scaling, so that a hundred times as much is
+// no overflow, as the SDK has it.
+const maxRawScore = 1 << 40
+
+// checkScore checks scores that the guest wrote for nodes that fit: the SDK does,
+// but a guest need not be made with it.
+func (in *Instance) checkScore(v, most int64) error {
+	if v < 0 || v > most {
+		return wrongf("a score of %d is not in the range of 0 to %d", v, most)
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package evaluate
+
+import (
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/columns"
+)
+
+// memory keeps the verdicts of pods' signatures. A signature is what plugins
+// were seen to look at of a pod: pods of one signature are alike to them.
+type memory struct {
+	table *columns.Table
+	// reads are the parts of pods that make the signature.
+	reads       sdk.Reads
+	bySignature map[string]*verdicts
+	tick        uint64
+	signature   []byte    // that find was asked for last
+	spare       *verdicts // no longer used; its memory serves the next one
+
+	rows []uint32     // of changed
+	seen columns.Mask // of changed
+}
+
+func newMemory(t *columns.Table) memory {
+	return memory{table: t, bySignature: map[string]*verdicts{}}
+}
+
+// maxVerdictRows bounds the memory of remembered verdicts: each row of each
+// signature takes about 40 bytes. maxSignatures bounds their number.
+const (
+	maxVerdictRows = 2 << 20
+	maxSignatures  = 512
+)
+
+// find returns what is remembered for pods like this one, or empty verdicts
+// that keep remembers. without are the instances that are left out.
+func (m *memory) find(instances []*Instance, without []int, rec *sdk.PodRecord) *verdicts {
+	m.tick++
+	m.signature = append(m.signature[:0], byte(len(without)))
+	for _, i := range without { // what others said without them is another story
+		m.signature = append(m.signature, byte(i), byte(i>>8))
+	}
+	m.signature = rec.AppendKey(m.signature, m.reads)
+	v := m.bySignature[string(m.signature)]
+	if v == nil || len(v.pre) != len(instances) {
+		v = newVerdicts(instances, m.spare)
+		m.spare = nil
+	}
+	v.used = m.tick
+	return v
+}
+
+// keep remembers what find returned last.
+func (m *memory) keep(instances []*Instance, v *verdicts) {
+	if m.bySignature[string(m.signature)] != v {
+		m.evict(instances)
+		m.bySignature[string(m.signature)] = v
+	}
+}
+
+// evict makes room for one more signature.
+func (m *memory) evict(instances []*Instance) {
+	limit := max(4, min(maxSignatures, maxVerdictRows/max(m.table.Rows(), 1)))
+	for len(m.bySignature) >= limit {
+		var oldest string
+		tick := ^uint64(0)
+		for k, v := range m.bySignature {
+			if v.used < tick {
+				oldest, tick = k, v.used
+			}
+		}
+		m.spare = m.bySignature[oldest]
+		for _, in := range instances {
+			if in.loaded == m.spare {
+				in.loaded = nil
+			}
+		}
+		delete(m.bySignature, oldest)
+	}
+}
+
+func (m *memory) forget() {
+	for _, v := range m.bySignature {
+		m.spare = v
+		break
+	}
+	clear(m.bySignature)
+}
+
+// widen notes what plugins looked at. It answers true when pods of one
+// signature may differ now: everything remembered is dropped then.
+func (m *memory) widen(instances []*Instance, v *verdicts, reads sdk.Reads) bool {
+	const cluster = sdk.ReadCluster | sdk.ReadNodes | sdk.ReadAgain
+	v.reads |= reads & cluster
+	more := reads &^ cluster &^ m.reads
+	if more == 0 {
+		return false
+	}
+	m.reads |= more
+	m.forget()
+	for _, in := range instances {
+		in.loaded = nil
+	}
+	return true
+}
+
+// changed lists the rows that must be asked about again; all when that is
+// simpler, or nothing is known yet.
+func (m *memory) changed(v *verdicts) (rows []uint32, all bool) {
+	n := m.table.Rows()
+	if !v.filled {
+		return nil, true
+	}
+	log, ok := m.table.Since(v.pos)
+	if !ok || len(log) > n {
+		return nil, true
+	}
+	if len(m.seen)*64 < n {
+		m.seen = columns.NewMask(n + n/2)
+	}
+	m.rows = m.rows[:0]
+	for _, row := range log {
+		if int(row) < n && !m.seen.Has(int(row)) {
+			m.seen.Set(int(row))
+			m.rows = append(m.rows, row)
+		}
+	}
+	for _, row := range m.rows {
+		m.seen.Unset(int(row))
+	}
+	return m.rows, len(m.rows) > n/4+8
+}
