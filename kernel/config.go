@@ -20,7 +20,8 @@ import (
 type Config struct {
 	// Dir holds etcd's data, keys and caches. Required.
 	Dir string
-	// Table lists the kinds, the Plugin kind among them. Required.
+	// Table lists the kinds that the catalog begins with, the Plugin kind among
+	// them. Required.
 	Table *resource.Table
 	// Listeners serve the API over TLS. At least one.
 	Listeners []net.Listener

@@ -46,6 +46,7 @@ type Kernel struct {
 	unreachable sync.Once
 	store       store.Store
 	cache       *watch.Cache
+	catalog     *resource.Catalog
 	codec       *resource.Codec
 	chain       *admission.Chain
 	core        *registry.Core
@@ -100,6 +101,10 @@ func (k *Kernel) PKI() *pki.PKI { return k.pki }
 // identity in the context.
 func (k *Kernel) Registry() registry.Registry { return k.core }
 
+// Catalog holds the kinds that are served. Producers add to it and take away
+// while the kernel runs.
+func (k *Kernel) Catalog() *resource.Catalog { return k.catalog }
+
 func (k *Kernel) openKeys(context.Context) error {
 	p, err := pki.Open(pki.Config{Dir: k.c.path("pki"), DNSNames: k.c.Names, IPs: k.c.IPs, Log: k.c.Log})
 	if err != nil {
@@ -140,8 +145,9 @@ func (k *Kernel) openStore(ctx context.Context) error {
 // makeRegistry joins store, cache, registry and everything that decides about
 // requests.
 func (k *Kernel) makeRegistry(context.Context) error {
-	k.codec = resource.NewCodec(k.c.Table)
-	k.cache = watch.New(watch.Config{Store: k.store, Table: k.c.Table, Decode: k.codec.Decode, Log: k.c.Log})
+	k.catalog = resource.NewCatalog(k.c.Table)
+	k.codec = resource.NewCodec(k.catalog)
+	k.cache = watch.New(watch.Config{Store: k.store, Catalog: k.catalog, Decode: k.codec.Decode, Log: k.c.Log})
 	reader := auth.LateReader(func() resource.Reader { return k.core.Reader() })
 	k.rbac = rbac.New(reader)
 	rules, err := rbac.NodeRules()
@@ -164,7 +170,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	authn := auth.New(auth.Config{ClientCAs: k.pki.Pool(), Tokens: known})
 	k.metrics.MustRegister(cacheMetrics{k.cache})
 	k.core, err = registry.New(registry.Config{
-		Table: k.c.Table, Codec: k.codec, Store: k.store, Cache: k.cache, Admission: k.chain, Log: k.c.Log,
+		Catalog: k.catalog, Codec: k.codec, Store: k.store, Cache: k.cache, Admission: k.chain, Log: k.c.Log,
 		Actions: map[string]registry.Action{"serviceaccounts/token": tokens.Request},
 		Virtual: review.Handlers(review.Config{Tokens: authn, Audiences: tokens.Audiences(), Authorizer: k.authz, Rules: k.rbac}),
 	})
@@ -172,7 +178,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		return err
 	}
 	k.api, err = apiserver.New(apiserver.Config{
-		Registry: k.core, Table: k.c.Table, Codec: k.codec, Reader: k.core.Reader(),
+		Registry: k.core, Table: k.catalog.Snapshot(), Codec: k.codec, Reader: k.core.Reader(),
 		AdmitConnect:  k.core.AdmitConnect,
 		Authenticator: authn, Audiences: tokens.Audiences(), Authorizer: k.authz,
 		NodeTLS: k.pki.KubeletTLS(), Dial: k.c.Dial,

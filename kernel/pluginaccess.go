@@ -25,7 +25,7 @@ import (
 // the ways (TestDoors).
 func (k *Kernel) access(name string, p *plugin.Plugin) *hostclient.Config {
 	u := pluginUser(name)
-	return &hostclient.Config{Plugin: name, User: u, Registry: k.core, Table: k.c.Table, Codec: k.codec,
+	return &hostclient.Config{Plugin: name, User: u, Registry: k.core, Catalog: k.catalog, Codec: k.codec,
 		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Seen: &hostclient.Seen{}}
 }
 

@@ -27,7 +27,7 @@ func versionInfo() version.Info {
 // makeLoops makes what acts by itself.
 func (k *Kernel) makeLoops(context.Context) error {
 	var err error
-	k.manager, err = reconcile.New(reconcile.Config{Registry: k.core, Table: k.c.Table, Codec: k.codec, Metrics: k.metrics, Log: k.c.Log, EventUser: controllerUser})
+	k.manager, err = reconcile.New(reconcile.Config{Registry: k.core, Catalog: k.catalog, Codec: k.codec, Metrics: k.metrics, Log: k.c.Log, EventUser: controllerUser})
 	if err != nil {
 		return err
 	}

@@ -71,12 +71,12 @@ func New(t testing.TB, o Options) *Cluster {
 		table, err = Table()
 		must(t, err)
 	}
-	codec := resource.NewCodec(table)
+	codec := resource.NewCodec(resource.NewCatalog(table))
 	st := o.Store
 	if st == nil {
 		st = memory.New()
 	}
-	caching := watch.Config{Store: st, Table: table, Decode: codec.Decode}
+	caching := watch.Config{Store: st, Catalog: resource.NewCatalog(table), Decode: codec.Decode}
 	if o.Cache != nil {
 		o.Cache(&caching)
 	}
@@ -101,7 +101,7 @@ func New(t testing.TB, o Options) *Cluster {
 	chain.Set("node-restriction", 100, admission.Rule{Validate: &node.Restriction{Reader: reader, Authorizer: c.Authorizer}})
 	chain.Set("certificate-permissions", 100, admission.Rule{Validate: &signer.Permissions{Authorizer: c.Authorizer, Reader: reader}})
 	c.Registry, err = registry.New(registry.Config{
-		Table: table, Codec: codec, Store: st, Cache: cache, Admission: chain,
+		Catalog: resource.NewCatalog(table), Codec: codec, Store: st, Cache: cache, Admission: chain,
 		Actions: map[string]registry.Action{"serviceaccounts/token": c.Tokens.Request},
 		Virtual: review.Handlers(review.Config{Tokens: c.Authn, Audiences: c.Tokens.Audiences(), Authorizer: c.Authorizer, Rules: c.RBAC}),
 	})

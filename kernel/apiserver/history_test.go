@@ -245,7 +245,7 @@ func recorded(t *testing.T, st store.Store, begin, end int64) (h history.Truth) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec, pods := resource.NewCodec(table), table.Lookup(podResource.GroupResource())
+	codec, pods := resource.NewCodec(resource.NewCatalog(table)), table.Lookup(podResource.GroupResource())
 	w := st.Watch(ctx, "", begin)
 	for b := range w.Batches() {
 		for _, e := range b.Events {
@@ -381,7 +381,7 @@ func (w *writer) foreign(ctx context.Context, present map[string]*corev1.Pod) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	codec, pods := resource.NewCodec(table), table.Lookup(podResource.GroupResource())
+	codec, pods := resource.NewCodec(resource.NewCatalog(table)), table.Lookup(podResource.GroupResource())
 	var ops []store.Op
 	for _, i := range w.rand.Perm(16)[:2+w.rand.IntN(5)] {
 		namespace, name, p := w.draw(i, present)

@@ -42,11 +42,11 @@ func newKit(t testing.TB) *kit {
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	k := &kit{table: shared.table, codec: resource.NewCodec(shared.table)}
+	k := &kit{table: shared.table, codec: resource.NewCodec(resource.NewCatalog(shared.table))}
 	s := memory.New()
-	cache := watch.New(watch.Config{Store: s, Table: k.table, Decode: k.codec.Decode})
+	cache := watch.New(watch.Config{Store: s, Catalog: resource.NewCatalog(k.table), Decode: k.codec.Decode})
 	var err error
-	if k.Core, err = registry.New(registry.Config{Table: k.table, Codec: k.codec, Store: s, Cache: cache}); err != nil {
+	if k.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(k.table), Codec: k.codec, Store: s, Cache: cache}); err != nil {
 		t.Fatal(err)
 	}
 	background(t, func(ctx context.Context) {

@@ -44,7 +44,7 @@ type Controller struct {
 // Config is what a Manager is made of.
 type Config struct {
 	Registry registry.Registry
-	Table    *resource.Table
+	Catalog  *resource.Catalog
 	Codec    hostclient.Codec
 	Clock    clock.WithDelayedExecution // nil is the real one
 	Metrics  prometheus.Registerer      // nil keeps them to itself
@@ -72,8 +72,8 @@ type Manager struct {
 
 // New makes a manager without controllers.
 func New(c Config) (*Manager, error) {
-	if c.Registry == nil || c.Table == nil || c.Codec == nil {
-		return nil, errors.New("reconcile: registry, table and codec are required")
+	if c.Registry == nil || c.Catalog == nil || c.Codec == nil {
+		return nil, errors.New("reconcile: registry, catalog and codec are required")
 	}
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
@@ -86,7 +86,7 @@ func New(c Config) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{c: c, metrics: counts, events: hostclient.NewEvents(c.Registry, c.EventUser, c.Clock, c.Log),
-		owned: NewOwned(c.Registry, c.Table, c.Clock), waiting: map[string]Controller{}, running: map[string]*runner{}}
+		owned: NewOwned(c.Registry, c.Catalog, c.Clock), waiting: map[string]Controller{}, running: map[string]*runner{}}
 	if c.Metrics != nil {
 		if err := c.Metrics.Register(depths{m}); err != nil {
 			return nil, err
@@ -161,11 +161,11 @@ func (m *Manager) start(name string, c Controller) {
 	intake, halt := context.WithCancel(ctx)
 	r := &runner{
 		name: name, c: c, intake: intake, halt: halt, kill: kill, done: make(chan struct{}), metrics: m.metrics, log: m.c.Log.With("plugin", name),
-		reg: m.c.Registry, table: m.c.Table, clock: m.c.Clock,
+		reg: m.c.Registry, catalog: m.c.Catalog, clock: m.c.Clock,
 	}
 	r.faults = newFaults(r.log, r.clock)
 	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(name).Observe(d.Seconds()) })
-	r.host = &hostclient.Config{Plugin: name, User: c.User, Registry: m.c.Registry, Table: m.c.Table, Codec: m.c.Codec,
+	r.host = &hostclient.Config{Plugin: name, User: c.User, Registry: m.c.Registry, Catalog: m.c.Catalog, Codec: m.c.Codec,
 		Owned: m.owned, Events: m.events, Allow: c.Allow, Refused: c.Refused,
 		Budget: hostclient.NewBudget(c.Writes, m.c.Clock), Seen: &hostclient.Seen{}}
 	m.running[name] = r

@@ -13,6 +13,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -21,7 +22,7 @@ var somebody = &user.DefaultInfo{Name: "somebody"}
 // newManager runs a manager on a kit.
 func newManager(t *testing.T, k *kit) *Manager {
 	t.Helper()
-	m, err := New(Config{Registry: k, Table: k.table, Codec: k.codec, EventUser: somebody})
+	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, EventUser: somebody})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +192,7 @@ func TestFaultReplacesInstance(t *testing.T) {
 func TestOvergrownInstance(t *testing.T) {
 	k := newKit(t)
 	clock := clocktesting.NewFakeClock(time.Now())
-	m, err := New(Config{Registry: k, Table: k.table, Codec: k.codec, EventUser: somebody, Clock: clock})
+	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, EventUser: somebody, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func TestOvergrownInstance(t *testing.T) {
 func TestInstanceIsKeptForWhatComesBack(t *testing.T) {
 	k := newKit(t)
 	clock := clocktesting.NewFakeClock(time.Now())
-	m, err := New(Config{Registry: k, Table: k.table, Codec: k.codec, EventUser: somebody, Clock: ownGoroutine{clock}})
+	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, EventUser: somebody, Clock: ownGoroutine{clock}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +279,7 @@ func (c ownGoroutine) AfterFunc(d time.Duration, f func()) clock.Timer {
 func TestIdleInstances(t *testing.T) {
 	k := newKit(t)
 	clock := clocktesting.NewFakeClock(time.Now())
-	m, err := New(Config{Registry: k, Table: k.table, Codec: k.codec, EventUser: somebody, Clock: clock})
+	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, EventUser: somebody, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

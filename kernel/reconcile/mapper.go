@@ -158,7 +158,7 @@ func parseKind(s string) (schema.GroupKind, bool) {
 // is cheap, else from a tape.
 func (m *mapper) field(w *numbered, o *watch.Object) string {
 	gvr, _ := hostclient.ParseResource(w.Resource)
-	if d := m.r.table.Lookup(gvr.GroupResource()); d != nil && d.Strategy.Fields != nil {
+	if d := m.r.catalog.Lookup(gvr.GroupResource()); d != nil && d.Strategy.Fields != nil {
 		if set := d.Strategy.Fields(o.Obj); set.Has(w.Arg) {
 			return set.Get(w.Arg)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/tape"
@@ -97,7 +98,7 @@ func newRunner(t *testing.T, k *kit, open func() (plugin.Instance, error)) *runn
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &runner{name: "test", reg: k, table: k.table, clock: hasty{}, log: slog.New(slog.DiscardHandler), faults: newFaults(slog.New(slog.DiscardHandler), hasty{}), intake: t.Context(), metrics: m,
+	return &runner{name: "test", reg: k, catalog: resource.NewCatalog(k.table), clock: hasty{}, log: slog.New(slog.DiscardHandler), faults: newFaults(slog.New(slog.DiscardHandler), hasty{}), intake: t.Context(), metrics: m,
 		host: &hostclient.Config{Seen: &hostclient.Seen{}}, queue: NewQueue(clock.RealClock{}, nil),
 		c: Controller{Open: func(context.Context, HostCall) (plugin.Instance, error) { return open() }}}
 }

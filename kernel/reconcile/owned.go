@@ -22,9 +22,9 @@ import (
 // the objects without a controlling owner. A resource is followed from the
 // first question about it on. It is safe for concurrent use.
 type Owned struct {
-	reg   registry.Registry
-	table *resource.Table
-	clock clock.WithDelayedExecution
+	reg     registry.Registry
+	catalog *resource.Catalog
+	clock   clock.WithDelayedExecution
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before
@@ -33,8 +33,8 @@ type Owned struct {
 }
 
 // NewOwned makes an index that follows resources while Run runs.
-func NewOwned(reg registry.Registry, table *resource.Table, c clock.WithDelayedExecution) *Owned {
-	return &Owned{reg: reg, table: table, clock: c, resources: map[schema.GroupResource]*ownedResource{}}
+func NewOwned(reg registry.Registry, catalog *resource.Catalog, c clock.WithDelayedExecution) *Owned {
+	return &Owned{reg: reg, catalog: catalog, clock: c, resources: map[schema.GroupResource]*ownedResource{}}
 }
 
 // Run follows what is asked for until ctx ends.
@@ -57,7 +57,7 @@ func (x *Owned) follow(gr schema.GroupResource, r *ownedResource) {
 	if x.ctx == nil || x.ctx.Err() != nil {
 		return
 	}
-	d := x.table.Lookup(gr)
+	d := x.catalog.Lookup(gr)
 	r.follower = newFollower(x.reg, x.clock, gr.WithVersion(d.StorageVersion), r.apply, r.caught)
 	x.group.Go(func() { r.follower.run(x.ctx) })
 }
@@ -76,7 +76,7 @@ func (x *Owned) List(ctx context.Context, gr schema.GroupResource, namespace, ui
 		return nil, err
 	}
 	prefix := ""
-	if d := x.table.Lookup(gr); namespace != "" {
+	if d := x.catalog.Lookup(gr); namespace != "" {
 		prefix = resource.Prefix(d, namespace)
 	}
 	return r.list(prefix, uid), nil

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk"
 )
@@ -28,7 +29,7 @@ func names(list []*watch.Object) (out []string) {
 
 func TestOwned(t *testing.T) {
 	k := newKit(t)
-	x := NewOwned(k, k.table, clock.RealClock{})
+	x := NewOwned(k, resource.NewCatalog(k.table), clock.RealClock{})
 	background(t, func(ctx context.Context) { _ = x.Run(ctx) })
 	list := func(ns, uid string, since int64) []string {
 		t.Helper()

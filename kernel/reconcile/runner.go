@@ -40,7 +40,7 @@ type runner struct {
 	c       Controller
 	host    *hostclient.Config
 	reg     registry.Registry
-	table   *resource.Table
+	catalog *resource.Catalog
 	clock   clock.WithDelayedExecution
 	metrics *metrics
 	log     *slog.Logger
@@ -105,7 +105,7 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 	out := map[schema.GroupVersionResource][]numbered{}
 	for i, w := range list {
 		gvr, ok := hostclient.ParseResource(w.Resource)
-		if !ok || r.table.Lookup(gvr.GroupResource()) == nil {
+		if !ok || r.catalog.Lookup(gvr.GroupResource()) == nil {
 			r.log.Error("controller watches a resource that does not exist", "resource", w.Resource)
 			continue
 		}
@@ -121,7 +121,7 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 		}
 		n := numbered{Watch: w, index: i, resource: gvr.GroupResource(), present: paths}
 		if gk, ok := parseKind(w.Arg); ok && sdk.MapKind(w.Map) == sdk.MapOwner {
-			d := r.table.LookupKind(gk)
+			d := r.catalog.LookupKind(gk)
 			n.ownerless = d != nil && !d.Namespaced
 		}
 		out[gvr] = append(out[gvr], n)

@@ -34,7 +34,7 @@ func (c *Core) addCompanions(ch *change, list []resource.Companion, err error) e
 // companion makes a kind's wish into a store operation. Companions pass no
 // admission: they are the kind's own book-keeping.
 func (c *Core) companion(x *resource.Companion) (extra, error) {
-	k := c.kinds[x.Resource]
+	k := c.kinds.get(x.Resource)
 	if k == nil {
 		return extra{}, plain(fmt.Errorf("companion of unknown resource %s", x.Resource))
 	}
@@ -88,7 +88,7 @@ type reader struct{ c *Core }
 func (c *Core) Reader() resource.Reader { return reader{c} }
 
 func (r reader) Get(_ context.Context, gr schema.GroupResource, namespace, name string) (runtime.Object, error) {
-	k := r.c.kinds[gr]
+	k := r.c.kinds.get(gr)
 	if k == nil {
 		return nil, unknownResource(Target{Resource: gr.WithVersion("")})
 	}
@@ -100,7 +100,7 @@ func (r reader) Get(_ context.Context, gr schema.GroupResource, namespace, name 
 }
 
 func (r reader) List(_ context.Context, gr schema.GroupResource, namespace string) ([]runtime.Object, error) {
-	k := r.c.kinds[gr]
+	k := r.c.kinds.get(gr)
 	if k == nil {
 		return nil, unknownResource(Target{Resource: gr.WithVersion("")})
 	}

@@ -36,9 +36,9 @@ type Virtual func(ctx context.Context, t Target, obj runtime.Object, o WriteOpti
 
 // Config is what a Core is made of.
 type Config struct {
-	Table *resource.Table
-	Codec Codec
-	Store store.Store
+	Catalog *resource.Catalog
+	Codec   Codec
+	Store   store.Store
 	// Cache must follow Store; Run is the caller's.
 	Cache *watch.Cache
 	// Admission is asked about every write; nil is a chain of its own. New
@@ -54,7 +54,8 @@ type Config struct {
 
 // Core implements [Registry]. It holds no goroutine and needs no closing.
 type Core struct {
-	table     *resource.Table
+	kinds     kinds
+	scheme    *runtime.Scheme // of the kinds without types of their own
 	codec     Codec
 	store     store.Store
 	cache     *watch.Cache
@@ -63,33 +64,21 @@ type Core struct {
 	virtual   map[schema.GroupResource]Virtual
 	clock     clock.PassiveClock
 	log       *slog.Logger
-	kinds     map[schema.GroupResource]*kind
 	recent    *recent
 	revisions revisions
 	pages     *pages
 	patching  *semaphore.Weighted // see maxPatching
 }
 
-// kind is a definition with what the verbs ask about it every time.
-type kind struct {
-	*resource.Definition
-	gr     schema.GroupResource
-	cached schema.GroupResource // where the cache keeps the objects: gr, or the resource that gr is a second name of
-	hub    schema.GroupVersionKind
-	goType reflect.Type // of the hub, a pointer; nil if it is not a Go struct
-	fields fieldManagers
-}
-
 // New makes a Core.
 func New(cfg Config) (*Core, error) {
-	if cfg.Table == nil || cfg.Store == nil || cfg.Cache == nil || cfg.Codec == nil {
-		return nil, fmt.Errorf("registry: table, codec, store and cache are required")
+	if cfg.Catalog == nil || cfg.Store == nil || cfg.Cache == nil || cfg.Codec == nil {
+		return nil, fmt.Errorf("registry: catalog, codec, store and cache are required")
 	}
 	c := &Core{
-		table: cfg.Table, codec: cfg.Codec, store: cfg.Store, cache: cfg.Cache,
+		scheme: cfg.Catalog.Snapshot().Scheme, codec: cfg.Codec, store: cfg.Store, cache: cfg.Cache,
 		chain: cfg.Admission, actions: cfg.Actions, virtual: cfg.Virtual,
 		clock: cfg.Clock, log: cfg.Log,
-		kinds: make(map[schema.GroupResource]*kind, len(cfg.Table.Definitions)),
 	}
 	if c.clock == nil {
 		c.clock = clock.RealClock{}
@@ -104,14 +93,10 @@ func New(cfg Config) (*Core, error) {
 	c.revisions.read = c.store.Revision
 	c.pages = newPages(c.clock)
 	c.patching = semaphore.NewWeighted(maxPatching)
-	for _, d := range cfg.Table.Definitions {
-		k, err := c.newKind(d)
-		if err != nil {
-			return nil, err
-		}
-		c.kinds[k.gr] = k
+	if err := c.kinds.init(cfg.Catalog); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
 	}
-	if c.kinds[namespaces] != nil {
+	if c.kinds.get(namespaces) != nil {
 		c.chain.Set(admission.LifecycleName, admission.LifecycleOrder, admission.NewLifecycle(c.namespaceState))
 	}
 	return c, nil
@@ -128,56 +113,18 @@ func (c *Core) Trim() {
 // namespaces is the one resource that the kernel knows by name.
 var namespaces = schema.GroupResource{Resource: "namespaces"}
 
-func (c *Core) newKind(d *resource.Definition) (*kind, error) {
-	k := &kind{Definition: d, gr: d.GroupResource(), cached: d.Stored(), hub: d.Hub()}
-	obj, err := c.table.Scheme.New(k.hub)
-	if err != nil {
-		return nil, fmt.Errorf("registry: %s: %w", k.gr, err)
-	}
-	if _, ok := obj.(runtime.Unstructured); !ok {
-		k.goType = reflect.TypeOf(obj)
-	}
-	return k, nil
-}
-
 // kindOf finds the kind of a request.
 func (c *Core) kindOf(t Target) (*kind, error) {
-	k := c.kinds[t.Resource.GroupResource()]
+	k := c.kinds.get(t.Resource.GroupResource())
 	if k == nil {
 		return nil, unknownResource(t)
 	}
 	return k, nil
 }
 
-// version is the request's version, the hub's if the caller named none.
-func (k *kind) version(t Target) schema.GroupVersion {
-	if t.Resource.Version == "" {
-		return k.hub.GroupVersion()
-	}
-	return t.Resource.GroupVersion()
-}
-
-// key is where an object is stored.
-func (k *kind) key(namespace, name string) string {
-	return resource.Key(k.Definition, namespace, name)
-}
-
-// is reports that an object of a kind may be stored as this one.
-func (k *kind) is(gk schema.GroupKind) bool {
-	return gk.Kind == k.hub.Kind && (gk.Group == k.hub.Group || gk.Group == k.Group)
-}
-
-// scope is the namespace that the cache knows an object of this kind under.
-func (k *kind) scope(namespace string) string {
-	if k.Namespaced {
-		return namespace
-	}
-	return ""
-}
-
 // newObject is an empty object of the hub, its kind set.
 func (c *Core) newObject(k *kind) (runtime.Object, error) {
-	obj, err := c.table.Scheme.New(k.hub)
+	obj, err := k.types.New(k.hub)
 	if err != nil {
 		return nil, err
 	}
@@ -192,16 +139,16 @@ func (c *Core) toHub(k *kind, t Target, obj runtime.Object) (runtime.Object, err
 	}
 	in := obj.DeepCopyObject()
 	if k.goType == nil || reflect.TypeOf(in) != k.goType {
-		gvks, _, err := c.table.Scheme.ObjectKinds(in)
+		gvks, _, err := k.types.ObjectKinds(in)
 		if err != nil || !k.is(gvks[0].GroupKind()) {
 			return nil, wrongKind(k, t, in)
 		}
-		c.table.Scheme.Default(in)
+		k.types.Default(in)
 		if in, err = c.codec.Convert(in, k.hub.GroupVersion()); err != nil {
 			return nil, badRequestf("converting to %s: %v", k.hub.GroupVersion(), err)
 		}
 	} else {
-		c.table.Scheme.Default(in)
+		k.types.Default(in)
 	}
 	in.GetObjectKind().SetGroupVersionKind(k.hub)
 	return in, nil

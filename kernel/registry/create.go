@@ -187,7 +187,7 @@ func (c *Core) mutate(ctx context.Context, r *request, op admission.Operation, o
 		return obj, nil
 	}
 	obj = a.Object
-	c.table.Scheme.Default(obj)
+	r.k.types.Default(obj)
 	if m, err = accessor(obj); err != nil {
 		return nil, err
 	}

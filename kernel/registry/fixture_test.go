@@ -56,9 +56,9 @@ func newCluster(t testing.TB, change ...func(*registry.Config)) *cluster {
 func newClusterOn(t testing.TB, on store.Store, change ...func(*registry.Config)) *cluster {
 	t.Helper()
 	table := newTable(t)
-	codec := resource.NewCodec(table)
+	codec := resource.NewCodec(resource.NewCatalog(table))
 	s := &countingStore{Store: on}
-	cache := watch.New(watch.Config{Store: s, Table: table, Decode: codec.Decode})
+	cache := watch.New(watch.Config{Store: s, Catalog: resource.NewCatalog(table), Decode: codec.Decode})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -72,7 +72,7 @@ func newClusterOn(t testing.TB, on store.Store, change ...func(*registry.Config)
 	case <-time.After(10 * time.Second):
 		t.Fatal("cache is not ready")
 	}
-	cfg := registry.Config{Table: table, Codec: codec, Store: s, Cache: cache, Admission: &admission.Chain{}}
+	cfg := registry.Config{Catalog: resource.NewCatalog(table), Codec: codec, Store: s, Cache: cache, Admission: &admission.Chain{}}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -217,7 +217,6 @@ func newTable(t testing.TB) *resource.Table {
 			namespaceDefinition(), configMapDefinition(), podDefinition(), serviceDefinition(), deploymentDefinition(), widgetDefinition(),
 		},
 		TypeConverter: applyconfigurations.NewTypeConverter(scheme),
-		JSONStored:    map[schema.GroupKind]bool{{Group: "test.pintle.dev", Kind: "Widget"}: true},
 	}
 	if err := table.Index(); err != nil {
 		t.Fatal(err)

@@ -105,9 +105,9 @@ func newHeld(t *testing.T) *held {
 	h := &held{t: t, restorable: &restorable{now: memory.New(), restored: make(chan struct{})}, clock: clocktesting.NewFakePassiveClock(time.Now())}
 	h.pages = newPages(h.clock)
 	h.cache = watch.New(watch.Config{
-		Store:  h.restorable,
-		Table:  &resource.Table{Definitions: []*resource.Definition{{Resource: "configmaps", Kind: "ConfigMap", Namespaced: true, KeyPrefix: "/registry/configmaps"}}},
-		Decode: func(*resource.Definition, []byte, int64) (runtime.Object, error) { return &corev1.ConfigMap{}, nil },
+		Store:   h.restorable,
+		Catalog: resource.NewCatalog(&resource.Table{Definitions: []*resource.Definition{{Resource: "configmaps", Kind: "ConfigMap", Namespaced: true, KeyPrefix: "/registry/configmaps"}}}),
+		Decode:  func(*resource.Definition, []byte, int64) (runtime.Object, error) { return &corev1.ConfigMap{}, nil },
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)

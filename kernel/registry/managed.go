@@ -59,19 +59,23 @@ func (c *Core) newFieldManager(k *kind, gv schema.GroupVersion, sub *resource.Su
 			kindName, hub = sub.Kind, sub.Kind.GroupVersion()
 		}
 	}
-	return managedfields.NewDefaultFieldManager(c.typeConverter(kindName), converter{c}, c.table.Scheme, c.table.Scheme,
+	types := k.types
+	if kindName.Kind != k.Kind {
+		types = c.scheme
+	}
+	return managedfields.NewDefaultFieldManager(k.typeConverter(kindName), converter{c, k}, types, types,
 		kindName, hub, subName, k.resetFields(sub))
 }
 
-// typeConverter is the table's, or for a kind without a schema there one that
-// takes an object's fields as they come: lists are then owned as a whole.
-func (c *Core) typeConverter(gvk schema.GroupVersionKind) managedfields.TypeConverter {
-	if types := c.table.TypeConverter; types != nil {
-		obj, err := c.table.Scheme.New(gvk)
+// typeConverter is the definition's, or for a kind without a schema there one
+// that takes an object's fields as they come: lists are then owned as a whole.
+func (k *kind) typeConverter(gvk schema.GroupVersionKind) managedfields.TypeConverter {
+	if k.converter != nil {
+		obj, err := k.types.New(gvk)
 		if err == nil {
 			obj.GetObjectKind().SetGroupVersionKind(gvk)
-			if _, err = types.ObjectToTyped(obj); err == nil {
-				return types
+			if _, err = k.converter.ObjectToTyped(obj); err == nil {
+				return k.converter
 			}
 		}
 	}
@@ -231,21 +235,24 @@ func sameFields(a, b *metav1.FieldsV1) bool {
 
 // converter lets the field manager see objects in any version without ever
 // touching those of the cache.
-type converter struct{ c *Core }
+type converter struct {
+	c *Core
+	k *kind
+}
 
 func (v converter) Convert(in, out, context any) error {
-	return v.c.table.Scheme.Convert(in, out, context)
+	return v.k.types.Convert(in, out, context)
 }
 
 func (v converter) ConvertToVersion(in runtime.Object, target runtime.GroupVersioner) (runtime.Object, error) {
 	gvk := in.GetObjectKind().GroupVersionKind()
-	if _, ok := in.(runtime.Unstructured); ok {
-		typed, err := v.c.table.Scheme.ConvertToVersion(in, gvk.GroupVersion())
+	if _, ok := in.(runtime.Unstructured); ok && v.k.goType != nil {
+		typed, err := v.k.types.ConvertToVersion(in, gvk.GroupVersion())
 		if err != nil {
 			return nil, err
 		}
 		in = typed
-	} else if kinds, _, err := v.c.table.Scheme.ObjectKinds(in); err == nil {
+	} else if kinds, _, err := v.k.types.ObjectKinds(in); err == nil {
 		gvk = kinds[0]
 	}
 	want, ok := target.KindForGroupVersionKinds([]schema.GroupVersionKind{gvk})
@@ -266,7 +273,7 @@ func (v converter) ConvertToVersion(in runtime.Object, target runtime.GroupVersi
 }
 
 func (v converter) ConvertFieldLabel(gvk schema.GroupVersionKind, label, value string) (string, string, error) {
-	return v.c.table.Scheme.ConvertFieldLabel(gvk, label, value)
+	return v.k.types.ConvertFieldLabel(gvk, label, value)
 }
 
 // withKind gives obj, or a shallow copy of it, that carries its kind.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -83,13 +84,21 @@ func checkPatch(pt types.PatchType, patch []byte) error {
 			return badRequestf("error encoding patch: %v", err)
 		}
 	default:
-		return &apierrors.StatusError{ErrStatus: metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
-			Message: fmt.Sprintf("the body of the request was in an unknown format - accepted media types include: %s, %s, %s, %s",
-				types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType),
-		}}
+		return unsupportedPatch(types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType)
 	}
 	return nil
+}
+
+// unsupportedPatch names the types of patches that would be taken.
+func unsupportedPatch(accepted ...types.PatchType) error {
+	list := make([]string, len(accepted))
+	for i, t := range accepted {
+		list[i] = string(t)
+	}
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
+		Message: "the body of the request was in an unknown format - accepted media types include: " + strings.Join(list, ", "),
+	}}
 }
 
 type planFunc = func(ctx context.Context, r *request, cur *watch.Object) (*change, error)

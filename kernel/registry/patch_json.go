@@ -46,7 +46,7 @@ func (p *patcher) jsonPatched(ctx context.Context, cur runtime.Object, gvk schem
 	if err := p.reserve(ctx, after); err != nil {
 		return nil, err
 	}
-	if err := resource.CheckQuantitiesOf(p.c.table.Scheme, after, gvk); err != nil {
+	if err := resource.CheckQuantitiesOf(p.c.scheme, after, gvk); err != nil {
 		return nil, badRequest(err.Error())
 	}
 	obj, decodeFaults, err := p.decode(after, gvk)
@@ -113,9 +113,17 @@ func unprocessable(err error) error {
 	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
 }
 
+// types are those of the request's kind, or of a kind that a subresource has.
+func (p *patcher) types(gvk schema.GroupVersionKind) resource.Types {
+	if gvk.Kind == p.r.k.Kind {
+		return p.r.k.types
+	}
+	return p.c.scheme
+}
+
 // decode reads JSON into the version of the request, with defaults.
 func (p *patcher) decode(doc []byte, gvk schema.GroupVersionKind) (obj runtime.Object, faults []error, err error) {
-	s := p.c.table.Scheme
+	s := p.types(gvk)
 	into, err := s.New(gvk)
 	if err != nil {
 		return nil, nil, err
@@ -131,6 +139,11 @@ func (p *patcher) decode(doc []byte, gvk schema.GroupVersionKind) (obj runtime.O
 	}
 	if *got != gvk {
 		return nil, nil, fmt.Errorf("the patch changes the kind from %s to %s", gvk, got)
+	}
+	if pruner, ok := s.(resource.Pruner); ok {
+		if unknown := pruner.Prune(obj); p.validating() {
+			faults = append(faults, unknown...)
+		}
 	}
 	s.Default(obj)
 	return obj, faults, nil
@@ -164,10 +177,13 @@ func invalidPatch(value string, err error) error {
 // strategic applies a strategic merge patch: lists merge by the keys that the
 // Go type of the request's version names.
 func (p *patcher) strategic(cur runtime.Object, gvk schema.GroupVersionKind) (runtime.Object, error) {
-	s := p.c.table.Scheme
+	s := p.types(gvk)
 	out, err := s.New(gvk)
 	if err != nil {
 		return nil, plain(err)
+	}
+	if _, ok := out.(runtime.Unstructured); ok { // no Go type says how its lists merge
+		return nil, unsupportedPatch(types.JSONPatchType, types.MergePatchType, types.ApplyYAMLPatchType)
 	}
 	before, err := runtime.DefaultUnstructuredConverter.ToUnstructured(cur)
 	if err != nil {

@@ -57,7 +57,7 @@ func (p *patcher) checkQuantities(after map[string]any, gvk schema.GroupVersionK
 	if err != nil {
 		return badRequest(err.Error())
 	}
-	if err := resource.CheckQuantitiesOf(p.c.table.Scheme, doc, gvk); err != nil {
+	if err := resource.CheckQuantitiesOf(p.c.scheme, doc, gvk); err != nil {
 		return badRequest(err.Error())
 	}
 	return nil

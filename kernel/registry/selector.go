@@ -85,7 +85,7 @@ func (c *Core) fieldLabel(k *kind, t Target, label, value string) (string, strin
 	if label == fieldName || slices.Contains(k.Strategy.FieldLabels, label) {
 		return label, value, nil
 	}
-	newLabel, newValue, err := c.table.Scheme.ConvertFieldLabel(c.kindIn(k, t), label, value)
+	newLabel, newValue, err := k.types.ConvertFieldLabel(c.kindIn(k, t), label, value)
 	if err != nil {
 		return "", "", err
 	}

@@ -37,8 +37,8 @@ func trackers(t *testing.T) (byShape, byManager tracker, known *shapes) {
 	if err := table.Index(); err != nil {
 		t.Fatal(err)
 	}
-	c := &Core{table: table, codec: kresource.NewCodec(table), clock: clock.RealClock{}}
-	k, err := c.newKind(table.Definitions[0])
+	c := &Core{scheme: scheme, codec: kresource.NewCodec(kresource.NewCatalog(table)), clock: clock.RealClock{}}
+	k, err := newKind(table, table.Definitions[0])
 	if err != nil {
 		t.Fatal(err)
 	}

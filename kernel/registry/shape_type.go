@@ -76,7 +76,7 @@ func (c *Core) shapeType(k *kind) *shapeType {
 		var at schema.TypeRef
 		if obj, err := c.newObject(k); err == nil {
 			obj.GetObjectKind().SetGroupVersionKind(k.hub)
-			if v, err := c.typeConverter(k.hub).ObjectToTyped(obj); err == nil {
+			if v, err := k.typeConverter(k.hub).ObjectToTyped(obj); err == nil {
 				b.schema, at = v.Schema(), v.TypeRef()
 			}
 		}

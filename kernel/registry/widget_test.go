@@ -63,7 +63,7 @@ func addWidgets(s *runtime.Scheme) error {
 func widgetDefinition() *resource.Definition {
 	return &resource.Definition{
 		Group: "test.pintle.dev", Resource: "widgets", Singular: "widget", Kind: "Widget", ListKind: "WidgetList",
-		Namespaced: true, Versions: []string{"v1", "v1beta1"}, StorageVersion: "v1", KeyPrefix: "/registry/test.pintle.dev/widgets",
+		Namespaced: true, JSONStored: true, Versions: []string{"v1", "v1beta1"}, StorageVersion: "v1", KeyPrefix: "/registry/test.pintle.dev/widgets",
 		Strategy: resource.Strategy{AllowCreateOnUpdate: true},
 	}
 }

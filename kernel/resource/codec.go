@@ -23,24 +23,60 @@ const (
 // Codec turns objects into bytes and back, and between versions. It may be
 // used from any goroutine. It never changes an object that it encodes.
 type Codec struct {
-	table  *Table
-	scheme *runtime.Scheme
+	catalog *Catalog
+	scheme  *runtime.Scheme // of every table of the catalog
 
 	json, jsonStrict *k8sjson.Serializer
 	yaml, yamlStrict *k8sjson.Serializer
 }
 
-// NewCodec returns the codec of a table that was indexed.
-func NewCodec(t *Table) *Codec {
+// NewCodec returns the codec of a catalog's kinds.
+func NewCodec(catalog *Catalog) *Codec {
+	c := &Codec{catalog: catalog, scheme: catalog.Snapshot().Scheme}
 	serializer := func(yaml, strict bool) *k8sjson.Serializer {
-		return k8sjson.NewSerializerWithOptions(k8sjson.DefaultMetaFactory, t.Scheme, t.Scheme,
+		return k8sjson.NewSerializerWithOptions(k8sjson.DefaultMetaFactory, creater{c}, c.scheme,
 			k8sjson.SerializerOptions{Yaml: yaml, Strict: strict})
 	}
-	return &Codec{
-		table: t, scheme: t.Scheme,
-		json: serializer(false, false), jsonStrict: serializer(false, true),
-		yaml: serializer(true, false), yamlStrict: serializer(true, true),
+	c.json, c.jsonStrict = serializer(false, false), serializer(false, true)
+	c.yaml, c.yamlStrict = serializer(true, false), serializer(true, true)
+	return c
+}
+
+// creater makes the object to decode into, by its kind's own types.
+type creater struct{ codec *Codec }
+
+func (x creater) New(kind schema.GroupVersionKind) (runtime.Object, error) {
+	return x.codec.typesOf(kind.GroupKind()).New(kind)
+}
+
+// typesOf are the types of a kind: its definition's, or the Scheme, which also
+// knows kinds that are no resources.
+func (c *Codec) typesOf(gk schema.GroupKind) Types {
+	if d := c.catalog.LookupKind(gk); d != nil && d.Types != nil {
+		return d.Types
 	}
+	return c.scheme
+}
+
+// types are those of an object. Only those of an unstructured one can be other
+// than the Scheme.
+func (c *Codec) types(obj runtime.Object) Types {
+	if _, ok := obj.(runtime.Unstructured); ok {
+		return c.typesOf(obj.GetObjectKind().GroupVersionKind().GroupKind())
+	}
+	return c.scheme
+}
+
+// complete prunes and defaults an object that was decoded, and returns what
+// there is to complain about.
+func (c *Codec) complete(obj runtime.Object) []error {
+	types := c.types(obj)
+	var unknown []error
+	if p, ok := types.(Pruner); ok {
+		unknown = p.Prune(obj)
+	}
+	types.Default(obj)
+	return unknown
 }
 
 // Decode reads a stored value, in protobuf or JSON, and returns the hub object
@@ -51,7 +87,7 @@ func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, 
 	if err != nil {
 		return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
 	}
-	c.scheme.Default(obj)
+	c.complete(obj)
 	hub := d.Hub()
 	if kind != hub {
 		if kind.Kind != hub.Kind {
@@ -108,7 +144,7 @@ func (c *Codec) unmarshalProto(kind schema.GroupVersionKind, raw []byte) (runtim
 
 // EncodeStorage writes an object for the store: in the storage version,
 // without resourceVersion, in the protobuf envelope, or as JSON where the
-// table's JSONStored says so. obj may be of any registered version.
+// definition's JSONStored says so. obj may be of any version.
 func (c *Codec) EncodeStorage(d *Definition, obj runtime.Object) ([]byte, error) {
 	hub := d.Hub()
 	out, err := c.Convert(obj, hub.GroupVersion())
@@ -124,7 +160,7 @@ func (c *Codec) EncodeStorage(d *Definition, obj runtime.Object) ([]byte, error)
 	}
 	acc.SetResourceVersion("")
 	acc.SetSelfLink("")
-	if !c.table.JSONStored[hub.GroupKind()] {
+	if !d.JSONStored {
 		return sealEnvelope(out, hub)
 	}
 	out.GetObjectKind().SetGroupVersionKind(hub)

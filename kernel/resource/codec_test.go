@@ -56,7 +56,7 @@ var (
 
 func widgets() *resource.Definition {
 	return &resource.Definition{Group: "shop.example", Resource: "widgets", Kind: "Widget", Namespaced: true,
-		Versions: []string{"v2", "v1"}, StorageVersion: "v2", KeyPrefix: "/registry/shop.example/widgets"}
+		Versions: []string{"v2", "v1"}, JSONStored: true, StorageVersion: "v2", KeyPrefix: "/registry/shop.example/widgets"}
 }
 
 func pods() *resource.Definition {
@@ -98,8 +98,7 @@ func newTable(t testing.TB) *resource.Table {
 		out.ObjectMeta, out.Size = in.ObjectMeta, in.Spec.Size
 		return nil
 	})
-	table := &resource.Table{Scheme: s, Definitions: []*resource.Definition{pods(), widgets()},
-		JSONStored: map[schema.GroupKind]bool{{Group: "shop.example", Kind: "Widget"}: true}}
+	table := &resource.Table{Scheme: s, Definitions: []*resource.Definition{pods(), widgets()}}
 	if err := table.Index(); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +121,7 @@ func pod() *corev1.Pod {
 
 func TestStoredProtobuf(t *testing.T) {
 	table := newTable(t)
-	c := resource.NewCodec(table)
+	c := resource.NewCodec(resource.NewCatalog(table))
 	in := pod()
 	value, err := c.EncodeStorage(pods(), in)
 	if err != nil {
@@ -153,7 +152,7 @@ func TestStoredProtobuf(t *testing.T) {
 }
 
 func TestStoredJSONOfOlderVersion(t *testing.T) {
-	c := resource.NewCodec(newTable(t))
+	c := resource.NewCodec(resource.NewCatalog(newTable(t)))
 	old := []byte(`{"apiVersion":"shop.example/v1","kind":"Widget","metadata":{"name":"w","namespace":"ns","annotations":{"color":"blue"}},"size":3}`)
 	got, err := c.Decode(widgets(), old, 9)
 	if err != nil {
@@ -178,7 +177,7 @@ func TestStoredJSONOfOlderVersion(t *testing.T) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	c := resource.NewCodec(newTable(t))
+	c := resource.NewCodec(resource.NewCatalog(newTable(t)))
 	service, err := c.Encode(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "s"}}, corev1.SchemeGroupVersion, resource.Protobuf)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +198,7 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func TestEncode(t *testing.T) {
-	c := resource.NewCodec(newTable(t))
+	c := resource.NewCodec(resource.NewCatalog(newTable(t)))
 	w := &WidgetV2{ObjectMeta: metav1.ObjectMeta{Name: "w"}, Spec: WidgetSpec{Size: 2}}
 	for _, tc := range []struct {
 		name string
@@ -232,7 +231,7 @@ func TestEncode(t *testing.T) {
 }
 
 func TestDecodeRequest(t *testing.T) {
-	c := resource.NewCodec(newTable(t))
+	c := resource.NewCodec(resource.NewCatalog(newTable(t)))
 	asPod := &schema.GroupVersionKind{Version: "v1", Kind: "Pod"}
 	proto, err := c.Encode(pod(), corev1.SchemeGroupVersion, resource.Protobuf)
 	if err != nil {
@@ -292,7 +291,7 @@ func TestDecodeRequest(t *testing.T) {
 }
 
 func TestDecodeRequestSetsDefaults(t *testing.T) {
-	c := resource.NewCodec(newTable(t))
+	c := resource.NewCodec(resource.NewCatalog(newTable(t)))
 	obj, _, _, err := c.DecodeRequest([]byte(`{"kind":"Widget","apiVersion":"shop.example/v2","spec":{"size":1}}`), resource.JSON, nil, true)
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +302,7 @@ func TestDecodeRequestSetsDefaults(t *testing.T) {
 }
 
 func TestWriteList(t *testing.T) {
-	c := resource.NewCodec(newTable(t))
+	c := resource.NewCodec(resource.NewCatalog(newTable(t)))
 	listKind, itemKind := corev1.SchemeGroupVersion.WithKind("PodList"), corev1.SchemeGroupVersion.WithKind("Pod")
 	want := &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "9", Continue: "c"}}
 	for _, n := range []int{0, 1, 3} {
@@ -416,7 +415,7 @@ func TestIndexChecks(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	c := resource.NewCodec(newTable(f))
+	c := resource.NewCodec(resource.NewCatalog(newTable(f)))
 	value, err := c.EncodeStorage(pods(), pod())
 	if err != nil {
 		f.Fatal(err)
@@ -440,7 +439,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func FuzzDecodeRequest(f *testing.F) {
-	c := resource.NewCodec(newTable(f))
+	c := resource.NewCodec(resource.NewCatalog(newTable(f)))
 	def := &schema.GroupVersionKind{Version: "v1", Kind: "Pod"}
 	value, err := c.Encode(pod(), corev1.SchemeGroupVersion, resource.Protobuf)
 	if err != nil {

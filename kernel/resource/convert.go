@@ -26,14 +26,15 @@ func (c *Codec) Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Obj
 		}
 	}
 	from := kinds[0]
+	types := unsafeConvertor(c.types(obj))
 	// Versions convert through the internal one, which no client sees. A kind
 	// without it can only have conversions of its own.
 	if internal := (schema.GroupVersionKind{Group: from.Group, Version: runtime.APIVersionInternal, Kind: from.Kind}); c.scheme.Recognizes(internal) && from != internal {
-		if obj, err = c.scheme.UnsafeConvertToVersion(obj, internal.GroupVersion()); err != nil {
+		if obj, err = types.ConvertToVersion(obj, internal.GroupVersion()); err != nil {
 			return nil, fmt.Errorf("convert %s: %w", from, err)
 		}
 	}
-	out, err := c.scheme.UnsafeConvertToVersion(obj, gv)
+	out, err := types.ConvertToVersion(obj, gv)
 	if err != nil {
 		return nil, fmt.Errorf("convert %s to %s: %w", from, gv, err)
 	}

@@ -1,8 +1,10 @@
 // Package resource says what a resource is: its names, its versions, how it is
 // stored, and the hooks that give it meaning. It knows no built-in kind: those
-// are listed in plugins/resources and reach the kernel as a [Table].
+// are listed in plugins/resources and reach the kernel as the first [Table] of
+// a [Catalog], to which producers add others while it runs.
 //
-// Everything here is a plain value; a Table may be read from any goroutine.
+// Everything here but the Catalog is a plain value; a Table may be read from
+// any goroutine.
 package resource
 
 import (
@@ -12,13 +14,16 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
 // Definition describes one resource. The kernel holds every object in memory
 // in one version, the storage version (the "hub"); other served versions are
-// converted at the edge.
+// converted at the edge. It is not modified once it is in a table; to change a
+// resource, its producer puts another Definition in its place.
 type Definition struct {
 	Group    string // "" for the core group
 	Resource string // plural, lower case: "pods"
@@ -50,6 +55,22 @@ type Definition struct {
 	// Unserved says why Verbs, here and of the subresources, lacks what
 	// upstream serves. Who asks for such a verb is told so.
 	Unserved string
+
+	// Types make and convert the objects; nil: the table's Scheme. The objects of
+	// other types are unstructured and JSONStored.
+	Types Types
+	// JSONStored keeps the objects as JSON in the store: they have no protobuf
+	// form.
+	JSONStored bool
+	// Columns and TypeConverter are the table's when nil, or if there are Types,
+	// what can be told of any object.
+	Columns       Columns
+	TypeConverter managedfields.TypeConverter
+	// Schema describes the objects of a served version for OpenAPI v3, or for v2,
+	// which knows less; apiVersion, kind and metadata may be left out. It is
+	// called when a client asks, and what it returns is not kept. Nil: the
+	// table's OpenAPI, or if there are Types, any object.
+	Schema func(version string, v2 bool) *spec.Schema
 
 	Strategy     Strategy
 	Subresources []Subresource

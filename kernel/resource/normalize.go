@@ -20,7 +20,7 @@ import (
 // to objects that are in this form already, as everything in the cache is:
 // those are not written to.
 func (c *Codec) EncodeCanonical(d *Definition, obj runtime.Object, shared bool) (runtime.Object, []byte, error) {
-	if c.table.JSONStored[d.Hub().GroupKind()] {
+	if d.JSONStored {
 		return c.readBack(d, obj)
 	}
 	normalize(obj)
@@ -82,6 +82,9 @@ func (c *Codec) readBack(d *Definition, obj runtime.Object) (runtime.Object, []b
 // normalize does to an object what writing it as protobuf and reading it back
 // would, in place. It writes only where something changes.
 func normalize(obj runtime.Object) {
+	if _, ok := obj.(runtime.Unstructured); ok {
+		return // it is read from JSON, never from protobuf
+	}
 	v := reflect.ValueOf(obj)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		return

@@ -14,7 +14,7 @@ import (
 
 // What comes out of EncodeCanonical is what Decode makes of its bytes.
 func TestEncodeCanonical(t *testing.T) {
-	c := resource.NewCodec(newTable(t))
+	c := resource.NewCodec(resource.NewCatalog(newTable(t)))
 	at := metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC))
 	for name, p := range map[string]*corev1.Pod{
 		"nothing": {},
@@ -52,7 +52,7 @@ func TestEncodeCanonical(t *testing.T) {
 // Parts that an object shares with one of the cache are read by others at the
 // same time: the race detector would see a write.
 func TestEncodeCanonicalDoesNotWriteToWhatIsShared(t *testing.T) {
-	c := resource.NewCodec(newTable(t))
+	c := resource.NewCodec(resource.NewCatalog(newTable(t)))
 	cached, _, err := c.EncodeCanonical(pods(), pod(), false)
 	if err != nil {
 		t.Fatal(err)

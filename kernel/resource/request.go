@@ -51,7 +51,9 @@ func (c *Codec) DecodeRequest(body []byte, mediaType string, defaultGVK *schema.
 		return nil, gvk, nil, decodeError(err, gvk, defaultGVK, body)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(*gvk)
-	c.scheme.Default(obj)
+	if unknown := c.complete(obj); strict {
+		strictErrs = append(strictErrs, unknown...)
+	}
 	return obj, gvk, strictErrs, nil
 }
 

@@ -4,64 +4,95 @@ import (
 	"fmt"
 	"sort"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/kube-openapi/pkg/common"
 )
 
-// Table is everything the kernel knows about kinds. It is filled once, before
-// the kernel starts, and then only read.
+// Table is everything the kernel knows about kinds at one moment. It is filled
+// and indexed, and from then on only read: what changes while the kernel runs
+// is the table that a [Catalog] hands out.
 type Table struct {
-	// Scheme holds every served and stored version, with defaults and
-	// conversions registered.
+	// Generation grows with every table of a catalog.
+	Generation int64
+	// Scheme holds every served and stored version of the definitions without
+	// Types of their own, with defaults and conversions registered.
 	Scheme *runtime.Scheme
 	// Definitions in discovery order.
 	Definitions []*Definition
 	// GroupOrder ranks API groups in discovery, most important first; groups
 	// that it does not name follow by name.
 	GroupOrder []string
-	// Columns prints objects of the hub version as `kubectl get` shows them.
-	// list is a hub list or a single hub object. Nil answers name and age.
-	Columns func(list runtime.Object, opts metav1.TableOptions) (*metav1.Table, error)
-	// OpenAPI are the definitions of all served kinds, for /openapi/v2 and v3
-	// and for explain.
-	OpenAPI common.GetOpenAPIDefinitions
-	// TypeConverter serves server-side apply.
+	// Columns, OpenAPI and TypeConverter are those of the definitions that bring
+	// none of their own and whose types are in Scheme. Nil Columns answer name
+	// and age; OpenAPI is for /openapi/v2 and v3 and for explain; TypeConverter
+	// serves server-side apply.
+	Columns       Columns
+	OpenAPI       common.GetOpenAPIDefinitions
 	TypeConverter managedfields.TypeConverter
-	// UnversionedTypes are storage encodings that stay JSON: group-kinds whose
-	// types have no protobuf form (our own kinds).
+
+	// JSONStored are the kinds of the definitions that say so. Index makes it.
 	JSONStored map[schema.GroupKind]bool
 
 	byResource map[schema.GroupResource]*Definition
 	byKind     map[schema.GroupKind]*Definition
+	owners     map[schema.GroupResource]string // the producer of each definition
+	superseded chan struct{}
 }
+
+// Superseded is closed when the catalog has a newer table; it is nil for a
+// table that is in none.
+func (t *Table) Superseded() <-chan struct{} { return t.superseded }
 
 // Index prepares the table for look-ups and checks it: two definitions of one
 // resource, a version without a registered type, a missing key prefix.
 func (t *Table) Index() error {
 	t.byResource = make(map[schema.GroupResource]*Definition, len(t.Definitions))
 	t.byKind = make(map[schema.GroupKind]*Definition, len(t.Definitions))
+	t.JSONStored = map[schema.GroupKind]bool{}
 	for _, d := range t.Definitions {
-		gr := d.GroupResource()
-		if d.StorageVersion == "" {
-			return fmt.Errorf("resource %s has no storage version", gr)
-		}
-		if t.byResource[gr] != nil {
+		if gr := d.GroupResource(); t.byResource[gr] != nil {
 			return fmt.Errorf("resource %s is defined twice", gr)
 		}
-		if !d.Virtual && d.KeyPrefix == "" {
-			return fmt.Errorf("resource %s has no key prefix", gr)
+		if err := t.check(d); err != nil {
+			return err
 		}
-		for _, gvk := range d.kinds() {
-			if !t.Scheme.Recognizes(gvk) {
-				return fmt.Errorf("resource %s: no type is registered for %s", gr, gvk)
-			}
-		}
-		t.byResource[gr] = d
-		t.byKind[schema.GroupKind{Group: d.Group, Kind: d.Kind}] = d
+		t.enter(d)
 	}
+	return t.checkSecondNames()
+}
+
+// check refuses a definition that is incomplete.
+func (t *Table) check(d *Definition) error {
+	gr := d.GroupResource()
+	switch {
+	case d.StorageVersion == "":
+		return fmt.Errorf("resource %s has no storage version", gr)
+	case d.Types != nil && !d.JSONStored:
+		return fmt.Errorf("resource %s has types of its own, which are stored as JSON only", gr)
+	case !d.Virtual && d.KeyPrefix == "":
+		return fmt.Errorf("resource %s has no key prefix", gr)
+	}
+	for _, gvk := range d.kinds() {
+		if !t.TypesOf(d).Recognizes(gvk) {
+			return fmt.Errorf("resource %s: no type is registered for %s", gr, gvk)
+		}
+	}
+	return nil
+}
+
+func (t *Table) enter(d *Definition) {
+	t.byResource[d.GroupResource()] = d
+	t.byKind[schema.GroupKind{Group: d.Group, Kind: d.Kind}] = d
+	if d.JSONStored {
+		t.JSONStored[d.Hub().GroupKind()] = true
+	}
+}
+
+// checkSecondNames refuses a resource that is stored as one which is not there
+// or has other keys.
+func (t *Table) checkSecondNames() error {
 	for _, d := range t.Definitions {
 		if d.StoredAs == nil {
 			continue

@@ -50,8 +50,8 @@ func newStack(t testing.TB, on store.Store) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec := kresource.NewCodec(kinds)
-	cache := watch.New(watch.Config{Store: on, Table: kinds, Decode: codec.Decode})
+	codec := kresource.NewCodec(kresource.NewCatalog(kinds))
+	cache := watch.New(watch.Config{Store: on, Catalog: kresource.NewCatalog(kinds), Decode: codec.Decode})
 	s := &stack{t: t}
 	s.run("cache", cache.Run)
 	select {
@@ -59,7 +59,7 @@ func newStack(t testing.TB, on store.Store) *stack {
 	case <-time.After(10 * time.Second):
 		t.Fatal("cache is not ready")
 	}
-	if s.Core, err = registry.New(registry.Config{Table: kinds, Codec: codec, Store: on, Cache: cache}); err != nil {
+	if s.Core, err = registry.New(registry.Config{Catalog: kresource.NewCatalog(kinds), Codec: codec, Store: on, Cache: cache}); err != nil {
 		t.Fatal(err)
 	}
 	ns := &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: "default"}}

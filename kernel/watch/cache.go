@@ -45,18 +45,18 @@ var (
 	ErrStopped = errors.New("stopped")
 	// ErrNotReady: the cache is still loading; wait for Ready.
 	ErrNotReady = errors.New("watch cache is not ready")
-	// ErrUnknown: the table has no such stored resource, or the resource no
+	// ErrUnknown: the catalog has no such stored resource, or the resource no
 	// such field.
 	ErrUnknown = errors.New("unknown resource")
 )
 
-// Config is what a Cache is made of. Store, Table and Decode are required.
+// Config is what a Cache is made of. Store, Catalog and Decode are required.
 type Config struct {
 	Store store.Store
-	// Table lists the resources. Definitions may share a key prefix: each gets
+	// Catalog lists the resources. Definitions may share a key prefix: each gets
 	// every object below it, decoded to its own hub. One that is StoredAs
 	// another has no objects here: ask for Definition.Stored.
-	Table *resource.Table
+	Catalog *resource.Catalog
 	// Decode makes the hub object of a stored value, with rev as its
 	// resourceVersion. It is called from several goroutines.
 	Decode func(d *resource.Definition, value []byte, rev int64) (runtime.Object, error)
@@ -138,7 +138,7 @@ func New(c Config) *Cache {
 		pool:      readyPool{limit: c.Ready},
 		backlog:   backlog{limit: c.QueueBytes},
 	}
-	for _, d := range c.Table.Definitions {
+	for _, d := range c.Catalog.Snapshot().Definitions {
 		if d.Virtual || d.KeyPrefix == "" || d.StoredAs != nil {
 			continue
 		}

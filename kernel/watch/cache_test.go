@@ -24,7 +24,7 @@ import (
 )
 
 func TestNotReady(t *testing.T) {
-	c := watch.New(watch.Config{Store: memory.New(), Table: table(), Decode: decode})
+	c := watch.New(watch.Config{Store: memory.New(), Catalog: resource.NewCatalog(table()), Decode: decode})
 	if _, err := c.Watch(pods, 0, watch.Filter{}); !errors.Is(err, watch.ErrNotReady) {
 		t.Errorf("watch: got %v", err)
 	}

@@ -94,8 +94,8 @@ func run(t testing.TB, c watch.Config) *watch.Cache {
 
 func runUntil(t testing.TB, c watch.Config) (*watch.Cache, func()) {
 	t.Helper()
-	if c.Table == nil {
-		c.Table = table()
+	if c.Catalog == nil {
+		c.Catalog = resource.NewCatalog(table())
 	}
 	if c.Decode == nil {
 		c.Decode = decode

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -23,7 +24,7 @@ func TestSecondNameHasNoObjects(t *testing.T) {
 		return commit(t, s, store.Op{Key: "/registry/events/a/" + name, Value: encode(t, pod("a", name, "", nil)), Expect: store.Any})
 	}
 	put("loaded")
-	c := run(t, watch.Config{Store: s, Table: tab})
+	c := run(t, watch.Config{Store: s, Catalog: resource.NewCatalog(tab)})
 	w, err := c.Watch(events, 0, watch.Filter{})
 	if err != nil {
 		t.Fatal(err)

@@ -160,7 +160,7 @@ func TestEndpointSliceGeneration(t *testing.T) {
 // Events have two names and one store.
 func TestEventsAreOneResource(t *testing.T) {
 	tab := table(t)
-	c := resource.NewCodec(tab)
+	c := resource.NewCodec(resource.NewCatalog(tab))
 	core, group := definition(t, "events"), definition(t, "events.events.k8s.io")
 	if core.Hub() != group.Hub() || core.Stored() != group.Stored() {
 		t.Fatalf("hubs %s and %s", core.Hub(), group.Hub())

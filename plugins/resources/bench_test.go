@@ -54,7 +54,7 @@ func benchPod(t testing.TB) *corev1.Pod {
 
 func BenchmarkPod(b *testing.B) {
 	d := definition(b, "pods")
-	c := kernel.NewCodec(table(b))
+	c := kernel.NewCodec(kernel.NewCatalog(table(b)))
 	pod := benchPod(b)
 	d.Strategy.PrepareForCreate(b.Context(), pod)
 	if errs := d.Strategy.Validate(b.Context(), pod); len(errs) > 0 {

@@ -8,7 +8,6 @@ import (
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/install"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/capabilities"
@@ -77,7 +76,7 @@ func (o *Options) setCapabilities() error {
 }
 
 // Extension adds kinds to a table before it is indexed: types to Scheme,
-// definitions, JSONStored, and schemas to OpenAPI. Kinds without columns of
+// definitions, and schemas to OpenAPI. Kinds without columns of
 // their own print name and age. An extension that wants others wraps Columns.
 type Extension func(*resource.Table) error
 
@@ -100,7 +99,6 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 		Columns:       newColumns(scheme),
 		OpenAPI:       openapi.GetOpenAPIDefinitions,
 		TypeConverter: newTypeConverter(scheme),
-		JSONStored:    map[schema.GroupKind]bool{},
 	}
 	for _, kinds := range [][]*resource.Definition{
 		coreKinds(opts), podKinds(opts), serviceKinds(opts), workloadKinds(), clusterKinds(opts), networkKinds(), storageKinds(),

@@ -59,8 +59,8 @@ func unvalidated(t testing.TB) *resource.Table {
 
 func start(t testing.TB, tab *resource.Table, s store.Store) *plane {
 	t.Helper()
-	p := &plane{table: tab, codec: resource.NewCodec(tab)}
-	p.cache = watch.New(watch.Config{Store: s, Table: tab, Decode: p.codec.Decode})
+	p := &plane{table: tab, codec: resource.NewCodec(resource.NewCatalog(tab))}
+	p.cache = watch.New(watch.Config{Store: s, Catalog: resource.NewCatalog(tab), Decode: p.codec.Decode})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- p.cache.Run(ctx) }()
@@ -76,7 +76,7 @@ func start(t testing.TB, tab *resource.Table, s store.Store) *plane {
 		t.Fatalf("cache: %v", err)
 	}
 	var err error
-	if p.Core, err = registry.New(registry.Config{Table: tab, Codec: p.codec, Store: s, Cache: p.cache}); err != nil {
+	if p.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(tab), Codec: p.codec, Store: s, Cache: p.cache}); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -72,7 +72,7 @@ func stored(t testing.TB) []*resource.Definition {
 const rounds = 20
 
 func TestRoundTripThroughStoreAndWire(t *testing.T) {
-	c := resource.NewCodec(table(t))
+	c := resource.NewCodec(resource.NewCatalog(table(t)))
 	f := filler(1)
 	for _, d := range stored(t) {
 		t.Run(d.GroupResource().String(), func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestRoundTripThroughStoreAndWire(t *testing.T) {
 // An older version in the store comes out as the hub, and every served version
 // comes back as it went.
 func TestEveryVersionConverts(t *testing.T) {
-	c := resource.NewCodec(table(t))
+	c := resource.NewCodec(resource.NewCatalog(table(t)))
 	f := filler(2)
 	for _, d := range stored(t) {
 		for _, v := range d.Versions {
@@ -141,7 +141,7 @@ func TestEveryVersionConverts(t *testing.T) {
 }
 
 func TestListsOfEveryKind(t *testing.T) {
-	c := resource.NewCodec(table(t))
+	c := resource.NewCodec(resource.NewCatalog(table(t)))
 	f := filler(3)
 	for _, d := range stored(t) {
 		for _, v := range d.Versions {
@@ -176,7 +176,7 @@ func TestListsOfEveryKind(t *testing.T) {
 // Hooks of every kind meet objects that nobody thought of. They must not panic
 // and must never change the old object, which is the cache's.
 func TestHooksNeverChangeTheOldObject(t *testing.T) {
-	c := resource.NewCodec(table(t))
+	c := resource.NewCodec(resource.NewCatalog(table(t)))
 	f := filler(4)
 	for _, d := range stored(t) {
 		t.Run(d.GroupResource().String(), func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestHooksNeverChangeTheOldObject(t *testing.T) {
 // An update that changes nothing raises no generation; one through the main
 // resource cannot touch the status, one through status not the rest.
 func TestStatusAndGenerationOfEveryKind(t *testing.T) {
-	c := resource.NewCodec(table(t))
+	c := resource.NewCodec(resource.NewCatalog(table(t)))
 	f := filler(5)
 	for _, d := range stored(t) {
 		for range rounds {
@@ -277,7 +277,7 @@ func part(t testing.TB, obj runtime.Object, name string) any {
 
 func TestServerSideApplyKnowsEveryKind(t *testing.T) {
 	tab := table(t)
-	c := resource.NewCodec(tab)
+	c := resource.NewCodec(resource.NewCatalog(tab))
 	f := filler(6)
 	for _, d := range stored(t) {
 		for _, v := range d.Versions {

@@ -308,8 +308,7 @@ func (g *Gadget) DeepCopyObject() runtime.Object {
 func addGadgets(tab *resource.Table) error {
 	gv := schema.GroupVersion{Group: "shop.example", Version: "v1"}
 	tab.Scheme.AddKnownTypeWithName(gv.WithKind("Gadget"), &Gadget{})
-	tab.JSONStored[schema.GroupKind{Group: gv.Group, Kind: "Gadget"}] = true
-	tab.Definitions = append(tab.Definitions, &resource.Definition{Group: gv.Group, Resource: "gadgets", Singular: "gadget", Kind: "Gadget",
+	tab.Definitions = append(tab.Definitions, &resource.Definition{Group: gv.Group, Resource: "gadgets", Singular: "gadget", Kind: "Gadget", JSONStored: true,
 		Versions: []string{"v1"}, StorageVersion: "v1", KeyPrefix: "/registry/shop.example/gadgets", Verbs: []string{"get"}})
 	return nil
 }
@@ -323,7 +322,7 @@ func TestExtension(t *testing.T) {
 	if d == nil {
 		t.Fatal("the extension's resource is not in the table")
 	}
-	c := resource.NewCodec(tab)
+	c := resource.NewCodec(resource.NewCatalog(tab))
 	value, err := c.EncodeStorage(d, &Gadget{ObjectMeta: metav1.ObjectMeta{Name: "g"}, Spec: GadgetSpec{Size: 3}})
 	if want := `{"kind":"Gadget","apiVersion":"shop.example/v1","metadata":{"name":"g"},"spec":{"size":3}}`; err != nil || string(value) != want {
 		t.Fatalf("stored as %s, %v; want %s", value, err, want)

@@ -233,7 +233,7 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestAutoscalerVersions(t *testing.T) {
-	c := resource.NewCodec(table(t))
+	c := resource.NewCodec(resource.NewCatalog(table(t)))
 	d := definition(t, "horizontalpodautoscalers.autoscaling")
 	obj, gvk, _, err := c.DecodeRequest([]byte(`{"apiVersion":"autoscaling/v1","kind":"HorizontalPodAutoscaler","metadata":{"name":"h","namespace":"ns"},"spec":{"maxReplicas":3,"targetCPUUtilizationPercentage":60,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"d"}}}`), resource.JSON, nil, true)
 	if err != nil || gvk.Version != "v1" {

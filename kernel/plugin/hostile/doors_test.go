@@ -164,7 +164,7 @@ func eachRefused(resp []byte, err error) error {
 
 // closed is the client of a plugin that may do nothing.
 func closed(table *resource.Table, u *untouched, latest func(context.Context, registry.Target) (*watch.Object, error)) *hostclient.Client {
-	return hostclient.New(&hostclient.Config{Plugin: "spy", User: &user.DefaultInfo{Name: "spy"}, Registry: u, Table: table, Codec: resource.NewCodec(table),
+	return hostclient.New(&hostclient.Config{Plugin: "spy", User: &user.DefaultInfo{Name: "spy"}, Registry: u, Catalog: resource.NewCatalog(table), Codec: resource.NewCodec(resource.NewCatalog(table)),
 		Owned: owned{u}, Allow: refuseAll, Seen: &hostclient.Seen{}, Latest: latest})
 }
 
@@ -186,7 +186,7 @@ func (liar) Close() error  { return nil }
 func testWatchDoor(t *testing.T, table *resource.Table) {
 	for _, missing := range []string{"list", "watch"} {
 		u := &untouched{}
-		m, err := reconcile.New(reconcile.Config{Registry: u, Table: table, Codec: resource.NewCodec(table), EventUser: &user.DefaultInfo{Name: "e"}})
+		m, err := reconcile.New(reconcile.Config{Registry: u, Catalog: resource.NewCatalog(table), Codec: resource.NewCodec(resource.NewCatalog(table)), EventUser: &user.DefaultInfo{Name: "e"}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,8 +49,8 @@ func newRegistry(t testing.TB) (*registry.Core, *admission.Chain) {
 	if err := errors.Join(corev1.AddToScheme(table.Scheme), v1alpha1.Extend(table), table.Index()); err != nil {
 		t.Fatal(err)
 	}
-	codec, store, chain := resource.NewCodec(table), memory.New(), &admission.Chain{}
-	cache := watch.New(watch.Config{Store: store, Table: table, Decode: codec.Decode})
+	codec, store, chain := resource.NewCodec(resource.NewCatalog(table)), memory.New(), &admission.Chain{}
+	cache := watch.New(watch.Config{Store: store, Catalog: resource.NewCatalog(table), Decode: codec.Decode})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -60,7 +60,7 @@ func newRegistry(t testing.TB) (*registry.Core, *admission.Chain) {
 	})
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	<-cache.Ready()
-	r, err := registry.New(registry.Config{Table: table, Codec: codec, Store: store, Cache: cache, Admission: chain})
+	r, err := registry.New(registry.Config{Catalog: resource.NewCatalog(table), Codec: codec, Store: store, Cache: cache, Admission: chain})
 	if err != nil {
 		t.Fatal(err)
 	}

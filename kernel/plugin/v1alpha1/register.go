@@ -33,14 +33,14 @@ func Definitions() []*resource.Definition {
 	return []*resource.Definition{
 		{
 			Group: Group, Resource: "plugins", Singular: "plugin", Kind: "Plugin", ListKind: "PluginList", Categories: []string{"pintle"},
-			Versions: []string{Version}, StorageVersion: Version, KeyPrefix: "/registry/" + Group + "/plugins", Verbs: verbs,
+			Versions: []string{Version}, StorageVersion: Version, KeyPrefix: "/registry/" + Group + "/plugins", Verbs: verbs, JSONStored: true,
 			Strategy: pluginStrategy,
 			Subresources: []resource.Subresource{{Name: "status", Style: resource.StyleStatus, Verbs: []string{"get", "patch", "update"},
 				PrepareForUpdate: keepSpec}},
 		},
 		{
 			Group: Group, Resource: "pluginmodules", Singular: "pluginmodule", Kind: "PluginModule", ListKind: "PluginModuleList",
-			Versions: []string{Version}, StorageVersion: Version, KeyPrefix: "/registry/" + Group + "/pluginmodules", Verbs: verbs,
+			Versions: []string{Version}, StorageVersion: Version, KeyPrefix: "/registry/" + Group + "/pluginmodules", Verbs: verbs, JSONStored: true,
 			Strategy: moduleStrategy,
 		},
 	}
@@ -54,12 +54,6 @@ func Extend(t *resource.Table) error {
 	}
 	t.Definitions = append(t.Definitions, Definitions()...)
 	t.GroupOrder = append(t.GroupOrder, Group)
-	if t.JSONStored == nil {
-		t.JSONStored = map[schema.GroupKind]bool{}
-	}
-	for _, kind := range []string{"Plugin", "PluginModule"} {
-		t.JSONStored[schema.GroupKind{Group: Group, Kind: kind}] = true
-	}
 	t.Columns = withColumns(t.Columns)
 	t.OpenAPI = withSchemas(t.OpenAPI)
 	t.TypeConverter = converter{t.TypeConverter, managedfields.NewDeducedTypeConverter()}

@@ -78,18 +78,18 @@ func table(t testing.TB) *resource.Table {
 func newCluster(t testing.TB, h host, controllers ...string) *cluster {
 	t.Helper()
 	c := &cluster{table: table(t), host: h}
-	c.codec = resource.NewCodec(c.table)
+	c.codec = resource.NewCodec(resource.NewCatalog(c.table))
 	s := memory.New()
-	c.cache = watch.New(watch.Config{Store: s, Table: c.table, Decode: c.codec.Decode})
+	c.cache = watch.New(watch.Config{Store: s, Catalog: resource.NewCatalog(c.table), Decode: c.codec.Decode})
 	c.chain = &admission.Chain{}
 	var err error
-	if c.Core, err = registry.New(registry.Config{Table: c.table, Codec: c.codec, Store: s, Cache: c.cache, Admission: c.chain}); err != nil {
+	if c.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(c.table), Codec: c.codec, Store: s, Cache: c.cache, Admission: c.chain}); err != nil {
 		t.Fatal(err)
 	}
 	c.policies = c.newPolicies(c.chain)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	admin := &user.DefaultInfo{Name: "system:controllers"}
-	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.Core, Table: c.table, Codec: c.codec, EventUser: admin, Log: log}); err != nil {
+	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.Core, Catalog: resource.NewCatalog(c.table), Codec: c.codec, EventUser: admin, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	c.run(t, "cache", c.cache.Run)
@@ -146,7 +146,7 @@ func (c *cluster) newPolicies(chain *admission.Chain) *admit.Sink {
 	return admit.New(admit.Config{
 		Chain: chain,
 		Calls: func(name string, _ *plugin.Plugin) func() plugin.HostCall {
-			config := &hostclient.Config{Plugin: name, User: &user.DefaultInfo{Name: name}, Registry: c.Core, Table: c.table, Codec: c.codec,
+			config := &hostclient.Config{Plugin: name, User: &user.DefaultInfo{Name: name}, Registry: c.Core, Catalog: resource.NewCatalog(c.table), Codec: c.codec,
 				Seen: &hostclient.Seen{}, Latest: c.Latest}
 			return func() plugin.HostCall { return hostclient.New(config).Call }
 		},

@@ -52,7 +52,7 @@ type Config struct {
 	Plugin   string // its name, the field manager of its writes
 	User     user.Info
 	Registry registry.Registry
-	Table    *resource.Table
+	Catalog  *resource.Catalog
 	Codec    Codec
 	Owned    Owned
 	Events   *Events
@@ -150,7 +150,7 @@ func (k *Client) target(res, namespace, name, sub string) (registry.Target, *res
 	if !ok {
 		return registry.Target{}, nil, wire.Errorf(wire.KindBadRequest, "resource %q: want group/version/plural, or v1/plural of the core group", res)
 	}
-	d := k.c.Table.Lookup(gvr.GroupResource())
+	d := k.c.Catalog.Lookup(gvr.GroupResource())
 	if d == nil {
 		return registry.Target{}, nil, wire.Errorf(wire.KindNotFound, "there is no resource %q", res)
 	}

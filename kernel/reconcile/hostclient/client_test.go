@@ -46,14 +46,14 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec := resource.NewCodec(table)
+	codec := resource.NewCodec(resource.NewCatalog(table))
 	s := memory.New()
-	cache := watch.New(watch.Config{Store: s, Table: table, Decode: codec.Decode})
+	cache := watch.New(watch.Config{Store: s, Catalog: resource.NewCatalog(table), Decode: codec.Decode})
 	b := &bench{table: table}
-	if b.Core, err = registry.New(registry.Config{Table: table, Codec: codec, Store: s, Cache: cache}); err != nil {
+	if b.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(table), Codec: codec, Store: s, Cache: cache}); err != nil {
 		t.Fatal(err)
 	}
-	owned := reconcile.NewOwned(b.Core, table, realClock)
+	owned := reconcile.NewOwned(b.Core, resource.NewCatalog(table), realClock)
 	for _, f := range []func(context.Context) error{cache.Run, owned.Run} {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
@@ -70,7 +70,7 @@ func newBench(t *testing.T) *bench {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, registry.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	b.config = &hostclient.Config{Plugin: "robot", User: robot, Registry: b.Core, Table: table, Codec: codec, Owned: owned, Seen: &hostclient.Seen{}}
+	b.config = &hostclient.Config{Plugin: "robot", User: robot, Registry: b.Core, Catalog: resource.NewCatalog(table), Codec: codec, Owned: owned, Seen: &hostclient.Seen{}}
 	b.c = b.client(t)
 	return b
 }

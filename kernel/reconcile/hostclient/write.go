@@ -91,7 +91,7 @@ func (k *Client) mayMake(ctx context.Context, t registry.Target) error {
 
 // mayReplace is mayMake for an update, which makes objects of some kinds.
 func (k *Client) mayReplace(ctx context.Context, verb string, t registry.Target) error {
-	if d := k.c.Table.Lookup(t.Resource.GroupResource()); verb != "update" || d == nil || !d.Strategy.AllowCreateOnUpdate {
+	if d := k.c.Catalog.Lookup(t.Resource.GroupResource()); verb != "update" || d == nil || !d.Strategy.AllowCreateOnUpdate {
 		return nil
 	}
 	return k.mayMake(ctx, t)
@@ -134,7 +134,7 @@ func (k *Client) typed(t registry.Target, body []byte) ([]byte, error) {
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return nil, wire.Errorf(wire.KindBadRequest, "object: %v", err)
 	}
-	kind := k.c.Table.Lookup(t.Resource.GroupResource()).Kind
+	kind := k.c.Catalog.Lookup(t.Resource.GroupResource()).Kind
 	for name, v := range map[string]string{"apiVersion": t.Resource.GroupVersion().String(), "kind": kind} {
 		if len(fields[name]) == 0 {
 			fields[name] = strconv.AppendQuote(nil, v)

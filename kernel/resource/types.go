@@ -1,0 +1,67 @@
+package resource
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+)
+
+// Types makes, names, defaults and converts objects. *runtime.Scheme is one,
+// for kinds that are Go types. A definition whose objects are unstructured
+// brings its own, which has to know every version that was ever stored, for
+// New, Recognizes and ConvertToVersion, and its list kind, for New. An empty
+// object of New is a pointer that nobody else has.
+type Types interface {
+	runtime.ObjectCreater
+	runtime.ObjectTyper
+	runtime.ObjectDefaulter
+	runtime.ObjectConvertor
+}
+
+// Pruner is what Types may be besides: it knows which fields a version has.
+type Pruner interface {
+	// Prune drops, in place, what the object's version does not have, and
+	// returns a complaint for each, as strict field validation words it.
+	// It is called before defaults are set, for what clients send and for what
+	// is read from the store.
+	Prune(obj runtime.Object) []error
+}
+
+// Columns prints objects of the hub version as `kubectl get` shows them. list
+// is a hub list or a single hub object.
+type Columns func(list runtime.Object, opts metav1.TableOptions) (*metav1.Table, error)
+
+// TypesOf are the types of a definition's objects.
+func (t *Table) TypesOf(d *Definition) Types {
+	if d.Types != nil {
+		return d.Types
+	}
+	return t.Scheme
+}
+
+// ColumnsOf prints a definition's objects; nil means name and age.
+func (t *Table) ColumnsOf(d *Definition) Columns {
+	if d.Columns != nil || d.Types != nil {
+		return d.Columns
+	}
+	return t.Columns
+}
+
+// TypeConverterOf serves server-side apply of a definition's objects; nil when
+// nothing is known of their fields.
+func (t *Table) TypeConverterOf(d *Definition) managedfields.TypeConverter {
+	if d.TypeConverter != nil || d.Types != nil {
+		return d.TypeConverter
+	}
+	return t.TypeConverter
+}
+
+// unsafeConvertor spares copies where the types can: *runtime.Scheme.
+func unsafeConvertor(t Types) runtime.ObjectConvertor {
+	if s, ok := t.(*runtime.Scheme); ok {
+		return runtime.UnsafeObjectConvertor(s)
+	}
+	return t
+}
+
+var _ Types = (*runtime.Scheme)(nil)
