@@ -1,22 +1,22 @@
 // Package lb is the typed edge of the load balancer in the kernel: what a
-// service is ([Service]), how it is written into maps ([Balancer]), where the
-// programs are attached. It knows no Kubernetes object, watches nothing and
-// logs nothing.
+// service is ([Service]), how it is written into maps ([Table]), which hooks
+// read them ([Sockets], [Packets]). It knows no Kubernetes object, watches
+// nothing and logs nothing; how programs are attached and pinned is ebpf/attach.
 //
 // # Spec and object
 //
 // [LoadSpec] gives a [Spec]: what is asked of the kernel, made from the
 // embedded programs and a [Config] alone. [Open] turns it into a [Balancer]:
 // live maps and programs, which depend on the kernel and on what a predecessor
-// pinned. Reading starts at [Balancer.Upsert].
+// pinned. Reading starts at [Table.Upsert].
 //
 // # Restart
 //
 // With a [Config.PinDir], maps and links outlive the process: connections and
 // translation go on while nobody runs. The next Open finds them, reads back
 // what is there, and replaces the programs under the links atomically. A map
-// whose shape changed is made anew; then [Balancer.Replace] before
-// [Balancer.Attach] fills it before a program looks at it.
+// whose shape changed is made anew; then [Table.Replace] before
+// [Sockets.Attach] fills it before a program looks at it.
 //
 // # Order of writes
 //
@@ -27,7 +27,7 @@
 //
 // # Connected UDP
 //
-// A socket that is connected names its peer once. [Balancer.MoveStrays] takes
+// A socket that is connected names its peer once. [Reconnector.MoveStrays] takes
 // those whose backend is gone to another one; nobody does so for TCP, whose
 // connections end with their peer.
 //

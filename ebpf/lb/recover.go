@@ -10,29 +10,29 @@ import (
 
 // Reload forgets what this process believes and reads the maps. Whatever a
 // crash left half written is swept.
-func (b *Balancer) Reload() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	backends, err := b.readBackends()
+func (t *Table) Reload() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	backends, err := t.readBackends()
 	if err != nil {
 		return err
 	}
-	slots, err := b.readSlots()
+	slots, err := t.readSlots()
 	if err != nil {
 		return err
 	}
-	t := newTable()
-	if err := b.readFrontends(&t); err != nil {
+	m := newMirror()
+	if err := t.readFrontends(&m); err != nil {
 		return err
 	}
 	for id := range backends {
-		t.nextID = max(t.nextID, id+1)
+		m.nextID = max(m.nextID, id+1)
 	}
 	for k := range slots {
-		t.nextID = max(t.nextID, k.Service+1)
+		m.nextID = max(m.nextID, k.Service+1)
 	}
 	used := map[uint32]bool{}
-	for _, g := range t.groups {
+	for _, g := range m.groups {
 		for i := range uint32(g.value.Count) {
 			k := bpf.LBSlotKey{Service: g.id, Slot: i}
 			id := slots[k]
@@ -40,24 +40,24 @@ func (b *Balancer) Reload() error {
 			if !ok {
 				// Counted but not there: an id that is in no map keeps the
 				// place until Replace fills it.
-				id = t.take()
+				id = m.take()
 			}
 			used[id] = true
 			delete(slots, k)
 			g.slots = append(g.slots, slot{id, v})
 		}
 	}
-	b.table = t
-	return b.sweep(slots, backends, used)
+	t.mirror = m
+	return t.sweep(slots, backends, used)
 }
 
-func (b *Balancer) readBackends() (map[uint32]bpf.LBBackend, error) {
+func (t *Table) readBackends() (map[uint32]bpf.LBBackend, error) {
 	out := map[uint32]bpf.LBBackend{}
 	var (
 		k uint32
 		v bpf.LBBackend
 	)
-	it := b.objects.Backends.Iterate()
+	it := t.maps.Backends.Iterate()
 	for it.Next(&k, &v) {
 		out[k] = v
 	}
@@ -67,13 +67,13 @@ func (b *Balancer) readBackends() (map[uint32]bpf.LBBackend, error) {
 	return out, nil
 }
 
-func (b *Balancer) readSlots() (map[bpf.LBSlotKey]uint32, error) {
+func (t *Table) readSlots() (map[bpf.LBSlotKey]uint32, error) {
 	out := map[bpf.LBSlotKey]uint32{}
 	var (
 		k bpf.LBSlotKey
 		v uint32
 	)
-	it := b.objects.Slots.Iterate()
+	it := t.maps.Slots.Iterate()
 	for it.Next(&k, &v) {
 		out[k] = v
 	}
@@ -83,20 +83,20 @@ func (b *Balancer) readSlots() (map[bpf.LBSlotKey]uint32, error) {
 	return out, nil
 }
 
-func (b *Balancer) readFrontends(t *table) error {
+func (t *Table) readFrontends(m *mirror) error {
 	byID := map[uint32]*group{}
 	var (
 		k bpf.LBFrontendKey
 		v bpf.LBFrontend
 	)
-	it := b.objects.Frontends.Iterate()
+	it := t.maps.Frontends.Iterate()
 	for it.Next(&k, &v) {
 		g := byID[v.Service]
 		if g == nil {
 			g = &group{key: fmt.Sprintf("\x00%d", v.Service), id: v.Service, value: v, recovered: true}
 			byID[v.Service] = g
-			t.groups[g.key] = g
-			t.nextID = max(t.nextID, v.Service+1)
+			m.groups[g.key] = g
+			m.nextID = max(m.nextID, v.Service+1)
 		}
 		if v != g.value {
 			// Cut off between two frontends: no value is right, so that Upsert
@@ -105,9 +105,9 @@ func (b *Balancer) readFrontends(t *table) error {
 			g.value.Flags = ^uint16(0)
 		}
 		g.frontends = append(g.frontends, k)
-		t.owners[k] = []*group{g}
+		m.owners[k] = []*group{g}
 	}
-	for _, g := range t.groups {
+	for _, g := range m.groups {
 		slices.SortFunc(g.frontends, compareFrontends)
 	}
 	if err := it.Err(); err != nil {
@@ -117,9 +117,9 @@ func (b *Balancer) readFrontends(t *table) error {
 }
 
 // sweep deletes slots and backends that no frontend leads to.
-func (b *Balancer) sweep(slots map[bpf.LBSlotKey]uint32, backends map[uint32]bpf.LBBackend, used map[uint32]bool) error {
+func (t *Table) sweep(slots map[bpf.LBSlotKey]uint32, backends map[uint32]bpf.LBBackend, used map[uint32]bool) error {
 	for k := range slots {
-		if err := ignoreMissing(b.objects.Slots.Delete(k)); err != nil {
+		if err := ignoreMissing(t.maps.Slots.Delete(k)); err != nil {
 			return fmt.Errorf("delete slot: %w", err)
 		}
 	}
@@ -127,33 +127,33 @@ func (b *Balancer) sweep(slots map[bpf.LBSlotKey]uint32, backends map[uint32]bpf
 		if used[id] {
 			continue
 		}
-		if err := ignoreMissing(b.objects.Backends.Delete(id)); err != nil {
+		if err := ignoreMissing(t.maps.Backends.Delete(id)); err != nil {
 			return fmt.Errorf("delete backend: %w", err)
 		}
-		b.poke()
+		t.sockets.backendsGone()
 	}
 	return nil
 }
 
 // Services returns what the kernel's maps say, read anew; in no order, and
 // with made-up keys.
-func (b *Balancer) Services() ([]Service, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	backends, err := b.readBackends()
+func (t *Table) Services() ([]Service, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	backends, err := t.readBackends()
 	if err != nil {
 		return nil, err
 	}
-	slots, err := b.readSlots()
+	slots, err := t.readSlots()
 	if err != nil {
 		return nil, err
 	}
-	t := newTable()
-	if err := b.readFrontends(&t); err != nil {
+	m := newMirror()
+	if err := t.readFrontends(&m); err != nil {
 		return nil, err
 	}
 	var out []Service
-	for _, g := range t.groups {
+	for _, g := range m.groups {
 		s := Service{
 			Key:      g.key[1:],
 			Affinity: time.Duration(g.value.AffinitySeconds) * time.Second,

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/pintle-io/pintle/ebpf/bpf"
@@ -41,7 +42,7 @@ const (
 )
 
 // A Frontend is an address that clients name. The unspecified address 0.0.0.0
-// stands for every address of this node (see [Balancer.SetNodeAddrs]) and, for
+// stands for every address of this node (see [Addresses.SetNodeAddrs]) and, for
 // processes in the node's own network namespace, for its loopback.
 type Frontend struct {
 	Addr  netip.AddrPort
@@ -148,4 +149,59 @@ func (s Service) frontendValue(id uint32) bpf.LBFrontend {
 		v.Flags |= uint16(bpf.LBFrontendFlagFRONTEND_MAGLEV)
 	}
 	return v
+}
+
+// wanted is a Service in the maps' terms.
+type wanted struct {
+	key       string
+	frontends []bpf.LBFrontendKey
+	backends  []bpf.LBBackend
+	value     bpf.LBFrontend
+	maglev    bool
+}
+
+func want(s Service) (wanted, error) {
+	w := wanted{key: s.Key, value: s.frontendValue(0), maglev: s.Maglev}
+	proto := Protocol(0)
+	for _, f := range s.Frontends {
+		k, err := f.key()
+		if err != nil {
+			return w, fmt.Errorf("service %s: %w", s.Key, err)
+		}
+		if proto != 0 && f.Proto != proto {
+			return w, fmt.Errorf("service %s: frontends of %s and %s", s.Key, proto, f.Proto)
+		}
+		proto = f.Proto
+		w.frontends = append(w.frontends, k)
+	}
+	slices.SortFunc(w.frontends, compareFrontends)
+	w.frontends = slices.Compact(w.frontends)
+	seen := make(map[bpf.LBBackend]bool, len(s.Backends))
+	for _, b := range s.Backends {
+		v, err := b.value(proto)
+		if err != nil {
+			return w, fmt.Errorf("service %s: %w", s.Key, err)
+		}
+		if !seen[v] {
+			seen[v] = true
+			w.backends = append(w.backends, v)
+		}
+	}
+	if len(w.backends) > 0xffff {
+		return w, fmt.Errorf("service %s: %d backends, at most 65535", s.Key, len(w.backends))
+	}
+	return w, nil
+}
+
+func compareFrontends(a, b bpf.LBFrontendKey) int {
+	order := func(k bpf.LBFrontendKey) uint64 {
+		return uint64(k.Addr)<<32 | uint64(k.Port)<<16 | uint64(k.Proto)<<8 | uint64(k.Scope)
+	}
+	switch x, y := order(a), order(b); {
+	case x < y:
+		return -1
+	case x > y:
+		return 1
+	}
+	return 0
 }

@@ -2,11 +2,12 @@ package lb
 
 import (
 	"fmt"
-	"os"
+	"path/filepath"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
+	"github.com/cilium/ebpf/asm"
 
+	"github.com/pintle-io/pintle/ebpf/attach"
 	"github.com/pintle-io/pintle/ebpf/bpf"
 )
 
@@ -30,6 +31,16 @@ type Config struct {
 	// where the kernel has tcx.
 	Classic bool
 	Sizes   Sizes
+}
+
+func (c *Config) mapDir() string { return filepath.Join(c.PinDir, "maps") }
+
+// linkDir is "" when nothing is pinned.
+func (c *Config) linkDir() string {
+	if c.PinDir == "" {
+		return ""
+	}
+	return filepath.Join(c.PinDir, "links")
 }
 
 // Sizes are the numbers of entries that the maps hold. 0 means the default.
@@ -73,7 +84,7 @@ func LoadSpec(cfg Config, f Features) (*Spec, error) {
 			m.Pinning = ebpf.PinNone
 		}
 	}
-	pods, err := cgroupID(cfg.PodsPath)
+	pods, err := attach.CgroupID(cfg.PodsPath)
 	if err != nil {
 		return nil, err
 	}
@@ -97,14 +108,38 @@ func flag(b bool) uint8 {
 	return 0
 }
 
-// cgroupID is the kernel's number of a cgroup2 directory: its inode. 0 for none.
-func cgroupID(dir string) (uint64, error) {
-	if dir == "" {
-		return 0, nil
+// Features are those that a Balancer can do without.
+type Features struct {
+	// SetRetval lets a refused connect say ECONNREFUSED instead of EPERM.
+	SetRetval bool
+	// AncestorCgroup tells the processes of pods from others of the machine
+	// (see Config.PodsPath); without, those in pods are not refused by the
+	// programs what no Service has.
+	AncestorCgroup bool
+}
+
+// Probe asks the running kernel.
+//
+// # Errors
+//
+// An error wraps [attach.ErrNotSupported] and names everything that is missing.
+func Probe() (Features, error) {
+	sockets := func(fn asm.BuiltinFunc) attach.Need { return attach.Helper(ebpf.CGroupSockAddr, fn) }
+	packets := func(fn asm.BuiltinFunc) attach.Need { return attach.Helper(ebpf.SchedCLS, fn) }
+	err := attach.Check(
+		attach.MapType(ebpf.LRUHash),
+		attach.MapType(ebpf.SkStorage),
+		sockets(asm.FnSkStorageGet),
+		sockets(asm.FnGetNetnsCookie),
+		sockets(asm.FnGetSocketCookie),
+		packets(asm.FnFibLookup),
+		packets(asm.FnRedirectNeigh),
+	)
+	if err != nil {
+		return Features{}, err
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil {
-		return 0, &os.PathError{Op: "stat", Path: dir, Err: err}
-	}
-	return st.Ino, nil
+	return Features{
+		SetRetval:      attach.Have(sockets(asm.FnSetRetval)),
+		AncestorCgroup: attach.Have(sockets(asm.FnGetCurrentAncestorCgroupId)),
+	}, nil
 }

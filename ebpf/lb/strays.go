@@ -1,15 +1,13 @@
 package lb
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"github.com/pintle-io/pintle/ebpf/bpf"
@@ -25,71 +23,41 @@ import (
 // send is refused.
 var parkAddr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 
-// walk finds the descriptors of stray sockets.
-type walk struct {
-	objects bpf.SocketsObjects
-	iter    *link.Iter
-	err     error // why there is none
+// A Reconnector moves stray sockets.
+type Reconnector struct {
+	maps   *bpf.LBMaps
+	walk   walk
+	strays chan struct{} // of one place: there may be stray sockets
+	parked atomic.Bool   // some wait for a backend
 }
 
-// openWalk never fails: the load balancer works without, on a kernel that lacks
-// something.
-func openWalk(o *bpf.LBObjects) (w walk) {
-	spec, err := bpf.LoadSockets()
-	if err != nil {
-		return walk{err: err}
-	}
-	spec.Maps[bpf.SocketsMapBackends].MaxEntries = o.Backends.MaxEntries()
-	shared := map[string]*ebpf.Map{bpf.SocketsMapBackends: o.Backends, bpf.SocketsMapPeers: o.Peers}
-	if err := spec.LoadAndAssign(&w.objects, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
-		return walk{err: fmt.Errorf("load the walk over sockets: %w", err)}
-	}
-	if w.iter, err = link.AttachIter(link.IterOptions{Program: w.objects.LbStraySockets}); err != nil {
-		return walk{err: errors.Join(fmt.Errorf("attach the walk over sockets: %w", err), w.objects.Close())}
-	}
-	return w
+func newReconnector(maps *bpf.LBMaps) *Reconnector {
+	r := &Reconnector{maps: maps, walk: openWalk(maps), strays: make(chan struct{}, 1)}
+	r.poke() // a predecessor may have died before it looked
+	return r
 }
 
-func (w *walk) close() error {
-	if w.err != nil {
-		return nil
-	}
-	return errors.Join(w.iter.Close(), w.objects.Close())
-}
+// backendsGone is told by the table: sockets may be strays now.
+func (r *Reconnector) backendsGone() { r.poke() }
 
-// find walks over the descriptors of all processes of the caller's PID namespace.
-func (w *walk) find() ([]bpf.SocketsHeld, error) {
-	if w.err != nil {
-		return nil, w.err
+// served is told by the table: a service has backends.
+func (r *Reconnector) served() {
+	if r.parked.Load() {
+		r.poke()
 	}
-	r, err := w.iter.Open()
-	if err != nil {
-		return nil, fmt.Errorf("walk over sockets: %w", err)
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("walk over sockets: %w", err)
-	}
-	const size = 8
-	out := make([]bpf.SocketsHeld, 0, len(b)/size)
-	for ; len(b) >= size; b = b[size:] {
-		out = append(out, bpf.SocketsHeld{Pid: binary.NativeEndian.Uint32(b), Fd: binary.NativeEndian.Uint32(b[4:])})
-	}
-	return out, nil
 }
 
 // poke says that there may be strays.
-func (b *Balancer) poke() {
+func (r *Reconnector) poke() {
 	select {
-	case b.strays <- struct{}{}:
+	case r.strays <- struct{}{}:
 	default:
 	}
 }
 
 // Strays receives when connected UDP sockets may have lost their backend, or,
-// after that, may have one again: call [Balancer.MoveStrays].
-func (b *Balancer) Strays() <-chan struct{} { return b.strays }
+// after that, may have one again: call [Reconnector.MoveStrays].
+func (r *Reconnector) Strays() <-chan struct{} { return r.strays }
 
 // Moved counts what MoveStrays did.
 type Moved struct {
@@ -110,8 +78,8 @@ type Moved struct {
 //
 // An error about some sockets does not keep it from moving the others. Without
 // what it takes of the kernel nothing is moved.
-func (b *Balancer) MoveStrays() (Moved, error) {
-	found, err := b.walk.find()
+func (r *Reconnector) MoveStrays() (Moved, error) {
+	found, err := r.walk.find()
 	if err != nil {
 		return Moved{}, err
 	}
@@ -120,17 +88,17 @@ func (b *Balancer) MoveStrays() (Moved, error) {
 		errs []error
 	)
 	// Before the first waits: a backend that comes meanwhile must be announced.
-	b.parked.Store(true)
+	r.parked.Store(true)
 	for _, h := range found {
-		errs = append(errs, b.moveHeld(h, &m))
+		errs = append(errs, r.moveHeld(h, &m))
 	}
-	b.parked.Store(m.Parked > 0)
+	r.parked.Store(m.Parked > 0)
 	return m, errors.Join(errs...)
 }
 
 // moveHeld looks at one descriptor again: it may be closed, another file's, or
 // mended by way of another process that shares the socket.
-func (b *Balancer) moveHeld(h bpf.SocketsHeld, m *Moved) error {
+func (r *Reconnector) moveHeld(h bpf.SocketsHeld, m *Moved) error {
 	pidfd, err := unix.PidfdOpen(int(h.Pid), 0)
 	if err != nil {
 		return ignoreGone(err)
@@ -145,21 +113,21 @@ func (b *Balancer) moveHeld(h bpf.SocketsHeld, m *Moved) error {
 	}
 	defer unix.Close(fd)
 	var p bpf.LBPeer
-	if err := b.objects.Peers.Lookup(int32(fd), &p); err != nil {
+	if err := r.maps.Peers.Lookup(int32(fd), &p); err != nil {
 		return nil // no socket, or none of ours
 	}
-	if stray, err := b.stray(fd, p); err != nil || !stray {
+	if stray, err := r.stray(fd, p); err != nil || !stray {
 		return err
 	}
-	return b.move(fd, p, m)
+	return r.move(fd, p, m)
 }
 
-func (b *Balancer) stray(fd int, p bpf.LBPeer) (bool, error) {
+func (r *Reconnector) stray(fd int, p bpf.LBPeer) (bool, error) {
 	if Protocol(p.Proto) != UDP {
 		return false, nil
 	}
 	var v bpf.LBBackend
-	switch err := b.objects.Backends.Lookup(p.Backend, &v); {
+	switch err := r.maps.Backends.Lookup(p.Backend, &v); {
 	case err == nil:
 		return false, nil
 	case !errors.Is(err, ebpf.ErrKeyNotExist):
@@ -175,14 +143,14 @@ func (b *Balancer) stray(fd int, p bpf.LBPeer) (bool, error) {
 }
 
 // move connects by the way of any process: the hook at connect chooses.
-func (b *Balancer) move(fd int, p bpf.LBPeer, m *Moved) error {
-	served, err := b.served(p)
+func (r *Reconnector) move(fd int, p bpf.LBPeer, m *Moved) error {
+	served, err := r.isServed(p)
 	if err != nil {
 		return err
 	}
 	if served && connectTo(fd, peerAddr(p)) == nil {
 		var now bpf.LBPeer
-		if err := b.objects.Peers.Lookup(int32(fd), &now); err == nil && now.Backend != p.Backend {
+		if err := r.maps.Peers.Lookup(int32(fd), &now); err == nil && now.Backend != p.Backend {
 			m.Connected++
 			return nil
 		}
@@ -197,20 +165,20 @@ func (b *Balancer) move(fd int, p bpf.LBPeer, m *Moved) error {
 	}
 	p.BackendAddr, p.BackendPort, p.Backend = be32(parkAddr.Addr()), 0, 0
 	m.Parked++
-	if err := b.objects.Peers.Put(int32(fd), p); err != nil {
+	if err := r.maps.Peers.Put(int32(fd), p); err != nil {
 		return fmt.Errorf("note that a socket waits: %w", err)
 	}
 	return nil
 }
 
-// served tells whether connecting to the service again may be of use. To an
+// isServed tells whether connecting to the service again may be of use. To an
 // address that nothing has a socket of a pod is connected as it is, and what it
 // sends then leaves the node.
-func (b *Balancer) served(p bpf.LBPeer) (bool, error) {
+func (r *Reconnector) isServed(p bpf.LBPeer) (bool, error) {
 	for _, addr := range []uint32{p.Addr, 0} { // 0: a port of the node
 		var f bpf.LBFrontend
 		k := bpf.LBFrontendKey{Addr: addr, Port: p.Port, Proto: p.Proto, Scope: uint8(Cluster)}
-		switch err := b.objects.Frontends.Lookup(k, &f); {
+		switch err := r.maps.Frontends.Lookup(k, &f); {
 		case err == nil && f.Count > 0:
 			return true, nil
 		case err != nil && !errors.Is(err, ebpf.ErrKeyNotExist):

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pintle-io/pintle/ebpf/attach"
 	"github.com/pintle-io/pintle/ebpf/lb"
 	"github.com/pintle-io/pintle/internal/testenv"
 )
@@ -148,7 +149,7 @@ func TestServiceRangesOverRestart(t *testing.T) {
 // node's network namespace nor in its pods keep their own use of the range.
 func TestOthersAreNotRefused(t *testing.T) {
 	own := testenv.RequireNetwork(t)
-	here, err := lb.NetnsCookie()
+	here, err := attach.NetnsCookie()
 	if err != nil {
 		t.Fatal(err)
 	}

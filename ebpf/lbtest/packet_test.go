@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/pintle-io/pintle/ebpf/attach"
 	"github.com/pintle-io/pintle/ebpf/lb"
 	"github.com/pintle-io/pintle/ebpf/lbtest"
 	"github.com/pintle-io/pintle/internal/testenv"
@@ -84,7 +85,7 @@ func (n *node) upsert(s lb.Service) {
 	}
 }
 
-func (n *node) pass(way lb.Direction, dev int, p lbtest.Packet) (lb.Verdict, lbtest.Packet) {
+func (n *node) pass(way attach.Direction, dev int, p lbtest.Packet) (lb.Verdict, lbtest.Packet) {
 	n.t.Helper()
 	v, out, err := n.Try(way, dev, p.Frame())
 	if err != nil {
@@ -105,7 +106,7 @@ func packet(src, dst string, udp bool, flags uint8) lbtest.Packet {
 // UDP. A source port of 0 is any of the balancer's range.
 func TestFlow(t *testing.T) {
 	type step struct {
-		way      lb.Direction
+		way      attach.Direction
 		bridge   bool
 		src, dst string
 		verdict  lb.Verdict
@@ -125,79 +126,79 @@ func TestFlow(t *testing.T) {
 			name: "from outside to a pod here", front: "0.0.0.0:30080",
 			backend: lb.Backend{Addr: netip.MustParseAddrPort(here), Local: true},
 			steps: []step{
-				{way: lb.Ingress, src: outside, dst: nodeIP + ":30080", verdict: lb.Pass, wantSrc: outside, wantDst: here, wantTTL: 64},
-				{way: lb.Egress, src: here, dst: outside, verdict: lb.Pass, wantSrc: nodeIP + ":30080", wantDst: outside, wantTTL: 64},
-				{way: lb.Ingress, bridge: true, src: here, dst: outside, verdict: lb.Pass, wantSrc: here, wantDst: outside, wantTTL: 64},
+				{way: attach.Ingress, src: outside, dst: nodeIP + ":30080", verdict: lb.Pass, wantSrc: outside, wantDst: here, wantTTL: 64},
+				{way: attach.Egress, src: here, dst: outside, verdict: lb.Pass, wantSrc: nodeIP + ":30080", wantDst: outside, wantTTL: 64},
+				{way: attach.Ingress, bridge: true, src: here, dst: outside, verdict: lb.Pass, wantSrc: here, wantDst: outside, wantTTL: 64},
 			},
 		},
 		{
 			name: "from outside to a pod elsewhere", front: "0.0.0.0:30080",
 			backend: lb.Backend{Addr: netip.MustParseAddrPort(there)},
 			steps: []step{
-				{way: lb.Ingress, src: outside, dst: nodeIP + ":30080", verdict: lb.Redirect, wantSrc: nodeIP + ":0", wantDst: there, wantTTL: 63},
-				{way: lb.Ingress, src: there, dst: nodeIP, fromSNAT: true, verdict: lb.Redirect, wantSrc: nodeIP + ":30080", wantDst: outside, wantTTL: 63},
+				{way: attach.Ingress, src: outside, dst: nodeIP + ":30080", verdict: lb.Redirect, wantSrc: nodeIP + ":0", wantDst: there, wantTTL: 63},
+				{way: attach.Ingress, src: there, dst: nodeIP, fromSNAT: true, verdict: lb.Redirect, wantSrc: nodeIP + ":30080", wantDst: outside, wantTTL: 63},
 			},
 		},
 		{
 			name: "from outside to a process of this node", front: "0.0.0.0:30080",
 			backend: lb.Backend{Addr: netip.MustParseAddrPort(nodeIP + ":9000"), Local: true},
 			steps: []step{
-				{way: lb.Ingress, src: outside, dst: nodeIP + ":30080", verdict: lb.Pass, wantSrc: outside, wantDst: nodeIP + ":9000", wantTTL: 64},
-				{way: lb.Egress, src: nodeIP + ":9000", dst: outside, verdict: lb.Pass, wantSrc: nodeIP + ":30080", wantDst: outside, wantTTL: 64},
+				{way: attach.Ingress, src: outside, dst: nodeIP + ":30080", verdict: lb.Pass, wantSrc: outside, wantDst: nodeIP + ":9000", wantTTL: 64},
+				{way: attach.Egress, src: nodeIP + ":9000", dst: outside, verdict: lb.Pass, wantSrc: nodeIP + ":30080", wantDst: outside, wantTTL: 64},
 			},
 		},
 		{
 			name: "external address, asked from outside", front: "203.0.113.1:80", scope: lb.External,
 			backend: lb.Backend{Addr: netip.MustParseAddrPort(here), Local: true},
 			steps: []step{
-				{way: lb.Ingress, src: outside, dst: "203.0.113.1:80", verdict: lb.Pass, wantSrc: outside, wantDst: here, wantTTL: 64},
-				{way: lb.Ingress, bridge: true, src: pod, dst: "203.0.113.1:80", verdict: lb.Pass, wantSrc: pod, wantDst: "203.0.113.1:80", wantTTL: 64},
+				{way: attach.Ingress, src: outside, dst: "203.0.113.1:80", verdict: lb.Pass, wantSrc: outside, wantDst: here, wantTTL: 64},
+				{way: attach.Ingress, bridge: true, src: pod, dst: "203.0.113.1:80", verdict: lb.Pass, wantSrc: pod, wantDst: "203.0.113.1:80", wantTTL: 64},
 			},
 		},
 		{
 			name: "from a pod to a pod on the same bridge", front: "10.96.0.20:80",
 			backend: lb.Backend{Addr: netip.MustParseAddrPort(here), Local: true},
 			steps: []step{
-				{way: lb.Ingress, bridge: true, src: pod, dst: "10.96.0.20:80", verdict: lb.Redirect, wantSrc: bridge + ":0", wantDst: here, wantTTL: 63},
-				{way: lb.Ingress, bridge: true, src: here, dst: bridge, fromSNAT: true, verdict: lb.Redirect, wantSrc: "10.96.0.20:80", wantDst: pod, wantTTL: 63},
+				{way: attach.Ingress, bridge: true, src: pod, dst: "10.96.0.20:80", verdict: lb.Redirect, wantSrc: bridge + ":0", wantDst: here, wantTTL: 63},
+				{way: attach.Ingress, bridge: true, src: here, dst: bridge, fromSNAT: true, verdict: lb.Redirect, wantSrc: "10.96.0.20:80", wantDst: pod, wantTTL: 63},
 			},
 		},
 		{
 			name: "from a pod to itself (hairpin)", front: "10.96.0.20:80",
 			backend: lb.Backend{Addr: netip.MustParseAddrPort("10.244.1.9:8080"), Local: true},
 			steps: []step{
-				{way: lb.Ingress, bridge: true, src: pod, dst: "10.96.0.20:80", verdict: lb.Redirect, wantSrc: bridge + ":0", wantDst: "10.244.1.9:8080", wantTTL: 63},
-				{way: lb.Ingress, bridge: true, src: "10.244.1.9:8080", dst: bridge, fromSNAT: true, verdict: lb.Redirect, wantSrc: "10.96.0.20:80", wantDst: pod, wantTTL: 63},
+				{way: attach.Ingress, bridge: true, src: pod, dst: "10.96.0.20:80", verdict: lb.Redirect, wantSrc: bridge + ":0", wantDst: "10.244.1.9:8080", wantTTL: 63},
+				{way: attach.Ingress, bridge: true, src: "10.244.1.9:8080", dst: bridge, fromSNAT: true, verdict: lb.Redirect, wantSrc: "10.96.0.20:80", wantDst: pod, wantTTL: 63},
 			},
 		},
 		{
 			name: "from a pod to a pod elsewhere", front: "10.96.0.20:80",
 			backend: lb.Backend{Addr: netip.MustParseAddrPort(there)},
 			steps: []step{
-				{way: lb.Ingress, bridge: true, src: pod, dst: "10.96.0.20:80", verdict: lb.Pass, wantSrc: pod, wantDst: there, wantTTL: 64},
-				{way: lb.Ingress, src: there, dst: pod, verdict: lb.Pass, wantSrc: there, wantDst: pod, wantTTL: 64},
-				{way: lb.Egress, bridge: true, src: there, dst: pod, verdict: lb.Pass, wantSrc: "10.96.0.20:80", wantDst: pod, wantTTL: 64},
+				{way: attach.Ingress, bridge: true, src: pod, dst: "10.96.0.20:80", verdict: lb.Pass, wantSrc: pod, wantDst: there, wantTTL: 64},
+				{way: attach.Ingress, src: there, dst: pod, verdict: lb.Pass, wantSrc: there, wantDst: pod, wantTTL: 64},
+				{way: attach.Egress, bridge: true, src: there, dst: pod, verdict: lb.Pass, wantSrc: "10.96.0.20:80", wantDst: pod, wantTTL: 64},
 			},
 		},
 		{
 			name: "from a pod to a process of this node", front: "10.96.0.20:80",
 			backend: lb.Backend{Addr: netip.MustParseAddrPort(nodeIP + ":9000"), Local: true},
 			steps: []step{
-				{way: lb.Ingress, bridge: true, src: pod, dst: "10.96.0.20:80", verdict: lb.Pass, wantSrc: pod, wantDst: nodeIP + ":9000", wantTTL: 64},
-				{way: lb.Egress, bridge: true, src: nodeIP + ":9000", dst: pod, verdict: lb.Pass, wantSrc: "10.96.0.20:80", wantDst: pod, wantTTL: 64},
+				{way: attach.Ingress, bridge: true, src: pod, dst: "10.96.0.20:80", verdict: lb.Pass, wantSrc: pod, wantDst: nodeIP + ":9000", wantTTL: 64},
+				{way: attach.Egress, bridge: true, src: nodeIP + ":9000", dst: pod, verdict: lb.Pass, wantSrc: "10.96.0.20:80", wantDst: pod, wantTTL: 64},
 			},
 		},
 		{
 			name: "no backend: to the stack, which refuses", front: "0.0.0.0:30080",
 			steps: []step{
-				{way: lb.Ingress, src: outside, dst: nodeIP + ":30080", verdict: lb.Pass, wantSrc: outside, wantDst: nodeIP + ":30080", wantTTL: 64},
+				{way: attach.Ingress, src: outside, dst: nodeIP + ":30080", verdict: lb.Pass, wantSrc: outside, wantDst: nodeIP + ":30080", wantTTL: 64},
 			},
 		},
 		{
 			name: "an address that is not this node's", front: "0.0.0.0:30080",
 			backend: lb.Backend{Addr: netip.MustParseAddrPort(here), Local: true},
 			steps: []step{
-				{way: lb.Ingress, src: outside, dst: "192.0.2.77:30080", verdict: lb.Pass, wantSrc: outside, wantDst: "192.0.2.77:30080", wantTTL: 64},
+				{way: attach.Ingress, src: outside, dst: "192.0.2.77:30080", verdict: lb.Pass, wantSrc: outside, wantDst: "192.0.2.77:30080", wantTTL: 64},
 			},
 		},
 	} {
@@ -250,10 +251,10 @@ func TestScope(t *testing.T) {
 	n := newNode(t)
 	n.upsert(lb.Service{Key: "all", Frontends: []lb.Frontend{front("0.0.0.0:30080", lb.TCP, lb.Cluster)}, Backends: []lb.Backend{{Addr: netip.MustParseAddrPort(there)}}})
 	n.upsert(lb.Service{Key: "local", Frontends: []lb.Frontend{front("0.0.0.0:30080", lb.TCP, lb.External)}, Backends: []lb.Backend{{Addr: netip.MustParseAddrPort(here), Local: true}}})
-	if _, got := n.pass(lb.Ingress, n.uplink, packet(outside, nodeIP+":30080", false, lbtest.SYN)); got.Dst.String() != here {
+	if _, got := n.pass(attach.Ingress, n.uplink, packet(outside, nodeIP+":30080", false, lbtest.SYN)); got.Dst.String() != here {
 		t.Errorf("from outside: to %s, want %s", got.Dst, here)
 	}
-	if _, got := n.pass(lb.Ingress, n.bridge, packet(pod, nodeIP+":30080", false, lbtest.SYN)); got.Dst.String() != there {
+	if _, got := n.pass(attach.Ingress, n.bridge, packet(pod, nodeIP+":30080", false, lbtest.SYN)); got.Dst.String() != there {
 		t.Errorf("from a pod: to %s, want %s", got.Dst, there)
 	}
 }
@@ -283,7 +284,7 @@ func TestUnusual(t *testing.T) {
 			p := packet("198.51.100.9:50000", nodeIP+":30080", false, 0)
 			p.TTL = 64
 			tc.change(&p)
-			_, out, err := n.Try(lb.Ingress, n.uplink, p.Frame())
+			_, out, err := n.Try(attach.Ingress, n.uplink, p.Frame())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -309,7 +310,7 @@ func TestUnusual(t *testing.T) {
 		append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0}, make([]byte, 20)...),
 		append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd}, make([]byte, 40)...),
 	} {
-		v, out, err := n.Try(lb.Ingress, n.uplink, frame)
+		v, out, err := n.Try(attach.Ingress, n.uplink, frame)
 		if err != nil || v != lb.Pass || !bytes.Equal(out, frame) {
 			t.Errorf("frame %x: verdict %d, %x, %v", frame, v, out, err)
 		}
@@ -330,7 +331,7 @@ func TestReopen(t *testing.T) {
 	}
 	send := func(flags uint8) string {
 		t.Helper()
-		_, got := n.pass(lb.Ingress, n.uplink, packet(outside, nodeIP+":30080", false, flags))
+		_, got := n.pass(attach.Ingress, n.uplink, packet(outside, nodeIP+":30080", false, flags))
 		return got.Dst.String()
 	}
 	service(here)
@@ -351,7 +352,7 @@ func TestReopen(t *testing.T) {
 		t.Errorf("SYN after the backend left: to %s, want %s", got, other)
 	}
 	// The end, seen from the backend's side.
-	_, _ = n.pass(lb.Egress, n.uplink, packet(other, outside, false, lbtest.FIN|lbtest.ACK))
+	_, _ = n.pass(attach.Egress, n.uplink, packet(other, outside, false, lbtest.FIN|lbtest.ACK))
 	service(here, other)
 	seen := map[string]bool{}
 	for range 200 {
@@ -374,7 +375,7 @@ func TestAffinityByClientAddress(t *testing.T) {
 	for port := range uint16(100) {
 		p := packet(outside, nodeIP+":30080", false, lbtest.SYN)
 		p.Src = netip.AddrPortFrom(p.Src.Addr(), 20000+port)
-		_, got := n.pass(lb.Ingress, n.uplink, p)
+		_, got := n.pass(attach.Ingress, n.uplink, p)
 		seen[got.Dst] = true
 	}
 	if len(seen) != 1 {
@@ -398,7 +399,7 @@ func TestMaglev(t *testing.T) {
 		for i := range uint16(500) {
 			p := packet(outside, nodeIP+":30080", false, lbtest.SYN)
 			p.Src = netip.AddrPortFrom(p.Src.Addr(), from+i)
-			_, got := n.pass(lb.Ingress, n.uplink, p)
+			_, got := n.pass(attach.Ingress, n.uplink, p)
 			out = append(out, got.Dst)
 		}
 		return out
@@ -435,7 +436,7 @@ func TestTimeToLiveUsedUp(t *testing.T) {
 	n.upsert(lb.Service{Key: "s", Frontends: []lb.Frontend{front("0.0.0.0:30080", lb.TCP, lb.Cluster)}, Backends: []lb.Backend{{Addr: netip.MustParseAddrPort(there)}}})
 	p := packet(outside, nodeIP+":30080", false, lbtest.SYN)
 	p.TTL = 1
-	if v, _ := n.pass(lb.Ingress, n.uplink, p); v != lb.Drop {
+	if v, _ := n.pass(attach.Ingress, n.uplink, p); v != lb.Drop {
 		t.Errorf("verdict %d, want %d", v, lb.Drop)
 	}
 }
@@ -449,7 +450,7 @@ func TestSourcePortsUsedUp(t *testing.T) {
 	for i := range 6000 {
 		p := packet(outside, nodeIP+":30080", true, 0)
 		p.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i / 1000)}), uint16(10000+i%1000))
-		v, got := n.pass(lb.Ingress, n.uplink, p)
+		v, got := n.pass(attach.Ingress, n.uplink, p)
 		if v == lb.Redirect {
 			if ports[got.Src.Port()] {
 				t.Fatalf("source port %d given twice", got.Src.Port())
@@ -475,7 +476,7 @@ func FuzzIngress(f *testing.F) {
 			return
 		}
 		b := fuzzed(t)
-		v, out, err := b.Try(lb.Ingress, 1, frame)
+		v, out, err := b.Try(attach.Ingress, 1, frame)
 		if err != nil {
 			return // the kernel refuses the frame itself
 		}
@@ -557,7 +558,7 @@ func TestUnserved(t *testing.T) {
 				want.Flags, want.Seq, want.Ack = lbtest.RST|lbtest.ACK, 0, 0xffffffff
 				want.TCPOptions = bytes.Repeat([]byte{1}, len(tc.tcp))
 			}
-			v, got := n.pass(lb.Ingress, dev, p)
+			v, got := n.pass(attach.Ingress, dev, p)
 			if v != wantVerdict {
 				t.Errorf("verdict %d, want %d", v, wantVerdict)
 			}

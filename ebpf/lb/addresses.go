@@ -4,27 +4,38 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"sync"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/pintle-io/pintle/ebpf/bpf"
 )
 
+// Addresses are what the programs know of addresses beside those of services.
+type Addresses struct {
+	node   *ebpf.Map
+	ranges *ebpf.Map
+
+	mu sync.Mutex // one writer at a time: each makes a map what it is told
+}
+
 // SetNodeAddrs says which addresses are this node's.
-func (b *Balancer) SetNodeAddrs(addrs []netip.Addr) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (a *Addresses) SetNodeAddrs(addrs []netip.Addr) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	want := map[uint32]bool{}
-	for _, a := range addrs {
-		if a = a.Unmap(); !a.Is4() {
+	for _, addr := range addrs {
+		if addr = addr.Unmap(); !addr.Is4() {
 			continue
 		}
-		want[be32(a)] = true
-		if err := b.objects.NodeAddrs.Put(be32(a), uint32(1)); err != nil {
-			return fmt.Errorf("write node address %s: %w", a, err)
+		want[be32(addr)] = true
+		if err := a.node.Put(be32(addr), uint32(1)); err != nil {
+			return fmt.Errorf("write node address %s: %w", addr, err)
 		}
 	}
 	var gone []uint32
 	var k, v uint32
-	it := b.objects.NodeAddrs.Iterate()
+	it := a.node.Iterate()
 	for it.Next(&k, &v) {
 		if !want[k] {
 			gone = append(gone, k)
@@ -34,7 +45,7 @@ func (b *Balancer) SetNodeAddrs(addrs []netip.Addr) error {
 		return fmt.Errorf("read node addresses: %w", err)
 	}
 	for _, k := range gone {
-		if err := ignoreMissing(b.objects.NodeAddrs.Delete(k)); err != nil {
+		if err := ignoreMissing(a.node.Delete(k)); err != nil {
 			return fmt.Errorf("delete node address %s: %w", addr4(k), err)
 		}
 	}
@@ -45,9 +56,9 @@ func (b *Balancer) SetNodeAddrs(addrs []netip.Addr) error {
 // or datagram to one of them that no frontend has is refused (ECONNREFUSED), and
 // so is a SYN that comes by a device. Addresses of the node are never refused.
 // The ranges are kept with the other maps, so that they hold while no agent runs.
-func (b *Balancer) SetServiceRanges(ranges []netip.Prefix) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (a *Addresses) SetServiceRanges(ranges []netip.Prefix) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	want := map[bpf.LBRangeKey]bool{}
 	for _, r := range ranges {
 		if !r.IsValid() {
@@ -56,7 +67,7 @@ func (b *Balancer) SetServiceRanges(ranges []netip.Prefix) error {
 		want[rangeKey(r)] = true
 	}
 	for k := range want {
-		if err := b.objects.ServiceRanges.Put(k, uint32(1)); err != nil {
+		if err := a.ranges.Put(k, uint32(1)); err != nil {
 			return fmt.Errorf("write service range: %w", err)
 		}
 	}
@@ -65,7 +76,7 @@ func (b *Balancer) SetServiceRanges(ranges []netip.Prefix) error {
 		k    bpf.LBRangeKey
 		v    uint32
 	)
-	it := b.objects.ServiceRanges.Iterate()
+	it := a.ranges.Iterate()
 	for it.Next(&k, &v) {
 		if !want[k] {
 			gone = append(gone, k)
@@ -75,7 +86,7 @@ func (b *Balancer) SetServiceRanges(ranges []netip.Prefix) error {
 		return fmt.Errorf("read service ranges: %w", err)
 	}
 	for _, k := range gone {
-		if err := ignoreMissing(b.objects.ServiceRanges.Delete(k)); err != nil {
+		if err := ignoreMissing(a.ranges.Delete(k)); err != nil {
 			return fmt.Errorf("delete service range: %w", err)
 		}
 	}

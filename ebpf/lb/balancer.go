@@ -5,43 +5,42 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 
+	"github.com/pintle-io/pintle/ebpf/attach"
 	"github.com/pintle-io/pintle/ebpf/bpf"
 )
 
-// A Balancer is the load balancer of one node, live in the kernel.
+// A Balancer is the load balancer of one node, live in the kernel: the tables of
+// services, the hooks that read them, and what is noted of the node. Each part
+// owns its maps and its lock.
 type Balancer struct {
+	*Table
+	*Addresses
+	*Sockets
+	*Packets
+	*Reconnector
+
 	cfg     Config
 	objects bpf.LBObjects
+	links   *attach.Links
 	fresh   bool // no service was found
-	walk    walk
-	strays  chan struct{} // of one place: there may be stray sockets
-	parked  atomic.Bool   // some wait for a backend
-
-	mu    sync.Mutex
-	table table                // guarded by mu
-	links map[string]link.Link // by name; guarded by mu
 }
 
 // Open loads the programs and opens or makes the maps. Nothing is attached
-// that was not before: see [Balancer.Attach].
+// that was not before: see [Sockets.Attach].
 //
 // # Errors
 //
-// An error wraps [ErrNotSupported] when the kernel lacks something.
+// An error wraps [attach.ErrNotSupported] when the kernel lacks something.
 func Open(cfg Config) (*Balancer, error) {
 	f, err := Probe()
 	if err != nil {
 		return nil, err
 	}
 	if cfg.NodeNetns == 0 {
-		if cfg.NodeNetns, err = NetnsCookie(); err != nil {
+		if cfg.NodeNetns, err = attach.NetnsCookie(); err != nil {
 			return nil, err
 		}
 	}
@@ -49,16 +48,20 @@ func Open(cfg Config) (*Balancer, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Balancer{cfg: cfg, links: map[string]link.Link{}, strays: make(chan struct{}, 1)}
+	b := &Balancer{cfg: cfg, links: attach.NewLinks(cfg.linkDir())}
 	if err := b.load(spec); err != nil {
 		return nil, err
 	}
-	b.walk = openWalk(&b.objects)
-	b.poke() // a predecessor may have died before it looked
+	maps, programs := &b.objects.LBMaps, &b.objects.LBPrograms
+	b.Reconnector = newReconnector(maps)
+	b.Table = newTable(maps, b.Reconnector)
+	b.Addresses = &Addresses{node: maps.NodeAddrs, ranges: maps.ServiceRanges}
+	b.Sockets = &Sockets{cgroup: cfg.CgroupPath, programs: programs, links: b.links}
+	b.Packets = &Packets{classicOnly: cfg.Classic, devices: maps.Devices, programs: programs, links: b.links}
 	if err := b.Reload(); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	b.fresh = len(b.table.owners) == 0
+	b.fresh = b.empty()
 	return b, nil
 }
 
@@ -68,22 +71,20 @@ func (b *Balancer) Fresh() bool { return b.fresh }
 // Stale reports whether sockets are translated by a predecessor's programs from
 // maps that Open could not take over. They serve what they know until Attach.
 func (b *Balancer) Stale() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.fresh || len(b.links) > 0 || b.cfg.PinDir == "" {
+	if !b.fresh || b.links.Active() || b.cfg.PinDir == "" {
 		return false
 	}
-	_, err := os.Stat(b.linkPath("connect4"))
+	_, err := os.Stat(filepath.Join(b.cfg.linkDir(), "connect4"))
 	return err == nil
 }
 
 func (b *Balancer) load(spec *Spec) error {
 	var opts ebpf.CollectionOptions
 	if b.cfg.PinDir != "" {
-		if err := mountBPFFS(b.cfg.PinDir); err != nil {
+		if err := attach.Mount(b.cfg.PinDir); err != nil {
 			return err
 		}
-		opts.Maps.PinPath = filepath.Join(b.cfg.PinDir, "maps")
+		opts.Maps.PinPath = b.cfg.mapDir()
 		if err := os.MkdirAll(opts.Maps.PinPath, 0o700); err != nil {
 			return err
 		}
@@ -133,26 +134,31 @@ func unpinIncompatible(spec *Spec, dir string) error {
 // Close gives up the process' hold on the kernel's objects. What is pinned
 // stays and works.
 func (b *Balancer) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var errs []error
-	for name, l := range b.links {
-		errs = append(errs, l.Close())
-		delete(b.links, name)
-	}
-	return errors.Join(append(errs, b.walk.close(), b.objects.Close())...)
+	return errors.Join(b.links.Close(), b.walk.close(), b.objects.Close())
 }
 
-// NetnsCookie returns the cookie of the calling thread's network namespace.
-func NetnsCookie() (uint64, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
+// Remove takes everything of a Balancer with this PinDir out of the kernel:
+// links, programs, maps, and the file system that Open mounted. It works
+// whether or not its process lives, and on nothing at all. Filters that a
+// Classic one attached are taken off the devices of the calling thread's
+// network namespace.
+func Remove(pinDir string) error {
+	if err := (attach.Classic{Name: classicName}).DetachAll(); err != nil {
+		return err
 	}
-	defer unix.Close(fd)
-	c, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	if err != nil {
-		return 0, fmt.Errorf("cookie of the network namespace: %w", err)
+	if pinDir == "" {
+		return nil
 	}
-	return c, nil
+	ok, err := attach.Mounted(pinDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil || !ok {
+		return err
+	}
+	cfg := Config{PinDir: pinDir}
+	if err := errors.Join(attach.RemoveLinks(cfg.linkDir()), os.RemoveAll(cfg.mapDir())); err != nil {
+		return err
+	}
+	return attach.Unmount(pinDir)
 }

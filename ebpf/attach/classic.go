@@ -1,0 +1,90 @@
+package attach
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Classic filters run programs on a device by a clsact queueing discipline, on
+// kernels without tcx. They outlive the process without a pin.
+type Classic struct {
+	// Name marks the filters as ours.
+	Name string
+	// Handle tells filters of one name apart; of several, the one that was added
+	// last runs first. It is not 0.
+	Handle uint32
+}
+
+var classicParents = []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS}
+
+// Attach runs the programs on a device, in place of what the same Classic
+// attached there before, each in one step.
+func (c Classic) Attach(index int, ingress, egress *ebpf.Program) error {
+	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
+	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("add clsact to device %d: %w", index, err)
+	}
+	// Egress first: a reply must find its way before a request goes.
+	for _, h := range []struct {
+		parent  uint32
+		program *ebpf.Program
+	}{{netlink.HANDLE_MIN_EGRESS, egress}, {netlink.HANDLE_MIN_INGRESS, ingress}} {
+		f := &netlink.BpfFilter{
+			FilterAttrs:  netlink.FilterAttrs{LinkIndex: index, Parent: h.parent, Handle: c.Handle, Priority: 1, Protocol: unix.ETH_P_ALL},
+			Fd:           h.program.FD(),
+			Name:         c.Name,
+			DirectAction: true,
+		}
+		if err := netlink.FilterReplace(f); err != nil {
+			return fmt.Errorf("add a filter to device %d: %w", index, err)
+		}
+	}
+	return nil
+}
+
+// Detach takes the filters of this name and handle off a device, which may be
+// gone; those of every handle if it is 0.
+func (c Classic) Detach(index int) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return nil // gone with its filters
+	}
+	return c.detach(l)
+}
+
+// DetachAll takes the filters off every device of this network namespace.
+func (c Classic) DetachAll() error {
+	var links []netlink.Link
+	var err error = netlink.ErrDumpInterrupted // devices came or went: the list has holes
+	for try := 0; try < 10 && errors.Is(err, netlink.ErrDumpInterrupted); try++ {
+		links, err = netlink.LinkList()
+	}
+	if err != nil {
+		return fmt.Errorf("list devices: %w", err)
+	}
+	var errs []error
+	for _, l := range links {
+		errs = append(errs, c.detach(l))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Classic) detach(l netlink.Link) error {
+	var errs []error
+	for _, parent := range classicParents {
+		filters, err := netlink.FilterList(l, parent)
+		if err != nil {
+			continue // no clsact here, or the device is gone
+		}
+		for _, f := range filters {
+			if bf, ok := f.(*netlink.BpfFilter); ok && bf.Name == c.Name && (c.Handle == 0 || bf.Handle == c.Handle) {
+				errs = append(errs, netlink.FilterDel(f))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
