@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+
+	"github.com/pintle-io/pintle/sdk/internal/instance"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 // Plugin is one named plugin of a module. A module may register several; an
@@ -15,78 +18,19 @@ type Plugin struct {
 	Version string
 	// New makes the points of one instance. config is the Plugin resource's
 	// spec.config as JSON, empty when there is none. It may be called many
-	// times and must have no side effects.
-	New func(config []byte) (*Points, error)
+	// times and must have no side effects. Nil points serve nothing.
+	New func(config []byte) (Points, error)
 }
 
-// Points are the extension points that an instance serves. A nil field is not
-// served and costs nothing.
-type Points struct {
-	// Scope tells what Filter and Score depend on; see [Scope].
-	Scope Scope
+// Value is a read-only view of an object or a part of it; see [tape.Value].
+type Value = tape.Value
 
-	// PreFilter runs once per pod before Filter. Nil status: go on. [Skip]:
-	// this plugin's Filter need not run for this pod. [Unschedulable]: no node
-	// fits.
-	PreFilter func(*Pod, *Snapshot) *Status
-	// Filter tells whether the pod fits one node; nil status: it does.
-	Filter func(*Pod, Node) *Status
-	// FilterAll is the hot form of Filter over many nodes with vector
-	// operations. When set, Filter is not called.
-	FilterAll func(*Cycle)
-	// PreScore runs once per pod before Score. [Skip] is allowed.
-	PreScore func(*Pod, *Snapshot) *Status
-	// Score ranks one node for the pod, 0 to 100.
-	Score func(*Pod, Node) int64
-	// ScoreAll is the hot form of Score. When set, Score is not called.
-	ScoreAll func(*Cycle)
-	// Normalize sees the scores of all feasible nodes and may change them.
-	Normalize func(*Pod, *Scores)
-	// Scaling says how raw scores become 0..100 when Normalize is not set.
-	Scaling Scaling
-	// Events are the changes after which a pod that this plugin rejected is
-	// tried again; 0 means any.
-	Events Event
-	// Members, when set, are scheduling plugins that are asked together in
-	// place of the fields above; see [Member].
-	Members []Member
-
-	// Mutate may change an object with [Review.Set] and [Review.Remove] before
-	// it is validated and stored.
-	Mutate func(*Review) error
-	// Validate may refuse an object with [Review.Deny]. An error returned is a
-	// fault of the plugin, answered by its failure policy.
-	Validate func(*Review) error
-	// Match selects the requests that Mutate and Validate see. Empty: every
-	// create and update of every resource. A Plugin resource may narrow it
-	// further, never widen it.
-	Match []MatchRule
-
-	// Controller is set by a plugin that reconciles.
-	Controller *Controller
-
-	// Close, when set, is called before the instance is discarded in order.
-	// It is not called after a fault.
-	Close func()
-}
-
-// Scope says what the verdicts of a plugin depend on. The kernel remembers
-// node-local verdicts per pod shape and node revision.
-type Scope uint8
-
-// The scopes.
-const (
-	// NodeLocal verdicts depend on the pod and one node's row only.
-	NodeLocal Scope = iota
-	// Cluster verdicts may depend on every node.
-	Cluster
-)
-
-func (s Scope) String() string {
-	if s == Cluster {
-		return "Cluster"
-	}
-	return "NodeLocal"
+// Points are the extension points that an instance serves, of one kind:
+// *scheduling.Points, *admission.Points or *controller.Points, each from the
+// package of that name below this one, or several of them by [Join].
+type Points interface {
+	// Open is called by the hosts; see package sdk/wire/guest.
+	Open(instance.Host) instance.Instance
 }
 
 // registry holds what the init functions of this binary registered. It is the

@@ -14,7 +14,7 @@ import (
 // source is this module, so that a plugin can be built where there is no
 // network (see WriteSource).
 //
-//go:embed go.mod go.sum *.go api columns guest packed process sdktest serve tape wire
+//go:embed go.mod go.sum *.go admission api client controller internal process scheduling sdktest serve wire
 var source embed.FS
 
 // WriteSource writes the source of this module, without its tests, to a

@@ -26,6 +26,7 @@ type rule struct {
 	folder   []string // path elements; "*" matches any one
 	exact    bool     // the package alone, nothing below it
 	ours     []string // folders of this project that may be imported
+	not      []string // those below them that may not
 	only     bool     // no module but those in external
 	external []string // guarded modules that may be imported
 }
@@ -52,7 +53,14 @@ func parse(text string) (rules, error) {
 		if !ok || !ok2 {
 			return r, fmt.Errorf("line %d: want `folder: ours | modules`, have %q", n, line)
 		}
-		x := rule{ours: strings.Fields(ours), external: strings.Fields(ext)}
+		x := rule{external: strings.Fields(ext)}
+		for _, f := range strings.Fields(ours) {
+			if not, ok := strings.CutPrefix(f, "!"); ok {
+				x.not = append(x.not, not)
+			} else {
+				x.ours = append(x.ours, f)
+			}
+		}
 		folder, x.exact = strings.CutPrefix(folder, "=")
 		x.folder = strings.Split(folder, "/")
 		if len(x.external) > 0 && x.external[0] == "only" {
@@ -116,7 +124,7 @@ func (r rules) check(pkg, imp string) string {
 	}
 	if rel, ok := strings.CutPrefix(imp, module+"/"); ok {
 		in := func(f string) bool { return within(rel, f) }
-		if own != "" && in(own) || slices.ContainsFunc(x.ours, in) {
+		if !slices.ContainsFunc(x.not, in) && (own != "" && in(own) || slices.ContainsFunc(x.ours, in)) {
 			return ""
 		}
 		return fmt.Sprintf("%s imports %s, which the rule of %s forbids", pkg, rel, strings.Join(x.folder, "/"))
@@ -210,7 +218,7 @@ func TestCheck(t *testing.T) {
 		{"plugins/controllers/deployment", module + "/kernel/registry", false},
 		{"plugins/resources", module + "/kernel/resource", true},
 		{"plugins/scheduling/nodename", "k8s.io/kubernetes/pkg/apis/core", false},
-		{"sdk/columns", module + "/kernel/plugin", false},
+		{"sdk/wire/columns", module + "/kernel/plugin", false},
 		{"node/service", module + "/ebpf/lb", true},
 		{"node/pod", module + "/kernel/store", false},
 		{"conformance", module + "/kernel", false},
@@ -218,6 +226,8 @@ func TestCheck(t *testing.T) {
 		{"kernel", module + "/kernel/store/embed", true},
 		{"kernel/unheard", "fmt", false},
 		{"plugins/scheduling/nodename", module + "/sdk", true},
+		{"plugins/scheduling/nodename", module + "/sdk/scheduling/vector", true},
+		{"plugins/scheduling/nodename", module + "/sdk/wire/columns", false},
 		{"plugins/scheduling/nodename", module + "/plugins/scheduling/nodeaffinity", false},
 		{"plugins/scheduling", module + "/plugins/scheduling/nodeaffinity", true},
 		{"plugins/scheduling/cmd/scheduling", module + "/plugins/scheduling", true},

@@ -25,7 +25,7 @@ func (p listed) files(t *testing.T, names []string) []*ast.File {
 }
 
 // calls says whether any of the files calls a method of one of these names, on
-// anything but the package sdk, whose Skip is a verdict.
+// anything but the package scheduling, whose Skip is a verdict.
 func calls(files []*ast.File, methods ...string) bool {
 	found := false
 	for _, f := range files {
@@ -33,7 +33,7 @@ func calls(files []*ast.File, methods ...string) bool {
 			if c, ok := n.(*ast.CallExpr); ok {
 				if s, ok := c.Fun.(*ast.SelectorExpr); ok && slices.Contains(methods, s.Sel.Name) {
 					x, _ := s.X.(*ast.Ident)
-					found = found || x == nil || x.Name != "sdk"
+					found = found || x == nil || x.Name != "scheduling"
 				}
 			}
 			return !found

@@ -40,11 +40,14 @@ func waitPlugin(t *testing.T, c *cluster, name, phase string) {
 const preferNode2 = `// Package prefernode2 prefers node2.
 package prefernode2
 
-import "github.com/pintle-io/pintle/sdk"
+import (
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+)
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "prefer-node2", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Score: func(_ *sdk.Pod, n sdk.Node) int64 {
+	sdk.Register(sdk.Plugin{Name: "prefer-node2", New: func([]byte) (sdk.Points, error) {
+		return &scheduling.Points{Score: func(_ *scheduling.Pod, n scheduling.Node) int64 {
 			if n.Name() == "node2" {
 				return 100
 			}
@@ -145,11 +148,14 @@ func hostile(body string) string {
 	return `// Package hostile misbehaves.
 package hostile
 
-import "github.com/pintle-io/pintle/sdk"
+import (
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+)
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "hostile", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Score: func(_ *sdk.Pod, n sdk.Node) int64 {
+	sdk.Register(sdk.Plugin{Name: "hostile", New: func([]byte) (sdk.Points, error) {
+		return &scheduling.Points{Score: func(_ *scheduling.Pod, n scheduling.Node) int64 {
 			` + body + `
 		}}, nil
 	}})

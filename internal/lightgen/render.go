@@ -146,7 +146,7 @@ func (r *renderer) typ(t *typeDecl) {
 	}
 }
 
-// resource is the API resource of a kind as sdk.Object wants it.
+// resource is the API resource of a kind as client.Object wants it.
 func (r *renderer) resource(t *typeDecl) string {
 	plural := t.plural
 	if plural == "" {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // Bounds of what a guest answers. Nothing of an answer reaches a consumer, the
@@ -88,11 +88,11 @@ func checkAnswer(op wire.Op, resp []byte) error {
 		}
 	case wire.OpMap:
 		c.requests()
-	case sdk.OpDescribe:
+	case schedule.OpDescribe:
 		c.members()
-	case sdk.OpPreFilter:
+	case schedule.OpPreFilter:
 		c.preFilter()
-	case sdk.OpCycle:
+	case schedule.OpCycle:
 		c.cycle()
 	default:
 		return nil
@@ -149,10 +149,10 @@ func (c *checker) members() {
 			c.failf("a member without a name")
 		}
 		filters, scores := c.Bool(), c.Bool()
-		if scope := sdk.Scope(c.Byte()); scope > sdk.Cluster {
+		if scope := schedule.Scope(c.Byte()); scope > schedule.Cluster {
 			c.failf("a member of scope %d", scope)
 		}
-		if scaling := sdk.Scaling(c.Byte()); scaling > sdk.ScaleReversed {
+		if scaling := schedule.Scaling(c.Byte()); scaling > schedule.ScaleReversed {
 			c.failf("a member whose scores are scaled by %d", scaling)
 		}
 		normalizes, column := c.Bool(), c.Uint()

@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // answerOps are the operations whose answers are looked into.
-var answerOps = []wire.Op{wire.OpValidate, wire.OpReconcile, wire.OpMap, sdk.OpDescribe, sdk.OpPreFilter, sdk.OpCycle}
+var answerOps = []wire.Op{wire.OpValidate, wire.OpReconcile, wire.OpMap, schedule.OpDescribe, schedule.OpPreFilter, schedule.OpCycle}
 
 // FuzzAnswers: whatever a guest answers, the check does not panic, and what
 // passes it can be decoded and is within the bounds.
@@ -44,12 +44,12 @@ func FuzzAnswers(f *testing.F) {
 		case wire.OpMap:
 			r.Requests()
 			err = r.Err()
-		case sdk.OpDescribe:
-			_, err = sdk.ReadMembers(b)
-		case sdk.OpPreFilter:
-			_, err = sdk.ReadPreFilter(b)
-		case sdk.OpCycle:
-			_, err = sdk.ReadCycleAnswer(b)
+		case schedule.OpDescribe:
+			_, err = schedule.ReadMembers(b)
+		case schedule.OpPreFilter:
+			_, err = schedule.ReadPreFilter(b)
+		case schedule.OpCycle:
+			_, err = schedule.ReadCycleAnswer(b)
 		}
 		if err != nil {
 			t.Fatalf("%s passed and cannot be decoded: %v", op, err)

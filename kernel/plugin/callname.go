@@ -3,8 +3,8 @@ package plugin
 import (
 	"fmt"
 
-	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // opReserve stands for Instance.Reserve among the operations.
@@ -14,8 +14,8 @@ const opReserve wire.Op = 0
 var callNames = map[wire.Op]string{
 	opReserve: "reserve memory", wire.OpHandshake: "handshake", wire.OpOpen: "open", wire.OpClose: "close",
 	wire.OpMutate: "mutate", wire.OpValidate: "validate", wire.OpReconcile: "reconcile", wire.OpMap: "map an event",
-	sdk.OpDescribe: "describe", sdk.OpProfile: "take its profile", sdk.OpSnapshot: "take in the nodes", sdk.OpPreFilter: "prefilter",
-	sdk.OpCycle: "filter and score", sdk.OpNormalize: "normalize scores",
+	schedule.OpDescribe: "describe", schedule.OpProfile: "take its profile", schedule.OpSnapshot: "take in the nodes", schedule.OpPreFilter: "prefilter",
+	schedule.OpCycle: "filter and score", schedule.OpNormalize: "normalize scores",
 }
 
 func callName(op wire.Op) string {

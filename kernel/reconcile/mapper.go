@@ -16,9 +16,9 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/tape"
+	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 // mapper turns events into requests. Maps of the plugin's own are called on an
@@ -43,17 +43,17 @@ func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
 		if !w.present.In(e.Object.Obj) && (e.Prev == nil || !w.present.In(e.Prev.Obj)) {
 			continue
 		}
-		if sdk.MapKind(w.Map) == sdk.MapFieldChanged && e.Type == watch.Modified && e.Prev != nil && m.field(w, e.Object) == m.field(w, e.Prev) {
+		if controller.MapKind(w.Map) == controller.MapFieldChanged && e.Type == watch.Modified && e.Prev != nil && m.field(w, e.Object) == m.field(w, e.Prev) {
 			continue
 		}
-		if sdk.MapKind(w.Map) == sdk.MapFunc && w.Arg != "" {
+		if controller.MapKind(w.Map) == controller.MapFunc && w.Arg != "" {
 			if wanted(w.Arg, e) {
 				m.object(ctx, w, e.Object)
 			}
 			continue
 		}
 		m.object(ctx, w, e.Object)
-		if e.Type == watch.Modified && e.Prev != nil && sdk.MapKind(w.Map) != sdk.MapSelf {
+		if e.Type == watch.Modified && e.Prev != nil && controller.MapKind(w.Map) != controller.MapSelf {
 			m.object(ctx, w, e.Prev)
 		}
 	}
@@ -62,14 +62,14 @@ func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
 // wanted tells whether a Func map that asks for some changes only is called.
 func wanted(arg string, e watch.Event) bool {
 	switch arg {
-	case sdk.OnlyAdded:
+	case controller.OnlyAdded:
 		return e.Type == watch.Added
-	case sdk.OnlyDeleted:
+	case controller.OnlyDeleted:
 		return e.Type == watch.Deleted
-	case sdk.OnlyDeleting:
+	case controller.OnlyDeleting:
 		acc, err := meta.Accessor(e.Object.Obj)
 		return err == nil && e.Type != watch.Deleted && acc.GetDeletionTimestamp() != nil && len(acc.GetFinalizers()) > 0
-	case sdk.OnlyOwned:
+	case controller.OnlyOwned:
 		return e.Type != watch.Deleted && reowned(e)
 	}
 	return true
@@ -89,14 +89,14 @@ func reowned(e watch.Event) bool {
 }
 
 func (m *mapper) object(ctx context.Context, w *numbered, o *watch.Object) {
-	switch sdk.MapKind(w.Map) {
-	case sdk.MapSelf:
+	switch controller.MapKind(w.Map) {
+	case controller.MapSelf:
 		m.r.queue.Add(Request{Namespace: o.Namespace, Name: o.Name})
-	case sdk.MapNamespace:
+	case controller.MapNamespace:
 		m.r.queue.Add(Request{Name: o.Namespace})
-	case sdk.MapConstant:
+	case controller.MapConstant:
 		m.r.queue.Add(Request{Namespace: w.ToNamespace, Name: w.ToName})
-	case sdk.MapFunc:
+	case controller.MapFunc:
 		m.call(ctx, w, o)
 	default:
 		m.meta(w, o)
@@ -109,16 +109,16 @@ func (m *mapper) meta(w *numbered, o *watch.Object) {
 	if err != nil {
 		return
 	}
-	switch sdk.MapKind(w.Map) {
-	case sdk.MapLabel:
+	switch controller.MapKind(w.Map) {
+	case controller.MapLabel:
 		if v := acc.GetLabels()[w.Arg]; v != "" {
 			m.r.queue.Add(Request{Namespace: o.Namespace, Name: v})
 		}
-	case sdk.MapLabels:
-		if len(acc.GetLabels()) > 0 && (w.Arg != sdk.OnlyOrphans || metav1.GetControllerOfNoCopy(acc) == nil) {
-			m.r.queue.Add(Request(sdk.LabelsRequest(o.Namespace, acc.GetLabels())))
+	case controller.MapLabels:
+		if len(acc.GetLabels()) > 0 && (w.Arg != controller.OnlyOrphans || metav1.GetControllerOfNoCopy(acc) == nil) {
+			m.r.queue.Add(Request(controller.LabelsRequest(o.Namespace, acc.GetLabels())))
 		}
-	case sdk.MapOwner:
+	case controller.MapOwner:
 		if ref := metav1.GetControllerOfNoCopy(acc); ref != nil && sameKind(w.Arg, ref) {
 			q := Request{Namespace: o.Namespace, Name: ref.Name}
 			if w.ownerless {
@@ -126,7 +126,7 @@ func (m *mapper) meta(w *numbered, o *watch.Object) {
 			}
 			m.r.queue.Add(q)
 		}
-	case sdk.MapField, sdk.MapFieldChanged:
+	case controller.MapField, controller.MapFieldChanged:
 		if v := m.field(w, o); v != "" {
 			m.r.queue.Add(Request{Name: v})
 		}

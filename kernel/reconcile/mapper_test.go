@@ -20,8 +20,9 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/tape"
+	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 // hasty is a clock whose timers fire at once.
@@ -130,39 +131,39 @@ func TestMaps(t *testing.T) {
 	self := Request{Namespace: "default", Name: "p"}
 	for _, tc := range []struct {
 		name string
-		m    sdk.Map
+		m    controller.Map
 		typ  watch.Type
 		now  *corev1.Pod
 		prev *corev1.Pod
 		want []Request
 	}{
-		{"self", sdk.Self(), watch.Modified, pod("p"), pod("p", db), []Request{self}},
-		{"self, deleted", sdk.Self(), watch.Deleted, pod("p"), pod("p"), []Request{self}},
-		{"namespace", sdk.InNamespace(), watch.Added, pod("p"), nil, []Request{{Name: "default"}}},
-		{"constant", sdk.Constant(sdk.Request{Namespace: "a", Name: "b"}), watch.Added, pod("p"), nil, []Request{{Namespace: "a", Name: "b"}}},
-		{"label", sdk.Label("app"), watch.Modified, pod("p", web), pod("p", db), []Request{{Namespace: "default", Name: "db"}, {Namespace: "default", Name: "web"}}},
-		{"label missing", sdk.Label("none"), watch.Added, pod("p"), nil, nil},
-		{"labels", sdk.Labels(), watch.Modified, pod("p", web), pod("p", db), []Request{{Namespace: "default", Name: "~app=db,tier=back"}, {Namespace: "default", Name: "~app=web"}}},
-		{"labels of none", sdk.Labels(), watch.Added, pod("p", labelled(nil)), nil, nil},
-		{"labels of orphans", sdk.OrphanLabels(), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db), []Request{{Namespace: "default", Name: "~app=db,tier=back"}}},
-		{"owner, of any version", sdk.Owner("apps/v1/ReplicaSet"), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, []Request{{Namespace: "default", Name: "r"}}},
-		{"owner of another kind", sdk.Owner("batch/v1/Job"), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, nil},
-		{"owner without a namespace", sdk.Owner("v1/Node"), watch.Added, pod("p", ownedBy("Node", "n")), nil, []Request{{Name: "n"}}},
-		{"owner changed", sdk.Owner("apps/v1/ReplicaSet"), watch.Modified, pod("p"), pod("p", ownedBy("ReplicaSet", "r")), []Request{{Namespace: "default", Name: "r"}}},
-		{"field", sdk.Field("spec.nodeName"), watch.Modified, pod("p", on), pod("p"), []Request{{Name: "n"}}},
-		{"field that is not selectable", sdk.Field("metadata.labels.app"), watch.Added, pod("p", db), nil, []Request{{Name: "db"}}},
-		{"func, both states", sdk.Func(none), watch.Modified, pod("p", web), pod("p", db), []Request{{Name: "func of db"}, {Name: "func of web"}}},
-		{"added", sdk.Added(none), watch.Added, pod("p", web), nil, []Request{{Name: "func of web"}}},
-		{"added, but modified", sdk.Added(none), watch.Modified, pod("p", web), pod("p"), nil},
-		{"deleted", sdk.Deleted(none), watch.Deleted, pod("p", web), pod("p"), []Request{{Name: "func of web"}}},
-		{"deleted, but added", sdk.Deleted(none), watch.Added, pod("p", web), nil, nil},
-		{"deleting", sdk.Deleting(none), watch.Modified, pod("p", web, deleting("x")), pod("p", db), []Request{{Name: "func of web"}}},
-		{"deleting, without finalizers", sdk.Deleting(none), watch.Modified, pod("p", deleting()), pod("p"), nil},
-		{"deleting, but gone", sdk.Deleting(none), watch.Deleted, pod("p", deleting("x")), pod("p"), nil},
-		{"owned", sdk.Owned(none), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, []Request{{Name: "func of web"}}},
-		{"owned, as before", sdk.Owned(none), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db, ownedBy("ReplicaSet", "r")), nil},
-		{"owned by another", sdk.Owned(none), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db, ownedBy("ReplicaSet", "s")), []Request{{Name: "func of web"}}},
-		{"owned by nobody", sdk.Owned(none), watch.Added, pod("p"), nil, nil},
+		{"self", controller.Self(), watch.Modified, pod("p"), pod("p", db), []Request{self}},
+		{"self, deleted", controller.Self(), watch.Deleted, pod("p"), pod("p"), []Request{self}},
+		{"namespace", controller.InNamespace(), watch.Added, pod("p"), nil, []Request{{Name: "default"}}},
+		{"constant", controller.Constant(controller.Request{Namespace: "a", Name: "b"}), watch.Added, pod("p"), nil, []Request{{Namespace: "a", Name: "b"}}},
+		{"label", controller.Label("app"), watch.Modified, pod("p", web), pod("p", db), []Request{{Namespace: "default", Name: "db"}, {Namespace: "default", Name: "web"}}},
+		{"label missing", controller.Label("none"), watch.Added, pod("p"), nil, nil},
+		{"labels", controller.Labels(), watch.Modified, pod("p", web), pod("p", db), []Request{{Namespace: "default", Name: "~app=db,tier=back"}, {Namespace: "default", Name: "~app=web"}}},
+		{"labels of none", controller.Labels(), watch.Added, pod("p", labelled(nil)), nil, nil},
+		{"labels of orphans", controller.OrphanLabels(), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db), []Request{{Namespace: "default", Name: "~app=db,tier=back"}}},
+		{"owner, of any version", controller.Owner("apps/v1/ReplicaSet"), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, []Request{{Namespace: "default", Name: "r"}}},
+		{"owner of another kind", controller.Owner("batch/v1/Job"), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, nil},
+		{"owner without a namespace", controller.Owner("v1/Node"), watch.Added, pod("p", ownedBy("Node", "n")), nil, []Request{{Name: "n"}}},
+		{"owner changed", controller.Owner("apps/v1/ReplicaSet"), watch.Modified, pod("p"), pod("p", ownedBy("ReplicaSet", "r")), []Request{{Namespace: "default", Name: "r"}}},
+		{"field", controller.Field("spec.nodeName"), watch.Modified, pod("p", on), pod("p"), []Request{{Name: "n"}}},
+		{"field that is not selectable", controller.Field("metadata.labels.app"), watch.Added, pod("p", db), nil, []Request{{Name: "db"}}},
+		{"func, both states", controller.Func(none), watch.Modified, pod("p", web), pod("p", db), []Request{{Name: "func of db"}, {Name: "func of web"}}},
+		{"added", controller.Added(none), watch.Added, pod("p", web), nil, []Request{{Name: "func of web"}}},
+		{"added, but modified", controller.Added(none), watch.Modified, pod("p", web), pod("p"), nil},
+		{"deleted", controller.Deleted(none), watch.Deleted, pod("p", web), pod("p"), []Request{{Name: "func of web"}}},
+		{"deleted, but added", controller.Deleted(none), watch.Added, pod("p", web), nil, nil},
+		{"deleting", controller.Deleting(none), watch.Modified, pod("p", web, deleting("x")), pod("p", db), []Request{{Name: "func of web"}}},
+		{"deleting, without finalizers", controller.Deleting(none), watch.Modified, pod("p", deleting()), pod("p"), nil},
+		{"deleting, but gone", controller.Deleting(none), watch.Deleted, pod("p", deleting("x")), pod("p"), nil},
+		{"owned", controller.Owned(none), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, []Request{{Name: "func of web"}}},
+		{"owned, as before", controller.Owned(none), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db, ownedBy("ReplicaSet", "r")), nil},
+		{"owned by another", controller.Owned(none), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db, ownedBy("ReplicaSet", "s")), []Request{{Name: "func of web"}}},
+		{"owned by nobody", controller.Owned(none), watch.Added, pod("p"), nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRunner(t, k, func() (plugin.Instance, error) { return &fake{call: mapped}, nil })
@@ -176,7 +177,7 @@ func TestMaps(t *testing.T) {
 	}
 }
 
-func none(sdk.Value) []sdk.Request { return nil }
+func none(sdk.Value) []controller.Request { return nil }
 
 // TestMapperGivesUpWhatGrew: the instance that serves maps is closed when it
 // has grown and nothing is asked of it; the next map opens another.
@@ -192,7 +193,7 @@ func TestMapperGivesUpWhatGrew(t *testing.T) {
 	m := &mapper{r: r, slot: r.newSlot()}
 	ask := func() {
 		t.Helper()
-		w := wire.Watch{Resource: "v1/pods", Map: uint8(sdk.MapFunc)}
+		w := wire.Watch{Resource: "v1/pods", Map: uint8(controller.MapFunc)}
 		m.event(t.Context(), r.byResource([]wire.Watch{w})[podsR], watch.Event{Type: watch.Added, Revision: 7, Object: object(pod("p"))})
 		if got := r.drain(t); len(got) != 1 {
 			t.Errorf("requests %v, want one", got)
@@ -252,7 +253,7 @@ func TestMapFaults(t *testing.T) {
 				return &fake{call: func(context.Context, wire.Op, []byte) ([]byte, error) { return nil, tc.err }}, nil
 			})
 			m := &mapper{r: r, slot: r.newSlot()}
-			m.event(t.Context(), r.byResource([]wire.Watch{{Resource: "v1/pods", Map: uint8(sdk.MapFunc)}})[podsR], watch.Event{Type: watch.Added, Object: object(pod("p"))})
+			m.event(t.Context(), r.byResource([]wire.Watch{{Resource: "v1/pods", Map: uint8(controller.MapFunc)}})[podsR], watch.Event{Type: watch.Added, Object: object(pod("p"))})
 			if got := len(r.drain(t)); got != tc.want || opened != tc.opened {
 				t.Errorf("%d requests of %d instances, want %d of %d", got, opened, tc.want, tc.opened)
 			}
@@ -264,7 +265,7 @@ func TestMapFaults(t *testing.T) {
 func TestPresent(t *testing.T) {
 	r := newRunner(t, newKit(t), nil)
 	m := &mapper{r: r}
-	watches := r.byResource([]wire.Watch{{Resource: "v1/pods", Map: uint8(sdk.MapSelf), Present: []string{"spec.nodeName"}}})
+	watches := r.byResource([]wire.Watch{{Resource: "v1/pods", Map: uint8(controller.MapSelf), Present: []string{"spec.nodeName"}}})
 	on := func(p *corev1.Pod) { p.Spec.NodeName = "n" }
 	for name, tc := range map[string]struct {
 		now, prev *corev1.Pod

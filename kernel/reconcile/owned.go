@@ -15,7 +15,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // Owned is an index from an owner's uid to the objects that name it, and of
@@ -87,7 +87,7 @@ type ownedResource struct {
 	follower *follower // set before it is synced
 
 	mu     sync.Mutex
-	byUID  roomy[string, *btree.BTreeG[*watch.Object]] // owner's uid, or sdk.NoController → objects by key
+	byUID  roomy[string, *btree.BTreeG[*watch.Object]] // owner's uid, or client.NoController → objects by key
 	owners roomy[string, []string]                     // key → where byUID has it, to find what an update removes
 	rev    int64                                       // everything up to here is in
 	synced bool
@@ -195,7 +195,7 @@ func ownersOf(o *watch.Object) []string {
 		out = append(out, string(ref.UID))
 	}
 	if metav1.GetControllerOfNoCopy(m) == nil {
-		out = append(out, sdk.NoController)
+		out = append(out, client.NoController)
 	}
 	return out
 }

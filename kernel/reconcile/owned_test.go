@@ -13,7 +13,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 func ref(uid string, controller bool) metav1.OwnerReference {
@@ -53,12 +53,12 @@ func TestOwned(t *testing.T) {
 	want("of u", list("default", "u", last.Revision), []string{"a", "b"})
 	want("of v, in all namespaces", list("", "v", 0), []string{"a"})
 	want("of u, elsewhere", list("other", "u", 0), nil)
-	want("of nobody", list("default", sdk.NoController, 0), []string{"free"})
+	want("of nobody", list("default", client.NoController, 0), []string{"free"})
 	// Each write is seen by who knows of it, without waiting for luck.
 	for range 200 {
 		o := k.set(t, "b", "") // takes the owner away
 		want("of u after an update", list("default", "u", o.Revision), []string{"a"})
-		want("of nobody after an update", list("default", sdk.NoController, o.Revision), []string{"b", "free"})
+		want("of nobody after an update", list("default", client.NoController, o.Revision), []string{"b", "free"})
 		k.remove(t, "b")
 		o = k.config(t, "b", ref("u", true))
 		want("of u after another came", list("default", "u", o.Revision), []string{"a", "b"})

@@ -16,7 +16,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -120,7 +120,7 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 			continue
 		}
 		n := numbered{Watch: w, index: i, resource: gvr.GroupResource(), present: paths}
-		if gk, ok := parseKind(w.Arg); ok && sdk.MapKind(w.Map) == sdk.MapOwner {
+		if gk, ok := parseKind(w.Arg); ok && controller.MapKind(w.Map) == controller.MapOwner {
 			d := r.catalog.LookupKind(gk)
 			n.ownerless = d != nil && !d.Namespaced
 		}
@@ -174,9 +174,9 @@ func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after tim
 		return 0, err // status says it: the plugin was not asked
 	}
 	if err == nil {
-		var also []Request
-		if after, also, err = wire.ReconcileResult(resp); err == nil {
-			err = r.queue.AddNamed(also)
+		var enqueue []Request
+		if after, enqueue, err = wire.ReconcileResult(resp); err == nil {
+			err = r.queue.AddNamed(enqueue)
 		}
 	}
 	took := r.clock.Since(start)

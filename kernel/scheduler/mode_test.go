@@ -8,12 +8,13 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/native"
 	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/scheduling"
 )
 
 func init() {
-	never := sdk.Unschedulable("never")
-	sdk.Register(sdk.Plugin{Name: "mode-no", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Filter: func(*sdk.Pod, sdk.Node) *sdk.Status { return never }}, nil
+	never := scheduling.Unschedulable("never")
+	sdk.Register(sdk.Plugin{Name: "mode-no", New: func([]byte) (sdk.Points, error) {
+		return &scheduling.Points{Filter: func(*scheduling.Pod, scheduling.Node) *scheduling.Status { return never }}, nil
 	}})
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/scheduler/cache"
 	"github.com/pintle-io/pintle/kernel/scheduler/queue"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
 )
 
 // hostPorts are containers with one host port each, as "IP PORT PROTOCOL".

@@ -29,8 +29,9 @@ import (
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/plugins/resources"
-	"github.com/pintle-io/pintle/plugins/scheduling"
+	shipped "github.com/pintle-io/pintle/plugins/scheduling"
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/scheduling"
 )
 
 // stack is a control plane without its edge.
@@ -97,7 +98,7 @@ func (s *stack) schedule(change ...func(*scheduler.Config)) *scheduler.Scheduler
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := sched.Set(s.t.Context(), "scheduling", nativePlugin(scheduling.Name)); err != nil {
+	if err := sched.Set(s.t.Context(), "scheduling", nativePlugin(shipped.Name)); err != nil {
 		s.t.Fatal(err)
 	}
 	s.run("scheduler", sched.Run)
@@ -325,20 +326,20 @@ func TestPoisonPods(t *testing.T) {
 }
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "test-poisoned", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Filter: func(p *sdk.Pod, _ sdk.Node) *sdk.Status {
+	sdk.Register(sdk.Plugin{Name: "test-poisoned", New: func([]byte) (sdk.Points, error) {
+		return &scheduling.Points{Filter: func(p *scheduling.Pod, _ scheduling.Node) *scheduling.Status {
 			if strings.HasPrefix(p.Name(), "poison") {
 				panic("poison")
 			}
 			return nil
 		}}, nil
 	}})
-	refuse := sdk.Unschedulable("nobody may run here")
-	sdk.Register(sdk.Plugin{Name: "test-nobody", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Filter: func(*sdk.Pod, sdk.Node) *sdk.Status { return refuse }}, nil
+	refuse := scheduling.Unschedulable("nobody may run here")
+	sdk.Register(sdk.Plugin{Name: "test-nobody", New: func([]byte) (sdk.Points, error) {
+		return &scheduling.Points{Filter: func(*scheduling.Pod, scheduling.Node) *scheduling.Status { return refuse }}, nil
 	}})
-	sdk.Register(sdk.Plugin{Name: "test-panics", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Score: func(*sdk.Pod, sdk.Node) int64 { panic("on purpose") }}, nil
+	sdk.Register(sdk.Plugin{Name: "test-panics", New: func([]byte) (sdk.Points, error) {
+		return &scheduling.Points{Score: func(*scheduling.Pod, scheduling.Node) int64 { panic("on purpose") }}, nil
 	}})
 }
 

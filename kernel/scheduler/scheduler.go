@@ -19,7 +19,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/scheduler/bind"
 	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // Config of a Scheduler.
@@ -352,7 +352,7 @@ func (s *Scheduler) applyUpdates() {
 	}
 	if len(list) > 0 {
 		// Another plugin may judge otherwise: everybody gets another try.
-		s.cycle.queue.Event(sdk.AnyEvent, s.cfg.Clock.Now())
+		s.cycle.queue.Event(schedule.AnyEvent, s.cfg.Clock.Now())
 	}
 }
 

@@ -17,16 +17,19 @@ import (
 	"github.com/pintle-io/pintle/plugins/scheduling/nodeunschedulable"
 	"github.com/pintle-io/pintle/plugins/scheduling/tainttoleration"
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/scheduling"
 )
 
 // Name of the plugin.
 const Name = "scheduling"
 
-func init() { sdk.Register(sdk.Plugin{Name: Name, New: New}) }
+func init() {
+	sdk.Register(sdk.Plugin{Name: Name, New: func(config []byte) (sdk.Points, error) { return New(config) }})
+}
 
 var members = []struct {
 	name   string
-	new    func([]byte) (*sdk.Points, error)
+	new    func([]byte) (*scheduling.Points, error)
 	weight int64
 }{
 	{nodeunschedulable.Name, nodeunschedulable.New, 0},
@@ -41,21 +44,21 @@ var members = []struct {
 
 // New makes an instance of every member. config is an object with the config
 // of members by name; members that it does not name take their defaults.
-func New(config []byte) (*sdk.Points, error) {
+func New(config []byte) (*scheduling.Points, error) {
 	configs := map[string]json.RawMessage{}
 	if len(config) > 0 {
 		if err := json.Unmarshal(config, &configs); err != nil {
 			return nil, fmt.Errorf("config of %s: %w", Name, err)
 		}
 	}
-	set := &sdk.Points{}
+	set := &scheduling.Points{}
 	for _, m := range members {
 		p, err := m.new(configs[m.name])
 		if err != nil {
 			return nil, err
 		}
 		delete(configs, m.name)
-		set.Members = append(set.Members, sdk.Member{Name: m.name, Points: p, Weight: m.weight})
+		set.Members = append(set.Members, scheduling.Member{Name: m.name, Points: p, Weight: m.weight})
 	}
 	for name := range configs {
 		return nil, fmt.Errorf("config of %s: there is no member %q", Name, name)

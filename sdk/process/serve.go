@@ -16,8 +16,8 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
-	"github.com/pintle-io/pintle/sdk/guest"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/guest"
 )
 
 // patience is how long a process waits for the kernel before it gives up, so

@@ -1,6 +1,6 @@
 // Package sdktest helps authors to test plugins natively, with go test: policies
 // are asked with plain structs, controllers run against a small store in
-// memory. Scheduling plugins need no help: sdk.NewPod and sdk.NewSnapshot make
+// memory. Scheduling plugins need no help: scheduling.NewPod and scheduling.NewSnapshot make
 // their arguments.
 //
 // What it does not model is told at [Store]. A test in a real cluster is
@@ -11,11 +11,16 @@ import (
 	"testing"
 
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/tape"
+	"github.com/pintle-io/pintle/sdk/admission"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/wire/remote"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
-// Open makes the points of a registered plugin.
-func Open(t testing.TB, name, config string) *sdk.Points {
+// Open makes the points of a registered plugin, which are of type P:
+//
+//	points := sdktest.Open[*admission.Points](t, "no-latest", "")
+func Open[P sdk.Points](t testing.TB, name, config string) P {
 	t.Helper()
 	p, ok := sdk.Lookup(name)
 	if !ok {
@@ -25,13 +30,17 @@ func Open(t testing.TB, name, config string) *sdk.Points {
 	if err != nil {
 		t.Fatalf("open plugin %s: %v", name, err)
 	}
-	return points
+	typed, ok := points.(P)
+	if !ok {
+		t.Fatalf("plugin %s has points of type %T", name, points)
+	}
+	return typed
 }
 
 // Request is what an admission policy is asked. Object and Old are structs
 // with JSON tags or trees of maps; nil when absent.
 type Request struct {
-	Operation       sdk.Operation // "" is Create
+	Operation       admission.Operation // "" is Create
 	Resource, Kind  string
 	Subresource     string
 	Namespace, Name string
@@ -44,26 +53,26 @@ type Request struct {
 }
 
 // Validate asks the points' Validate.
-func Validate(t testing.TB, p *sdk.Points, q Request) sdk.Verdict {
+func Validate(t testing.TB, p *admission.Points, q Request) admission.Verdict {
 	t.Helper()
 	return ask(t, p.Validate, q)
 }
 
 // Mutate asks the points' Mutate.
-func Mutate(t testing.TB, p *sdk.Points, q Request) sdk.Verdict {
+func Mutate(t testing.TB, p *admission.Points, q Request) admission.Verdict {
 	t.Helper()
 	return ask(t, p.Mutate, q)
 }
 
-func ask(t testing.TB, rule func(*sdk.Review) error, q Request) sdk.Verdict {
+func ask(t testing.TB, rule func(*admission.Review) error, q Request) admission.Verdict {
 	t.Helper()
 	if rule == nil {
 		t.Fatal("the plugin does not serve this point")
 	}
 	if q.Operation == "" {
-		q.Operation = sdk.Create
+		q.Operation = admission.Create
 	}
-	r := &sdk.Review{Operation: q.Operation, Resource: q.Resource, Kind: q.Kind, Subresource: q.Subresource, Namespace: q.Namespace,
+	r := &admission.Review{Operation: q.Operation, Resource: q.Resource, Kind: q.Kind, Subresource: q.Subresource, Namespace: q.Namespace,
 		Name: q.Name, User: q.User, Groups: q.Groups, DryRun: q.DryRun, Object: Value(t, q.Object), Old: Value(t, q.Old), Reader: q.reader()}
 	if err := rule(r); err != nil {
 		t.Fatalf("the policy failed: %v", err)
@@ -71,11 +80,11 @@ func ask(t testing.TB, rule func(*sdk.Review) error, q Request) sdk.Verdict {
 	return r.Verdict()
 }
 
-func (q Request) reader() sdk.Reader {
+func (q Request) reader() client.Reader {
 	if q.Store == nil {
 		q.Store = &Store{}
 	}
-	return sdk.NewReader(q.Store.call)
+	return remote.NewReader(q.Store.call)
 }
 
 // Value views a struct as a policy sees it; nil does not exist.

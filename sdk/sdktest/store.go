@@ -6,8 +6,9 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/remote"
 )
 
 // Store is a small store of objects for controllers under test. [Store.Client]
@@ -26,7 +27,7 @@ type Store struct {
 }
 
 // NewStore makes a store that holds objects.
-func NewStore(objects ...sdk.Object) (*Store, error) {
+func NewStore(objects ...client.Object) (*Store, error) {
 	s := &Store{objects: map[string]map[string]any{}}
 	c := s.Client()
 	for _, o := range objects {
@@ -38,7 +39,7 @@ func NewStore(objects ...sdk.Object) (*Store, error) {
 }
 
 // Client is a client of the store.
-func (s *Store) Client() sdk.Client { return sdk.NewClient(s.call) }
+func (s *Store) Client() client.Client { return remote.NewClient(s.call) }
 
 // Keys are the objects held, as "resource/namespace/name", sorted.
 func (s *Store) Keys() []string {
@@ -168,7 +169,7 @@ func (s *Store) patch(q wire.PatchRequest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.Type == string(sdk.JSONPatch) {
+	if q.Type == string(client.JSONPatch) {
 		return nil, wire.Errorf(wire.KindUnsupported, "this store takes merge patches only")
 	}
 	var p map[string]any

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
@@ -20,52 +20,52 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.Client()
-	if err := c.Create(configMap("one", nil)); !sdk.IsAlreadyExists(err) {
+	if err := c.Create(configMap("one", nil)); !client.IsAlreadyExists(err) {
 		t.Errorf("create twice: %v", err)
 	}
 	var got corev1.ConfigMap
-	if err := c.Get(&got, "a", "nobody"); !sdk.IsNotFound(err) {
+	if err := c.Get(&got, "a", "nobody"); !client.IsNotFound(err) {
 		t.Errorf("get nobody: %v", err)
 	}
 	if err := c.Get(&got, "a", "one"); err != nil || got.UID == "" {
 		t.Fatalf("get: %v, uid %q", err, got.UID)
 	}
-	stale := sdk.Clone(&got)
+	stale := client.Clone(&got)
 	got.Data = map[string]string{"x": "1"}
 	if err := c.Update(&got); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Update(stale); !sdk.IsConflict(err) {
+	if err := c.Update(stale); !client.IsConflict(err) {
 		t.Errorf("stale update: %v", err)
 	}
 	if stale.Data != nil {
 		t.Error("a clone shares the map of its original")
 	}
-	if err := c.Patch(&got, sdk.Patch{Data: map[string]any{"data": map[string]any{"x": nil, "y": "2"}}}); err != nil || got.Data["y"] != "2" || len(got.Data) != 1 {
+	if err := c.Patch(&got, client.Patch{Data: map[string]any{"data": map[string]any{"x": nil, "y": "2"}}}); err != nil || got.Data["y"] != "2" || len(got.Data) != 1 {
 		t.Errorf("patch: %v, %v", err, got.Data)
 	}
 	var list []*corev1.ConfigMap
 	for selector, want := range map[string]int{"": 2, "k=v": 1, "k=w": 0} {
-		if err := c.List(&list, sdk.ListOptions{Namespace: "a", Labels: selector}); err != nil || len(list) != want {
+		if err := c.List(&list, client.ListOptions{Namespace: "a", Labels: selector}); err != nil || len(list) != want {
 			t.Errorf("list %q: %d objects, %v; want %d", selector, len(list), err, want)
 		}
 	}
 	for selector, want := range map[string]int{"metadata.name=one": 1, "metadata.name==one,metadata.namespace=b": 0, "no.such.field=": 2} {
-		if err := c.List(&list, sdk.ListOptions{Namespace: "a", Fields: selector}); err != nil || len(list) != want {
+		if err := c.List(&list, client.ListOptions{Namespace: "a", Fields: selector}); err != nil || len(list) != want {
 			t.Errorf("list of fields %q: %d objects, %v; want %d", selector, len(list), err, want)
 		}
 	}
-	errs, err := c.Batch([]sdk.Op{{Verb: sdk.VerbCreate, Object: configMap("one", nil)}, {Verb: sdk.VerbCreate, Object: configMap("three", nil)},
-		{Verb: sdk.VerbDelete, Object: configMap("two", nil)}}, false)
-	if err != nil || !sdk.IsAlreadyExists(errs[0]) || errors.Join(errs[1], errs[2]) != nil {
+	errs, err := c.Batch([]client.Op{{Verb: client.VerbCreate, Object: configMap("one", nil)}, {Verb: client.VerbCreate, Object: configMap("three", nil)},
+		{Verb: client.VerbDelete, Object: configMap("two", nil)}}, false)
+	if err != nil || !client.IsAlreadyExists(errs[0]) || errors.Join(errs[1], errs[2]) != nil {
 		t.Errorf("batch: %v, %v", errs, err)
 	}
-	c.Event(&got, sdk.Note{Reason: "Done", Message: "all"})
+	c.Event(&got, client.Note{Reason: "Done", Message: "all"})
 	if len(s.Notes) != 1 || s.Notes[0] != "one Done: all" {
 		t.Errorf("notes %q", s.Notes)
 	}
 	var wrong []corev1.ConfigMap
-	if err := c.List(&wrong, sdk.ListOptions{}); err == nil {
+	if err := c.List(&wrong, client.ListOptions{}); err == nil {
 		t.Error("a list of values was taken")
 	}
 }

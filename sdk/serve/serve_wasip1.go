@@ -3,8 +3,8 @@ package serve
 import (
 	"unsafe"
 
-	"github.com/pintle-io/pintle/sdk/guest"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/guest"
 )
 
 // Main is never called in a WASM module, which is started by _initialize and

@@ -24,19 +24,19 @@ func AppendOpen(b []byte, name string, config []byte) []byte {
 }
 
 // ReconcileResult reads the answer of OpReconcile.
-func ReconcileResult(resp []byte) (requeueAfter time.Duration, also []Request, err error) {
+func ReconcileResult(resp []byte) (requeueAfter time.Duration, enqueue []Request, err error) {
 	r := NewReader(resp)
 	d := time.Duration(r.Int())
 	if len(r.Rest()) > 0 {
-		also = r.Requests()
+		enqueue = r.Requests()
 	}
-	return d, also, r.Err()
+	return d, enqueue, r.Err()
 }
 
 // AppendReconcileResult encodes the answer of OpReconcile.
-func AppendReconcileResult(b []byte, requeueAfter time.Duration, also []Request) []byte {
+func AppendReconcileResult(b []byte, requeueAfter time.Duration, enqueue []Request) []byte {
 	b = AppendInt(b, int64(requeueAfter))
-	return AppendRequests(b, also)
+	return AppendRequests(b, enqueue)
 }
 
 // AppendRequests encodes what Requests reads.

@@ -1,7 +1,7 @@
 package wire
 
 // Frames of the host operations. Resources are written as in
-// sdk.Object.APIResource; objects are JSON.
+// client.Object.APIResource; objects are JSON.
 //
 //	HostGet    GetRequest    → object JSON
 //	HostList   ListRequest   → list answer, see below

@@ -60,13 +60,13 @@ type Manifest struct {
 	Major, Minor uint32
 
 	Points  Point
-	Scope   uint8 // sdk.Scope
+	Scope   uint8 // schedule.Scope
 	Match   []Match
 	Watches []Watch
 	Workers uint32
 }
 
-// Match is an admission match rule; see sdk.MatchRule.
+// Match is an admission match rule; see admission.MatchRule.
 type Match struct {
 	Operations       []string
 	Resources        []string
@@ -75,7 +75,7 @@ type Match struct {
 	Present          []string // since version 1.1
 }
 
-// Watch is one watch of a controller; see sdk.Watch. Map is an sdk.MapKind.
+// Watch is one watch of a controller; see controller.Watch. Map is a controller.MapKind.
 type Watch struct {
 	Resource    string
 	Map         uint8

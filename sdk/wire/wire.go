@@ -49,8 +49,8 @@ const (
 	// OpMap (watch index, object as a tape) → requests.
 	OpMap Op = 7
 
-	// OpScheduling is the first of the scheduling operations; package sdk
-	// defines them (sched_dispatch.go). They read the region.
+	// OpScheduling is the first of the scheduling operations; package schedule
+	// defines them. They read the region.
 	OpScheduling Op = 64
 )
 
@@ -68,7 +68,7 @@ const (
 	HostDelete HostOp = 7
 
 	// HostScheduling is the first of the scheduling host operations, defined
-	// in package sdk.
+	// in package schedule.
 	HostScheduling HostOp = 64
 )
 

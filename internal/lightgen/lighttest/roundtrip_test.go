@@ -34,7 +34,7 @@ import (
 	lnetworking "github.com/pintle-io/pintle/sdk/api/networking/v1"
 	lpolicy "github.com/pintle-io/pintle/sdk/api/policy/v1"
 	lrbac "github.com/pintle-io/pintle/sdk/api/rbac/v1"
-	"github.com/pintle-io/pintle/sdk/tape"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 var pairs = []struct{ upstream, light any }{

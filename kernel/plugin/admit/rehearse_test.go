@@ -13,13 +13,14 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/native"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/sdk"
+	sdkadmission "github.com/pintle-io/pintle/sdk/admission"
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "refuses", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{
-			Validate: func(r *sdk.Review) error { r.Warn("a word"); return r.Deny("no") },
-			Match:    []sdk.MatchRule{{Resources: []string{"v1/pods"}}},
+	sdk.Register(sdk.Plugin{Name: "refuses", New: func([]byte) (sdk.Points, error) {
+		return &sdkadmission.Points{
+			Validate: func(r *sdkadmission.Review) error { r.Warn("a word"); return r.Deny("no") },
+			Match:    []sdkadmission.MatchRule{{Resources: []string{"v1/pods"}}},
 		}, nil
 	}})
 }

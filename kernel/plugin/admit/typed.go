@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pintle-io/pintle/kernel/plugin/present"
-	"github.com/pintle-io/pintle/sdk/tape"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 // errUntyped: the change leads through a value whose JSON form is its own

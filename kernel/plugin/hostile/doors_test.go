@@ -26,7 +26,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/plugins/resources"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -103,7 +103,7 @@ func TestDoors(t *testing.T) {
 		wire.HostList: {
 			"list":          wire.ListRequest{Resource: "v1/secrets"}.Append(nil),
 			"list by owner": wire.ListRequest{Resource: "v1/secrets", OwnerUID: "u"}.Append(nil),
-			"list orphans":  wire.ListRequest{Resource: "v1/secrets", OwnerUID: sdk.NoController}.Append(nil),
+			"list orphans":  wire.ListRequest{Resource: "v1/secrets", OwnerUID: client.NoController}.Append(nil),
 		},
 		wire.HostWrite:  {"create": write("create").Append(nil), "update": write("update").Append(nil), "apply": write("apply").Append(nil)},
 		wire.HostPatch:  {"patch": wire.PatchRequest{Resource: "v1/secrets", Namespace: "default", Name: "loot", Type: string(types.MergePatchType), Data: []byte("{}")}.Append(nil)},

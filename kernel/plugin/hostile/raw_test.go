@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
-	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // rawScheduler is a scheduling plugin that no SDK made: it says that its one
@@ -20,14 +20,14 @@ func rawScheduler(member string, number int64) func(testing.TB, *server) v1alpha
 	return func(t testing.TB, s *server) v1alpha1.PluginSpec {
 		m := wire.Manifest{Name: "raw", Major: wire.Major, Minor: wire.Minor, Points: wire.PointFilter | wire.PointScore}
 		text := rawModule(map[wire.Op]string{
-			wire.OpHandshake: string(wire.AppendManifest([]byte{0, 1}, m)),
-			wire.OpOpen:      string(wire.AppendManifest([]byte{0}, m)),
-			sdk.OpDescribe:   "\x00\x01" + member,
-			sdk.OpProfile:    "\x00",
-			sdk.OpSnapshot:   "\x00",
-			sdk.OpPreFilter:  "\x00\x00\x00\x00\x00\x00",
-			sdk.OpCycle:      "\x00\x00\x02\x00",
-			sdk.OpNormalize:  "\x00",
+			wire.OpHandshake:     string(wire.AppendManifest([]byte{0, 1}, m)),
+			wire.OpOpen:          string(wire.AppendManifest([]byte{0}, m)),
+			schedule.OpDescribe:  "\x00\x01" + member,
+			schedule.OpProfile:   "\x00",
+			schedule.OpSnapshot:  "\x00",
+			schedule.OpPreFilter: "\x00\x00\x00\x00\x00\x00",
+			schedule.OpCycle:     "\x00\x00\x02\x00",
+			schedule.OpNormalize: "\x00",
 		}, number)
 		return v1alpha1.PluginSpec{Host: v1alpha1.HostWASM, Digest: s.upload(t, assembleText(t, text))}
 	}
@@ -61,7 +61,7 @@ func rawModule(answers map[wire.Op]string, number int64) string {
         (local.set $i (i32.add (local.get $i) (i32.const 8)))
         (br_if $fill (i32.lt_u (local.get $i) (global.get $size))))))
 %s    unreachable))
-`, data.String(), sdk.OpCycle, number, cases.String())
+`, data.String(), schedule.OpCycle, number, cases.String())
 }
 
 func assembleText(t testing.TB, text string) []byte {
@@ -76,9 +76,9 @@ func assembleText(t testing.TB, text string) []byte {
 }
 
 // member encodes what a scheduling plugin says of one member.
-func member(name string, column uint64, scaling sdk.Scaling) string {
+func member(name string, column uint64, scaling schedule.Scaling) string {
 	b := wire.AppendString(nil, name)
-	b = append(b, 1, 1, byte(sdk.NodeLocal), byte(scaling), 0)
+	b = append(b, 1, 1, byte(schedule.NodeLocal), byte(scaling), 0)
 	b = wire.AppendInt(wire.AppendUint(b, column), 1)
 	return string(wire.AppendUint(b, 0))
 }
@@ -89,20 +89,20 @@ func TestRawAnswers(t *testing.T) {
 	s := start(t)
 	const huge = 1_000_000_000_003 // of which the two low bits say that both nodes fit
 	for _, a := range []attack{
-		{name: "honest", spec: rawScheduler(member("m", 0, sdk.ScaleNone), 3), harmless: true},
-		{name: "column far away", spec: rawScheduler(member("m", 1<<31, sdk.ScaleToMax), 3), refused: true, says: "score column 2147483648 of 1 members"},
-		{name: "column of nobody", spec: rawScheduler(member("m", 2, sdk.ScaleToMax), 3), refused: true, says: "score column 2 of 1 members"},
+		{name: "honest", spec: rawScheduler(member("m", 0, schedule.ScaleNone), 3), harmless: true},
+		{name: "column far away", spec: rawScheduler(member("m", 1<<31, schedule.ScaleToMax), 3), refused: true, says: "score column 2147483648 of 1 members"},
+		{name: "column of nobody", spec: rawScheduler(member("m", 2, schedule.ScaleToMax), 3), refused: true, says: "score column 2 of 1 members"},
 		{name: "scaling", spec: rawScheduler(member("m", 0, 77), 3), refused: true, says: "scores are scaled by 77"},
-		{name: "no name", spec: rawScheduler(member("", 0, sdk.ScaleNone), 3), refused: true, says: "a member without a name"},
-		{name: "long name", spec: rawScheduler(member(strings.Repeat("n", 1000), 0, sdk.ScaleNone), 3), refused: true, says: "the name of a member has 1000 bytes"},
+		{name: "no name", spec: rawScheduler(member("", 0, schedule.ScaleNone), 3), refused: true, says: "a member without a name"},
+		{name: "long name", spec: rawScheduler(member(strings.Repeat("n", 1000), 0, schedule.ScaleNone), 3), refused: true, says: "the name of a member has 1000 bytes"},
 		{name: "cut short", spec: rawScheduler("\x05", 3), refused: true, says: "cut short or malformed"},
 	} {
 		t.Run(a.name, func(t *testing.T) { s.withstand(t, a) })
 	}
 	for name, spec := range map[string]func(testing.TB, *server) v1alpha1.PluginSpec{
-		"score":          rawScheduler(member("m", 0, sdk.ScaleNone), huge),
-		"raw score":      rawScheduler(member("m", 1, sdk.ScaleToMax), huge<<8|3),
-		"negative score": rawScheduler(member("m", 0, sdk.ScaleNone), -1),
+		"score":          rawScheduler(member("m", 0, schedule.ScaleNone), huge),
+		"raw score":      rawScheduler(member("m", 1, schedule.ScaleToMax), huge<<8|3),
+		"negative score": rawScheduler(member("m", 0, schedule.ScaleNone), -1),
 	} {
 		t.Run(name, func(t *testing.T) { s.survives(t, spec, "a score of -?[0-9]+ is not in the range of 0 to") })
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
-	"github.com/pintle-io/pintle/sdk/tape"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 // Open opens an instance of the suite's plugin in the host under test.

@@ -12,8 +12,9 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin/listing"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/remote"
 )
 
 type item struct {
@@ -29,12 +30,12 @@ type world struct {
 	objects  []*watch.Object
 	encoded  int
 	revision int64
-	client   sdk.Client
+	client   client.Client
 }
 
 func newWorld() *world {
 	w := &world{session: &listing.Session{}}
-	w.client = sdk.NewClient(func(op wire.HostOp, req []byte) ([]byte, error) {
+	w.client = remote.NewClient(func(op wire.HostOp, req []byte) ([]byte, error) {
 		r := wire.NewReader(req)
 		q := r.ListRequest()
 		if op != wire.HostList || r.Err() != nil {
@@ -62,7 +63,7 @@ func (w *world) remove(name string) {
 func (w *world) check(t *testing.T) {
 	t.Helper()
 	var got []*item
-	if err := w.client.List(&got, sdk.ListOptions{}); err != nil {
+	if err := w.client.List(&got, client.ListOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	want := []*item{}

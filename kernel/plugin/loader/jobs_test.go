@@ -14,14 +14,16 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "controller", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches:   []sdk.Watch{{Resource: "v1/pods"}},
-			Reconcile: func(sdk.Client, sdk.Request) (sdk.Result, error) { return sdk.Result{}, nil },
-		}}, nil
+	sdk.Register(sdk.Plugin{Name: "controller", New: func([]byte) (sdk.Points, error) {
+		return &controller.Points{
+			Watches:   []controller.Watch{{Resource: "v1/pods"}},
+			Reconcile: func(client.Client, controller.Request) (controller.Result, error) { return controller.Result{}, nil },
+		}, nil
 	}})
 }
 

@@ -11,8 +11,8 @@ import (
 	"unsafe"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
-	"github.com/pintle-io/pintle/sdk/guest"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/guest"
 )
 
 // Host opens plugins that were registered with the SDK in this binary. The

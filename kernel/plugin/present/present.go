@@ -13,13 +13,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/pintle-io/pintle/sdk/tape"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 // Paths are paths that all must be set. The zero value asks for nothing.
 type Paths [][]tape.Segment
 
-// Parse reads paths; see sdk.MatchRule.Present.
+// Parse reads paths; see admission.MatchRule.Present.
 func Parse(list []string) (Paths, error) {
 	var out Paths
 	for _, s := range list {

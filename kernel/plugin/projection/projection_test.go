@@ -18,7 +18,7 @@ import (
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/pintle-io/pintle/kernel/plugin/projection"
-	"github.com/pintle-io/pintle/sdk/packed"
+	"github.com/pintle-io/pintle/sdk/wire/packed"
 )
 
 // subset is what a guest might declare, over every kind of Go type that the

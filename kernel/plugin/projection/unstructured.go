@@ -1,8 +1,8 @@
 package projection
 
 import (
-	"github.com/pintle-io/pintle/sdk/packed"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/packed"
 )
 
 // appendFields projects unstructured content.

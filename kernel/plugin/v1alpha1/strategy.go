@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pintle-io/pintle/kernel/resource"
-	"github.com/pintle-io/pintle/sdk/tape"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 var pluginStrategy = resource.Strategy{

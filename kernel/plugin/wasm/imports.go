@@ -9,7 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -38,16 +38,16 @@ func imports(ctx context.Context, r wazero.Runtime) error {
 	if _, err := b.Instantiate(ctx); err != nil {
 		return fmt.Errorf("imports: %w", err)
 	}
-	b = r.NewHostModuleBuilder(columns.ImportModule)
-	for _, im := range columns.Imports() {
+	b = r.NewHostModuleBuilder(vector.ImportModule)
+	for _, im := range vector.Imports() {
 		params := make([]api.ValueType, len(im.Params))
 		for i, p := range im.Params {
 			params[i] = i32
-			if p == columns.I64 {
+			if p == vector.I64 {
 				params[i] = i64
 			}
 		}
-		add(b, im.Name, vector(im), params, nil)
+		add(b, im.Name, vectorImport(im), params, nil)
 	}
 	if _, err := b.Instantiate(ctx); err != nil {
 		return fmt.Errorf("vector imports: %w", err)
@@ -157,7 +157,7 @@ func take(ctx context.Context, m api.Module, s []uint64) {
 // keepAnswer is the largest buffer for answers that an instance keeps.
 const keepAnswer = 1 << 20
 
-func vector(im columns.Import) api.GoModuleFunc {
+func vectorImport(im vector.Import) api.GoModuleFunc {
 	return func(ctx context.Context, m api.Module, s []uint64) {
 		in, memory := caller(ctx), m.Memory()
 		if err := im.Call(view(m, 0, uint64(memory.Size())), s, in.pause); err != nil {

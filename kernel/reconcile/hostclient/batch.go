@@ -6,8 +6,8 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/kernel/registry"
-	"github.com/pintle-io/pintle/sdk/packed"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/packed"
 )
 
 // batch runs many writes; items that cannot even be read fail by themselves.

@@ -10,7 +10,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -33,7 +33,7 @@ func TestBudget(t *testing.T) {
 	if err := create(20, ""); !errors.Is(err, wire.ErrTooMany) || !strings.Contains(err.Error(), "1 objects a second are allowed, 20 at once; spec.limits.writesPerSecond") {
 		t.Errorf("the object after the last: %v", err)
 	}
-	if err := b.c.Delete(config("m-0", ""), sdk.DeleteOptions{}); !errors.Is(err, wire.ErrTooMany) {
+	if err := b.c.Delete(config("m-0", ""), client.DeleteOptions{}); !errors.Is(err, wire.ErrTooMany) {
 		t.Errorf("a deletion: %v", err)
 	}
 	if len(refused) != 2 || !strings.HasPrefix(refused[0], "write: plugin robot writes too much") {
@@ -57,9 +57,9 @@ func TestBudget(t *testing.T) {
 
 	fresh()
 	batch := func(from, n int) error {
-		var ops []sdk.Op
+		var ops []client.Op
 		for i := range n {
-			ops = append(ops, sdk.Op{Verb: sdk.VerbCreate, Object: config(fmt.Sprintf("b-%d", from+i), "")})
+			ops = append(ops, client.Op{Verb: client.VerbCreate, Object: config(fmt.Sprintf("b-%d", from+i), "")})
 		}
 		_, err := b.c.Batch(ops, false)
 		return err

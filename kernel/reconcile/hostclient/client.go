@@ -41,7 +41,7 @@ type Codec interface {
 // Owned answers which objects name an owner.
 type Owned interface {
 	// List returns the objects of a resource that name the uid among their
-	// owners, or with sdk.NoController those that no owner controls, in order
+	// owners, or with client.NoController those that no owner controls, in order
 	// of their keys. namespace "" is all. Writes of the resource up to revision
 	// since are seen.
 	List(ctx context.Context, gr schema.GroupResource, namespace, uid string, since int64) ([]*watch.Object, error)

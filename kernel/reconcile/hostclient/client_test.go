@@ -23,10 +23,11 @@ import (
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/plugins/resources"
-	"github.com/pintle-io/pintle/sdk"
 	lightcore "github.com/pintle-io/pintle/sdk/api/core/v1"
 	lightmeta "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/remote"
 )
 
 var robot = &user.DefaultInfo{Name: "system:serviceaccount:kube-system:robot"}
@@ -36,7 +37,7 @@ type bench struct {
 	*registry.Core
 	table  *resource.Table
 	config *hostclient.Config
-	c      sdk.Client
+	c      client.Client
 	calls  int // of the host
 }
 
@@ -76,9 +77,9 @@ func newBench(t *testing.T) *bench {
 }
 
 // client is the client of another instance of the plugin.
-func (b *bench) client(t *testing.T) sdk.Client {
+func (b *bench) client(t *testing.T) client.Client {
 	k := hostclient.New(b.config)
-	return sdk.NewClient(func(op wire.HostOp, req []byte) ([]byte, error) {
+	return remote.NewClient(func(op wire.HostOp, req []byte) ([]byte, error) {
 		b.calls++
 		return k.Call(t.Context(), op, req)
 	})
@@ -122,26 +123,26 @@ func TestOperations(t *testing.T) {
 	if err := b.c.Update(got); err != nil || got.ResourceVersion == m.ResourceVersion {
 		t.Errorf("update: %v, resourceVersion %s", err, got.ResourceVersion)
 	}
-	if err := b.c.Update(m); !sdk.IsConflict(err) {
+	if err := b.c.Update(m); !client.IsConflict(err) {
 		t.Errorf("update of an old state: %v, want a conflict", err)
 	}
-	if err := b.c.Patch(m, sdk.Patch{Data: map[string]any{"data": map[string]any{"w": "three"}}}); err != nil || m.Data["v"] != "two" || m.Data["w"] != "three" {
+	if err := b.c.Patch(m, client.Patch{Data: map[string]any{"data": map[string]any{"w": "three"}}}); err != nil || m.Data["v"] != "two" || m.Data["w"] != "three" {
 		t.Errorf("merge patch: %v, %v", err, m.Data)
 	}
-	if err := b.c.Patch(m, sdk.Patch{Type: sdk.JSONPatch, Data: []byte(`[{"op":"remove","path":"/data/w"}]`)}); err != nil || len(m.Data) != 1 {
+	if err := b.c.Patch(m, client.Patch{Type: client.JSONPatch, Data: []byte(`[{"op":"remove","path":"/data/w"}]`)}); err != nil || len(m.Data) != 1 {
 		t.Errorf("JSON patch: %v, %v", err, m.Data)
 	}
 	applied := config("m", "four")
 	if err := b.c.Apply(applied, true); err != nil || applied.Data["v"] != "four" {
 		t.Errorf("apply: %v, %v", err, applied.Data)
 	}
-	if err := b.c.Delete(m, sdk.DeleteOptions{UID: "another"}); !sdk.IsConflict(err) {
+	if err := b.c.Delete(m, client.DeleteOptions{UID: "another"}); !client.IsConflict(err) {
 		t.Errorf("delete of another uid: %v, want a conflict", err)
 	}
-	if err := b.c.Delete(m, sdk.DeleteOptions{UID: m.UID}); err != nil {
+	if err := b.c.Delete(m, client.DeleteOptions{UID: m.UID}); err != nil {
 		t.Errorf("delete: %v", err)
 	}
-	if err := b.c.Get(got, "default", "m"); !sdk.IsNotFound(err) {
+	if err := b.c.Get(got, "default", "m"); !client.IsNotFound(err) {
 		t.Errorf("read after the deletion: %v, want not found", err)
 	}
 }
@@ -208,18 +209,18 @@ func TestLists(t *testing.T) {
 		}
 	}
 	for _, tc := range []struct {
-		o    sdk.ListOptions
+		o    client.ListOptions
 		want string
 	}{
-		{sdk.ListOptions{}, "m0 m1 m2 m3 owner"},
-		{sdk.ListOptions{Namespace: "default"}, "m0 m1 m2 m3 owner"},
-		{sdk.ListOptions{Namespace: "other"}, ""},
-		{sdk.ListOptions{Labels: "odd=true"}, "m1 m3"},
-		{sdk.ListOptions{Fields: "metadata.name=m2"}, "m2"},
-		{sdk.ListOptions{OwnerUID: owner.UID}, "m2 m3"},
-		{sdk.ListOptions{OwnerUID: owner.UID, Labels: "odd=true"}, "m3"},
-		{sdk.ListOptions{OwnerUID: sdk.NoController, Namespace: "default"}, "m0 m1 owner"},
-		{sdk.ListOptions{OwnerUID: sdk.NoController, Labels: "odd"}, "m0 m1"},
+		{client.ListOptions{}, "m0 m1 m2 m3 owner"},
+		{client.ListOptions{Namespace: "default"}, "m0 m1 m2 m3 owner"},
+		{client.ListOptions{Namespace: "other"}, ""},
+		{client.ListOptions{Labels: "odd=true"}, "m1 m3"},
+		{client.ListOptions{Fields: "metadata.name=m2"}, "m2"},
+		{client.ListOptions{OwnerUID: owner.UID}, "m2 m3"},
+		{client.ListOptions{OwnerUID: owner.UID, Labels: "odd=true"}, "m3"},
+		{client.ListOptions{OwnerUID: client.NoController, Namespace: "default"}, "m0 m1 owner"},
+		{client.ListOptions{OwnerUID: client.NoController, Labels: "odd"}, "m0 m1"},
 	} {
 		for range 2 { // in full, then as a difference
 			var list []*lightcore.ConfigMap
@@ -235,7 +236,7 @@ func TestLists(t *testing.T) {
 			}
 		}
 	}
-	for _, o := range []sdk.ListOptions{{Labels: "a=b=c"}, {OwnerUID: "u", Labels: "a=b=c"}, {OwnerUID: "u", Fields: "metadata.name=x"}, {Fields: "nonsense=x"}} {
+	for _, o := range []client.ListOptions{{Labels: "a=b=c"}, {OwnerUID: "u", Labels: "a=b=c"}, {OwnerUID: "u", Fields: "metadata.name=x"}, {Fields: "nonsense=x"}} {
 		if err := b.c.List(&[]*lightcore.ConfigMap{}, o); !errors.Is(err, wire.ErrBadRequest) {
 			t.Errorf("%+v: %v, want a bad request", o, err)
 		}
@@ -260,7 +261,7 @@ func TestInstancesReadEachOthersWrites(t *testing.T) {
 			t.Fatalf("get: %v", err)
 		}
 		var byOwner, all []*lightcore.ConfigMap
-		if err := errors.Join(other.List(&byOwner, sdk.ListOptions{OwnerUID: owner.UID}), other.List(&all, sdk.ListOptions{})); err != nil {
+		if err := errors.Join(other.List(&byOwner, client.ListOptions{OwnerUID: owner.UID}), other.List(&all, client.ListOptions{})); err != nil {
 			t.Fatal(err)
 		}
 		if len(byOwner) != i+1 || len(all) != i+2 {
@@ -287,17 +288,17 @@ func TestBatch(t *testing.T) {
 	changed.ResourceVersion = there.ResourceVersion
 	created := config("new", "")
 	before := b.calls
-	errs, err := b.c.Batch([]sdk.Op{
-		{Verb: sdk.VerbCreate, Object: created},
-		{Verb: sdk.VerbCreate, Object: brief, Brief: true},
-		{Verb: sdk.VerbCreate, Object: config("there", "")},
-		{Verb: sdk.VerbCreate, Object: bad},
-		{Verb: sdk.VerbUpdate, Object: stale},
-		{Verb: sdk.VerbUpdate, Object: changed},
-		{Verb: sdk.VerbDelete, Object: gone},
-		{Verb: sdk.VerbDelete, Object: config("nobody", "")},
+	errs, err := b.c.Batch([]client.Op{
+		{Verb: client.VerbCreate, Object: created},
+		{Verb: client.VerbCreate, Object: brief, Brief: true},
+		{Verb: client.VerbCreate, Object: config("there", "")},
+		{Verb: client.VerbCreate, Object: bad},
+		{Verb: client.VerbUpdate, Object: stale},
+		{Verb: client.VerbUpdate, Object: changed},
+		{Verb: client.VerbDelete, Object: gone},
+		{Verb: client.VerbDelete, Object: config("nobody", "")},
 		{Verb: "burn", Object: config("x", "")},
-		{Verb: sdk.VerbCreate, Object: &odd{}},
+		{Verb: client.VerbCreate, Object: &odd{}},
 	}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -321,8 +322,8 @@ func TestBatch(t *testing.T) {
 		t.Errorf("brief = %+v", brief)
 	}
 	// Atomic: one that fails takes the others with it.
-	errs, err = b.c.Batch([]sdk.Op{{Verb: sdk.VerbCreate, Object: config("a", "")}, {Verb: sdk.VerbCreate, Object: config("there", "")}}, true)
-	if err != nil || errs[0] == nil || !sdk.IsAlreadyExists(errs[1]) || b.stored(t, "a") != nil {
+	errs, err = b.c.Batch([]client.Op{{Verb: client.VerbCreate, Object: config("a", "")}, {Verb: client.VerbCreate, Object: config("there", "")}}, true)
+	if err != nil || errs[0] == nil || !client.IsAlreadyExists(errs[1]) || b.stored(t, "a") != nil {
 		t.Errorf("atomic batch: %v, %v", errs, err)
 	}
 }
@@ -346,7 +347,7 @@ func TestMakingTakesCreate(t *testing.T) {
 		}
 		return apierrors.NewForbidden(schema.GroupResource{Resource: t.Resource.Resource}, t.Name, errors.New("not yours"))
 	}
-	if err := b.c.Apply(config("new", "one"), true); !sdk.IsForbidden(err) {
+	if err := b.c.Apply(config("new", "one"), true); !client.IsForbidden(err) {
 		t.Errorf("an apply that makes an object: %v, want forbidden", err)
 	}
 	if err := b.c.Apply(config("m", "two"), true); err != nil {
@@ -367,23 +368,23 @@ func TestPermissions(t *testing.T) {
 	m := config("m", "two")
 	for i, f := range []func() error{
 		func() error { return b.c.Get(config("", ""), "default", "m") },
-		func() error { return b.c.List(&[]*lightcore.ConfigMap{}, sdk.ListOptions{Namespace: "default"}) },
-		func() error { return b.c.List(&[]*lightcore.ConfigMap{}, sdk.ListOptions{OwnerUID: "u"}) },
+		func() error { return b.c.List(&[]*lightcore.ConfigMap{}, client.ListOptions{Namespace: "default"}) },
+		func() error { return b.c.List(&[]*lightcore.ConfigMap{}, client.ListOptions{OwnerUID: "u"}) },
 		func() error { return b.c.Create(m) },
 		func() error { return b.c.Update(m) },
 		func() error { return b.c.UpdateStatus(m) },
-		func() error { return b.c.Patch(m, sdk.Patch{Data: map[string]any{}}) },
+		func() error { return b.c.Patch(m, client.Patch{Data: map[string]any{}}) },
 		func() error { return b.c.Apply(m, false) },
-		func() error { return b.c.Delete(m, sdk.DeleteOptions{}) },
+		func() error { return b.c.Delete(m, client.DeleteOptions{}) },
 		func() error {
-			errs, err := b.c.Batch([]sdk.Op{{Verb: sdk.VerbUpdate, Object: m}, {Verb: sdk.VerbDelete, Object: m}}, false)
-			if err != nil || !sdk.IsForbidden(errs[0]) {
+			errs, err := b.c.Batch([]client.Op{{Verb: client.VerbUpdate, Object: m}, {Verb: client.VerbDelete, Object: m}}, false)
+			if err != nil || !client.IsForbidden(errs[0]) {
 				return fmt.Errorf("%v, %w", errs, err)
 			}
 			return errs[1]
 		},
 	} {
-		if err := f(); !sdk.IsForbidden(err) {
+		if err := f(); !client.IsForbidden(err) {
 			t.Errorf("operation %d: %v, want forbidden", i, err)
 		}
 	}
@@ -417,20 +418,20 @@ func TestAdmissionReads(t *testing.T) {
 	if err := c.Get(&m, "default", "m"); err != nil || m.Data["v"] != "one" {
 		t.Errorf("get: %v, %v", m.Data, err)
 	}
-	if err := c.Get(&m, "default", "none"); !sdk.IsNotFound(err) {
+	if err := c.Get(&m, "default", "none"); !client.IsNotFound(err) {
 		t.Errorf("get of nothing: %v", err)
 	}
-	if err := c.Get(&lightcore.Secret{}, "default", "m"); !sdk.IsForbidden(err) {
+	if err := c.Get(&lightcore.Secret{}, "default", "m"); !client.IsForbidden(err) {
 		t.Errorf("get without permission: %v", err)
 	}
 	b.config.Allow = nil
 	var list []*lightcore.ConfigMap
 	for what, err := range map[string]error{
-		"list":   c.List(&list, sdk.ListOptions{OwnerUID: "u"}),
+		"list":   c.List(&list, client.ListOptions{OwnerUID: "u"}),
 		"create": c.Create(config("other", "x")),
-		"delete": c.Delete(config("m", "one"), sdk.DeleteOptions{}),
+		"delete": c.Delete(config("m", "one"), client.DeleteOptions{}),
 	} {
-		if !sdk.IsForbidden(err) {
+		if !client.IsForbidden(err) {
 			t.Errorf("%s: %v, want forbidden", what, err)
 		}
 	}
@@ -469,11 +470,11 @@ func TestNamespaceTerminating(t *testing.T) {
 	core := b.Core
 	b.config.Registry = going{core}
 	err := b.c.Create(config("m", "one"))
-	if !sdk.IsNamespaceTerminating(err) || !sdk.IsForbidden(err) {
+	if !client.IsNamespaceTerminating(err) || !client.IsForbidden(err) {
 		t.Errorf("create in a namespace that is going: %v", err)
 	}
 	b.config.Registry = denied{core}
-	if err := b.c.Create(config("m", "one")); sdk.IsNamespaceTerminating(err) || !sdk.IsForbidden(err) {
+	if err := b.c.Create(config("m", "one")); client.IsNamespaceTerminating(err) || !client.IsForbidden(err) {
 		t.Errorf("create without permission: %v", err)
 	}
 }

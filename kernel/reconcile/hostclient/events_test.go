@@ -16,7 +16,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 var realClock = clock.RealClock{}
@@ -46,19 +46,19 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 {
-		b.c.Event(m, sdk.Note{Reason: "Same", Message: "again"})
+		b.c.Event(m, client.Note{Reason: "Same", Message: "again"})
 	}
-	b.c.Event(m, sdk.Note{Warning: true, Reason: "Other", Message: strings.Repeat("ü", 2000)})
+	b.c.Event(m, client.Note{Warning: true, Reason: "Other", Message: strings.Repeat("ü", 2000)})
 	lost := config("lost", "")
 	lost.Namespace = "nowhere"
-	b.c.Event(lost, sdk.Note{Reason: "Lost", Message: "its namespace is not there"})
+	b.c.Event(lost, client.Note{Reason: "Lost", Message: "its namespace is not there"})
 	noisy := config("noisy", "")
 	noisy.UID = "noisy"
 	for i := range 200 {
-		b.c.Event(noisy, sdk.Note{Reason: "Noise", Message: fmt.Sprint(i)})
+		b.c.Event(noisy, client.Note{Reason: "Noise", Message: fmt.Sprint(i)})
 	}
 	last := config("last", "")
-	b.c.Event(last, sdk.Note{Reason: "Last", Message: "done"})
+	b.c.Event(last, client.Note{Reason: "Last", Message: "done"})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()

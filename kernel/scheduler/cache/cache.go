@@ -12,8 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // Pod is a pod that counts on a node.
@@ -46,7 +46,7 @@ func New() *Cache {
 func (c *Cache) Table() *columns.Table { return c.table }
 
 // PutNode takes in a node's new state and tells what changed.
-func (c *Cache) PutNode(n *corev1.Node) sdk.Event {
+func (c *Cache) PutNode(n *corev1.Node) schedule.ClusterEvent {
 	state := nodeOf(n)
 	if row, known := c.table.Row(n.Name); known {
 		events, same := nodeChange(c.table.Node(row), &state)
@@ -59,7 +59,7 @@ func (c *Cache) PutNode(n *corev1.Node) sdk.Event {
 	for p := range c.onNode[n.Name] {
 		c.table.Use(row, &p.usage, 1)
 	}
-	return sdk.NodeAdded
+	return schedule.NodeAdded
 }
 
 // RemoveNode forgets a node. Its pods stay counted for when it comes back.
@@ -79,7 +79,7 @@ func (c *Cache) Keys() []types.NamespacedName {
 
 // PutPod counts a pod on the node that its spec names, or confirms that it was
 // assumed there. It tells what that means for those that wait.
-func (c *Cache) PutPod(o *corev1.Pod) sdk.Event {
+func (c *Cache) PutPod(o *corev1.Pod) schedule.ClusterEvent {
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
 	p := c.pods[key]
 	if p == nil {
@@ -101,25 +101,25 @@ func (c *Cache) PutPod(o *corev1.Pod) sdk.Event {
 // podEvent tells what a pod's new state means for those that wait: was is the
 // node on which it counted. One that turns out to be elsewhere than assumed
 // leaves a node as if it were deleted there.
-func podEvent(was, now string) sdk.Event {
+func podEvent(was, now string) schedule.ClusterEvent {
 	switch was {
 	case "":
-		return sdk.PodAdded
+		return schedule.PodAdded
 	case now:
-		return sdk.PodChanged
+		return schedule.PodChanged
 	}
-	return sdk.PodDeleted | sdk.PodAdded
+	return schedule.PodDeleted | schedule.PodAdded
 }
 
 // RemovePod forgets a pod and frees what it used.
-func (c *Cache) RemovePod(key types.NamespacedName) sdk.Event {
+func (c *Cache) RemovePod(key types.NamespacedName) schedule.ClusterEvent {
 	p := c.pods[key]
 	if p == nil {
 		return 0
 	}
 	delete(c.pods, key)
 	c.uncount(p)
-	return sdk.PodDeleted
+	return schedule.PodDeleted
 }
 
 // Assume counts a pod on the node that was chosen for it, before the registry
@@ -133,7 +133,7 @@ func (c *Cache) Assume(key types.NamespacedName, uid types.UID, u *columns.Usage
 
 // Forget undoes Assume. It does nothing and answers false when the pod is gone
 // meanwhile, or was seen on a node.
-func (c *Cache) Forget(p *Pod) (sdk.Event, bool) {
+func (c *Cache) Forget(p *Pod) (schedule.ClusterEvent, bool) {
 	if c.pods[p.key] != p || !p.assumed {
 		return 0, false
 	}

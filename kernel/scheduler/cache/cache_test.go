@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 func node(name string) *corev1.Node {
@@ -41,7 +41,7 @@ func (c *Cache) want(t *testing.T, what, node string, milli, pods int64) {
 
 func TestAssumed(t *testing.T) {
 	c := New()
-	if e := c.PutNode(node("a")); e != sdk.NodeAdded {
+	if e := c.PutNode(node("a")); e != schedule.NodeAdded {
 		t.Errorf("a new node is event %b", e)
 	}
 	c.PutNode(node("b"))
@@ -51,7 +51,7 @@ func TestAssumed(t *testing.T) {
 
 	p := c.Assume(key, o.UID, &u, "a")
 	c.want(t, "assumed", "a", 1000, 1)
-	if e, ok := c.Forget(p); !ok || e != sdk.PodDeleted {
+	if e, ok := c.Forget(p); !ok || e != schedule.PodDeleted {
 		t.Errorf("forget: event %b, %v", e, ok)
 	}
 	c.want(t, "forgotten", "a", 0, 0)
@@ -68,15 +68,15 @@ func TestAssumed(t *testing.T) {
 	}
 	c.want(t, "confirmed", "a", 1000, 1)
 
-	if e := c.PutPod(pod("p", "b", "1")); e != sdk.PodDeleted|sdk.PodAdded {
+	if e := c.PutPod(pod("p", "b", "1")); e != schedule.PodDeleted|schedule.PodAdded {
 		t.Errorf("elsewhere than assumed is event %b", e)
 	}
 	c.want(t, "moved", "a", 0, 0)
 	c.want(t, "moved", "b", 1000, 1)
-	if e := c.PutPod(pod("p", "b", "2")); e != sdk.PodChanged {
+	if e := c.PutPod(pod("p", "b", "2")); e != schedule.PodChanged {
 		t.Errorf("a resize is event %b", e)
 	}
-	if e := c.RemovePod(key); e != sdk.PodDeleted || c.RemovePod(key) != 0 || c.Get(key) != nil {
+	if e := c.RemovePod(key); e != schedule.PodDeleted || c.RemovePod(key) != 0 || c.Get(key) != nil {
 		t.Errorf("removed: event %b", e)
 	}
 	c.want(t, "removed", "b", 0, 0)
@@ -104,13 +104,13 @@ func TestNodeEvents(t *testing.T) {
 	c.PutNode(node("a"))
 	for name, x := range map[string]struct {
 		change func(*corev1.Node)
-		want   sdk.Event
+		want   schedule.ClusterEvent
 	}{
 		"nothing":     {func(*corev1.Node) {}, 0},
-		"labels":      {func(n *corev1.Node) { n.Labels = map[string]string{"a": "b"} }, sdk.NodeLabelsChanged},
-		"taints":      {func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "k", Effect: "NoSchedule"}} }, sdk.NodeTaintsChanged},
-		"cordon":      {func(n *corev1.Node) { n.Spec.Unschedulable = true }, sdk.NodeUnschedulableChanged},
-		"allocatable": {func(n *corev1.Node) { n.Status.Allocatable[corev1.ResourceCPU] = resource.MustParse("8") }, sdk.NodeAllocatableChanged},
+		"labels":      {func(n *corev1.Node) { n.Labels = map[string]string{"a": "b"} }, schedule.NodeLabelsChanged},
+		"taints":      {func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "k", Effect: "NoSchedule"}} }, schedule.NodeTaintsChanged},
+		"cordon":      {func(n *corev1.Node) { n.Spec.Unschedulable = true }, schedule.NodeUnschedulableChanged},
+		"allocatable": {func(n *corev1.Node) { n.Status.Allocatable[corev1.ResourceCPU] = resource.MustParse("8") }, schedule.NodeAllocatableChanged},
 	} {
 		n := node("a")
 		x.change(n)

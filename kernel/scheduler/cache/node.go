@@ -6,8 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // nodeOf is what plugins are told of a node.
@@ -31,21 +31,21 @@ func nodeOf(n *corev1.Node) columns.Node {
 }
 
 // nodeChange tells what differs between two states of a node.
-func nodeChange(old, now *columns.Node) (e sdk.Event, same bool) {
+func nodeChange(old, now *columns.Node) (e schedule.ClusterEvent, same bool) {
 	if !equalAmounts(&old.Allocatable, &now.Allocatable) || old.Pods != now.Pods {
-		e |= sdk.NodeAllocatableChanged
+		e |= schedule.NodeAllocatableChanged
 	}
 	if !maps.Equal(old.Labels, now.Labels) {
-		e |= sdk.NodeLabelsChanged
+		e |= schedule.NodeLabelsChanged
 	}
 	if !slices.Equal(old.Taints, now.Taints) {
-		e |= sdk.NodeTaintsChanged
+		e |= schedule.NodeTaintsChanged
 	}
 	if old.Unschedulable != now.Unschedulable {
-		e |= sdk.NodeUnschedulableChanged
+		e |= schedule.NodeUnschedulableChanged
 	}
 	if old.Ready != now.Ready {
-		e |= sdk.NodeReadyChanged
+		e |= schedule.NodeReadyChanged
 	}
 	images := slices.EqualFunc(old.Images, now.Images, func(a, b columns.Image) bool {
 		return a.Size == b.Size && slices.Equal(a.Names, b.Names)

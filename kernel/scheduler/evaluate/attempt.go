@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // attempt is one pass over the plugins for one pod: their PreFilters, the rows
@@ -22,14 +22,14 @@ type attempt struct {
 
 // run finds the node. again asks for another attempt: the signature of pods
 // became longer. bad is the instance that err is about.
-func (a *attempt) run(ctx context.Context, rec *sdk.PodRecord) (out Outcome, again bool, bad *Instance, err error) {
+func (a *attempt) run(ctx context.Context, rec *schedule.PodRecord) (out Outcome, again bool, bad *Instance, err error) {
 	v := a.verdicts
 	for _, in := range a.instances {
 		if err := in.sync(ctx, a.table); err != nil {
 			return out, false, in, err
 		}
 	}
-	if v.filled && (v.reads&sdk.ReadNodes != 0 || v.reads&sdk.ReadCluster != 0 && v.cluster != a.table.Cluster()) {
+	if v.filled && (v.reads&schedule.ReadNodes != 0 || v.reads&schedule.ReadCluster != 0 && v.cluster != a.table.Cluster()) {
 		v.filled = false
 	}
 	rows, all := a.memory.changed(v)
@@ -57,9 +57,9 @@ func (a *attempt) run(ctx context.Context, rec *sdk.PodRecord) (out Outcome, aga
 }
 
 // preFilter gives the pod to those instances whose answer is not known.
-func (a *attempt) preFilter(ctx context.Context, rec *sdk.PodRecord, idle bool) (again bool, bad *Instance, err error) {
+func (a *attempt) preFilter(ctx context.Context, rec *schedule.PodRecord, idle bool) (again bool, bad *Instance, err error) {
 	v := a.verdicts
-	known := v.reads&(sdk.ReadNodes|sdk.ReadAgain) == 0
+	known := v.reads&(schedule.ReadNodes|schedule.ReadAgain) == 0
 	for i, in := range a.instances {
 		if known && v.pre[i].gen == in.gen && (in.loaded == v || idle) {
 			continue
@@ -104,7 +104,7 @@ func (a *attempt) refresh(ctx context.Context, rows []uint32, all bool) (again b
 
 func (a *attempt) refreshAll(ctx context.Context, n int) (again bool, bad *Instance, err error) {
 	for start := 0; start < n; start += chunkRows {
-		again, bad, err = a.ask(ctx, []sdk.Run{{Start: start, Count: min(chunkRows, n-start)}})
+		again, bad, err = a.ask(ctx, []schedule.Run{{Start: start, Count: min(chunkRows, n-start)}})
 		if again || err != nil {
 			return again, bad, err
 		}
@@ -139,7 +139,7 @@ func (a *attempt) refreshRows(ctx context.Context, rows []uint32) (again bool, b
 // ask puts runs of rows to every instance and writes the answers of node-local
 // members into the verdicts. Rows that one instance rejects are not asked of
 // the next.
-func (a *attempt) ask(ctx context.Context, runs []sdk.Run) (again bool, bad *Instance, err error) {
+func (a *attempt) ask(ctx context.Context, runs []schedule.Run) (again bool, bad *Instance, err error) {
 	for len(runs) > 0 {
 		part, rest := takeRows(runs, chunkRows)
 		runs = rest
@@ -152,9 +152,9 @@ func (a *attempt) ask(ctx context.Context, runs []sdk.Run) (again bool, bad *Ins
 	return false, nil, nil
 }
 
-func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []sdk.Run) (again bool, err error) {
+func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []schedule.Run) (again bool, err error) {
 	v := a.verdicts
-	q := sdk.CycleRequest{Scope: sdk.NodeLocal, Masked: i > 0, Runs: runs}
+	q := schedule.CycleRequest{Scope: schedule.NodeLocal, Masked: i > 0, Runs: runs}
 	if q.Masked {
 		out, err := in.bind()
 		if err != nil {

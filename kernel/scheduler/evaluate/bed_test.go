@@ -12,9 +12,11 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/native"
-	"github.com/pintle-io/pintle/plugins/scheduling"
+	shipped "github.com/pintle-io/pintle/plugins/scheduling"
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 var start = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
@@ -51,7 +53,7 @@ func open(t testing.TB, name string, p Plugin) *Instance {
 }
 
 // standard is the profile of a new cluster on the native host.
-func standard() Plugin { return registered(scheduling.Name) }
+func standard() Plugin { return registered(shipped.Name) }
 
 // registered opens a plugin that was registered in this binary.
 func registered(name string) Plugin {
@@ -60,8 +62,8 @@ func registered(name string) Plugin {
 	}}
 }
 
-func register(name string, p func() *sdk.Points) {
-	sdk.Register(sdk.Plugin{Name: name, New: func([]byte) (*sdk.Points, error) { return p(), nil }})
+func register(name string, p func() *scheduling.Points) {
+	sdk.Register(sdk.Plugin{Name: name, New: func([]byte) (sdk.Points, error) { return p(), nil }})
 }
 
 func amount(s string) resource.Quantity {
@@ -77,10 +79,10 @@ func node(name, cpu, memory string) columns.Node {
 		Allocatable: columns.Resources{MilliCPU: c.MilliValue(), Memory: m.Value(), Ephemeral: 100 << 30}}
 }
 
-func pod(name, cpu string, change ...func(*sdk.PodInfo)) *sdk.PodInfo {
+func pod(name, cpu string, change ...func(*schedule.PodInfo)) *schedule.PodInfo {
 	c := amount(cpu)
-	p := &sdk.PodInfo{Namespace: "default", Name: name, UID: "uid-" + name, Images: []string{"registry.local/app:1"},
-		Requests: columns.Resources{MilliCPU: c.MilliValue()}, NonZero: sdk.Resources{MilliCPU: max(100, c.MilliValue()), Memory: 200 << 20}}
+	p := &schedule.PodInfo{Namespace: "default", Name: name, UID: "uid-" + name, Images: []string{"registry.local/app:1"},
+		Requests: columns.Resources{MilliCPU: c.MilliValue()}, NonZero: schedule.Resources{MilliCPU: max(100, c.MilliValue()), Memory: 200 << 20}}
 	for _, f := range change {
 		f(p)
 	}
@@ -96,9 +98,9 @@ func (b bed) threeNodes() {
 }
 
 // try decides about a pod and leaves the nodes as they are.
-func (b bed) try(t testing.TB, p *sdk.PodInfo) Outcome {
+func (b bed) try(t testing.TB, p *schedule.PodInfo) Outcome {
 	t.Helper()
-	r := sdk.EncodePod(p)
+	r := schedule.EncodePod(p)
 	out, err := b.Decide(t.Context(), &r, start)
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +109,7 @@ func (b bed) try(t testing.TB, p *sdk.PodInfo) Outcome {
 }
 
 // place decides about a pod and counts it.
-func (b bed) place(t testing.TB, p *sdk.PodInfo) Outcome {
+func (b bed) place(t testing.TB, p *schedule.PodInfo) Outcome {
 	t.Helper()
 	out := b.try(t, p)
 	if out.Fit == nil {

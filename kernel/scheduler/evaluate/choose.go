@@ -3,7 +3,7 @@ package evaluate
 import (
 	"context"
 
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // choose takes the best row. When plugins depend on more than the row, their
@@ -72,7 +72,7 @@ func (a *attempt) normalize(ctx context.Context, in *Instance, member int, colum
 	}
 	for row, score := range out.scores[column][:n] {
 		if a.totals.scores[row] != absent {
-			if err := in.checkScore(score, sdk.MaxNodeScore); err != nil {
+			if err := in.checkScore(score, schedule.MaxNodeScore); err != nil {
 				return err
 			}
 			a.totals.scores[row] += weight * score
@@ -96,11 +96,11 @@ func (a *attempt) askCluster(ctx context.Context, in *Instance, i int) (again bo
 			out.feasible.Set(row)
 		}
 	}
-	answer, out, err := in.cycle(ctx, &sdk.CycleRequest{Scope: sdk.Cluster, Masked: true, Runs: []sdk.Run{{Start: 0, Count: n}}})
+	answer, out, err := in.cycle(ctx, &schedule.CycleRequest{Scope: schedule.Cluster, Masked: true, Runs: []schedule.Run{{Start: 0, Count: n}}})
 	if err != nil {
 		return false, nil, err
 	}
-	if a.memory.widen(a.instances, v, answer.Reads&^(sdk.ReadCluster|sdk.ReadNodes)) {
+	if a.memory.widen(a.instances, v, answer.Reads&^(schedule.ReadCluster|schedule.ReadNodes)) {
 		return true, nil, nil
 	}
 	if err := v.addReasons(i, answer.Reasons); err != nil {
@@ -133,7 +133,7 @@ func (a *attempt) scaleCluster(ctx context.Context, in *Instance) error {
 	n := a.table.Rows()
 	for k, m := range in.members {
 		w := in.uses[k].Weight
-		if m.Scope != sdk.Cluster || m.Column == 0 || w == 0 {
+		if m.Scope != schedule.Cluster || m.Column == 0 || w == 0 {
 			continue
 		}
 		if m.Normalizes {

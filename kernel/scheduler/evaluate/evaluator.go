@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // Config of an Evaluator.
@@ -60,9 +60,9 @@ type Outcome struct {
 // Decide finds the node for a pod. An error is a fault of a plugin whose
 // policy is Fail: it is this pod's alone, the next one is asked about on a new
 // instance. ctx carries the pod's namespace (plugin.ForNamespace).
-func (e *Evaluator) Decide(ctx context.Context, rec *sdk.PodRecord, now time.Time) (Outcome, error) {
+func (e *Evaluator) Decide(ctx context.Context, rec *schedule.PodRecord, now time.Time) (Outcome, error) {
 	if e.cfg.Table.Rows() == 0 {
-		return Outcome{Fit: &FitError{empty: true, Events: sdk.NodeAdded}}, nil
+		return Outcome{Fit: &FitError{empty: true, Events: schedule.NodeAdded}}, nil
 	}
 	e.without = e.without[:0]
 	for range maxAttempts + len(e.instances) {
@@ -95,7 +95,7 @@ const maxAttempts = 8
 
 // attempt is one try with the instances that work. again asks for another: the
 // signature of pods became longer. bad is the instance that err is about.
-func (e *Evaluator) attempt(ctx context.Context, instances []*Instance, rec *sdk.PodRecord) (out Outcome, again bool, bad *Instance, err error) {
+func (e *Evaluator) attempt(ctx context.Context, instances []*Instance, rec *schedule.PodRecord) (out Outcome, again bool, bad *Instance, err error) {
 	v := e.memory.find(instances, e.without, rec)
 	e.last = v
 	e.current = attempt{table: e.cfg.Table, memory: &e.memory, rand: e.rand, totals: &e.totals, instances: instances, verdicts: v}
@@ -111,7 +111,7 @@ func (e *Evaluator) failed(ctx context.Context, in *Instance, err error) {
 	e.cfg.Metrics.Faults.WithLabelValues(in.name).Inc()
 	if isFault(err) {
 		if _, ours := errors.AsType[wrongAnswer](err); ours && in.guest != nil {
-			plugin.Blame(ctx, in.guest, sdk.OpCycle, err)
+			plugin.Blame(ctx, in.guest, schedule.OpCycle, err)
 		}
 		in.discard()
 		e.Forget()

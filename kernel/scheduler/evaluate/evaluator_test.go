@@ -6,14 +6,15 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 func init() {
-	refused := sdk.Unschedulable("the pod's label says no")
-	register("test-label", func() *sdk.Points {
-		return &sdk.Points{Filter: func(p *sdk.Pod, n sdk.Node) *sdk.Status {
+	refused := scheduling.Unschedulable("the pod's label says no")
+	register("test-label", func() *scheduling.Points {
+		return &scheduling.Points{Filter: func(p *scheduling.Pod, n scheduling.Node) *scheduling.Status {
 			if v, _ := p.Label("run"); v == "no" {
 				return refused
 			}
@@ -22,11 +23,11 @@ func init() {
 	})
 	// Cluster scope: takes only nodes with the fewest pods of all, and favors
 	// the last of them.
-	crowded := sdk.Unschedulable("node(s) have more pods than others")
-	register("test-spread", func() *sdk.Points {
+	crowded := scheduling.Unschedulable("node(s) have more pods than others")
+	register("test-spread", func() *scheduling.Points {
 		var least int64
-		return &sdk.Points{Scope: sdk.Cluster,
-			PreFilter: func(_ *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+		return &scheduling.Points{Scope: schedule.Cluster,
+			PreFilter: func(_ *scheduling.Pod, s *scheduling.Snapshot) *scheduling.Status {
 				for i := range s.Len() {
 					if n, ok := s.Node(i); ok && (i == 0 || n.Pods() < least) {
 						least = n.Pods()
@@ -34,58 +35,58 @@ func init() {
 				}
 				return nil
 			},
-			Filter: func(_ *sdk.Pod, n sdk.Node) *sdk.Status {
+			Filter: func(_ *scheduling.Pod, n scheduling.Node) *scheduling.Status {
 				if n.Pods() > least {
 					return crowded
 				}
 				return nil
 			},
-			Score:   func(_ *sdk.Pod, n sdk.Node) int64 { return int64(n.Row()) },
-			Scaling: sdk.ScaleToMax,
+			Score:   func(_ *scheduling.Pod, n scheduling.Node) int64 { return int64(n.Row()) },
+			Scaling: schedule.ScaleToMax,
 		}
 	})
 	// The same by looking around in a node-local plugin, which must work too.
-	register("test-curious", func() *sdk.Points {
-		return &sdk.Points{
-			PreFilter: func(_ *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+	register("test-curious", func() *scheduling.Points {
+		return &scheduling.Points{
+			PreFilter: func(_ *scheduling.Pod, s *scheduling.Snapshot) *scheduling.Status {
 				best, at := int64(0), ""
 				for i := range s.Len() {
 					if n, ok := s.Node(i); ok && (i == 0 || n.Pods() < best) {
 						best, at = n.Pods(), n.Name()
 					}
 				}
-				return sdk.Only(at)
+				return scheduling.Only(at)
 			},
 		}
 	})
-	cpu := func(_ *sdk.Pod, n sdk.Node) int64 { return n.AllocatableCPU() - n.RequestedCPU() }
-	register("test-scaled", func() *sdk.Points { return &sdk.Points{Score: cpu, Scaling: sdk.ScaleReversed} })
-	register("test-normalized", func() *sdk.Points {
-		return &sdk.Points{Score: cpu, Normalize: func(_ *sdk.Pod, s *sdk.Scores) {
+	cpu := func(_ *scheduling.Pod, n scheduling.Node) int64 { return n.AllocatableCPU() - n.RequestedCPU() }
+	register("test-scaled", func() *scheduling.Points { return &scheduling.Points{Score: cpu, Scaling: schedule.ScaleReversed} })
+	register("test-normalized", func() *scheduling.Points {
+		return &scheduling.Points{Score: cpu, Normalize: func(_ *scheduling.Pod, s *scheduling.Scores) {
 			highest := s.Max()
 			for i := range s.Len() {
-				s.Set(i, sdk.ScaleReversed.Apply(s.At(i), highest))
+				s.Set(i, schedule.ScaleReversed.Apply(s.At(i), highest))
 			}
 		}}
 	})
-	register("test-only-a", func() *sdk.Points {
-		return &sdk.Points{PreFilter: func(*sdk.Pod, *sdk.Snapshot) *sdk.Status { return sdk.Only("a", "b") }}
+	register("test-only-a", func() *scheduling.Points {
+		return &scheduling.Points{PreFilter: func(*scheduling.Pod, *scheduling.Snapshot) *scheduling.Status { return scheduling.Only("a", "b") }}
 	})
-	register("test-only-b", func() *sdk.Points {
-		return &sdk.Points{PreFilter: func(*sdk.Pod, *sdk.Snapshot) *sdk.Status { return sdk.Only("b", "c") }}
+	register("test-only-b", func() *scheduling.Points {
+		return &scheduling.Points{PreFilter: func(*scheduling.Pod, *scheduling.Snapshot) *scheduling.Status { return scheduling.Only("b", "c") }}
 	})
-	register("test-only-z", func() *sdk.Points {
-		return &sdk.Points{PreFilter: func(*sdk.Pod, *sdk.Snapshot) *sdk.Status { return sdk.Only("z") }}
+	register("test-only-z", func() *scheduling.Points {
+		return &scheduling.Points{PreFilter: func(*scheduling.Pod, *scheduling.Snapshot) *scheduling.Status { return scheduling.Only("z") }}
 	})
-	register("test-never", func() *sdk.Points {
-		return &sdk.Points{PreFilter: func(*sdk.Pod, *sdk.Snapshot) *sdk.Status {
-			return sdk.UnschedulableAndUnresolvable("no", "never")
+	register("test-never", func() *scheduling.Points {
+		return &scheduling.Points{PreFilter: func(*scheduling.Pod, *scheduling.Snapshot) *scheduling.Status {
+			return scheduling.UnschedulableAndUnresolvable("no", "never")
 		}}
 	})
 }
 
-func labeled(v string) func(*sdk.PodInfo) {
-	return func(p *sdk.PodInfo) { p.Labels = map[string]string{"run": v} }
+func labeled(v string) func(*schedule.PodInfo) {
+	return func(p *schedule.PodInfo) { p.Labels = map[string]string{"run": v} }
 }
 
 // Pods that differ in labels only share verdicts until a plugin looks at
@@ -192,7 +193,7 @@ func TestSignaturesAreEvicted(t *testing.T) {
 	c := newTestBed(t)
 	c.threeNodes()
 	for i := range 2 * maxSignatures {
-		o := pod(fmt.Sprint("p", i), "", func(p *sdk.PodInfo) { p.Images = []string{fmt.Sprint("image:", i)} })
+		o := pod(fmt.Sprint("p", i), "", func(p *schedule.PodInfo) { p.Images = []string{fmt.Sprint("image:", i)} })
 		c.try(t, o)
 	}
 	if n := len(c.memory.bySignature); n != maxSignatures {

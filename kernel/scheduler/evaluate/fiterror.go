@@ -6,7 +6,7 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // FitError says why no node takes a pod.
@@ -18,7 +18,7 @@ type FitError struct {
 	texts     []ReasonCount
 	examples  map[string][]string // nodes by text
 	// Events are the changes after which another try makes sense.
-	Events sdk.Event
+	Events schedule.ClusterEvent
 }
 
 // ReasonCount is how many nodes a text was given for.
@@ -42,9 +42,9 @@ func Failed(nodes int, err error) Outcome {
 	return Outcome{Fit: &FitError{nodes: nodes, preFilter: true, message: err.Error()}}
 }
 
-func eventsOf(e sdk.Event) sdk.Event {
+func eventsOf(e schedule.ClusterEvent) schedule.ClusterEvent {
 	if e == 0 {
-		return sdk.AnyEvent
+		return schedule.AnyEvent
 	}
 	return e
 }
@@ -52,13 +52,13 @@ func eventsOf(e sdk.Event) sdk.Event {
 // add counts a reason for n nodes.
 func (f *FitError) add(instances []*Instance, r *reason, n int) {
 	name := instances[r.instance].name
-	f.Events |= sdk.NodeAdded
+	f.Events |= schedule.NodeAdded
 	if r.member >= 0 {
 		m := &instances[r.instance].members[r.member]
 		name = m.Name
 		f.Events |= eventsOf(m.Events)
 	} else {
-		f.Events = sdk.AnyEvent
+		f.Events = schedule.AnyEvent
 	}
 	for _, text := range r.texts {
 		f.addText(text, name, n)

@@ -7,8 +7,9 @@ import (
 	"time"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // chunkRows bounds the rows of one call, and so its time. Guests give way to
@@ -22,8 +23,8 @@ type Instance struct {
 	name    string
 	plugin  Plugin
 	guest   plugin.Instance // nil after a fault
-	members []sdk.MemberInfo
-	uses    []sdk.MemberUse
+	members []schedule.MemberInfo
+	uses    []schedule.MemberUse
 	cluster bool // some member has cluster scope
 	// most is the highest sum of scores that are not scaled.
 	most int64
@@ -43,7 +44,7 @@ type Instance struct {
 // resultColumns are the answers in the instance's region.
 type resultColumns struct {
 	region   []byte
-	feasible columns.Mask
+	feasible vector.Mask
 	reasons  []uint32
 	scores   [][]int64
 }
@@ -62,9 +63,9 @@ func (in *Instance) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", in.name, err)
 	}
-	resp, err := guest.Call(ctx, sdk.OpDescribe, nil)
+	resp, err := guest.Call(ctx, schedule.OpDescribe, nil)
 	if err == nil {
-		in.members, err = sdk.ReadMembers(resp)
+		in.members, err = schedule.ReadMembers(resp)
 	}
 	if err == nil {
 		err = checkColumns(in.members)
@@ -73,16 +74,16 @@ func (in *Instance) open(ctx context.Context) error {
 		in.uses, err = usesOf(in.members, in.plugin.Use)
 	}
 	if err == nil {
-		_, err = guest.Call(ctx, sdk.OpProfile, sdk.AppendUses(nil, in.uses))
+		_, err = guest.Call(ctx, schedule.OpProfile, schedule.AppendUses(nil, in.uses))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("open %s: %w", in.name, err), guest.Close())
 	}
 	in.cluster, in.most = false, 0
 	for i, m := range in.members {
-		in.cluster = in.cluster || m.Scope == sdk.Cluster
+		in.cluster = in.cluster || m.Scope == schedule.Cluster
 		if m.Column == 0 {
-			in.most += in.uses[i].Weight * sdk.MaxNodeScore
+			in.most += in.uses[i].Weight * schedule.MaxNodeScore
 		}
 	}
 	in.guest, in.mirror, in.loaded = guest, nil, nil
@@ -118,7 +119,7 @@ func (in *Instance) sync(ctx context.Context, t *columns.Table) error {
 	}
 	in.gen++
 	in.loaded = nil
-	_, err = in.guest.Call(ctx, sdk.OpSnapshot, d.Append(nil))
+	_, err = in.guest.Call(ctx, schedule.OpSnapshot, d.Append(nil))
 	return err
 }
 
@@ -161,21 +162,21 @@ func (in *Instance) bind() (*resultColumns, error) {
 // normalize brings the scores in a column of n rows to 0..100, as the member
 // does it, and returns where they are.
 func (in *Instance) normalize(ctx context.Context, member, n int) (*resultColumns, error) {
-	in.req = sdk.AppendNormalize(in.req[:0], member, n)
-	if _, err := in.guest.Call(ctx, sdk.OpNormalize, in.req); err != nil {
+	in.req = schedule.AppendNormalize(in.req[:0], member, n)
+	if _, err := in.guest.Call(ctx, schedule.OpNormalize, in.req); err != nil {
 		return nil, err
 	}
 	return in.bind()
 }
 
 // preFilter gives the guest the pod.
-func (in *Instance) preFilter(ctx context.Context, record []byte) (sdk.PreFilterAnswer, error) {
+func (in *Instance) preFilter(ctx context.Context, record []byte) (schedule.PreFilterAnswer, error) {
 	in.loaded = nil
-	resp, err := in.guest.Call(ctx, sdk.OpPreFilter, record)
+	resp, err := in.guest.Call(ctx, schedule.OpPreFilter, record)
 	if err != nil {
-		return sdk.PreFilterAnswer{}, err
+		return schedule.PreFilterAnswer{}, err
 	}
-	a, err := sdk.ReadPreFilter(resp)
+	a, err := schedule.ReadPreFilter(resp)
 	if err == nil && (a.RejectedBy < 0 || a.RejectedBy > len(in.members)) {
 		err = wrongf("rejected by member %d of %d", a.RejectedBy, len(in.members))
 	}
@@ -188,13 +189,13 @@ func (in *Instance) preFilter(ctx context.Context, record []byte) (sdk.PreFilter
 }
 
 // cycle asks about runs of rows.
-func (in *Instance) cycle(ctx context.Context, q *sdk.CycleRequest) (sdk.CycleAnswer, *resultColumns, error) {
+func (in *Instance) cycle(ctx context.Context, q *schedule.CycleRequest) (schedule.CycleAnswer, *resultColumns, error) {
 	in.req = q.Append(in.req[:0])
-	resp, err := in.guest.Call(ctx, sdk.OpCycle, in.req)
+	resp, err := in.guest.Call(ctx, schedule.OpCycle, in.req)
 	if err != nil {
-		return sdk.CycleAnswer{}, nil, err
+		return schedule.CycleAnswer{}, nil, err
 	}
-	a, err := sdk.ReadCycleAnswer(resp)
+	a, err := schedule.ReadCycleAnswer(resp)
 	if err != nil {
 		return a, nil, err
 	}

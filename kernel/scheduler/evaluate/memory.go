@@ -1,8 +1,9 @@
 package evaluate
 
 import (
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // memory keeps the verdicts of pods' signatures. A signature is what plugins
@@ -10,14 +11,14 @@ import (
 type memory struct {
 	table *columns.Table
 	// reads are the parts of pods that make the signature.
-	reads       sdk.Reads
+	reads       schedule.Reads
 	bySignature map[string]*verdicts
 	tick        uint64
 	signature   []byte    // that find was asked for last
 	spare       *verdicts // no longer used; its memory serves the next one
 
-	rows []uint32     // of changed
-	seen columns.Mask // of changed
+	rows []uint32    // of changed
+	seen vector.Mask // of changed
 }
 
 func newMemory(t *columns.Table) memory {
@@ -33,7 +34,7 @@ const (
 
 // find returns what is remembered for pods like this one, or empty verdicts
 // that keep remembers. without are the instances that are left out.
-func (m *memory) find(instances []*Instance, without []int, rec *sdk.PodRecord) *verdicts {
+func (m *memory) find(instances []*Instance, without []int, rec *schedule.PodRecord) *verdicts {
 	m.tick++
 	m.signature = append(m.signature[:0], byte(len(without)))
 	for _, i := range without { // what others said without them is another story
@@ -88,8 +89,8 @@ func (m *memory) forget() {
 
 // widen notes what plugins looked at. It answers true when pods of one
 // signature may differ now: everything remembered is dropped then.
-func (m *memory) widen(instances []*Instance, v *verdicts, reads sdk.Reads) bool {
-	const cluster = sdk.ReadCluster | sdk.ReadNodes | sdk.ReadAgain
+func (m *memory) widen(instances []*Instance, v *verdicts, reads schedule.Reads) bool {
+	const cluster = schedule.ReadCluster | schedule.ReadNodes | schedule.ReadAgain
 	v.reads |= reads & cluster
 	more := reads &^ cluster &^ m.reads
 	if more == 0 {
@@ -115,7 +116,7 @@ func (m *memory) changed(v *verdicts) (rows []uint32, all bool) {
 		return nil, true
 	}
 	if len(m.seen)*64 < n {
-		m.seen = columns.NewMask(n + n/2)
+		m.seen = vector.NewMask(n + n/2)
 	}
 	m.rows = m.rows[:0]
 	for _, row := range log {

@@ -7,7 +7,7 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // rejected answers for a pod that a PreFilter rejected on all nodes.
@@ -28,7 +28,7 @@ func (a *attempt) rejected() *FitError {
 // does.
 func (a *attempt) narrowed() (names []string, fit *FitError) {
 	var who []string
-	var events sdk.Event
+	var events schedule.ClusterEvent
 	first := true
 	for i, in := range a.instances {
 		for _, o := range a.verdicts.pre[i].answer.Only {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // FailurePolicy says what a fault of a plugin means for the pod at hand.
@@ -43,7 +43,7 @@ const MaxWeight = 1000
 
 // checkColumns: score columns are numbered from 1 without a gap, each used by
 // one member.
-func checkColumns(members []sdk.MemberInfo) error {
+func checkColumns(members []schedule.MemberInfo) error {
 	seen := make([]bool, len(members)+1)
 	last := 0
 	for _, m := range members {
@@ -64,12 +64,12 @@ func checkColumns(members []sdk.MemberInfo) error {
 	return nil
 }
 
-func usesOf(members []sdk.MemberInfo, use map[string]Use) ([]sdk.MemberUse, error) {
+func usesOf(members []schedule.MemberInfo, use map[string]Use) ([]schedule.MemberUse, error) {
 	known := map[string]bool{}
-	out := make([]sdk.MemberUse, len(members))
+	out := make([]schedule.MemberUse, len(members))
 	for i, m := range members {
 		known[m.Name] = true
-		out[i] = sdk.MemberUse{Filter: m.Filters}
+		out[i] = schedule.MemberUse{Filter: m.Filters}
 		if m.Scores {
 			out[i].Weight = min(max(m.Weight, 1), MaxWeight)
 		}

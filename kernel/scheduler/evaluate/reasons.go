@@ -3,7 +3,7 @@ package evaluate
 import (
 	"slices"
 
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // reason is why a node does not fit.
@@ -35,7 +35,7 @@ func (v *verdicts) reasonID(instance int, id uint32) uint32 {
 const maxReasons = 4096
 
 // addReasons adds what an instance gave for the first time since its PreFilter.
-func (v *verdicts) addReasons(instance int, list []sdk.ReasonInfo) error {
+func (v *verdicts) addReasons(instance int, list []schedule.ReasonInfo) error {
 	if len(v.reasons)+len(list) > maxReasons {
 		return wrongf("nodes are refused for more than %d reasons", maxReasons)
 	}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // Rehearsal is what a plugin that decides nothing said of a pod.
@@ -64,7 +64,7 @@ func (r *Rehearsals) Replace(name string, in *Instance) error {
 }
 
 // Ask asks all about a pod before what was decided is carried out.
-func (r *Rehearsals) Ask(ctx context.Context, rec *sdk.PodRecord, decided *Outcome, now time.Time) (out []Rehearsal) {
+func (r *Rehearsals) Ask(ctx context.Context, rec *schedule.PodRecord, decided *Outcome, now time.Time) (out []Rehearsal) {
 	for _, x := range r.list {
 		said, err := x.evaluator.Decide(ctx, rec, now)
 		if ctx.Err() != nil {

@@ -6,26 +6,27 @@ import (
 	"testing"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 func init() {
-	never := sdk.Unschedulable("never")
-	register("rehearse-no", func() *sdk.Points {
-		return &sdk.Points{
-			Filter: func(*sdk.Pod, sdk.Node) *sdk.Status { return never },
-			Score:  func(*sdk.Pod, sdk.Node) int64 { return 100 },
+	never := scheduling.Unschedulable("never")
+	register("rehearse-no", func() *scheduling.Points {
+		return &scheduling.Points{
+			Filter: func(*scheduling.Pod, scheduling.Node) *scheduling.Status { return never },
+			Score:  func(*scheduling.Pod, scheduling.Node) int64 { return 100 },
 		}
 	})
-	register("rehearse-not-b", func() *sdk.Points {
-		return &sdk.Points{
-			Filter: func(_ *sdk.Pod, n sdk.Node) *sdk.Status {
+	register("rehearse-not-b", func() *scheduling.Points {
+		return &scheduling.Points{
+			Filter: func(_ *scheduling.Pod, n scheduling.Node) *scheduling.Status {
 				if n.Name() == "b" {
 					return never
 				}
 				return nil
 			},
-			Score: func(_ *sdk.Pod, n sdk.Node) int64 {
+			Score: func(_ *scheduling.Pod, n scheduling.Node) int64 {
 				if n.Name() == "c" {
 					return 100
 				}
@@ -33,11 +34,11 @@ func init() {
 			},
 		}
 	})
-	register("rehearse-b", func() *sdk.Points {
-		return &sdk.Points{PreFilter: func(*sdk.Pod, *sdk.Snapshot) *sdk.Status { return sdk.Only("b") }}
+	register("rehearse-b", func() *scheduling.Points {
+		return &scheduling.Points{PreFilter: func(*scheduling.Pod, *scheduling.Snapshot) *scheduling.Status { return scheduling.Only("b") }}
 	})
-	register("rehearse-panic", func() *sdk.Points {
-		return &sdk.Points{Filter: func(*sdk.Pod, sdk.Node) *sdk.Status { panic("as told") }}
+	register("rehearse-panic", func() *scheduling.Points {
+		return &scheduling.Points{Filter: func(*scheduling.Pod, scheduling.Node) *scheduling.Status { panic("as told") }}
 	})
 }
 
@@ -67,7 +68,7 @@ func TestRehearsedPluginsDecideNothing(t *testing.T) {
 			if out.Node != "b" {
 				t.Fatalf("outcome %+v, want node b", out)
 			}
-			rec := sdk.EncodePod(p)
+			rec := schedule.EncodePod(p)
 			said := r.Ask(t.Context(), &rec, &out, start)
 			if len(said) != 1 || !strings.HasPrefix(said[0].Message, want) || (want == "") != (said[0].Message == "") {
 				t.Errorf("rehearsed %+v, want %q", said, want)

@@ -1,8 +1,8 @@
 package evaluate
 
 import (
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // verdicts is what is remembered for the pods of one signature about all rows:
@@ -14,7 +14,7 @@ type verdicts struct {
 	pos     uint64 // of the table's log: rows that changed later are stale
 	filled  bool
 	cluster uint64 // of the table, when verdicts depend on it
-	reads   sdk.Reads
+	reads   schedule.Reads
 	pre     []preState // by instance
 
 	reasons []reason // id 1 is reasons[0]
@@ -29,7 +29,7 @@ type verdicts struct {
 // on.
 type preState struct {
 	gen    uint64 // of the instance's tables
-	answer sdk.PreFilterAnswer
+	answer schedule.PreFilterAnswer
 	ids    []uint32 // the instance's reason id → that of the verdicts
 }
 
@@ -39,7 +39,7 @@ type rawScores struct {
 	column   uint32
 	member   int
 	weight   int64
-	scaling  sdk.Scaling
+	scaling  schedule.Scaling
 	custom   bool // normalized by the plugin
 	values   []int64
 	max      int64 // of the rows that fit
@@ -57,7 +57,7 @@ func newVerdicts(instances []*Instance, old *verdicts) *verdicts {
 	}
 	for k, in := range instances {
 		for i, m := range in.members {
-			if m.Column > 0 && in.uses[i].Weight != 0 && m.Scope == sdk.NodeLocal {
+			if m.Column > 0 && in.uses[i].Weight != 0 && m.Scope == schedule.NodeLocal {
 				var values []int64
 				if n := len(v.raw); n < len(raw) {
 					values = raw[n].values[:0]
@@ -181,7 +181,7 @@ func (v *verdicts) total(row int) int64 {
 }
 
 // feasible writes the rows that fit into a mask of the table's size.
-func (v *verdicts) feasible(m columns.Mask) {
+func (v *verdicts) feasible(m vector.Mask) {
 	m.Zero()
 	for row, id := range v.row {
 		if id == 0 {

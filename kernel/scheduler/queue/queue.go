@@ -14,8 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // The first backoff after a failed attempt, and the longest; each failure
@@ -33,7 +33,7 @@ type Pod struct {
 	Object   *corev1.Pod // shared with the watch cache
 	Priority int32
 	Usage    columns.Usage
-	Record   sdk.PodRecord // what plugins are given
+	Record   schedule.PodRecord // what plugins are given
 	// Message of the last FailedScheduling event, and when it was recorded.
 	Message    string
 	RecordedAt time.Time
@@ -41,10 +41,10 @@ type Pod struct {
 	attempts int
 	seq      uint64 // by age
 	place    place
-	index    int       // in its heap
-	until    time.Time // end of the backoff
-	since    time.Time // in unschedulable
-	events   sdk.Event // that can help it
+	index    int                   // in its heap
+	until    time.Time             // end of the backoff
+	since    time.Time             // in unschedulable
+	events   schedule.ClusterEvent // that can help it
 }
 
 // Attempts counts the attempts that failed.
@@ -119,7 +119,7 @@ func (q *Queue) Add(p *Pod) {
 
 // AddUnschedulable puts a pod away after an attempt in which no node took it:
 // events say what can help it.
-func (q *Queue) AddUnschedulable(p *Pod, events sdk.Event, now time.Time) {
+func (q *Queue) AddUnschedulable(p *Pod, events schedule.ClusterEvent, now time.Time) {
 	q.failed(p, now)
 	p.events, p.since = events, now
 	p.place = inUnschedulable
@@ -172,7 +172,7 @@ func (q *Queue) Remove(p *Pod) {
 
 // Event moves the unschedulable pods that the events can help to the active
 // queue, or to backoff while theirs is not over.
-func (q *Queue) Event(events sdk.Event, now time.Time) {
+func (q *Queue) Event(events schedule.ClusterEvent, now time.Time) {
 	if events == 0 {
 		return
 	}

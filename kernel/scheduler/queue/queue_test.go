@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel/scheduler/queue"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 var start = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
@@ -41,9 +41,9 @@ func TestOrder(t *testing.T) {
 func TestEvents(t *testing.T) {
 	q := queue.New()
 	helped, other := pod("helped", 0), pod("other", 0)
-	q.AddUnschedulable(helped, sdk.NodeAdded|sdk.PodDeleted, start)
-	q.AddUnschedulable(other, sdk.NodeTaintsChanged, start)
-	q.Event(sdk.PodDeleted, start.Add(100*time.Millisecond))
+	q.AddUnschedulable(helped, schedule.NodeAdded|schedule.PodDeleted, start)
+	q.AddUnschedulable(other, schedule.NodeTaintsChanged, start)
+	q.Event(schedule.PodDeleted, start.Add(100*time.Millisecond))
 	if a, b, u := q.Lengths(); a != 0 || b != 1 || u != 1 {
 		t.Fatalf("active %d, backoff %d, unschedulable %d", a, b, u)
 	}
@@ -57,7 +57,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("due are %v", got)
 	}
 	// Its backoff is over when the event comes: it is due at once.
-	q.Event(sdk.NodeTaintsChanged, start.Add(time.Minute))
+	q.Event(schedule.NodeTaintsChanged, start.Add(time.Minute))
 	if got := popAll(q, start.Add(time.Minute)); !slices.Equal(got, []string{"other"}) {
 		t.Errorf("due are %v", got)
 	}
@@ -82,8 +82,8 @@ func TestBackoffDoubles(t *testing.T) {
 
 func TestFlush(t *testing.T) {
 	q := queue.New()
-	q.AddUnschedulable(pod("old", 0), sdk.NodeAdded, start)
-	q.AddUnschedulable(pod("new", 0), sdk.NodeAdded, start.Add(4*time.Minute))
+	q.AddUnschedulable(pod("old", 0), schedule.NodeAdded, start)
+	q.AddUnschedulable(pod("new", 0), schedule.NodeAdded, start.Add(4*time.Minute))
 	q.FlushUnschedulable(5*time.Minute, start.Add(5*time.Minute))
 	if got := popAll(q, start.Add(5*time.Minute)); !slices.Equal(got, []string{"old"}) {
 		t.Errorf("flushed %v", got)
@@ -96,7 +96,7 @@ func TestRemove(t *testing.T) {
 	for name, put := range map[string]func(*queue.Pod){
 		"active":        q.Add,
 		"backoff":       func(p *queue.Pod) { q.AddBackoff(p, start) },
-		"unschedulable": func(p *queue.Pod) { q.AddUnschedulable(p, sdk.NodeAdded, start) },
+		"unschedulable": func(p *queue.Pod) { q.AddUnschedulable(p, schedule.NodeAdded, start) },
 	} {
 		p := pod(name, 0)
 		q.Add(p)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 )
 
@@ -23,7 +24,7 @@ type Config struct {
 const defaultSeconds = 300
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "default-tolerations", New: func(raw []byte) (*sdk.Points, error) {
+	sdk.Register(sdk.Plugin{Name: "default-tolerations", New: func(raw []byte) (sdk.Points, error) {
 		var c Config
 		if len(raw) > 0 {
 			if err := json.Unmarshal(raw, &c); err != nil {
@@ -44,9 +45,9 @@ func init() {
 			}
 			want = append(want, toleration{t.key, text})
 		}
-		return &sdk.Points{
-			Match:  []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create, sdk.Update}, Resources: []string{"v1/pods"}}},
-			Mutate: func(r *sdk.Review) error { return mutate(r, want) },
+		return &admission.Points{
+			Match:  []admission.MatchRule{{Operations: []admission.Operation{admission.Create, admission.Update}, Resources: []string{"v1/pods"}}},
+			Mutate: func(r *admission.Review) error { return mutate(r, want) },
 		}, nil
 	}})
 }
@@ -63,7 +64,7 @@ func seconds(p *int64) int64 {
 	return *p
 }
 
-func mutate(r *sdk.Review, want []toleration) error {
+func mutate(r *admission.Review, want []toleration) error {
 	n := r.Object.Get("spec.tolerations").Len()
 	for _, t := range want {
 		if tolerates(r.Object, t.key) {

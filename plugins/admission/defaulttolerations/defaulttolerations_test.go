@@ -8,6 +8,7 @@ import (
 
 	_ "github.com/pintle-io/pintle/plugins/admission/defaulttolerations"
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
@@ -30,7 +31,7 @@ func TestMutate(t *testing.T) {
 		{"configured", `{"notReadySeconds":0,"unreachableSeconds":7}`, m{"spec": m{}}, []string{add(0, "not-ready", 0), add(1, "unreachable", 7)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v := sdktest.Mutate(t, sdktest.Open(t, "default-tolerations", tc.config), sdktest.Request{Resource: "v1/pods", Object: tc.pod})
+			v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "default-tolerations", tc.config), sdktest.Request{Resource: "v1/pods", Object: tc.pod})
 			var got []string
 			for _, p := range v.Patch {
 				got = append(got, p.Path+" "+string(p.Value))
@@ -45,17 +46,17 @@ func TestMutate(t *testing.T) {
 // What is added on creation is kept on updates: the client's own list, sent
 // again, may not take it away.
 func TestUpdatesAreCompletedAlike(t *testing.T) {
-	points := sdktest.Open(t, "default-tolerations", "")
+	points := sdktest.Open[*admission.Points](t, "default-tolerations", "")
 	pod := map[string]any{"spec": map[string]any{"tolerations": []any{map[string]any{"key": "mine", "operator": "Exists"}}}}
-	created := sdktest.Mutate(t, points, sdktest.Request{Operation: sdk.Create, Resource: "v1/pods", Object: pod})
-	updated := sdktest.Mutate(t, points, sdktest.Request{Operation: sdk.Update, Resource: "v1/pods", Object: pod, Old: pod})
+	created := sdktest.Mutate(t, points, sdktest.Request{Operation: admission.Create, Resource: "v1/pods", Object: pod})
+	updated := sdktest.Mutate(t, points, sdktest.Request{Operation: admission.Update, Resource: "v1/pods", Object: pod, Old: pod})
 	if len(updated.Patch) != 2 {
 		t.Errorf("an update adds %d tolerations, want 2", len(updated.Patch))
 	}
 	if diff := cmp.Diff(created.Patch, updated.Patch); diff != "" {
 		t.Errorf("an update adds something else than a creation:\n%s", diff)
 	}
-	if want := []sdk.Operation{sdk.Create, sdk.Update}; !cmp.Equal(want, points.Match[0].Operations) {
+	if want := []admission.Operation{admission.Create, admission.Update}; !cmp.Equal(want, points.Match[0].Operations) {
 		t.Errorf("asked about %v, want %v", points.Match[0].Operations, want)
 	}
 }

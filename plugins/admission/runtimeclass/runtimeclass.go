@@ -8,17 +8,19 @@ import (
 	"maps"
 
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	"github.com/pintle-io/pintle/sdk/api/resource"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "runtime-class", New: func([]byte) (*sdk.Points, error) {
-		rule := func(path string) sdk.MatchRule {
-			return sdk.MatchRule{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}, Present: []string{path}}
+	sdk.Register(sdk.Plugin{Name: "runtime-class", New: func([]byte) (sdk.Points, error) {
+		rule := func(path string) admission.MatchRule {
+			return admission.MatchRule{Operations: []admission.Operation{admission.Create}, Resources: []string{"v1/pods"}, Present: []string{path}}
 		}
-		return &sdk.Points{
-			Match:    []sdk.MatchRule{rule("spec.runtimeClassName"), rule("spec.overhead")},
+		return &admission.Points{
+			Match:    []admission.MatchRule{rule("spec.runtimeClassName"), rule("spec.overhead")},
 			Mutate:   mutate,
 			Validate: validate,
 		}, nil
@@ -39,21 +41,21 @@ type class struct {
 // amounts by resource.
 type amounts map[string]resource.Quantity
 
-// APIResource implements sdk.Object.
+// APIResource implements client.Object.
 func (*class) APIResource() string { return "node.k8s.io/v1/runtimeclasses" }
 
 const mismatch = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
 
 // lookup reads the pod's class; nil when it names none. ok is false when the
 // pod is refused.
-func lookup(r *sdk.Review) (c *class, ok bool, err error) {
+func lookup(r *admission.Review) (c *class, ok bool, err error) {
 	name := r.Object.Get("spec.runtimeClassName")
 	if !name.Exists() {
 		return nil, true, nil
 	}
 	c = &class{}
 	switch err := r.Reader.Get(c, "", name.String()); {
-	case sdk.IsNotFound(err):
+	case client.IsNotFound(err):
 		return nil, false, r.Forbid("pod rejected: RuntimeClass %q not found", name.String())
 	case err != nil:
 		return nil, false, err
@@ -61,7 +63,7 @@ func lookup(r *sdk.Review) (c *class, ok bool, err error) {
 	return c, true, nil
 }
 
-func mutate(r *sdk.Review) error {
+func mutate(r *admission.Review) error {
 	c, ok, err := lookup(r)
 	if err != nil || !ok || c == nil {
 		return err
@@ -81,7 +83,7 @@ func mutate(r *sdk.Review) error {
 }
 
 // schedule copies what leads the pod to nodes that have the runtime.
-func schedule(r *sdk.Review, c *class) error {
+func schedule(r *admission.Review, c *class) error {
 	selector := map[string]string{}
 	for key, v := range r.Object.Get("spec.nodeSelector").Fields() {
 		selector[key] = v.String()
@@ -111,7 +113,7 @@ func schedule(r *sdk.Review, c *class) error {
 }
 
 // validate sees the pod after all other policies.
-func validate(r *sdk.Review) error {
+func validate(r *admission.Review) error {
 	c, ok, err := lookup(r)
 	if err != nil || !ok {
 		return err

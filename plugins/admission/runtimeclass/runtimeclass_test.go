@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	_ "github.com/pintle-io/pintle/plugins/admission/runtimeclass"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
@@ -58,7 +58,7 @@ func TestMutate(t *testing.T) {
 			"conflict: runtimeClass.scheduling.nodeSelector[sandbox] = yes; pod.spec.nodeSelector[sandbox] = no"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v := sdktest.Mutate(t, sdktest.Open(t, "runtime-class", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: m{"spec": tc.spec}, Store: classes(t)})
+			v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "runtime-class", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: m{"spec": tc.spec}, Store: classes(t)})
 			var got []string
 			for _, p := range v.Patch {
 				got = append(got, p.Path+" "+string(p.Value))
@@ -83,7 +83,7 @@ func TestValidate(t *testing.T) {
 		"class is missing": {m{"runtimeClassName": "none"}, `pod rejected: RuntimeClass "none" not found`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := sdktest.Validate(t, sdktest.Open(t, "runtime-class", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: m{"spec": tc.spec}, Store: classes(t)})
+			v := sdktest.Validate(t, sdktest.Open[*admission.Points](t, "runtime-class", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: m{"spec": tc.spec}, Store: classes(t)})
 			if v.Message != tc.want {
 				t.Errorf("%q, want %q", v.Message, tc.want)
 			}
@@ -93,11 +93,11 @@ func TestValidate(t *testing.T) {
 
 // Pods without a class must cost nothing.
 func TestMatch(t *testing.T) {
-	want := []sdk.MatchRule{
-		{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}, Present: []string{"spec.runtimeClassName"}},
-		{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}, Present: []string{"spec.overhead"}},
+	want := []admission.MatchRule{
+		{Operations: []admission.Operation{admission.Create}, Resources: []string{"v1/pods"}, Present: []string{"spec.runtimeClassName"}},
+		{Operations: []admission.Operation{admission.Create}, Resources: []string{"v1/pods"}, Present: []string{"spec.overhead"}},
 	}
-	if diff := cmp.Diff(want, sdktest.Open(t, "runtime-class", "").Match); diff != "" {
+	if diff := cmp.Diff(want, sdktest.Open[*admission.Points](t, "runtime-class", "").Match); diff != "" {
 		t.Errorf("match (-want +got):\n%s", diff)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 )
 
 // enforce, on an account, lets its pods use no secrets but those that the
@@ -13,7 +14,7 @@ const enforce = "kubernetes.io/enforce-mountable-secrets"
 
 // mirrorPod refuses a static pod's image that refers to anything which a node
 // could not have read for it.
-func mirrorPod(r *sdk.Review) error {
+func mirrorPod(r *admission.Review) error {
 	pod := r.Object
 	if pod.Get("spec.serviceAccountName").String() != "" {
 		return r.Forbid("a mirror pod may not reference service accounts")
@@ -95,7 +96,7 @@ func (sa *account) names(list []reference, secret string) bool {
 }
 
 // limit refuses secrets that an enforcing account does not name.
-func limit(r *sdk.Review, name string, sa *account) error {
+func limit(r *admission.Review, name string, sa *account) error {
 	if !sa.enforces() {
 		return nil
 	}
@@ -118,7 +119,7 @@ func limit(r *sdk.Review, name string, sa *account) error {
 }
 
 // limitContainers reports whether it refused.
-func limitContainers(r *sdk.Review, name string, sa *account, list, text string) bool {
+func limitContainers(r *admission.Review, name string, sa *account, list, text string) bool {
 	for _, c := range r.Object.Get("spec." + list).Items() {
 		for variable, secret := range secretsOf(c) {
 			if sa.names(sa.Secrets, secret) {
@@ -138,7 +139,7 @@ func limitContainers(r *sdk.Review, name string, sa *account, list, text string)
 
 // limitEphemeral does for ephemeral containers, which come later than their
 // pod, what limit does.
-func limitEphemeral(r *sdk.Review) error {
+func limitEphemeral(r *admission.Review) error {
 	name := r.Object.Get("spec.serviceAccountName").String()
 	if name == "" {
 		return r.Forbid("no service account specified for pod %s/%s", r.Namespace, r.Name)

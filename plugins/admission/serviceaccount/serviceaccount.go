@@ -11,8 +11,9 @@ import (
 	"strings"
 
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
-	"github.com/pintle-io/pintle/sdk/tape"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 const (
@@ -27,11 +28,11 @@ const (
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "service-account", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{
-			Match: []sdk.MatchRule{
-				{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}},
-				{Operations: []sdk.Operation{sdk.Update}, Resources: []string{"v1/pods/ephemeralcontainers"}},
+	sdk.Register(sdk.Plugin{Name: "service-account", New: func([]byte) (sdk.Points, error) {
+		return &admission.Points{
+			Match: []admission.MatchRule{
+				{Operations: []admission.Operation{admission.Create}, Resources: []string{"v1/pods"}},
+				{Operations: []admission.Operation{admission.Update}, Resources: []string{"v1/pods/ephemeralcontainers"}},
 			},
 			Mutate: mutate,
 		}, nil
@@ -52,12 +53,12 @@ type reference struct {
 	Name string `json:"name"`
 }
 
-// APIResource implements sdk.Object.
+// APIResource implements client.Object.
 func (*account) APIResource() string { return "v1/serviceaccounts" }
 
-func mutate(r *sdk.Review) error {
+func mutate(r *admission.Review) error {
 	pod := r.Object
-	if r.Operation == sdk.Update {
+	if r.Operation == admission.Update {
 		return limitEphemeral(r)
 	}
 	if pod.Get(mirror).Exists() {
@@ -92,10 +93,10 @@ func mutate(r *sdk.Review) error {
 
 // lookup reads the account. ok is false when there is none: the pod is refused
 // then, after a wait for one that a controller is about to make.
-func lookup(r *sdk.Review, name string) (sa *account, ok bool, err error) {
+func lookup(r *admission.Review, name string) (sa *account, ok bool, err error) {
 	sa = &account{}
 	err = r.Reader.Get(sa, r.Namespace, name)
-	if !sdk.IsNotFound(err) {
+	if !client.IsNotFound(err) {
 		return sa, err == nil, err
 	}
 	if name == byDefault {
@@ -114,7 +115,7 @@ func (sa *account) automounts(pod sdk.Value) bool {
 
 // mount adds the volume, and a mount to each container that has none at the
 // place.
-func mount(r *sdk.Review) error {
+func mount(r *admission.Review) error {
 	given := givenVolume(r.Object)
 	name := given
 	mounted := false
@@ -164,7 +165,7 @@ func has(mounts sdk.Value) bool {
 }
 
 // volumeName is upstream's prefix with a suffix that differs from pod to pod.
-func volumeName(r *sdk.Review) string {
+func volumeName(r *admission.Review) string {
 	h := fnv.New32a()
 	for _, p := range [...]string{"metadata.name", "metadata.generateName", "metadata.namespace"} {
 		h.Write([]byte(r.Object.Get(p).String() + "/"))
@@ -175,7 +176,7 @@ func volumeName(r *sdk.Review) string {
 
 // quoted is a JSON string; the name of a volume that the pod brought along has
 // not been validated yet.
-func quoted(s string) string { return string(tape.AppendQuoted(nil, s)) }
+func quoted(s string) string { return string(admission.AppendQuoted(nil, s)) }
 
 // mountRest is what follows the volume's name in a mount, as JSON.
 const mountRest = `,"readOnly":true,"mountPath":"` + mountPath + `"}`

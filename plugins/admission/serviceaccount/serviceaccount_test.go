@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	_ "github.com/pintle-io/pintle/plugins/admission/serviceaccount"
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/sdktest"
@@ -46,7 +46,7 @@ func TestMutate(t *testing.T) {
 			[]string{"spec.containers[1].volumeMounts[0]"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v := sdktest.Mutate(t, sdktest.Open(t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Kind: "Pod", Namespace: "ns", Object: tc.pod, Store: store})
+			v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Kind: "Pod", Namespace: "ns", Object: tc.pod, Store: store})
 			var got []string
 			for _, p := range v.Patch {
 				s := p.Path
@@ -119,7 +119,7 @@ func TestRefused(t *testing.T) {
 			`imagePullSecrets[1].name="bad" is not allowed because service account strict does not reference that imagePullSecret`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v := sdktest.Mutate(t, sdktest.Open(t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: tc.pod, Store: accounts(t)})
+			v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: tc.pod, Store: accounts(t)})
 			if v.Message != tc.want || v.Forbidden != (tc.want != "") || len(v.Await) > 0 {
 				t.Errorf("forbidden %v: %q, awaits %v; want %q", v.Forbidden, v.Message, v.Await, tc.want)
 			}
@@ -129,8 +129,8 @@ func TestRefused(t *testing.T) {
 
 // A namespace's default account comes a moment after the namespace.
 func TestDefaultIsAwaited(t *testing.T) {
-	v := sdktest.Mutate(t, sdktest.Open(t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Namespace: "new", Object: map[string]any{"spec": map[string]any{}}, Store: accounts(t)})
-	want := []sdk.ObjectRef{{Resource: "v1/serviceaccounts", Namespace: "new", Name: "default"}}
+	v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Namespace: "new", Object: map[string]any{"spec": map[string]any{}}, Store: accounts(t)})
+	want := []admission.ObjectRef{{Resource: "v1/serviceaccounts", Namespace: "new", Name: "default"}}
 	if diff := cmp.Diff(want, v.Await); diff != "" || !v.Forbidden || v.Message != `error looking up service account new/default: serviceaccount "default" not found` {
 		t.Errorf("message %q, awaits (-want +got):\n%s", v.Message, diff)
 	}
@@ -145,7 +145,7 @@ func TestEphemeralContainers(t *testing.T) {
 		"":       "no service account specified for pod ns/p",
 	} {
 		pod := m{"spec": m{"serviceAccountName": account, "ephemeralContainers": []any{m{"name": "debug", "envFrom": []any{m{"secretRef": m{"name": "bad"}}}}}}}
-		v := sdktest.Mutate(t, sdktest.Open(t, "service-account", ""), sdktest.Request{Operation: sdk.Update, Resource: "v1/pods", Subresource: "ephemeralcontainers",
+		v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "service-account", ""), sdktest.Request{Operation: admission.Update, Resource: "v1/pods", Subresource: "ephemeralcontainers",
 			Namespace: "ns", Name: "p", Object: pod, Old: pod, Store: accounts(t)})
 		if v.Message != want || len(v.Patch) > 0 {
 			t.Errorf("account %q: %q, %d changes; want %q", account, v.Message, len(v.Patch), want)
@@ -156,7 +156,7 @@ func TestEphemeralContainers(t *testing.T) {
 func TestVolume(t *testing.T) {
 	type m = map[string]any
 	pod := m{"metadata": m{"generateName": "web-"}, "spec": m{"serviceAccountName": "robot", "containers": []any{m{"name": "c"}}}}
-	v := sdktest.Mutate(t, sdktest.Open(t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: pod, Store: accounts(t)})
+	v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: pod, Store: accounts(t)})
 	var mount struct {
 		Name, MountPath string
 		ReadOnly        bool
@@ -191,7 +191,7 @@ func TestVolumeNameIsQuoted(t *testing.T) {
 	type m = map[string]any
 	name := "kube-api-access-\",\"subPath\":\"x\n"
 	pod := m{"spec": m{"serviceAccountName": "robot", "volumes": []any{m{"name": name}}, "containers": []any{m{"name": "c"}}}}
-	v := sdktest.Mutate(t, sdktest.Open(t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: pod, Store: accounts(t)})
+	v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "service-account", ""), sdktest.Request{Resource: "v1/pods", Namespace: "ns", Object: pod, Store: accounts(t)})
 	var mount map[string]any
 	if err := json.Unmarshal(v.Patch[0].Value, &mount); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 )
 
 // finalizers by resource.
@@ -19,13 +20,13 @@ var finalizers = map[string]string{
 }
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "storage-protection", New: func([]byte) (*sdk.Points, error) {
-		rule := sdk.MatchRule{Operations: []sdk.Operation{sdk.Create}, Resources: slices.Sorted(maps.Keys(finalizers))}
-		return &sdk.Points{Match: []sdk.MatchRule{rule}, Mutate: mutate}, nil
+	sdk.Register(sdk.Plugin{Name: "storage-protection", New: func([]byte) (sdk.Points, error) {
+		rule := admission.MatchRule{Operations: []admission.Operation{admission.Create}, Resources: slices.Sorted(maps.Keys(finalizers))}
+		return &admission.Points{Match: []admission.MatchRule{rule}, Mutate: mutate}, nil
 	}})
 }
 
-func mutate(r *sdk.Review) error {
+func mutate(r *admission.Review) error {
 	want := finalizers[r.Resource]
 	has := r.Object.Get("metadata.finalizers")
 	for _, f := range has.Items() {

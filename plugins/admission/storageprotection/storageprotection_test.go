@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	_ "github.com/pintle-io/pintle/plugins/admission/storageprotection"
+	"github.com/pintle-io/pintle/sdk/admission"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
@@ -22,7 +23,7 @@ func TestMutate(t *testing.T) {
 		{"there", "v1/persistentvolumeclaims", []any{"kubernetes.io/pvc-protection"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v := sdktest.Mutate(t, sdktest.Open(t, "storage-protection", ""), sdktest.Request{Resource: tc.resource, Object: m{"metadata": m{"finalizers": tc.finalizers}}})
+			v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "storage-protection", ""), sdktest.Request{Resource: tc.resource, Object: m{"metadata": m{"finalizers": tc.finalizers}}})
 			var got []string
 			for _, p := range v.Patch {
 				got = append(got, p.Path+" "+string(p.Value))

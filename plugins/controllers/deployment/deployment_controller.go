@@ -16,72 +16,74 @@ import (
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "deployment", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches: []sdk.Watch{
+	sdk.Register(sdk.Plugin{Name: "deployment", New: func([]byte) (sdk.Points, error) {
+		return &controller.Points{
+			Watches: []controller.Watch{
 				{Resource: "apps/v1/deployments"},
-				{Resource: "apps/v1/replicasets", Map: sdk.Owner("apps/v1/Deployment")},
-				{Resource: "apps/v1/replicasets", Map: sdk.OrphanLabels()},
+				{Resource: "apps/v1/replicasets", Map: controller.Owner("apps/v1/Deployment")},
+				{Resource: "apps/v1/replicasets", Map: controller.OrphanLabels()},
 			},
 			Workers:   2,
 			Reconcile: reconcile,
-		}}, nil
+		}, nil
 	}})
 }
 
-func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	if labels, ok := req.Labels(); ok {
 		return adopters(c, req.Namespace, labels)
 	}
 	d := &appsv1.Deployment{}
 	if err := c.Get(d, req.Namespace, req.Name); err != nil {
-		if sdk.IsNotFound(err) {
-			return sdk.Result{}, nil
+		if client.IsNotFound(err) {
+			return controller.Result{}, nil
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	if d.DeletionTimestamp != nil {
-		return sdk.Result{}, nil // the garbage collector takes it from here
+		return controller.Result{}, nil // the garbage collector takes it from here
 	}
 	sets, err := owned(c, d)
 	if err != nil {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	oldPods := 0
 	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
 		if oldPods, err = podsOfOld(c, d, sets); err != nil {
-			return sdk.Result{}, err
+			return controller.Result{}, err
 		}
 	}
 	p, err := makePlan(d, sets, oldPods, time.Now())
 	if err != nil {
-		c.Event(d, sdk.Note{Warning: true, Reason: "InvalidDeployment", Message: err.Error()})
-		return sdk.Result{}, err
+		c.Event(d, client.Note{Warning: true, Reason: "InvalidDeployment", Message: err.Error()})
+		return controller.Result{}, err
 	}
 	if err := execute(c, d, p); err != nil {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	if p.annotateRevision != "" && d.Annotations[revisionAnnotation] != p.annotateRevision {
 		if err := annotate(c, d, p.annotateRevision); err != nil {
-			return sdk.Result{}, err
+			return controller.Result{}, err
 		}
 	}
-	return sdk.Result{RequeueAfter: p.again}, report(c, d, p.status)
+	return controller.Result{RequeueAfter: p.again}, report(c, d, p.status)
 }
 
 // adopters names the Deployments that select a ReplicaSet without an owner.
-func adopters(c sdk.Client, namespace string, labels map[string]string) (sdk.Result, error) {
+func adopters(c client.Client, namespace string, labels map[string]string) (controller.Result, error) {
 	var all []*appsv1.Deployment
-	if err := c.List(&all, sdk.ListOptions{Namespace: namespace}); err != nil {
-		return sdk.Result{}, err
+	if err := c.List(&all, client.ListOptions{Namespace: namespace}); err != nil {
+		return controller.Result{}, err
 	}
-	var res sdk.Result
+	var res controller.Result
 	for _, d := range all {
 		if d.DeletionTimestamp == nil && d.Spec.Selector.Matches(labels) {
-			res.Also = append(res.Also, sdk.Request{Namespace: d.Namespace, Name: d.Name})
+			res.Enqueue = append(res.Enqueue, controller.Request{Namespace: d.Namespace, Name: d.Name})
 		}
 	}
 	return res, nil
@@ -89,12 +91,12 @@ func adopters(c sdk.Client, namespace string, labels map[string]string) (sdk.Res
 
 // owned lists the ReplicaSets of the Deployment after adopting those that
 // match and have no owner, and letting go of those that match no longer.
-func owned(c sdk.Client, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
+func owned(c client.Client, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
 	var had, orphans []*appsv1.ReplicaSet
-	if err := c.List(&had, sdk.ListOptions{Namespace: d.Namespace, OwnerUID: d.UID}); err != nil {
+	if err := c.List(&had, client.ListOptions{Namespace: d.Namespace, OwnerUID: d.UID}); err != nil {
 		return nil, err
 	}
-	if err := c.List(&orphans, sdk.ListOptions{Namespace: d.Namespace, OwnerUID: sdk.NoController, Labels: d.Spec.Selector.String()}); err != nil {
+	if err := c.List(&orphans, client.ListOptions{Namespace: d.Namespace, OwnerUID: client.NoController, Labels: d.Spec.Selector.String()}); err != nil {
 		return nil, err
 	}
 	var mine []*appsv1.ReplicaSet
@@ -117,7 +119,7 @@ func owned(c sdk.Client, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
 		return mine, err
 	}
 	for _, rs := range orphans {
-		rs = sdk.Clone(rs)
+		rs = client.Clone(rs)
 		rs.OwnerReferences = append(rs.OwnerReferences, metav1.NewControllerRef(d, "apps/v1", "Deployment"))
 		if err := c.Update(rs); err != nil {
 			return nil, fmt.Errorf("adopt replica set %s: %w", rs.Name, err)
@@ -127,10 +129,10 @@ func owned(c sdk.Client, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
 	return mine, nil
 }
 
-func release(c sdk.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet) error {
-	rs = sdk.Clone(rs)
+func release(c client.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet) error {
+	rs = client.Clone(rs)
 	rs.OwnerReferences = slices.DeleteFunc(rs.OwnerReferences, func(r metav1.OwnerReference) bool { return r.UID == d.UID })
-	if err := c.Update(rs); err != nil && !sdk.IsNotFound(err) {
+	if err := c.Update(rs); err != nil && !client.IsNotFound(err) {
 		return fmt.Errorf("release replica set %s: %w", rs.Name, err)
 	}
 	return nil
@@ -138,10 +140,10 @@ func release(c sdk.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet) error {
 
 // stillThere reads the Deployment again: what an orphaning deletion let go
 // just now must not be taken back.
-func stillThere(c sdk.Client, d *appsv1.Deployment) (bool, error) {
+func stillThere(c client.Client, d *appsv1.Deployment) (bool, error) {
 	now := &appsv1.Deployment{}
 	err := c.Get(now, d.Namespace, d.Name)
-	if sdk.IsNotFound(err) {
+	if client.IsNotFound(err) {
 		return false, nil
 	}
 	return err == nil && now.UID == d.UID && now.DeletionTimestamp == nil, err
@@ -149,9 +151,9 @@ func stillThere(c sdk.Client, d *appsv1.Deployment) (bool, error) {
 
 // podsOfOld counts the pods, terminating ones included, of every template but
 // the present: Recreate waits until none is left.
-func podsOfOld(c sdk.Client, d *appsv1.Deployment, sets []*appsv1.ReplicaSet) (int, error) {
+func podsOfOld(c client.Client, d *appsv1.Deployment, sets []*appsv1.ReplicaSet) (int, error) {
 	var pods []*corev1.Pod
-	if err := c.List(&pods, sdk.ListOptions{Namespace: d.Namespace, Labels: d.Spec.Selector.String()}); err != nil {
+	if err := c.List(&pods, client.ListOptions{Namespace: d.Namespace, Labels: d.Spec.Selector.String()}); err != nil {
 		return 0, err
 	}
 	current := findNew(d, sets)
@@ -170,13 +172,13 @@ func podsOfOld(c sdk.Client, d *appsv1.Deployment, sets []*appsv1.ReplicaSet) (i
 	return n, nil
 }
 
-func execute(c sdk.Client, d *appsv1.Deployment, p *plan) error {
+func execute(c client.Client, d *appsv1.Deployment, p *plan) error {
 	if p.create != nil {
 		if err := c.Create(p.create); err != nil {
 			return createFailed(c, d, p.create, err)
 		}
 		if n := *p.create.Spec.Replicas; n > 0 {
-			c.Event(d, sdk.Note{Reason: "ScalingReplicaSet", Message: fmt.Sprintf("Scaled up replica set %s from 0 to %d", p.create.Name, n)})
+			c.Event(d, client.Note{Reason: "ScalingReplicaSet", Message: fmt.Sprintf("Scaled up replica set %s from 0 to %d", p.create.Name, n)})
 		}
 	}
 	for _, u := range p.update {
@@ -188,11 +190,11 @@ func execute(c sdk.Client, d *appsv1.Deployment, p *plan) error {
 			if to < u.from {
 				dir = "down"
 			}
-			c.Event(d, sdk.Note{Reason: "ScalingReplicaSet", Message: fmt.Sprintf("Scaled %s replica set %s from %d to %d", dir, u.set.Name, u.from, to)})
+			c.Event(d, client.Note{Reason: "ScalingReplicaSet", Message: fmt.Sprintf("Scaled %s replica set %s from %d to %d", dir, u.set.Name, u.from, to)})
 		}
 	}
 	for _, rs := range p.remove {
-		if err := c.Delete(rs, sdk.DeleteOptions{UID: rs.UID}); err != nil && !sdk.IsNotFound(err) {
+		if err := c.Delete(rs, client.DeleteOptions{UID: rs.UID}); err != nil && !client.IsNotFound(err) {
 			return fmt.Errorf("delete old replica set %s: %w", rs.Name, err)
 		}
 	}
@@ -201,14 +203,14 @@ func execute(c sdk.Client, d *appsv1.Deployment, p *plan) error {
 
 // createFailed tells a collision of names from a real failure: another
 // ReplicaSet of that name with another template makes the next hash differ.
-func createFailed(c sdk.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet, err error) error {
-	if sdk.IsNamespaceTerminating(err) {
+func createFailed(c client.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet, err error) error {
+	if client.IsNamespaceTerminating(err) {
 		return fmt.Errorf("create replica set %s: %w", rs.Name, err) // the Deployment goes with the namespace
 	}
-	if !sdk.IsAlreadyExists(err) {
+	if !client.IsAlreadyExists(err) {
 		message := fmt.Sprintf("Failed to create new replica set %q: %v", rs.Name, err)
-		c.Event(d, sdk.Note{Warning: true, Reason: "ReplicaSetCreateError", Message: message})
-		failed := sdk.Clone(&d.Status)
+		c.Event(d, client.Note{Warning: true, Reason: "ReplicaSetCreateError", Message: message})
+		failed := client.Clone(&d.Status)
 		if hasDeadline(d) {
 			set(failed, appsv1.DeploymentProgressing, corev1.ConditionFalse, "ReplicaSetCreateError", message, time.Now())
 		}
@@ -230,20 +232,20 @@ func createFailed(c sdk.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet, err
 	return errors.Join(err, report(c, d, status))
 }
 
-func annotate(c sdk.Client, d *appsv1.Deployment, revision string) error {
+func annotate(c client.Client, d *appsv1.Deployment, revision string) error {
 	patch := map[string]any{"metadata": map[string]any{"annotations": map[string]any{revisionAnnotation: revision}}}
-	if err := c.Patch(d, sdk.Patch{Data: patch}); err != nil {
+	if err := c.Patch(d, client.Patch{Data: patch}); err != nil {
 		return fmt.Errorf("annotate revision: %w", err)
 	}
 	return nil
 }
 
-func report(c sdk.Client, d *appsv1.Deployment, s appsv1.DeploymentStatus) error {
+func report(c client.Client, d *appsv1.Deployment, s appsv1.DeploymentStatus) error {
 	if sameStatus(d.Status, s) {
 		return nil
 	}
 	d.Status = s
-	if err := c.UpdateStatus(d); err != nil && !sdk.IsNotFound(err) {
+	if err := c.UpdateStatus(d); err != nil && !client.IsNotFound(err) {
 		return fmt.Errorf("update status: %w", err)
 	}
 	return nil

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pintle-io/pintle/sdk"
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // Annotations and labels that kubectl and upstream's tools read.
@@ -155,7 +155,7 @@ func (r *round) edit(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
 	if c := r.changed[rs.UID]; c != nil {
 		return c.set
 	}
-	c := &change{set: sdk.Clone(rs), from: *rs.Spec.Replicas}
+	c := &change{set: client.Clone(rs), from: *rs.Spec.Replicas}
 	r.changed[rs.UID] = c
 	return c.set
 }
@@ -482,20 +482,20 @@ const maxName = 253
 
 // newSet is the ReplicaSet of the present template.
 func (r *round) newSet(n int32) *appsv1.ReplicaSet {
-	t := sdk.Clone(&r.d.Spec.Template)
+	t := client.Clone(&r.d.Spec.Template)
 	hash := templateHash(r.d)
 	if t.Labels == nil {
 		t.Labels = map[string]string{}
 	}
 	t.Labels[hashLabel] = hash
-	sel := sdk.Clone(r.d.Spec.Selector)
+	sel := client.Clone(r.d.Spec.Selector)
 	if sel.MatchLabels == nil {
 		sel.MatchLabels = map[string]string{}
 	}
 	sel.MatchLabels[hashLabel] = hash
 	rs := &appsv1.ReplicaSet{Spec: appsv1.ReplicaSetSpec{Replicas: &n, MinReadySeconds: r.d.Spec.MinReadySeconds, Selector: sel, Template: *t}}
 	rs.Name, rs.Namespace = r.d.Name[:min(len(r.d.Name), maxName-1-len(hash))]+"-"+hash, r.d.Namespace
-	rs.Labels = sdk.Clone(t).Labels
+	rs.Labels = client.Clone(t).Labels
 	rs.Annotations = map[string]string{
 		revisionAnnotation: strconv.Itoa(r.maxOld() + 1),
 		desiredAnnotation:  strconv.Itoa(int(r.replicas)),

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pintle-io/pintle/sdk"
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
 	"github.com/pintle-io/pintle/sdk/api/intstr"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // world is a Deployment, its ReplicaSets, and the controller of those: pods
@@ -104,7 +104,7 @@ func (w *world) round(t testing.TB) bool {
 // scale, of those that go the unavailable first; up to grow more become
 // available.
 func (w *world) serve(i, grow int) (busy bool) {
-	rs := sdk.Clone(w.sets[i])
+	rs := client.Clone(w.sets[i])
 	was := rs.Status
 	n := *rs.Spec.Replicas
 	rs.Status.Replicas, rs.Status.ObservedGeneration = n, rs.Generation

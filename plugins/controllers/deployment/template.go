@@ -5,16 +5,16 @@ import (
 	"encoding/json"
 	"slices"
 
-	"github.com/pintle-io/pintle/sdk"
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // canonical is the template's JSON without the hash label. Both sides of a
 // comparison come from the API and so carry the same defaults.
 func canonical(t *corev1.PodTemplateSpec) []byte {
 	if _, ok := t.Labels[hashLabel]; ok {
-		t = sdk.Clone(t)
+		t = client.Clone(t)
 		delete(t.Labels, hashLabel)
 	}
 	b, err := json.Marshal(t)

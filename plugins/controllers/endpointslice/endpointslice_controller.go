@@ -11,6 +11,8 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	discoveryv1 "github.com/pintle-io/pintle/sdk/api/discovery/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 // Labels of the slices, as upstream has them.
@@ -22,43 +24,43 @@ const (
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "endpointslice", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches: []sdk.Watch{
+	sdk.Register(sdk.Plugin{Name: "endpointslice", New: func([]byte) (sdk.Points, error) {
+		return &controller.Points{
+			Watches: []controller.Watch{
 				{Resource: "v1/services"},
-				{Resource: "discovery.k8s.io/v1/endpointslices", Map: sdk.Label(serviceLabel)},
-				{Resource: "v1/pods", Map: sdk.Labels()},
+				{Resource: "discovery.k8s.io/v1/endpointslices", Map: controller.Label(serviceLabel)},
+				{Resource: "v1/pods", Map: controller.Labels()},
 			},
 			Workers:   2,
 			Reconcile: reconcile,
-		}}, nil
+		}, nil
 	}})
 }
 
-func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	if labels, ok := req.Labels(); ok {
 		return selecting(c, req.Namespace, labels)
 	}
 	svc := &corev1.Service{}
 	if err := c.Get(svc, req.Namespace, req.Name); err != nil {
-		if sdk.IsNotFound(err) {
-			return sdk.Result{}, nil // the garbage collector takes the slices
+		if client.IsNotFound(err) {
+			return controller.Result{}, nil // the garbage collector takes the slices
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
-	return sdk.Result{}, sync(c, svc)
+	return controller.Result{}, sync(c, svc)
 }
 
 // selecting names the Services that select pods with these labels.
-func selecting(c sdk.Client, namespace string, labels map[string]string) (sdk.Result, error) {
+func selecting(c client.Client, namespace string, labels map[string]string) (controller.Result, error) {
 	var services []*corev1.Service
-	if err := c.List(&services, sdk.ListOptions{Namespace: namespace}); err != nil {
-		return sdk.Result{}, err
+	if err := c.List(&services, client.ListOptions{Namespace: namespace}); err != nil {
+		return controller.Result{}, err
 	}
-	var res sdk.Result
+	var res controller.Result
 	for _, svc := range services {
 		if selects(svc.Spec.Selector, labels) {
-			res.Also = append(res.Also, sdk.Request{Namespace: svc.Namespace, Name: svc.Name})
+			res.Enqueue = append(res.Enqueue, controller.Request{Namespace: svc.Namespace, Name: svc.Name})
 		}
 	}
 	return res, nil
@@ -78,16 +80,16 @@ func selects(selector, labels map[string]string) bool {
 	return true
 }
 
-func sync(c sdk.Client, svc *corev1.Service) error {
+func sync(c client.Client, svc *corev1.Service) error {
 	if len(svc.Spec.Selector) == 0 || svc.DeletionTimestamp != nil || svc.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
 	}
 	var pods []*pod
-	if err := c.List(&pods, sdk.ListOptions{Namespace: svc.Namespace, Labels: selector(svc.Spec.Selector)}); err != nil {
+	if err := c.List(&pods, client.ListOptions{Namespace: svc.Namespace, Labels: selector(svc.Spec.Selector)}); err != nil {
 		return err
 	}
 	var have []*discoveryv1.EndpointSlice
-	if err := c.List(&have, sdk.ListOptions{Namespace: svc.Namespace, Labels: serviceLabel + "=" + svc.Name + "," + managedLabel + "=" + managedBy}); err != nil {
+	if err := c.List(&have, client.ListOptions{Namespace: svc.Namespace, Labels: serviceLabel + "=" + svc.Name + "," + managedLabel + "=" + managedBy}); err != nil {
 		return err
 	}
 	ops := diff(svc, want(svc, pods), have)
@@ -99,10 +101,10 @@ func sync(c sdk.Client, svc *corev1.Service) error {
 		return err
 	}
 	for i, err := range errs {
-		if sdk.IsNamespaceTerminating(err) {
+		if client.IsNamespaceTerminating(err) {
 			continue // the Service goes with the namespace
 		}
-		if err != nil && !(ops[i].Verb == sdk.VerbDelete && sdk.IsNotFound(err)) {
+		if err != nil && !(ops[i].Verb == client.VerbDelete && client.IsNotFound(err)) {
 			return fmt.Errorf("%s endpoint slice of %s: %w", ops[i].Verb, svc.Name, err)
 		}
 	}

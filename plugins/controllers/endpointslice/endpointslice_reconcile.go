@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	discoveryv1 "github.com/pintle-io/pintle/sdk/api/discovery/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // maxEndpoints of one slice, upstream's default.
@@ -172,8 +172,8 @@ func endpointOf(svc *corev1.Service, p *pod, address string) discoveryv1.Endpoin
 // diff turns the wanted groups into writes. An existing slice of the same
 // family and ports keeps its name and as many of its endpoints as it can, so
 // that a change of one pod writes one slice.
-func diff(svc *corev1.Service, groups []*group, have []*discoveryv1.EndpointSlice) []sdk.Op {
-	var ops []sdk.Op
+func diff(svc *corev1.Service, groups []*group, have []*discoveryv1.EndpointSlice) []client.Op {
+	var ops []client.Op
 	left := slices.Clone(have)
 	for _, g := range groups {
 		var mine []*discoveryv1.EndpointSlice
@@ -187,13 +187,13 @@ func diff(svc *corev1.Service, groups []*group, have []*discoveryv1.EndpointSlic
 		ops = append(ops, fill(svc, g, mine)...)
 	}
 	for _, s := range left {
-		ops = append(ops, sdk.Op{Verb: sdk.VerbDelete, Object: s, Delete: sdk.DeleteOptions{UID: s.UID}})
+		ops = append(ops, client.Op{Verb: client.VerbDelete, Object: s, Delete: client.DeleteOptions{UID: s.UID}})
 	}
 	return ops
 }
 
 // fill spreads the endpoints of a group over its slices.
-func fill(svc *corev1.Service, g *group, mine []*discoveryv1.EndpointSlice) []sdk.Op {
+func fill(svc *corev1.Service, g *group, mine []*discoveryv1.EndpointSlice) []client.Op {
 	todo := map[string]discoveryv1.Endpoint{}
 	for _, e := range g.endpoints {
 		todo[identity(e)] = e
@@ -219,11 +219,11 @@ func fill(svc *corev1.Service, g *group, mine []*discoveryv1.EndpointSlice) []sd
 			kept[i], fresh = append(kept[i], fresh[:n]...), fresh[n:]
 		}
 	}
-	var ops []sdk.Op
+	var ops []client.Op
 	used := 0
 	for i, s := range mine {
 		if len(kept[i]) == 0 && (len(g.endpoints) > 0 || used > 0) {
-			ops = append(ops, sdk.Op{Verb: sdk.VerbDelete, Object: s, Delete: sdk.DeleteOptions{UID: s.UID}})
+			ops = append(ops, client.Op{Verb: client.VerbDelete, Object: s, Delete: client.DeleteOptions{UID: s.UID}})
 			continue
 		}
 		used++
@@ -233,21 +233,21 @@ func fill(svc *corev1.Service, g *group, mine []*discoveryv1.EndpointSlice) []sd
 	}
 	for used == 0 || len(fresh) > 0 {
 		n := min(maxEndpoints, len(fresh))
-		ops = append(ops, sdk.Op{Verb: sdk.VerbCreate, Object: newSlice(svc, g, fresh[:n])})
+		ops = append(ops, client.Op{Verb: client.VerbCreate, Object: newSlice(svc, g, fresh[:n])})
 		fresh = fresh[n:]
 		used++
 	}
 	return ops
 }
 
-func update(svc *corev1.Service, s *discoveryv1.EndpointSlice, g *group, endpoints []discoveryv1.Endpoint) (sdk.Op, bool) {
-	next := sdk.Clone(s)
+func update(svc *corev1.Service, s *discoveryv1.EndpointSlice, g *group, endpoints []discoveryv1.Endpoint) (client.Op, bool) {
+	next := client.Clone(s)
 	next.Endpoints, next.Ports = endpoints, g.ports
 	next.Labels = labelsOf(svc)
 	if sameEndpoints(s.Endpoints, endpoints) && reflect.DeepEqual(s.Labels, next.Labels) {
-		return sdk.Op{}, false
+		return client.Op{}, false
 	}
-	return sdk.Op{Verb: sdk.VerbUpdate, Object: next}, true
+	return client.Op{Verb: client.VerbUpdate, Object: next}, true
 }
 
 func sameEndpoints(a, b []discoveryv1.Endpoint) bool {

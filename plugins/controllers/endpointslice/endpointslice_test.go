@@ -8,11 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	discoveryv1 "github.com/pintle-io/pintle/sdk/api/discovery/v1"
 	"github.com/pintle-io/pintle/sdk/api/intstr"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 func newService(change ...func(*corev1.Service)) *corev1.Service {
@@ -131,23 +131,23 @@ type state struct {
 	made   int
 }
 
-func (s *state) apply(ops []sdk.Op) string {
-	n := map[sdk.Verb]int{}
+func (s *state) apply(ops []client.Op) string {
+	n := map[client.Verb]int{}
 	for _, op := range ops {
 		n[op.Verb]++
 		x := op.Object.(*discoveryv1.EndpointSlice)
 		switch op.Verb {
-		case sdk.VerbCreate:
+		case client.VerbCreate:
 			s.made++
 			x.Name, x.UID = fmt.Sprint(x.GenerateName, s.made), fmt.Sprint("uid", s.made)
 			s.slices = append(s.slices, x)
-		case sdk.VerbUpdate:
+		case client.VerbUpdate:
 			s.slices[slices.IndexFunc(s.slices, func(y *discoveryv1.EndpointSlice) bool { return y.UID == x.UID })] = x
-		case sdk.VerbDelete:
+		case client.VerbDelete:
 			s.slices = slices.DeleteFunc(s.slices, func(y *discoveryv1.EndpointSlice) bool { return y.UID == x.UID })
 		}
 	}
-	return fmt.Sprintf("%d created, %d updated, %d deleted", n[sdk.VerbCreate], n[sdk.VerbUpdate], n[sdk.VerbDelete])
+	return fmt.Sprintf("%d created, %d updated, %d deleted", n[client.VerbCreate], n[client.VerbUpdate], n[client.VerbDelete])
 }
 
 func pods(from, to int, change ...func(*pod)) (out []*pod) {

@@ -33,7 +33,7 @@ type condition struct {
 	Status corev1.ConditionStatus  `json:"status"`
 }
 
-// APIResource makes a pod an sdk.Object.
+// APIResource makes a pod a client.Object.
 func (*pod) APIResource() string { return "v1/pods" }
 
 func (p *pod) finished() bool {

@@ -3,8 +3,8 @@ package garbage
 import (
 	"slices"
 
-	"github.com/pintle-io/pintle/sdk"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // maxAncestors bounds how many owners above an object are looked at. Chains
@@ -13,7 +13,7 @@ const maxAncestors = 1000
 
 // ancestors are the uids of an object's owners, their owners, and so on, as
 // far as they exist. An object in a circle is among its own.
-func (g collector) ancestors(c sdk.Client, o *object) (map[string]bool, error) {
+func (g collector) ancestors(c client.Client, o *object) (map[string]bool, error) {
 	out := map[string]bool{}
 	for next := []*object{o}; len(next) > 0 && len(out) < maxAncestors; {
 		x := next[0]
@@ -28,7 +28,7 @@ func (g collector) ancestors(c sdk.Client, o *object) (map[string]bool, error) {
 			}
 			owner, err := read(c, r.Resource, namespace, ref.Name)
 			switch {
-			case sdk.IsNotFound(err):
+			case client.IsNotFound(err):
 			case err != nil:
 				return nil, err
 			case owner.UID == ref.UID:
@@ -47,7 +47,7 @@ func waits(o *object) bool {
 }
 
 // unblock has the owner no longer wait for an object that names it.
-func unblock(c sdk.Client, o *object, uid string) error {
+func unblock(c client.Client, o *object, uid string) error {
 	refs := slices.Clone(o.OwnerReferences)
 	no := false
 	for i := range refs {
@@ -60,13 +60,13 @@ func unblock(c sdk.Client, o *object, uid string) error {
 
 // patchOwners writes the owners of an object that is as it was read; one that
 // is gone needs none.
-func patchOwners(c sdk.Client, o *object, refs []metav1.OwnerReference) error {
+func patchOwners(c client.Client, o *object, refs []metav1.OwnerReference) error {
 	if refs == nil {
 		refs = []metav1.OwnerReference{}
 	}
 	patch := map[string]any{"metadata": map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion, "ownerReferences": refs}}
-	err := c.Patch(o, sdk.Patch{Data: patch})
-	if sdk.IsNotFound(err) {
+	err := c.Patch(o, client.Patch{Data: patch})
+	if client.IsNotFound(err) {
 		return nil
 	}
 	return err

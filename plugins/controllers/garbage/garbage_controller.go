@@ -16,6 +16,8 @@ import (
 
 	"github.com/pintle-io/pintle/sdk"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 // Config is the plugin's configuration.
@@ -50,7 +52,7 @@ const (
 const pause = 300 * time.Millisecond
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "garbage-collector", New: func(raw []byte) (*sdk.Points, error) {
+	sdk.Register(sdk.Plugin{Name: "garbage-collector", New: func(raw []byte) (sdk.Points, error) {
 		var c Config
 		if err := json.Unmarshal(raw, &c); err != nil {
 			return nil, fmt.Errorf("config: %w", err)
@@ -59,19 +61,19 @@ func init() {
 			return nil, errors.New("config.resources: nothing to collect from")
 		}
 		g := collector{c.Resources}
-		return &sdk.Points{Controller: &sdk.Controller{Watches: g.watches(), Workers: 2, Reconcile: g.reconcile}}, nil
+		return &controller.Points{Watches: g.watches(), Workers: 2, Reconcile: g.reconcile}, nil
 	}})
 }
 
 type collector struct{ resources []Resource }
 
-func (g collector) watches() []sdk.Watch {
-	var out []sdk.Watch
+func (g collector) watches() []controller.Watch {
+	var out []controller.Watch
 	for _, r := range g.resources {
 		out = append(out,
-			sdk.Watch{Resource: r.Resource, Map: sdk.Owned(ownersOf)},
-			sdk.Watch{Resource: r.Resource, Map: sdk.Deleted(r.gone)},
-			sdk.Watch{Resource: r.Resource, Map: sdk.Deleting(r.final)},
+			controller.Watch{Resource: r.Resource, Map: controller.Owned(ownersOf)},
+			controller.Watch{Resource: r.Resource, Map: controller.Deleted(r.gone)},
+			controller.Watch{Resource: r.Resource, Map: controller.Deleting(r.final)},
 		)
 	}
 	return out
@@ -82,8 +84,8 @@ type subject struct {
 	mode, apiVersion, kind, uid, name string
 }
 
-func (s subject) request(namespace string) sdk.Request {
-	return sdk.Request{Namespace: namespace, Name: strings.Join([]string{s.mode, s.apiVersion, s.kind, s.uid, s.name}, " ")}
+func (s subject) request(namespace string) controller.Request {
+	return controller.Request{Namespace: namespace, Name: strings.Join([]string{s.mode, s.apiVersion, s.kind, s.uid, s.name}, " ")}
 }
 
 func unpack(name string) (subject, error) {
@@ -95,8 +97,8 @@ func unpack(name string) (subject, error) {
 }
 
 // ownersOf asks to look for the owners that an object names.
-func ownersOf(o sdk.Value) []sdk.Request {
-	var out []sdk.Request
+func ownersOf(o sdk.Value) []controller.Request {
+	var out []controller.Request
 	for _, ref := range o.Get("metadata.ownerReferences").Items() {
 		s := subject{modeCheck, ref.Key("apiVersion").String(), ref.Key("kind").String(), ref.Key("uid").String(), ref.Key("name").String()}
 		out = append(out, s.request(o.Get("metadata.namespace").String()))
@@ -104,40 +106,40 @@ func ownersOf(o sdk.Value) []sdk.Request {
 	return out
 }
 
-func (r Resource) gone(o sdk.Value) []sdk.Request {
+func (r Resource) gone(o sdk.Value) []controller.Request {
 	s := subject{modeGone, r.APIVersion, r.Kind, o.Get("metadata.uid").String(), o.Get("metadata.name").String()}
-	return []sdk.Request{s.request(o.Get("metadata.namespace").String())}
+	return []controller.Request{s.request(o.Get("metadata.namespace").String())}
 }
 
-func (r Resource) final(o sdk.Value) []sdk.Request {
+func (r Resource) final(o sdk.Value) []controller.Request {
 	if !o.Get("metadata.deletionTimestamp").Exists() {
 		return nil
 	}
 	for _, f := range o.Get("metadata.finalizers").Items() {
 		if f.String() == foreground || f.String() == orphan {
 			s := subject{modeFinal, r.APIVersion, r.Kind, o.Get("metadata.uid").String(), o.Get("metadata.name").String()}
-			return []sdk.Request{s.request(o.Get("metadata.namespace").String())}
+			return []controller.Request{s.request(o.Get("metadata.namespace").String())}
 		}
 	}
 	return nil
 }
 
-func (g collector) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func (g collector) reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	s, err := unpack(req.Name)
 	if err != nil {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	switch s.mode {
 	case modeFinal:
 		return g.finalize(c, s, req.Namespace)
 	case modeGone:
-		return sdk.Result{}, g.collect(c, s, req.Namespace)
+		return controller.Result{}, g.collect(c, s, req.Namespace)
 	}
 	state, err := g.owner(c, s, req.Namespace)
 	if err != nil || state != ownerGone {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
-	return sdk.Result{}, g.collect(c, s, req.Namespace)
+	return controller.Result{}, g.collect(c, s, req.Namespace)
 }
 
 // object is any object's metadata.
@@ -151,7 +153,7 @@ type object struct {
 func (o *object) APIResource() string { return o.resource }
 
 // read reads an object's metadata.
-func read(c sdk.Client, resource, namespace, name string) (*object, error) {
+func read(c client.Client, resource, namespace, name string) (*object, error) {
 	o := &object{resource: resource}
 	err := c.Get(o, namespace, name)
 	o.resource = resource // reading clears everything
@@ -202,14 +204,14 @@ const (
 
 // owner looks for an owner. One whose kind is not known counts as there: what
 // cannot be looked up must not be taken for garbage.
-func (g collector) owner(c sdk.Client, s subject, namespace string) (ownerState, error) {
+func (g collector) owner(c client.Client, s subject, namespace string) (ownerState, error) {
 	r, namespace, ok := g.locate(s.apiVersion, s.kind, namespace)
 	if !ok {
 		return ownerStays, nil
 	}
 	o, err := read(c, r.Resource, namespace, s.name)
 	switch {
-	case sdk.IsNotFound(err):
+	case client.IsNotFound(err):
 		return ownerGone, nil
 	case err != nil:
 		return ownerStays, err

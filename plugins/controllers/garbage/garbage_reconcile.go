@@ -4,20 +4,21 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/pintle-io/pintle/sdk"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 // dependents lists the objects that name the owner. An owner in a namespace
 // has dependents only there.
-func (g collector) dependents(c sdk.Client, uid, namespace string) ([]*object, error) {
+func (g collector) dependents(c client.Client, uid, namespace string) ([]*object, error) {
 	var out []*object
 	for _, r := range g.resources {
 		if namespace != "" && !r.Namespaced {
 			continue
 		}
 		var items []*object
-		if err := c.List(&items, sdk.ListOptions{Resource: r.Resource, Namespace: namespace, OwnerUID: uid}); err != nil {
+		if err := c.List(&items, client.ListOptions{Resource: r.Resource, Namespace: namespace, OwnerUID: uid}); err != nil {
 			return nil, fmt.Errorf("list %s: %w", r.Resource, err)
 		}
 		for _, it := range items {
@@ -31,12 +32,12 @@ func (g collector) dependents(c sdk.Client, uid, namespace string) ([]*object, e
 
 // collect deletes the dependents of an owner that is gone. One that has
 // another owner which stays only loses the reference.
-func (g collector) collect(c sdk.Client, s subject, namespace string) error {
+func (g collector) collect(c client.Client, s subject, namespace string) error {
 	deps, err := g.dependents(c, s.uid, namespace)
 	if err != nil {
 		return err
 	}
-	var ops []sdk.Op
+	var ops []client.Op
 	for _, o := range deps {
 		if o.DeletionTimestamp != nil {
 			continue
@@ -57,8 +58,8 @@ func (g collector) collect(c sdk.Client, s subject, namespace string) error {
 }
 
 // remove deletes an object as it was read: its owners may have changed since.
-func remove(o *object, propagation string) sdk.Op {
-	return sdk.Op{Verb: sdk.VerbDelete, Object: o, Delete: sdk.DeleteOptions{UID: o.UID, ResourceVersion: o.ResourceVersion, Propagation: propagation}}
+func remove(o *object, propagation string) client.Op {
+	return client.Op{Verb: client.VerbDelete, Object: o, Delete: client.DeleteOptions{UID: o.UID, ResourceVersion: o.ResourceVersion, Propagation: propagation}}
 }
 
 // manner is how a dependent is deleted in the background: as its own
@@ -75,7 +76,7 @@ func manner(o *object) string {
 
 // otherOwner tells whether an owner other than uid stays: it exists, and is
 // not itself waiting for its dependents to go.
-func (g collector) otherOwner(c sdk.Client, o *object, uid string) (bool, error) {
+func (g collector) otherOwner(c client.Client, o *object, uid string) (bool, error) {
 	for _, ref := range o.OwnerReferences {
 		if ref.UID == uid {
 			continue
@@ -89,18 +90,18 @@ func (g collector) otherOwner(c sdk.Client, o *object, uid string) (bool, error)
 }
 
 // release takes the reference to uid out of an object.
-func release(c sdk.Client, o *object, uid string) error {
+func release(c client.Client, o *object, uid string) error {
 	return patchOwners(c, o, slices.DeleteFunc(slices.Clone(o.OwnerReferences), func(r metav1.OwnerReference) bool { return r.UID == uid }))
 }
 
-func run(c sdk.Client, ops []sdk.Op) error {
+func run(c client.Client, ops []client.Op) error {
 	for part := range slices.Chunk(ops, 250) {
 		errs, err := c.Batch(part, false)
 		if err != nil {
 			return err
 		}
 		for i, err := range errs {
-			if err != nil && !sdk.IsNotFound(err) {
+			if err != nil && !client.IsNotFound(err) {
 				return fmt.Errorf("delete %s: %w", part[i].Object.APIResource(), err)
 			}
 		}
@@ -109,67 +110,67 @@ func run(c sdk.Client, ops []sdk.Op) error {
 }
 
 // finalize carries out the finalizer of an object that is being deleted.
-func (g collector) finalize(c sdk.Client, s subject, namespace string) (sdk.Result, error) {
+func (g collector) finalize(c client.Client, s subject, namespace string) (controller.Result, error) {
 	r, ok := g.find(s.apiVersion, s.kind)
 	if !ok {
-		return sdk.Result{}, nil
+		return controller.Result{}, nil
 	}
 	if !r.Namespaced {
 		namespace = ""
 	}
 	o, err := read(c, r.Resource, namespace, s.name)
 	if err != nil {
-		if sdk.IsNotFound(err) {
-			return sdk.Result{}, nil
+		if client.IsNotFound(err) {
+			return controller.Result{}, nil
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	if o.UID != s.uid || o.DeletionTimestamp == nil {
-		return sdk.Result{}, nil
+		return controller.Result{}, nil
 	}
 	deps, err := g.dependents(c, o.UID, namespace)
 	if err != nil {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	switch {
 	case slices.Contains(o.Finalizers, orphan):
 		for _, d := range deps {
 			if err := release(c, d, o.UID); err != nil {
-				return sdk.Result{}, err
+				return controller.Result{}, err
 			}
 		}
-		return sdk.Result{}, drop(c, o, orphan)
+		return controller.Result{}, drop(c, o, orphan)
 	case slices.Contains(o.Finalizers, foreground):
 		return g.foreground(c, o, deps)
 	}
-	return sdk.Result{}, nil
+	return controller.Result{}, nil
 }
 
 // foreground deletes the dependents and lets the owner go when none of those
 // that block it is left. Owners in a circle would wait for one another for
 // ever: a dependent that waits for its own and is an owner of this one, however
 // many are between them, does not block it.
-func (g collector) foreground(c sdk.Client, o *object, deps []*object) (sdk.Result, error) {
+func (g collector) foreground(c client.Client, o *object, deps []*object) (controller.Result, error) {
 	above, err := g.ancestors(c, o)
 	if err != nil {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
-	var ops []sdk.Op
+	var ops []client.Op
 	blocked := false
 	for _, d := range deps {
 		kept, err := g.otherOwner(c, d, o.UID)
 		if err != nil {
-			return sdk.Result{}, err
+			return controller.Result{}, err
 		}
 		if kept {
 			if err := release(c, d, o.UID); err != nil {
-				return sdk.Result{}, err
+				return controller.Result{}, err
 			}
 			continue
 		}
 		if blocks(d, o.UID) && waits(d) && above[d.UID] {
 			if err := unblock(c, d, o.UID); err != nil {
-				return sdk.Result{}, err
+				return controller.Result{}, err
 			}
 		}
 		blocked = blocked || blocks(d, o.UID)
@@ -178,12 +179,12 @@ func (g collector) foreground(c sdk.Client, o *object, deps []*object) (sdk.Resu
 		}
 	}
 	if err := run(c, ops); err != nil {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	if blocked {
-		return sdk.Result{RequeueAfter: pause}, nil
+		return controller.Result{RequeueAfter: pause}, nil
 	}
-	return sdk.Result{}, drop(c, o, foreground)
+	return controller.Result{}, drop(c, o, foreground)
 }
 
 func blocks(d *object, uid string) bool {
@@ -196,14 +197,14 @@ func blocks(d *object, uid string) bool {
 }
 
 // drop removes a finalizer.
-func drop(c sdk.Client, o *object, finalizer string) error {
+func drop(c client.Client, o *object, finalizer string) error {
 	keep := slices.DeleteFunc(slices.Clone(o.Finalizers), func(f string) bool { return f == finalizer })
 	if keep == nil {
 		keep = []string{}
 	}
 	patch := map[string]any{"metadata": map[string]any{"uid": o.UID, "resourceVersion": o.ResourceVersion, "finalizers": keep}}
-	err := c.Patch(o, sdk.Patch{Data: patch})
-	if sdk.IsNotFound(err) {
+	err := c.Patch(o, client.Patch{Data: patch})
+	if client.IsNotFound(err) {
 		return nil
 	}
 	return err

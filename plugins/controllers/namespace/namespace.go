@@ -13,6 +13,8 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 // Config is the plugin's configuration.
@@ -31,7 +33,7 @@ const (
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "namespace", New: func(raw []byte) (*sdk.Points, error) {
+	sdk.Register(sdk.Plugin{Name: "namespace", New: func(raw []byte) (sdk.Points, error) {
 		var c Config
 		if err := json.Unmarshal(raw, &c); err != nil {
 			return nil, fmt.Errorf("config: %w", err)
@@ -47,11 +49,11 @@ func init() {
 			}
 			l = append(l, r)
 		}
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches:   []sdk.Watch{{Resource: "v1/namespaces"}},
+		return &controller.Points{
+			Watches:   []controller.Watch{{Resource: "v1/namespaces"}},
 			Workers:   2,
 			Reconcile: l.reconcile,
-		}}, nil
+		}, nil
 	}})
 }
 
@@ -83,16 +85,16 @@ type object struct {
 // APIResource names the resource that the object was listed as.
 func (o *object) APIResource() string { return o.resource }
 
-func (l cleaner) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func (l cleaner) reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	ns := &corev1.Namespace{}
 	if err := c.Get(ns, "", req.Name); err != nil {
-		if sdk.IsNotFound(err) {
-			return sdk.Result{}, nil
+		if client.IsNotFound(err) {
+			return controller.Result{}, nil
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	if ns.DeletionTimestamp == nil || !slices.Contains(ns.Spec.Finalizers, finalizer) {
-		return sdk.Result{}, nil
+		return controller.Result{}, nil
 	}
 	found := l.empty(c, ns.Name)
 	if len(found.resources) > 0 {
@@ -100,35 +102,35 @@ func (l cleaner) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 	}
 	if !found.empty() || len(ns.Status.Conditions) > 0 {
 		if err := report(c, ns, found); err != nil {
-			return sdk.Result{}, err
+			return controller.Result{}, err
 		}
 	}
 	switch {
 	case len(found.unknown)+len(found.failures) > 0:
-		return sdk.Result{}, fmt.Errorf("empty namespace %s: %s", ns.Name, sorted(append(found.unknown, found.failures...)))
+		return controller.Result{}, fmt.Errorf("empty namespace %s: %s", ns.Name, sorted(append(found.unknown, found.failures...)))
 	case !found.empty():
-		return sdk.Result{RequeueAfter: again}, nil
+		return controller.Result{RequeueAfter: again}, nil
 	}
 	keep := slices.DeleteFunc(slices.Clone(ns.Spec.Finalizers), func(f corev1.FinalizerName) bool { return f == finalizer })
 	if keep == nil {
 		keep = []corev1.FinalizerName{}
 	}
-	err := c.Patch(ns, sdk.Patch{Subresource: "finalize", Data: map[string]any{"spec": map[string]any{"finalizers": keep}}})
-	if sdk.IsNotFound(err) {
+	err := c.Patch(ns, client.Patch{Subresource: "finalize", Data: map[string]any{"spec": map[string]any{"finalizers": keep}}})
+	if client.IsNotFound(err) {
 		err = nil
 	}
-	return sdk.Result{}, err
+	return controller.Result{}, err
 }
 
 // empty deletes what is in the namespace and answers what was there. A resource
 // that fails does not keep the others.
-func (l cleaner) empty(c sdk.Client, ns string) *content {
+func (l cleaner) empty(c client.Client, ns string) *content {
 	f := &content{resources: map[string]int{}, finalizers: map[string]int{}}
 	for _, r := range l {
 		var items []*object
-		err := c.List(&items, sdk.ListOptions{Resource: r.path, Namespace: ns})
+		err := c.List(&items, client.ListOptions{Resource: r.path, Namespace: ns})
 		switch {
-		case sdk.IsNotFound(err):
+		case client.IsNotFound(err):
 			f.unknown = append(f.unknown, fmt.Sprintf("%s: %v", r.name, err))
 		case err != nil:
 			f.failures = append(f.failures, fmt.Sprintf("list %s: %v", r.name, err))
@@ -149,15 +151,15 @@ func (l cleaner) empty(c sdk.Client, ns string) *content {
 	return f
 }
 
-func remove(c sdk.Client, resource string, items []*object) error {
-	var ops []sdk.Op
+func remove(c client.Client, resource string, items []*object) error {
+	var ops []client.Op
 	for _, o := range items {
 		if o.DeletionTimestamp != nil {
 			continue
 		}
 		d := *o
 		d.resource = resource
-		ops = append(ops, sdk.Op{Verb: sdk.VerbDelete, Object: &d, Delete: sdk.DeleteOptions{UID: o.UID}})
+		ops = append(ops, client.Op{Verb: client.VerbDelete, Object: &d, Delete: client.DeleteOptions{UID: o.UID}})
 	}
 	for part := range slices.Chunk(ops, chunk) {
 		errs, err := c.Batch(part, false)
@@ -165,7 +167,7 @@ func remove(c sdk.Client, resource string, items []*object) error {
 			return err
 		}
 		for _, err := range errs {
-			if err != nil && !sdk.IsNotFound(err) && !sdk.IsConflict(err) {
+			if err != nil && !client.IsNotFound(err) && !client.IsConflict(err) {
 				return fmt.Errorf("delete %s: %w", resource, err)
 			}
 		}
@@ -174,13 +176,13 @@ func remove(c sdk.Client, resource string, items []*object) error {
 }
 
 // report says in the namespace's status what it waits for.
-func report(c sdk.Client, ns *corev1.Namespace, f *content) error {
+func report(c client.Client, ns *corev1.Namespace, f *content) error {
 	next, changed := conditions(ns.Status.Conditions, f, metav1.Now())
 	if !changed {
 		return nil
 	}
 	ns.Status.Conditions = next
-	if err := c.UpdateStatus(ns); err != nil && !sdk.IsNotFound(err) {
+	if err := c.UpdateStatus(ns); err != nil && !client.IsNotFound(err) {
 		return fmt.Errorf("update status: %w", err)
 	}
 	return nil

@@ -8,9 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -66,9 +67,9 @@ func TestConditions(t *testing.T) {
 }
 
 // broken fails for some resources.
-type broken struct{ sdk.Client }
+type broken struct{ client.Client }
 
-func (b broken) List(list any, o sdk.ListOptions) error {
+func (b broken) List(list any, o client.ListOptions) error {
 	switch o.Resource {
 	case "example.com/v1/widgets":
 		return wire.Errorf(wire.KindNotFound, "there is no resource %q", o.Resource)
@@ -100,7 +101,7 @@ func TestFailuresAreTold(t *testing.T) {
 		l = append(l, r)
 	}
 	c := store.Client()
-	if _, err = l.reconcile(broken{c}, sdk.Request{Name: "team"}); err == nil || !strings.Contains(err.Error(), "cannot be decoded") {
+	if _, err = l.reconcile(broken{c}, controller.Request{Name: "team"}); err == nil || !strings.Contains(err.Error(), "cannot be decoded") {
 		t.Errorf("error %v, want what failed", err)
 	}
 	if got := strings.Join(store.Keys(), " "); got != "v1/namespaces//team" {
@@ -118,7 +119,7 @@ func TestFailuresAreTold(t *testing.T) {
 	if got := strings.Join(bad, " "); got != "NamespaceDeletionDiscoveryFailure NamespaceDeletionContentFailure" {
 		t.Errorf("conditions that are true: %s", got)
 	}
-	if _, err := l[2:].reconcile(c, sdk.Request{Name: "team"}); err != nil {
+	if _, err := l[2:].reconcile(c, controller.Request{Name: "team"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Get(ns, "", "team"); err != nil || len(ns.Spec.Finalizers) > 0 {

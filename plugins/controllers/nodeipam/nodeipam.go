@@ -10,6 +10,8 @@ import (
 
 	"github.com/pintle-io/pintle/sdk"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 // Config is the plugin's configuration.
@@ -21,16 +23,16 @@ type Config struct {
 }
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "node-ipam", New: func(raw []byte) (*sdk.Points, error) {
+	sdk.Register(sdk.Plugin{Name: "node-ipam", New: func(raw []byte) (sdk.Points, error) {
 		a, err := newAllocator(raw)
 		if err != nil {
 			return nil, err
 		}
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches:   []sdk.Watch{{Resource: "v1/nodes"}},
+		return &controller.Points{
+			Watches:   []controller.Watch{{Resource: "v1/nodes"}},
 			Workers:   1, // one hand gives out addresses
 			Reconcile: a.reconcile,
-		}}, nil
+		}, nil
 	}})
 }
 
@@ -59,10 +61,10 @@ type ranged struct {
 	PodCIDRs []string `json:"podCIDRs"`
 }
 
-// APIResource implements sdk.Object.
+// APIResource implements client.Object.
 func (*node) APIResource() string { return "v1/nodes" }
 
-// APIResource implements sdk.Object.
+// APIResource implements client.Object.
 func (*other) APIResource() string { return "v1/nodes" }
 
 func newAllocator(raw []byte) (*allocator, error) {
@@ -85,27 +87,27 @@ func newAllocator(raw []byte) (*allocator, error) {
 	return &allocator{cluster: p.Masked(), mask: c.NodeMask}, nil
 }
 
-func (a *allocator) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func (a *allocator) reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	// A node changes with every report of its agent; all nodes are looked at
 	// only when it has no range yet.
 	n := &node{}
 	if err := c.Get(n, "", req.Name); err != nil || n.Spec.PodCIDR != "" {
-		if sdk.IsNotFound(err) {
+		if client.IsNotFound(err) {
 			err = nil
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	var nodes []*other
-	if err := c.List(&nodes, sdk.ListOptions{}); err != nil {
-		return sdk.Result{}, err
+	if err := c.List(&nodes, client.ListOptions{}); err != nil {
+		return controller.Result{}, err
 	}
 	free, ok := a.next(a.used(nodes))
 	if !ok {
-		c.Event(n, sdk.Note{Warning: true, Reason: "CIDRNotAvailable", Message: fmt.Sprintf("%s has no free range of /%d", a.cluster, a.mask)})
-		return sdk.Result{}, fmt.Errorf("node %s: %s has no free range of /%d", n.Name, a.cluster, a.mask)
+		c.Event(n, client.Note{Warning: true, Reason: "CIDRNotAvailable", Message: fmt.Sprintf("%s has no free range of /%d", a.cluster, a.mask)})
+		return controller.Result{}, fmt.Errorf("node %s: %s has no free range of /%d", n.Name, a.cluster, a.mask)
 	}
 	patch := map[string]any{"spec": map[string]any{"podCIDR": free.String(), "podCIDRs": []string{free.String()}}}
-	return sdk.Result{}, c.Patch(sdk.Clone(n), sdk.Patch{Data: patch})
+	return controller.Result{}, c.Patch(client.Clone(n), client.Patch{Data: patch})
 }
 
 // used are the ranges of all nodes.

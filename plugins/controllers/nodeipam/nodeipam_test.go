@@ -3,8 +3,9 @@ package nodeipam
 import (
 	"testing"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
@@ -33,7 +34,7 @@ func TestAllocate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			objects := []sdk.Object{nodeOf("new", "")}
+			objects := []client.Object{nodeOf("new", "")}
 			for i, cidr := range tc.others {
 				objects = append(objects, nodeOf(string(rune('a'+i)), cidr))
 			}
@@ -41,7 +42,7 @@ func TestAllocate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = a.reconcile(s.Client(), sdk.Request{Name: "new"})
+			_, err = a.reconcile(s.Client(), controller.Request{Name: "new"})
 			if (err == nil) != (tc.want != "") {
 				t.Errorf("reconcile: %v", err)
 			}
@@ -52,7 +53,7 @@ func TestAllocate(t *testing.T) {
 			if got.Spec.PodCIDR != tc.want || tc.want != "" && (len(got.Spec.PodCIDRs) != 1 || got.Spec.PodCIDRs[0] != tc.want) {
 				t.Errorf("range = %q, %v, want %q", got.Spec.PodCIDR, got.Spec.PodCIDRs, tc.want)
 			}
-			if _, err := a.reconcile(s.Client(), sdk.Request{Name: "new"}); tc.want != "" && err != nil {
+			if _, err := a.reconcile(s.Client(), controller.Request{Name: "new"}); tc.want != "" && err != nil {
 				t.Errorf("again: %v", err)
 			}
 		})
@@ -80,7 +81,7 @@ func TestRangesComeAndGo(t *testing.T) {
 		{"c", "f", "10.0.2.0/24"},
 	} {
 		if step.gone != "" {
-			if err := s.Client().Delete(nodeOf(step.gone, ""), sdk.DeleteOptions{}); err != nil {
+			if err := s.Client().Delete(nodeOf(step.gone, ""), client.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -89,7 +90,7 @@ func TestRangesComeAndGo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := a.reconcile(s.Client(), sdk.Request{Name: step.name}); err != nil {
+		if _, err := a.reconcile(s.Client(), controller.Request{Name: step.name}); err != nil {
 			t.Errorf("node %s: %v", step.name, err)
 		}
 		got := &corev1.Node{}

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 // outOfService is the taint by which an admin says that a node is off for good,
@@ -31,28 +32,28 @@ func disruption(p *corev1.Pod, reason, message string, now time.Time) {
 // Job's failure policy, for example, must find the reason on each. grace is
 // that of the deletion, nil the pod's own. Pods that changed meanwhile are left
 // to the next look, which the error asks for; the others are returned.
-func disrupt(c sdk.Client, pods []*corev1.Pod, grace *int64, mark func(*corev1.Pod)) (marked []*corev1.Pod, err error) {
+func disrupt(c client.Client, pods []*corev1.Pod, grace *int64, mark func(*corev1.Pod)) (marked []*corev1.Pod, err error) {
 	if len(pods) == 0 {
 		return nil, nil
 	}
-	marks := make([]sdk.Op, len(pods))
+	marks := make([]client.Op, len(pods))
 	for i, p := range pods {
-		p = sdk.Clone(p)
+		p = client.Clone(p)
 		mark(p)
-		marks[i] = sdk.Op{Verb: sdk.VerbUpdate, Subresource: "status", Object: p, Brief: true}
+		marks[i] = client.Op{Verb: client.VerbUpdate, Subresource: "status", Object: p, Brief: true}
 	}
 	errs, err := c.Batch(marks, false)
 	if err != nil {
 		return nil, err
 	}
-	var deletes []sdk.Op
+	var deletes []client.Op
 	var failed error
 	for i, err := range errs {
 		switch {
 		case err == nil:
 			marked = append(marked, pods[i])
-			deletes = append(deletes, sdk.Op{Verb: sdk.VerbDelete, Object: pods[i], Delete: sdk.DeleteOptions{UID: pods[i].UID, GracePeriodSeconds: grace}})
-		case !sdk.IsNotFound(err):
+			deletes = append(deletes, client.Op{Verb: client.VerbDelete, Object: pods[i], Delete: client.DeleteOptions{UID: pods[i].UID, GracePeriodSeconds: grace}})
+		case !client.IsNotFound(err):
 			failed = fmt.Errorf("mark pod %s/%s: %w", pods[i].Namespace, pods[i].Name, err)
 		}
 	}
@@ -61,7 +62,7 @@ func disrupt(c sdk.Client, pods []*corev1.Pod, grace *int64, mark func(*corev1.P
 
 // collect removes pods that no agent will ever report the end of: they count
 // as failed, unless they had come to their end.
-func collect(c sdk.Client, pods []*corev1.Pod, why string, now time.Time) error {
+func collect(c client.Client, pods []*corev1.Pod, why string, now time.Time) error {
 	none := int64(0)
 	_, err := disrupt(c, pods, &none, func(p *corev1.Pod) {
 		if p.Finished() {
@@ -82,7 +83,7 @@ const recheck = 5 * time.Second
 
 // abandon removes the pods that are being deleted on a node that is not ready
 // and out of service, and answers when to look again.
-func abandon(c sdk.Client, node *nodeState, now time.Time) (time.Duration, error) {
+func abandon(c client.Client, node *nodeState, now time.Time) (time.Duration, error) {
 	if r := readyOf(node); r != nil && r.Status == corev1.ConditionTrue || !hasTaint(node, outOfService) {
 		return 0, nil
 	}
@@ -110,11 +111,11 @@ func hasTaint(node *nodeState, key string) bool {
 
 // forget removes the pods of a node that does not exist, and has not for the
 // grace time: a node that registers anew keeps its pods.
-func (k *keeper) forget(c sdk.Client, name string) (sdk.Result, error) {
+func (k *keeper) forget(c client.Client, name string) (controller.Result, error) {
 	pods, err := podsOn(c, name)
 	if err != nil || len(pods) == 0 {
 		delete(k.missing, name)
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	since, ok := k.missing[name]
 	if !ok {
@@ -122,7 +123,7 @@ func (k *keeper) forget(c sdk.Client, name string) (sdk.Result, error) {
 		k.missing[name] = since
 	}
 	if left := k.grace - k.now().Sub(since); left > 0 {
-		return sdk.Result{RequeueAfter: left}, nil
+		return controller.Result{RequeueAfter: left}, nil
 	}
-	return sdk.Result{}, collect(c, pods, "PodGC: node no longer exists", k.now())
+	return controller.Result{}, collect(c, pods, "PodGC: node no longer exists", k.now())
 }

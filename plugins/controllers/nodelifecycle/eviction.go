@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // sinceAnnotation holds, on a node, since when the control plane has seen each
@@ -47,7 +47,7 @@ func sinceOf(node *nodeState, taints []corev1.Taint, now time.Time) (since []tim
 // evict deletes the pods that do not tolerate the node's NoExecute taints, or
 // no longer, and answers when the next one is due. The taints of the node's
 // health count from healthSince at the earliest.
-func evict(c sdk.Client, node *nodeState, healthSince, now time.Time) (time.Duration, error) {
+func evict(c client.Client, node *nodeState, healthSince, now time.Time) (time.Duration, error) {
 	noExecute := noExecuteTaints(node)
 	since, annotation := sinceOf(node, noExecute, now)
 	if err := annotate(c, node, annotation); err != nil {
@@ -78,7 +78,7 @@ func evict(c sdk.Client, node *nodeState, healthSince, now time.Time) (time.Dura
 		disruption(p, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now)
 	})
 	for _, p := range marked {
-		c.Event(p, sdk.Note{Reason: "TaintManagerEviction", Message: fmt.Sprintf("Marking for deletion Pod %s/%s", p.Namespace, p.Name)})
+		c.Event(p, client.Note{Reason: "TaintManagerEviction", Message: fmt.Sprintf("Marking for deletion Pod %s/%s", p.Namespace, p.Name)})
 	}
 	return next, err
 }
@@ -104,7 +104,7 @@ func begun(taints []corev1.Taint, since []time.Time, healthSince, now time.Time)
 }
 
 // annotate writes sinceAnnotation when it differs.
-func annotate(c sdk.Client, node *nodeState, value string) error {
+func annotate(c client.Client, node *nodeState, value string) error {
 	if node.Annotations[sinceAnnotation] == value {
 		return nil
 	}
@@ -113,7 +113,7 @@ func annotate(c sdk.Client, node *nodeState, value string) error {
 		v = value
 	}
 	patch := map[string]any{"metadata": map[string]any{"resourceVersion": node.ResourceVersion, "annotations": map[string]any{sinceAnnotation: v}}}
-	if err := c.Patch(node, sdk.Patch{Data: patch}); err != nil {
+	if err := c.Patch(node, client.Patch{Data: patch}); err != nil {
 		return fmt.Errorf("annotate node %s: %w", node.Name, err)
 	}
 	return nil

@@ -19,5 +19,5 @@ type nodeState struct {
 	} `json:"status"`
 }
 
-// APIResource makes a nodeState an sdk.Object.
+// APIResource makes a nodeState a client.Object.
 func (*nodeState) APIResource() string { return "v1/nodes" }

@@ -16,6 +16,8 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	coordinationv1 "github.com/pintle-io/pintle/sdk/api/coordination/v1"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 // Config is the plugin's configuration.
@@ -70,28 +72,28 @@ func or[T any](p *T, otherwise T) T {
 const leaseNamespace = "kube-node-lease"
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "node-lifecycle", New: func(raw []byte) (*sdk.Points, error) {
+	sdk.Register(sdk.Plugin{Name: "node-lifecycle", New: func(raw []byte) (sdk.Points, error) {
 		grace, rules, err := parseConfig(raw)
 		if err != nil {
 			return nil, err
 		}
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches: []sdk.Watch{
+		return &controller.Points{
+			Watches: []controller.Watch{
 				{Resource: "v1/nodes"},
-				{Resource: "coordination.k8s.io/v1/leases", Map: sdk.Func(leaseOf)},
-				{Resource: "v1/pods", Map: sdk.FieldChanged("spec.nodeName")},
+				{Resource: "coordination.k8s.io/v1/leases", Map: controller.Func(leaseOf)},
+				{Resource: "v1/pods", Map: controller.FieldChanged("spec.nodeName")},
 			},
 			Workers:   1, // what was seen of a node is remembered by one hand
 			Reconcile: newKeeper(grace, rules, time.Now).reconcile,
-		}}, nil
+		}, nil
 	}})
 }
 
-func leaseOf(lease sdk.Value) []sdk.Request {
+func leaseOf(lease sdk.Value) []controller.Request {
 	if lease.Get("metadata.namespace").String() != leaseNamespace {
 		return nil
 	}
-	return []sdk.Request{{Name: lease.Get("metadata.name").String()}}
+	return []controller.Request{{Name: lease.Get("metadata.name").String()}}
 }
 
 // keeper is one instance's memory: when it last saw a node renew its lease, by
@@ -108,7 +110,7 @@ type keeper struct {
 }
 
 // monitor is the request by which the keeper sees that it is at work itself.
-var monitor = sdk.Request{Namespace: "node-lifecycle", Name: "monitor"}
+var monitor = controller.Request{Namespace: "node-lifecycle", Name: "monitor"}
 
 func newKeeper(grace time.Duration, r disruptionRules, now func() time.Time) *keeper {
 	return &keeper{grace: grace, now: now, zones: newZones(r), seen: map[string]*sighting{}, missing: map[string]time.Time{}}
@@ -121,66 +123,66 @@ type sighting struct {
 	since   time.Time // when the keeper began to look
 }
 
-func (k *keeper) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	now := k.now()
 	first := k.last.IsZero()
 	if err := k.attend(c, now); err != nil {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	if first {
-		return sdk.Result{Also: []sdk.Request{req, monitor}}, nil
+		return controller.Result{Enqueue: []controller.Request{req, monitor}}, nil
 	}
 	if req == monitor {
-		return sdk.Result{RequeueAfter: k.grace / 4}, nil
+		return controller.Result{RequeueAfter: k.grace / 4}, nil
 	}
 	node := &nodeState{}
 	if err := c.Get(node, "", req.Name); err != nil {
-		if !sdk.IsNotFound(err) {
-			return sdk.Result{}, err
+		if !client.IsNotFound(err) {
+			return controller.Result{}, err
 		}
 		delete(k.seen, req.Name)
 		k.zones.remove(req.Name)
 		s := k.zones.settle(now)
 		res, err := k.forget(c, req.Name)
-		res.Also = requests(s.again)
+		res.Enqueue = requests(s.again)
 		return res, err
 	}
 	delete(k.missing, req.Name)
 	s, err := k.look(c, node)
 	if err != nil {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	silentIn := k.grace - now.Sub(s.at)
 	if silentIn <= 0 {
 		if err := markLost(c, node, now); err != nil {
-			if sdk.IsUnavailable(err) {
+			if client.IsUnavailable(err) {
 				k.restart(k.now()) // nor could nodes write that they are well
 			}
-			return sdk.Result{}, err
+			return controller.Result{}, err
 		}
 	}
-	also := k.weigh(c, node, now)
+	enqueue := k.weigh(c, node, now)
 	admitIn, err := k.taint(c, node, silentIn <= 0, now)
 	if err != nil {
-		return sdk.Result{Also: also}, err
+		return controller.Result{Enqueue: enqueue}, err
 	}
 	next, err := evict(c, node, k.healthSince(node, s), now)
 	if err != nil {
-		return sdk.Result{Also: also}, err
+		return controller.Result{Enqueue: enqueue}, err
 	}
 	recheck, err := abandon(c, node, now)
-	return sdk.Result{RequeueAfter: soonest(silentIn, admitIn, next, recheck), Also: also}, err
+	return controller.Result{RequeueAfter: soonest(silentIn, admitIn, next, recheck), Enqueue: enqueue}, err
 }
 
 // attend makes sure that nodes are held against what this controller saw itself.
 // Before the first look all nodes are counted, so that the first ones are not
 // taken for the whole cluster. Who was away (stopped, starved, asleep) has seen
 // no renewal meanwhile: all begin anew.
-func (k *keeper) attend(c sdk.Client, now time.Time) error {
+func (k *keeper) attend(c client.Client, now time.Time) error {
 	last := k.last
 	if last.IsZero() {
 		var nodes []*nodeState
-		if err := c.List(&nodes, sdk.ListOptions{}); err != nil {
+		if err := c.List(&nodes, client.ListOptions{}); err != nil {
 			return err
 		}
 		for _, n := range nodes {
@@ -203,7 +205,7 @@ func (k *keeper) restart(now time.Time) {
 }
 
 // weigh counts a node in and answers which others this concerns.
-func (k *keeper) weigh(c sdk.Client, node *nodeState, now time.Time) []sdk.Request {
+func (k *keeper) weigh(c client.Client, node *nodeState, now time.Time) []controller.Request {
 	ready := isReady(node)
 	k.zones.observe(node, ready)
 	s := k.zones.settle(now)
@@ -216,17 +218,17 @@ func (k *keeper) weigh(c sdk.Client, node *nodeState, now time.Time) []sdk.Reque
 	}
 	switch {
 	case s.entered:
-		c.Event(node, sdk.Note{Warning: true, Reason: "FullDisruption", Message: "No node is ready: no pod is evicted for it until one is"})
+		c.Event(node, client.Note{Warning: true, Reason: "FullDisruption", Message: "No node is ready: no pod is evicted for it until one is"})
 	case s.left:
-		c.Event(node, sdk.Note{Reason: "FullDisruptionEnded", Message: fmt.Sprintf("Node %s is ready: the others have %v to report", node.Name, k.grace)})
+		c.Event(node, client.Note{Reason: "FullDisruptionEnded", Message: fmt.Sprintf("Node %s is ready: the others have %v to report", node.Name, k.grace)})
 	}
 	return requests(s.again)
 }
 
-func requests(names []string) []sdk.Request {
-	var out []sdk.Request
+func requests(names []string) []controller.Request {
+	var out []controller.Request
 	for _, n := range names {
-		out = append(out, sdk.Request{Name: n})
+		out = append(out, controller.Request{Name: n})
 	}
 	return out
 }
@@ -253,13 +255,13 @@ func soonest(all ...time.Duration) time.Duration {
 }
 
 // look answers what is known of the node's life.
-func (k *keeper) look(c sdk.Client, node *nodeState) (*sighting, error) {
+func (k *keeper) look(c client.Client, node *nodeState) (*sighting, error) {
 	lease := &coordinationv1.Lease{}
 	renewed := ""
 	switch err := c.Get(lease, leaseNamespace, node.Name); {
 	case err == nil && lease.Spec.RenewTime != nil:
 		renewed = string(*lease.Spec.RenewTime)
-	case err != nil && !sdk.IsNotFound(err):
+	case err != nil && !client.IsNotFound(err):
 		return nil, err
 	}
 	renewed += "/"
@@ -280,27 +282,27 @@ func (k *keeper) look(c sdk.Client, node *nodeState) (*sighting, error) {
 
 // markLost says of a node that nobody knows how it is, and takes its pods out
 // of their Services.
-func markLost(c sdk.Client, node *nodeState, now time.Time) error {
+func markLost(c client.Client, node *nodeState, now time.Time) error {
 	if next := lostConditions(node, now); !reflect.DeepEqual(next, node.Status.Conditions) {
 		patch := map[string]any{"metadata": map[string]any{"resourceVersion": node.ResourceVersion}, "status": map[string]any{"conditions": next}}
-		if err := c.Patch(node, sdk.Patch{Data: patch, Subresource: "status"}); err != nil {
+		if err := c.Patch(node, client.Patch{Data: patch, Subresource: "status"}); err != nil {
 			return fmt.Errorf("mark node %s: %w", node.Name, err)
 		}
-		c.Event(node, sdk.Note{Reason: "NodeNotReady", Message: fmt.Sprintf("Node %s status is now: NodeNotReady", node.Name)})
+		c.Event(node, client.Note{Reason: "NodeNotReady", Message: fmt.Sprintf("Node %s status is now: NodeNotReady", node.Name)})
 	}
 	return unready(c, node, now)
 }
 
 // taint brings the node's taints in line with its conditions, and answers when
 // to ask again whether its pods may be evicted.
-func (k *keeper) taint(c sdk.Client, node *nodeState, lost bool, now time.Time) (time.Duration, error) {
+func (k *keeper) taint(c client.Client, node *nodeState, lost bool, now time.Time) (time.Duration, error) {
 	empties, wait := k.empties(node, lost, now)
 	next := taints(node, empties, now)
 	if reflect.DeepEqual(next, node.Spec.Taints) {
 		return wait, nil
 	}
 	patch := map[string]any{"metadata": map[string]any{"resourceVersion": node.ResourceVersion}, "spec": map[string]any{"taints": next}}
-	if err := c.Patch(node, sdk.Patch{Data: patch}); err != nil {
+	if err := c.Patch(node, client.Patch{Data: patch}); err != nil {
 		return 0, fmt.Errorf("taint node %s: %w", node.Name, err)
 	}
 	return wait, nil
@@ -325,27 +327,27 @@ func (k *keeper) empties(node *nodeState, lost bool, now time.Time) (bool, time.
 
 // unready takes the pods of a lost node out of their Services: nobody else
 // can say that they no longer answer.
-func unready(c sdk.Client, node *nodeState, now time.Time) error {
+func unready(c client.Client, node *nodeState, now time.Time) error {
 	pods, err := podsOn(c, node.Name)
 	if err != nil {
 		return err
 	}
-	var ops []sdk.Op
+	var ops []client.Op
 	for _, p := range pods {
 		if p.Ready() {
-			ops = append(ops, sdk.Op{Verb: sdk.VerbUpdate, Subresource: "status", Object: notReady(p, now)})
+			ops = append(ops, client.Op{Verb: client.VerbUpdate, Subresource: "status", Object: notReady(p, now)})
 		}
 	}
 	return batch(c, ops, "mark pods of node "+node.Name)
 }
 
-func podsOn(c sdk.Client, node string) ([]*corev1.Pod, error) {
+func podsOn(c client.Client, node string) ([]*corev1.Pod, error) {
 	var pods []*corev1.Pod
-	err := c.List(&pods, sdk.ListOptions{Fields: "spec.nodeName=" + node})
+	err := c.List(&pods, client.ListOptions{Fields: "spec.nodeName=" + node})
 	return pods, err
 }
 
-func batch(c sdk.Client, ops []sdk.Op, what string) error {
+func batch(c client.Client, ops []client.Op, what string) error {
 	if len(ops) == 0 {
 		return nil
 	}
@@ -354,7 +356,7 @@ func batch(c sdk.Client, ops []sdk.Op, what string) error {
 		return err
 	}
 	for _, err := range errs {
-		if err != nil && !sdk.IsNotFound(err) && !sdk.IsConflict(err) {
+		if err != nil && !client.IsNotFound(err) && !client.IsConflict(err) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // The taints of nodes in trouble, well known upstream.
@@ -141,7 +141,7 @@ func ours(t corev1.Taint) bool {
 }
 
 func notReady(p *corev1.Pod, now time.Time) *corev1.Pod {
-	p = sdk.Clone(p)
+	p = client.Clone(p)
 	c := p.Condition(corev1.PodReady)
 	c.Status, c.LastTransitionTime = corev1.ConditionFalse, metav1.NewTime(now)
 	c.Reason, c.Message = "NodeNotReady", ""

@@ -9,10 +9,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pintle-io/pintle/sdk"
 	coordinationv1 "github.com/pintle-io/pintle/sdk/api/coordination/v1"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
@@ -257,18 +258,18 @@ func TestOutOfService(t *testing.T) {
 type lab struct {
 	*keeper
 	store *sdktest.Store
-	c     sdk.Client
+	c     client.Client
 	at    time.Time
 	marks []string // what was written of pods before they were deleted
 }
 
 // spy notes the phase and the disruption that pods are marked with.
 type spy struct {
-	sdk.Client
+	client.Client
 	l *lab
 }
 
-func (s *spy) Batch(ops []sdk.Op, atomic bool) ([]error, error) {
+func (s *spy) Batch(ops []client.Op, atomic bool) ([]error, error) {
 	for _, op := range ops {
 		p, ok := op.Object.(*corev1.Pod)
 		if !ok || op.Subresource != "status" || !p.Ready() && p.Condition(corev1.DisruptionTarget) == nil && !p.Finished() {
@@ -317,7 +318,7 @@ func (l *lab) pass(t *testing.T, d time.Duration) {
 			l.at = end
 		}
 		l.beatOf(t, "other")
-		if _, err := l.reconcile(l.c, sdk.Request{Name: "other"}); err != nil {
+		if _, err := l.reconcile(l.c, controller.Request{Name: "other"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -327,9 +328,9 @@ func (l *lab) pass(t *testing.T, d time.Duration) {
 func (l *lab) after(t *testing.T, d time.Duration) time.Duration {
 	t.Helper()
 	l.pass(t, d)
-	req := sdk.Request{Name: "n"}
+	req := controller.Request{Name: "n"}
 	res, err := l.reconcile(l.c, req)
-	if slices.Contains(res.Also, req) { // the first after a start
+	if slices.Contains(res.Enqueue, req) { // the first after a start
 		res, err = l.reconcile(l.c, req)
 	}
 	if err != nil {
@@ -349,7 +350,7 @@ func (l *lab) beatOf(t *testing.T, node string) {
 	lease := &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{RenewTime: &renew}}
 	lease.Namespace, lease.Name = leaseNamespace, node
 	err := l.c.Update(lease)
-	if sdk.IsNotFound(err) {
+	if client.IsNotFound(err) {
 		err = l.c.Create(lease)
 	}
 	if err != nil {
@@ -452,7 +453,7 @@ func TestRestart(t *testing.T) {
 
 func TestForgottenNode(t *testing.T) {
 	l := newLab(t, newNode(corev1.ConditionTrue))
-	if err := l.c.Delete(newNode(""), sdk.DeleteOptions{}); err != nil {
+	if err := l.c.Delete(newNode(""), client.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if again := l.after(t, 0); again != 40*time.Second {

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -55,13 +56,13 @@ func TestRates(t *testing.T) {
 type fleet struct {
 	*lab
 	names []string
-	due   map[sdk.Request]time.Time
+	due   map[controller.Request]time.Time
 }
 
 func newFleet(t *testing.T, zoneOf func(i int) string, n int) *fleet {
 	t.Helper()
-	f := &fleet{lab: &lab{at: start}, due: map[sdk.Request]time.Time{}}
-	var objects []sdk.Object
+	f := &fleet{lab: &lab{at: start}, due: map[controller.Request]time.Time{}}
+	var objects []client.Object
 	for i := range n {
 		node := newNode(corev1.ConditionTrue)
 		node.Name = fmt.Sprintf("n%02d", i)
@@ -73,7 +74,7 @@ func newFleet(t *testing.T, zoneOf func(i int) string, n int) *fleet {
 		p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists, TolerationSeconds: &seconds}}
 		objects = append(objects, node, p)
 		f.names = append(f.names, node.Name)
-		f.due[sdk.Request{Name: node.Name}] = start
+		f.due[controller.Request{Name: node.Name}] = start
 	}
 	s, err := sdktest.NewStore(objects...)
 	if err != nil {
@@ -100,7 +101,7 @@ func (f *fleet) live(t *testing.T, d time.Duration, alive ...string) {
 					t.Fatal(err)
 				}
 			}
-			f.due[sdk.Request{Name: name}] = f.at
+			f.due[controller.Request{Name: name}] = f.at
 		}
 		f.work(t)
 	}
@@ -121,14 +122,14 @@ func (f *fleet) work(t *testing.T) {
 		if res.RequeueAfter > 0 {
 			f.due[req] = f.at.Add(res.RequeueAfter)
 		}
-		for _, r := range res.Also {
+		for _, r := range res.Enqueue {
 			f.due[r] = f.at
 		}
 	}
 }
 
 // next is the request that is due, the first by name.
-func (f *fleet) next() (next sdk.Request, ok bool) {
+func (f *fleet) next() (next controller.Request, ok bool) {
 	for r, at := range f.due {
 		if !at.After(f.at) && (!ok || r.Name < next.Name) {
 			next, ok = r, true
@@ -262,9 +263,9 @@ func TestKeeperWasAway(t *testing.T) {
 }
 
 // away is a client of a store that takes no writes.
-type away struct{ sdk.Client }
+type away struct{ client.Client }
 
-func (away) Patch(sdk.Object, sdk.Patch) error { return wire.ErrUnavailable }
+func (away) Patch(client.Object, client.Patch) error { return wire.ErrUnavailable }
 
 // A store that was away took no renewals, and nobody saw one: when it is back,
 // nodes have their whole time to be heard of.
@@ -275,7 +276,7 @@ func TestStoreWasAway(t *testing.T) {
 	for range 7 {
 		f.at = f.at.Add(5 * time.Second)
 		for _, n := range f.names {
-			if _, err := f.reconcile(away{f.c}, sdk.Request{Name: n}); err != nil && !sdk.IsUnavailable(err) {
+			if _, err := f.reconcile(away{f.c}, controller.Request{Name: n}); err != nil && !client.IsUnavailable(err) {
 				t.Fatal(err)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 const (
@@ -19,28 +21,28 @@ const (
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "pvc-protection", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches: []sdk.Watch{
+	sdk.Register(sdk.Plugin{Name: "pvc-protection", New: func([]byte) (sdk.Points, error) {
+		return &controller.Points{
+			Watches: []controller.Watch{
 				{Resource: claims},
-				{Resource: "v1/pods", Map: sdk.Deleted(claimsOf), Present: []string{"spec.volumes.persistentVolumeClaim"}},
-				{Resource: "v1/pods", Map: sdk.Func(claimsOf), Present: []string{"spec.volumes.ephemeral"}},
+				{Resource: "v1/pods", Map: controller.Deleted(claimsOf), Present: []string{"spec.volumes.persistentVolumeClaim"}},
+				{Resource: "v1/pods", Map: controller.Func(claimsOf), Present: []string{"spec.volumes.ephemeral"}},
 			},
 			Reconcile: reconcile,
-		}}, nil
+		}, nil
 	}})
 }
 
 // claimsOf requests the claims that a pod names.
-func claimsOf(pod sdk.Value) []sdk.Request {
+func claimsOf(pod sdk.Value) []controller.Request {
 	namespace, name := pod.Get("metadata.namespace").String(), pod.Get("metadata.name").String()
-	var out []sdk.Request
+	var out []controller.Request
 	for _, v := range pod.Get("spec.volumes").Items() {
 		if c := v.Get("persistentVolumeClaim.claimName"); c.Exists() {
-			out = append(out, sdk.Request{Namespace: namespace, Name: c.String()})
+			out = append(out, controller.Request{Namespace: namespace, Name: c.String()})
 		}
 		if v.Key("ephemeral").Exists() {
-			out = append(out, sdk.Request{Namespace: namespace, Name: name + "-" + v.Key("name").String()})
+			out = append(out, controller.Request{Namespace: namespace, Name: name + "-" + v.Key("name").String()})
 		}
 	}
 	return out
@@ -51,7 +53,7 @@ type claim struct {
 	Metadata metav1.ObjectMeta `json:"metadata"`
 }
 
-// APIResource implements sdk.Object.
+// APIResource implements client.Object.
 func (*claim) APIResource() string { return claims }
 
 // GetObjectMeta implements metav1.Accessor.
@@ -77,7 +79,7 @@ type pod struct {
 	} `json:"spec"`
 }
 
-// APIResource implements sdk.Object.
+// APIResource implements client.Object.
 func (*pod) APIResource() string { return "v1/pods" }
 
 // uses tells whether the pod runs, or may, with the claim.
@@ -109,13 +111,13 @@ func ownedBy(c *claim, uid string) bool {
 	return owner != nil && owner.UID == uid
 }
 
-func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	pvc := &claim{}
 	if err := c.Get(pvc, req.Namespace, req.Name); err != nil {
-		if sdk.IsNotFound(err) {
-			return sdk.Result{}, nil
+		if client.IsNotFound(err) {
+			return controller.Result{}, nil
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	m := &pvc.Metadata
 	has, deleted := slices.Contains(m.Finalizers, finalizer), m.DeletionTimestamp != nil
@@ -123,28 +125,28 @@ func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
 	case deleted && has:
 		used, err := isUsed(c, pvc)
 		if err != nil || used {
-			return sdk.Result{}, err
+			return controller.Result{}, err
 		}
-		return sdk.Result{}, set(c, pvc, slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == finalizer }))
+		return controller.Result{}, set(c, pvc, slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == finalizer }))
 	case !deleted && !has:
-		return sdk.Result{}, set(c, pvc, append(slices.Clone(m.Finalizers), finalizer))
+		return controller.Result{}, set(c, pvc, append(slices.Clone(m.Finalizers), finalizer))
 	}
-	return sdk.Result{}, nil
+	return controller.Result{}, nil
 }
 
-func isUsed(c sdk.Client, pvc *claim) (bool, error) {
+func isUsed(c client.Client, pvc *claim) (bool, error) {
 	var pods []*pod
-	if err := c.List(&pods, sdk.ListOptions{Namespace: pvc.Metadata.Namespace}); err != nil {
+	if err := c.List(&pods, client.ListOptions{Namespace: pvc.Metadata.Namespace}); err != nil {
 		return false, err
 	}
 	return slices.ContainsFunc(pods, func(p *pod) bool { return p.uses(pvc) }), nil
 }
 
 // set replaces the finalizers of the claim as it was read.
-func set(c sdk.Client, pvc *claim, finalizers []string) error {
+func set(c client.Client, pvc *claim, finalizers []string) error {
 	patch := map[string]any{"metadata": map[string]any{"uid": pvc.Metadata.UID, "resourceVersion": pvc.Metadata.ResourceVersion, "finalizers": finalizers}}
-	err := c.Patch(pvc, sdk.Patch{Data: patch})
-	if sdk.IsNotFound(err) {
+	err := c.Patch(pvc, client.Patch{Data: patch})
+	if client.IsNotFound(err) {
 		return nil
 	}
 	return err

@@ -6,9 +6,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	_ "github.com/pintle-io/pintle/plugins/controllers/pvcprotection"
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
@@ -60,8 +60,8 @@ func TestReconcile(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c := sdktest.Open(t, "pvc-protection", "").Controller
-			if _, err := c.Reconcile(s.Client(), sdk.Request{Namespace: "ns", Name: tc.claim}); err != nil {
+			c := sdktest.Open[*controller.Points](t, "pvc-protection", "")
+			if _, err := c.Reconcile(s.Client(), controller.Request{Namespace: "ns", Name: tc.claim}); err != nil {
 				t.Fatal(err)
 			}
 			var got corev1.PersistentVolumeClaim
@@ -79,9 +79,9 @@ func TestReconcile(t *testing.T) {
 func TestMap(t *testing.T) {
 	p := pod("web", "n", claims("c"))
 	p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}})
-	for _, w := range sdktest.Open(t, "pvc-protection", "").Controller.Watches[1:] {
+	for _, w := range sdktest.Open[*controller.Points](t, "pvc-protection", "").Watches[1:] {
 		got := w.Map.Func(sdktest.Value(t, p))
-		if diff := cmp.Diff([]sdk.Request{{Namespace: "ns", Name: "c"}, {Namespace: "ns", Name: "web-data"}}, got); diff != "" {
+		if diff := cmp.Diff([]controller.Request{{Namespace: "ns", Name: "c"}, {Namespace: "ns", Name: "web-data"}}, got); diff != "" {
 			t.Errorf("requests (-want +got):\n%s", diff)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/pintle-io/pintle/sdk"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 const (
@@ -16,8 +18,8 @@ const (
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "pv-protection", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Controller: &sdk.Controller{Watches: []sdk.Watch{{Resource: volumes}}, Reconcile: reconcile}}, nil
+	sdk.Register(sdk.Plugin{Name: "pv-protection", New: func([]byte) (sdk.Points, error) {
+		return &controller.Points{Watches: []controller.Watch{{Resource: volumes}}, Reconcile: reconcile}, nil
 	}})
 }
 
@@ -29,36 +31,36 @@ type volume struct {
 	} `json:"status"`
 }
 
-// APIResource implements sdk.Object.
+// APIResource implements client.Object.
 func (*volume) APIResource() string { return volumes }
 
 // GetObjectMeta implements metav1.Accessor.
 func (v *volume) GetObjectMeta() *metav1.ObjectMeta { return &v.Metadata }
 
-func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	pv := &volume{}
 	if err := c.Get(pv, "", req.Name); err != nil {
-		if sdk.IsNotFound(err) {
-			return sdk.Result{}, nil
+		if client.IsNotFound(err) {
+			return controller.Result{}, nil
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	m := &pv.Metadata
 	has, deleted := slices.Contains(m.Finalizers, finalizer), m.DeletionTimestamp != nil
 	switch {
 	case deleted && has && pv.Status.Phase != "Bound":
-		return sdk.Result{}, set(c, pv, slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == finalizer }))
+		return controller.Result{}, set(c, pv, slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == finalizer }))
 	case !deleted && !has:
-		return sdk.Result{}, set(c, pv, append(slices.Clone(m.Finalizers), finalizer))
+		return controller.Result{}, set(c, pv, append(slices.Clone(m.Finalizers), finalizer))
 	}
-	return sdk.Result{}, nil
+	return controller.Result{}, nil
 }
 
 // set replaces the finalizers of the volume as it was read.
-func set(c sdk.Client, pv *volume, finalizers []string) error {
+func set(c client.Client, pv *volume, finalizers []string) error {
 	patch := map[string]any{"metadata": map[string]any{"uid": pv.Metadata.UID, "resourceVersion": pv.Metadata.ResourceVersion, "finalizers": finalizers}}
-	err := c.Patch(pv, sdk.Patch{Data: patch})
-	if sdk.IsNotFound(err) {
+	err := c.Patch(pv, client.Patch{Data: patch})
+	if client.IsNotFound(err) {
 		return nil
 	}
 	return err

@@ -6,9 +6,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	_ "github.com/pintle-io/pintle/plugins/controllers/pvprotection"
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
@@ -35,7 +35,7 @@ func TestReconcile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := sdktest.Open(t, "pv-protection", "").Controller.Reconcile(s.Client(), sdk.Request{Name: "v"}); err != nil {
+			if _, err := sdktest.Open[*controller.Points](t, "pv-protection", "").Reconcile(s.Client(), controller.Request{Name: "v"}); err != nil {
 				t.Fatal(err)
 			}
 			var got corev1.PersistentVolume

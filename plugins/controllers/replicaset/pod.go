@@ -3,9 +3,9 @@ package replicaset
 import (
 	"time"
 
-	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // pod is what the controller looks at in a pod. It is read for every pod of a
@@ -33,7 +33,7 @@ type restarted struct {
 	RestartCount int32 `json:"restartCount"`
 }
 
-// APIResource makes a pod an sdk.Object.
+// APIResource makes a pod an client.Object.
 func (*pod) APIResource() string { return "v1/pods" }
 
 func (p *pod) finished() bool {
@@ -79,10 +79,10 @@ type draft struct {
 	body              []byte
 }
 
-// APIResource makes a draft an sdk.Object.
+// APIResource makes a draft an client.Object.
 func (*draft) APIResource() string { return "v1/pods" }
 
-// EncodedJSON makes a draft an sdk.Encoded.
+// EncodedJSON makes a draft an client.Encoded.
 func (d *draft) EncodedJSON() []byte { return d.body }
 
-var _ sdk.Encoded = (*draft)(nil)
+var _ client.Encoded = (*draft)(nil)

@@ -14,6 +14,8 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 const kind = "ReplicaSet"
@@ -35,63 +37,63 @@ const maxNotes = 100
 const soon = time.Millisecond
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "replicaset", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches: []sdk.Watch{
+	sdk.Register(sdk.Plugin{Name: "replicaset", New: func([]byte) (sdk.Points, error) {
+		return &controller.Points{
+			Watches: []controller.Watch{
 				{Resource: "apps/v1/replicasets"},
-				{Resource: "v1/pods", Map: sdk.Owner("apps/v1/ReplicaSet")},
-				{Resource: "v1/pods", Map: sdk.OrphanLabels()},
+				{Resource: "v1/pods", Map: controller.Owner("apps/v1/ReplicaSet")},
+				{Resource: "v1/pods", Map: controller.OrphanLabels()},
 			},
 			Workers:   2,
 			Reconcile: reconcile,
-		}}, nil
+		}, nil
 	}})
 }
 
-func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	if labels, ok := req.Labels(); ok {
 		return adopters(c, req.Namespace, labels)
 	}
 	rs := &appsv1.ReplicaSet{}
 	if err := c.Get(rs, req.Namespace, req.Name); err != nil {
-		if sdk.IsNotFound(err) {
-			return sdk.Result{}, nil
+		if client.IsNotFound(err) {
+			return controller.Result{}, nil
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	pods, err := claim(c, rs)
 	if err != nil {
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	now := time.Now()
 	more := false
 	var scaleErr error
 	if rs.DeletionTimestamp == nil { // else the garbage collector takes it from here
 		pods.active, more, scaleErr = scale(c, rs, pods.active, now)
-		if sdk.IsNamespaceTerminating(scaleErr) {
+		if client.IsNamespaceTerminating(scaleErr) {
 			scaleErr = nil // nothing can be made there any more, and the ReplicaSet goes too
 		}
 	}
 	status, wait := summarize(rs, pods, scaleErr, now)
 	if err := report(c, rs, status); err != nil {
-		return sdk.Result{}, errors.Join(scaleErr, err)
+		return controller.Result{}, errors.Join(scaleErr, err)
 	}
 	if more {
 		wait = soon
 	}
-	return sdk.Result{RequeueAfter: wait}, scaleErr
+	return controller.Result{RequeueAfter: wait}, scaleErr
 }
 
 // adopters names the ReplicaSets that select a pod without an owner.
-func adopters(c sdk.Client, namespace string, labels map[string]string) (sdk.Result, error) {
+func adopters(c client.Client, namespace string, labels map[string]string) (controller.Result, error) {
 	var all []*appsv1.ReplicaSet
-	if err := c.List(&all, sdk.ListOptions{Namespace: namespace}); err != nil {
-		return sdk.Result{}, err
+	if err := c.List(&all, client.ListOptions{Namespace: namespace}); err != nil {
+		return controller.Result{}, err
 	}
-	var res sdk.Result
+	var res controller.Result
 	for _, rs := range all {
 		if rs.DeletionTimestamp == nil && rs.Spec.Selector.Matches(labels) {
-			res.Also = append(res.Also, sdk.Request{Namespace: rs.Namespace, Name: rs.Name})
+			res.Enqueue = append(res.Enqueue, controller.Request{Namespace: rs.Namespace, Name: rs.Name})
 		}
 	}
 	return res, nil
@@ -99,9 +101,9 @@ func adopters(c sdk.Client, namespace string, labels map[string]string) (sdk.Res
 
 // claim finds the pods of the ReplicaSet: those it controls and that match
 // still, and those that it adopts now.
-func claim(c sdk.Client, rs *appsv1.ReplicaSet) (owned, error) {
+func claim(c client.Client, rs *appsv1.ReplicaSet) (owned, error) {
 	var had, orphans []*pod
-	if err := c.List(&had, sdk.ListOptions{Namespace: rs.Namespace, OwnerUID: rs.UID}); err != nil {
+	if err := c.List(&had, client.ListOptions{Namespace: rs.Namespace, OwnerUID: rs.UID}); err != nil {
 		return owned{}, err
 	}
 	pods, astray := sort(rs, had)
@@ -113,7 +115,7 @@ func claim(c sdk.Client, rs *appsv1.ReplicaSet) (owned, error) {
 			return owned{}, err
 		}
 	}
-	if err := c.List(&orphans, sdk.ListOptions{Namespace: rs.Namespace, OwnerUID: sdk.NoController, Labels: rs.Spec.Selector.String()}); err != nil {
+	if err := c.List(&orphans, client.ListOptions{Namespace: rs.Namespace, OwnerUID: client.NoController, Labels: rs.Spec.Selector.String()}); err != nil {
 		return owned{}, err
 	}
 	orphans = slices.DeleteFunc(orphans, func(p *pod) bool { return !p.active() })
@@ -123,14 +125,14 @@ func claim(c sdk.Client, rs *appsv1.ReplicaSet) (owned, error) {
 }
 
 // adopt makes the ReplicaSet the owner of pods that have none.
-func adopt(c sdk.Client, rs *appsv1.ReplicaSet, orphans []*pod) ([]*pod, error) {
+func adopt(c client.Client, rs *appsv1.ReplicaSet, orphans []*pod) ([]*pod, error) {
 	if len(orphans) == 0 {
 		return nil, nil
 	}
 	// What an orphaning deletion let go just now must not be taken back.
 	now := &appsv1.ReplicaSet{}
 	switch err := c.Get(now, rs.Namespace, rs.Name); {
-	case sdk.IsNotFound(err):
+	case client.IsNotFound(err):
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -143,7 +145,7 @@ func adopt(c sdk.Client, rs *appsv1.ReplicaSet, orphans []*pod) ([]*pod, error) 
 		switch p, err := setOwners(c, p, refs); {
 		case err == nil:
 			adopted = append(adopted, p)
-		case sdk.IsConflict(err), sdk.IsNotFound(err): // the next event brings it back
+		case client.IsConflict(err), client.IsNotFound(err): // the next event brings it back
 		default:
 			return nil, fmt.Errorf("adopt pod %s: %w", p.Name, err)
 		}
@@ -152,24 +154,24 @@ func adopt(c sdk.Client, rs *appsv1.ReplicaSet, orphans []*pod) ([]*pod, error) 
 }
 
 // release lets go of a pod whose labels match no longer.
-func release(c sdk.Client, rs *appsv1.ReplicaSet, p *pod) error {
+func release(c client.Client, rs *appsv1.ReplicaSet, p *pod) error {
 	refs := slices.DeleteFunc(slices.Clone(p.OwnerReferences), func(r metav1.OwnerReference) bool { return r.UID == rs.UID })
-	if _, err := setOwners(c, p, refs); err != nil && !sdk.IsNotFound(err) {
+	if _, err := setOwners(c, p, refs); err != nil && !client.IsNotFound(err) {
 		return fmt.Errorf("release pod %s: %w", p.Name, err)
 	}
 	return nil
 }
 
 // setOwners writes the owners of a pod that is as it was read.
-func setOwners(c sdk.Client, p *pod, refs []metav1.OwnerReference) (*pod, error) {
+func setOwners(c client.Client, p *pod, refs []metav1.OwnerReference) (*pod, error) {
 	next := *p
 	patch := map[string]any{"metadata": map[string]any{"uid": p.UID, "resourceVersion": p.ResourceVersion, "ownerReferences": refs}}
-	return &next, c.Patch(&next, sdk.Patch{Data: patch})
+	return &next, c.Patch(&next, client.Patch{Data: patch})
 }
 
 // scale moves the number of pods towards the number wanted, by one batch.
 // more tells that another is needed.
-func scale(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, now time.Time) (left []*pod, more bool, err error) {
+func scale(c client.Client, rs *appsv1.ReplicaSet, pods []*pod, now time.Time) (left []*pod, more bool, err error) {
 	want := int(*rs.Spec.Replicas)
 	n := min(max(want-len(pods), len(pods)-want), max(minBatch, len(pods)), maxBatch)
 	switch {
@@ -183,14 +185,14 @@ func scale(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, now time.Time) (lef
 	return left, err == nil && len(left) != want, err
 }
 
-func create(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) ([]*pod, error) {
+func create(c client.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) ([]*pod, error) {
 	body, err := json.Marshal(newPod(rs))
 	if err != nil {
 		return pods, fmt.Errorf("encode pod: %w", err)
 	}
-	ops := make([]sdk.Op, n)
+	ops := make([]client.Op, n)
 	for i := range ops {
-		ops[i] = sdk.Op{Verb: sdk.VerbCreate, Object: &draft{body: body}, Brief: true}
+		ops[i] = client.Op{Verb: client.VerbCreate, Object: &draft{body: body}, Brief: true}
 	}
 	errs, err := c.Batch(ops, false)
 	if err != nil {
@@ -208,31 +210,31 @@ func create(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) ([]*pod, er
 		p.Namespace, p.Labels = rs.Namespace, rs.Spec.Template.Labels // not in the brief answer
 		pods = append(pods, p)
 		if n <= maxNotes {
-			c.Event(rs, sdk.Note{Reason: "SuccessfulCreate", Message: "Created pod: " + p.Name})
+			c.Event(rs, client.Note{Reason: "SuccessfulCreate", Message: "Created pod: " + p.Name})
 		}
 	}
 	if failed != nil {
-		if sdk.IsNamespaceTerminating(failed) {
+		if client.IsNamespaceTerminating(failed) {
 			return pods, failed
 		}
-		c.Event(rs, sdk.Note{Warning: true, Reason: "FailedCreate", Message: "Error creating: " + failed.Error()})
+		c.Event(rs, client.Note{Warning: true, Reason: "FailedCreate", Message: "Error creating: " + failed.Error()})
 		return pods, failed // as it is: it becomes the message of ReplicaFailure
 	}
 	if n > maxNotes {
-		c.Event(rs, sdk.Note{Reason: "SuccessfulCreate", Message: fmt.Sprintf("Created %d pods", n)})
+		c.Event(rs, client.Note{Reason: "SuccessfulCreate", Message: fmt.Sprintf("Created %d pods", n)})
 	}
 	return pods, nil
 }
 
-func remove(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int, now time.Time) ([]*pod, error) {
+func remove(c client.Client, rs *appsv1.ReplicaSet, pods []*pod, n int, now time.Time) ([]*pod, error) {
 	crowd, err := crowding(c, rs, pods, n)
 	if err != nil {
 		return pods, err
 	}
 	doomed := choose(pods, crowd, n, now)
-	ops := make([]sdk.Op, len(doomed))
+	ops := make([]client.Op, len(doomed))
 	for i, p := range doomed {
-		ops[i] = sdk.Op{Verb: sdk.VerbDelete, Object: p, Delete: sdk.DeleteOptions{UID: p.UID}}
+		ops[i] = client.Op{Verb: client.VerbDelete, Object: p, Delete: client.DeleteOptions{UID: p.UID}}
 	}
 	errs, err := c.Batch(ops, false)
 	if err != nil {
@@ -241,22 +243,22 @@ func remove(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int, now time.Ti
 	gone := make(map[*pod]bool, len(doomed))
 	var failed error
 	for i, err := range errs {
-		if err != nil && !sdk.IsNotFound(err) && !sdk.IsConflict(err) {
+		if err != nil && !client.IsNotFound(err) && !client.IsConflict(err) {
 			failed = err
 			continue
 		}
 		gone[doomed[i]] = true
 		if n <= maxNotes {
-			c.Event(rs, sdk.Note{Reason: "SuccessfulDelete", Message: "Deleted pod: " + doomed[i].Name})
+			c.Event(rs, client.Note{Reason: "SuccessfulDelete", Message: "Deleted pod: " + doomed[i].Name})
 		}
 	}
 	left := slices.DeleteFunc(slices.Clone(pods), func(p *pod) bool { return gone[p] })
 	if failed != nil {
-		c.Event(rs, sdk.Note{Warning: true, Reason: "FailedDelete", Message: "Error deleting: " + failed.Error()})
+		c.Event(rs, client.Note{Warning: true, Reason: "FailedDelete", Message: "Error deleting: " + failed.Error()})
 		return left, failed
 	}
 	if n > maxNotes {
-		c.Event(rs, sdk.Note{Reason: "SuccessfulDelete", Message: fmt.Sprintf("Deleted %d pods", n)})
+		c.Event(rs, client.Note{Reason: "SuccessfulDelete", Message: fmt.Sprintf("Deleted %d pods", n)})
 	}
 	return left, nil
 }
@@ -264,7 +266,7 @@ func remove(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int, now time.Ti
 // crowding counts, for each node, the active pods of this ReplicaSet and of
 // its siblings (those of the same Deployment): of two pods the one that is
 // doubled up on its node goes first.
-func crowding(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) (map[string]int, error) {
+func crowding(c client.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) (map[string]int, error) {
 	out := map[string]int{}
 	if n == len(pods) {
 		return out, nil // all go, in whatever order
@@ -275,7 +277,7 @@ func crowding(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) (map[stri
 		return out, nil
 	}
 	var siblings []*appsv1.ReplicaSet
-	if err := c.List(&siblings, sdk.ListOptions{Namespace: rs.Namespace, OwnerUID: owner.UID}); err != nil {
+	if err := c.List(&siblings, client.ListOptions{Namespace: rs.Namespace, OwnerUID: owner.UID}); err != nil {
 		return nil, err
 	}
 	for _, s := range siblings {
@@ -283,7 +285,7 @@ func crowding(c sdk.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) (map[stri
 			continue
 		}
 		var theirs []*pod
-		if err := c.List(&theirs, sdk.ListOptions{Namespace: rs.Namespace, OwnerUID: s.UID}); err != nil {
+		if err := c.List(&theirs, client.ListOptions{Namespace: rs.Namespace, OwnerUID: s.UID}); err != nil {
 			return nil, err
 		}
 		count(out, theirs)
@@ -300,12 +302,12 @@ func count(perNode map[string]int, pods []*pod) {
 }
 
 // report writes the status when it differs.
-func report(c sdk.Client, rs *appsv1.ReplicaSet, status appsv1.ReplicaSetStatus) error {
+func report(c client.Client, rs *appsv1.ReplicaSet, status appsv1.ReplicaSetStatus) error {
 	if sameStatus(rs.Status, status) {
 		return nil
 	}
 	rs.Status = status
-	if err := c.UpdateStatus(rs); err != nil && !sdk.IsNotFound(err) {
+	if err := c.UpdateStatus(rs); err != nil && !client.IsNotFound(err) {
 		return fmt.Errorf("update status: %w", err)
 	}
 	return nil

@@ -10,10 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pintle-io/pintle/sdk"
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
@@ -160,12 +160,12 @@ func TestPrefix(t *testing.T) {
 
 // batches counts what goes through a client.
 type batches struct {
-	sdk.Client
+	client.Client
 	sizes []int
 	fail  error
 }
 
-func (b *batches) Batch(ops []sdk.Op, atomic bool) ([]error, error) {
+func (b *batches) Batch(ops []client.Op, atomic bool) ([]error, error) {
 	b.sizes = append(b.sizes, len(ops))
 	if b.fail != nil {
 		return slices.Repeat([]error{b.fail}, len(ops)), nil

@@ -10,6 +10,8 @@ import (
 
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 const (
@@ -24,7 +26,7 @@ type Config struct {
 }
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "root-ca", New: func(raw []byte) (*sdk.Points, error) {
+	sdk.Register(sdk.Plugin{Name: "root-ca", New: func(raw []byte) (sdk.Points, error) {
 		var c Config
 		if err := json.Unmarshal(raw, &c); err != nil {
 			return nil, fmt.Errorf("config: %w", err)
@@ -32,50 +34,50 @@ func init() {
 		if c.CA == "" {
 			return nil, errors.New("config.ca: the CA certificate is missing")
 		}
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches: []sdk.Watch{
+		return &controller.Points{
+			Watches: []controller.Watch{
 				{Resource: "v1/namespaces"},
-				{Resource: "v1/configmaps", Map: sdk.Func(ours)},
+				{Resource: "v1/configmaps", Map: controller.Func(ours)},
 			},
 			Reconcile: publisher(c.CA).reconcile,
-		}}, nil
+		}, nil
 	}})
 }
 
 // ours requests the namespace of a changed kube-root-ca.crt.
-func ours(o sdk.Value) []sdk.Request {
+func ours(o sdk.Value) []controller.Request {
 	if o.Get("metadata.name").String() != name {
 		return nil
 	}
-	return []sdk.Request{{Name: o.Get("metadata.namespace").String()}}
+	return []controller.Request{{Name: o.Get("metadata.namespace").String()}}
 }
 
 type publisher string
 
-func (ca publisher) reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func (ca publisher) reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	ns := &corev1.Namespace{}
 	if err := c.Get(ns, "", req.Name); err != nil {
-		if sdk.IsNotFound(err) {
-			return sdk.Result{}, nil
+		if client.IsNotFound(err) {
+			return controller.Result{}, nil
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	if ns.DeletionTimestamp != nil {
-		return sdk.Result{}, nil
+		return controller.Result{}, nil
 	}
 	cm := &corev1.ConfigMap{}
 	err := c.Get(cm, req.Name, name)
 	switch {
-	case sdk.IsNotFound(err):
+	case client.IsNotFound(err):
 		cm = &corev1.ConfigMap{Data: map[string]string{key: string(ca)}}
 		cm.Namespace, cm.Name = req.Name, name
 		cm.Annotations = map[string]string{"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."}
-		if err = c.Create(cm); sdk.IsAlreadyExists(err) || sdk.IsNamespaceTerminating(err) {
+		if err = c.Create(cm); client.IsAlreadyExists(err) || client.IsNamespaceTerminating(err) {
 			err = nil
 		}
 	case err == nil && cm.Data[key] != string(ca):
 		cm.Data = map[string]string{key: string(ca)}
 		err = c.Update(cm)
 	}
-	return sdk.Result{}, err
+	return controller.Result{}, err
 }

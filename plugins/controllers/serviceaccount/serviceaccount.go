@@ -5,39 +5,41 @@ package serviceaccount
 import (
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "serviceaccount", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Controller: &sdk.Controller{
-			Watches: []sdk.Watch{
+	sdk.Register(sdk.Plugin{Name: "serviceaccount", New: func([]byte) (sdk.Points, error) {
+		return &controller.Points{
+			Watches: []controller.Watch{
 				{Resource: "v1/namespaces"},
-				{Resource: "v1/serviceaccounts", Map: sdk.InNamespace()},
+				{Resource: "v1/serviceaccounts", Map: controller.InNamespace()},
 			},
 			Reconcile: reconcile,
-		}}, nil
+		}, nil
 	}})
 }
 
-func reconcile(c sdk.Client, req sdk.Request) (sdk.Result, error) {
+func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	ns := &corev1.Namespace{}
 	if err := c.Get(ns, "", req.Name); err != nil {
-		if sdk.IsNotFound(err) {
-			return sdk.Result{}, nil
+		if client.IsNotFound(err) {
+			return controller.Result{}, nil
 		}
-		return sdk.Result{}, err
+		return controller.Result{}, err
 	}
 	if ns.DeletionTimestamp != nil {
-		return sdk.Result{}, nil
+		return controller.Result{}, nil
 	}
 	err := c.Get(&corev1.ServiceAccount{}, req.Name, "default")
-	if err == nil || !sdk.IsNotFound(err) {
-		return sdk.Result{}, err
+	if err == nil || !client.IsNotFound(err) {
+		return controller.Result{}, err
 	}
 	sa := &corev1.ServiceAccount{}
 	sa.Namespace, sa.Name = req.Name, "default"
-	if err := c.Create(sa); err != nil && !sdk.IsAlreadyExists(err) && !sdk.IsNamespaceTerminating(err) {
-		return sdk.Result{}, err
+	if err := c.Create(sa); err != nil && !client.IsAlreadyExists(err) && !client.IsNamespaceTerminating(err) {
+		return controller.Result{}, err
 	}
-	return sdk.Result{}, nil
+	return controller.Result{}, nil
 }

@@ -4,30 +4,33 @@ package balancedallocation
 
 import (
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // Name of the plugin in profiles and messages.
 const Name = "NodeResourcesBalancedAllocation"
 
-func init() { sdk.Register(sdk.Plugin{Name: "balancedallocation", New: New}) }
+func init() {
+	sdk.Register(sdk.Plugin{Name: "balancedallocation", New: func(config []byte) (sdk.Points, error) { return New(config) }})
+}
 
 // New makes an instance; it takes no config.
-func New([]byte) (*sdk.Points, error) {
-	return &sdk.Points{PreScore: preScore, ScoreAll: score}, nil
+func New([]byte) (*scheduling.Points, error) {
+	return &scheduling.Points{PreScore: preScore, ScoreAll: score}, nil
 }
 
 // preScore leaves out pods that request nothing: they would all go to the
 // node that happens to be most even.
-func preScore(p *sdk.Pod, _ *sdk.Snapshot) *sdk.Status {
+func preScore(p *scheduling.Pod, _ *scheduling.Snapshot) *scheduling.Status {
 	if p.CPU() == 0 && p.Memory() == 0 {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	return nil
 }
 
-func score(c *sdk.Cycle) {
-	columns.Balanced2(c.Scores(), c.Rows(),
-		columns.Share{Alloc: c.Int64(columns.AllocCPU), Used: c.Int64(columns.RequestCPU), Want: c.Pod().CPU()},
-		columns.Share{Alloc: c.Int64(columns.AllocMemory), Used: c.Int64(columns.RequestMemory), Want: c.Pod().Memory()})
+func score(c *scheduling.Cycle) {
+	vector.Balanced2(c.Scores(), c.Rows(),
+		vector.Share{Alloc: c.Int64(scheduling.AllocatableCPU), Used: c.Int64(scheduling.RequestedCPU), Want: c.Pod().CPU()},
+		vector.Share{Alloc: c.Int64(scheduling.AllocatableMemory), Used: c.Int64(scheduling.RequestedMemory), Want: c.Pod().Memory()})
 }

@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // Name of the plugin in profiles and messages.
@@ -21,18 +22,20 @@ const (
 	high = 1000 * mb
 )
 
-func init() { sdk.Register(sdk.Plugin{Name: "imagelocality", New: New}) }
+func init() {
+	sdk.Register(sdk.Plugin{Name: "imagelocality", New: func(config []byte) (sdk.Points, error) { return New(config) }})
+}
 
 // New makes an instance; it takes no config.
-func New([]byte) (*sdk.Points, error) {
+func New([]byte) (*scheduling.Points, error) {
 	t := &plugin{}
-	return &sdk.Points{PreScore: t.preScore, ScoreAll: t.score}, nil
+	return &scheduling.Points{PreScore: t.preScore, ScoreAll: t.score}, nil
 }
 
 // plugin holds the score of each distinct set of images.
 type plugin struct{ scores []int64 }
 
-func (t *plugin) preScore(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+func (t *plugin) preScore(p *scheduling.Pod, s *scheduling.Snapshot) *scheduling.Status {
 	type image struct {
 		name  string
 		bytes int64
@@ -46,7 +49,7 @@ func (t *plugin) preScore(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
 		}
 	}
 	if len(known) == 0 {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	t.scores = t.scores[:0]
 	count := int64(len(p.Images()))
@@ -62,14 +65,14 @@ func (t *plugin) preScore(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
 	return nil
 }
 
-func (t *plugin) score(c *sdk.Cycle) {
-	columns.LookupAdd(c.Scores(), c.Rows(), c.Uint32(columns.ImageSet), t.scores)
+func (t *plugin) score(c *scheduling.Cycle) {
+	vector.LookupAdd(c.Scores(), c.Rows(), c.Uint32(scheduling.ImageSet), t.scores)
 }
 
 func scaled(sum, images int64) int64 {
 	top := high * images
 	sum = min(max(sum, low), top)
-	return sdk.MaxNodeScore * (sum - low) / (top - low)
+	return scheduling.MaxNodeScore * (sum - low) / (top - low)
 }
 
 // withTag gives a name the tag that runtimes report for it.

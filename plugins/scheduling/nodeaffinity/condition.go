@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // The operators of requirements.
@@ -24,7 +24,7 @@ type term struct{ conditions []condition }
 
 // newTerm prepares a term. It answers false for a term that can match no
 // node: an empty one, or one with a requirement that makes no sense.
-func newTerm(t *sdk.NodeTerm, s *sdk.Snapshot) (term, bool) {
+func newTerm(t *scheduling.NodeTerm, s *scheduling.Snapshot) (term, bool) {
 	var out term
 	for _, q := range t.Expressions {
 		c := condition{key: q.Key, op: q.Operator, values: q.Values}
@@ -46,7 +46,7 @@ func newTerm(t *sdk.NodeTerm, s *sdk.Snapshot) (term, bool) {
 }
 
 // match sets out to the nodes that meet all conditions.
-func (t *term) match(c *sdk.Cycle, out, scratch columns.Mask) {
+func (t *term) match(c *scheduling.Cycle, out, scratch vector.Mask) {
 	out.Fill(c.Len())
 	for i := range t.conditions {
 		t.conditions[i].match(c, scratch)
@@ -93,7 +93,7 @@ func (q *condition) prepare() bool {
 func (q *condition) negated() bool { return q.op == opNotIn || q.op == opDoesNotExist }
 
 // match sets out to the nodes that meet the condition.
-func (q *condition) match(c *sdk.Cycle, out columns.Mask) {
+func (q *condition) match(c *scheduling.Cycle, out vector.Mask) {
 	out.Zero()
 	q.positive(c, out)
 	if q.negated() {
@@ -102,10 +102,10 @@ func (q *condition) match(c *sdk.Cycle, out columns.Mask) {
 }
 
 // positive is match without the negation.
-func (q *condition) positive(c *sdk.Cycle, out columns.Mask) {
+func (q *condition) positive(c *scheduling.Cycle, out vector.Mask) {
 	if q.field {
 		if q.key == fieldName {
-			columns.In(out, c.Uint32(columns.Name), q.ids)
+			vector.In(out, c.Uint32(scheduling.NodeNames), q.ids)
 		}
 		return
 	}
@@ -113,16 +113,16 @@ func (q *condition) positive(c *sdk.Cycle, out columns.Mask) {
 	switch {
 	case q.keyID == 0:
 	case values == nil:
-		columns.Lookup(out, c.Uint32(columns.LabelSet), q.rare(c.Snapshot()))
+		vector.Lookup(out, c.Uint32(scheduling.LabelSet), q.rare(c.Snapshot()))
 	case q.op == opExists || q.op == opDoesNotExist:
-		columns.In(out, values, absentValue)
+		vector.In(out, values, absentValue)
 		out.Not(c.Len())
 	case q.op == opGt || q.op == opLt:
 		q.compare(c, out, values)
 	case q.table != nil:
-		columns.Lookup(out, values, q.table)
+		vector.Lookup(out, values, q.table)
 	default:
-		columns.In(out, values, q.ids)
+		vector.In(out, values, q.ids)
 	}
 }
 
@@ -133,7 +133,7 @@ var absentValue = []uint32{0}
 const manyValues = 8
 
 // resolve looks the key and the values up in the snapshot's tables.
-func (q *condition) resolve(s *sdk.Snapshot) {
+func (q *condition) resolve(s *scheduling.Snapshot) {
 	q.keyID = s.StringID(q.key)
 	if q.op != opIn && q.op != opNotIn {
 		return
@@ -154,7 +154,7 @@ func (q *condition) resolve(s *sdk.Snapshot) {
 }
 
 // compare matches labels that are numbers above or below.
-func (q *condition) compare(c *sdk.Cycle, out columns.Mask, values []uint32) {
+func (q *condition) compare(c *scheduling.Cycle, out vector.Mask, values []uint32) {
 	known := map[uint32]bool{}
 	for i, v := range values {
 		fits, ok := known[v]
@@ -181,7 +181,7 @@ func (q *condition) holds(value string) bool {
 }
 
 // rare answers the positive condition for every set of rare labels.
-func (q *condition) rare(s *sdk.Snapshot) []uint8 {
+func (q *condition) rare(s *scheduling.Snapshot) []uint8 {
 	if q.sets != nil {
 		return q.sets
 	}

@@ -6,29 +6,32 @@ import (
 	"slices"
 
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // Name of the plugin in profiles and messages.
 const Name = "NodeAffinity"
 
 var (
-	noMatch  = sdk.UnschedulableAndUnresolvable("node(s) didn't match Pod's node affinity/selector")
-	conflict = sdk.UnschedulableAndUnresolvable("pod affinity terms conflict")
+	noMatch  = scheduling.UnschedulableAndUnresolvable("node(s) didn't match Pod's node affinity/selector")
+	conflict = scheduling.UnschedulableAndUnresolvable("pod affinity terms conflict")
 )
 
 // fieldName is the only field of nodes that terms can ask for.
 const fieldName = "metadata.name"
 
-func init() { sdk.Register(sdk.Plugin{Name: "nodeaffinity", New: New}) }
+func init() {
+	sdk.Register(sdk.Plugin{Name: "nodeaffinity", New: func(config []byte) (sdk.Points, error) { return New(config) }})
+}
 
 // New makes an instance; it takes no config.
-func New([]byte) (*sdk.Points, error) {
+func New([]byte) (*scheduling.Points, error) {
 	t := &plugin{}
-	return &sdk.Points{
+	return &scheduling.Points{
 		PreFilter: t.preFilter, FilterAll: t.filter,
-		PreScore: t.preScore, ScoreAll: t.score, Scaling: sdk.ScaleToMax,
-		Events: sdk.NodeAdded | sdk.NodeLabelsChanged,
+		PreScore: t.preScore, ScoreAll: t.score, Scaling: scheduling.ScaleToMax,
+		Events: scheduling.NodeAdded | scheduling.NodeLabelsChanged,
 	}, nil
 }
 
@@ -45,12 +48,12 @@ type preference struct {
 	weight int64
 }
 
-func (t *plugin) preFilter(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+func (t *plugin) preFilter(p *scheduling.Pod, s *scheduling.Snapshot) *scheduling.Status {
 	a := p.Affinity()
 	t.selector, t.required = t.selector[:0], t.required[:0]
 	t.limited = a != nil && a.Required != nil
 	if !t.limited && p.NodeSelector() == nil {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	for k, v := range p.NodeSelector() {
 		q := condition{key: k, op: opIn, values: []string{v}}
@@ -71,7 +74,7 @@ func (t *plugin) preFilter(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
 
 // named narrows the search when every term names its nodes, as the pods of a
 // DaemonSet do.
-func named(terms []sdk.NodeTerm) *sdk.Status {
+func named(terms []scheduling.NodeTerm) *scheduling.Status {
 	var all []string
 	for i := range terms {
 		var names []string
@@ -98,10 +101,10 @@ func named(terms []sdk.NodeTerm) *sdk.Status {
 		return conflict
 	}
 	slices.Sort(all)
-	return sdk.Only(slices.Compact(all)...)
+	return scheduling.Only(slices.Compact(all)...)
 }
 
-func (t *plugin) filter(c *sdk.Cycle) {
+func (t *plugin) filter(c *scheduling.Cycle) {
 	fits, one := c.Mask(), c.Mask()
 	fits.Fill(c.Len())
 	for i := range t.selector {
@@ -120,7 +123,7 @@ func (t *plugin) filter(c *sdk.Cycle) {
 	c.Reject(fits, noMatch)
 }
 
-func (t *plugin) preScore(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+func (t *plugin) preScore(p *scheduling.Pod, s *scheduling.Snapshot) *scheduling.Status {
 	t.preferred = t.preferred[:0]
 	if a := p.Affinity(); a != nil {
 		for i := range a.Preferred {
@@ -130,16 +133,16 @@ func (t *plugin) preScore(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
 		}
 	}
 	if len(t.preferred) == 0 {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	return nil
 }
 
-func (t *plugin) score(c *sdk.Cycle) {
+func (t *plugin) score(c *scheduling.Cycle) {
 	rows, cond := c.Mask(), c.Mask()
 	for i := range t.preferred {
 		t.preferred[i].match(c, rows, cond)
 		rows.And(c.Rows())
-		columns.AddConst(c.Scores(), rows, t.preferred[i].weight)
+		vector.AddConst(c.Scores(), rows, t.preferred[i].weight)
 	}
 }

@@ -4,32 +4,35 @@ package nodename
 
 import (
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // Name of the plugin in profiles and messages.
 const Name = "NodeName"
 
-var otherNode = sdk.UnschedulableAndUnresolvable("node(s) didn't match the requested node name")
+var otherNode = scheduling.UnschedulableAndUnresolvable("node(s) didn't match the requested node name")
 
-func init() { sdk.Register(sdk.Plugin{Name: "nodename", New: New}) }
-
-// New makes an instance; it takes no config.
-func New([]byte) (*sdk.Points, error) {
-	return &sdk.Points{PreFilter: preFilter, FilterAll: filter, Events: sdk.NodeAdded}, nil
+func init() {
+	sdk.Register(sdk.Plugin{Name: "nodename", New: func(config []byte) (sdk.Points, error) { return New(config) }})
 }
 
-func preFilter(p *sdk.Pod, _ *sdk.Snapshot) *sdk.Status {
+// New makes an instance; it takes no config.
+func New([]byte) (*scheduling.Points, error) {
+	return &scheduling.Points{PreFilter: preFilter, FilterAll: filter, Events: scheduling.NodeAdded}, nil
+}
+
+func preFilter(p *scheduling.Pod, _ *scheduling.Snapshot) *scheduling.Status {
 	if p.NodeName() == "" {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	return nil
 }
 
-func filter(c *sdk.Cycle) {
+func filter(c *scheduling.Cycle) {
 	others := c.Mask()
 	if id := c.Snapshot().StringID(c.Pod().NodeName()); id != 0 {
-		columns.In(others, c.Uint32(columns.Name), []uint32{id})
+		vector.In(others, c.Uint32(scheduling.NodeNames), []uint32{id})
 	}
 	others.Not(c.Len())
 	c.Reject(others, otherNode)

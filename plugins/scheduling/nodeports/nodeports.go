@@ -4,29 +4,32 @@ package nodeports
 
 import (
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // Name of the plugin in profiles and messages.
 const Name = "NodePorts"
 
-var taken = sdk.Unschedulable("node(s) didn't have free ports for the requested pod ports")
+var taken = scheduling.Unschedulable("node(s) didn't have free ports for the requested pod ports")
 
-func init() { sdk.Register(sdk.Plugin{Name: "nodeports", New: New}) }
+func init() {
+	sdk.Register(sdk.Plugin{Name: "nodeports", New: func(config []byte) (sdk.Points, error) { return New(config) }})
+}
 
 // New makes an instance; it takes no config.
-func New([]byte) (*sdk.Points, error) {
+func New([]byte) (*scheduling.Points, error) {
 	t := &plugin{}
-	return &sdk.Points{PreFilter: t.preFilter, FilterAll: t.filter, Events: sdk.NodeAdded | sdk.PodDeleted}, nil
+	return &scheduling.Points{PreFilter: t.preFilter, FilterAll: t.filter, Events: scheduling.NodeAdded | scheduling.PodDeleted}, nil
 }
 
 // plugin holds the verdict on each distinct set of ports in use: nodes share
 // a few, and most have none.
 type plugin struct{ refused []uint8 }
 
-func (t *plugin) preFilter(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+func (t *plugin) preFilter(p *scheduling.Pod, s *scheduling.Snapshot) *scheduling.Status {
 	if len(p.Ports()) == 0 {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	t.refused = t.refused[:0]
 	any := false
@@ -41,13 +44,13 @@ func (t *plugin) preFilter(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
 		t.refused = append(t.refused, bad)
 	}
 	if !any {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	return nil
 }
 
-func (t *plugin) filter(c *sdk.Cycle) {
+func (t *plugin) filter(c *scheduling.Cycle) {
 	rows := c.Mask()
-	columns.Lookup(rows, c.Uint32(columns.PortSet), t.refused)
+	vector.Lookup(rows, c.Uint32(scheduling.PortSet), t.refused)
 	c.Reject(rows, taken)
 }

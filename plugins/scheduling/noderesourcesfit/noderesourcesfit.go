@@ -10,7 +10,8 @@ import (
 	"strings"
 
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // Name of the plugin in profiles and messages.
@@ -27,10 +28,12 @@ type Config struct {
 	MemoryWeight int64 `json:"memoryWeight,omitempty"`
 }
 
-func init() { sdk.Register(sdk.Plugin{Name: "noderesourcesfit", New: New}) }
+func init() {
+	sdk.Register(sdk.Plugin{Name: "noderesourcesfit", New: func(config []byte) (sdk.Points, error) { return New(config) }})
+}
 
 // New makes an instance from a [Config].
-func New(config []byte) (*sdk.Points, error) {
+func New(config []byte) (*scheduling.Points, error) {
 	t := &plugin{}
 	if len(config) > 0 {
 		if err := json.Unmarshal(config, &t.config); err != nil {
@@ -43,9 +46,9 @@ func New(config []byte) (*sdk.Points, error) {
 	if t.config.CPUWeight == 0 && t.config.MemoryWeight == 0 {
 		t.config.CPUWeight, t.config.MemoryWeight = 1, 1
 	}
-	return &sdk.Points{
+	return &scheduling.Points{
 		PreFilter: t.preFilter, FilterAll: t.filter, ScoreAll: t.score,
-		Events: sdk.NodeAdded | sdk.NodeAllocatableChanged | sdk.PodDeleted | sdk.PodChanged,
+		Events: scheduling.NodeAdded | scheduling.NodeAllocatableChanged | scheduling.PodDeleted | scheduling.PodChanged,
 	}, nil
 }
 
@@ -54,24 +57,24 @@ type plugin struct {
 	wants  []want
 	// statuses by the resources that are short and whether even an empty node
 	// would be too small, so that equal verdicts are one value.
-	statuses map[uint64]*sdk.Status
+	statuses map[uint64]*scheduling.Status
 }
 
 // want is one resource that the pod asks for.
 type want struct {
-	alloc, used columns.ID
+	alloc, used scheduling.Column
 	extended    string // instead of alloc and used
 	amount      int64
 	reason      string
 }
 
-func (t *plugin) preFilter(p *sdk.Pod, _ *sdk.Snapshot) *sdk.Status {
+func (t *plugin) preFilter(p *scheduling.Pod, _ *scheduling.Snapshot) *scheduling.Status {
 	r := p.Requests()
-	t.wants = append(t.wants[:0], want{columns.AllocPods, columns.RequestPods, "", 1, "Too many pods"})
+	t.wants = append(t.wants[:0], want{scheduling.AllocatablePods, scheduling.RequestedPods, "", 1, "Too many pods"})
 	for _, w := range []want{
-		{columns.AllocCPU, columns.RequestCPU, "", r.MilliCPU, "Insufficient cpu"},
-		{columns.AllocMemory, columns.RequestMemory, "", r.Memory, "Insufficient memory"},
-		{columns.AllocEphemeral, columns.RequestEphemeral, "", r.Ephemeral, "Insufficient ephemeral-storage"},
+		{scheduling.AllocatableCPU, scheduling.RequestedCPU, "", r.MilliCPU, "Insufficient cpu"},
+		{scheduling.AllocatableMemory, scheduling.RequestedMemory, "", r.Memory, "Insufficient memory"},
+		{scheduling.AllocatableEphemeral, scheduling.RequestedEphemeral, "", r.Ephemeral, "Insufficient ephemeral-storage"},
 	} {
 		if w.amount > 0 {
 			t.wants = append(t.wants, w)
@@ -82,7 +85,7 @@ func (t *plugin) preFilter(p *sdk.Pod, _ *sdk.Snapshot) *sdk.Status {
 			t.wants = append(t.wants, want{extended: x.Name, amount: x.Value, reason: "Insufficient " + x.Name})
 		}
 	}
-	t.statuses = map[uint64]*sdk.Status{}
+	t.statuses = map[uint64]*scheduling.Status{}
 	return nil
 }
 
@@ -96,9 +99,9 @@ func (t *plugin) ignored(name string) bool {
 
 // filter finds the nodes that are short of anything. Most often all of them
 // are short of the same: then one status serves whole masks.
-func (t *plugin) filter(c *sdk.Cycle) {
+func (t *plugin) filter(c *scheduling.Cycle) {
 	var lacking []int
-	var masks []columns.Mask
+	var masks []vector.Mask
 	for i := range t.wants {
 		m := c.Mask()
 		t.short(c, i, m)
@@ -128,7 +131,7 @@ func (t *plugin) filter(c *sdk.Cycle) {
 }
 
 // rejectMixed sorts nodes by what they are short of.
-func (t *plugin) rejectMixed(c *sdk.Cycle, lacking []int, masks []columns.Mask, never columns.Mask) {
+func (t *plugin) rejectMixed(c *scheduling.Cycle, lacking []int, masks []vector.Mask, never vector.Mask) {
 	union := c.Mask()
 	for _, m := range masks {
 		union.Or(m)
@@ -162,11 +165,11 @@ func (t *plugin) rejectMixed(c *sdk.Cycle, lacking []int, masks []columns.Mask, 
 	}
 }
 
-func (t *plugin) short(c *sdk.Cycle, i int, out columns.Mask) {
+func (t *plugin) short(c *scheduling.Cycle, i int, out vector.Mask) {
 	if w := &t.wants[i]; w.extended == "" {
-		columns.Short(out, c.Int64(w.alloc), c.Int64(w.used), w.amount)
+		vector.Short(out, c.Int64(w.alloc), c.Int64(w.used), w.amount)
 	} else if alloc, used, ok := c.Extended(w.extended); ok {
-		columns.Short(out, alloc, used, w.amount)
+		vector.Short(out, alloc, used, w.amount)
 	} else {
 		out.Fill(c.Len())
 	}
@@ -174,22 +177,22 @@ func (t *plugin) short(c *sdk.Cycle, i int, out columns.Mask) {
 
 // tooSmall sets out to the nodes whose whole capacity is below the request.
 // The number of pods does not count: upstream never calls it unresolvable.
-func (t *plugin) tooSmall(c *sdk.Cycle, i int, out columns.Mask) {
+func (t *plugin) tooSmall(c *scheduling.Cycle, i int, out vector.Mask) {
 	switch w := &t.wants[i]; {
-	case w.alloc == columns.AllocPods:
+	case w.alloc == scheduling.AllocatablePods:
 		out.Zero()
 	case w.extended == "":
-		columns.Below(out, c.Int64(w.alloc), w.amount)
+		vector.Below(out, c.Int64(w.alloc), w.amount)
 	default:
 		if alloc, _, ok := c.Extended(w.extended); ok {
-			columns.Below(out, alloc, w.amount)
+			vector.Below(out, alloc, w.amount)
 		} else {
 			out.Fill(c.Len())
 		}
 	}
 }
 
-func (t *plugin) status(lacking uint64, never bool) *sdk.Status {
+func (t *plugin) status(lacking uint64, never bool) *scheduling.Status {
 	key := lacking << 1
 	if never {
 		key |= 1
@@ -203,17 +206,17 @@ func (t *plugin) status(lacking uint64, never bool) *sdk.Status {
 			reasons = append(reasons, w.reason)
 		}
 	}
-	st := sdk.Unschedulable(reasons...)
+	st := scheduling.Unschedulable(reasons...)
 	if never {
-		st = sdk.UnschedulableAndUnresolvable(reasons...)
+		st = scheduling.UnschedulableAndUnresolvable(reasons...)
 	}
 	t.statuses[key] = st
 	return st
 }
 
-func (t *plugin) score(c *sdk.Cycle) {
+func (t *plugin) score(c *scheduling.Cycle) {
 	want := c.Pod().NonZeroRequests()
-	columns.Least2(c.Scores(), c.Rows(),
-		columns.Share{Alloc: c.Int64(columns.AllocCPU), Used: c.Int64(columns.NonZeroCPU), Want: want.MilliCPU, Weight: t.config.CPUWeight},
-		columns.Share{Alloc: c.Int64(columns.AllocMemory), Used: c.Int64(columns.NonZeroMemory), Want: want.Memory, Weight: t.config.MemoryWeight})
+	vector.Least2(c.Scores(), c.Rows(),
+		vector.Share{Alloc: c.Int64(scheduling.AllocatableCPU), Used: c.Int64(scheduling.NonZeroCPU), Want: want.MilliCPU, Weight: t.config.CPUWeight},
+		vector.Share{Alloc: c.Int64(scheduling.AllocatableMemory), Used: c.Int64(scheduling.NonZeroMemory), Want: want.Memory, Weight: t.config.MemoryWeight})
 }

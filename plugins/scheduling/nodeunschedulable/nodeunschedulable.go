@@ -4,34 +4,37 @@ package nodeunschedulable
 
 import (
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // Name of the plugin in profiles and messages.
 const Name = "NodeUnschedulable"
 
-var cordoned = sdk.UnschedulableAndUnresolvable("node(s) were unschedulable")
+var cordoned = scheduling.UnschedulableAndUnresolvable("node(s) were unschedulable")
 
 // taint is what the node controller puts on a cordoned node: a pod that
 // tolerates it may run there.
-var taint = sdk.Taint{Key: "node.kubernetes.io/unschedulable", Effect: sdk.NoSchedule}
+var taint = scheduling.Taint{Key: "node.kubernetes.io/unschedulable", Effect: scheduling.NoSchedule}
 
-func init() { sdk.Register(sdk.Plugin{Name: "nodeunschedulable", New: New}) }
-
-// New makes an instance; it takes no config.
-func New([]byte) (*sdk.Points, error) {
-	return &sdk.Points{PreFilter: preFilter, FilterAll: filter, Events: sdk.NodeAdded | sdk.NodeUnschedulableChanged}, nil
+func init() {
+	sdk.Register(sdk.Plugin{Name: "nodeunschedulable", New: func(config []byte) (sdk.Points, error) { return New(config) }})
 }
 
-func preFilter(p *sdk.Pod, _ *sdk.Snapshot) *sdk.Status {
+// New makes an instance; it takes no config.
+func New([]byte) (*scheduling.Points, error) {
+	return &scheduling.Points{PreFilter: preFilter, FilterAll: filter, Events: scheduling.NodeAdded | scheduling.NodeUnschedulableChanged}, nil
+}
+
+func preFilter(p *scheduling.Pod, _ *scheduling.Snapshot) *scheduling.Status {
 	if p.Tolerates(taint) {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	return nil
 }
 
-func filter(c *sdk.Cycle) {
+func filter(c *scheduling.Cycle) {
 	rows := c.Mask()
-	columns.BitsSet(rows, c.Uint32(columns.Flags), columns.FlagUnschedulable)
+	vector.BitsSet(rows, c.Uint32(scheduling.NodeFlags), scheduling.FlagUnschedulable)
 	c.Reject(rows, cordoned)
 }

@@ -4,23 +4,26 @@ package tainttoleration
 
 import (
 	"github.com/pintle-io/pintle/sdk"
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // Name of the plugin in profiles and messages.
 const Name = "TaintToleration"
 
-var untolerated = sdk.UnschedulableAndUnresolvable("node(s) had untolerated taint(s)")
+var untolerated = scheduling.UnschedulableAndUnresolvable("node(s) had untolerated taint(s)")
 
-func init() { sdk.Register(sdk.Plugin{Name: "tainttoleration", New: New}) }
+func init() {
+	sdk.Register(sdk.Plugin{Name: "tainttoleration", New: func(config []byte) (sdk.Points, error) { return New(config) }})
+}
 
 // New makes an instance; it takes no config.
-func New([]byte) (*sdk.Points, error) {
+func New([]byte) (*scheduling.Points, error) {
 	t := &plugin{}
-	return &sdk.Points{
+	return &scheduling.Points{
 		PreFilter: t.preFilter, FilterAll: t.filter,
-		PreScore: t.preScore, ScoreAll: t.score, Scaling: sdk.ScaleReversed,
-		Events: sdk.NodeAdded | sdk.NodeTaintsChanged,
+		PreScore: t.preScore, ScoreAll: t.score, Scaling: scheduling.ScaleReversed,
+		Events: scheduling.NodeAdded | scheduling.NodeTaintsChanged,
 	}, nil
 }
 
@@ -30,13 +33,13 @@ type plugin struct {
 	avoided []int64
 }
 
-func (t *plugin) preFilter(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+func (t *plugin) preFilter(p *scheduling.Pod, s *scheduling.Snapshot) *scheduling.Status {
 	t.refused = t.refused[:0]
 	any := false
 	for _, set := range s.TaintSets() {
 		var bad uint8
 		for _, taint := range set {
-			if (taint.Effect == sdk.NoSchedule || taint.Effect == sdk.NoExecute) && !p.Tolerates(taint) {
+			if (taint.Effect == scheduling.NoSchedule || taint.Effect == scheduling.NoExecute) && !p.Tolerates(taint) {
 				bad, any = 1, true
 				break
 			}
@@ -44,24 +47,24 @@ func (t *plugin) preFilter(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
 		t.refused = append(t.refused, bad)
 	}
 	if !any {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	return nil
 }
 
-func (t *plugin) filter(c *sdk.Cycle) {
+func (t *plugin) filter(c *scheduling.Cycle) {
 	rows := c.Mask()
-	columns.Lookup(rows, c.Uint32(columns.TaintSet), t.refused)
+	vector.Lookup(rows, c.Uint32(scheduling.TaintSet), t.refused)
 	c.Reject(rows, untolerated)
 }
 
-func (t *plugin) preScore(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
+func (t *plugin) preScore(p *scheduling.Pod, s *scheduling.Snapshot) *scheduling.Status {
 	t.avoided = t.avoided[:0]
 	any := false
 	for _, set := range s.TaintSets() {
 		var n int64
 		for _, taint := range set {
-			if taint.Effect == sdk.PreferNoSchedule && !p.Tolerates(taint) {
+			if taint.Effect == scheduling.PreferNoSchedule && !p.Tolerates(taint) {
 				n++
 				any = true
 			}
@@ -69,11 +72,11 @@ func (t *plugin) preScore(p *sdk.Pod, s *sdk.Snapshot) *sdk.Status {
 		t.avoided = append(t.avoided, n)
 	}
 	if !any {
-		return sdk.Skip()
+		return scheduling.Skip()
 	}
 	return nil
 }
 
-func (t *plugin) score(c *sdk.Cycle) {
-	columns.LookupAdd(c.Scores(), c.Rows(), c.Uint32(columns.TaintSet), t.avoided)
+func (t *plugin) score(c *scheduling.Cycle) {
+	vector.LookupAdd(c.Scores(), c.Rows(), c.Uint32(scheduling.TaintSet), t.avoided)
 }

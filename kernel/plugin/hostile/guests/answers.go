@@ -4,7 +4,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 func init() {
@@ -26,5 +26,5 @@ func init() {
 		return nil
 	})
 	Register("long reason", func(*Call) error { return errors.New(strings.Repeat("r", 20<<20)) })
-	Register("many requests", func(c *Call) error { c.Also = make([]sdk.Request, 1<<18); return nil })
+	Register("many requests", func(c *Call) error { c.Enqueue = make([]controller.Request, 1<<18); return nil })
 }

@@ -3,7 +3,7 @@ package guests
 import (
 	"crypto/rand"
 
-	"github.com/pintle-io/pintle/sdk/columns"
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
 // much is more than one instruction should move, and less than an instance may
@@ -28,7 +28,7 @@ func init() {
 	})
 	Register("compare columns", func(*Call) error {
 		rows := make([]uint32, 1_000_000)
-		columns.In(columns.NewMask(len(rows)), rows, make([]uint32, 1_000_000))
+		vector.In(vector.NewMask(len(rows)), rows, make([]uint32, 1_000_000))
 		return nil
 	})
 	Register("grow lists", func(*Call) error { // copies, allocates and collects

@@ -8,8 +8,12 @@ import (
 	"fmt"
 
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
+	"github.com/pintle-io/pintle/sdk/scheduling"
 )
 
 // Namespace is where the hostile plugin does what it is told.
@@ -27,12 +31,12 @@ type Config struct {
 // Call is what an act has to do with; what its point does not have is nil.
 type Call struct {
 	At      string
-	Review  *sdk.Review
-	Pod     *sdk.Pod
-	Client  sdk.Client
-	Request sdk.Request
-	// Also is what a reconcile queues besides.
-	Also []sdk.Request
+	Review  *admission.Review
+	Pod     *scheduling.Pod
+	Client  client.Client
+	Request controller.Request
+	// Enqueue is what a reconcile queues besides.
+	Enqueue []controller.Request
 }
 
 // Act is something bad. An error is one of the plugin's point.
@@ -53,7 +57,7 @@ func init() {
 	sdk.Register(sdk.Plugin{Name: "neighbour", New: newNeighbour})
 }
 
-func newHostile(raw []byte) (*sdk.Points, error) {
+func newHostile(raw []byte) (sdk.Points, error) {
 	var c Config
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return nil, err
@@ -67,56 +71,57 @@ func newHostile(raw []byte) (*sdk.Points, error) {
 			return nil, err
 		}
 	}
-	p := &sdk.Points{}
-	review := func(r *sdk.Review) error { return act(&Call{At: c.At, Review: r}) }
-	status := func(pod *sdk.Pod) *sdk.Status {
+	review := func(r *admission.Review) error { return act(&Call{At: c.At, Review: r}) }
+	status := func(pod *scheduling.Pod) *scheduling.Status {
 		if pod.Namespace() != Namespace {
 			return nil
 		}
 		if err := act(&Call{At: c.At, Pod: pod}); err != nil {
-			return sdk.Unschedulable(err.Error())
+			return scheduling.Unschedulable(err.Error())
 		}
 		return nil
 	}
 	switch c.At {
 	case "open", "validate":
-		p.Validate, p.Match = review, matchPods(Namespace)
+		return &admission.Points{Validate: review, Match: matchPods(Namespace)}, nil
 	case "everything":
-		p.Validate, p.Match = review, []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create, sdk.Update, sdk.Delete}, Resources: []string{"*"}}}
+		return &admission.Points{Validate: review, Match: []admission.MatchRule{
+			{Operations: []admission.Operation{admission.Create, admission.Update, admission.Delete}, Resources: []string{"*"}}}}, nil
 	case "connect":
-		p.Validate, p.Match = review, []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Connect}, Resources: []string{"v1/pods/exec", "v1/pods/proxy"}}}
+		return &admission.Points{Validate: review, Match: []admission.MatchRule{
+			{Operations: []admission.Operation{admission.Connect}, Resources: []string{"v1/pods/exec", "v1/pods/proxy"}}}}, nil
 	case "mutate":
-		p.Mutate, p.Match = review, matchPods(Namespace)
+		return &admission.Points{Mutate: review, Match: matchPods(Namespace)}, nil
 	case "prefilter":
-		p.PreFilter = func(pod *sdk.Pod, _ *sdk.Snapshot) *sdk.Status { return status(pod) }
-		p.Filter = func(*sdk.Pod, sdk.Node) *sdk.Status { return nil }
+		return &scheduling.Points{
+			PreFilter: func(pod *scheduling.Pod, _ *scheduling.Snapshot) *scheduling.Status { return status(pod) },
+			Filter:    func(*scheduling.Pod, scheduling.Node) *scheduling.Status { return nil },
+		}, nil
 	case "filter":
-		p.Filter = func(pod *sdk.Pod, _ sdk.Node) *sdk.Status { return status(pod) }
+		return &scheduling.Points{Filter: func(pod *scheduling.Pod, _ scheduling.Node) *scheduling.Status { return status(pod) }}, nil
 	case "score":
-		p.Score = func(pod *sdk.Pod, _ sdk.Node) int64 { status(pod); return 0 }
+		return &scheduling.Points{Score: func(pod *scheduling.Pod, _ scheduling.Node) int64 { status(pod); return 0 }}, nil
 	case "reconcile":
-		p.Controller = &sdk.Controller{Watches: []sdk.Watch{{Resource: "v1/configmaps"}}, Reconcile: func(cl sdk.Client, r sdk.Request) (sdk.Result, error) {
+		return &controller.Points{Watches: []controller.Watch{{Resource: "v1/configmaps"}}, Reconcile: func(cl client.Client, r controller.Request) (controller.Result, error) {
 			if r.Namespace != Namespace {
-				return sdk.Result{}, nil
+				return controller.Result{}, nil
 			}
 			call := &Call{At: c.At, Client: cl, Request: r}
 			err := act(call)
-			return sdk.Result{Also: call.Also}, err
-		}}
+			return controller.Result{Enqueue: call.Enqueue}, err
+		}}, nil
 	case "map":
-		p.Controller = &sdk.Controller{Reconcile: func(sdk.Client, sdk.Request) (sdk.Result, error) { return sdk.Result{}, nil },
-			Watches: []sdk.Watch{{Resource: "v1/configmaps", Map: sdk.Func(func(v sdk.Value) []sdk.Request {
+		return &controller.Points{Reconcile: func(client.Client, controller.Request) (controller.Result, error) { return controller.Result{}, nil },
+			Watches: []controller.Watch{{Resource: "v1/configmaps", Map: controller.Func(func(v sdk.Value) []controller.Request {
 				_ = act(&Call{At: c.At})
 				return nil
-			})}}}
-	default:
-		return nil, fmt.Errorf("there is no point %q", c.At)
+			})}}}, nil
 	}
-	return p, nil
+	return nil, fmt.Errorf("there is no point %q", c.At)
 }
 
-func matchPods(namespaces ...string) []sdk.MatchRule {
-	return []sdk.MatchRule{{Operations: []sdk.Operation{sdk.Create}, Resources: []string{"v1/pods"}, Namespaces: namespaces}}
+func matchPods(namespaces ...string) []admission.MatchRule {
+	return []admission.MatchRule{{Operations: []admission.Operation{admission.Create}, Resources: []string{"v1/pods"}, Namespaces: namespaces}}
 }
 
 // Seen is what the neighbour does at each point, for the tests to look at: it
@@ -129,27 +134,29 @@ const (
 	AnswerName = "answer-"
 )
 
-func newNeighbour([]byte) (*sdk.Points, error) {
-	return &sdk.Points{
-		Validate: func(r *sdk.Review) error { r.Warn(Seen); return nil },
-		Match:    matchPods(),
-		Filter: func(_ *sdk.Pod, n sdk.Node) *sdk.Status {
+func newNeighbour([]byte) (sdk.Points, error) {
+	return sdk.Join(
+		&admission.Points{
+			Validate: func(r *admission.Review) error { r.Warn(Seen); return nil },
+			Match:    matchPods(),
+		},
+		&scheduling.Points{Filter: func(_ *scheduling.Pod, n scheduling.Node) *scheduling.Status {
 			if n.Name() == NoNode {
-				return sdk.Unschedulable("the neighbour refuses it")
+				return scheduling.Unschedulable("the neighbour refuses it")
 			}
 			return nil
-		},
-		Controller: &sdk.Controller{Watches: []sdk.Watch{{Resource: "v1/configmaps"}}, Reconcile: answer},
-	}, nil
+		}},
+		&controller.Points{Watches: []controller.Watch{{Resource: "v1/configmaps"}}, Reconcile: answer},
+	), nil
 }
 
-func answer(cl sdk.Client, r sdk.Request) (sdk.Result, error) {
+func answer(cl client.Client, r controller.Request) (controller.Result, error) {
 	if len(r.Name) <= len(AskPrefix) || r.Name[:len(AskPrefix)] != AskPrefix {
-		return sdk.Result{}, nil
+		return controller.Result{}, nil
 	}
 	err := cl.Create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: AnswerName + r.Name[len(AskPrefix):]}})
-	if sdk.IsAlreadyExists(err) {
+	if client.IsAlreadyExists(err) {
 		err = nil
 	}
-	return sdk.Result{}, err
+	return controller.Result{}, err
 }

@@ -13,20 +13,21 @@ import (
 	"unsafe"
 
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 	"github.com/pintle-io/pintle/sdk/serve"
 )
 
 func main() { serve.Main() }
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "escape", New: func([]byte) (*sdk.Points, error) {
-		return &sdk.Points{Validate: validate}, nil
+	sdk.Register(sdk.Plugin{Name: "escape", New: func([]byte) (sdk.Points, error) {
+		return &admission.Points{Validate: validate}, nil
 	}})
 }
 
 const regionFD = 3
 
-func validate(r *sdk.Review) error {
+func validate(r *admission.Review) error {
 	act, arg, _ := strings.Cut(r.Name, " ")
 	f := acts[act]
 	if f == nil {

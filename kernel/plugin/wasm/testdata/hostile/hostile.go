@@ -8,21 +8,22 @@ import (
 	"time"
 
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "hostile", New: func(config []byte) (*sdk.Points, error) {
+	sdk.Register(sdk.Plugin{Name: "hostile", New: func(config []byte) (sdk.Points, error) {
 		if string(config) == "loop" {
 			for {
 			}
 		}
-		return &sdk.Points{Validate: validate, Mutate: giant}, nil
+		return &admission.Points{Validate: validate, Mutate: giant}, nil
 	}})
 }
 
 var sink [][]byte
 
-func validate(r *sdk.Review) error {
+func validate(r *admission.Review) error {
 	switch r.Name {
 	case "loop":
 		for {
@@ -76,4 +77,4 @@ func fibonacci(n int) int {
 }
 
 // giant answers with more than a response may have.
-func giant(r *sdk.Review) error { return r.Set("data.x", strings.Repeat("x", 70<<20)) }
+func giant(r *admission.Review) error { return r.Set("data.x", strings.Repeat("x", 70<<20)) }

@@ -1,0 +1,177 @@
+package admission
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
+)
+
+// Operation is a verb that admission sees.
+type Operation string
+
+// The operations.
+const (
+	Create  Operation = "CREATE"
+	Update  Operation = "UPDATE"
+	Delete  Operation = "DELETE"
+	Connect Operation = "CONNECT"
+)
+
+// MatchRule selects requests. A request matches when every non-empty field
+// holds it; empty fields hold everything, except that empty Operations mean
+// Create and Update.
+type MatchRule struct {
+	Operations []Operation
+	// Resources as "apps/v1/deployments", "v1/pods", "v1/pods/status";
+	// "apps/*/*" is a whole group, "*" all resources. The version says for which
+	// one the rule was written: it matches the object by whatever version it is
+	// written, and is shown it in the version that is stored. A rule without a subresource does not match subresources,
+	// except "*".
+	Resources []string
+	// Namespaces and their exceptions; cluster-scoped objects match only when
+	// Namespaces is empty.
+	Namespaces       []string
+	ExceptNamespaces []string
+	// Present are paths that must be set in the object (on delete: in the old
+	// one), such as "spec.runtimeClassName": neither absent nor empty; a name
+	// where there is a list asks for one element that has it, as in
+	// "spec.volumes.persistentVolumeClaim". The kernel looks before it asks, so
+	// that a policy about a rare field costs the other objects nothing. A
+	// kernel older than this field asks anyway.
+	Present []string
+}
+
+// Review is one admission request. It is valid during the call only.
+type Review struct {
+	Operation   Operation
+	Resource    string // "apps/v1/deployments"
+	Subresource string
+	Kind        string // "apps/v1/Deployment"
+	Namespace   string
+	Name        string
+	// User who asks, and the groups of that user.
+	User   string
+	Groups []string
+	DryRun bool
+
+	// Object as it would be stored; does not exist on delete. Old is the
+	// stored state on update and delete. Changes made by Set are not seen
+	// here, only by policies that follow.
+	Object, Old tape.Value
+
+	// Reader reads other objects, those that the Plugin's spec.permissions
+	// lets it get. It is used during the call only.
+	Reader client.Reader
+
+	denied    bool
+	forbidden bool
+	message   string
+	warnings  []string
+	patch     []PatchOp
+	await     []ObjectRef
+}
+
+// ObjectRef names an object; Resource is written as in [client.Object].
+type ObjectRef struct{ Resource, Namespace, Name string }
+
+// PatchOp is one change that a policy made.
+type PatchOp struct {
+	Remove bool
+	Path   string          // as [tape.ParsePath] reads it
+	Value  json.RawMessage // nil when Remove
+}
+
+// Deny refuses the request. The first message is what the client sees,
+// together with the policy's name. It returns nil, so that a policy can end
+// with "return r.Deny(…)".
+func (r *Review) Deny(format string, args ...any) error {
+	if !r.denied {
+		r.denied, r.message = true, fmt.Sprintf(format, args...)
+	}
+	return nil
+}
+
+// Forbid refuses the request as the API itself would, "pods "a" is forbidden:
+// …", without the policy's name: for rules that are part of the API's own
+// behaviour, whose texts clients know. Of Deny and Forbid the first counts.
+func (r *Review) Forbid(format string, args ...any) error {
+	if !r.denied {
+		r.forbidden = true
+	}
+	return r.Deny(format, args...)
+}
+
+// Await makes the verdict provisional: if the object, which the policy has not
+// found, appears within about two seconds, the kernel asks again; else the
+// verdict stands. It is for what a controller is about to make, such as the
+// ServiceAccount of a new namespace.
+func (r *Review) Await(obj client.Object, namespace, name string) {
+	r.await = append(r.await, ObjectRef{obj.APIResource(), namespace, name})
+}
+
+// Warn sends a warning to the client; kubectl prints it.
+func (r *Review) Warn(format string, args ...any) {
+	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+}
+
+// Set puts value at a path such as "spec.containers[0].imagePullPolicy" or
+// "metadata.labels[app.kubernetes.io/name]". Missing maps on the way are
+// made; an index one past the end of a list appends. Only Mutate may call it.
+// A json.RawMessage is sent as it is, for what is encoded once and goes into
+// many objects; the kernel refuses one that is not JSON.
+//
+// # Errors
+//   - a malformed path, or a value that has no JSON form
+func (r *Review) Set(path string, value any) error {
+	if err := tape.CheckPath(path); err != nil {
+		return err
+	}
+	raw, err := jsonOf(value)
+	if err != nil {
+		return fmt.Errorf("set %s: %w", path, err)
+	}
+	r.patch = append(r.patch, PatchOp{Path: path, Value: raw})
+	return nil
+}
+
+// jsonOf is json.Marshal, without reflection for what most policies set: in a
+// guest that costs more than the rest of the policy.
+func jsonOf(value any) (json.RawMessage, error) {
+	switch v := value.(type) {
+	case json.RawMessage:
+		return v, nil
+	case string:
+		return tape.AppendQuoted(make([]byte, 0, len(v)+2), v), nil
+	}
+	return json.Marshal(value)
+}
+
+// Remove takes away what is at path; nothing happens when it is absent.
+func (r *Review) Remove(path string) error {
+	if _, err := tape.ParsePath(path); err != nil {
+		return err
+	}
+	r.patch = append(r.patch, PatchOp{Remove: true, Path: path})
+	return nil
+}
+
+// Verdict is the outcome of a review.
+type Verdict struct {
+	Denied    bool
+	Forbidden bool // denied by [Review.Forbid]
+	Message   string
+	Warnings  []string
+	Patch     []PatchOp
+	Await     []ObjectRef
+}
+
+// Verdict returns what the policy decided so far.
+func (r *Review) Verdict() Verdict {
+	return Verdict{Denied: r.denied, Forbidden: r.forbidden, Message: r.message, Warnings: r.warnings, Patch: r.patch, Await: r.await}
+}
+
+// AppendQuoted appends s as a JSON string, for the json.RawMessage of a
+// [Review.Set], without what reflection costs.
+func AppendQuoted(b []byte, s string) []byte { return tape.AppendQuoted(b, s) }

@@ -1,0 +1,148 @@
+package client
+
+// Object is a pointer to a struct with JSON tags that names its resource. The
+// light types of sdk/api are; an author's own subset needs one method:
+//
+//	type Widget struct {
+//		Metadata metav1.ObjectMeta `json:"metadata"`
+//		Spec     WidgetSpec        `json:"spec"`
+//	}
+//	func (*Widget) APIResource() string { return "example.com/v1/widgets" }
+//
+// apiVersion and kind are filled in by the kernel.
+type Object interface {
+	// APIResource is "group/version/plural", "v1/pods" for the core group.
+	APIResource() string
+}
+
+// Encoded is an [Object] that has its JSON at hand, for many alike.
+type Encoded interface {
+	// EncodedJSON is what is sent to create or update the object.
+	EncodedJSON() []byte
+}
+
+// Client reads and writes objects under the plugin's own identity; the kernel
+// checks its permissions. Reads come from the kernel's cache and see the
+// plugin's own writes. A Client is used by one goroutine at a time.
+//
+// # Errors
+//   - [IsNotFound], [IsAlreadyExists], [IsConflict], [IsInvalid] and
+//     [IsForbidden] tell the API's errors apart
+type Client interface {
+	// Get reads an object into obj, which the caller owns.
+	Get(obj Object, namespace, name string) error
+	// List fills list, a *[]*T whose *T is an [Object], in order of namespace
+	// and name. The objects are kept and shared between calls, so that
+	// unchanged ones are not decoded again: the caller must not modify them
+	// ([Clone] makes a copy to modify). The slice belongs to the caller.
+	List(list any, o ListOptions) error
+	// Create stores obj and updates it with what was stored.
+	Create(obj Object) error
+	// Update replaces the object. With a resourceVersion it fails with a
+	// conflict when the object has changed.
+	Update(obj Object) error
+	// UpdateStatus replaces the object's status and nothing else.
+	UpdateStatus(obj Object) error
+	// Patch changes the object that obj names (namespace and name) and updates
+	// obj with the result.
+	Patch(obj Object, p Patch) error
+	// Apply is server-side apply of the fields set in obj, with the plugin as
+	// field manager. force takes over fields that others own.
+	Apply(obj Object, force bool) error
+	Delete(obj Object, o DeleteOptions) error
+	// Batch runs many writes in as few transactions as possible. Each op
+	// succeeds or fails by itself and has its error at the same index, unless
+	// atomic is set: then all are written or none. The error returned is of
+	// the batch as a whole. Created and updated objects are updated in place.
+	Batch(ops []Op, atomic bool) ([]error, error)
+	// Event records an event about an object; repeated ones are counted.
+	// It does not wait and cannot fail.
+	Event(about Object, n Note)
+}
+
+// Reader reads objects for a policy from the kernel's cache. What the cache
+// does not hold is looked for in the store before it is said to be missing.
+type Reader interface {
+	// Get reads an object into obj. The fields are the caller's, what they refer
+	// to is shared with later reads: it must not be modified.
+	//
+	// # Errors
+	//   - [IsNotFound]
+	//   - [IsForbidden]: spec.permissions of the Plugin lacks the verb get
+	Get(obj Object, namespace, name string) error
+}
+
+// ListOptions narrow a list. The zero value lists everything that the plugin
+// may see.
+type ListOptions struct {
+	// Resource instead of the one that the element type names, for types that
+	// stand for any kind (metadata only, for example).
+	Resource  string
+	Namespace string // "" for all
+	Labels    string // a label selector as kubectl -l takes it
+	Fields    string // a field selector: "spec.nodeName=a"
+	OwnerUID  string // only objects that name this owner, or NoController
+}
+
+// NoController, as ListOptions.OwnerUID, lists objects without a controlling
+// owner.
+const NoController = "none"
+
+// PatchType is the format of a patch.
+type PatchType string
+
+// The patch types, by their media types.
+const (
+	MergePatch     PatchType = "application/merge-patch+json"
+	JSONPatch      PatchType = "application/json-patch+json"
+	StrategicPatch PatchType = "application/strategic-merge-patch+json"
+)
+
+// Patch is a change to an object.
+type Patch struct {
+	Type PatchType // "" is MergePatch
+	// Data is marshalled to JSON; []byte and json.RawMessage are sent as is.
+	Data        any
+	Subresource string // "status", or "" for the object itself
+}
+
+// DeleteOptions are the options of a deletion.
+type DeleteOptions struct {
+	// UID and ResourceVersion, when set, must be those of the object.
+	UID             string
+	ResourceVersion string
+	// GracePeriodSeconds; nil is the kind's default.
+	GracePeriodSeconds *int64
+	// Propagation is "Background", "Foreground" or "Orphan"; "" is the kind's
+	// default.
+	Propagation string
+}
+
+// Op is one write of a batch.
+type Op struct {
+	Verb   Verb
+	Object Object
+	// Subresource is "status" to update the status, "" otherwise.
+	Subresource string
+	Delete      DeleteOptions
+	// Brief leaves Object as it is after the write, but for the name, uid and
+	// resourceVersion of its metadata: cheaper for many objects.
+	Brief bool
+}
+
+// Verb is what an [Op] does.
+type Verb string
+
+// The verbs of a batch.
+const (
+	VerbCreate Verb = "create"
+	VerbUpdate Verb = "update"
+	VerbDelete Verb = "delete"
+)
+
+// Note is what an event says about an object; kubectl describe shows it.
+type Note struct {
+	Warning bool   // type Warning instead of Normal
+	Reason  string // short, CamelCase: "ScalingReplicaSet"
+	Message string
+}

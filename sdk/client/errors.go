@@ -1,0 +1,35 @@
+package client
+
+import (
+	"errors"
+
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// IsNotFound tells that the object does not exist.
+func IsNotFound(err error) bool { return errors.Is(err, wire.ErrNotFound) }
+
+// IsConflict tells that the object changed since it was read.
+func IsConflict(err error) bool { return errors.Is(err, wire.ErrConflict) }
+
+// IsAlreadyExists tells that an object of that name exists.
+func IsAlreadyExists(err error) bool { return errors.Is(err, wire.ErrAlreadyExists) }
+
+// IsInvalid tells that validation or admission refused the object.
+func IsInvalid(err error) bool { return errors.Is(err, wire.ErrInvalid) }
+
+// IsForbidden tells that the plugin lacks a permission, a policy refused, or
+// the namespace is being deleted.
+func IsForbidden(err error) bool {
+	return errors.Is(err, wire.ErrForbidden) || errors.Is(err, wire.ErrTerminating)
+}
+
+// IsUnavailable tells that the API could not answer, as when its store is away:
+// what was asked for may have happened or not.
+func IsUnavailable(err error) bool {
+	return errors.Is(err, wire.ErrUnavailable) || errors.Is(err, wire.ErrTimeout)
+}
+
+// IsNamespaceTerminating tells that nothing can be made in the namespace any
+// more, because it is being deleted.
+func IsNamespaceTerminating(err error) bool { return errors.Is(err, wire.ErrTerminating) }

@@ -1,0 +1,82 @@
+package controller
+
+import (
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/internal/instance"
+	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/remote"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
+)
+
+// Open is called by the hosts.
+func (p *Points) Open(h instance.Host) instance.Instance {
+	return &opened{plugin: h.Plugin, points: p, client: remote.NewClient(h.Call)}
+}
+
+// opened is the points as the dispatcher of a guest sees them.
+type opened struct {
+	plugin string
+	points *Points
+	client client.Client
+}
+
+func (o *opened) Describe(m *wire.Manifest) {
+	m.Points |= wire.PointController
+	m.Workers = uint32(max(o.points.Workers, 1))
+	for _, w := range o.points.Watches {
+		m.Watches = append(m.Watches, wire.Watch{Resource: w.Resource, Map: uint8(w.Map.Kind), Arg: w.Map.Arg,
+			ToNamespace: w.Map.To.Namespace, ToName: w.Map.To.Name, Present: w.Present})
+	}
+}
+
+func (o *opened) Serves(op wire.Op) bool { return op == wire.OpReconcile || op == wire.OpMap }
+
+func (o *opened) Serve(out []byte, op wire.Op, req, _ []byte) ([]byte, error) {
+	if op == wire.OpMap {
+		return o.mapObject(out, req)
+	}
+	return o.reconcile(out, req)
+}
+
+func (o *opened) reconcile(out, req []byte) ([]byte, error) {
+	r := wire.NewReader(req)
+	q := r.Request()
+	if err := r.Err(); err != nil {
+		return out, err
+	}
+	res, err := o.points.Reconcile(o.client, Request(q))
+	if err != nil {
+		return out, err
+	}
+	return wire.AppendReconcileResult(out, res.RequeueAfter, frames(res.Enqueue)), nil
+}
+
+func (o *opened) mapObject(out, req []byte) ([]byte, error) {
+	r := wire.NewReader(req)
+	i, b := r.MapRequest(req)
+	if err := r.Err(); err != nil {
+		return out, err
+	}
+	if i < 0 || i >= len(o.points.Watches) || o.points.Watches[i].Map.Func == nil {
+		return out, wire.Errorf(wire.KindUnsupported, "plugin %s has no map function %d", o.plugin, i)
+	}
+	t, err := tape.Parse(b)
+	if err != nil {
+		return out, wire.Errorf(wire.KindProtocol, "%v", err)
+	}
+	return wire.AppendRequests(out, frames(o.points.Watches[i].Map.Func(t.Root()))), nil
+}
+
+func frames(list []Request) []wire.Request {
+	out := make([]wire.Request, len(list))
+	for i, q := range list {
+		out[i] = wire.Request(q)
+	}
+	return out
+}
+
+func (o *opened) Close() {
+	if o.points.Close != nil {
+		o.points.Close()
+	}
+}

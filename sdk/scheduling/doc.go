@@ -1,0 +1,12 @@
+// Package scheduling is what the author of a scheduling plugin imports: filters
+// and scores over the nodes of a cluster.
+//
+//	sdk.Register(sdk.Plugin{Name: "even-nodes", New: func([]byte) (sdk.Points, error) {
+//		return &scheduling.Points{Filter: filter}, nil
+//	}})
+//
+//	func filter(p *scheduling.Pod, n scheduling.Node) *scheduling.Status {
+//
+// Filter and Score are asked about one node at a time. FilterAll and ScoreAll
+// are their hot forms, which compute over columns with package vector.
+package scheduling

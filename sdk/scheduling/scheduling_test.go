@@ -1,0 +1,331 @@
+package scheduling_test
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/pintle-io/pintle/sdk/internal/instance"
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/sdktest"
+	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
+)
+
+func node(name, zone string, cpu int64, change ...func(*scheduling.NodeInfo)) scheduling.NodeInfo {
+	n := scheduling.NodeInfo{Name: name, Pods: 110, Allocatable: scheduling.Resources{MilliCPU: cpu, Memory: 8 << 30}}
+	if zone != "" {
+		n.Labels = map[string]string{"topology.kubernetes.io/zone": zone}
+	}
+	for _, f := range change {
+		f(&n)
+	}
+	return n
+}
+
+func open(p *scheduling.Points) instance.Instance { return p.Open(instance.Host{Plugin: "x"}) }
+
+// zoneFit is a plugin as an author writes it.
+func zoneFit() *scheduling.Points {
+	small := scheduling.Unschedulable("node(s) are too small for zone-fit")
+	return &scheduling.Points{
+		Filter: func(p *scheduling.Pod, n scheduling.Node) *scheduling.Status {
+			if n.AllocatableCPU()-n.RequestedCPU() < p.CPU() {
+				return small
+			}
+			return nil
+		},
+		Score: func(p *scheduling.Pod, n scheduling.Node) int64 {
+			if z, _ := n.Label("topology.kubernetes.io/zone"); z == "b" {
+				return 100
+			}
+			return 0
+		},
+	}
+}
+
+func TestTry(t *testing.T) {
+	got, err := sdktest.Try(zoneFit(), scheduling.PodInfo{Name: "p", Requests: scheduling.Resources{MilliCPU: 500}},
+		node("one", "a", 1000), node("two", "b", 1000), node("three", "b", 400),
+		node("four", "", 1000, func(n *scheduling.NodeInfo) {
+			n.Used = []scheduling.Usage{{Requests: scheduling.Resources{MilliCPU: 600}}}
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := []string{"node(s) are too small for zone-fit"}
+	want := []sdktest.Placement{{Node: "one"}, {Node: "two", Score: 100}, {Node: "three", Reasons: small}, {Node: "four", Reasons: small}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestScaling(t *testing.T) {
+	reverse := func(_ *scheduling.Pod, s *scheduling.Scores) {
+		highest := s.Max()
+		for i := range s.Len() {
+			s.Set(i, highest-s.At(i))
+		}
+	}
+	for _, tt := range []struct {
+		points scheduling.Points
+		want   []int64
+	}{
+		{scheduling.Points{}, []int64{10, 20, 40}},
+		{scheduling.Points{Scaling: scheduling.ScaleToMax}, []int64{25, 50, 100}},
+		{scheduling.Points{Scaling: scheduling.ScaleReversed}, []int64{75, 50, 0}},
+		{scheduling.Points{Normalize: reverse}, []int64{30, 20, 0}},
+		{scheduling.Points{Normalize: reverse, Scope: scheduling.Cluster}, []int64{30, 20, 0}},
+	} {
+		p := tt.points
+		p.Score = func(_ *scheduling.Pod, n scheduling.Node) int64 { return n.AllocatableCPU() }
+		got, err := sdktest.Try(&p, scheduling.PodInfo{}, node("a", "", 10), node("b", "", 20), node("c", "", 40))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var scores []int64
+		for _, x := range got {
+			scores = append(scores, x.Score)
+		}
+		if !slices.Equal(scores, tt.want) {
+			t.Errorf("scores %v, want %v", scores, tt.want)
+		}
+	}
+}
+
+func TestScoreOutOfRange(t *testing.T) {
+	for _, v := range []int64{-1, 101} {
+		p := &scheduling.Points{Score: func(*scheduling.Pod, scheduling.Node) int64 { return v }}
+		if _, err := sdktest.Try(p, scheduling.PodInfo{}, node("a", "", 1)); err == nil {
+			t.Errorf("score %d was taken", v)
+		}
+	}
+}
+
+func TestPreFilter(t *testing.T) {
+	called := false
+	filter := func(*scheduling.Pod, scheduling.Node) *scheduling.Status { called = true; return nil }
+	for _, tt := range []struct {
+		name string
+		say  *scheduling.Status
+		want []sdktest.Placement
+		call bool
+	}{
+		{"go on", nil, []sdktest.Placement{{Node: "a"}, {Node: "b"}}, true},
+		{"skip", scheduling.Skip(), []sdktest.Placement{{Node: "a"}, {Node: "b"}}, false},
+		{"reject", scheduling.Unschedulable("no"), []sdktest.Placement{{Node: "a", Reasons: []string{"no"}}, {Node: "b", Reasons: []string{"no"}}}, false},
+		{"only", scheduling.Only("b"), []sdktest.Placement{{Node: "a", Reasons: []string{"node(s) didn't satisfy plugin(s) [plugin]"}}, {Node: "b"}}, true},
+	} {
+		called = false
+		got, err := sdktest.Try(&scheduling.Points{Filter: filter, PreFilter: func(*scheduling.Pod, *scheduling.Snapshot) *scheduling.Status { return tt.say }},
+			scheduling.PodInfo{}, node("a", "", 1), node("b", "", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, tt.want) || called != tt.call {
+			t.Errorf("%s: got %+v, called %v; want %+v, %v", tt.name, got, called, tt.want, tt.call)
+		}
+	}
+}
+
+func TestPodRecord(t *testing.T) {
+	info := scheduling.PodInfo{
+		Namespace: "ns", Name: "n", UID: "u", Labels: map[string]string{"a": "b", "c": ""}, Annotations: map[string]string{"x": "y"},
+		NodeName: "node", SchedulerName: "s", Priority: -5,
+		Requests:     scheduling.Resources{MilliCPU: 1, Memory: 2, Ephemeral: 3, Extended: []scheduling.Amount{{Name: "e/gpu", Value: 4}}},
+		NonZero:      scheduling.Resources{MilliCPU: 100, Memory: 200},
+		NodeSelector: map[string]string{"k": "v"},
+		Affinity: &scheduling.NodeAffinity{
+			Required:  []scheduling.NodeTerm{{Expressions: []scheduling.Requirement{{Key: "k", Operator: "In", Values: []string{"1", "2"}}}}, {}},
+			Preferred: []scheduling.PreferredTerm{{Weight: 7, Term: scheduling.NodeTerm{Fields: []scheduling.Requirement{{Key: "metadata.name", Operator: "In", Values: []string{"x"}}}}}},
+		},
+		Tolerations: []scheduling.Toleration{{Key: "t", Operator: "Exists", Effect: "NoSchedule"}},
+		Images:      []string{"i"}, Ports: []scheduling.HostPort{{IP: "0.0.0.0", Protocol: "TCP", Port: 80}},
+	}
+	rec := schedule.EncodePod(&info)
+	pod, err := schedule.DecodePod(rec.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(pod, info) {
+		t.Errorf("got %+v\nwant %+v", pod, info)
+	}
+	for n := range rec.Bytes() {
+		if _, err := schedule.DecodePod(rec.Bytes()[:n]); err == nil {
+			t.Fatalf("a record cut at %d was taken", n)
+		}
+	}
+
+	other := info
+	other.Name, other.UID, other.Labels = "m", "w", map[string]string{"a": "z"}
+	rec2 := schedule.EncodePod(&other)
+	same := func(reads schedule.Reads) bool {
+		return string(rec.AppendKey(nil, reads)) == string(rec2.AppendKey(nil, reads))
+	}
+	if !same(0) || !same(schedule.ReadAnnotations) {
+		t.Error("pods of one shape have different keys")
+	}
+	for _, r := range []schedule.Reads{schedule.ReadName, schedule.ReadUID, schedule.ReadLabels} {
+		if same(r) {
+			t.Errorf("keys do not tell pods apart by part %d", r)
+		}
+	}
+}
+
+// What plugins look at is reported, so that the kernel shares verdicts only
+// between pods that are alike in it.
+func TestReads(t *testing.T) {
+	for _, tt := range []struct {
+		want schedule.Reads
+		read func(*scheduling.Pod, *scheduling.Snapshot)
+	}{
+		{0, func(p *scheduling.Pod, _ *scheduling.Snapshot) { _, _, _ = p.Namespace(), p.CPU(), p.NodeSelector() }},
+		{schedule.ReadName, func(p *scheduling.Pod, _ *scheduling.Snapshot) { _ = p.Name() }},
+		{schedule.ReadLabels, func(p *scheduling.Pod, _ *scheduling.Snapshot) { p.Label("x") }},
+		{schedule.ReadCluster, func(_ *scheduling.Pod, s *scheduling.Snapshot) { s.Len() }},
+		{schedule.ReadNodes, func(_ *scheduling.Pod, s *scheduling.Snapshot) { s.Node(0) }},
+	} {
+		s := open(&scheduling.Points{PreFilter: func(p *scheduling.Pod, snap *scheduling.Snapshot) *scheduling.Status {
+			tt.read(p, snap)
+			return nil
+		}})
+		rec := schedule.EncodePod(&scheduling.PodInfo{})
+		resp, err := s.Serve(nil, schedule.OpPreFilter, rec.Bytes(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := schedule.ReadPreFilter(resp); err != nil || a.Reads != tt.want {
+			t.Errorf("reads %b, %v, want %b", a.Reads, err, tt.want)
+		}
+	}
+}
+
+func TestNode(t *testing.T) {
+	nodes := []scheduling.NodeInfo{node("n0", "a", 4000, func(n *scheduling.NodeInfo) {
+		n.Labels["rare"] = "yes"
+		n.Taints = []scheduling.Taint{{Key: "k", Value: "v", Effect: scheduling.NoSchedule}}
+		n.Images = []scheduling.NodeImage{{Names: []string{"app:1", "app@sha256:x"}, Size: 5}}
+		n.Allocatable.Extended = []scheduling.Amount{{Name: "e/gpu", Value: 2}}
+		n.Unschedulable, n.Ready = true, true
+		n.Used = []scheduling.Usage{{Requests: scheduling.Resources{MilliCPU: 7, Extended: []scheduling.Amount{{Name: "e/gpu", Value: 1}}}, NonZeroCPU: 9},
+			{Ports: []scheduling.HostPort{{Port: 80}, {IP: "10.0.0.1", Port: 81, Protocol: "UDP"}}}}
+	})}
+	for i := range 40 {
+		nodes = append(nodes, node(fmt.Sprintf("other-%d", i), "b", 1000))
+	}
+	s := scheduling.NewSnapshot(nodes...)
+	n, ok := s.Node(0)
+	if !ok || n.Name() != "n0" || n.AllocatableCPU() != 4000 || n.RequestedCPU() != 7 || n.NonZeroCPU() != 9 || n.Pods() != 2 || n.AllocatablePods() != 110 {
+		t.Fatalf("node %v %s", ok, n.Name())
+	}
+	if !n.Unschedulable() || !n.Ready() || !n.HasImage("app:1") || n.HasImage("app:2") || len(n.Images()) != 2 {
+		t.Error("flags or images")
+	}
+	if a, r := n.Extended("e/gpu"); a != 2 || r != 1 {
+		t.Errorf("gpu %d %d", a, r)
+	}
+	for key, want := range map[string]string{"topology.kubernetes.io/zone": "a", "rare": "yes"} {
+		if v, ok := n.Label(key); !ok || v != want {
+			t.Errorf("label %s is %q, %v", key, v, ok)
+		}
+	}
+	if _, ok := n.Label("none"); ok {
+		t.Error("a label that no node has")
+	}
+	if got := n.Taints(); len(got) != 1 || got[0] != (scheduling.Taint{Key: "k", Value: "v", Effect: scheduling.NoSchedule}) {
+		t.Errorf("taints %v", got)
+	}
+	for port, want := range map[scheduling.HostPort]bool{
+		{Port: 80}: true, {IP: "10.0.0.2", Port: 80, Protocol: "TCP"}: true, {Port: 80, Protocol: "UDP"}: false, {Port: 79}: false, {Port: 82}: false,
+		{IP: "10.0.0.1", Port: 81, Protocol: "UDP"}: true, {IP: "10.0.0.2", Port: 81, Protocol: "UDP"}: false, {IP: "0.0.0.0", Port: 81, Protocol: "UDP"}: true,
+	} {
+		if got := n.PortTaken(port); got != want {
+			t.Errorf("port %+v is taken: %v, want %v", port, got, want)
+		}
+	}
+	o, _ := s.Node(1)
+	if _, ok := o.Label("rare"); ok || o.PortTaken(scheduling.HostPort{Port: 80}) || o.Unschedulable() || len(o.Taints()) != 0 || o.HasImage("app:1") {
+		t.Error("what one node has shows on another")
+	}
+	if _, ok := s.Node(41); ok {
+		t.Error("a row behind the last")
+	}
+}
+
+// A kernel's mistakes, or another's, must not bring a guest down.
+func FuzzHandle(f *testing.F) {
+	rec := schedule.EncodePod(&scheduling.PodInfo{Name: "p"})
+	q := schedule.CycleRequest{Runs: []schedule.Run{{Start: 0, Count: 3}, {Start: 1 << 40, Count: 2}}}
+	f.Add(uint32(schedule.OpPreFilter), rec.Bytes())
+	f.Add(uint32(schedule.OpCycle), q.Append(nil))
+	f.Add(uint32(schedule.OpSnapshot), (&columns.Delta{Reset: true, Layout: true, Rows: 5}).Append(nil))
+	f.Add(uint32(schedule.OpNormalize), schedule.AppendNormalize(nil, 0, 2))
+	f.Add(uint32(schedule.OpProfile), schedule.AppendUses(nil, []schedule.MemberUse{{Filter: true, Weight: 1}}))
+	f.Fuzz(func(t *testing.T, op uint32, req []byte) {
+		p := zoneFit()
+		p.Normalize = func(*scheduling.Pod, *scheduling.Scores) {}
+		s := open(p)
+		table := columns.NewTable()
+		for i := range 3 {
+			table.Put(columns.Node{Name: fmt.Sprint(i)})
+		}
+		var region []byte
+		m := columns.NewMirror(table, []columns.Column{{ID: columns.ResultFeasible, Type: columns.Bits}, {ID: columns.ResultReason, Type: columns.Uint32},
+			{ID: columns.ResultScore, Type: columns.Int64}, {ID: columns.ResultScore, Type: columns.Int64, Key: 1}},
+			func(size int) ([]byte, error) { region = columns.Alloc(size); return region, nil })
+		d, err := m.Update(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Serve(nil, schedule.OpSnapshot, d.Append(nil), region); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Serve(nil, schedule.OpPreFilter, rec.Bytes(), region); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = s.Serve(nil, wire.Op(op), req, region) // may refuse; must return
+		_, _ = s.Serve(nil, schedule.OpPreFilter, rec.Bytes(), region)
+		_, _ = s.Serve(nil, schedule.OpCycle, q.Append(nil), region)
+	})
+}
+
+// A kernel of ABI 1.1 sends neither sets of host ports nor their column.
+func TestKernelWithoutPorts(t *testing.T) {
+	var took []bool
+	s := open(&scheduling.Points{Filter: func(_ *scheduling.Pod, n scheduling.Node) *scheduling.Status {
+		took = append(took, n.PortTaken(scheduling.HostPort{Port: 80}))
+		return nil
+	}})
+	table := columns.NewTable()
+	table.Put(columns.Node{Name: "n"})
+	var region []byte
+	m := columns.NewMirror(table, []columns.Column{{ID: columns.ResultFeasible, Type: columns.Bits}, {ID: columns.ResultReason, Type: columns.Uint32},
+		{ID: columns.ResultScore, Type: columns.Int64}}, func(size int) ([]byte, error) { region = columns.Alloc(size); return region, nil })
+	d, err := m.Update(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := m.Layout()
+	l.Columns[l.Find(scheduling.PortSet, 0)].ID = 1 << 20
+	if err := l.WriteHeader(region); err != nil {
+		t.Fatal(err)
+	}
+	d.PortSets = nil
+	frame := d.Append(nil)
+	if _, err := s.Serve(nil, schedule.OpSnapshot, frame[:len(frame)-1], region); err != nil {
+		t.Fatal(err)
+	}
+	rec := schedule.EncodePod(&scheduling.PodInfo{Ports: []scheduling.HostPort{{Port: 80}}})
+	q := schedule.CycleRequest{Runs: []schedule.Run{{Count: 1}}}
+	if _, err := s.Serve(nil, schedule.OpPreFilter, rec.Bytes(), region); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Serve(nil, schedule.OpCycle, q.Append(nil), region); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(took, []bool{false}) {
+		t.Errorf("taken: %v, want one no", took)
+	}
+}

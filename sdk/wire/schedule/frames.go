@@ -1,0 +1,211 @@
+package schedule
+
+import "github.com/pintle-io/pintle/sdk/wire"
+
+// The operations that a guest answers which serves a scheduling point.
+const (
+	// OpDescribe () → []MemberInfo: the plugins that the instance holds.
+	OpDescribe = wire.OpScheduling + iota
+	// OpProfile ([]MemberUse) → (): which of them filter, and their weights.
+	OpProfile
+	// OpSnapshot ([columns.Delta]) → (): tables and layout changed. The pod is
+	// forgotten: OpPreFilter follows before the next cycle.
+	OpSnapshot
+	// OpPreFilter (pod record) → PreFilterAnswer.
+	OpPreFilter
+	// OpCycle (CycleRequest) → CycleAnswer; feasibility, reasons and scores are
+	// in the result columns of the region.
+	OpCycle
+	// OpNormalize (member, rows) → (): scores in the region are normalized in
+	// place.
+	OpNormalize
+)
+
+// MemberInfo is what the kernel learns of a scheduling plugin.
+type MemberInfo struct {
+	Name            string
+	Filters, Scores bool
+	Scope           Scope
+	Scaling         Scaling
+	Normalizes      bool
+	// Column is the key of the score column that raw scores go to; 0 for a
+	// plugin whose scores are summed with their weight.
+	Column uint32
+	// Weight of the score unless the profile says otherwise.
+	Weight int64
+	Events ClusterEvent
+}
+
+// MemberUse says how a profile uses a plugin.
+type MemberUse struct {
+	Filter bool
+	Weight int64 // 0: not scored
+}
+
+// PreFilterAnswer is what the PreFilters of an instance said.
+type PreFilterAnswer struct {
+	Reads Reads
+	// RejectedBy is the index of the member that says that no node fits, plus
+	// one; 0 when none did.
+	RejectedBy   int
+	Unresolvable bool
+	Reasons      []string
+	Only         []OnlyNodes
+}
+
+// OnlyNodes narrows the nodes that can fit.
+type OnlyNodes struct {
+	Member int
+	Nodes  []string
+}
+
+// CycleRequest asks about runs of rows. Answers are placed one after another,
+// from position 0.
+type CycleRequest struct {
+	// Scope selects the members that run.
+	Scope Scope
+	// Masked: ResultFeasible holds the nodes that are left, by position.
+	Masked bool
+	Runs   []Run
+}
+
+// Run is a run of rows.
+type Run struct{ Start, Count int }
+
+// CycleAnswer comes with the result columns.
+type CycleAnswer struct {
+	Reads    Reads
+	Feasible int
+	// Reasons are new since the last answer for this pod. Ids in the
+	// ResultReason column begin at 1 in the order of all of them.
+	Reasons []ReasonInfo
+}
+
+// ReasonInfo is a status that one of the members gave to nodes.
+type ReasonInfo struct {
+	Member       int
+	Unresolvable bool
+	Reasons      []string
+}
+
+// AppendMembers encodes the answer of OpDescribe.
+func AppendMembers(b []byte, list []MemberInfo) []byte {
+	b = wire.AppendUint(b, uint64(len(list)))
+	for _, m := range list {
+		b = wire.AppendString(b, m.Name)
+		b = wire.AppendBool(wire.AppendBool(b, m.Filters), m.Scores)
+		b = append(b, byte(m.Scope), byte(m.Scaling))
+		b = wire.AppendBool(b, m.Normalizes)
+		b = wire.AppendInt(wire.AppendUint(b, uint64(m.Column)), m.Weight)
+		b = wire.AppendUint(b, uint64(m.Events))
+	}
+	return b
+}
+
+// ReadMembers reads the answer of OpDescribe.
+func ReadMembers(b []byte) ([]MemberInfo, error) {
+	r := wire.NewReader(b)
+	var out []MemberInfo
+	for range r.Count(9) {
+		out = append(out, MemberInfo{Name: r.Str(), Filters: r.Bool(), Scores: r.Bool(), Scope: Scope(r.Byte()),
+			Scaling: Scaling(r.Byte()), Normalizes: r.Bool(), Column: uint32(r.Uint()), Weight: r.Int(), Events: ClusterEvent(r.Uint())})
+	}
+	return out, r.Err()
+}
+
+// AppendUses encodes an OpProfile request.
+func AppendUses(b []byte, list []MemberUse) []byte {
+	b = wire.AppendUint(b, uint64(len(list)))
+	for _, u := range list {
+		b = wire.AppendInt(wire.AppendBool(b, u.Filter), u.Weight)
+	}
+	return b
+}
+
+// ReadUses reads an OpProfile request.
+func ReadUses(b []byte) ([]MemberUse, error) {
+	r := wire.NewReader(b)
+	var out []MemberUse
+	for range r.Count(2) {
+		out = append(out, MemberUse{Filter: r.Bool(), Weight: r.Int()})
+	}
+	return out, r.Err()
+}
+
+// Append encodes the answer of OpPreFilter.
+func (a *PreFilterAnswer) Append(b []byte) []byte {
+	b = wire.AppendUint(b, uint64(a.Reads))
+	b = wire.AppendUint(b, uint64(a.RejectedBy))
+	b = wire.AppendBool(b, a.Unresolvable)
+	b = wire.AppendStrings(b, a.Reasons)
+	b = wire.AppendUint(b, uint64(len(a.Only)))
+	for _, o := range a.Only {
+		b = wire.AppendStrings(wire.AppendUint(b, uint64(o.Member)), o.Nodes)
+	}
+	return b
+}
+
+// ReadPreFilter reads the answer of OpPreFilter.
+func ReadPreFilter(b []byte) (PreFilterAnswer, error) {
+	r := wire.NewReader(b)
+	a := PreFilterAnswer{Reads: Reads(r.Uint()), RejectedBy: int(r.Uint()), Unresolvable: r.Bool(), Reasons: r.Strings()}
+	for range r.Count(2) {
+		a.Only = append(a.Only, OnlyNodes{Member: int(r.Uint()), Nodes: r.Strings()})
+	}
+	return a, r.Err()
+}
+
+// Append encodes an OpCycle request.
+func (q *CycleRequest) Append(b []byte) []byte {
+	b = wire.AppendBool(append(b, byte(q.Scope)), q.Masked)
+	b = wire.AppendUint(b, uint64(len(q.Runs)))
+	for _, x := range q.Runs {
+		b = wire.AppendUint(wire.AppendUint(b, uint64(x.Start)), uint64(x.Count))
+	}
+	return b
+}
+
+// Read reads an OpCycle request; q.Runs is used again.
+func (q *CycleRequest) Read(b []byte) error {
+	r := wire.NewReader(b)
+	q.Scope, q.Masked, q.Runs = Scope(r.Byte()), r.Bool(), q.Runs[:0]
+	for range r.Count(2) {
+		q.Runs = append(q.Runs, Run{Start: int(r.Uint()), Count: int(r.Uint())})
+	}
+	return r.Err()
+}
+
+// Append encodes the answer of OpCycle.
+func (a *CycleAnswer) Append(b []byte) []byte {
+	b = wire.AppendUint(b, uint64(a.Reads))
+	b = wire.AppendUint(b, uint64(a.Feasible))
+	b = wire.AppendUint(b, uint64(len(a.Reasons)))
+	for _, x := range a.Reasons {
+		b = wire.AppendUint(b, uint64(x.Member))
+		b = wire.AppendStrings(wire.AppendBool(b, x.Unresolvable), x.Reasons)
+	}
+	return b
+}
+
+// ReadCycleAnswer reads the answer of OpCycle.
+func ReadCycleAnswer(b []byte) (CycleAnswer, error) {
+	r := wire.NewReader(b)
+	a := CycleAnswer{Reads: Reads(r.Uint()), Feasible: int(r.Uint())}
+	for range r.Count(3) {
+		a.Reasons = append(a.Reasons, ReasonInfo{Member: int(r.Uint()), Unresolvable: r.Bool(), Reasons: r.Strings()})
+	}
+	return a, r.Err()
+}
+
+// AppendNormalize encodes an OpNormalize request for a member and the number
+// of rows.
+func AppendNormalize(b []byte, member, rows int) []byte {
+	return wire.AppendUint(wire.AppendUint(b, uint64(member)), uint64(rows))
+}
+
+// ReadNormalize reads an OpNormalize request.
+func ReadNormalize(b []byte) (member, rows int, err error) {
+	r := wire.NewReader(b)
+	member, rows = int(r.Uint()), int(r.Uint())
+	return member, rows, r.Err()
+}
