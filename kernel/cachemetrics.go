@@ -14,6 +14,7 @@ var (
 	objectsDesc = prometheus.NewDesc("apiserver_resource_objects", "Objects stored, by resource.", []string{"group", "resource"}, nil)
 	cacheDescs  = map[*prometheus.Desc]func(watch.Stats) float64{
 		prometheus.NewDesc("pintle_watch_cache_watchers", "Watchers registered with the watch cache.", nil, nil):                          func(s watch.Stats) float64 { return float64(s.Watchers) },
+		prometheus.NewDesc("pintle_watch_cache_revision", "Revision of the store that the watch cache has come to.", nil, nil):            func(s watch.Stats) float64 { return float64(s.Revision) },
 		prometheus.NewDesc("pintle_watch_cache_undecodable", "Stored values that cannot be decoded.", nil, nil):                           func(s watch.Stats) float64 { return float64(s.Undecodable) },
 		prometheus.NewDesc("pintle_watch_cache_slow_watchers_total", "Watchers cut off because they were slow.", nil, nil):                func(s watch.Stats) float64 { return float64(s.Slow) },
 		prometheus.NewDesc("pintle_watch_cache_waiting_bytes", "What the events that wait for watchers keep in memory, about.", nil, nil): func(s watch.Stats) float64 { return float64(s.WaitingBytes) },

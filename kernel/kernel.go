@@ -23,6 +23,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/review"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
 	"github.com/pintle-io/pintle/kernel/plugin/author"
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
@@ -59,6 +60,7 @@ type Kernel struct {
 	modules     *modules.Store
 	policies    *admit.Sink
 	metrics     *prometheus.Registry
+	informers   *informer.Metrics
 	embed       *embed.Server    // nil with an external etcd, like keeper
 	keeper      *maintain.Keeper // of the embedded store's space
 	storeFailed chan struct{}    // closed when embed has failed
@@ -74,8 +76,8 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 		return nil, err
 	}
 	c.setDefaults()
-	k := &Kernel{c: c, metrics: prometheus.NewRegistry(), storeFailed: make(chan struct{})}
-	k.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	k := &Kernel{c: c, metrics: prometheus.NewRegistry(), informers: informer.NewMetrics(), storeFailed: make(chan struct{})}
+	k.metrics.MustRegister(k.informers, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{k.openKeys, k.openStore, k.makeRegistry, k.makeAPI, k.makeLoops} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, k.Close())

@@ -19,7 +19,7 @@ func (k *Kernel) makeLoader() error {
 	k.chain.Set("plugin-modules", -1000, k.modules.Quota(modules.DefaultBounds).Rule())
 	k.policies = admit.New(admit.Config{Chain: k.chain, Calls: k.admissionReads, Exists: k.awaits, Metrics: k.metrics, Log: k.c.Log})
 	k.loader = loader.New(loader.Config{
-		Registry: k.core, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Log: k.c.Log,
+		Registry: k.core, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Informers: k.informers, Log: k.c.Log,
 		Consumers: []loader.Consumer{
 			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.sched}},
 			{Name: "admission", Points: wire.Admission, Sink: k.policies},

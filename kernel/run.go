@@ -27,7 +27,7 @@ func versionInfo() version.Info {
 // makeLoops makes what acts by itself.
 func (k *Kernel) makeLoops(context.Context) error {
 	var err error
-	k.manager, err = reconcile.New(reconcile.Config{Registry: k.core, Catalog: k.catalog, Codec: k.codec, Metrics: k.metrics, Log: k.c.Log, EventUser: controllerUser})
+	k.manager, err = reconcile.New(reconcile.Config{Registry: k.core, Catalog: k.catalog, Codec: k.codec, Metrics: k.metrics, Informers: k.informers, Log: k.c.Log, EventUser: controllerUser})
 	if err != nil {
 		return err
 	}
@@ -127,8 +127,8 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 
 // loops are the long-lived parts beside the API server.
 func (k *Kernel) loops() map[string]func(context.Context) error {
-	agg := &rbac.Aggregator{Registry: k.core, Log: k.c.Log}
-	sign := signer.New(signer.Config{Registry: k.core, CA: k.pki, Authorizer: k.authz, Log: k.c.Log})
+	agg := &rbac.Aggregator{Registry: k.core, Informers: k.informers, Log: k.c.Log}
+	sign := signer.New(signer.Config{Registry: k.core, CA: k.pki, Authorizer: k.authz, Informers: k.informers, Log: k.c.Log})
 	loops := map[string]func(context.Context) error{
 		"certificates":     k.pki.Run,
 		"role aggregation": agg.Run,

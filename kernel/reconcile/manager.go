@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -43,12 +44,13 @@ type Controller struct {
 
 // Config is what a Manager is made of.
 type Config struct {
-	Registry registry.Registry
-	Catalog  *resource.Catalog
-	Codec    hostclient.Codec
-	Clock    clock.WithDelayedExecution // nil is the real one
-	Metrics  prometheus.Registerer      // nil keeps them to itself
-	Log      *slog.Logger               // nil discards
+	Registry  registry.Registry
+	Catalog   *resource.Catalog
+	Codec     hostclient.Codec
+	Clock     clock.WithDelayedExecution // nil is the real one
+	Metrics   prometheus.Registerer      // nil keeps them to itself
+	Informers *informer.Metrics          // nil: what is followed is not counted
+	Log       *slog.Logger               // nil discards
 	// EventUser is the identity under which events are recorded.
 	EventUser user.Info
 }
@@ -86,7 +88,7 @@ func New(c Config) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{c: c, metrics: counts, events: hostclient.NewEvents(c.Registry, c.EventUser, c.Clock, c.Log),
-		owned: NewOwned(c.Registry, c.Catalog, c.Clock), waiting: map[string]Controller{}, running: map[string]*runner{}}
+		owned: NewOwned(c.Catalog, informer.Config{Registry: c.Registry, Clock: c.Clock, Metrics: c.Informers, Log: c.Log}), waiting: map[string]Controller{}, running: map[string]*runner{}}
 	if c.Metrics != nil {
 		if err := c.Metrics.Register(depths{m}); err != nil {
 			return nil, err
@@ -161,7 +163,8 @@ func (m *Manager) start(name string, c Controller) {
 	intake, halt := context.WithCancel(ctx)
 	r := &runner{
 		name: name, c: c, intake: intake, halt: halt, kill: kill, done: make(chan struct{}), metrics: m.metrics, log: m.c.Log.With("plugin", name),
-		reg: m.c.Registry, catalog: m.c.Catalog, clock: m.c.Clock,
+		catalog: m.c.Catalog, clock: m.c.Clock,
+		follow: informer.Config{Name: name, Registry: m.c.Registry, Clock: m.c.Clock, Metrics: m.c.Informers, Log: m.c.Log},
 	}
 	r.faults = newFaults(r.log, r.clock)
 	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(name).Observe(d.Seconds()) })

@@ -99,7 +99,7 @@ func newRunner(t *testing.T, k *kit, open func() (plugin.Instance, error)) *runn
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &runner{name: "test", reg: k, catalog: resource.NewCatalog(k.table), clock: hasty{}, log: slog.New(slog.DiscardHandler), faults: newFaults(slog.New(slog.DiscardHandler), hasty{}), intake: t.Context(), metrics: m,
+	return &runner{name: "test", catalog: resource.NewCatalog(k.table), clock: hasty{}, log: slog.New(slog.DiscardHandler), faults: newFaults(slog.New(slog.DiscardHandler), hasty{}), intake: t.Context(), metrics: m,
 		host: &hostclient.Config{Seen: &hostclient.Seen{}}, queue: NewQueue(clock.RealClock{}, nil),
 		c: Controller{Open: func(context.Context, HostCall) (plugin.Instance, error) { return open() }}}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -29,7 +29,7 @@ func names(list []*watch.Object) (out []string) {
 
 func TestOwned(t *testing.T) {
 	k := newKit(t)
-	x := NewOwned(k, resource.NewCatalog(k.table), clock.RealClock{})
+	x := NewOwned(resource.NewCatalog(k.table), informer.Config{Registry: k})
 	background(t, func(ctx context.Context) { _ = x.Run(ctx) })
 	list := func(ns, uid string, since int64) []string {
 		t.Helper()

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/reclaim/roomy"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -29,16 +30,16 @@ type Queue struct {
 
 	mu       sync.Mutex
 	ready    []Request
-	queued   roomy[Request, bool]      // in ready
-	working  roomy[Request, bool]      // handed out; true: added again meanwhile
-	failures map[Request]int           // consecutive
-	timers   roomy[Request, delayed]   // not yet ready
-	resting  map[Request]bool          // just done, and dear; true: added again meanwhile
-	wake     chan struct{}             // closed and replaced when ready grows
-	added    roomy[Request, time.Time] // since when a request has waited
-	workers  int                       // of GetAs
-	idle     map[int]bool              // workers that wait in GetAs
-	held     int                       // what queued and timers cost, in bytes
+	queued   roomy.Map[Request, bool]      // in ready
+	working  roomy.Map[Request, bool]      // handed out; true: added again meanwhile
+	failures map[Request]int               // consecutive
+	timers   roomy.Map[Request, delayed]   // not yet ready
+	resting  map[Request]bool              // just done, and dear; true: added again meanwhile
+	wake     chan struct{}                 // closed and replaced when ready grows
+	added    roomy.Map[Request, time.Time] // since when a request has waited
+	workers  int                           // of GetAs
+	idle     map[int]bool                  // workers that wait in GetAs
+	held     int                           // what queued and timers cost, in bytes
 	closed   bool
 	onWait   func(wait time.Duration) // metrics; may be nil
 }
@@ -78,12 +79,12 @@ func (q *Queue) AddNamed(list []Request) error {
 	defer q.mu.Unlock()
 	more := 0
 	for _, r := range list {
-		if _, later := q.timers.m[r]; !later && !q.queued.m[r] {
+		if _, later := q.timers.Lookup(r); !later && !q.queued.Get(r) {
 			more += cost(r)
 		}
 	}
 	if more > 0 && q.held+more > maxHeld {
-		return wire.Errorf(wire.KindTooMany, "the controller asks for %d more requests while %d wait, which is more than %d MiB", len(list), len(q.queued.m)+len(q.timers.m), maxHeld>>20)
+		return wire.Errorf(wire.KindTooMany, "the controller asks for %d more requests while %d wait, which is more than %d MiB", len(list), q.queued.Len()+q.timers.Len(), maxHeld>>20)
 	}
 	for _, r := range list {
 		q.add(r)
@@ -92,14 +93,14 @@ func (q *Queue) AddNamed(list []Request) error {
 }
 
 func (q *Queue) add(r Request) {
-	if q.closed || q.queued.m[r] {
+	if q.closed || q.queued.Get(r) {
 		return
 	}
 	if _, ok := q.resting[r]; ok {
 		q.resting[r] = true
 		return
 	}
-	if d, ok := q.timers.m[r]; ok {
+	if d, ok := q.timers.Lookup(r); ok {
 		d.timer.Stop()
 		q.undelay(r)
 	}
@@ -108,14 +109,14 @@ func (q *Queue) add(r Request) {
 
 // enqueue makes a request ready, or ready again when a worker has it.
 func (q *Queue) enqueue(r Request) {
-	if _, busy := q.working.m[r]; busy {
-		q.working.set(r, true)
+	if _, busy := q.working.Lookup(r); busy {
+		q.working.Set(r, true)
 		return
 	}
 	q.held += cost(r) // callers have looked that it is not queued
-	q.queued.set(r, true)
+	q.queued.Set(r, true)
 	q.ready = append(q.ready, r)
-	q.added.set(r, q.clock.Now())
+	q.added.Set(r, q.clock.Now())
 	q.renew()
 }
 
@@ -155,36 +156,36 @@ func (q *Queue) AddAfter(r Request, d time.Duration) {
 		return
 	}
 	at := q.clock.Now().Add(d)
-	if old, ok := q.timers.m[r]; ok {
+	if old, ok := q.timers.Lookup(r); ok {
 		if !at.Before(old.at) {
 			return
 		}
 		old.timer.Stop()
 	}
-	if q.closed || q.queued.m[r] {
+	if q.closed || q.queued.Get(r) {
 		return
 	}
-	if _, ok := q.timers.m[r]; !ok {
+	if _, ok := q.timers.Lookup(r); !ok {
 		q.held += cost(r)
 	}
-	q.timers.set(r, delayed{at, q.clock.AfterFunc(d, func() { q.due(r, at) })})
+	q.timers.Set(r, delayed{at, q.clock.AfterFunc(d, func() { q.due(r, at) })})
 }
 
 // undelay forgets that a request comes later.
 func (q *Queue) undelay(r Request) {
 	q.held -= cost(r)
-	q.timers.drop(r)
+	q.timers.Delete(r)
 }
 
 func (q *Queue) due(r Request, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if d, ok := q.timers.m[r]; ok && d.at.Equal(at) {
+	if d, ok := q.timers.Lookup(r); ok && d.at.Equal(at) {
 		q.undelay(r)
 		if _, ok := q.resting[r]; ok {
 			q.resting[r] = false // this look serves what came until now, too
 		}
-		if !q.closed && !q.queued.m[r] {
+		if !q.closed && !q.queued.Get(r) {
 			q.enqueue(r)
 		}
 	}
@@ -267,12 +268,12 @@ func (q *Queue) take(i int) Request {
 		q.ready = nil // let the array go
 	}
 	q.held -= cost(r)
-	q.queued.drop(r)
-	q.working.set(r, false)
+	q.queued.Delete(r)
+	q.working.Set(r, false)
 	if q.onWait != nil {
-		q.onWait(q.clock.Since(q.added.m[r]))
+		q.onWait(q.clock.Since(q.added.Get(r)))
 	}
-	q.added.drop(r)
+	q.added.Delete(r)
 	return r
 }
 
@@ -280,8 +281,8 @@ func (q *Queue) take(i int) Request {
 // its back-off is forgotten and, when after > 0, it comes back then.
 func (q *Queue) Done(r Request, failed bool, after time.Duration) {
 	q.mu.Lock()
-	again := q.working.m[r]
-	q.working.drop(r)
+	again := q.working.Get(r)
+	q.working.Delete(r)
 	if failed {
 		q.failures[r]++
 		after = backoff(q.failures[r])
@@ -316,7 +317,7 @@ func (q *Queue) Len() int {
 func (q *Queue) empty() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.queued.m)+len(q.working.m)+len(q.timers.m)+len(q.resting) == 0
+	return q.queued.Len()+q.working.Len()+q.timers.Len()+len(q.resting) == 0
 }
 
 // Close wakes every Get and stops every timer. Requests are dropped.
@@ -327,9 +328,9 @@ func (q *Queue) Close() {
 		return
 	}
 	q.closed = true
-	for _, d := range q.timers.m {
+	for _, d := range q.timers.All() {
 		d.timer.Stop()
 	}
-	clear(q.timers.m)
+	q.timers = roomy.Map[Request, delayed]{}
 	close(q.wake)
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/present"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
@@ -39,7 +40,7 @@ type runner struct {
 	name    string
 	c       Controller
 	host    *hostclient.Config
-	reg     registry.Registry
+	follow  informer.Config // but for target and handler
 	catalog *resource.Catalog
 	clock   clock.WithDelayedExecution
 	metrics *metrics
@@ -84,8 +85,10 @@ func (r *runner) run(ctx context.Context) {
 	}
 	mapper := &mapper{r: r, slot: r.newSlot()}
 	for gvr, watches := range r.byResource(manifest.Watches) {
-		f := newFollower(r.reg, r.clock, gvr, func(e watch.Event) { mapper.event(r.intake, watches, e) }, nil)
-		group.Go(func() { f.run(r.intake) })
+		c := r.follow
+		c.Target = registry.Target{Resource: gvr}
+		c.Handler = informer.NewDiffer(func(e watch.Event) { mapper.event(r.intake, watches, e) })
+		group.Go(func() { informer.New(c).Run(r.intake) })
 	}
 	group.Wait()
 	mapper.end()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sort"
+	"sync"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -14,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/pintle-io/pintle/internal/backoff"
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
@@ -53,14 +56,18 @@ func containsRule(list []rbacv1.PolicyRule, r rbacv1.PolicyRule) bool {
 
 // Aggregator keeps the rules of aggregated ClusterRoles up to date.
 type Aggregator struct {
-	Registry registry.Registry
-	Log      *slog.Logger // nil discards
+	Registry  registry.Registry
+	Informers *informer.Metrics // nil: what is followed is not counted
+	Log       *slog.Logger      // nil discards
 }
 
 var clusterRoleTarget = registry.Target{Resource: rbacv1.SchemeGroupVersion.WithResource("clusterroles")}
 
-// retryAfter is how long Run waits after a failure.
-const retryAfter = time.Second
+// Between two tries to write the rules.
+const (
+	firstRetry = 100 * time.Millisecond
+	maxRetry   = 5 * time.Second
+)
 
 // Run follows ClusterRoles until ctx ends.
 func (a *Aggregator) Run(ctx context.Context) error {
@@ -68,45 +75,29 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	changed := make(informer.Signal, 1)
+	i := informer.New(informer.Config{Name: "role-aggregation", Registry: a.Registry, Target: clusterRoleTarget, Handler: changed, Metrics: a.Informers, Log: log})
+	var following sync.WaitGroup
+	following.Go(func() { i.Run(ctx) })
+	defer following.Wait()
+	retry := backoff.New(firstRetry, maxRetry)
+	var again <-chan time.Time // nil: nothing failed
 	for {
-		err := a.follow(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil && !apierrors.IsResourceExpired(err) { // a watch that has to begin anew is no fault
-			log.Warn("aggregating cluster roles", "error", err)
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(retryAfter):
+		case <-changed:
+		case <-again:
+		}
+		again = nil
+		switch err := a.Sync(ctx); {
+		case ctx.Err() != nil:
+		case err != nil:
+			again = time.After(retry.Failed(log, "cluster roles are not aggregated", err))
+		default:
+			retry.Succeeded(log)
 		}
 	}
-}
-
-func (a *Aggregator) follow(ctx context.Context) error {
-	l, err := a.Registry.List(ctx, clusterRoleTarget, metav1.ListOptions{})
-	if err != nil {
-		return err
-	}
-	w, err := a.Registry.Watch(ctx, clusterRoleTarget, metav1.ListOptions{ResourceVersion: fmt.Sprint(l.Revision)})
-	if err != nil {
-		return err
-	}
-	defer w.Stop()
-	if err := a.Sync(ctx); err != nil {
-		return err
-	}
-	for range w.Events() {
-		// Take what has gathered meanwhile as one change.
-		for len(w.Events()) > 0 {
-			<-w.Events()
-		}
-		if err := a.Sync(ctx); err != nil {
-			return err
-		}
-	}
-	return w.Err()
 }
 
 // Sync writes the rules of every aggregated role that are not as they should

@@ -12,9 +12,9 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
@@ -24,8 +24,11 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/watch"
 )
 
 // CA signs certificates: of clients, and by another authority, which only the
@@ -45,9 +48,10 @@ type Config struct {
 	// MaxLifetime of what is signed; 0 means one year.
 	MaxLifetime time.Duration
 	// Local are this machine's own addresses; nil asks its interfaces.
-	Local func() []netip.Addr
-	Clock clock.WithTicker // nil is the real clock
-	Log   *slog.Logger     // nil discards
+	Local     func() []netip.Addr
+	Clock     clock.WithTicker  // nil is the real clock
+	Informers *informer.Metrics // nil: what is followed is not counted
+	Log       *slog.Logger      // nil discards
 }
 
 // Signer approves and signs.
@@ -81,50 +85,47 @@ const resync = 10 * time.Second
 
 // Run follows requests until ctx ends.
 func (s *Signer) Run(ctx context.Context) error {
+	updates := make(informer.Updates)
+	i := informer.New(informer.Config{Name: "signer", Registry: s.cfg.Registry, Target: requests, Handler: updates,
+		Clock: s.cfg.Clock, Metrics: s.cfg.Informers, Log: s.cfg.Log})
+	var following sync.WaitGroup
+	following.Go(func() { i.Run(ctx) })
+	defer following.Wait()
 	t := s.cfg.Clock.NewTicker(resync)
 	defer t.Stop()
+	sweeps := backoff.New(resync, resync)
 	for {
-		if err := s.follow(ctx, t.C()); err != nil && ctx.Err() == nil && !apierrors.IsResourceExpired(err) { // a watch that has to begin anew is no fault
-			s.cfg.Log.Warn("following certificate signing requests", "error", err)
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-t.C(): // try again
+		case u := <-updates:
+			s.take(ctx, u)
+		case <-t.C():
+			switch err := s.sweep(ctx); {
+			case err == nil:
+				sweeps.Succeeded(s.cfg.Log)
+			case ctx.Err() == nil:
+				_ = sweeps.Failed(s.cfg.Log, "signing requests are not looked at again", err) // the next tick tries
+			}
 		}
 	}
 }
 
-func (s *Signer) follow(ctx context.Context, tick <-chan time.Time) error {
-	l, err := s.cfg.Registry.List(ctx, requests, metav1.ListOptions{})
-	if err != nil {
-		return err
+// take does the next thing for what an informer tells of.
+func (s *Signer) take(ctx context.Context, u informer.Update) {
+	for _, o := range u.Objects {
+		s.see(ctx, o)
 	}
-	w, err := s.cfg.Registry.Watch(ctx, requests, metav1.ListOptions{ResourceVersion: fmt.Sprint(l.Revision)})
-	if err != nil {
-		return err
-	}
-	defer w.Stop()
-	for _, o := range l.Items {
-		s.handle(ctx, o.Obj.(*certificatesv1.CertificateSigningRequest))
-	}
-	for {
-		select {
-		case e, ok := <-w.Events():
-			if !ok {
-				return w.Err()
-			}
-			if e.Object == nil {
-				continue
-			}
-			if r, ok := e.Object.Obj.(*certificatesv1.CertificateSigningRequest); ok && r.DeletionTimestamp == nil {
-				s.handle(ctx, r)
-			}
-		case <-tick:
-			if err := s.sweep(ctx); err != nil {
-				return err
-			}
+	for _, e := range u.Events {
+		if e.Type != watch.Deleted {
+			s.see(ctx, e.Object)
 		}
+	}
+}
+
+func (s *Signer) see(ctx context.Context, o *watch.Object) {
+	if r, ok := o.Obj.(*certificatesv1.CertificateSigningRequest); ok && r.DeletionTimestamp == nil {
+		s.handle(ctx, r)
 	}
 }
 

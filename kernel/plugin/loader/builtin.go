@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -18,56 +19,92 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
-// ensureBuiltins makes the Plugin resources of what ships with Pintle. Of one
-// that exists only the parts that belong to this version are brought up to
+// shipped is what ships with Pintle: it becomes Plugin resources, which come
+// back when they are deleted. It is used by one goroutine, but for has and runs.
+type shipped struct {
+	registry registry.Registry
+	list     []plugin.Builtin
+	modules  map[string]plugin.Module // by digest
+	log      *slog.Logger
+	missing  bool // one was deleted
+}
+
+func newShipped(r registry.Registry, list []plugin.Builtin, log *slog.Logger) *shipped {
+	s := &shipped{registry: r, list: list, modules: map[string]plugin.Module{}, log: log}
+	for _, b := range list {
+		if b.Module.Digest != "" {
+			s.modules[b.Module.Digest] = b.Module
+		}
+	}
+	return s
+}
+
+// has tells whether a module ships with Pintle.
+func (s *shipped) has(digest string) bool {
+	_, ok := s.modules[digest]
+	return ok
+}
+
+// runs tells that a Plugin resource runs what this binary brought.
+func (s *shipped) runs(p *v1alpha1.Plugin) bool {
+	if p.Spec.Host == v1alpha1.HostNative {
+		return slices.ContainsFunc(s.list, func(b plugin.Builtin) bool {
+			return b.Name == p.Name && b.Spec.Host == v1alpha1.HostNative && b.Spec.Plugin == p.Spec.Plugin
+		})
+	}
+	return s.has(p.Spec.Digest)
+}
+
+// deleted takes notice that a Plugin was deleted.
+func (s *shipped) deleted(name string) {
+	s.missing = s.missing || slices.ContainsFunc(s.list, func(b plugin.Builtin) bool { return b.Name == name })
+}
+
+// ensure makes the Plugin resources of what ships with Pintle. Of one that
+// exists only the parts that belong to this version are brought up to
 // date: digest, host, permissions, and the fields of the config that this
 // server sets. Mode, weight, limits and other fields of the config are the
 // operator's.
-func (l *Loader) ensureBuiltins(ctx context.Context) error {
-	for _, b := range l.Builtins {
-		if err := l.ensureBuiltin(ctx, b); err != nil {
+func (s *shipped) ensure(ctx context.Context) error {
+	for _, b := range s.list {
+		if err := s.ensureOne(ctx, b); err != nil {
 			return fmt.Errorf("builtin plugin %s: %w", b.Name, err)
 		}
 	}
 	return nil
 }
 
-// ships tells whether a plugin of that name ships with Pintle.
-func (l *Loader) ships(name string) bool {
-	return slices.ContainsFunc(l.Builtins, func(b plugin.Builtin) bool { return b.Name == name })
-}
-
 // restore brings back what ships and was deleted: a cluster without its
 // scheduler or controllers is no use to anybody.
-func (l *Loader) restore(ctx context.Context) {
-	if !l.missing {
+func (s *shipped) restore(ctx context.Context) {
+	if !s.missing {
 		return
 	}
-	if err := l.ensureBuiltins(ctx); err != nil {
+	if err := s.ensure(ctx); err != nil {
 		if ctx.Err() == nil {
-			l.Log.Warn("a plugin that ships with Pintle was deleted and cannot be made again", "error", err)
+			s.log.Warn("a plugin that ships with Pintle was deleted and cannot be made again", "error", err)
 		}
 		return // the next tick tries again
 	}
-	l.missing = false
+	s.missing = false
 }
 
 // builtinWrites is how many objects a second one of our own may write, since one
 // may have the work of all controllers of a large cluster on its shoulders.
 const builtinWrites = 10_000
 
-func (l *Loader) ensureBuiltin(ctx context.Context, b plugin.Builtin) error {
+func (s *shipped) ensureOne(ctx context.Context, b plugin.Builtin) error {
 	t := registry.Target{Resource: v1alpha1.Plugins, Name: b.Name}
 	want := b.Spec
 	want.Digest = b.Module.Digest
 	if want.Limits.WritesPerSecond == 0 {
 		want.Limits.WritesPerSecond = builtinWrites
 	}
-	got, err := l.Registry.Get(ctx, t, metav1.GetOptions{})
+	got, err := s.registry.Get(ctx, t, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		p := &v1alpha1.Plugin{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Plugin"},
 			ObjectMeta: metav1.ObjectMeta{Name: b.Name, Labels: map[string]string{v1alpha1.BuiltinLabel: "true"}}, Spec: want}
-		_, err = l.Registry.Create(ctx, t, p, registry.WriteOptions{})
+		_, err = s.registry.Create(ctx, t, p, registry.WriteOptions{})
 		if apierrors.IsAlreadyExists(err) {
 			return nil // another server was quicker
 		}
@@ -94,7 +131,7 @@ func (l *Loader) ensureBuiltin(ctx context.Context, b plugin.Builtin) error {
 	if equality.Semantic.DeepEqual(next.Spec, p.Spec) {
 		return nil
 	}
-	_, err = l.Registry.Update(ctx, t, next, registry.WriteOptions{})
+	_, err = s.registry.Update(ctx, t, next, registry.WriteOptions{})
 	if apierrors.IsConflict(err) {
 		return nil // whoever changed it: the watch brings it, the next start looks again
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 )
 
@@ -13,20 +12,19 @@ import (
 // does nothing.
 const DisableAll = "all"
 
-// disabled tells whether this server was told not to run a plugin.
-func (l *Loader) disabled(p *v1alpha1.Plugin) bool {
-	return slices.Contains(l.Disabled, p.Name) || slices.Contains(l.Disabled, DisableAll) && !l.shipped(p)
+// disabled are the names of Config.Disabled.
+type disabled []string
+
+// has tells whether this server was told not to run a plugin; ships is whether
+// it runs what this binary brought.
+func (d disabled) has(name string, ships bool) bool {
+	return slices.Contains(d, name) || slices.Contains(d, DisableAll) && !ships
 }
 
-// shipped tells that a Plugin resource runs what this binary brought.
-func (l *Loader) shipped(p *v1alpha1.Plugin) bool {
-	if p.Spec.Host == v1alpha1.HostNative {
-		return slices.ContainsFunc(l.Builtins, func(b plugin.Builtin) bool {
-			return b.Name == p.Name && b.Spec.Host == v1alpha1.HostNative && b.Spec.Plugin == p.Spec.Plugin
-		})
-	}
-	_, ok := l.builtin[p.Spec.Digest]
-	return ok
+// unknown are the names that no plugin has: a typing error would leave the
+// operator locked out without a word.
+func (d disabled) unknown(known func(name string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(d), func(name string) bool { return name == DisableAll || known(name) })
 }
 
 // disable leaves a plugin out. It is a hole that somebody made on purpose: the
@@ -37,13 +35,7 @@ func (l *Loader) disable(e *entry) {
 		return
 	}
 	message := fmt.Sprintf("the server was started with --disable-plugin: %s is not run, and nothing is asked of it", e.object.Name)
-	l.set(e, v1alpha1.Disabled, message)
+	e.set(v1alpha1.Disabled, message)
 	l.Log.Warn("plugin disabled", "plugin", e.object.Name, "points", e.object.Status.Points)
 	l.events.note(e.object, reasonDisabled, message)
-}
-
-// unknownDisabled are the names that no plugin has: a typing error would leave
-// the operator locked out without a word.
-func (l *Loader) unknownDisabled() []string {
-	return slices.DeleteFunc(slices.Clone(l.Disabled), func(name string) bool { return name == DisableAll || l.entries[name] != nil })
 }

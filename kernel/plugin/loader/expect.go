@@ -42,13 +42,13 @@ func expected(p *v1alpha1.Plugin) plugin.Expected {
 }
 
 // weightOf is what may not go on before the first load of a plugin has ended.
-func (l *Loader) weightOf(p *v1alpha1.Plugin) weight {
+func weightOf(p *v1alpha1.Plugin, leftOut, ships bool) weight {
 	switch e := expected(p); {
-	case l.disabled(p):
+	case leftOut:
 		return other
 	case e.Points.Has(wire.Admission):
 		return policy
-	case e.Points == 0 && l.shipped(p):
+	case e.Points == 0 && ships:
 		return unforeseen
 	}
 	return other

@@ -112,7 +112,7 @@ func (j *jobs) open(opening, ctx context.Context, s *slot, p *v1alpha1.Plugin, p
 		return opening.Err()
 	}
 	defer func() { <-places }()
-	loaded, err := j.l.open(opening, p)
+	loaded, err := j.l.opener.open(opening, p)
 	if err != nil {
 		return err
 	}

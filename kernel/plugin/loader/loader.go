@@ -2,7 +2,7 @@
 // it fetches modules, opens and warms them, hands them to their consumers,
 // swaps versions while they run, and writes status.
 //
-// One goroutine follows the resources and decides; what takes time (compiling,
+// One goroutine takes in what an informer tells of the resources, and decides; what takes time (compiling,
 // opening, the consumers' own warming) is done in jobs, see job.go, so that a
 // plugin that hangs holds up nobody else. A plugin that cannot be loaded leaves
 // the version before it running. Start at Loader.Run.
@@ -17,11 +17,9 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -38,14 +36,6 @@ type Modules interface {
 	Get(ctx context.Context, digest string) ([]byte, error)
 	Collect(ctx context.Context, keep func(digest string, stored time.Time) bool) (removed []string, err error)
 }
-
-// Modules that no Plugin names are kept for keepModules, since they are stored
-// before their Plugin, and looked for every collectEvery. Those that a Plugin
-// named go at the second look after it names them no longer.
-const (
-	keepModules  = 10 * time.Minute
-	collectEvery = time.Minute
-)
 
 // Consumer is a sink and the points that it serves.
 type Consumer struct {
@@ -73,8 +63,9 @@ type Config struct {
 	// WritesStatus tells whether this server writes status, when there are
 	// several; nil is yes.
 	WritesStatus func() bool
-	Clock        Clock        // nil is the real clock
-	Log          *slog.Logger // nil discards
+	Clock        Clock             // nil is the real clock
+	Informers    *informer.Metrics // nil: what is followed is not counted
+	Log          *slog.Logger      // nil discards
 }
 
 // Clock is what a loader needs of time.
@@ -86,7 +77,9 @@ type Clock interface {
 // Loader runs plugins. Run may be called once.
 type Loader struct {
 	Config
-	builtin map[string]plugin.Module // by digest
+	shipped *shipped
+	leftOut disabled
+	opener  *opener
 	faults  chan fault
 	results chan result
 	first   *progress
@@ -96,10 +89,7 @@ type Loader struct {
 	// Used by Run's goroutine.
 	entries map[string]*entry // by name
 	events  *eventSeries
-	missing bool // something that ships was deleted
-	// used are the digests that Plugins named at the last look for modules, past
-	// those that they had named before.
-	used, past map[string]bool
+	garbage *garbage
 }
 
 type fault struct {
@@ -134,15 +124,14 @@ func New(c Config) *Loader {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Loader{Config: c, builtin: map[string]plugin.Module{}, entries: map[string]*entry{}, faults: make(chan fault, 64),
+	l := &Loader{Config: c, entries: map[string]*entry{}, faults: make(chan fault, 64),
 		results: make(chan result), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Registry, c.Clock, c.Log)}
 	l.jobs = newJobs(l)
 	l.logs = newLogs(c.Log, c.Clock)
-	for _, b := range c.Builtins {
-		if b.Module.Digest != "" {
-			l.builtin[b.Module.Digest] = b.Module
-		}
-	}
+	l.shipped = newShipped(c.Registry, c.Builtins, c.Log)
+	l.leftOut = c.Disabled
+	l.garbage = &garbage{modules: c.Modules, log: c.Log}
+	l.opener = &opener{hosts: c.Hosts, modules: c.Modules, shipped: l.shipped, quarantine: c.Quarantine, clock: c.Clock, logs: l.logs, faults: l.faults}
 	return l
 }
 
@@ -170,148 +159,14 @@ func (l *Loader) Check(context.Context) error {
 	return fmt.Errorf("policies are being loaded: %s", strings.Join(names, ", "))
 }
 
-var errWatchEnded = errors.New("watch ended")
-
-// Run loads plugins until ctx ends, then takes them from their consumers, but
-// for an Expecter: requests that policies decide about may be under way.
-func (l *Loader) Run(ctx context.Context) error {
-	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: UserName, Groups: []string{user.SystemPrivilegedGroup}})
-	defer l.stop()
-	for {
-		err := l.follow(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !errors.Is(err, errWatchEnded) {
-			l.Log.Warn("plugins are not followed", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-l.Clock.After(time.Second):
-		}
-	}
-}
-
-func (l *Loader) stop() {
-	for name := range l.entries {
-		l.jobs.remove(name, true)
-	}
-	l.jobs.wait()
-}
-
-// follow lists the plugins, loads them, and goes on with their changes.
-func (l *Loader) follow(ctx context.Context) error {
-	if err := l.ensureBuiltins(ctx); err != nil {
-		return err
-	}
-	target := registry.Target{Resource: v1alpha1.Plugins}
-	list, err := l.Registry.List(ctx, target, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("list plugins: %w", err)
-	}
-	present := map[string]bool{}
-	for _, o := range list.Items {
-		present[o.Name] = true
-		l.see(ctx, o)
-	}
-	for name := range l.entries {
-		if !present[name] {
-			l.remove(name)
-		}
-	}
-	l.first.allListed()
-	if unknown := l.unknownDisabled(); len(unknown) > 0 {
-		l.Log.Warn("--disable-plugin names no plugin that there is", "plugins", unknown)
-	}
-	w, err := l.Registry.Watch(ctx, target, metav1.ListOptions{ResourceVersion: fmt.Sprint(list.Revision)})
-	if err != nil {
-		return fmt.Errorf("watch plugins: %w", err)
-	}
-	defer w.Stop()
-	return l.loop(ctx, w)
-}
-
-func (l *Loader) loop(ctx context.Context, w registry.Watcher) error {
-	tick := l.Clock.NewTicker(time.Second)
-	defer tick.Stop()
-	counters := l.Clock.Now().Add(l.StatusEvery)
-	collect := l.Clock.Now()
-	l.writeStatus(ctx, true)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Events():
-			if !ok {
-				return errors.Join(errWatchEnded, w.Err())
-			}
-			switch e.Type {
-			case watch.Added, watch.Modified:
-				l.see(ctx, e.Object)
-			case watch.Deleted:
-				l.remove(e.Object.Name)
-				l.missing = l.missing || l.ships(e.Object.Name)
-			}
-		case r := <-l.results:
-			l.finish(ctx, r)
-		case f := <-l.faults:
-			l.noteFault(ctx, f)
-		case now := <-tick.C():
-			l.retry(ctx, now)
-			all := !now.Before(counters)
-			if all {
-				counters = now.Add(l.StatusEvery)
-			}
-			l.writeStatus(ctx, all)
-			l.writeEvents(ctx, now)
-			l.restore(ctx)
-			if !now.Before(collect) {
-				collect = now.Add(collectEvery)
-				l.collect(ctx, now)
-				known := func(name string) bool { return l.entries[name] != nil }
-				l.jobs.sweep(known)
-				l.logs.sweep(known)
-			}
-		}
-	}
-}
-
-// collect forgets modules of plugins that were replaced or removed.
-func (l *Loader) collect(ctx context.Context, now time.Time) {
-	if l.Modules == nil || l.WritesStatus != nil && !l.WritesStatus() {
-		return
-	}
-	used := map[string]bool{}
-	for _, e := range l.entries {
-		used[e.object.Spec.Digest] = true
-		if e.running != nil {
-			used[e.running.Spec.Digest] = true
-		}
-	}
-	gone := l.past
-	l.past = map[string]bool{}
-	for digest := range l.used {
-		l.past[digest] = !used[digest]
-	}
-	l.used = used
-	removed, err := l.Modules.Collect(ctx, func(digest string, stored time.Time) bool {
-		return used[digest] || !gone[digest] && stored.After(now.Add(-keepModules))
-	})
-	if err != nil && ctx.Err() == nil {
-		l.Log.Warn("unused modules are not removed", "error", err)
-	}
-	for _, digest := range removed {
-		l.Log.Info("unused module removed", "digest", digest)
-	}
-}
-
 // see takes notice of a Plugin resource and loads it when its spec is new.
 func (l *Loader) see(ctx context.Context, o *watch.Object) {
 	p, ok := o.Obj.(*v1alpha1.Plugin)
 	if !ok {
 		return
 	}
+	ships := l.shipped.runs(p)
+	leftOut := l.leftOut.has(p.Name, ships)
 	e := l.entries[p.Name]
 	if e != nil && e.uid != string(p.UID) {
 		l.remove(p.Name)
@@ -320,11 +175,11 @@ func (l *Loader) see(ctx context.Context, o *watch.Object) {
 	if e == nil {
 		e = &entry{uid: string(p.UID), phase: v1alpha1.Pending, dirty: true}
 		l.entries[p.Name] = e
-		l.first.add(p.Name, l.weightOf(p))
+		l.first.add(p.Name, weightOf(p, leftOut, ships))
 	}
 	same := e.object != nil && equality.Semantic.DeepEqual(e.object.Spec, p.Spec)
 	e.object = p
-	if l.disabled(p) {
+	if leftOut {
 		l.disable(e)
 		return
 	}
@@ -341,7 +196,7 @@ func (l *Loader) retry(ctx context.Context, now time.Time) {
 		if !e.retryAt.IsZero() && !now.Before(e.retryAt) {
 			l.load(ctx, e)
 		}
-		l.recover(e, now)
+		e.recover(now)
 	}
 }
 
@@ -354,9 +209,9 @@ const (
 // load begins to open the plugin of e and to swap it in.
 func (l *Loader) load(ctx context.Context, e *entry) {
 	e.retryAt = time.Time{}
-	if _, shipped := l.builtin[e.object.Spec.Digest]; !shipped && e.running == nil && e.phase != v1alpha1.Loading && e.tries == 0 {
+	if !l.shipped.has(e.object.Spec.Digest) && e.running == nil && e.phase != v1alpha1.Loading && e.tries == 0 {
 		// Compiling an upload may take seconds: show that it is under way.
-		l.set(e, v1alpha1.Loading, "")
+		e.set(v1alpha1.Loading, "")
 		l.writeStatus(ctx, false)
 	}
 	e.job = l.jobs.load(ctx, e.object, e.tries > 0)
@@ -374,7 +229,7 @@ func (l *Loader) finish(ctx context.Context, r result) {
 		e.running, e.faulty = r.running, time.Time{}
 	}
 	if r.err == nil {
-		l.set(e, v1alpha1.Ready, "")
+		e.set(v1alpha1.Ready, "")
 		l.Log.Info("plugin loaded", "plugin", r.object.Name, "digest", r.object.Spec.Digest, "points", r.running.Manifest.Points.Names())
 	} else {
 		l.failed(e, r.err)
@@ -389,13 +244,13 @@ func (l *Loader) failed(e *entry, err error) {
 	e.tries++
 	switch {
 	case e.running != nil:
-		l.set(e, v1alpha1.Degraded, "the version before is running: "+wire.Detail(err))
+		e.set(v1alpha1.Degraded, "the version before is running: "+wire.Detail(err))
 	case errors.Is(err, errNoModule):
 		e.tries = 1 // somebody is about to upload it: keep looking
-		l.set(e, v1alpha1.Pending, err.Error())
+		e.set(v1alpha1.Pending, err.Error())
 		return
 	default:
-		l.set(e, v1alpha1.Failed, wire.Detail(err))
+		e.set(v1alpha1.Failed, wire.Detail(err))
 	}
 	l.events.note(e.object, reasonNotLoaded, err.Error())
 }
@@ -416,7 +271,7 @@ func (l *Loader) remove(name string) {
 const maxMessage = 1024
 
 // set changes the phase.
-func (l *Loader) set(e *entry, phase v1alpha1.Phase, message string) {
+func (e *entry) set(phase v1alpha1.Phase, message string) {
 	message = clip(message, maxMessage)
 	if e.phase != phase || e.message != message {
 		e.phase, e.message, e.dirty = phase, message, true

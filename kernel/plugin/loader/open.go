@@ -13,26 +13,37 @@ import (
 
 var errNoModule = errors.New("the module has not been uploaded")
 
+// opener opens what Plugin resources describe. It is safe for concurrent use.
+type opener struct {
+	hosts      map[v1alpha1.HostKind]plugin.Host
+	modules    Modules
+	shipped    *shipped
+	quarantine plugin.QuarantinePolicy
+	clock      Clock
+	logs       *logs
+	faults     chan<- fault
+}
+
 // open loads the plugin that p describes.
-func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, error) {
-	host := l.Hosts[p.Spec.Host]
+func (x *opener) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, error) {
+	host := x.hosts[p.Spec.Host]
 	if host == nil {
 		return nil, fmt.Errorf("this server has no host %q", p.Spec.Host)
 	}
-	m, err := l.module(ctx, p)
+	m, err := x.module(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	name, o := p.Name, options(p)
 	c := plugin.PluginConfig{Name: name, Spec: p.Spec, Host: host, Module: m, Options: o,
-		Quarantine: plugin.NewQuarantine(l.Quarantine.For(o.Limits.WithDefaults().CallTimeout), l.Clock),
+		Quarantine: plugin.NewQuarantine(x.quarantine.For(o.Limits.WithDefaults().CallTimeout), x.clock),
 		Faulted: func(f plugin.Fault) {
 			select {
-			case l.faults <- fault{name, f}:
+			case x.faults <- fault{name, f}:
 			default: // the counters and the quarantine hold it as well
 			}
 		}}
-	c.Options.Log = l.logs.of(name)
+	c.Options.Log = x.logs.of(name)
 	loaded, err := plugin.Load(ctx, c)
 	if err != nil {
 		return nil, err
@@ -42,7 +53,7 @@ func (l *Loader) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, 
 	}
 	if p.Spec.Limits.Timeout == nil && loaded.Manifest.Points.Has(wire.PointController) {
 		c.Options.Limits.CallTimeout = plugin.ControllerCallTimeout
-		c.Quarantine = plugin.NewQuarantine(l.Quarantine.For(plugin.ControllerCallTimeout), l.Clock)
+		c.Quarantine = plugin.NewQuarantine(x.quarantine.For(plugin.ControllerCallTimeout), x.clock)
 		return plugin.Load(ctx, c)
 	}
 	return loaded, nil
@@ -66,17 +77,17 @@ func serves(c Consumer, p *plugin.Plugin) bool {
 	return p.Manifest.Points.Has(c.Points)
 }
 
-func (l *Loader) module(ctx context.Context, p *v1alpha1.Plugin) (plugin.Module, error) {
+func (x *opener) module(ctx context.Context, p *v1alpha1.Plugin) (plugin.Module, error) {
 	if p.Spec.Host == v1alpha1.HostNative {
 		return plugin.Module{}, nil
 	}
-	if m, ok := l.builtin[p.Spec.Digest]; ok {
+	if m, ok := x.shipped.modules[p.Spec.Digest]; ok {
 		return m, nil
 	}
-	if l.Modules == nil {
+	if x.modules == nil {
 		return plugin.Module{}, errNoModule
 	}
-	b, err := l.Modules.Get(ctx, p.Spec.Digest)
+	b, err := x.modules.Get(ctx, p.Spec.Digest)
 	if errors.Is(err, modules.ErrNotFound) {
 		return plugin.Module{}, fmt.Errorf("%w: %s", errNoModule, p.Spec.Digest)
 	}

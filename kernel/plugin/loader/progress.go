@@ -43,12 +43,14 @@ func (p *progress) add(name string, w weight) {
 	}
 }
 
-// allListed: whatever is added from now on is not waited for.
-func (p *progress) allListed() {
+// allListed: whatever is added from now on is not waited for. It reports whether
+// this is the first time.
+func (p *progress) allListed() (first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.listed = true
+	first, p.listed = !p.listed, true
 	p.settle()
+	return first
 }
 
 // ended: the first load of a plugin has, or it will never begin.

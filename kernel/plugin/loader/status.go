@@ -39,17 +39,17 @@ func (l *Loader) noteFault(ctx context.Context, f fault) {
 		if f.Namespace != "" {
 			whom = fmt.Sprintf(", after faults for objects of namespace %s; only namespaces without faults are asked", f.Namespace)
 		}
-		l.set(e, v1alpha1.Quarantined, fmt.Sprintf("until %s%s: %v", until, whom, f.Err))
+		e.set(v1alpha1.Quarantined, fmt.Sprintf("until %s%s: %v", until, whom, f.Err))
 		l.events.note(e.object, reasonQuarantined, e.message)
 	case plugin.OneNamespace:
 		message := fmt.Sprintf("not asked about objects of namespace %s until %s: %v", f.Namespace, until, f.Err)
 		if e.phase != v1alpha1.Quarantined {
-			l.set(e, v1alpha1.Degraded, message)
+			e.set(v1alpha1.Degraded, message)
 		}
 		l.events.note(e.object, reasonNamespace, message)
 	default:
 		if e.phase == v1alpha1.Ready || e.phase == v1alpha1.Degraded && len(e.running.Quarantine.Namespaces()) == 0 {
-			l.set(e, v1alpha1.Degraded, wire.Detail(f.Err))
+			e.set(v1alpha1.Degraded, wire.Detail(f.Err))
 		}
 	}
 }
@@ -59,7 +59,7 @@ const calm = time.Minute
 
 // recover ends a quarantine that is over, and a degradation by faults that
 // have stopped.
-func (l *Loader) recover(e *entry, now time.Time) {
+func (e *entry) recover(now time.Time) {
 	if e.running == nil || e.faulty.IsZero() {
 		return
 	}
@@ -70,11 +70,11 @@ func (l *Loader) recover(e *entry, now time.Time) {
 			if out := e.running.Quarantine.Namespaces(); len(out) > 0 {
 				message = fmt.Sprintf("not asked for a while about objects of %d namespaces (%.200s) after ", len(out), strings.Join(out, ", "))
 			}
-			l.set(e, v1alpha1.Degraded, message+wire.Detail(e.running.Quarantine.LastFault()))
+			e.set(v1alpha1.Degraded, message+wire.Detail(e.running.Quarantine.LastFault()))
 		}
 	case v1alpha1.Degraded:
 		if now.Sub(e.faulty) > calm && e.retryAt.IsZero() && len(e.running.Quarantine.Namespaces()) == 0 {
-			l.set(e, v1alpha1.Ready, "")
+			e.set(v1alpha1.Ready, "")
 			e.faulty = time.Time{}
 		}
 	}
@@ -92,7 +92,7 @@ func (l *Loader) writeStatus(ctx context.Context, all bool) {
 			continue
 		}
 		p := e.object.DeepCopy()
-		p.Status = l.status(e)
+		p.Status = e.status(l.Clock.Now())
 		if equality.Semantic.DeepEqual(p.Status, e.object.Status) {
 			e.dirty = false
 			continue
@@ -123,13 +123,13 @@ func (l *Loader) writeStatus(ctx context.Context, all bool) {
 }
 
 // status is what the loader has to say of a plugin.
-func (l *Loader) status(e *entry) v1alpha1.PluginStatus {
+func (e *entry) status(now time.Time) v1alpha1.PluginStatus {
 	s := *e.object.DeepCopy()
 	out := s.Status
 	out.ObservedGeneration, out.Phase, out.Message = e.observed, e.phase, e.message
 	out.Calls, out.Errors, out.Faults, out.Instances, out.Memory = 0, 0, 0, 0, nil
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: string(e.phase), Message: e.message,
-		ObservedGeneration: e.observed, LastTransitionTime: metav1.NewTime(l.Clock.Now().Truncate(time.Second))}
+		ObservedGeneration: e.observed, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second))}
 	if e.running == nil || e.phase == v1alpha1.Quarantined {
 		ready.Status = metav1.ConditionFalse
 	}

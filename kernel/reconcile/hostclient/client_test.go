@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -54,7 +55,7 @@ func newBench(t *testing.T) *bench {
 	if b.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(table), Codec: codec, Store: s, Cache: cache}); err != nil {
 		t.Fatal(err)
 	}
-	owned := reconcile.NewOwned(b.Core, resource.NewCatalog(table), realClock)
+	owned := reconcile.NewOwned(resource.NewCatalog(table), informer.Config{Registry: b.Core, Clock: realClock})
 	for _, f := range []func(context.Context) error{cache.Run, owned.Run} {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)

@@ -1,16 +1,20 @@
-package reconcile
+package informer_test
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -95,12 +99,11 @@ func (c *channelled) Events() <-chan watch.Event { return c.out }
 func (c *channelled) Err() error                 { return watch.ErrSlow }
 func (c *channelled) Stop()                      { c.short.Stop() }
 
-// model is what a follower told, and whether it makes sense.
+// model is what an informer told, and whether it makes sense.
 type model struct {
 	mu     sync.Mutex
 	known  map[string]*watch.Object
 	faults []string
-	rev    int64
 }
 
 func (m *model) event(e watch.Event) {
@@ -113,7 +116,7 @@ func (m *model) event(e watch.Event) {
 		fault = "added twice"
 	case e.Type != watch.Added && old == nil:
 		fault = "not known"
-	case e.Type == watch.Modified && (e.Prev == nil || uidOf(old) != uidOf(e.Object)):
+	case e.Type == watch.Modified && (e.Prev == nil || uid(old) != uid(e.Object)):
 		fault = "modified into another object"
 	case e.Type == watch.Modified && e.Object.Revision <= old.Revision:
 		fault = "out of order"
@@ -128,26 +131,18 @@ func (m *model) event(e watch.Event) {
 	}
 }
 
-func (m *model) caught(rev int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if rev < m.rev {
-		m.faults = append(m.faults, fmt.Sprintf("went back from %d to %d", m.rev, rev))
-	}
-	m.rev = rev
-}
+func uid(o *watch.Object) types.UID { return o.Obj.(*corev1.ConfigMap).UID }
 
-// TestFollowLosesNothing writes at random while the watches of a follower are
+// TestLosesNothing writes at random while the watches of an informer are
 // cut off and refused. What it tells is a history without gaps, and ends with
 // what is there.
-func TestFollowLosesNothing(t *testing.T) {
+func TestLosesNothing(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		t.Run(fmt.Sprintf("plain=%v", plain), func(t *testing.T) {
 			k := newKit(t)
 			f := &flaky{Registry: k, rand: rand.New(rand.NewPCG(1, 1)), plain: plain}
 			m := &model{known: map[string]*watch.Object{}}
-			fast := &hasty{RealClock: clock.RealClock{}}
-			background(t, newFollower(f, fast, configMaps, m.event, m.caught).run)
+			background(t, informer.New(informer.Config{Registry: f, Target: registry.Target{Resource: configMaps}, Clock: hasty{}, Handler: informer.NewDiffer(m.event)}).Run)
 			r := rand.New(rand.NewPCG(2, 2))
 			there := map[string]*watch.Object{}
 			for range 2000 {
@@ -190,21 +185,57 @@ func TestFollowLosesNothing(t *testing.T) {
 	}
 }
 
-func TestFollowRefreshes(t *testing.T) {
+// TestWaitForAnothersRevision: a revision that is no event's of the resource is
+// reached by a new list.
+func TestWaitForAnothersRevision(t *testing.T) {
 	k := newKit(t)
-	m := &model{known: map[string]*watch.Object{}}
-	f := newFollower(k, clock.RealClock{}, configMaps, m.event, m.caught)
-	background(t, f.run)
-	at := func() int64 {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return m.rev
+	i := informer.New(informer.Config{Registry: k, Target: registry.Target{Resource: configMaps}, Handler: informer.NewDiffer(func(watch.Event) {})})
+	background(t, i.Run)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := i.WaitFor(ctx, 0); err != nil || !i.HasSynced() {
+		t.Fatalf("synced %v: %v", i.HasSynced(), err)
 	}
-	eventually(t, "first list", func() bool { return at() > 0 })
-	before := at()
-	if _, err := k.Create(t.Context(), in(podsR, ""), pod("p"), registry.WriteOptions{}); err != nil { // no event of config maps
+	ns, err := k.Create(t.Context(), registry.Target{Resource: namespaces}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, registry.WriteOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	f.refresh()
-	eventually(t, "a later revision", func() bool { return at() > before })
+	if err := i.WaitFor(ctx, ns.Revision); err != nil || i.Revision() < ns.Revision {
+		t.Errorf("at revision %d, want %d: %v", i.Revision(), ns.Revision, err)
+	}
+}
+
+// TestIndexByOwnFunction: what an index holds is what a function reads.
+func TestIndexByOwnFunction(t *testing.T) {
+	k := newKit(t)
+	index := informer.NewIndex(func(o *watch.Object) []string {
+		if v := o.Obj.(*corev1.ConfigMap).Data["v"]; v != "" {
+			return []string{v}
+		}
+		return nil
+	})
+	i := informer.New(informer.Config{Registry: k, Target: registry.Target{Resource: configMaps}, Handler: informer.NewDiffer(index.Apply)})
+	background(t, i.Run)
+	want := func(value string, rev int64, want ...string) {
+		t.Helper()
+		if err := i.WaitFor(t.Context(), rev); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, o := range index.List(value, "") {
+			got = append(got, o.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", value, got, want)
+		}
+	}
+	for _, name := range []string{"b", "a", "c"} {
+		k.config(t, name)
+		k.set(t, name, "red")
+	}
+	want("red", k.set(t, "c", "blue").Revision, "a", "b")
+	want("blue", 0, "c")
+	k.remove(t, "b")
+	want("red", k.set(t, "c", "").Revision, "a")
+	want("blue", 0)
 }

@@ -1,0 +1,253 @@
+package informer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/internal/backoff"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// Source is what an Informer needs of the registry.
+type Source interface {
+	List(ctx context.Context, t registry.Target, o metav1.ListOptions) (*registry.List, error)
+	Watch(ctx context.Context, t registry.Target, o metav1.ListOptions) (registry.Watcher, error)
+}
+
+// Handler is told of everything, in order and by one goroutine. While it works
+// nothing more is read; one that takes too long has its watch cut off, which is
+// then resumed. It must return when ctx ends. Objects are shared with the watch
+// cache; slices are the handler's until it returns.
+type Handler interface {
+	// Replace hands over all objects there are, at one revision. It comes first,
+	// and again whenever a watch could not be resumed: what was handed over
+	// before and is not in the list is gone.
+	Replace(ctx context.Context, l *registry.List)
+	// Apply hands over changes, in the order of revisions, no bookmarks. After a
+	// watch was resumed, those of the last revision may come again when there
+	// were several.
+	Apply(ctx context.Context, events []watch.Event)
+}
+
+// Between two tries to list or to watch. The longest is short: what waits here
+// is in the same process as the cache that it waits for.
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = 5 * time.Second
+)
+
+// Config is what an Informer is made of.
+type Config struct {
+	// Name says in the log and in metrics who follows: "scheduler".
+	Name     string
+	Registry Source
+	// Target is the resource, and the namespace when it is not all of them.
+	Target registry.Target
+	// Labels and Fields select, when they are not empty.
+	Labels, Fields string
+	Handler        Handler
+	Clock          clock.Clock  // nil is the real one
+	Metrics        *Metrics     // nil counts nothing
+	Log            *slog.Logger // nil discards
+}
+
+// Informer follows one resource. It is safe for concurrent use.
+type Informer struct {
+	c        Config
+	retry    *backoff.Retry
+	progress progress
+	refresh  chan struct{} // holds a token when a new list was asked for
+
+	// Run's own: where a watch goes on, 0 when a list is needed; and that the last
+	// one told nothing before its revision was gone.
+	from int64
+	vain bool
+
+	lists, watches, resume atomic.Int64
+	failures               atomic.Int64
+}
+
+// New makes an Informer. Nothing is asked before Run.
+func New(c Config) *Informer {
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Informer{c: c, retry: backoff.New(firstPause, maxPause), refresh: make(chan struct{}, 1), progress: newProgress()}
+}
+
+// Run follows until ctx ends. It is called once.
+func (i *Informer) Run(ctx context.Context) {
+	defer i.c.Metrics.join(i)()
+	for ctx.Err() == nil {
+		if i.from == 0 {
+			if err := i.list(ctx); err != nil {
+				i.pause(ctx, fmt.Errorf("list %s: %w", i.c.Target.Resource.Resource, err))
+				continue
+			}
+		}
+		told, err := i.watch(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, errRefresh):
+			i.from = 0
+		case gone(err):
+			i.from = 0
+			if i.vain { // the list before it was of no use either
+				i.pause(ctx, fmt.Errorf("watch %s: %w", i.c.Target.Resource.Resource, err))
+			}
+			i.vain = !told
+		case told: // cut off because the handler was slow, or ended: go on
+			i.resume.Add(1)
+		default:
+			i.resume.Add(1)
+			i.pause(ctx, fmt.Errorf("watch %s: %w", i.c.Target.Resource.Resource, err))
+		}
+	}
+}
+
+// errRefresh ends a watch because a new list was asked for.
+var errRefresh = errors.New("a new list was asked for")
+
+func gone(err error) bool { return apierrors.IsGone(err) || apierrors.IsResourceExpired(err) }
+
+// Refresh asks for a new list, for those who wait for a revision that no event
+// of the resource may ever reach.
+func (i *Informer) Refresh() {
+	select {
+	case i.refresh <- struct{}{}:
+	default:
+	}
+}
+
+func (i *Informer) pause(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	i.failures.Add(1)
+	t := i.c.Clock.NewTimer(i.retry.Failed(i.c.Log, "informer", err, "informer", i.c.Name))
+	defer t.Stop()
+	select {
+	case <-t.C():
+	case <-ctx.Done():
+	}
+}
+
+func (i *Informer) options() metav1.ListOptions {
+	return metav1.ListOptions{LabelSelector: i.c.Labels, FieldSelector: i.c.Fields}
+}
+
+func (i *Informer) list(ctx context.Context) error {
+	select {
+	case <-i.refresh: // the list that comes now is new enough
+	default:
+	}
+	i.lists.Add(1)
+	l, err := i.c.Registry.List(ctx, i.c.Target, i.options())
+	if err != nil {
+		return err
+	}
+	i.c.Handler.Replace(ctx, l)
+	if ctx.Err() != nil {
+		return ctx.Err() // the handler may not have taken it
+	}
+	i.from = l.Revision
+	i.progress.reach(l.Revision)
+	return nil
+}
+
+// watch hands over what comes behind i.from until the watch ends, and says why
+// it did and whether it told anything.
+func (i *Informer) watch(ctx context.Context) (told bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-i.refresh:
+			cancel(errRefresh)
+		case <-ctx.Done():
+		}
+	}()
+	defer func() { cancel(nil); <-over }()
+	o := i.options()
+	o.ResourceVersion, o.AllowWatchBookmarks = strconv.FormatInt(i.from, 10), true
+	i.watches.Add(1)
+	w, err := i.c.Registry.Watch(ctx, i.c.Target, o)
+	if err == nil {
+		told, err = i.read(ctx, w)
+		w.Stop()
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errRefresh) {
+		err = cause
+	}
+	return told, err
+}
+
+func (i *Informer) read(ctx context.Context, w registry.Watcher) (told bool, err error) {
+	b, ok := w.(registry.BatchWatcher)
+	if !ok {
+		return i.readOne(ctx, w)
+	}
+	for {
+		events, err := b.Next(ctx)
+		if err != nil {
+			return told, err
+		}
+		rev := events[len(events)-1].Revision
+		if !i.apply(ctx, events, rev, rev) {
+			return told, ctx.Err()
+		}
+		told = true
+	}
+}
+
+// readOne reads a watcher that has no batches: more events of the revision of
+// the last one may follow.
+func (i *Informer) readOne(ctx context.Context, w registry.Watcher) (told bool, err error) {
+	for e := range w.Events() {
+		if !i.apply(ctx, []watch.Event{e}, e.Revision, e.Revision-1) {
+			return told, ctx.Err()
+		}
+		told = true
+	}
+	if err = w.Err(); err == nil {
+		err = errEnded
+	}
+	return told, err
+}
+
+var errEnded = errors.New("it ended")
+
+// apply hands over events; a watch goes on behind from, and everything up to
+// whole has been told. It reports whether the handler has taken them.
+func (i *Informer) apply(ctx context.Context, events []watch.Event, from, whole int64) bool {
+	changes := events[:0]
+	for _, e := range events {
+		if e.Type != watch.Bookmark && e.Object != nil {
+			changes = append(changes, e)
+		}
+	}
+	if len(changes) > 0 {
+		i.c.Handler.Apply(ctx, changes)
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	i.from, i.vain = max(i.from, from), false
+	i.progress.reach(whole)
+	i.retry.Succeeded(i.c.Log, "informer", i.c.Name)
+	return true
+}

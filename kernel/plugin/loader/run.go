@@ -1,0 +1,166 @@
+package loader
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/pintle-io/pintle/internal/backoff"
+	"github.com/pintle-io/pintle/kernel/informer"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// Run loads plugins until ctx ends, then takes them from their consumers, but
+// for an Expecter: requests that policies decide about may be under way.
+func (l *Loader) Run(ctx context.Context) error {
+	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: UserName, Groups: []string{user.SystemPrivilegedGroup}})
+	defer l.stop()
+	if !l.ship(ctx) {
+		return nil
+	}
+	updates := make(informer.Updates)
+	i := informer.New(informer.Config{Name: "plugin-loader", Registry: l.Registry, Target: registry.Target{Resource: v1alpha1.Plugins},
+		Handler: updates, Clock: l.Clock, Metrics: l.Informers, Log: l.Log})
+	var following sync.WaitGroup
+	following.Go(func() { i.Run(ctx) })
+	defer following.Wait()
+	l.loop(ctx, updates)
+	return nil
+}
+
+// Between two tries to make the Plugin resources of what ships.
+const (
+	firstShipping = 100 * time.Millisecond
+	lastShipping  = 5 * time.Second
+)
+
+// ship makes the Plugin resources of what ships with Pintle; it reports false
+// when ctx ended before.
+func (l *Loader) ship(ctx context.Context) bool {
+	retry := backoff.New(firstShipping, lastShipping)
+	for {
+		err := l.shipped.ensure(ctx)
+		if ctx.Err() != nil {
+			return false
+		}
+		if err == nil {
+			retry.Succeeded(l.Log)
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-l.Clock.After(retry.Failed(l.Log, "the plugins that ship with Pintle are not written", err)):
+		}
+	}
+}
+
+func (l *Loader) stop() {
+	for name := range l.entries {
+		l.jobs.remove(name, true)
+	}
+	l.jobs.wait()
+}
+
+// loop owns the entries: it takes in what happens until ctx ends.
+func (l *Loader) loop(ctx context.Context, updates <-chan informer.Update) {
+	tick := l.Clock.NewTicker(time.Second)
+	defer tick.Stop()
+	counters := l.Clock.Now().Add(l.StatusEvery)
+	collect := l.Clock.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case u := <-updates:
+			l.update(ctx, u)
+		case r := <-l.results:
+			l.finish(ctx, r)
+		case f := <-l.faults:
+			l.noteFault(ctx, f)
+		case now := <-tick.C():
+			l.retry(ctx, now)
+			all := !now.Before(counters)
+			if all {
+				counters = now.Add(l.StatusEvery)
+			}
+			l.writeStatus(ctx, all)
+			l.writeEvents(ctx, now)
+			l.shipped.restore(ctx)
+			if !now.Before(collect) {
+				collect = now.Add(collectEvery)
+				l.sweep(ctx, now)
+			}
+		}
+	}
+}
+
+// update takes in what the informer tells.
+func (l *Loader) update(ctx context.Context, u informer.Update) {
+	if u.Replace {
+		l.replace(ctx, u.Objects)
+		return
+	}
+	for _, e := range u.Events {
+		if e.Type == watch.Deleted {
+			l.gone(e.Object.Name)
+		} else {
+			l.see(ctx, e.Object)
+		}
+	}
+}
+
+// replace takes in all Plugins that there are.
+func (l *Loader) replace(ctx context.Context, objects []*watch.Object) {
+	present := map[string]bool{}
+	for _, o := range objects {
+		present[o.Name] = true
+		l.see(ctx, o)
+	}
+	for name := range l.entries {
+		if !present[name] {
+			l.gone(name)
+		}
+	}
+	if l.first.allListed() {
+		if unknown := l.leftOut.unknown(l.known); len(unknown) > 0 {
+			l.Log.Warn("--disable-plugin names no plugin that there is", "plugins", unknown)
+		}
+	}
+	l.writeStatus(ctx, true)
+}
+
+// gone takes notice that a Plugin was deleted.
+func (l *Loader) gone(name string) {
+	l.remove(name)
+	l.shipped.deleted(name)
+}
+
+// sweep forgets what was kept for plugins that are gone.
+func (l *Loader) sweep(ctx context.Context, now time.Time) {
+	if l.Modules != nil && (l.WritesStatus == nil || l.WritesStatus()) {
+		l.garbage.collect(ctx, now, l.digests())
+	}
+	l.jobs.sweep(l.known)
+	l.logs.sweep(l.known)
+}
+
+// known tells whether there is a Plugin of that name.
+func (l *Loader) known(name string) bool { return l.entries[name] != nil }
+
+// digests are those of the modules that Plugins name or that run.
+func (l *Loader) digests() map[string]bool {
+	used := map[string]bool{}
+	for _, e := range l.entries {
+		used[e.object.Spec.Digest] = true
+		if e.running != nil {
+			used[e.running.Spec.Digest] = true
+		}
+	}
+	return used
+}
