@@ -7,7 +7,8 @@
 // test, or the paragraph of the API documentation, that it stands for. Cases
 // that need a node are left out, and reported so, where there is none.
 //
-// Start with [Run]; the cases are in the other files, one subject each.
+// Start with [Run]. The package has 19 files because each subject of cases has
+// one of its own; what the cases share is in check.go.
 package conformance
 
 import (

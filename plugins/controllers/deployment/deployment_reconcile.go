@@ -46,10 +46,10 @@ type change struct {
 // round is the state that makePlan works on. Sets in it may be changed only
 // through set.
 type round struct {
-	d        *appsv1.Deployment
-	current  *appsv1.ReplicaSet // of the present template; nil when there is none yet
-	old      []*appsv1.ReplicaSet
-	changed  map[string]*change
+	d       *appsv1.Deployment
+	current *appsv1.ReplicaSet // of the present template; nil when there is none yet
+	old     []*appsv1.ReplicaSet
+	edits
 	surge    int32 // pods allowed above the wanted number
 	unavail  int32 // pods that may be missing
 	replicas int32
@@ -58,7 +58,7 @@ type round struct {
 // makePlan decides one round from what is there. oldPods is the number of
 // pods of old templates that still exist (Recreate only).
 func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now time.Time) (*plan, error) {
-	r := &round{d: d, current: findNew(d, sets), changed: map[string]*change{}, replicas: *d.Spec.Replicas}
+	r := &round{d: d, current: findNew(d, sets), edits: edits{}, replicas: *d.Spec.Replicas}
 	for _, rs := range sets {
 		if rs != r.current {
 			r.old = append(r.old, rs)
@@ -83,8 +83,8 @@ func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now 
 	if p.create == nil && (d.Spec.Paused || r.complete(&d.Status)) {
 		p.remove = r.history()
 	}
-	for _, id := range slices.Sorted(keys(r.changed)) {
-		p.update = append(p.update, *r.changed[id])
+	for _, id := range slices.Sorted(keys(r.edits)) {
+		p.update = append(p.update, *r.edits[id])
 	}
 	cur := r.current
 	if p.create != nil {
@@ -142,21 +142,24 @@ func (r *round) bounds() error {
 	return nil
 }
 
+// edits are the sets that a round changes, by UID.
+type edits map[string]*change
+
 // view is the set as it will be after the round.
-func (r *round) view(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
-	if c := r.changed[rs.UID]; c != nil && rs.UID != "" {
+func (e edits) view(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	if c := e[rs.UID]; c != nil && rs.UID != "" {
 		return c.set
 	}
 	return rs
 }
 
 // edit makes a private copy of a set for the plan.
-func (r *round) edit(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
-	if c := r.changed[rs.UID]; c != nil {
+func (e edits) edit(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	if c := e[rs.UID]; c != nil {
 		return c.set
 	}
 	c := &change{set: client.Clone(rs), from: *rs.Spec.Replicas}
-	r.changed[rs.UID] = c
+	e[rs.UID] = c
 	return c.set
 }
 
@@ -174,11 +177,12 @@ func (r *round) scale(rs *appsv1.ReplicaSet, n int32) {
 	a[desiredAnnotation], a[maxAnnotation] = desired, most
 }
 
-func (r *round) size(rs *appsv1.ReplicaSet) int32 {
+// size is how many pods a set, which may be nil, will have.
+func (e edits) size(rs *appsv1.ReplicaSet) int32 {
 	if rs == nil {
 		return 0
 	}
-	return *r.view(rs).Spec.Replicas
+	return *e.view(rs).Spec.Replicas
 }
 
 func (r *round) total() int32 {
@@ -520,7 +524,7 @@ func (r *round) history() []*appsv1.ReplicaSet {
 	alive := slices.DeleteFunc(slices.Clone(r.old), func(rs *appsv1.ReplicaSet) bool { return rs.DeletionTimestamp != nil })
 	slices.SortFunc(alive, func(a, b *appsv1.ReplicaSet) int { return cmp.Or(cmp.Compare(revision(a), revision(b)), byAge(a, b)) })
 	return slices.DeleteFunc(alive[:max(len(alive)-int(*limit), 0)], func(rs *appsv1.ReplicaSet) bool {
-		return *rs.Spec.Replicas != 0 || rs.Status.Replicas != 0 || rs.Status.ObservedGeneration < rs.Generation || r.changed[rs.UID] != nil
+		return *rs.Spec.Replicas != 0 || rs.Status.Replicas != 0 || rs.Status.ObservedGeneration < rs.Generation || r.edits[rs.UID] != nil
 	})
 }
 

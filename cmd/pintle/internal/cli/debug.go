@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/diagnose"
 )
 
@@ -25,7 +26,7 @@ const (
 )
 
 func debugCommand() *cobra.Command {
-	var f clientFlags
+	var f client.Flags
 	var output string
 	var most int
 	cmd := &cobra.Command{
@@ -41,7 +42,7 @@ kubeconfig. For a profile, see docs/operations.md.`,
 			if output != "" && output != "json" {
 				return fmt.Errorf("--output %q: want json, or nothing for text", output)
 			}
-			c, err := f.config()
+			c, err := f.Config()
 			if err != nil {
 				return err
 			}
@@ -58,7 +59,7 @@ kubeconfig. For a profile, see docs/operations.md.`,
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.Add(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, or text when empty")
 	cmd.Flags().IntVar(&most, "most", 12, "how many functions, resources and queues to show of each process")
 	return cmd
@@ -110,14 +111,14 @@ func summarize(ctx context.Context, c *rest.Config, path string, p *diagnose.Pro
 	ctx, cancel := context.WithTimeout(ctx, debugTimeout)
 	defer cancel()
 	var errs []string
-	b, err := raw(ctx, c, "GET", path+"/metrics", nil, nil)
+	b, err := client.Raw(ctx, c, "GET", path+"/metrics", nil, nil)
 	if err == nil {
 		err = p.ReadMetrics(bytes.NewReader(b), time.Now())
 	}
 	if err != nil {
 		errs = append(errs, "metrics: "+err.Error())
 	}
-	if b, err = raw(ctx, c, "GET", path+"/debug/pprof/goroutine", map[string]string{"debug": "1"}, nil); err == nil {
+	if b, err = client.Raw(ctx, c, "GET", path+"/debug/pprof/goroutine", map[string]string{"debug": "1"}, nil); err == nil {
 		err = p.ReadGoroutines(bytes.NewReader(b))
 	}
 	if err != nil {
@@ -127,7 +128,7 @@ func summarize(ctx context.Context, c *rest.Config, path string, p *diagnose.Pro
 }
 
 func get(ctx context.Context, c *rest.Config, path string, into any) error {
-	b, err := raw(ctx, c, "GET", path, nil, nil)
+	b, err := client.Raw(ctx, c, "GET", path, nil, nil)
 	if err != nil {
 		if len(b) > 0 {
 			err = errors.Join(err, errors.New(strings.TrimSpace(string(b))))

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
+
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 )
 
 // verdict is what the server remembers of a pod's placement.
@@ -34,7 +36,7 @@ type verdict struct {
 }
 
 func explainCommand() *cobra.Command {
-	var f clientFlags
+	var f client.Flags
 	var namespace string
 	cmd := &cobra.Command{
 		Use: "explain pod NAME", Short: "Why a pod was placed where it is, or is not placed", Args: cobra.RangeArgs(1, 2),
@@ -50,11 +52,11 @@ func explainCommand() *cobra.Command {
 			if args[0] != "pod" && args[0] != "pods" {
 				return fmt.Errorf("explain %s: only pods are placed; try `pintle explain pod NAME`", args[0])
 			}
-			c, err := f.config()
+			c, err := f.Config()
 			if err != nil {
 				return err
 			}
-			b, err := raw(cmd.Context(), c, "GET", "/explain/pods", map[string]string{"namespace": namespace, "name": args[1]}, nil)
+			b, err := client.Raw(cmd.Context(), c, "GET", "/explain/pods", map[string]string{"namespace": namespace, "name": args[1]}, nil)
 			if apierrors.IsNotFound(err) {
 				return noVerdict(cmd.Context(), c, namespace, args[1])
 			}
@@ -69,7 +71,7 @@ func explainCommand() *cobra.Command {
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.Add(cmd)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "the pod's namespace")
 	return cmd
 }
@@ -81,7 +83,7 @@ func noVerdict(ctx context.Context, c *rest.Config, namespace, name string) erro
 			NodeName string `json:"nodeName"`
 		} `json:"spec"`
 	}
-	b, err := raw(ctx, c, "GET", "/api/v1/namespaces/"+namespace+"/pods/"+name, nil, nil)
+	b, err := client.Raw(ctx, c, "GET", "/api/v1/namespaces/"+namespace+"/pods/"+name, nil, nil)
 	switch {
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("there is no pod %s in namespace %s", name, namespace)

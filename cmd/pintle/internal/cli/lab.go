@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/lab"
 )
 
@@ -58,7 +59,7 @@ func labUp(dir *string) *cobra.Command {
 }
 
 func labToken(ctx context.Context, kubeconfig string, nodes int) (string, error) {
-	c, err := configFrom(kubeconfig)
+	c, err := (&client.Flags{Kubeconfig: kubeconfig}).Config()
 	if err != nil {
 		return "", err
 	}

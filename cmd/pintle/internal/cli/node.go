@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
@@ -160,7 +161,7 @@ func (f *nodeFlags) token() func() (string, error) {
 		return nil
 	}
 	return func() (string, error) {
-		text, err := readToken(f.tokenFile)
+		text, err := client.ReadToken(f.tokenFile)
 		if err != nil {
 			return "", err
 		}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/image"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/lab"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/listen"
@@ -110,7 +111,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	f.s = serve.DefaultServer()
 	f.processFlags.add(fl, dir)
 	fl.StringArrayVar(&f.listen, "listen", []string{"127.0.0.1:6443"}, "address of the API server (repeatable)")
-	fl.StringArrayVar(&f.registry, "registry-listen", []string{defaultRegistry}, "address of the image registry (repeatable)")
+	fl.StringArrayVar(&f.registry, "registry-listen", []string{image.DefaultAddress}, "address of the image registry (repeatable)")
 	fl.StringVar(&f.advertise, "advertise-address", "", "IP at which pods and nodes reach the API server (default: that of the first --listen that is not the loopback)")
 	fl.BoolVar(&f.s.UnconfinedPlugins, "unconfined-plugins", f.s.UnconfinedPlugins, "run plugins of the process host with all rights of the server, where the system cannot confine them")
 	fl.StringVar(&f.s.PluginHost, "plugin-host", f.s.PluginHost, "where built-in plugins run: wasm, or native (linked in)")

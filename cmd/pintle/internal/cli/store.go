@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
@@ -28,11 +29,11 @@ func storeCommand() *cobra.Command {
 }
 
 func storeStatusCommand() *cobra.Command {
-	var f clientFlags
+	var f client.Flags
 	cmd := &cobra.Command{
 		Use: "status", Short: "How large the database is, and whether it takes writes", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := f.store(cmd.Context(), "GET", maintain.StatusPath)
+			b, err := askStore(cmd.Context(), &f, "GET", maintain.StatusPath)
 			if err != nil {
 				return err
 			}
@@ -50,16 +51,16 @@ func storeStatusCommand() *cobra.Command {
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.Add(cmd)
 	return cmd
 }
 
 func storeReclaimCommand() *cobra.Command {
-	var f clientFlags
+	var f client.Flags
 	cmd := &cobra.Command{
 		Use: "reclaim", Short: "Drop history and give the space back; a full database takes writes again", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := f.store(cmd.Context(), "POST", maintain.ReclaimPath)
+			b, err := askStore(cmd.Context(), &f, "POST", maintain.ReclaimPath)
 			if err != nil {
 				return err
 			}
@@ -71,16 +72,16 @@ func storeReclaimCommand() *cobra.Command {
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.Add(cmd)
 	return cmd
 }
 
 func storeSnapshotCommand() *cobra.Command {
-	var f clientFlags
+	var f client.Flags
 	cmd := &cobra.Command{
 		Use: "snapshot FILE", Short: "Save all objects to a file, as `etcdctl snapshot save` does", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.config()
+			c, err := f.Config()
 			if err != nil {
 				return err
 			}
@@ -92,14 +93,14 @@ func storeSnapshotCommand() *cobra.Command {
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.Add(cmd)
 	return cmd
 }
 
 // saveSnapshot writes a whole snapshot to a file that only its owner reads, or
 // leaves what was there.
 func saveSnapshot(ctx context.Context, c *rest.Config, path string) (n int64, err error) {
-	client, err := restClient(c)
+	client, err := client.REST(c)
 	if err != nil {
 		return 0, err
 	}
@@ -126,13 +127,13 @@ func saveSnapshot(ctx context.Context, c *rest.Config, path string) (n int64, er
 }
 
 // store sends a request about the embedded store.
-func (f *clientFlags) store(ctx context.Context, verb, path string) ([]byte, error) {
-	c, err := f.config()
+func askStore(ctx context.Context, f *client.Flags, verb, path string) ([]byte, error) {
+	c, err := f.Config()
 	if err != nil {
 		return nil, err
 	}
 	c.Timeout = 0 // a defragmentation takes as long as it takes
-	b, err := raw(ctx, c, verb, path, nil, nil)
+	b, err := client.Raw(ctx, c, verb, path, nil, nil)
 	if err != nil {
 		if text := strings.TrimSpace(string(b)); text != "" && !apierrors.IsNotFound(err) && text[0] != '{' {
 			return nil, errors.New(text)

@@ -19,30 +19,28 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/internal/jointoken"
 )
 
-var rawSerializer = scheme.Codecs.WithoutConversion()
-
 func tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "token", Short: "Tokens with which nodes join"}
-	var f clientFlags
-	f.add(cmd)
+	var f client.Flags
+	f.Add(cmd)
 	cmd.AddCommand(tokenCreate(&f), tokenList(&f), tokenDelete(&f))
 	return cmd
 }
 
-func tokenCreate(f *clientFlags) *cobra.Command {
+func tokenCreate(f *client.Flags) *cobra.Command {
 	var ttl time.Duration
 	var uses int
 	var only bool
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a token and print the command that joins a node", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.config()
+			c, err := f.Config()
 			if err != nil {
 				return err
 			}
@@ -78,11 +76,11 @@ func loopback(server string) bool {
 	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }
 
-func tokenList(f *clientFlags) *cobra.Command {
+func tokenList(f *client.Flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List tokens, without their secrets", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := f.clientset()
+			client, err := f.Clientset()
 			if err != nil {
 				return err
 			}
@@ -128,11 +126,11 @@ func expires(data []byte, now time.Time) string {
 	return "in " + t.Sub(now).Round(time.Second).String()
 }
 
-func tokenDelete(f *clientFlags) *cobra.Command {
+func tokenDelete(f *client.Flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "delete ID…", Short: "Delete tokens, so that no node joins with them any more", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := f.clientset()
+			client, err := f.Clientset()
 			if err != nil {
 				return err
 			}
@@ -155,14 +153,6 @@ func tokenDelete(f *clientFlags) *cobra.Command {
 			return errors.Join(errs...)
 		},
 	}
-}
-
-func (f *clientFlags) clientset() (*kubernetes.Clientset, error) {
-	c, err := f.config()
-	if err != nil {
-		return nil, err
-	}
-	return kubernetes.NewForConfig(c)
 }
 
 // createToken stores a bootstrap token and returns it with the hash of the

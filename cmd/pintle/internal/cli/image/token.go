@@ -1,24 +1,22 @@
-package cli
+package image
 
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 )
 
 // registryFlags say which registry a command talks to, and as whom.
 type registryFlags struct {
-	clientFlags
+	client.Flags
 	addr, tokenFile string
 }
 
@@ -30,13 +28,13 @@ const pushTokenLifetime = time.Hour
 // for none.
 func (f *registryFlags) token(ctx context.Context) (string, error) {
 	if f.tokenFile != "" {
-		return readToken(f.tokenFile)
+		return client.ReadToken(f.tokenFile)
 	}
 	asks, err := f.asksForToken(ctx)
 	if err != nil || !asks {
 		return "", err
 	}
-	config, err := f.config()
+	config, err := f.Config()
 	if err != nil {
 		return "", fmt.Errorf("pushing takes a token of the registry's cluster (--token-file brings one): %w", err)
 	}
@@ -66,24 +64,4 @@ func (f *registryFlags) asksForToken(ctx context.Context) (bool, error) {
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode == http.StatusUnauthorized, nil
-}
-
-// readToken reads the token of --token-file; "-" is standard input.
-func readToken(file string) (string, error) {
-	in := os.Stdin
-	if file != "-" {
-		var err error
-		if in, err = os.Open(file); err != nil {
-			return "", fmt.Errorf("--token-file: %w", err)
-		}
-		defer in.Close()
-	}
-	b, err := io.ReadAll(io.LimitReader(in, 64<<10))
-	if err != nil {
-		return "", fmt.Errorf("--token-file: %w", err)
-	}
-	if len(strings.TrimSpace(string(b))) == 0 {
-		return "", fmt.Errorf("--token-file %s: it is empty", file)
-	}
-	return strings.TrimSpace(string(b)), nil
 }

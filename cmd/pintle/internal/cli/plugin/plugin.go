@@ -1,4 +1,5 @@
-package cli
+// Package plugin is `pintle plugin`: plugins written, built, loaded and watched.
+package plugin
 
 import (
 	"context"
@@ -17,12 +18,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/pluginapi"
 	"github.com/pintle-io/pintle/kernel/plugin/scaffold"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 )
 
-func pluginCommand() *cobra.Command {
+// Command is `pintle plugin`.
+func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "plugin", Short: "Write, build, load and watch plugins",
 		Long: `A plugin is a filter or score of the scheduler, an admission policy, or a
@@ -33,13 +36,13 @@ and loaded into the running cluster.
   pintle plugin build prefer-b
   pintle plugin load prefer-b/prefer-b.wasm`,
 	}
-	var f clientFlags
-	f.add(cmd)
-	cmd.AddCommand(pluginNew(), pluginBuild(), pluginLoad(&f), pluginList(&f), pluginInspect(&f), pluginRemove(&f))
+	var f client.Flags
+	f.Add(cmd)
+	cmd.AddCommand(scaffoldCommand(), buildCommand(), loadCommand(&f), listCommand(&f), inspectCommand(&f), removeCommand(&f))
 	return cmd
 }
 
-func pluginNew() *cobra.Command {
+func scaffoldCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use: "new scheduler|admission|controller NAME", Short: "Write the first 30 lines of a plugin", Args: cobra.ExactArgs(2),
@@ -62,7 +65,7 @@ func pluginNew() *cobra.Command {
 	return cmd
 }
 
-func pluginBuild() *cobra.Command {
+func buildCommand() *cobra.Command {
 	var host, output string
 	cmd := &cobra.Command{
 		Use: "build [DIR]", Short: "Compile a plugin", Args: cobra.MaximumNArgs(1),
@@ -101,7 +104,7 @@ type loadFlags struct {
 	allow                                     []string
 }
 
-func pluginLoad(f *clientFlags) *cobra.Command {
+func loadCommand(f *client.Flags) *cobra.Command {
 	var l loadFlags
 	cmd := &cobra.Command{
 		Use: "load FILE", Short: "Load a plugin into the running cluster, or another version of it", Args: cobra.ExactArgs(1),
@@ -121,7 +124,7 @@ func pluginLoad(f *clientFlags) *cobra.Command {
 	return cmd
 }
 
-func (l *loadFlags) run(cmd *cobra.Command, f *clientFlags, file string) error {
+func (l *loadFlags) run(cmd *cobra.Command, f *client.Flags, file string) error {
 	module, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -136,7 +139,7 @@ func (l *loadFlags) run(cmd *cobra.Command, f *clientFlags, file string) error {
 	if err != nil {
 		return err
 	}
-	c, err := f.config()
+	c, err := f.Config()
 	if err != nil {
 		return err
 	}
@@ -256,7 +259,7 @@ func parseAllow(s string) (rbacv1.PolicyRule, error) {
 	return r, nil
 }
 
-func pluginList(f *clientFlags) *cobra.Command {
+func listCommand(f *client.Flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the cluster's plugins", Aliases: []string{"ls"}, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -269,9 +272,9 @@ func pluginList(f *clientFlags) *cobra.Command {
 	}
 }
 
-func withAPI[T any](ctx context.Context, f *clientFlags, do func(*pluginapi.Client, context.Context) (T, error)) (T, error) {
+func withAPI[T any](ctx context.Context, f *client.Flags, do func(*pluginapi.Client, context.Context) (T, error)) (T, error) {
 	var zero T
-	c, err := f.config()
+	c, err := f.Config()
 	if err != nil {
 		return zero, err
 	}
@@ -282,7 +285,7 @@ func withAPI[T any](ctx context.Context, f *clientFlags, do func(*pluginapi.Clie
 	return do(api, ctx)
 }
 
-func pluginInspect(f *clientFlags) *cobra.Command {
+func inspectCommand(f *client.Flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "inspect NAME", Short: "Show what a plugin is and how it does", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -295,7 +298,7 @@ func pluginInspect(f *clientFlags) *cobra.Command {
 	}
 }
 
-func pluginRemove(f *clientFlags) *cobra.Command {
+func removeCommand(f *client.Flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove NAME", Short: "Take a plugin out of the cluster", Aliases: []string{"rm"}, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

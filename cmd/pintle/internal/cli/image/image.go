@@ -1,4 +1,5 @@
-package cli
+// Package image is `pintle image`: images for the cluster's own registry.
+package image
 
 import (
 	"encoding/json"
@@ -18,16 +19,17 @@ import (
 	"github.com/pintle-io/pintle/internal/images/build"
 )
 
-// defaultRegistry is where `pintle up` serves images.
-const defaultRegistry = "127.0.0.1:5000"
+// DefaultAddress is where `pintle up` serves images.
+const DefaultAddress = "127.0.0.1:5000"
 
-func imageCommand() *cobra.Command {
+// Command is `pintle image`.
+func Command() *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Images in Pintle's own registry"}
 	var f registryFlags
-	f.add(cmd)
-	cmd.PersistentFlags().StringVar(&f.addr, "registry", defaultRegistry, "address of the registry")
+	f.Add(cmd)
+	cmd.PersistentFlags().StringVar(&f.addr, "registry", DefaultAddress, "address of the registry")
 	cmd.PersistentFlags().StringVar(&f.tokenFile, "token-file", "", "a token for pushing and deleting; - is standard input (default: the cluster makes one)")
-	cmd.AddCommand(imagePush(&f), imageList(&f.addr), imageSave(&f.addr), imageDelete(&f))
+	cmd.AddCommand(pushCommand(&f), listCommand(&f.addr), saveCommand(&f.addr), deleteCommand(&f))
 	return cmd
 }
 
@@ -39,7 +41,7 @@ type pushFlags struct {
 	add            []string
 }
 
-func imagePush(to *registryFlags) *cobra.Command {
+func pushCommand(to *registryFlags) *cobra.Command {
 	var f pushFlags
 	cmd := &cobra.Command{
 		Use:   "push NAME [ARCHIVE]",
@@ -132,7 +134,7 @@ func registryError(addr string, err error) error {
 	return err
 }
 
-func imageList(addr *string) *cobra.Command {
+func listCommand(addr *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the images in the registry", Aliases: []string{"ls"}, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -157,7 +159,7 @@ func imageList(addr *string) *cobra.Command {
 	}
 }
 
-func imageSave(addr *string) *cobra.Command {
+func saveCommand(addr *string) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use: "save NAME --output FILE", Short: "Write an image of the registry into a docker archive", Args: cobra.ExactArgs(1),
@@ -188,7 +190,7 @@ func imageSave(addr *string) *cobra.Command {
 	return cmd
 }
 
-func imageDelete(at *registryFlags) *cobra.Command {
+func deleteCommand(at *registryFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "delete NAME", Short: "Delete an image from the registry, and what only it held", Aliases: []string{"rm"}, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
