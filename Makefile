@@ -54,13 +54,13 @@ test-packages:
 .PHONY: vet
 vet: ## gofmt and go vet
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
-	@go vet ./... && cd sdk && go vet ./...
+	@go vet ./... && cd sdk && go vet ./... && cd process && go vet ./...
 
 # What cannot run for want of root or of a package fails. Vet has run before.
 .PHONY: unit
 unit: ## unit tests, suites on real etcd, containerd and eBPF
 	@REQUIRE_REAL=1 go test -vet=off -parallel 8 -timeout 10m $$(go list ./... | grep -v /internal/e2e)
-	@cd sdk && go test -vet=off ./...
+	@cd sdk && go test -vet=off ./... && cd process && go test -vet=off ./...
 
 # Packages whose concurrency is our own. Those whose tests link
 # k8s.io/kubernetes (minutes to compile once more) or run etcd, and the tests

@@ -18,6 +18,7 @@ require (
 	github.com/miekg/dns v1.1.73
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822
 	github.com/pintle-io/pintle/sdk v0.0.0
+	github.com/pintle-io/pintle/sdk/process v0.0.0
 	github.com/prometheus/client_golang v1.24.0
 	github.com/prometheus/client_model v0.6.2
 	github.com/prometheus/common v0.70.0
@@ -178,7 +179,10 @@ require (
 	sigs.k8s.io/kustomize/kyaml v0.21.1 // indirect
 )
 
-replace github.com/pintle-io/pintle/sdk => ./sdk
+replace (
+	github.com/pintle-io/pintle/sdk => ./sdk
+	github.com/pintle-io/pintle/sdk/process => ./sdk/process
+)
 
 // k8s.io/kubernetes asks for its staging modules at v0.0.0 and replaces them
 // by folders of its own tree; a module that depends on it must name their

@@ -177,6 +177,8 @@ var builds = []struct{ dir, goos, goarch string }{
 	{"../..", "linux", "amd64"},
 	{"../../sdk", "linux", "amd64"},
 	{"../../sdk", "wasip1", "wasm"},
+	{"../../sdk/process", "linux", "amd64"},
+	{"../../sdk/process", "wasip1", "wasm"},
 }
 
 func TestImportRules(t *testing.T) {
@@ -196,6 +198,19 @@ func TestImportRules(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Who writes a plugin for WASM downloads no other module than the SDK.
+func TestSDKNeedsNoModule(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-m", "all")
+	cmd.Dir = "../../sdk"
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.TrimSpace(string(out)), module+"/sdk"; got != want {
+		t.Errorf("the SDK's modules are\n%s\nwant %s alone", got, want)
 	}
 }
 

@@ -1,15 +1,5 @@
-// Package process carries the kernel's operations to a plugin that runs as a
-// process of its own, over hashicorp/go-plugin and gRPC. There is one stream
-// per process and one instance per stream. Frames are raw bytes; no code is
-// generated.
-//
-//	kernel → plugin   'C' op request      an operation
-//	                  'A' response        the answer to a question
-//	                  'R' size            the shared region has this size now
-//	plugin → kernel   'R' response        the answer to an operation or a region
-//	                  'Q' op request      a question to the kernel, before the answer
-//
-// The region is a memfd that the process inherits as descriptor 3.
+//go:build unix
+
 package process
 
 import (

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
+	"github.com/pintle-io/pintle/sdk/serve"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/guest"
 )
@@ -23,6 +24,8 @@ import (
 // patience is how long a process waits for the kernel before it gives up, so
 // that none stays behind when the kernel was killed.
 const patience = time.Minute
+
+func init() { serve.Process = Serve }
 
 // Serve runs the guest of this process until the kernel ends the stream. It
 // does not return before.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/process"
 )
 
 //go:embed templates
@@ -30,6 +31,10 @@ var Kinds = []string{"scheduler", "admission", "controller"}
 // sdkDir is the folder of a plugin that holds the SDK's source. The go command
 // leaves it out of ./... because it begins with a dot.
 const sdkDir = ".sdk"
+
+// processDir is the folder of the SDK's module that makes a process of a
+// plugin. The plugin's go.mod does not name it: see forProcess.
+const processDir = sdkDir + "/process"
 
 // data is what the templates know.
 type data struct {
@@ -64,6 +69,9 @@ func New(kind, name, dir string) error {
 		{"README.md.tmpl", "README.md"},
 	}
 	if err := sdk.WriteSource(filepath.Join(dir, sdkDir)); err != nil {
+		return err
+	}
+	if err := process.WriteSource(filepath.Join(dir, processDir)); err != nil {
 		return err
 	}
 	for _, f := range files {
@@ -112,31 +120,17 @@ func render(name, to string, d data) error {
 	return os.WriteFile(to, b.Bytes(), 0o644)
 }
 
-// writeModule writes go.mod and go.sum. What the SDK needs is listed as
-// indirect, so that the go command has nothing to find out.
+// writeModule writes go.mod. The SDK's source stands in the folder, and needs
+// no other module.
 func writeModule(dir string, d data) error {
-	mod, sum, err := sdk.SourceModule()
-	if err != nil {
-		return err
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "module %s\n\n", d.Module)
-	for _, line := range strings.Split(mod, "\n") {
-		if strings.HasPrefix(line, "go ") {
-			fmt.Fprintf(&b, "%s\n\n", line)
-		}
-	}
-	b.WriteString("require github.com/pintle-io/pintle/sdk v0.0.0\n\nrequire (\n")
-	for _, line := range strings.Split(mod, "\n") {
-		if f := strings.Fields(line); strings.HasPrefix(line, "\t") && len(f) >= 2 {
-			fmt.Fprintf(&b, "\t%s %s // indirect\n", f[0], f[1])
-		}
-	}
-	fmt.Fprintf(&b, ")\n\nreplace github.com/pintle-io/pintle/sdk => ./%s\n", sdkDir)
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(b.String()), 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "go.sum"), []byte(sum), 0o644)
+	return os.WriteFile(filepath.Join(dir, "go.mod"), fmt.Appendf(nil, `module %s
+
+go %s
+
+require github.com/pintle-io/pintle/sdk v0.0.0
+
+replace github.com/pintle-io/pintle/sdk => ./%s
+`, d.Module, goVersion(), sdkDir), 0o644)
 }
 
 // Build compiles the plugin in dir for a host, "wasm" or "process", and
@@ -165,6 +159,12 @@ func Build(ctx context.Context, dir, host string) (file string, err error) {
 		args = append(args, "-buildmode=c-shared")
 		env = append(env, "GOOS=wasip1", "GOARCH=wasm")
 	case "process":
+		flags, remove, err := forProcess(dir, name)
+		if err != nil {
+			return "", err
+		}
+		defer remove()
+		args = append(args, flags...)
 	default:
 		return "", fmt.Errorf("host %q is unknown: a plugin is built for wasm or process", host)
 	}

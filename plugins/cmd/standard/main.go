@@ -4,6 +4,7 @@
 package main
 
 import (
+	_ "github.com/pintle-io/pintle/sdk/process"
 	"github.com/pintle-io/pintle/sdk/serve"
 
 	_ "github.com/pintle-io/pintle/plugins/standard"

@@ -6,6 +6,7 @@ package main
 
 import (
 	_ "github.com/pintle-io/pintle/plugins/scheduling"
+	_ "github.com/pintle-io/pintle/sdk/process"
 	"github.com/pintle-io/pintle/sdk/serve"
 )
 

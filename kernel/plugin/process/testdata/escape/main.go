@@ -14,6 +14,7 @@ import (
 
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/admission"
+	_ "github.com/pintle-io/pintle/sdk/process"
 	"github.com/pintle-io/pintle/sdk/serve"
 )
 

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/pintle-io/pintle/sdk"
+	_ "github.com/pintle-io/pintle/sdk/process"
 	"github.com/pintle-io/pintle/sdk/serve"
 )
 

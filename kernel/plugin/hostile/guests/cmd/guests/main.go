@@ -3,6 +3,7 @@ package main
 
 import (
 	_ "github.com/pintle-io/pintle/kernel/plugin/hostile/guests"
+	_ "github.com/pintle-io/pintle/sdk/process"
 	"github.com/pintle-io/pintle/sdk/serve"
 )
 
