@@ -2,6 +2,7 @@
 package main
 
 import (
+	_ "github.com/pintle-io/pintle/sdk/process"
 	"github.com/pintle-io/pintle/sdk/serve"
 
 	_ "github.com/pintle-io/pintle/kernel/plugin/wasm/testdata/hostile"
