@@ -3,7 +3,6 @@ package pod
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -15,8 +14,9 @@ import (
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/admit"
+	"github.com/pintle-io/pintle/node/pod/allocation"
+	"github.com/pintle-io/pintle/node/pod/lifecycle"
 	"github.com/pintle-io/pintle/node/podspec"
-	"github.com/pintle-io/pintle/node/status"
 )
 
 // admission decides, once per pod, whether the node takes it up. Pods are
@@ -37,9 +37,9 @@ type admission struct {
 func (w *Workers) Recall(ctx context.Context) error {
 	retry := backoff.New(firstRetry, maxRetry)
 	for {
-		pods, err := w.Runtime.Pods(ctx)
+		pods, err := w.cfg.Runtime.Pods(ctx)
 		if err == nil {
-			retry.Succeeded(w.Log)
+			retry.Succeeded(w.cfg.Log)
 			w.admission.mu.Lock()
 			defer w.admission.mu.Unlock()
 			w.admission.found = map[types.UID]bool{}
@@ -54,7 +54,7 @@ func (w *Workers) Recall(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(retry.Failed(w.Log, "pods wait for the runtime to answer", err)):
+		case <-time.After(retry.Failed(w.cfg.Log, "pods wait for the runtime to answer", err)):
 		}
 	}
 }
@@ -67,52 +67,52 @@ func (w *Workers) Open() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, p := range slices.SortedFunc(maps.Values(a.arrivals), byAge) {
-		w.take(p, w.decide(p))
+		w.add(p, w.ask(p))
 	}
 	a.open, a.found, a.arrivals = true, nil, nil
-	w.settle()
+	w.decideResizes()
 }
 
 func byAge(a, b *corev1.Pod) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
-// arrive gives a pod without a worker one.
-func (w *Workers) arrive(pod *corev1.Pod) {
+// deliver gives a pod without a worker one.
+func (w *Workers) deliver(pod *corev1.Pod) {
 	a := &w.admission
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case pod.DeletionTimestamp != nil || podspec.Final(pod) || admit.Known(pod) || a.found[pod.UID]:
 		delete(a.arrivals, pod.UID)
-		w.take(pod, nil)
+		w.add(pod, nil)
 	case !a.open:
 		if a.arrivals == nil {
 			a.arrivals = map[types.UID]*corev1.Pod{}
 		}
 		a.arrivals[pod.UID] = pod
 	default:
-		w.take(pod, w.decide(pod))
+		w.add(pod, w.ask(pod))
 	}
 }
 
-// leave forgets a pod that waits.
-func (w *Workers) leave(uid types.UID) {
+// withdraw forgets a pod that waits.
+func (w *Workers) withdraw(uid types.UID) {
 	w.admission.mu.Lock()
 	delete(w.admission.arrivals, uid)
 	w.admission.mu.Unlock()
 }
 
-// decide is called with admission.mu held.
-func (w *Workers) decide(pod *corev1.Pod) *admit.Refusal {
-	if w.Admit == nil {
+// ask asks whether there is room for a pod. It is called with admission.mu held.
+func (w *Workers) ask(pod *corev1.Pod) *admit.Refusal {
+	if w.cfg.Admit == nil {
 		return nil
 	}
 	w.mu.Lock()
 	ctx := w.ctx
 	var others []*corev1.Pod
 	for _, k := range w.workers {
-		if p := k.current(); k.refused == nil && p.UID != pod.UID && admit.Active(p) {
+		if p := k.view.current(); k.view.refused == nil && p.UID != pod.UID && admit.Active(p) {
 			others = append(others, p)
 		}
 	}
@@ -120,20 +120,21 @@ func (w *Workers) decide(pod *corev1.Pod) *admit.Refusal {
 	if ctx == nil {
 		ctx = context.Background() // not running yet; Admit bounds its own calls
 	}
-	return w.Admit(ctx, pod, others)
+	return w.cfg.Admit(ctx, pod, others)
 }
 
-// take gives a pod its worker; one that was refused has nothing to run.
-func (w *Workers) take(pod *corev1.Pod, refused *admit.Refusal) {
+// add gives a pod its worker; one that was refused has nothing to run.
+func (w *Workers) add(pod *corev1.Pod, refused *admit.Refusal) {
+	log := w.cfg.Log.With("namespace", pod.Namespace, "name", pod.Name, "uid", pod.UID)
+	v := &view{refused: refused, pod: pod, allocated: allocation.New(pod.UID, w.cfg.Allocations, w.cfg.PIDs, log)}
 	if refused != nil {
-		w.Log.Info("pod refused", "namespace", pod.Namespace, "name", pod.Name, "uid", pod.UID, "reason", refused.Reason, "message", refused.Message)
-		w.event(pod, "", corev1.EventTypeWarning, refused.Reason, refused.Message)
+		log.Info("pod refused", "reason", refused.Reason, "message", refused.Message)
+		w.do.events.Tell(pod, "", corev1.EventTypeWarning, refused.Reason, refused.Message)
+	} else {
+		v.allocated.Recall(pod)
 	}
-	k := newWorker(w, pod)
-	k.refused = refused
-	if refused == nil {
-		k.recall(pod)
-	}
+	core := lifecycle.New(lifecycle.Config{Refused: refused, RuntimeName: w.cfg.RuntimeName, PIDs: w.cfg.PIDs, Log: log})
+	k := newWorker(v, w.do, core, w, w.cfg.Clock, log)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.workers[pod.UID]; ok {
@@ -143,21 +144,4 @@ func (w *Workers) take(pod *corev1.Pod, refused *admit.Refusal) {
 	if w.ctx != nil && w.ctx.Err() == nil {
 		w.launch(w.ctx, k)
 	}
-}
-
-// reject tells the API that the pod was refused.
-func (k *worker) reject(pod *corev1.Pod) {
-	s := k.rejected(pod)
-	k.mu.Lock()
-	told := k.status != nil
-	k.status = &s
-	api := k.pod
-	k.mu.Unlock()
-	if !told {
-		k.writer.write(api, api.Status, s)
-	}
-}
-
-func (k *worker) rejected(pod *corev1.Pod) corev1.PodStatus {
-	return status.Rejected(pod, k.refused.Reason, fmt.Sprintf("Pod was rejected: %s", k.refused.Message), k.Clock.Now())
 }

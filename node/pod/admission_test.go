@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 
 	"github.com/pintle-io/pintle/node/admit"
@@ -23,7 +24,7 @@ type door struct {
 
 func newDoor() *door {
 	d := &door{}
-	d.Workers = NewWorkers(Config{Recorder: record.NewFakeRecorder(100), Admit: func(_ context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Refusal {
+	d.Workers = NewWorkers(Config{Client: fake.NewSimpleClientset(), Recorder: record.NewFakeRecorder(100), Admit: func(_ context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Refusal {
 		names := []string{}
 		for _, o := range others {
 			names = append(names, o.Name)
@@ -45,8 +46,8 @@ func newDoor() *door {
 func (d *door) refused() []string {
 	var out []string
 	for _, k := range d.workers {
-		if k.refused != nil {
-			out = append(out, k.pod.Name)
+		if k.view.refused != nil {
+			out = append(out, k.view.pod.Name)
 		}
 	}
 	slices.Sort(out)

@@ -3,16 +3,24 @@ package pod
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/internal/backoff"
+	"github.com/pintle-io/pintle/node/checkpoint"
+	"github.com/pintle-io/pintle/node/cri"
+	"github.com/pintle-io/pintle/node/pod/executor"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/state"
+	"github.com/pintle-io/pintle/node/volume"
 )
 
 const (
@@ -23,19 +31,42 @@ const (
 	orphanGrace = 2 * time.Second
 )
 
-// Sweep removes, at once and then at intervals until ctx ends, whatever
-// belongs to pods that the API does not have. It must not be called before the
-// workers have been told of all pods.
-func (w *Workers) Sweep(ctx context.Context) error {
+// known tells which pods have a worker; *Workers does.
+type known interface {
+	has(uid types.UID) bool
+	Pods() []*corev1.Pod
+}
+
+// orphans removes what belongs to pods that nobody has any more.
+type orphans struct {
+	runtime     *cri.Client
+	volumes     *volume.Manager
+	allocations *checkpoint.Store // may be nil
+	sandboxes   *executor.Sandboxes
+	pods        known
+	// arrivals is held while a pod is taken up: it has an allocation before it
+	// has a worker.
+	arrivals sync.Locker
+	clock    clock.WithTicker
+	log      *slog.Logger
+}
+
+func newOrphans(cfg *Config, sandboxes *executor.Sandboxes, pods known, arrivals sync.Locker) *orphans {
+	return &orphans{runtime: cfg.Runtime, volumes: cfg.Volumes, allocations: cfg.Allocations, sandboxes: sandboxes, pods: pods,
+		arrivals: arrivals, clock: cfg.Clock, log: cfg.Log}
+}
+
+// sweepOn sweeps at once and then at intervals until ctx ends.
+func (o *orphans) sweepOn(ctx context.Context) error {
 	retry := backoff.New(orphanRetry, orphanInterval)
 	for {
 		pause := orphanInterval
-		if err := w.sweep(ctx); err == nil {
-			retry.Succeeded(w.Log)
+		if err := o.sweep(ctx); err == nil {
+			retry.Succeeded(o.log)
 		} else if ctx.Err() == nil {
-			pause = retry.Failed(w.Log, "orphans not removed", err)
+			pause = retry.Failed(o.log, "orphans not removed", err)
 		}
-		t := w.Clock.NewTimer(pause)
+		t := o.clock.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			t.Stop()
@@ -45,83 +76,83 @@ func (w *Workers) Sweep(ctx context.Context) error {
 	}
 }
 
-func (w *Workers) sweep(ctx context.Context) error {
+func (o *orphans) sweep(ctx context.Context) error {
 	// Look at what there is before asking who owns it: a pod that comes in
 	// between has a worker by then.
-	pods, err := w.Runtime.Pods(ctx)
+	pods, err := o.runtime.Pods(ctx)
 	if err != nil {
 		return err
 	}
-	dirs, err := w.Volumes.Pods()
+	dirs, err := o.volumes.Pods()
 	if err != nil {
 		return err
 	}
-	groups, err := w.Cgroups.Children(w.CgroupParent)
+	groups, err := o.sandboxes.Groups.System.Children(o.sandboxes.Groups.Parent)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for uid, p := range pods {
-		if !w.has(uid) {
-			err := w.removeOrphan(ctx, p)
+		if !o.pods.has(uid) {
+			err := o.remove(ctx, p)
 			if err == nil {
-				w.Log.Info("orphan removed", "namespace", p.Namespace, "name", p.Name, "uid", uid)
+				o.log.Info("orphan removed", "namespace", p.Namespace, "name", p.Name, "uid", uid)
 			}
 			errs = append(errs, err)
 		}
 	}
 	for _, uid := range dirs {
-		if !w.has(uid) {
-			errs = append(errs, w.Volumes.TearDown(ctx, uid))
+		if !o.pods.has(uid) {
+			errs = append(errs, o.volumes.TearDown(ctx, uid))
 		}
 	}
 	for _, g := range groups {
-		if uid, ok := strings.CutPrefix(g, "pod"); ok && !w.has(types.UID(uid)) {
-			errs = append(errs, errors.Join(w.killGroup(ctx, types.UID(uid)), w.Cgroups.Remove(w.groupOf(types.UID(uid)))))
+		if uid, ok := strings.CutPrefix(g, "pod"); ok && !o.pods.has(types.UID(uid)) {
+			errs = append(errs, errors.Join(o.sandboxes.Groups.Kill(ctx, types.UID(uid)), o.sandboxes.Groups.Remove(types.UID(uid))))
 		}
 	}
-	return errors.Join(append(errs, w.sweepAllocations(), w.sweepLogs())...)
+	return errors.Join(append(errs, o.sweepAllocations(), o.sweepLogs())...)
 }
 
 // sweepAllocations forgets what pods were allocated that are gone.
-func (w *Workers) sweepAllocations() error {
-	if w.Allocations == nil {
+func (o *orphans) sweepAllocations() error {
+	if o.allocations == nil {
 		return nil
 	}
-	w.admission.mu.Lock() // a pod that is just being taken up has a record, but no worker
-	defer w.admission.mu.Unlock()
-	known, err := w.Allocations.Pods()
+	o.arrivals.Lock()
+	defer o.arrivals.Unlock()
+	records, err := o.allocations.Pods()
 	errs := []error{err}
-	for _, uid := range known {
-		if !w.has(uid) {
-			errs = append(errs, w.Allocations.Remove(uid))
+	for _, uid := range records {
+		if !o.pods.has(uid) {
+			errs = append(errs, o.allocations.Remove(uid))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (w *Workers) removeOrphan(ctx context.Context, p *state.Pod) error {
+func (o *orphans) remove(ctx context.Context, p *state.Pod) error {
 	for _, c := range p.Containers {
 		if c.Phase != state.Exited {
-			if err := w.Runtime.StopContainer(ctx, c.ID, orphanGrace); err != nil {
+			if err := o.runtime.StopContainer(ctx, c.ID, orphanGrace); err != nil {
 				return err
 			}
 		}
 	}
 	for _, s := range p.Sandboxes {
-		if err := w.Runtime.StopSandbox(ctx, s.ID); err != nil {
+		if err := o.runtime.StopSandbox(ctx, s.ID); err != nil {
 			return err
 		}
 	}
-	if err := w.killGroup(ctx, p.UID); err != nil { // as in erase
+	if err := o.sandboxes.Groups.Kill(ctx, p.UID); err != nil { // what runs is in nobody's books
 		return err
 	}
-	return w.remove(ctx, p)
+	return o.sandboxes.Remove(ctx, p)
 }
 
 // sweepLogs removes log directories of pods that are gone.
-func (w *Workers) sweepLogs() error {
-	root := w.Node().Logs
+func (o *orphans) sweepLogs() error {
+	root := o.sandboxes.Node().Logs
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
@@ -130,7 +161,7 @@ func (w *Workers) sweepLogs() error {
 		return err
 	}
 	keep := map[string]bool{}
-	for _, p := range w.Pods() {
+	for _, p := range o.pods.Pods() {
 		keep[filepath.Base(podspec.LogDirectory(root, p))] = true
 	}
 	for _, e := range entries {

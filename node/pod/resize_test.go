@@ -320,6 +320,7 @@ func TestResizeNotKept(t *testing.T) {
 		r.looks(5, p)
 		r.clock.Step(time.Minute)
 	}
+	r.looks(5, p) // no try is under way while the folder comes back
 	r.shows(p, waits)
 	if got := r.lines("level=WARN"); len(got) != 1 || !strings.Contains(got[0], "it could not be kept") {
 		t.Errorf("warnings: %q", got)

@@ -1,9 +1,12 @@
 // Package pod runs the pods of a node: one worker, a goroutine, per pod. A
-// worker looks at the runtime, asks package plan what to do next, starts the
-// actions (each in a goroutine of its own, so that a slow pull or hook never
-// keeps a pod from being looked at), and tells the API the pod's status. What
-// a worker must remember is in the runtime and in the API, so that a new
-// process continues where the last one was killed.
+// worker shows the runtime to the pod's Core (package lifecycle), which decides,
+// and carries out what that asks for (package executor); tasks have goroutines of
+// their own, so that a slow pull or hook never keeps a pod from being looked at.
+// What must be remembered is in the runtime, on the disk and in the API, so that
+// a new process continues where the last one was killed.
+//
+// Workers are the set of them: which pods the node takes up, in which order;
+// who is given room; and what of pods that nobody has any more must go.
 //
 // Start reading at worker.step.
 package pod
@@ -11,7 +14,7 @@ package pod
 import (
 	"context"
 	"log/slog"
-	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,9 +29,17 @@ import (
 	"github.com/pintle-io/pintle/node/checkpoint"
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/image"
+	"github.com/pintle-io/pintle/node/pod/executor"
+	"github.com/pintle-io/pintle/node/pod/report"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/probe"
 	"github.com/pintle-io/pintle/node/volume"
+)
+
+// Pauses between tries of what concerns all pods.
+const (
+	firstRetry = 500 * time.Millisecond
+	maxRetry   = 30 * time.Second
 )
 
 // Sources follows the ConfigMaps and Secrets that pods refer to.
@@ -85,10 +96,11 @@ type Config struct {
 // Workers runs the workers of all pods. Its methods may be called
 // concurrently.
 type Workers struct {
-	Config
-	probes *probe.Manager
-	writer *writer
-	heavy  chan struct{} // bounds expensive calls to the runtime
+	cfg     Config
+	probes  *probe.Manager
+	reports *report.Writer
+	do      *executors
+	orphans *orphans
 
 	admission admission
 
@@ -106,12 +118,24 @@ func NewWorkers(cfg Config) *Workers {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Workers{Config: cfg, workers: map[types.UID]*worker{},
-		// More at once do not come up faster: starting a pod is CPU-bound.
-		heavy: make(chan struct{}, max(2*runtime.NumCPU(), 4))}
-	w.probes = probe.New(probe.Config{Prober: cfg.Prober, Changed: w.Notify, Listening: w.listening, Unhealthy: w.unhealthy,
-		Clock: cfg.Clock, Log: cfg.Log})
-	w.writer = newWriter(cfg.Client, cfg.Log, w.written)
+	w := &Workers{cfg: cfg, workers: map[types.UID]*worker{}}
+	w.reports = report.New(cfg.Client, cfg.Log, w.written)
+	groups, events := executor.Groups{System: cfg.Cgroups, Parent: cfg.CgroupParent}, executor.Events{Recorder: cfg.Recorder}
+	w.probes = probe.New(probe.Config{Prober: cfg.Prober, Changed: w.Notify, Clock: cfg.Clock, Log: cfg.Log,
+		// The oldest process stands for all: a pod has one network, and those
+		// just made may not be in it.
+		Listening: func(uid types.UID) (map[uint16]bool, error) {
+			pids, err := cfg.Cgroups.Procs(groups.Of(uid))
+			if err != nil || len(pids) == 0 {
+				return nil, err
+			}
+			return probe.Listening(slices.Min(pids))
+		},
+		Unhealthy: func(t probe.Target, message string) {
+			events.Tell(t.Pod, t.Container.Name, corev1.EventTypeWarning, "Unhealthy", message)
+		}})
+	w.do = newExecutors(&w.cfg, w.probes, w.reports)
+	w.orphans = newOrphans(&w.cfg, w.do.sandboxes, w, &w.admission.mu)
 	return w
 }
 
@@ -124,7 +148,7 @@ func (w *Workers) Run(ctx context.Context) error {
 		w.launch(ctx, k)
 	}
 	w.mu.Unlock()
-	w.writer.run(ctx)
+	w.reports.Run(ctx)
 	<-ctx.Done()
 	w.mu.Lock() // after this no worker is launched any more
 	w.mu.Unlock()
@@ -136,34 +160,25 @@ func (w *Workers) Run(ctx context.Context) error {
 // Update tells the workers of a new or changed pod. The pod is not changed by
 // them.
 func (w *Workers) Update(pod *corev1.Pod) {
-	w.mu.Lock()
-	k, ok := w.workers[pod.UID]
-	w.mu.Unlock()
-	if !ok {
-		w.arrive(pod)
-		return
+	if k := w.of(pod.UID); k == nil {
+		w.deliver(pod)
+	} else if k.view.set(pod, false) {
+		k.nudge()
 	}
-	k.set(pod, false)
 }
 
 // Remove tells the workers that the API has the pod no more.
 func (w *Workers) Remove(pod *corev1.Pod) {
-	w.mu.Lock()
-	k, ok := w.workers[pod.UID]
-	w.mu.Unlock()
-	if !ok {
-		w.leave(pod.UID)
-		return
+	if k := w.of(pod.UID); k == nil {
+		w.withdraw(pod.UID)
+	} else if k.view.set(pod, true) {
+		k.nudge()
 	}
-	k.set(pod, true)
 }
 
 // Notify makes the worker of a pod look again.
 func (w *Workers) Notify(uid types.UID) {
-	w.mu.Lock()
-	k, ok := w.workers[uid]
-	w.mu.Unlock()
-	if ok {
+	if k := w.of(uid); k != nil {
 		k.nudge()
 	}
 }
@@ -171,32 +186,37 @@ func (w *Workers) Notify(uid types.UID) {
 // SourceChanged is Notify for a change in what the pod refers to: volumes are
 // brought up to date, and containers that waited for it are tried at once.
 func (w *Workers) SourceChanged(uid types.UID) {
-	w.mu.Lock()
-	k, ok := w.workers[uid]
-	w.mu.Unlock()
-	if ok {
-		k.sourceChanged()
+	if k := w.of(uid); k != nil {
+		k.view.markStale()
+		k.nudge()
 	}
 }
 
 // Pods lists the pods of all workers, with the status that the node last gave
-// them.
+// them. They must not be changed.
 func (w *Workers) Pods() []*corev1.Pod {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := make([]*corev1.Pod, 0, len(w.workers))
 	for _, k := range w.workers {
-		out = append(out, k.current())
+		out = append(out, k.view.current())
 	}
 	return out
 }
 
-func (w *Workers) has(uid types.UID) bool {
+// Sweep removes, at once and then at intervals until ctx ends, whatever
+// belongs to pods that the API does not have. It must not be called before the
+// workers have been told of all pods.
+func (w *Workers) Sweep(ctx context.Context) error { return w.orphans.sweepOn(ctx) }
+
+// of is the worker of a pod, nil when it has none.
+func (w *Workers) of(uid types.UID) *worker {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, ok := w.workers[uid]
-	return ok
+	return w.workers[uid]
 }
+
+func (w *Workers) has(uid types.UID) bool { return w.of(uid) != nil }
 
 // launch is called with mu held.
 func (w *Workers) launch(ctx context.Context, k *worker) {
@@ -204,10 +224,10 @@ func (w *Workers) launch(ctx context.Context, k *worker) {
 	go func() {
 		defer w.group.Done()
 		k.run(ctx)
-		if !k.done {
+		if !k.core.Done() {
 			return
 		}
-		k.forget()
+		k.view.allocated.Forget()
 		w.mu.Lock()
 		if w.workers[k.uid] == k {
 			delete(w.workers, k.uid)
@@ -219,20 +239,7 @@ func (w *Workers) launch(ctx context.Context, k *worker) {
 
 // written is told the status that the API took.
 func (w *Workers) written(pod *corev1.Pod) {
-	w.mu.Lock()
-	k, ok := w.workers[pod.UID]
-	w.mu.Unlock()
-	if ok {
-		k.written(pod)
-	}
-}
-
-// slot waits for a place among the expensive calls.
-func (w *Workers) slot(ctx context.Context) (release func(), err error) {
-	select {
-	case w.heavy <- struct{}{}:
-		return func() { <-w.heavy }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if k := w.of(pod.UID); k != nil {
+		k.view.written(pod)
 	}
 }

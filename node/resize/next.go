@@ -74,6 +74,12 @@ func Next(pod *corev1.Pod, seen *state.Pod, r *Record, limits cgroup.Limits, bus
 	return w
 }
 
+// Begun reports whether a record says already what must be known before the work
+// is done.
+func (w *Work) Begun(r *Record) bool {
+	return w.Before == r.Group && slices.Equal(w.Replace, r.Replaced)
+}
+
 // same compares what can be resized.
 func same(a, b *corev1.ResourceRequirements) bool { return len(changed(a, b)) == 0 }
 

@@ -19,7 +19,8 @@ import (
 // stages are the volumes that pods of the node share. Which pod uses which is
 // on the disk, a file per pod and volume, written before the volume is staged
 // and removed when the pod's part of it is undone: whatever agent comes later
-// finds what is left to do.
+// finds what is left to do. See RATIONALE.md, "Why is a staged volume written
+// down before it is staged?".
 type stages struct {
 	root string // of the pods' directories
 	dir  string // of staged volumes

@@ -1,22 +1,29 @@
-package pod
+package executor
 
 import (
 	"context"
 	"io"
-	"maps"
 	"os"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/node/logs"
 	"github.com/pintle-io/pintle/node/state"
 )
 
-// observe asks the runtime about the pod, and reads the last words of
-// instances that ended since.
-func (k *worker) observe(ctx context.Context, pod *corev1.Pod) (*state.Pod, error) {
-	seen, err := k.Runtime.Pod(ctx, k.uid, k.seen)
+// Observer looks at what the runtime holds of a pod.
+type Observer struct {
+	Runtime interface {
+		Pod(ctx context.Context, uid types.UID, known *state.Pod) (*state.Pod, error)
+	}
+}
+
+// Observe asks the runtime, and reads the last words of instances that ended
+// since known, which is nil at first.
+func (o Observer) Observe(ctx context.Context, uid types.UID, known *state.Pod) (*state.Pod, error) {
+	seen, err := o.Runtime.Pod(ctx, uid, known)
 	if err != nil {
 		return nil, err
 	}
@@ -27,27 +34,7 @@ func (k *worker) observe(ctx context.Context, pod *corev1.Pod) (*state.Pod, erro
 			c.Finished = true
 		}
 	}
-	k.grants.overlay(seen)
-	k.owed.overlay(seen)
 	return seen, nil
-}
-
-// owed are the instances, by id, that are ended so that others take their
-// place. Only the agent that ends them knows: for another one, they ended by
-// themselves.
-type owed map[string]bool
-
-// overlay adds to what the runtime shows what only the agent knows, and forgets
-// instances that the runtime has forgotten.
-func (o owed) overlay(seen *state.Pod) {
-	there := make(map[string]bool, len(o))
-	for i := range seen.Containers {
-		c := &seen.Containers[i]
-		if c.Owed = o[c.ID]; c.Owed {
-			there[c.ID] = true
-		}
-	}
-	maps.DeleteFunc(o, func(id string, _ bool) bool { return !there[id] })
 }
 
 // Limits of termination messages, upstream's.

@@ -1,4 +1,4 @@
-package pod
+package report
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func (p *patches) list() []string {
 	return append([]string(nil), p.sent...)
 }
 
-func newTestWriter(t *testing.T) (*writer, *patches, *corev1.Pod) {
+func newTestWriter(t *testing.T) (*Writer, *patches, *corev1.Pod) {
 	t.Helper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default", UID: "u"}}
 	c := fake.NewSimpleClientset(pod)
@@ -49,7 +49,7 @@ func newTestWriter(t *testing.T) (*writer, *patches, *corev1.Pod) {
 		}
 		return false, nil, nil
 	})
-	return newWriter(c, slog.New(slog.DiscardHandler), func(*corev1.Pod) {}), p, pod
+	return New(c, slog.New(slog.DiscardHandler), func(*corev1.Pod) {}), p, pod
 }
 
 func withIP(ip string) corev1.PodStatus {
@@ -71,15 +71,15 @@ func TestCoalesce(t *testing.T) {
 	w, p, pod := newTestWriter(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	w.write(pod, pod.Status, withIP("1"))
+	w.Write(pod, pod.Status, withIP("1"))
 	if len(p.list()) > 0 {
 		t.Error("written before it runs")
 	}
 	p.block = make(chan struct{})
-	w.run(ctx)
+	w.Run(ctx)
 	await(t, "the first write", func() bool { return len(p.list()) == 1 })
 	for _, ip := range []string{"2", "3", "4"} {
-		w.write(pod, pod.Status, withIP(ip))
+		w.Write(pod, pod.Status, withIP(ip))
 	}
 	close(p.block)
 	await(t, "the second write", func() bool { return len(p.list()) == 2 })
@@ -92,11 +92,11 @@ func TestCoalesce(t *testing.T) {
 			t.Errorf("%s does not name the pod", s)
 		}
 	}
-	if err := w.now(ctx, pod, pod.Status, withIP("5")); err != nil {
+	if err := w.Now(ctx, pod, pod.Status, withIP("5")); err != nil {
 		t.Fatal(err)
 	}
 	base := withIP("5")
-	if err := w.now(ctx, pod, base, base); err != nil {
+	if err := w.Now(ctx, pod, base, base); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.list(); len(got) != 3 {
@@ -109,14 +109,14 @@ func TestWriteIsRetried(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	p.fail = 2
-	w.run(ctx)
-	w.write(pod, pod.Status, withIP("1"))
+	w.Run(ctx)
+	w.Write(pod, pod.Status, withIP("1"))
 	await(t, "the third try", func() bool { return len(p.list()) == 3 })
 	gone := pod.DeepCopy()
 	// Of its own UID: with the first pod's it would join that pod's series of
 	// writes while the third answer is still under way.
 	gone.Name, gone.UID = "gone", "g"
-	w.write(gone, gone.Status, withIP("1"))
+	w.Write(gone, gone.Status, withIP("1"))
 	time.Sleep(300 * time.Millisecond)
 	if got := p.list(); len(got) != 4 {
 		t.Errorf("a pod that is gone is not tried again: %v", got)

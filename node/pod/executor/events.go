@@ -1,18 +1,21 @@
-package pod
+package executor
 
 import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/pintle-io/pintle/node/podspec"
-	"github.com/pintle-io/pintle/node/probe"
 )
 
-// event tells the API what happened to a pod, or to one of its containers. It
-// does not wait; the recorder merges repetitions and bounds their rate.
-func (k *Workers) event(pod *corev1.Pod, container, kind, reason, message string) {
-	k.Recorder.Event(Reference(pod, container), kind, reason, message)
+// Events tells the API's users what happened to pods.
+type Events struct{ Recorder record.EventRecorder }
+
+// Tell records an event about a pod, or about one of its containers. It does
+// not wait; the recorder merges repetitions and bounds their rate.
+func (e Events) Tell(pod *corev1.Pod, container, kind, reason, message string) {
+	e.Recorder.Event(Reference(pod, container), kind, reason, message)
 }
 
 // Reference names a pod, or a container of it, as events do.
@@ -34,8 +37,4 @@ func Reference(pod *corev1.Pod, container string) *corev1.ObjectReference {
 		ref.FieldPath = fmt.Sprintf("spec.ephemeralContainers{%s}", container)
 	}
 	return ref
-}
-
-func (k *Workers) unhealthy(t probe.Target, message string) {
-	k.event(t.Pod, t.Container.Name, corev1.EventTypeWarning, "Unhealthy", message)
 }

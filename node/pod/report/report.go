@@ -1,4 +1,5 @@
-package pod
+// Package report tells the API the statuses of pods.
+package report
 
 import (
 	"context"
@@ -18,22 +19,23 @@ import (
 	"github.com/pintle-io/pintle/internal/backoff"
 )
 
-// writer tells the API the statuses of pods. Writes of one pod are made one
-// after another, and only the newest status of those that wait is written.
-type writer struct {
+// Writer tells the API the statuses of pods. Writes of one pod are made one
+// after another, and only the newest status of those that wait is written. It
+// may be used concurrently.
+type Writer struct {
 	client  kubernetes.Interface
 	log     *slog.Logger
 	written func(*corev1.Pod)
 	api     *backoff.Retry // of an API that does not answer, for all pods
 
 	mu   sync.Mutex
-	ctx  context.Context          // nil before run; guarded by mu
-	jobs map[types.UID]*writerJob // guarded by mu
+	ctx  context.Context       // nil before run; guarded by mu
+	jobs map[types.UID]*series // guarded by mu
 }
 
-// writerJob is the writing for one pod; it exists while something is to be
+// series is the writing for one pod; it exists while something is to be
 // written.
-type writerJob struct {
+type series struct {
 	next    *job // waits
 	running bool
 	base    *corev1.PodStatus // what the API took last in this series
@@ -52,12 +54,14 @@ const (
 	lastWrite  = 10 * time.Second
 )
 
-func newWriter(client kubernetes.Interface, log *slog.Logger, written func(*corev1.Pod)) *writer {
-	return &writer{client: client, log: log, written: written, api: backoff.New(firstWrite, lastWrite), jobs: map[types.UID]*writerJob{}}
+// New makes a writer; it writes once it runs. written is told each pod as the
+// API has it after a write.
+func New(client kubernetes.Interface, log *slog.Logger, written func(*corev1.Pod)) *Writer {
+	return &Writer{client: client, log: log, written: written, api: backoff.New(firstWrite, lastWrite), jobs: map[types.UID]*series{}}
 }
 
-// run lets the writer write until ctx ends.
-func (w *writer) run(ctx context.Context) {
+// Run lets the writer write until ctx ends. It returns at once.
+func (w *Writer) Run(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ctx = ctx
@@ -66,8 +70,8 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// write has a status written soon. base is what the API has.
-func (w *writer) write(pod *corev1.Pod, base, next corev1.PodStatus) {
+// Write has a status written soon. base is what the API has.
+func (w *Writer) Write(pod *corev1.Pod, base, next corev1.PodStatus) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	j := w.job(pod.UID)
@@ -75,17 +79,17 @@ func (w *writer) write(pod *corev1.Pod, base, next corev1.PodStatus) {
 	w.kick(pod.UID, j)
 }
 
-func (w *writer) job(uid types.UID) *writerJob {
+func (w *Writer) job(uid types.UID) *series {
 	j := w.jobs[uid]
 	if j == nil {
-		j = &writerJob{idle: sync.NewCond(&w.mu), last: make(chan struct{})}
+		j = &series{idle: sync.NewCond(&w.mu), last: make(chan struct{})}
 		w.jobs[uid] = j
 	}
 	return j
 }
 
 // kick is called with mu held.
-func (w *writer) kick(uid types.UID, j *writerJob) {
+func (w *Writer) kick(uid types.UID, j *series) {
 	if w.ctx == nil || w.ctx.Err() != nil || j.running || j.next == nil {
 		return
 	}
@@ -93,7 +97,7 @@ func (w *writer) kick(uid types.UID, j *writerJob) {
 	go w.work(w.ctx, uid, j)
 }
 
-func (w *writer) work(ctx context.Context, uid types.UID, j *writerJob) {
+func (w *Writer) work(ctx context.Context, uid types.UID, j *series) {
 	retry := backoff.New(firstWrite, lastWrite)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -108,7 +112,7 @@ func (w *writer) work(ctx context.Context, uid types.UID, j *writerJob) {
 		if err == nil {
 			w.written(pod)
 		}
-		pause := w.tell(ctx, todo.pod, retry, err)
+		pause := w.note(ctx, todo.pod, retry, err)
 		w.mu.Lock()
 		if err == nil {
 			j.base = &pod.Status
@@ -135,10 +139,10 @@ func (w *writer) work(ctx context.Context, uid types.UID, j *writerJob) {
 	j.idle.Broadcast()
 }
 
-// tell takes note of how a write went, and returns how long to wait before it
+// note takes note of how a write went, and returns how long to wait before it
 // is made again: 0 for never. An API that does not answer is told of once and
 // not once per pod.
-func (w *writer) tell(ctx context.Context, pod *corev1.Pod, retry *backoff.Retry, err error) time.Duration {
+func (w *Writer) note(ctx context.Context, pod *corev1.Pod, retry *backoff.Retry, err error) time.Duration {
 	log := w.log.With("namespace", pod.Namespace, "name", pod.Name)
 	refused := apierrors.ReasonForError(err) != metav1.StatusReasonUnknown
 	if err == nil || refused {
@@ -158,9 +162,9 @@ func (w *writer) tell(ctx context.Context, pod *corev1.Pod, retry *backoff.Retry
 	return 0
 }
 
-// now writes a status after those under way, replacing one that waits, and
+// Now writes a status after those under way, replacing one that waits, and
 // returns when the API has it.
-func (w *writer) now(ctx context.Context, pod *corev1.Pod, base, next corev1.PodStatus) error {
+func (w *Writer) Now(ctx context.Context, pod *corev1.Pod, base, next corev1.PodStatus) error {
 	w.mu.Lock()
 	j := w.job(pod.UID)
 	j.next = nil
@@ -179,7 +183,7 @@ func (w *writer) now(ctx context.Context, pod *corev1.Pod, base, next corev1.Pod
 
 // patch sends the difference. It names the pod's UID, so that a successor of
 // the same name is not given its predecessor's status.
-func (w *writer) patch(ctx context.Context, j *job) (*corev1.Pod, error) {
+func (w *Writer) patch(ctx context.Context, j *job) (*corev1.Pod, error) {
 	body, changed, err := patchOf(j.pod.UID, &j.base, &j.next)
 	if err != nil {
 		return nil, err

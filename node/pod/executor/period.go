@@ -1,4 +1,4 @@
-package pod
+package executor
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// period is a grace period. Its end may come nearer, never go further away.
-type period struct {
+// Period is a grace period. Its end may come nearer, never go further away.
+type Period struct {
 	clock clock.WithTicker
 
 	mu     sync.Mutex
@@ -17,23 +17,24 @@ type period struct {
 	nearer chan struct{} // closed when end comes nearer; guarded by mu
 }
 
-func newPeriod(c clock.WithTicker, d time.Duration) *period {
-	return &period{clock: c, end: c.Now().Add(d), nearer: make(chan struct{})}
+// NewPeriod makes a period that ends at a time.
+func NewPeriod(c clock.WithTicker, end time.Time) *Period {
+	return &Period{clock: c, end: end, nearer: make(chan struct{})}
 }
 
 // left is the rest of the period, and a channel that is closed when it was
 // shortened.
-func (p *period) left() (time.Duration, <-chan struct{}) {
+func (p *Period) left() (time.Duration, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return max(p.end.Sub(p.clock.Now()), 0), p.nearer
 }
 
-// shorten makes the period end d from now, unless it ends before.
-func (p *period) shorten(d time.Duration) {
+// Shorten makes the period end at another time, unless it ends before.
+func (p *Period) Shorten(end time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if end := p.clock.Now().Add(d); end.Before(p.end) {
+	if end.Before(p.end) {
 		p.end = end
 		close(p.nearer)
 		p.nearer = make(chan struct{})
@@ -41,7 +42,7 @@ func (p *period) shorten(d time.Duration) {
 }
 
 // context ends with ctx, and when the period is over.
-func (p *period) context(ctx context.Context) (context.Context, context.CancelFunc) {
+func (p *Period) context(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer cancel()
