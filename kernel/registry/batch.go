@@ -34,7 +34,7 @@ func (c *Core) Batch(ctx context.Context, items []BatchItem, all bool) ([]BatchR
 
 // batchRequest makes the request of an item.
 func (c *Core) batchRequest(ctx context.Context, it *BatchItem) (*request, error) {
-	k, err := c.kindOf(it.Target)
+	k, err := c.kindOf(ctx, it.Target)
 	if err != nil {
 		return nil, err
 	}

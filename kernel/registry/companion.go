@@ -87,10 +87,10 @@ type reader struct{ c *Core }
 // Reader gives kinds' hooks and built-in components read access to the cache.
 func (c *Core) Reader() resource.Reader { return reader{c} }
 
-func (r reader) Get(_ context.Context, gr schema.GroupResource, namespace, name string) (runtime.Object, error) {
-	k := r.c.kinds.get(gr)
-	if k == nil {
-		return nil, unknownResource(Target{Resource: gr.WithVersion("")})
+func (r reader) Get(ctx context.Context, gr schema.GroupResource, namespace, name string) (runtime.Object, error) {
+	k, err := r.c.kindOf(ctx, Target{Resource: gr.WithVersion("")})
+	if err != nil {
+		return nil, err
 	}
 	o := r.c.lookup(k, k.key(namespace, name), namespace, name)
 	if o == nil {
@@ -99,10 +99,10 @@ func (r reader) Get(_ context.Context, gr schema.GroupResource, namespace, name 
 	return o.Obj, nil
 }
 
-func (r reader) List(_ context.Context, gr schema.GroupResource, namespace string) ([]runtime.Object, error) {
-	k := r.c.kinds.get(gr)
-	if k == nil {
-		return nil, unknownResource(Target{Resource: gr.WithVersion("")})
+func (r reader) List(ctx context.Context, gr schema.GroupResource, namespace string) ([]runtime.Object, error) {
+	k, err := r.c.kindOf(ctx, Target{Resource: gr.WithVersion("")})
+	if err != nil {
+		return nil, err
 	}
 	newer := map[string]recentEntry{}
 	r.c.recent.under(resource.Prefix(k.Definition, k.scope(namespace)), func(key string, e recentEntry) { newer[key] = e })

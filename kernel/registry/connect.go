@@ -16,7 +16,7 @@ var errOptionsChanged = errors.New("an admission policy changes the options of a
 // AdmitConnect asks the admission rules about a connect request to the
 // subresource of t, whose options they see. Nothing is stored.
 func (c *Core) AdmitConnect(ctx context.Context, t Target, options runtime.Object) error {
-	k, err := c.kindOf(t)
+	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -113,13 +114,23 @@ func (c *Core) Trim() {
 // namespaces is the one resource that the kernel knows by name.
 var namespaces = schema.GroupResource{Resource: "namespaces"}
 
-// kindOf finds the kind of a request.
-func (c *Core) kindOf(t Target) (*kind, error) {
+// kindOf finds the kind of a request, its objects in the cache.
+func (c *Core) kindOf(ctx context.Context, t Target) (*kind, error) {
 	k := c.kinds.get(t.Resource.GroupResource())
 	if k == nil {
 		return nil, unknownResource(t)
 	}
-	return k, nil
+	if k.Virtual {
+		return k, nil
+	}
+	switch err := c.cache.Load(ctx, k.cached); {
+	case err == nil:
+		return k, nil
+	case errors.Is(err, watch.ErrUnknown), errors.Is(err, watch.ErrRemoved):
+		return nil, unknownResource(t) // it went this moment
+	default:
+		return nil, k.storeError("read", "", err)
+	}
 }
 
 // newObject is an empty object of the hub, its kind set.

@@ -28,7 +28,7 @@ var errSetOnCreate = errors.New("resourceVersion should not be set on objects to
 // Create stores a new object, runs an action subresource, or answers a virtual
 // resource.
 func (c *Core) Create(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error) {
-	k, err := c.kindOf(t)
+	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}

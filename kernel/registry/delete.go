@@ -18,7 +18,7 @@ import (
 // Delete removes an object, or marks it for deletion when finalizers, its
 // agent or its kind hold it.
 func (c *Core) Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*Result, error) {
-	k, err := c.kindOf(t)
+	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 // Get reads one object: as new as any write that finished before the call,
 // unless o names a resourceVersion.
 func (c *Core) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.Object, error) {
-	k, err := c.kindOf(t)
+	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (c *Core) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.O
 // # Errors
 //   - NotFound
 func (c *Core) Latest(ctx context.Context, t Target) (*watch.Object, error) {
-	k, err := c.kindOf(t)
+	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ import (
 // Patch changes an object by a JSON patch, a merge patch, a strategic merge
 // patch or an apply configuration.
 func (c *Core) Patch(ctx context.Context, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*Result, error) {
-	k, err := c.kindOf(t)
+	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -218,7 +218,7 @@ func (r *request) actionPreconditions(cur *watch.Object, body runtime.Object) er
 
 // GetProjection reads a projected subresource.
 func (c *Core) GetProjection(ctx context.Context, t Target, o metav1.GetOptions) (runtime.Object, error) {
-	k, err := c.kindOf(t)
+	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}

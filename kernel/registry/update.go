@@ -17,7 +17,7 @@ import (
 
 // Update replaces an object, or the part of it that a subresource serves.
 func (c *Core) Update(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error) {
-	k, err := c.kindOf(t)
+	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}

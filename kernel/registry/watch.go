@@ -19,7 +19,7 @@ import (
 //
 // The watch ends with ctx. What it returns implements [BatchWatcher] too.
 func (c *Core) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watcher, error) {
-	k, err := c.kindOf(t)
+	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,9 @@ func (c *Core) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watch
 		}
 	}
 	w, err := c.cache.WatchWith(k.cached, opts)
+	if errors.Is(err, watch.ErrRemoved) || errors.Is(err, watch.ErrUnknown) {
+		return nil, unknownResource(t)
+	}
 	if err != nil {
 		return nil, k.watchError(rev, err)
 	}
@@ -76,6 +79,8 @@ func (k *kind) watchError(rev int64, err error) error {
 	switch {
 	case err == nil, isStatus(err):
 		return err
+	case errors.Is(err, watch.ErrRemoved):
+		return nil // it ends, as upstream's does: there is nothing to tell
 	case errors.Is(err, watch.ErrTooOld):
 		return apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d", rev))
 	case errors.Is(err, watch.ErrSlow):

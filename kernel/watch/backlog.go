@@ -88,7 +88,7 @@ func (c *Cache) relieve() {
 		own int64
 	}
 	var all []behind
-	for _, s := range c.states {
+	for _, s := range c.layout.Load().states {
 		s.mu.RLock()
 		s.index.each(func(w *Watcher) {
 			w.mu.Lock()

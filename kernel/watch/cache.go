@@ -10,8 +10,10 @@
 //
 // One goroutine, that of Run, applies the store's events. A resource's state
 // (objects, log, watchers) has a lock of its own; a Snapshot is a
-// copy-on-write clone that is read without one. Reading begins at Cache, what
-// happens to an event at follow.go and state.go.
+// copy-on-write clone that is read without one. Resources come and go with the
+// catalog: which there are is in layout.go, how one is read that came later in
+// demand.go. Reading begins at Cache, what happens to an event at follow.go and
+// state.go.
 package watch
 
 import (
@@ -20,7 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +47,8 @@ var (
 	ErrStopped = errors.New("stopped")
 	// ErrNotReady: the cache is still loading; wait for Ready.
 	ErrNotReady = errors.New("watch cache is not ready")
+	// ErrRemoved: the resource is no longer in the catalog.
+	ErrRemoved = errors.New("resource is no longer served")
 	// ErrUnknown: the catalog has no such stored resource, or the resource no
 	// such field.
 	ErrUnknown = errors.New("unknown resource")
@@ -92,15 +96,21 @@ type Config struct {
 // Cache holds the objects of every stored resource. It is safe for concurrent
 // use. Before Ready it is empty and at revision 0.
 type Cache struct {
-	config    Config
-	prefixes  map[string][]*state
-	resources map[schema.GroupResource]*state
-	states    []*state // all of them
+	config Config
+	layout atomic.Pointer[layout]
+
+	// applying is held while a batch of the store is applied, and while what
+	// would not go together with that is changed: the layout, and the objects
+	// of a resource that was read on demand. It comes before a state's lock.
+	applying sync.Mutex
+	epoch    int64 // of reloads: what was read in another one is void; guarded by applying
 
 	revision atomic.Int64 // every state has applied the events up to here
 	ready    chan struct{}
-	done     chan struct{} // closed when Run returns
-	rewinds  atomic.Int64  // how often the store went back in time
+	done     chan struct{}   // closed when Run returns
+	life     context.Context // ends with Run
+	end      context.CancelFunc
+	rewinds  atomic.Int64 // how often the store went back in time
 
 	waiters   waiters
 	hints     hints
@@ -130,23 +140,19 @@ func New(c Config) *Cache {
 	}
 	cache := &Cache{
 		config:    c,
-		prefixes:  map[string][]*state{},
-		resources: map[schema.GroupResource]*state{},
 		ready:     make(chan struct{}),
 		done:      make(chan struct{}),
 		retention: retention{bytes: c.HistoryBytes, age: c.HistoryAge},
 		pool:      readyPool{limit: c.Ready},
 		backlog:   backlog{limit: c.QueueBytes},
 	}
-	for _, d := range c.Catalog.Snapshot().Definitions {
-		if d.Virtual || d.KeyPrefix == "" || d.StoredAs != nil {
-			continue
-		}
+	cache.life, cache.end = context.WithCancel(context.Background())
+	cache.layout.Store(newLayout(c.Catalog.Snapshot(), func(d *resource.Definition) *state {
 		s := newState(d, c.History, &cache.rewinds)
-		cache.prefixes[d.KeyPrefix] = append(cache.prefixes[d.KeyPrefix], s)
-		cache.resources[s.resource] = s
-		cache.states = append(cache.states, s)
-	}
+		s.following = true
+		s.serving.Store(true)
+		return s
+	}))
 	return cache
 }
 
@@ -183,48 +189,23 @@ func (c *Cache) WaitFor(ctx context.Context, rev int64) error {
 }
 
 // Get returns the current state of an object, nil if there is none. It is
-// cheaper than a Snapshot for a single look.
+// cheaper than a Snapshot for a single look. A resource that was not loaded
+// (see Load) has none.
 func (c *Cache) Get(gr schema.GroupResource, namespace, name string) *Object {
-	s := c.resources[gr]
+	s := c.state(gr)
 	if s == nil {
 		return nil
 	}
-	probe := &Object{Key: s.key(namespace, name)}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	o, _ := s.objects.Get(probe)
-	return o
+	return s.get(namespace, name)
 }
 
 // Snapshot returns the objects of a resource at one revision, which is not
-// older than Revision. An unknown resource has none.
+// older than Revision. An unknown resource has none, and one that was not
+// loaded (see Load).
 func (c *Cache) Snapshot(gr schema.GroupResource) Snapshot {
-	s := c.resources[gr]
+	s := c.state(gr)
 	if s == nil {
 		return Snapshot{revision: c.revision.Load()}
 	}
 	return s.snapshot(&c.revision)
-}
-
-// route finds the resources that a key belongs to, by the longest prefix, and
-// the object's namespace and name. A key that does not have the form of the
-// resource's keys belongs to none.
-func (c *Cache) route(key string) (states []*state, namespace, name string) {
-	for end := strings.LastIndexByte(key, '/'); end > 0; end = strings.LastIndexByte(key[:end], '/') {
-		if states = c.prefixes[key[:end]]; states == nil {
-			continue
-		}
-		name = key[end+1:]
-		if states[0].namespaced {
-			var ok bool
-			if namespace, name, ok = strings.Cut(name, "/"); !ok || namespace == "" {
-				return nil, "", ""
-			}
-		}
-		if name == "" || strings.Contains(name, "/") {
-			return nil, "", ""
-		}
-		return states, namespace, name
-	}
-	return nil, "", ""
 }

@@ -42,8 +42,11 @@ func (c *Cache) Run(ctx context.Context) error {
 }
 
 func (c *Cache) close() {
+	c.end()
 	close(c.done)
-	for _, s := range c.resources {
+	c.applying.Lock() // nobody rearranges meanwhile
+	defer c.applying.Unlock()
+	for _, s := range c.layout.Load().resources {
 		s.close()
 	}
 }
@@ -71,6 +74,8 @@ func (f *follower) follow(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		select {
+		case <-c.layout.Load().table.Superseded():
+			c.rearrange()
 		case b, ok := <-w.Batches():
 			if !ok {
 				return fmt.Errorf("watch the store: %w", w.Err())
@@ -81,8 +86,10 @@ func (f *follower) follow(ctx context.Context) error {
 			f.apply(&b)
 			f.retry.Succeeded(c.config.Log)
 		case <-ticker.C():
+			c.applying.Lock()
 			c.sendBookmarks(&f.fanout)
 			c.age()
+			c.applying.Unlock()
 		}
 	}
 }
@@ -90,6 +97,8 @@ func (f *follower) follow(ctx context.Context) error {
 // apply takes in one batch: decode, apply to each resource, publish.
 func (f *follower) apply(b *store.Batch) {
 	c := f.cache
+	c.applying.Lock()
+	defer c.applying.Unlock()
 	from := c.revision.Load()
 	if len(b.Events) > 0 {
 		f.changes = c.decodeEvents(b.Events, f.changes[:0])

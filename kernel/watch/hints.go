@@ -26,7 +26,7 @@ const maxHints = 16384
 // encodings are shared with lists and watches; nil if the key belongs to no
 // resource. It is a hint: without it everything works the same.
 func (c *Cache) Prime(key string, rev int64, obj runtime.Object) *Object {
-	states, namespace, name := c.route(key)
+	states, namespace, name := c.layout.Load().route(key)
 	if states == nil {
 		return nil
 	}

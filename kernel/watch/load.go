@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,14 +20,18 @@ const pageSize = 2000
 // reuse says that objects of unchanged revision need not be decoded again.
 func (c *Cache) load(ctx context.Context, reuse bool) error {
 	start := c.config.Clock.Now()
+	layout := c.startLoad()
 	rev, err := c.config.Store.Revision(ctx)
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
-	trees := make(map[*state]*btree.BTreeG[*Object], len(c.resources))
+	trees := make(map[*state]*btree.BTreeG[*Object], len(layout.resources))
 	objects := 0
-	for prefix, states := range c.prefixes {
-		loaded, err := c.loadPrefix(ctx, prefix, states, rev, reuse)
+	for prefix, states := range layout.prefixes {
+		if states = serving(states); len(states) == 0 {
+			continue
+		}
+		loaded, err := c.loadPrefix(ctx, layout, prefix, states, rev, reuse)
 		if err != nil {
 			return fmt.Errorf("load %s: %w", prefix, err)
 		}
@@ -35,13 +40,16 @@ func (c *Cache) load(ctx context.Context, reuse bool) error {
 			objects += loaded[i].Len()
 		}
 	}
+	shared := c.sharedAt(ctx, rev)
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	c.epoch++
 	if rev < c.revision.Load() {
 		c.rewinds.Add(1)      // before any snapshot of the new time
 		c.revision.Store(rev) // no state may seem newer than it is
 		c.retention.rewind()
 	}
 	c.hints.reset(rev)
-	shared := c.sharedAt(ctx, rev)
 	for s, tree := range trees {
 		s.reset(tree, rev, shared(s))
 	}
@@ -54,6 +62,21 @@ func (c *Cache) load(ctx context.Context, reuse bool) error {
 	}
 	c.config.Log.Info("watch cache loaded", "revision", rev, "objects", objects, "took", c.config.Clock.Since(start))
 	return nil
+}
+
+// startLoad has what is being read on demand start over, and returns what is
+// to be read.
+func (c *Cache) startLoad() *layout {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	c.epoch++
+	return c.layout.Load()
+}
+
+// serving are the states whose objects are in the cache. The others are read
+// when they are asked for, at a revision of their own.
+func serving(states []*state) []*state {
+	return slices.DeleteFunc(slices.Clone(states), func(s *state) bool { return !s.serving.Load() })
 }
 
 // revisionTimeout bounds the wait for the events of a revision that exists.
@@ -72,14 +95,14 @@ func (c *Cache) sharedAt(ctx context.Context, rev int64) func(*state) bool {
 		for range w.Batches() { // until the store's goroutine has ended
 		}
 	}()
-	counts := map[*state]int{}
+	counts, layout := map[*state]int{}, c.layout.Load()
 	select {
 	case b, ok := <-w.Batches():
 		if !ok || len(b.Events) == 0 {
 			return func(*state) bool { return true }
 		}
 		for _, e := range b.Events {
-			states, _, _ := c.route(e.KV.Key)
+			states, _, _ := layout.route(e.KV.Key)
 			for _, s := range states {
 				if e.KV.ModRevision == rev {
 					counts[s]++
@@ -94,7 +117,7 @@ func (c *Cache) sharedAt(ctx context.Context, rev int64) func(*state) bool {
 }
 
 // loadPrefix reads the objects below a prefix, once for each state.
-func (c *Cache) loadPrefix(ctx context.Context, prefix string, states []*state, rev int64, reuse bool) ([]*btree.BTreeG[*Object], error) {
+func (c *Cache) loadPrefix(ctx context.Context, l *layout, prefix string, states []*state, rev int64, reuse bool) ([]*btree.BTreeG[*Object], error) {
 	trees := make([]*btree.BTreeG[*Object], len(states))
 	for i := range trees {
 		trees[i] = newTree()
@@ -107,7 +130,7 @@ func (c *Cache) loadPrefix(ctx context.Context, prefix string, states []*state, 
 			return nil, err
 		}
 		for i, s := range states {
-			for _, o := range c.decodePage(s, kvs, reuse) {
+			for _, o := range c.decodePage(l, s, kvs, reuse) {
 				if o != nil {
 					trees[i].ReplaceOrInsert(o)
 				}
@@ -122,15 +145,15 @@ func (c *Cache) loadPrefix(ctx context.Context, prefix string, states []*state, 
 
 // decodePage decodes what of kvs belongs to s. One that cannot be decoded, or
 // belongs elsewhere, is nil.
-func (c *Cache) decodePage(s *state, kvs []store.KV, reuse bool) []*Object {
+func (c *Cache) decodePage(l *layout, s *state, kvs []store.KV, reuse bool) []*Object {
 	out := make([]*Object, len(kvs))
 	parallel(len(kvs), func(i int) {
 		kv := &kvs[i]
-		states, namespace, name := c.route(kv.Key)
-		if len(states) == 0 || states[0].definition.KeyPrefix != s.definition.KeyPrefix {
+		states, namespace, name := l.route(kv.Key)
+		if len(states) == 0 || states[0].prefix != s.prefix {
 			return
 		}
-		held := c.Get(s.resource, namespace, name)
+		held := s.get(namespace, name)
 		if reuse && held != nil && held.Revision == kv.ModRevision {
 			out[i] = held
 			return
@@ -152,10 +175,14 @@ func (c *Cache) decodeEvents(events []store.Event, changes []change) []change {
 		namespace, name string
 	}
 	var jobs []job
+	layout := c.layout.Load()
 	for i := range events {
 		kv := &events[i].KV
-		states, namespace, name := c.route(kv.Key)
+		states, namespace, name := layout.route(kv.Key)
 		for _, s := range states {
+			if !s.following {
+				continue
+			}
 			if !events[i].Delete {
 				jobs = append(jobs, job{len(changes), kv, namespace, name})
 			} else {
@@ -164,10 +191,11 @@ func (c *Cache) decodeEvents(events []store.Event, changes []change) []change {
 			changes = append(changes, change{state: s, key: kv.Key, revision: kv.ModRevision})
 		}
 	}
+	now := c.config.Clock.Now()
 	parallel(len(jobs), func(i int) {
 		j := &jobs[i]
 		ch := &changes[j.change]
-		if states := c.prefixes[ch.state.definition.KeyPrefix]; len(states) == 1 {
+		if len(layout.prefixes[ch.state.prefix]) == 1 && !now.Before(ch.state.doubted) {
 			ch.object = c.hints.get(j.kv.Key, j.kv.ModRevision)
 		}
 		if ch.object != nil {
@@ -191,7 +219,7 @@ func (c *Cache) decodeEvents(events []store.Event, changes []change) []change {
 
 // decode makes an Object of a stored value; nil if that fails, which is noted.
 func (c *Cache) decode(s *state, kv *store.KV, namespace, name string) *Object {
-	obj, err := c.config.Decode(s.definition, kv.Value, kv.ModRevision)
+	obj, err := c.config.Decode(s.definition.Load(), kv.Value, kv.ModRevision)
 	c.counters.decoded.Add(1)
 	if err != nil {
 		if c.failures.note(Failure{s.resource, kv.Key, kv.ModRevision, err}) {

@@ -55,7 +55,7 @@ func (r *retention) mark(now time.Time, revision int64) (old int64) {
 func (c *Cache) age() {
 	now := c.config.Clock.Now()
 	old := c.retention.mark(now, c.revision.Load())
-	for _, s := range c.states {
+	for _, s := range c.layout.Load().states {
 		s.retire(old)
 	}
 	c.pool.tick()
@@ -66,7 +66,6 @@ func (c *Cache) age() {
 }
 
 // retire forgets the events up to a revision, but for the quiet ones.
-
 func (s *state) retire(old int64) {
 	if s.log.len == 0 {
 		return
@@ -82,16 +81,16 @@ func (s *state) retire(old int64) {
 // afford forgets events until all logs together are within the budget. The
 // longest log pays: a storm in one resource shortens no other's history.
 func (c *Cache) afford() {
-	total := 0
-	for _, s := range c.states {
+	total, states := 0, c.layout.Load().states
+	for _, s := range states {
 		total += s.log.bytes
 	}
 	if total <= c.retention.bytes {
 		return
 	}
 	for enough := c.retention.bytes - c.retention.bytes/16; total > enough; {
-		largest := c.states[0]
-		for _, s := range c.states {
+		largest := states[0]
+		for _, s := range states {
 			if s.log.bytes > largest.log.bytes {
 				largest = s
 			}

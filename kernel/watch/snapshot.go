@@ -66,7 +66,7 @@ func (s Snapshot) Ascend(namespace, afterKey string, fn func(*Object) bool) {
 	if s.objects == nil {
 		return
 	}
-	prefix := s.state.definition.KeyPrefix + "/"
+	prefix := s.state.prefix + "/"
 	if namespace != "" && s.state.namespaced {
 		prefix += namespace + "/"
 	}

@@ -3,6 +3,7 @@ package watch
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/btree"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -13,11 +14,21 @@ import (
 // state is what the cache holds of one resource. Only Run's goroutine changes
 // objects and log; anybody may register a watcher.
 type state struct {
-	definition *resource.Definition
+	definition atomic.Pointer[resource.Definition] // the newest one of the resource
 	resource   schema.GroupResource
+	prefix     string // of its keys, without the slash
 	namespaced bool
 
+	serving   atomic.Bool // all its objects are here
+	following bool        // its events are applied; guarded by Cache.applying
+	stale     bool        // its definition decodes otherwise since the last reading began; guarded by Cache.applying
+	rereading bool        // guarded by Cache.applying
+	doubted   time.Time   // until then, what writers deposit may be of the definition before; guarded by Cache.applying
+
 	mu       sync.RWMutex
+	removed  bool                   // from the catalog; guarded by mu
+	flight   *flight                // under way, or nil; guarded by mu
+	deleted  map[string]bool        // keys that were deleted while the objects are read; guarded by mu
 	objects  *btree.BTreeG[*Object] // guarded by mu
 	clone    *btree.BTreeG[*Object] // guarded by mu; what snapshots share until the next change, or nil
 	revision int64                  // guarded by mu; of the last change of this resource
@@ -30,7 +41,8 @@ type state struct {
 }
 
 func newState(d *resource.Definition, history int, rewinds *atomic.Int64) *state {
-	s := &state{definition: d, resource: d.GroupResource(), namespaced: d.Namespaced, objects: newTree(), cacheRewinds: rewinds}
+	s := &state{resource: d.GroupResource(), prefix: d.KeyPrefix, namespaced: d.Namespaced, objects: newTree(), cacheRewinds: rewinds}
+	s.definition.Store(d)
 	s.log.limit = history
 	return s
 }
@@ -42,14 +54,25 @@ func newTree() *btree.BTreeG[*Object] {
 // key is the store's key of an object.
 func (s *state) key(namespace, name string) string {
 	if s.namespaced {
-		return s.definition.KeyPrefix + "/" + namespace + "/" + name
+		return s.prefix + "/" + namespace + "/" + name
 	}
-	return s.definition.KeyPrefix + "/" + name
+	return s.prefix + "/" + name
+}
+
+func (s *state) get(namespace, name string) *Object {
+	probe := &Object{Key: s.key(namespace, name)}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	o, _ := s.objects.Get(probe)
+	return o
 }
 
 // field returns the value of a selectable field.
 func (s *state) field(o *Object, name string) string {
-	return s.definition.Strategy.Fields(o.Obj)[name]
+	if fields := s.definition.Load().Strategy.Fields; fields != nil {
+		return fields(o.Obj)[name]
+	}
+	return "" // the definition had some when the watcher came
 }
 
 // at is the revision of the state as it is now. Callers hold mu. The cache's
@@ -106,6 +129,9 @@ func (s *state) apply(changes []change, out *fanout) {
 // take changes the objects; ok is false when that changes nothing.
 func (s *state) take(c *change) (e Event, ok bool) {
 	s.revision = c.revision
+	if s.deleted != nil {
+		s.deleted[c.key] = c.object == nil
+	}
 	if c.object == nil {
 		prev, existed := s.objects.Delete(&Object{Key: c.key})
 		if !existed {
@@ -149,6 +175,75 @@ func (s *state) reset(objects *btree.BTreeG[*Object], rev int64, shared bool) {
 	for _, w := range watchers {
 		w.end(ErrTooOld)
 	}
+}
+
+// begin has the events applied from now on, for a reading. Callers hold
+// Cache.applying.
+func (s *state) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.following = true
+	s.deleted = map[string]bool{}
+	if !s.serving.Load() {
+		s.objects, s.clone = newTree(), nil
+	}
+}
+
+// abandon is for a reading that failed. Callers hold Cache.applying.
+func (s *state) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deleted = nil
+	if !s.serving.Load() {
+		s.following = false
+		s.objects, s.clone = newTree(), nil
+		s.log.reset(0, false)
+	}
+}
+
+// complete takes in what was read at a revision that the cache has come to.
+// What an event has changed since is newer. rev is that of the cache. Callers
+// hold Cache.applying.
+func (s *state) complete(read *btree.BTreeG[*Object], rev int64, shared bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	read.Ascend(func(o *Object) bool {
+		now, ok := s.objects.Get(o)
+		switch {
+		case ok && now.Revision == o.Revision:
+			s.passed(now)
+		case ok || s.deleted[o.Key]:
+			return true
+		}
+		s.objects.ReplaceOrInsert(o)
+		return true
+	})
+	s.clone, s.deleted = nil, nil
+	if !s.serving.Load() {
+		s.revision, s.rewinds = rev, s.cacheRewinds.Load()
+		s.log.reset(rev, shared)
+		s.serving.Store(true)
+	}
+}
+
+// remove ends the watchers of a resource that is no longer in the catalog and
+// lets its objects go.
+func (s *state) remove() {
+	s.mu.Lock()
+	s.removed = true
+	watchers := s.index.clear()
+	s.objects, s.clone = newTree(), nil
+	s.log.reset(s.log.floor, false)
+	s.mu.Unlock()
+	for _, w := range watchers {
+		w.end(ErrRemoved)
+	}
+}
+
+func (s *state) isRemoved() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.removed
 }
 
 // close ends all watchers.

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"maps"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,7 @@ func (c *Cache) Stats() Stats {
 	}
 	s.ReadyBytes = c.pool.size()
 	s.WaitingBytes = int(c.backlog.bytes.Load())
-	for gr, st := range c.resources {
+	for gr, st := range c.layout.Load().resources {
 		st.mu.RLock()
 		s.History += st.log.len
 		s.HistoryBytes += st.log.bytes
@@ -109,6 +110,17 @@ func (f *failures) forget(gr schema.GroupResource, key string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.all, failureKey{gr, key})
+	f.some.Store(len(f.all) > 0)
+}
+
+// forgetAll forgets those of a resource.
+func (f *failures) forgetAll(gr schema.GroupResource) {
+	if !f.some.Load() {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.all, func(k failureKey, _ Failure) bool { return k.resource == gr })
 	f.some.Store(len(f.all) > 0)
 }
 

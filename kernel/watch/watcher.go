@@ -40,19 +40,23 @@ func (c *Cache) Watch(gr schema.GroupResource, after int64, f Filter) (*Watcher,
 // # Errors
 //   - ErrTooOld: events after o.After are no longer kept
 //   - ErrUnknown: no such resource, or it has no selectable fields
-//   - ErrNotReady, ErrStopped
+//   - ErrNotReady: also of a resource that was not loaded, see Load
+//   - ErrStopped
 func (c *Cache) WatchWith(gr schema.GroupResource, o WatchOptions) (*Watcher, error) {
-	s := c.resources[gr]
+	s := c.state(gr)
 	if s == nil {
 		return nil, fmt.Errorf("watch %s: %w", gr, ErrUnknown)
 	}
-	if o.Filter.Field != "" && s.definition.Strategy.Fields == nil {
+	if o.Filter.Field != "" && s.definition.Load().Strategy.Fields == nil {
 		return nil, fmt.Errorf("watch %s by %s: %w: it has no selectable fields", gr, o.Filter.Field, ErrUnknown)
 	}
 	select {
 	case <-c.ready:
 	default:
 		return nil, fmt.Errorf("watch %s: %w", gr, ErrNotReady)
+	}
+	if !s.serving.Load() {
+		return nil, fmt.Errorf("watch %s, which is not loaded: %w", gr, ErrNotReady)
 	}
 	w := &Watcher{
 		cache: c, state: s, filter: o.Filter, marked: o.Bookmarks,
@@ -77,6 +81,9 @@ func (s *state) register(w *Watcher, o WatchOptions) error {
 	case <-w.cache.done:
 		return ErrStopped
 	default:
+	}
+	if s.removed {
+		return ErrRemoved
 	}
 	now := s.at(&w.cache.revision)
 	switch {
@@ -131,7 +138,7 @@ func (s *state) since(o *WatchOptions) ([]Event, error) {
 // are no longer kept, as after a restart. The next change of anything in the
 // store ends that.
 func (c *Cache) Resumable(gr schema.GroupResource) bool {
-	s := c.resources[gr]
+	s := c.state(gr)
 	if s == nil {
 		return true
 	}
@@ -183,7 +190,7 @@ const keep = 256
 // call of Next.
 //
 // # Errors
-//   - ErrSlow, ErrTooOld, ErrStopped: the watch has ended, for good
+//   - ErrSlow, ErrTooOld, ErrStopped, ErrRemoved: the watch has ended, for good
 //   - ctx's error
 func (w *Watcher) Next(ctx context.Context) ([]Event, error) {
 	w.recycle()
@@ -267,7 +274,7 @@ func (w *Watcher) pump() {
 }
 
 // Err says why the watch ended: ErrSlow, ErrTooOld, ErrStopped when the cache
-// has, nil after Stop and while the watch goes on.
+// has, ErrRemoved when the resource is gone from the catalog, nil after Stop and while the watch goes on.
 func (w *Watcher) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
