@@ -26,10 +26,10 @@ func BenchmarkPod(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer client.Close()
-	if _, err := client.Pull(b.Context(), testenv.DemoImage, nil, nil); err != nil {
+	if _, err := client.Images.Pull(b.Context(), testenv.DemoImage, nil, nil); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := client.Pull(b.Context(), testenv.PauseImage, nil, nil); err != nil {
+	if _, err := client.Images.Pull(b.Context(), testenv.PauseImage, nil, nil); err != nil {
 		b.Fatal(err)
 	}
 	var start, stop, bareStart, bareStop time.Duration
@@ -70,7 +70,7 @@ func bare(b *testing.B, c *cluster, client *cri.Client, name string) (up, down t
 	if err != nil {
 		b.Fatal(err)
 	}
-	img, err := client.Image(ctx, app.Image)
+	img, err := client.Images.Get(ctx, app.Image)
 	if err != nil || img == nil {
 		b.Fatal("no image", err)
 	}

@@ -82,7 +82,7 @@ func (c *cluster) pulled() *cri.Client {
 	}
 	c.t.Cleanup(func() { _ = client.Close() })
 	for _, image := range []string{testenv.PauseImage, testenv.BusyboxImage} {
-		if _, err := client.Pull(c.t.Context(), image, nil, nil); err != nil {
+		if _, err := client.Images.Pull(c.t.Context(), image, nil, nil); err != nil {
 			c.t.Fatal(err)
 		}
 	}

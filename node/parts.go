@@ -70,7 +70,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	p.drainer = newDrainer(cfg.Name, cfg.Draining, cfg.DrainSettle)
 	// Sources tell the workers of changes, and the workers ask the sources.
 	p.sources = source.New(a.client, func(uid types.UID) { p.workers.SourceChanged(uid) }, cfg.Log)
-	p.images = image.New(image.Config{Runtime: a.runtime, Secret: p.sources.Secret, Log: cfg.Log})
+	p.images = image.New(image.Config{Runtime: a.runtime.Images, Secret: p.sources.Secret, Log: cfg.Log})
 	p.collect = &image.Collector{Puller: p.images, High: cfg.ImageGCHigh, Low: cfg.ImageGCLow,
 		Spare: []string{cfg.SandboxImage}, InUse: p.imagesInUse}
 	scheme, _, _ := strings.Cut(runtimeVersion, "://")
@@ -227,7 +227,7 @@ func (p *parts) imageVolumesInUse(ctx context.Context, out map[string]bool) erro
 			if src == nil {
 				continue
 			}
-			img, err := p.runtime.Image(ctx, src.Reference)
+			img, err := p.runtime.Images.Get(ctx, src.Reference)
 			if err != nil {
 				return err
 			}
@@ -241,7 +241,7 @@ func (p *parts) imageVolumesInUse(ctx context.Context, out map[string]bool) erro
 
 // listImages are the node's images as the scheduler wants them, largest first.
 func (p *parts) listImages(ctx context.Context) []corev1.ContainerImage {
-	images, err := p.runtime.Images(ctx)
+	images, err := p.runtime.Images.List(ctx)
 	if err != nil {
 		return nil
 	}
@@ -260,9 +260,9 @@ func (p *parts) listImages(ctx context.Context) []corev1.ContainerImage {
 // prefetch pulls the sandbox image, so that the first pod need not wait for it.
 func (p *parts) prefetch(ctx context.Context) error {
 	for retry := backoff.New(time.Second, time.Minute); p.cfg.SandboxImage != "" && p.cfg.RuntimeEndpoint == ""; {
-		img, err := p.runtime.Image(ctx, p.cfg.SandboxImage)
+		img, err := p.runtime.Images.Get(ctx, p.cfg.SandboxImage)
 		if err == nil && img == nil {
-			_, err = p.runtime.Pull(ctx, p.cfg.SandboxImage, nil, nil)
+			_, err = p.runtime.Images.Pull(ctx, p.cfg.SandboxImage, nil, nil)
 		}
 		if err == nil || ctx.Err() != nil {
 			retry.Succeeded(p.cfg.Log)

@@ -42,7 +42,9 @@ const maxMessage = 64 << 20
 type Client struct {
 	conn    *grpc.ClientConn
 	runtime runtimeapi.RuntimeServiceClient
-	images  runtimeapi.ImageServiceClient
+
+	// Images are the runtime's.
+	Images *Images
 }
 
 // Connect makes a client of the endpoint "unix:///absolute/path". It does not
@@ -62,7 +64,7 @@ func Connect(endpoint string) (*Client, error) {
 	return &Client{
 		conn:    conn,
 		runtime: runtimeapi.NewRuntimeServiceClient(conn),
-		images:  runtimeapi.NewImageServiceClient(conn),
+		Images:  &Images{runtimeapi.NewImageServiceClient(conn)},
 	}, nil
 }
 

@@ -28,11 +28,14 @@ func image(i *runtimeapi.Image) *Image {
 	return out
 }
 
-// Image finds an image by reference or id; nil when the runtime lacks it.
-func (c *Client) Image(ctx context.Context, ref string) (*Image, error) {
+// Images are those that a runtime has: CRI's image service.
+type Images struct{ service runtimeapi.ImageServiceClient }
+
+// Get finds an image by reference or id; nil when the runtime lacks it.
+func (i *Images) Get(ctx context.Context, ref string) (*Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, shortTimeout)
 	defer cancel()
-	r, err := c.images.ImageStatus(ctx, &runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: ref}})
+	r, err := i.service.ImageStatus(ctx, &runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: ref}})
 	if err != nil {
 		return nil, wrap("image status", err)
 	}
@@ -42,17 +45,17 @@ func (c *Client) Image(ctx context.Context, ref string) (*Image, error) {
 	return image(r.Image), nil
 }
 
-// Images lists all images.
-func (c *Client) Images(ctx context.Context) ([]*Image, error) {
+// List lists all images.
+func (i *Images) List(ctx context.Context) ([]*Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, shortTimeout)
 	defer cancel()
-	r, err := c.images.ListImages(ctx, &runtimeapi.ListImagesRequest{})
+	r, err := i.service.ListImages(ctx, &runtimeapi.ListImagesRequest{})
 	if err != nil {
 		return nil, wrap("list images", err)
 	}
 	out := make([]*Image, len(r.Images))
-	for i := range r.Images {
-		out[i] = image(r.Images[i])
+	for n := range r.Images {
+		out[n] = image(r.Images[n])
 	}
 	return out, nil
 }
@@ -62,17 +65,17 @@ type Auth = runtimeapi.AuthConfig
 
 // Pull fetches an image; auth may be nil. It takes as long as ctx allows.
 // The result names the image for CreateContainer.
-func (c *Client) Pull(ctx context.Context, ref string, auth *Auth, pod *runtimeapi.PodSandboxConfig) (string, error) {
-	r, err := c.images.PullImage(ctx, &runtimeapi.PullImageRequest{
+func (i *Images) Pull(ctx context.Context, ref string, auth *Auth, pod *runtimeapi.PodSandboxConfig) (string, error) {
+	r, err := i.service.PullImage(ctx, &runtimeapi.PullImageRequest{
 		Image: &runtimeapi.ImageSpec{Image: ref, UserSpecifiedImage: ref}, Auth: auth, SandboxConfig: pod})
 	return r.GetImageRef(), wrap("pull image", err)
 }
 
-// RemoveImage removes an image under all of its names.
-func (c *Client) RemoveImage(ctx context.Context, ref string) error {
+// Remove removes an image under all of its names.
+func (i *Images) Remove(ctx context.Context, ref string) error {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	_, err := c.images.RemoveImage(ctx, &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: ref}})
+	_, err := i.service.RemoveImage(ctx, &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: ref}})
 	return ignoreNotFound("remove image", err)
 }
 
@@ -83,11 +86,11 @@ type ImageFS struct {
 	At           time.Time
 }
 
-// ImageFS tells where the runtime stores images and how much they take.
-func (c *Client) ImageFS(ctx context.Context) (ImageFS, error) {
+// FS tells where the runtime stores images and how much they take.
+func (i *Images) FS(ctx context.Context) (ImageFS, error) {
 	ctx, cancel := context.WithTimeout(ctx, shortTimeout)
 	defer cancel()
-	r, err := c.images.ImageFsInfo(ctx, &runtimeapi.ImageFsInfoRequest{})
+	r, err := i.service.ImageFsInfo(ctx, &runtimeapi.ImageFsInfoRequest{})
 	if err != nil {
 		return ImageFS{}, wrap("image file system", err)
 	}

@@ -55,7 +55,7 @@ func (g *Collector) Run(ctx context.Context) error {
 // Collect looks once and returns how many images it removed. It fails when
 // the disk is still too full afterwards.
 func (g *Collector) Collect(ctx context.Context) (int, error) {
-	images, err := g.Puller.cfg.Runtime.Images(ctx)
+	images, err := g.Puller.cfg.Runtime.List(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -64,7 +64,7 @@ func (g *Collector) Collect(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	g.Puller.touch(images, inUse)
-	fs, err := g.Puller.cfg.Runtime.ImageFS(ctx)
+	fs, err := g.Puller.cfg.Runtime.FS(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -113,7 +113,7 @@ func (g *Collector) remove(ctx context.Context, images []*cri.Image, goal int64)
 		if goal <= 0 {
 			return n, nil
 		}
-		if err := g.Puller.cfg.Runtime.RemoveImage(ctx, img.ID); err != nil {
+		if err := g.Puller.cfg.Runtime.Remove(ctx, img.ID); err != nil {
 			return n, err
 		}
 		n++

@@ -31,14 +31,14 @@ type store struct {
 	removed []string
 }
 
-func (s *store) Image(_ context.Context, ref string) (*cri.Image, error) {
+func (s *store) Get(_ context.Context, ref string) (*cri.Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
 	return s.have[ref], nil
 }
 
-func (s *store) Images(context.Context) ([]*cri.Image, error) {
+func (s *store) List(context.Context) ([]*cri.Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []*cri.Image
@@ -66,7 +66,7 @@ func (s *store) Pull(_ context.Context, ref string, auth *cri.Auth, _ *runtimeap
 	return "id-" + ref, nil
 }
 
-func (s *store) RemoveImage(_ context.Context, id string) error {
+func (s *store) Remove(_ context.Context, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for ref, i := range s.have {
@@ -78,7 +78,7 @@ func (s *store) RemoveImage(_ context.Context, id string) error {
 	return nil
 }
 
-func (s *store) ImageFS(context.Context) (cri.ImageFS, error) {
+func (s *store) FS(context.Context) (cri.ImageFS, error) {
 	return cri.ImageFS{Mountpoint: "/images"}, nil
 }
 

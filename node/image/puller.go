@@ -52,13 +52,13 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Runtime is the image service; *cri.Client is one.
+// Runtime is the image service; *cri.Images is one.
 type Runtime interface {
-	Image(ctx context.Context, ref string) (*cri.Image, error)
-	Images(ctx context.Context) ([]*cri.Image, error)
+	Get(ctx context.Context, ref string) (*cri.Image, error)
+	List(ctx context.Context) ([]*cri.Image, error)
 	Pull(ctx context.Context, ref string, auth *cri.Auth, pod *runtimeapi.PodSandboxConfig) (string, error)
-	RemoveImage(ctx context.Context, ref string) error
-	ImageFS(ctx context.Context) (cri.ImageFS, error)
+	Remove(ctx context.Context, ref string) error
+	FS(ctx context.Context) (cri.ImageFS, error)
 }
 
 // Config of a Puller.
@@ -172,7 +172,7 @@ func (p *Puller) lookup(ctx context.Context, ref string) (*cri.Image, error) {
 	if img != nil {
 		return img, nil
 	}
-	img, err := p.cfg.Runtime.Image(ctx, ref)
+	img, err := p.cfg.Runtime.Get(ctx, ref)
 	if err != nil || img == nil {
 		return nil, err
 	}
@@ -293,7 +293,7 @@ func (p *Puller) run(ctx context.Context, ref string, auths []*cri.Auth) (*cri.I
 			errs = append(errs, err)
 			continue
 		}
-		img, err := p.cfg.Runtime.Image(ctx, ref)
+		img, err := p.cfg.Runtime.Get(ctx, ref)
 		if err != nil {
 			return nil, err
 		}

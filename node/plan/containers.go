@@ -12,7 +12,7 @@ import (
 // within returns the newest instance of a container in the given sandbox, of
 // the current round.
 func (p *planner) within(name string, sandbox *state.Sandbox) *state.Container {
-	if c := p.Seen.Latest(name); p.counts(c) && c.SandboxID == sandbox.ID {
+	if c := p.Seen.Latest(name); p.round.counts(c) && c.SandboxID == sandbox.ID {
 		return c
 	}
 	return nil
@@ -23,7 +23,7 @@ func (p *planner) within(name string, sandbox *state.Sandbox) *state.Container {
 func (p *planner) anyRegular(sandbox *state.Sandbox) bool {
 	for i := range p.Pod.Spec.Containers {
 		c := p.Seen.Latest(p.Pod.Spec.Containers[i].Name)
-		if p.counts(c) && (sandbox == nil || c.SandboxID == sandbox.ID) {
+		if p.round.counts(c) && (sandbox == nil || c.SandboxID == sandbox.ID) {
 			return true
 		}
 		if p.Busy(p.Pod.Spec.Containers[i].Name) {
@@ -85,7 +85,7 @@ func (p *planner) supervise(c *corev1.Container, sandbox *state.Sandbox) {
 	cur := p.within(c.Name, sandbox)
 	if cur == nil {
 		// An instance in an earlier sandbox decides whether there is a next.
-		if old := p.Seen.Latest(c.Name); p.counts(old) && old.Phase == state.Exited && !continues(p.Pod, c, old) {
+		if old := p.Seen.Latest(c.Name); p.round.counts(old) && old.Phase == state.Exited && !continues(p.Pod, c, old) {
 			return
 		}
 		p.start(c, nil)
@@ -128,7 +128,7 @@ func (p *planner) check(c *corev1.Container, cur *state.Container) {
 // start asks for the next instance unless it has to wait. cur is the newest
 // instance in this sandbox, or nil.
 func (p *planner) start(c *corev1.Container, cur *state.Container) {
-	s := Start{Name: c.Name, Round: p.round}
+	s := Start{Name: c.Name, Round: p.round.number}
 	last := p.Seen.Latest(c.Name)
 	if last != nil && last.Phase == state.Created {
 		// The agent was killed between creating and starting it.
@@ -137,7 +137,7 @@ func (p *planner) start(c *corev1.Container, cur *state.Container) {
 		var until time.Time
 		until, s.BackOff = after(last)
 		s.Restarts = last.Restarts + 1
-		if !p.counts(last) && !resets(c, last) || last.Replace {
+		if !p.round.counts(last) && !resets(c, last) || last.Replace {
 			s.BackOff = last.BackOff // it was not its fault
 		}
 		// Another sandbox, a resize or the failure of another container is no crash.

@@ -130,12 +130,12 @@ func Next(in Input) Plan {
 type planner struct {
 	Input
 	plan  Plan
-	round int32
+	round round
 }
 
 func (p *planner) decide() {
 	p.tidy()
-	p.round = p.currentRound()
+	p.round = currentRound(p.Pod, p.Seen)
 	if p.over() {
 		p.finish()
 		return
@@ -178,7 +178,7 @@ func (p *planner) tidy() {
 		}
 	}
 	for i, s := range p.Seen.Sandboxes {
-		if i > 1 && !s.Ready && !p.used(s.ID) {
+		if i > 1 && !s.Ready && !used(p.Seen, s.ID) {
 			p.plan.RemoveSandboxes = append(p.plan.RemoveSandboxes, s.ID)
 		}
 	}
@@ -216,7 +216,7 @@ func (p *planner) outcome() Outcome {
 		if podspec.IsSidecar(c) || started {
 			continue
 		}
-		if last := p.Seen.Latest(c.Name); p.counts(last) && last.Phase == state.Exited && last.ExitCode != 0 && !Restartable(p.Pod, c, last.ExitCode) {
+		if last := p.Seen.Latest(c.Name); p.round.counts(last) && last.Phase == state.Exited && last.ExitCode != 0 && !Restartable(p.Pod, c, last.ExitCode) {
 			return Failed
 		}
 	}
@@ -224,7 +224,7 @@ func (p *planner) outcome() Outcome {
 	for i := range p.Pod.Spec.Containers {
 		c := &p.Pod.Spec.Containers[i]
 		last := p.Seen.Latest(c.Name)
-		if !p.counts(last) || last.Phase != state.Exited || continues(p.Pod, c, last) {
+		if !p.round.counts(last) || last.Phase != state.Exited || continues(p.Pod, c, last) {
 			return Living
 		}
 		if last.ExitCode != 0 {
@@ -241,7 +241,7 @@ func (p *planner) renewSandbox() {
 		return
 	}
 	for _, s := range p.Seen.Sandboxes {
-		if p.used(s.ID) {
+		if used(p.Seen, s.ID) {
 			p.plan.StopSandboxes = append(p.plan.StopSandboxes, s.ID)
 		}
 	}
@@ -255,8 +255,8 @@ func (p *planner) renewSandbox() {
 }
 
 // used reports whether a sandbox has a container that may still run.
-func (p *planner) used(sandbox string) bool {
-	for _, c := range p.Seen.Containers {
+func used(seen *state.Pod, sandbox string) bool {
+	for _, c := range seen.Containers {
 		if c.SandboxID == sandbox && c.Phase != state.Exited {
 			return true
 		}

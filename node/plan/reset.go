@@ -41,31 +41,39 @@ func resets(c *corev1.Container, i *state.Container) bool {
 	return rule != nil && rule.Action == corev1.ContainerRestartRuleActionRestartAllContainers
 }
 
+// round is how often all containers of a pod were restarted together.
+type round struct {
+	pod    *corev1.Pod
+	number int32
+}
+
 // currentRound is the round that instances are to be of.
-func (p *planner) currentRound() int32 {
-	if !CouldReset(p.Pod) {
-		return 0
+func currentRound(pod *corev1.Pod, seen *state.Pod) round {
+	r := round{pod: pod}
+	if !CouldReset(pod) {
+		return r
 	}
-	round := int32(0)
-	for i := range p.Seen.Containers {
-		c := &p.Seen.Containers[i]
-		r := c.Round
-		if resets(podspec.Find(p.Pod, c.Name), c) {
-			r++
+	for i := range seen.Containers {
+		c := &seen.Containers[i]
+		of := c.Round
+		if resets(podspec.Find(pod, c.Name), c) {
+			of++
 		}
-		round = max(round, r)
+		r.number = max(r.number, of)
 	}
-	return round
+	return r
 }
 
-// counts reports whether an instance is of the current round.
-func (p *planner) counts(c *state.Container) bool {
-	return c != nil && (c.Round == p.round || p.debug(c.Name))
+// counts reports whether an instance is of the round.
+func (r round) counts(c *state.Container) bool {
+	return c != nil && (c.Round == r.number || r.debug(c.Name))
 }
 
-func (p *planner) debug(name string) bool {
-	for i := range p.Pod.Spec.EphemeralContainers {
-		if p.Pod.Spec.EphemeralContainers[i].Name == name {
+// debug reports whether a container is a debug container, which no round
+// restarts.
+func (r round) debug(name string) bool {
+	for i := range r.pod.Spec.EphemeralContainers {
+		if r.pod.Spec.EphemeralContainers[i].Name == name {
 			return true
 		}
 	}
@@ -75,15 +83,15 @@ func (p *planner) debug(name string) bool {
 // reset ends what is left of earlier rounds, and reports whether the current
 // one has to wait for that.
 func (p *planner) reset() bool {
-	if p.round == 0 {
+	if p.round.number == 0 {
 		return false
 	}
 	begun, left := false, false
 	killed := map[string]bool{}
 	for i := range p.Seen.Containers {
 		c := &p.Seen.Containers[i]
-		if p.counts(c) {
-			begun = begun || !p.debug(c.Name)
+		if p.round.counts(c) {
+			begun = begun || !p.round.debug(c.Name)
 			continue
 		}
 		if c.Phase == state.Exited {
@@ -103,12 +111,12 @@ func (p *planner) reset() bool {
 // explainReset says of ended instances of earlier rounds that their
 // successors are to come.
 func (p *planner) explainReset() {
-	if p.round == 0 {
+	if p.round.number == 0 {
 		return
 	}
 	for _, c := range podspec.Containers(p.Pod) {
 		last := p.Seen.Latest(c.Name)
-		if last == nil || last.Phase != state.Exited || p.counts(last) {
+		if last == nil || last.Phase != state.Exited || p.round.counts(last) {
 			continue
 		}
 		if _, waits := p.plan.Waiting[c.Name]; !waits {

@@ -52,7 +52,7 @@ func (p *planner) finish() {
 		left = true
 		// A sidecar does not go before a container that is being started, or
 		// could not be stopped just now.
-		if p.Busy(k.Name) || named[k.Name] || busy && p.sidecar(k.Name) {
+		if p.Busy(k.Name) || named[k.Name] || busy && sidecar(p.Pod, k.Name) {
 			continue
 		}
 		named[k.Name] = true
@@ -61,9 +61,9 @@ func (p *planner) finish() {
 	p.plan.TearDown = !left && !busy && !p.Busy("")
 }
 
-func (p *planner) sidecar(name string) bool {
-	for i := range p.Pod.Spec.InitContainers {
-		if c := &p.Pod.Spec.InitContainers[i]; c.Name == name {
+func sidecar(pod *corev1.Pod, name string) bool {
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.Name == name {
 			return podspec.IsSidecar(c)
 		}
 	}

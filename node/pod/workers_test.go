@@ -69,7 +69,7 @@ func newHost(t *testing.T, before func(ctx context.Context, call, name string) e
 	cfg := pod.Config{
 		Client: h.client, Runtime: h.runtime.Client, RuntimeName: "test", Sources: noSources{},
 		Volumes: volume.New(volume.Config{Root: t.TempDir(), Node: func() *podspec.Node { return node }, Drivers: []driver.Driver{emptydir.Driver{}}}),
-		Images:  image.New(image.Config{Runtime: h.runtime.Client}), Cgroups: &cgroup.System{}, CgroupParent: "/test",
+		Images:  image.New(image.Config{Runtime: h.runtime.Client.Images}), Cgroups: &cgroup.System{}, CgroupParent: "/test",
 		Recorder: h.events, Node: func() *podspec.Node { return node }, Services: func() []*corev1.Service { return nil },
 		NetworkReady: func() bool { return true }, Prober: probe.Network{Exec: h.runtime.Client.Exec}, Clock: h.clock, Log: log,
 	}
