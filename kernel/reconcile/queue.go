@@ -34,7 +34,7 @@ type Queue struct {
 	working  roomy.Map[Request, bool]      // handed out; true: added again meanwhile
 	failures map[Request]int               // consecutive
 	timers   roomy.Map[Request, delayed]   // not yet ready
-	resting  map[Request]bool              // just done, and dear; true: added again meanwhile
+	cooling  map[Request]bool              // just done, and expensive; true: added again meanwhile
 	wake     chan struct{}                 // closed and replaced when ready grows
 	added    roomy.Map[Request, time.Time] // since when a request has waited
 	workers  int                           // of GetAs
@@ -62,7 +62,7 @@ type delayed struct {
 func NewQueue(c clock.WithDelayedExecution, onWait func(time.Duration)) *Queue {
 	return &Queue{clock: c, onWait: onWait, wake: make(chan struct{}),
 		failures: map[Request]int{},
-		resting:  map[Request]bool{}, idle: map[int]bool{}}
+		cooling:  map[Request]bool{}, idle: map[int]bool{}}
 }
 
 // Add makes a request ready now.
@@ -96,8 +96,8 @@ func (q *Queue) add(r Request) {
 	if q.closed || q.queued.Get(r) {
 		return
 	}
-	if _, ok := q.resting[r]; ok {
-		q.resting[r] = true
+	if _, ok := q.cooling[r]; ok {
+		q.cooling[r] = true
 		return
 	}
 	if d, ok := q.timers.Lookup(r); ok {
@@ -120,28 +120,28 @@ func (q *Queue) enqueue(r Request) {
 	q.renew()
 }
 
-// Rest has changes of a request wait for a while: one whose reconcile took long
+// Cooldown has changes of a request wait for a while: one whose reconcile took long
 // is not begun anew at every change that came meanwhile, but once, for all that
 // come until then. It is called before [Queue.Done], and what Done is told to
 // bring back comes back nevertheless.
-func (q *Queue) Rest(r Request, d time.Duration) {
+func (q *Queue) Cooldown(r Request, d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || d <= 0 {
 		return
 	}
-	if _, ok := q.resting[r]; !ok {
-		q.resting[r] = false
-		q.clock.AfterFunc(d, func() { q.rested(r) })
+	if _, ok := q.cooling[r]; !ok {
+		q.cooling[r] = false
+		q.clock.AfterFunc(d, func() { q.cooled(r) })
 	}
 }
 
-// rested ends a rest.
-func (q *Queue) rested(r Request) {
+// cooled ends a cooldown.
+func (q *Queue) cooled(r Request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	again := q.resting[r]
-	delete(q.resting, r)
+	again := q.cooling[r]
+	delete(q.cooling, r)
 	if again {
 		q.add(r)
 	}
@@ -182,8 +182,8 @@ func (q *Queue) due(r Request, at time.Time) {
 	defer q.mu.Unlock()
 	if d, ok := q.timers.Lookup(r); ok && d.at.Equal(at) {
 		q.undelay(r)
-		if _, ok := q.resting[r]; ok {
-			q.resting[r] = false // this look serves what came until now, too
+		if _, ok := q.cooling[r]; ok {
+			q.cooling[r] = false // this look serves what came until now, too
 		}
 		if !q.closed && !q.queued.Get(r) {
 			q.enqueue(r)
@@ -292,9 +292,9 @@ func (q *Queue) Done(r Request, failed bool, after time.Duration) {
 	if again && !failed {
 		q.add(r)
 	}
-	_, rests := q.resting[r]
+	_, cooling := q.cooling[r]
 	q.mu.Unlock()
-	if failed || after > 0 && (rests || !again) {
+	if failed || after > 0 && (cooling || !again) {
 		q.AddAfter(r, after)
 	}
 }
@@ -317,7 +317,7 @@ func (q *Queue) Len() int {
 func (q *Queue) empty() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.queued.Len()+q.working.Len()+q.timers.Len()+len(q.resting) == 0
+	return q.queued.Len()+q.working.Len()+q.timers.Len()+len(q.cooling) == 0
 }
 
 // Close wakes every Get and stops every timer. Requests are dropped.

@@ -113,9 +113,9 @@ func TestQueueDelays(t *testing.T) {
 	})
 }
 
-// TestQueueRest: changes during a rest are one look at its end, and what the
+// TestQueueCooldown: changes during a rest are one look at its end, and what the
 // reconcile itself asks for does not wait for it.
-func TestQueueRest(t *testing.T) {
+func TestQueueCooldown(t *testing.T) {
 	ready := func(t *testing.T, q *reconcile.Queue, want int, when string) {
 		t.Helper()
 		if got := q.Len(); got != want {
@@ -127,7 +127,7 @@ func TestQueueRest(t *testing.T) {
 		q.Add(a)
 		get(t, q)
 		q.Add(a) // while it is worked on
-		q.Rest(a, 100*time.Millisecond)
+		q.Cooldown(a, 100*time.Millisecond)
 		q.Done(a, false, 0)
 		q.Add(a)
 		q.Add(b)
@@ -135,7 +135,7 @@ func TestQueueRest(t *testing.T) {
 		get(t, q)
 		q.Done(b, false, 0)
 		step(99 * time.Millisecond)
-		ready(t, q, 0, "resting")
+		ready(t, q, 0, "cooling")
 		step(time.Millisecond)
 		ready(t, q, 1, "rested")
 		get(t, q)
@@ -146,7 +146,7 @@ func TestQueueRest(t *testing.T) {
 		q.Add(a)
 		get(t, q)
 		q.Add(a)
-		q.Rest(a, 100*time.Millisecond)
+		q.Cooldown(a, 100*time.Millisecond)
 		q.Done(a, false, time.Millisecond)
 		step(time.Millisecond)
 		ready(t, q, 1, "what was asked for comes during the rest")
@@ -157,7 +157,7 @@ func TestQueueRest(t *testing.T) {
 
 		q.Add(a)
 		get(t, q)
-		q.Rest(a, 100*time.Millisecond)
+		q.Cooldown(a, 100*time.Millisecond)
 		q.Done(a, false, time.Millisecond)
 		step(time.Millisecond)
 		get(t, q)
@@ -166,7 +166,7 @@ func TestQueueRest(t *testing.T) {
 		ready(t, q, 0, "a worker has it")
 		q.Done(a, false, 0)
 		ready(t, q, 1, "the change is not lost")
-		q.Rest(b, time.Hour)
+		q.Cooldown(b, time.Hour)
 		q.Close()
 		step(2 * time.Hour)
 	})

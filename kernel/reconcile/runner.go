@@ -24,12 +24,12 @@ import (
 const (
 	// maxWorkers bounds what a manifest may ask for.
 	maxWorkers = 32
-	// dear is a reconcile that rests as long as it took before the next change
+	// expensive is a reconcile that cools down as long as it took before the next change
 	// of its object begins it anew: an object with thousands of dependents
-	// changes all the time, and one look serves many changes. maxRest bounds
+	// changes all the time, and one look serves many changes. maxCooldown bounds
 	// how late a change may be seen.
-	dear    = 10 * time.Millisecond
-	maxRest = 250 * time.Millisecond
+	expensive   = 10 * time.Millisecond
+	maxCooldown = 250 * time.Millisecond
 	// stopGrace is how long a controller that is stopped may take to end its
 	// work in hand before that is broken off.
 	stopGrace = 5 * time.Second
@@ -183,8 +183,8 @@ func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after tim
 		}
 	}
 	took := r.clock.Since(start)
-	if took > dear {
-		r.queue.Rest(req, min(took, maxRest))
+	if took > expensive {
+		r.queue.Cooldown(req, min(took, maxCooldown))
 	}
 	if err != nil && r.intake.Err() != nil {
 		return 0, err // it was broken off: that says nothing about it
