@@ -1,6 +1,9 @@
 package scheduling
 
-import "github.com/pintle-io/pintle/sdk/scheduling/vector"
+import (
+	"github.com/pintle-io/pintle/sdk/scheduling/vector"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+)
 
 // Cycle is one call of FilterAll or ScoreAll over a run of nodes. Position i
 // in masks, columns and scores is the node [Cycle.Node](i). It is valid until
@@ -69,66 +72,28 @@ func (c *Cycle) Reject(rows vector.Mask, why *Status) {
 // before.
 func (c *Cycle) Scores() []int64 { return c.scores }
 
-// Int64 returns a column of the nodes, nil when there is none. The caller must
-// not change it.
+// Int64 returns a column of the nodes. The caller must not change it.
 func (c *Cycle) Int64(id Column) []int64 {
-	f := &c.snap.cols
-	var col []int64
-	switch id {
-	case AllocatableCPU:
-		col = f.allocCPU
-	case AllocatableMemory:
-		col = f.allocMemory
-	case AllocatableEphemeral:
-		col = f.allocEphemeral
-	case AllocatablePods:
-		col = f.allocPods
-	case RequestedCPU:
-		col = f.requestCPU
-	case RequestedMemory:
-		col = f.requestMemory
-	case RequestedEphemeral:
-		col = f.requestEphemeral
-	case RequestedPods:
-		col = f.requestPods
-	case NonZeroCPU:
-		col = f.nonZeroCPU
-	case NonZeroMemory:
-		col = f.nonZeroMemory
-	default:
-		return nil
+	if col := c.snap.cols.int64(id); col != nil {
+		return col[c.start : c.start+c.n]
 	}
-	return col[c.start : c.start+c.n]
+	c.snap.ask(id, "")
+	return c.snap.asks.zeroInt64s(c.n)
 }
 
 // Uint32 is Int64 for the columns of names, flags and sets.
 func (c *Cycle) Uint32(id Column) []uint32 {
-	f := &c.snap.cols
-	var col []uint32
-	switch id {
-	case NodeNames:
-		col = f.name
-	case NodeFlags:
-		col = f.flags
-	case TaintSet:
-		col = f.taintSet
-	case ImageSet:
-		col = f.imageSet
-	case LabelSet:
-		col = f.labelSet
-	case PortSet:
-		col = f.portSet
+	if col := c.snap.cols.uint32(id); col != nil {
+		return col[c.start : c.start+c.n]
 	}
-	if col == nil {
-		return nil
-	}
-	return col[c.start : c.start+c.n]
+	c.snap.ask(id, "")
+	return c.snap.asks.zeroUint32s(c.n)
 }
 
 // Extended returns what the nodes have of an extended resource and what their
 // pods request; false when no node has any.
 func (c *Cycle) Extended(resource string) (alloc, used []int64, ok bool) {
-	x, ok := c.snap.cols.extended[c.snap.ids[resource]]
+	x, ok := c.snap.extended(resource)
 	if !ok || len(x[0]) < c.start+c.n {
 		return nil, nil, false
 	}
@@ -139,8 +104,11 @@ func (c *Cycle) Extended(resource string) (alloc, used []int64, ok bool) {
 // nodes without it. key is the label's [Snapshot.StringID]. Nil when the label
 // is rare: then it is in the sets that the LabelSet column names.
 func (c *Cycle) LabelValues(key uint32) []uint32 {
-	col := c.snap.cols.labels[key]
+	col := c.snap.labels[key]
 	if key == 0 || len(col) < c.start+c.n {
+		if key != 0 {
+			c.snap.ask(columns.Label, c.snap.String(key))
+		}
 		return nil
 	}
 	return col[c.start : c.start+c.n]

@@ -82,14 +82,53 @@ func (s *server) handle(op wire.Op, req, region []byte) ([]byte, error) {
 		return nil, s.profile(req)
 	case schedule.OpSnapshot:
 		return nil, s.snapshot(req, region)
-	case schedule.OpPreFilter:
-		return s.preFilter(req)
-	case schedule.OpCycle:
-		return s.cycle(req, region)
-	case schedule.OpNormalize:
-		return nil, s.normalize(req, region)
+	case schedule.OpPreFilter, schedule.OpCycle, schedule.OpNormalize:
+		return s.ask(op, req, region)
 	}
 	return nil, wire.Errorf(wire.KindUnsupported, "%v", op)
+}
+
+// ask puts a question to the plugins. When they looked at columns that they do
+// not have, the answer names these and nothing else: it was made from zeros,
+// and so were a panic and an error.
+func (s *server) ask(op wire.Op, req, region []byte) (resp []byte, err error) {
+	returned := false
+	defer func() {
+		missing := s.snap.asks.take()
+		if len(missing) == 0 {
+			if e := s.snap.asks.err(); returned && err == nil && e != nil {
+				resp, err = nil, e
+			}
+			return // and the panic goes on, if there is one
+		}
+		if !returned {
+			_ = recover()
+		}
+		resp, err = s.missing(op, missing), nil
+	}()
+	switch op {
+	case schedule.OpPreFilter:
+		resp, err = s.preFilter(req)
+	case schedule.OpCycle:
+		resp, err = s.cycle(req, region)
+	case schedule.OpNormalize:
+		resp, err = []byte{0}, s.normalize(req, region)
+	}
+	returned = true
+	return resp, err
+}
+
+// missing is the answer when columns are.
+func (s *server) missing(op wire.Op, list []columns.Ref) []byte {
+	switch op {
+	case schedule.OpPreFilter:
+		a := schedule.PreFilterAnswer{Missing: list}
+		return a.Append(nil)
+	case schedule.OpCycle:
+		a := schedule.CycleAnswer{Missing: list}
+		return a.Append(nil)
+	}
+	return columns.AppendRefs(nil, list)
 }
 
 func (s *server) describe() []schedule.MemberInfo {
@@ -98,6 +137,10 @@ func (s *server) describe() []schedule.MemberInfo {
 		p := m.points
 		out[i] = schedule.MemberInfo{Name: m.name, Filters: p.filters(), Scores: p.scores(), Scope: p.Scope,
 			Scaling: p.Scaling, Normalizes: p.Normalize != nil, Column: m.column, Weight: m.usual, Events: p.Events}
+		for _, id := range p.Columns {
+			out[i].Columns = append(out[i].Columns, columns.Ref{ID: id, Name: nameOf(id)})
+			s.snap.asks.know(id)
+		}
 	}
 	return out
 }

@@ -33,6 +33,10 @@ type Points struct {
 	// Events are the changes after which a pod that this plugin rejected is
 	// tried again; 0 means any.
 	Events ClusterEvent
+	// Columns are those that the plugin is known to read. It need not name
+	// any: what it looks at is noticed, and the first pod is then asked about
+	// again.
+	Columns []Column
 	// Members, when set, are scheduling plugins that are asked together in
 	// place of the fields above; see [Member].
 	Members []Member

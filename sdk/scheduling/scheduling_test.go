@@ -1,9 +1,11 @@
 package scheduling_test
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pintle-io/pintle/sdk/internal/instance"
@@ -275,6 +277,7 @@ func FuzzHandle(f *testing.F) {
 		m := columns.NewMirror(table, []columns.Column{{ID: columns.ResultFeasible, Type: columns.Bits}, {ID: columns.ResultReason, Type: columns.Uint32},
 			{ID: columns.ResultScore, Type: columns.Int64}, {ID: columns.ResultScore, Type: columns.Int64, Key: 1}},
 			func(size int) ([]byte, error) { region = columns.Alloc(size); return region, nil })
+		m.WantAll()
 		d, err := m.Update(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -291,41 +294,172 @@ func FuzzHandle(f *testing.F) {
 	})
 }
 
-// A kernel of ABI 1.1 sends neither sets of host ports nor their column.
-func TestKernelWithoutPorts(t *testing.T) {
-	var took []bool
-	s := open(&scheduling.Points{Filter: func(_ *scheduling.Pod, n scheduling.Node) *scheduling.Status {
-		took = append(took, n.PortTaken(scheduling.HostPort{Port: 80}))
-		return nil
-	}})
+// kernel is a host in small that gives columns as they are asked for.
+type kernel struct {
+	t      *testing.T
+	plugin instance.Instance
+	mirror *columns.Mirror
+	region []byte
+	told   [][]string // columns asked for, by round
+}
+
+func newKernel(t *testing.T, p *scheduling.Points, nodes ...columns.Node) *kernel {
+	k := &kernel{t: t, plugin: open(p)}
 	table := columns.NewTable()
-	table.Put(columns.Node{Name: "n"})
-	var region []byte
-	m := columns.NewMirror(table, []columns.Column{{ID: columns.ResultFeasible, Type: columns.Bits}, {ID: columns.ResultReason, Type: columns.Uint32},
-		{ID: columns.ResultScore, Type: columns.Int64}}, func(size int) ([]byte, error) { region = columns.Alloc(size); return region, nil })
-	d, err := m.Update(nil)
+	for _, n := range nodes {
+		table.Put(n)
+	}
+	k.mirror = columns.NewMirror(table, []columns.Column{{ID: columns.ResultFeasible, Type: columns.Bits}, {ID: columns.ResultReason, Type: columns.Uint32},
+		{ID: columns.ResultScore, Type: columns.Int64}}, func(size int) ([]byte, error) { k.region = columns.Alloc(size); return k.region, nil })
+	return k
+}
+
+// sync tells the plugin what it must know before it is asked.
+func (k *kernel) sync() {
+	k.t.Helper()
+	d, err := k.mirror.Update(k.region)
 	if err != nil {
-		t.Fatal(err)
+		k.t.Fatal(err)
 	}
-	l := m.Layout()
-	l.Columns[l.Find(scheduling.PortSet, 0)].ID = 1 << 20
-	if err := l.WriteHeader(region); err != nil {
-		t.Fatal(err)
+	if d != nil {
+		if _, err := k.plugin.Serve(nil, schedule.OpSnapshot, d.Append(nil), k.region); err != nil {
+			k.t.Fatal(err)
+		}
 	}
-	d.PortSets = nil
-	frame := d.Append(nil)
-	if _, err := s.Serve(nil, schedule.OpSnapshot, frame[:len(frame)-1], region); err != nil {
-		t.Fatal(err)
+}
+
+// give answers a question for columns.
+func (k *kernel) give(missing []columns.Ref) {
+	k.t.Helper()
+	var names []string
+	for _, r := range missing {
+		name := r.Name
+		if r.Key != "" {
+			name += "[" + r.Key + "]"
+		}
+		names = append(names, name)
 	}
-	rec := schedule.EncodePod(&scheduling.PodInfo{Ports: []scheduling.HostPort{{Port: 80}}})
-	q := schedule.CycleRequest{Runs: []schedule.Run{{Count: 1}}}
-	if _, err := s.Serve(nil, schedule.OpPreFilter, rec.Bytes(), region); err != nil {
-		t.Fatal(err)
+	slices.Sort(names)
+	k.told = append(k.told, names)
+	if err := k.mirror.Want(missing...); err != nil {
+		k.t.Fatal(err)
 	}
-	if _, err := s.Serve(nil, schedule.OpCycle, q.Append(nil), region); err != nil {
-		t.Fatal(err)
+}
+
+// place asks about a pod until the plugin has what it wants.
+func (k *kernel) place(pod scheduling.PodInfo, rows int) (schedule.CycleAnswer, error) {
+	k.t.Helper()
+	rec := schedule.EncodePod(&pod)
+	for range 20 {
+		k.sync()
+		resp, err := k.plugin.Serve(nil, schedule.OpPreFilter, rec.Bytes(), k.region)
+		if err != nil {
+			return schedule.CycleAnswer{}, err
+		}
+		pre, err := schedule.ReadPreFilter(resp)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if len(pre.Missing) > 0 {
+			k.give(pre.Missing)
+			continue
+		}
+		q := schedule.CycleRequest{Runs: []schedule.Run{{Count: rows}}}
+		resp, err = k.plugin.Serve(nil, schedule.OpCycle, q.Append(nil), k.region)
+		if err != nil {
+			return schedule.CycleAnswer{}, err
+		}
+		a, err := schedule.ReadCycleAnswer(resp)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if len(a.Missing) == 0 {
+			return a, nil
+		}
+		k.give(a.Missing)
 	}
-	if !slices.Equal(took, []bool{false}) {
-		t.Errorf("taken: %v, want one no", took)
+	k.t.Fatal("the plugin never has what it wants")
+	return schedule.CycleAnswer{}, nil
+}
+
+// TestColumnsAreAskedFor: a plugin gets the columns that it looked at, and no
+// others; what it did with zeros in their place, a panic too, is not seen.
+func TestColumnsAreAskedFor(t *testing.T) {
+	k := newKernel(t, &scheduling.Points{
+		PreFilter: func(_ *scheduling.Pod, s *scheduling.Snapshot) *scheduling.Status {
+			if len(s.TaintSets()) == 0 {
+				panic("there is a taint")
+			}
+			return nil
+		},
+		Filter: func(_ *scheduling.Pod, n scheduling.Node) *scheduling.Status {
+			if zone, _ := n.Label("zone"); zone != "a" || 100/n.AllocatableCPU() != 25 {
+				return scheduling.Unschedulable("not so")
+			}
+			return nil
+		},
+	}, columns.Node{Name: "n", Labels: map[string]string{"zone": "a"}, Allocatable: columns.Resources{MilliCPU: 4}, Taints: []columns.Taint{{Key: "k"}}})
+	for range 2 {
+		if a, err := k.place(scheduling.PodInfo{Name: "p"}, 1); err != nil || a.Feasible != 1 {
+			t.Fatalf("%+v, %v", a, err)
+		}
+	}
+	want := [][]string{{"node.taints"}, {"node.label[zone]", "node.labels"}, {"node.allocatable.cpu"}}
+	if !reflect.DeepEqual(k.told, want) {
+		t.Errorf("asked for %v, want %v", k.told, want)
+	}
+	var have []scheduling.Column
+	for _, c := range k.mirror.Layout().Columns {
+		have = append(have, c.ID)
+	}
+	slices.Sort(have)
+	if want := []scheduling.Column{columns.AllocCPU, columns.TaintSet, columns.LabelSet, columns.Label, columns.ResultFeasible, columns.ResultReason, columns.ResultScore}; !slices.Equal(have, want) {
+		t.Errorf("the region holds %v, want %v", have, want)
+	}
+}
+
+// A column that was declared and did not come is told by name, and so is one
+// that was looked at and did not come.
+func TestColumnThatDoesNotCome(t *testing.T) {
+	for name, p := range map[string]*scheduling.Points{
+		"declared": {Columns: []scheduling.Column{scheduling.RequestedPods}},
+		"seen":     {},
+	} {
+		p.Score = func(_ *scheduling.Pod, n scheduling.Node) int64 { return n.Pods() }
+		k := newKernel(t, p, columns.Node{Name: "n"})
+		if _, err := k.plugin.Serve(nil, schedule.OpDescribe, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		k.sync()
+		rec := schedule.EncodePod(&scheduling.PodInfo{})
+		q := schedule.CycleRequest{Runs: []schedule.Run{{Count: 1}}}
+		var err error
+		for range 2 {
+			if _, err = k.plugin.Serve(nil, schedule.OpPreFilter, rec.Bytes(), k.region); err != nil {
+				t.Fatal(err)
+			}
+			if _, err = k.plugin.Serve(nil, schedule.OpCycle, q.Append(nil), k.region); err != nil {
+				break
+			}
+		}
+		if err == nil || !errors.Is(err, wire.ErrProtocol) || !strings.Contains(err.Error(), "node.pods (8)") {
+			t.Errorf("%s: %v, want an error that names the column", name, err)
+		}
+	}
+}
+
+// A host that is older than the plugin refuses a column by the name that the
+// plugin has for it.
+func TestUnknownColumn(t *testing.T) {
+	m := columns.NewMirror(columns.NewTable(), nil, nil)
+	for _, r := range []columns.Ref{
+		{ID: 9999, Name: "node.of.tomorrow"},
+		{ID: columns.ResultScore, Name: "result.score"},
+		{ID: columns.Label, Name: "node.label"},
+		{ID: columns.AllocCPU, Name: "node.allocatable.cpu", Key: "x"},
+	} {
+		if err := m.Want(r); !errors.Is(err, columns.ErrColumn) || !strings.Contains(err.Error(), r.Name) {
+			t.Errorf("%v: %v", r, err)
+		}
 	}
 }

@@ -13,7 +13,10 @@ type Snapshot struct {
 	rows   int
 	region []byte
 	layout columns.Layout
-	cols   nodeColumns
+	cols   fixedColumns
+	labels map[uint32][]uint32   // columns of labels, by key
+	scalar map[uint32][2][]int64 // columns of extended resources, by key
+	asks   asks
 
 	strings   []string // string id 1 is strings[0]
 	ids       map[string]uint32
@@ -34,18 +37,6 @@ type Snapshot struct {
 	reads schedule.Reads
 }
 
-// nodeColumns are the columns of the region that every plugin may read.
-type nodeColumns struct {
-	allocCPU, allocMemory, allocEphemeral, allocPods []int64
-	requestCPU, requestMemory, requestEphemeral      []int64
-	requestPods, nonZeroCPU, nonZeroMemory           []int64
-	name, flags, taintSet, imageSet, labelSet        []uint32
-	portSet                                          []uint32 // nil from a kernel of ABI 1.1
-
-	labels   map[uint32][]uint32
-	extended map[uint32][2][]int64
-}
-
 // Image is an image that a node has.
 type Image struct {
 	Name string
@@ -62,6 +53,7 @@ func NewSnapshot(nodes ...NodeInfo) *Snapshot {
 		region = columns.Alloc(size)
 		return region, nil
 	})
+	m.WantAll()
 	s := &Snapshot{}
 	if d, err := m.Update(nil); err == nil {
 		_ = s.apply(d, region) // a delta of our own table is well formed
@@ -100,11 +92,17 @@ func (s *Snapshot) String(id uint32) string {
 
 // TaintSets lists the distinct taint lists of all nodes; the TaintSet column
 // holds indexes. The caller must not change it.
-func (s *Snapshot) TaintSets() [][]Taint { return s.taintSets }
+func (s *Snapshot) TaintSets() [][]Taint {
+	s.needs(s.cols.taintSet, columns.TaintSet)
+	return s.taintSets
+}
 
 // LabelSets is the number of distinct sets of rare labels; the LabelSet column
 // holds indexes.
-func (s *Snapshot) LabelSets() int { return len(s.labelSets) }
+func (s *Snapshot) LabelSets() int {
+	s.needs(s.cols.labelSet, columns.LabelSet)
+	return len(s.labelSets)
+}
 
 // RareLabel looks up a label in a set of rare labels; "" and false when the
 // set does not have it.
@@ -122,7 +120,10 @@ func (s *Snapshot) RareLabel(set int, key uint32) (string, bool) {
 
 // PortSets is the number of distinct sets of host ports in use on nodes; the
 // PortSet column holds indexes.
-func (s *Snapshot) PortSets() int { return len(s.portSets) }
+func (s *Snapshot) PortSets() int {
+	s.needs(s.cols.portSet, columns.PortSet)
+	return len(s.portSets)
+}
 
 // PortTaken tells whether a pod cannot have the port where the host ports of a
 // set are in use.
@@ -145,6 +146,7 @@ func (s *Snapshot) PortTaken(set int, p HostPort) bool {
 
 // Image returns what is known of an image; false when no node ever had it.
 func (s *Snapshot) Image(name string) (Image, bool) {
+	s.needs(s.cols.imageSet, columns.ImageSet)
 	i, ok := s.imageIDs[name]
 	if !ok {
 		return Image{}, false
@@ -164,6 +166,7 @@ func (s *Snapshot) image(i uint32) Image {
 // ImageSets calls fn for every distinct set of images; the ImageSet column
 // holds indexes. has tells whether the set has the image.
 func (s *Snapshot) ImageSets(fn func(set int, has func(image string) bool)) {
+	s.needs(s.cols.imageSet, columns.ImageSet)
 	for i, set := range s.imageSets {
 		fn(i, func(image string) bool {
 			want, ok := s.imageIDs[image]
@@ -189,7 +192,7 @@ func contains(set []uint32, v uint32) bool {
 // apply brings the tables up to date and finds the columns.
 func (s *Snapshot) apply(d *columns.Delta, region []byte) error {
 	if d.Reset {
-		*s = Snapshot{reads: s.reads, region: s.region, layout: s.layout, cols: s.cols}
+		*s = Snapshot{reads: s.reads, region: s.region, layout: s.layout, cols: s.cols, labels: s.labels, scalar: s.scalar, asks: s.asks}
 		s.ids, s.imageIDs = map[string]uint32{}, map[string]uint32{}
 	}
 	s.last.key, s.last.col, s.last.id = "", nil, 0
@@ -234,26 +237,18 @@ func (s *Snapshot) bind(region []byte) error {
 		return s.check()
 	}
 	l := &s.layout
-	i64 := func(id columns.ID) []int64 { return l.Int64s(region, id, 0) }
-	u32 := func(id columns.ID) []uint32 { return l.Uint32s(region, id, 0) }
-	s.cols = nodeColumns{
-		allocCPU: i64(columns.AllocCPU), allocMemory: i64(columns.AllocMemory), allocEphemeral: i64(columns.AllocEphemeral), allocPods: i64(columns.AllocPods),
-		requestCPU: i64(columns.RequestCPU), requestMemory: i64(columns.RequestMemory), requestEphemeral: i64(columns.RequestEphemeral), requestPods: i64(columns.RequestPods),
-		nonZeroCPU: i64(columns.NonZeroCPU), nonZeroMemory: i64(columns.NonZeroMemory),
-		name: u32(columns.Name), flags: u32(columns.Flags), taintSet: u32(columns.TaintSet), imageSet: u32(columns.ImageSet), labelSet: u32(columns.LabelSet),
-		portSet: u32(columns.PortSet),
-		labels:  map[uint32][]uint32{}, extended: map[uint32][2][]int64{},
-	}
+	s.cols.bind(l, region)
+	s.labels, s.scalar = map[uint32][]uint32{}, map[uint32][2][]int64{}
 	for _, c := range l.Columns {
 		switch c.ID {
 		case columns.Label:
 			if col := l.Uint32s(region, c.ID, c.Key); col != nil {
-				s.cols.labels[c.Key] = col
+				s.labels[c.Key] = col
 			}
 		case columns.AllocExtended:
 			alloc, used := l.Int64s(region, c.ID, c.Key), l.Int64s(region, columns.RequestExtended, c.Key)
 			if alloc != nil && used != nil {
-				s.cols.extended[c.Key] = [2][]int64{alloc, used}
+				s.scalar[c.Key] = [2][]int64{alloc, used}
 			}
 		}
 	}
@@ -262,23 +257,11 @@ func (s *Snapshot) bind(region []byte) error {
 	return s.check()
 }
 
-// check makes sure that every fixed column is there for every row, so that
-// the accessors need not ask.
+// check makes sure that the columns are long enough, so that the accessors
+// need not ask.
 func (s *Snapshot) check() error {
-	c := &s.cols
-	for _, col := range [...][]int64{c.allocCPU, c.allocMemory, c.allocEphemeral, c.allocPods, c.requestCPU, c.requestMemory,
-		c.requestEphemeral, c.requestPods, c.nonZeroCPU, c.nonZeroMemory} {
-		if len(col) < s.rows {
-			return wire.Errorf(wire.KindProtocol, "snapshot lacks a column for %d rows", s.rows)
-		}
-	}
-	if c.portSet != nil && len(c.portSet) < s.rows {
-		return wire.Errorf(wire.KindProtocol, "snapshot lacks a column for %d rows", s.rows)
-	}
-	for _, col := range [...][]uint32{c.name, c.flags, c.taintSet, c.imageSet, c.labelSet} {
-		if len(col) < s.rows {
-			return wire.Errorf(wire.KindProtocol, "snapshot lacks a column for %d rows", s.rows)
-		}
+	if s.layout.Capacity < s.rows {
+		return wire.Errorf(wire.KindProtocol, "a snapshot of %d rows in columns of %d", s.rows, s.layout.Capacity)
 	}
 	return nil
 }
@@ -290,7 +273,28 @@ func (s *Snapshot) label(key string) (id uint32, col []uint32) {
 		return s.last.id, s.last.col
 	}
 	id = s.ids[key]
-	col = s.cols.labels[id]
+	if col = s.labels[id]; col == nil && id != 0 {
+		s.ask(columns.Label, key)
+	}
 	s.last.key, s.last.id, s.last.col = key, id, col
 	return id, col
+}
+
+// extended finds the columns of an extended resource; false when no node has
+// it, or the plugin does not have them yet.
+func (s *Snapshot) extended(resource string) ([2][]int64, bool) {
+	id := s.ids[resource]
+	c, ok := s.scalar[id]
+	if !ok && id != 0 {
+		s.ask(columns.AllocExtended, resource)
+		s.ask(columns.RequestExtended, resource)
+	}
+	return c, ok
+}
+
+// needs asks for the column that numbers sets when the plugin does not have it.
+func (s *Snapshot) needs(col []uint32, id columns.ID) {
+	if col == nil {
+		s.ask(id, "")
+	}
 }

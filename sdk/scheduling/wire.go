@@ -88,34 +88,8 @@ const (
 )
 
 // Column names a column of the nodes, for [Cycle.Int64] and [Cycle.Uint32].
-// CPU is in thousandths of a core, memory and storage in bytes.
+// A plugin has those that it asked for; see [Points.Columns].
 type Column = columns.ID
-
-// The columns of numbers.
-const (
-	AllocatableCPU       = columns.AllocCPU
-	AllocatableMemory    = columns.AllocMemory
-	AllocatableEphemeral = columns.AllocEphemeral
-	AllocatablePods      = columns.AllocPods
-	RequestedCPU         = columns.RequestCPU // sum over the node's pods
-	RequestedMemory      = columns.RequestMemory
-	RequestedEphemeral   = columns.RequestEphemeral
-	RequestedPods        = columns.RequestPods // number of pods
-	// NonZeroCPU and NonZeroMemory are sums in which a container without a
-	// request counts with a default, so that it has some weight in scores.
-	NonZeroCPU    = columns.NonZeroCPU
-	NonZeroMemory = columns.NonZeroMemory
-)
-
-// The columns of names, flags and sets.
-const (
-	NodeNames = columns.Name     // string id
-	NodeFlags = columns.Flags    // of the Flag constants
-	TaintSet  = columns.TaintSet // index into the table of taint sets
-	ImageSet  = columns.ImageSet // index into the table of image sets
-	LabelSet  = columns.LabelSet // index into the table of rare labels
-	PortSet   = columns.PortSet  // index into the table of host ports in use
-)
 
 // Bits of the column of flags.
 const (

@@ -89,6 +89,7 @@ func (t *trial) load() error {
 		t.region = columns.Alloc(size)
 		return t.region, nil
 	})
+	mirror.WantAll()
 	d, err := mirror.Update(nil)
 	if err != nil {
 		return err

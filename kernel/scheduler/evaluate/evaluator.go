@@ -90,16 +90,21 @@ func (e *Evaluator) Decide(ctx context.Context, rec *schedule.PodRecord, now tim
 }
 
 // maxAttempts bounds how often a decision begins anew because plugins looked
-// at more of the pod than before.
-const maxAttempts = 8
+// at more of the pod, or at more columns, than before.
+const maxAttempts = 32
 
 // attempt is one try with the instances that work. again asks for another: the
-// signature of pods became longer. bad is the instance that err is about.
+// signature of pods became longer,
+// or a plugin gets more columns. bad is the instance that err is about.
 func (e *Evaluator) attempt(ctx context.Context, instances []*Instance, rec *schedule.PodRecord) (out Outcome, again bool, bad *Instance, err error) {
 	v := e.memory.find(instances, e.without, rec)
 	e.last = v
 	e.current = attempt{table: e.cfg.Table, memory: &e.memory, rand: e.rand, totals: &e.totals, instances: instances, verdicts: v}
-	return e.current.run(ctx, rec)
+	out, again, bad, err = e.current.run(ctx, rec)
+	if errors.Is(err, errMoreColumns) {
+		return out, true, nil, nil
+	}
+	return out, again, bad, err
 }
 
 // failed takes note of an instance that gave no answer.

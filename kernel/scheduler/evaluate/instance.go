@@ -70,6 +70,13 @@ func (in *Instance) open(ctx context.Context) error {
 	if err == nil {
 		err = checkColumns(in.members)
 	}
+	for _, m := range in.members {
+		for _, r := range m.Columns {
+			if err == nil {
+				err = r.Check()
+			}
+		}
+	}
 	if err == nil {
 		in.uses, err = usesOf(in.members, in.plugin.Use)
 	}
@@ -112,6 +119,11 @@ func (in *Instance) sync(ctx context.Context, t *columns.Table) error {
 		in.mirror = columns.NewMirror(t, in.resultColumns(), func(size int) ([]byte, error) {
 			return in.guest.Reserve(ctx, size)
 		})
+		for _, m := range in.members {
+			if err := in.mirror.Want(m.Columns...); err != nil {
+				return wrongf("%s: %v", in.name, err)
+			}
+		}
 	}
 	d, err := in.mirror.Update(in.guest.Region())
 	if err != nil || d == nil {
@@ -119,6 +131,7 @@ func (in *Instance) sync(ctx context.Context, t *columns.Table) error {
 	}
 	in.gen++
 	in.loaded = nil
+	in.out = resultColumns{} // the layout of the same memory may be another
 	_, err = in.guest.Call(ctx, schedule.OpSnapshot, d.Append(nil))
 	return err
 }
@@ -163,10 +176,35 @@ func (in *Instance) bind() (*resultColumns, error) {
 // does it, and returns where they are.
 func (in *Instance) normalize(ctx context.Context, member, n int) (*resultColumns, error) {
 	in.req = schedule.AppendNormalize(in.req[:0], member, n)
-	if _, err := in.guest.Call(ctx, schedule.OpNormalize, in.req); err != nil {
+	resp, err := in.guest.Call(ctx, schedule.OpNormalize, in.req)
+	if err != nil {
+		return nil, err
+	}
+	missing, err := schedule.ReadMissing(resp)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.give(missing); err != nil {
 		return nil, err
 	}
 	return in.bind()
+}
+
+// errMoreColumns asks for another attempt: the guest looked at columns that it
+// did not have, and has from the next sync on.
+var errMoreColumns = errors.New("the plugin looks at more columns")
+
+// give adds the columns that the guest looked at and did not have. It answers
+// errMoreColumns when there are any.
+func (in *Instance) give(missing []columns.Ref) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	in.loaded = nil
+	if err := in.mirror.Want(missing...); err != nil {
+		return wrongf("%s: %v", in.name, err)
+	}
+	return errMoreColumns
 }
 
 // preFilter gives the guest the pod.
@@ -177,6 +215,9 @@ func (in *Instance) preFilter(ctx context.Context, record []byte) (schedule.PreF
 		return schedule.PreFilterAnswer{}, err
 	}
 	a, err := schedule.ReadPreFilter(resp)
+	if err == nil {
+		err = in.give(a.Missing)
+	}
 	if err == nil && (a.RejectedBy < 0 || a.RejectedBy > len(in.members)) {
 		err = wrongf("rejected by member %d of %d", a.RejectedBy, len(in.members))
 	}
@@ -196,6 +237,9 @@ func (in *Instance) cycle(ctx context.Context, q *schedule.CycleRequest) (schedu
 		return schedule.CycleAnswer{}, nil, err
 	}
 	a, err := schedule.ReadCycleAnswer(resp)
+	if err == nil {
+		err = in.give(a.Missing)
+	}
 	if err != nil {
 		return a, nil, err
 	}

@@ -41,44 +41,8 @@ const (
 	Bits
 )
 
-// ID names what a column holds. Numbers are never reused.
+// ID names what a column holds; columns.txt declares them.
 type ID uint32
-
-// Columns of every node. CPU is in thousandths of a core, memory and storage
-// in bytes.
-const (
-	AllocCPU         ID = 1
-	AllocMemory      ID = 2
-	AllocEphemeral   ID = 3
-	AllocPods        ID = 4
-	RequestCPU       ID = 5 // sum over the node's pods
-	RequestMemory    ID = 6
-	RequestEphemeral ID = 7
-	RequestPods      ID = 8 // number of pods
-	// NonZeroCPU and NonZeroMemory are sums in which a container without a
-	// request counts with a default, so that it has some weight in scores.
-	NonZeroCPU    ID = 9
-	NonZeroMemory ID = 10
-	Generation    ID = 11 // rises with every change of the row
-
-	Name     ID = 32 // string id
-	Flags    ID = 33 // see the Flag constants
-	TaintSet ID = 34 // index into the table of taint sets
-	ImageSet ID = 35 // index into the table of image sets
-	LabelSet ID = 36 // index into the table of rare labels
-	PortSet  ID = 37 // index into the table of host ports in use
-
-	// Columns that exist once per key; Key is a string id.
-	AllocExtended   ID = 64 // extended resource named by Key
-	RequestExtended ID = 65
-	Label           ID = 66 // value (string id) of the label named by Key; 0 is absent
-
-	// Columns that answers are written to. They are indexed by position in
-	// the answered rows, not by row.
-	ResultFeasible ID = 128 // Bits
-	ResultReason   ID = 129 // Uint32
-	ResultScore    ID = 130 // Int64; Key 0 is the weighted sum, Key 1.. the scaled scores
-)
 
 // Bits of the Flags column.
 const (

@@ -1,11 +1,19 @@
 package columns
 
-import "slices"
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
 
-// Mirror keeps the copy of a [Table] in one plugin's region up to date.
+// Mirror keeps the copy of a [Table] in one plugin's region up to date. It
+// holds the columns that the plugin asked for, and no others.
 type Mirror struct {
 	table *Table
 	extra []Column
+	want  map[Ref]bool // without names
+	all   bool         // whatever the table has
+	grew  bool         // want did since the last layout
 	// reserve gives memory for a layout; the old region is no longer used.
 	reserve func(size int) ([]byte, error)
 
@@ -20,10 +28,82 @@ type Mirror struct {
 	rows                                              int
 }
 
-// NewMirror prepares a mirror of t. extra are columns beyond the table's own
-// (results). reserve is called when the layout changes.
+// NewMirror prepares a mirror of t without columns. extra are those beyond the
+// table's own (results). reserve is called when the layout changes.
 func NewMirror(t *Table, extra []Column, reserve func(size int) ([]byte, error)) *Mirror {
-	return &Mirror{table: t, extra: extra, reserve: reserve}
+	return &Mirror{table: t, extra: extra, reserve: reserve, want: map[Ref]bool{}}
+}
+
+// MaxWanted bounds the columns that one plugin asks for.
+const MaxWanted = 1024
+
+// ErrColumn is wrapped by errors about columns that cannot be had.
+var ErrColumn = errors.New("no such column")
+
+// Want adds columns, which are there after the next Update. A key that no node
+// has costs nothing until one does.
+//
+// # Errors
+//   - ErrColumn, with the column's name
+func (m *Mirror) Want(list ...Ref) error {
+	for _, r := range list {
+		if err := r.Check(); err != nil {
+			return err
+		}
+		r.Name = ""
+		if m.want[r] {
+			continue
+		}
+		if len(m.want) >= MaxWanted {
+			return fmt.Errorf("column %s: %w for a plugin that has %d", r, ErrColumn, MaxWanted)
+		}
+		m.want[r], m.grew = true, true
+	}
+	return nil
+}
+
+// Check tells whether the column is one that a plugin may ask for.
+//
+// # Errors
+//   - ErrColumn, with the column's name
+func (r Ref) Check() error {
+	d, ok := Lookup(r.ID)
+	switch {
+	case !ok:
+		return fmt.Errorf("column %s: %w in this version of the kernel", r, ErrColumn)
+	case d.Answer || d.Keyed != (r.Key != ""):
+		return fmt.Errorf("column %s: %w to read", r, ErrColumn)
+	}
+	return nil
+}
+
+// WantAll adds every column that the table has or will have, for tests.
+func (m *Mirror) WantAll() { m.all = true }
+
+// wants tells whether a column of the table is in the region.
+func (m *Mirror) wants(c Column) bool {
+	if m.all {
+		return true
+	}
+	r := Ref{ID: c.ID}
+	if c.Key != 0 {
+		r.Key = m.table.strings.at(c.Key - 1)
+	}
+	return m.want[r]
+}
+
+// wantsSet tells whether the plugin reads the column that numbers sets.
+func (m *Mirror) wantsSet(id ID) bool { return m.all || m.want[Ref{ID: id}] }
+
+// columns are those of the table that are in the region.
+func (m *Mirror) columns() []Column {
+	var cols []Column
+	for _, c := range m.table.layout.Columns {
+		if m.wants(c) {
+			cols = append(cols, c)
+		}
+	}
+	return cols
 }
 
 // Layout of the mirror's region, extra columns included.
@@ -35,7 +115,7 @@ func (m *Mirror) Layout() Layout { return m.layout }
 func (m *Mirror) Update(region []byte) (*Delta, error) {
 	t := m.table
 	d := &Delta{Rows: t.Rows()}
-	if m.epoch != t.epoch {
+	if m.epoch != t.epoch || m.grew {
 		if err := m.relayout(d); err != nil {
 			return nil, err
 		}
@@ -48,20 +128,26 @@ func (m *Mirror) Update(region []byte) (*Delta, error) {
 	}
 	m.pos = t.Position()
 	d.Strings = t.strings.values[m.strings:]
-	d.TaintSets = t.taintSets.values[m.taintSets:]
-	d.LabelSets = t.labelSets.values[m.labelSets:]
-	d.ImageSets = t.imageSets.values[m.imageSet:]
-	d.PortSets = t.portSets.values[m.portSets:]
-	m.strings, m.taintSets = len(t.strings.values), len(t.taintSets.values)
-	m.labelSets, m.imageSet = len(t.labelSets.values), len(t.imageSets.values)
-	m.portSets = len(t.portSets.values)
-	if m.edit != t.images.edit {
-		for _, s := range t.images.states {
-			if s.edit > m.edit {
-				d.Images = append(d.Images, s.ref)
+	m.strings = len(t.strings.values)
+	if m.wantsSet(TaintSet) {
+		d.TaintSets, m.taintSets = t.taintSets.values[m.taintSets:], len(t.taintSets.values)
+	}
+	if m.wantsSet(LabelSet) {
+		d.LabelSets, m.labelSets = t.labelSets.values[m.labelSets:], len(t.labelSets.values)
+	}
+	if m.wantsSet(PortSet) {
+		d.PortSets, m.portSets = t.portSets.values[m.portSets:], len(t.portSets.values)
+	}
+	if m.wantsSet(ImageSet) {
+		d.ImageSets, m.imageSet = t.imageSets.values[m.imageSet:], len(t.imageSets.values)
+		if m.edit != t.images.edit {
+			for _, s := range t.images.states {
+				if s.edit > m.edit {
+					d.Images = append(d.Images, s.ref)
+				}
 			}
+			m.edit = t.images.edit
 		}
-		m.edit = t.images.edit
 	}
 	if d.Empty() && m.rows == d.Rows {
 		return nil, nil
@@ -73,7 +159,7 @@ func (m *Mirror) Update(region []byte) (*Delta, error) {
 // relayout takes new memory and copies everything.
 func (m *Mirror) relayout(d *Delta) error {
 	t := m.table
-	m.layout = Plan(t.layout.Capacity, slices.Concat(t.layout.Columns, m.extra))
+	m.layout = Plan(t.layout.Capacity, slices.Concat(m.columns(), m.extra))
 	region, err := m.reserve(m.layout.Size)
 	if err != nil {
 		return err
@@ -89,7 +175,7 @@ func (m *Mirror) relayout(d *Delta) error {
 	for _, p := range m.pairs.u32 {
 		copy(p[1], p[0])
 	}
-	m.epoch, m.edit = t.epoch, 0
+	m.epoch, m.edit, m.grew = t.epoch, 0, false
 	m.strings, m.taintSets, m.labelSets, m.imageSet, m.portSets = 0, 0, 0, 0, 0
 	d.Reset, d.Layout = true, true
 	return nil
@@ -102,7 +188,7 @@ func (m *Mirror) bind(region []byte) {
 	}
 	m.region = region
 	m.pairs.i64, m.pairs.u32 = nil, nil
-	for _, c := range m.table.layout.Columns {
+	for _, c := range m.columns() {
 		switch c.Type {
 		case Int64:
 			m.pairs.i64 = append(m.pairs.i64, [2][]int64{m.table.layout.Int64s(m.table.region, c.ID, c.Key), m.layout.Int64s(region, c.ID, c.Key)})

@@ -12,6 +12,17 @@ type Node struct {
 	Ready         bool
 }
 
+// flags are the Flag constants that hold for the node.
+func (n *Node) flags() (f uint32) {
+	if n.Unschedulable {
+		f |= FlagUnschedulable
+	}
+	if n.Ready {
+		f |= FlagReady
+	}
+	return f
+}
+
 // Taint is a node's taint.
 type Taint struct{ Key, Value, Effect string }
 

@@ -127,10 +127,10 @@ func (t *Table) Use(row int, u *Usage, sign int64) {
 	for _, x := range u.Requests.Extended {
 		a.Requests.Extended = addAmount(a.Requests.Extended, x.Name, sign*x.Value)
 	}
-	t.writeUsage(row)
+	t.writeRequests(row)
 	if len(u.Ports) > 0 {
 		a.Ports = addPorts(a.Ports, u.Ports, sign)
-		t.view.portSet[row] = t.ports(a.Ports)
+		t.writePorts(row)
 		if t.wasteful() {
 			t.rebuild(len(t.entries))
 		}
@@ -165,7 +165,7 @@ func (t *Table) touch(row int) {
 	if row < len(t.entries) {
 		e := t.entries[row]
 		e.gen++
-		t.view.generation[row] = e.gen
+		t.writeTouch(row)
 	}
 	if len(t.log) >= 4*t.layout.Capacity+1024 {
 		half := len(t.log) / 2
@@ -217,7 +217,7 @@ func (t *Table) rebuild(rows int) {
 	t.view = newView(t.layout, t.region)
 	for row := range t.entries {
 		t.write(row)
-		t.view.generation[row] = t.entries[row].gen
+		t.writeTouch(row)
 	}
 	t.strings.mark()
 	t.taintSets.mark()
@@ -255,13 +255,13 @@ func (t *Table) plan() []Column {
 	return cols
 }
 
+// fixedColumns are those that every table has one of.
 var fixedColumns = func() []Column {
 	var cols []Column
-	for id := AllocCPU; id <= Generation; id++ {
-		cols = append(cols, Column{ID: id, Type: Int64})
-	}
-	for id := Name; id <= PortSet; id++ {
-		cols = append(cols, Column{ID: id, Type: Uint32})
+	for _, d := range declared {
+		if !d.Keyed && !d.Answer {
+			cols = append(cols, Column{ID: d.ID, Type: d.Type})
+		}
 	}
 	return cols
 }()
@@ -269,43 +269,26 @@ var fixedColumns = func() []Column {
 // id interns a string; ids of strings begin at 1.
 func (t *Table) id(s string) uint32 { return t.strings.add(s, s) + 1 }
 
+// write writes all columns of a row.
 func (t *Table) write(row int) {
-	e, v := t.entries[row], &t.view
-	n := &e.node
-	v.allocCPU[row] = n.Allocatable.MilliCPU
-	v.allocMemory[row] = n.Allocatable.Memory
-	v.allocEphemeral[row] = n.Allocatable.Ephemeral
-	v.allocPods[row] = n.Pods
-	v.name[row] = t.id(n.Name)
-	v.flags[row] = 0
-	if n.Unschedulable {
-		v.flags[row] |= FlagUnschedulable
+	t.writeState(row)
+	t.writePorts(row)
+	for _, x := range t.view.extended {
+		x.alloc[row] = t.entries[row].node.Allocatable.Of(t.strings.at(x.key - 1))
 	}
-	if n.Ready {
-		v.flags[row] |= FlagReady
-	}
-	v.taintSet[row] = t.taints(n.Taints)
-	v.imageSet[row] = t.imageSets.add(bytesKey(e.seen...), e.seen)
-	v.labelSet[row] = t.labels(row, n.Labels)
-	v.portSet[row] = t.ports(e.usage.Ports)
-	for _, x := range v.extended {
-		x.alloc[row] = n.Allocatable.Of(t.strings.at(x.key - 1))
-	}
-	t.writeUsage(row)
+	t.writeRequests(row)
 }
 
-func (t *Table) writeUsage(row int) {
-	e, v := t.entries[row], &t.view
-	v.requestCPU[row] = e.usage.Requests.MilliCPU
-	v.requestMemory[row] = e.usage.Requests.Memory
-	v.requestEphemeral[row] = e.usage.Requests.Ephemeral
-	v.requestPods[row] = e.pods
-	v.nonZeroCPU[row] = e.usage.NonZeroCPU
-	v.nonZeroMemory[row] = e.usage.NonZeroMemory
-	for _, x := range v.extended {
-		x.request[row] = e.usage.Requests.Of(t.strings.at(x.key - 1))
+// writeRequests writes what the node's pods request.
+func (t *Table) writeRequests(row int) {
+	t.writeUsage(row)
+	for _, x := range t.view.extended {
+		x.request[row] = t.entries[row].usage.Requests.Of(t.strings.at(x.key - 1))
 	}
 }
+
+// imageSet numbers the images of a node.
+func (t *Table) imageSet(e *entry) uint32 { return t.imageSets.add(bytesKey(e.seen...), e.seen) }
 
 func (t *Table) taints(list []Taint) uint32 {
 	refs := make([]TaintRef, len(list))

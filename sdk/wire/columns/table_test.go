@@ -159,6 +159,7 @@ func TestMirror(t *testing.T) {
 				readers[i].region = columns.Alloc(size)
 				return readers[i].region, nil
 			})
+			mirrors[i].WantAll()
 		}
 		for step := range 600 {
 			change(r, table, m)
@@ -244,6 +245,7 @@ func TestPortSetsAreBounded(t *testing.T) {
 	row := table.Put(columns.Node{Name: "n"})
 	var region []byte
 	m := columns.NewMirror(table, nil, func(size int) ([]byte, error) { region = columns.Alloc(size); return region, nil })
+	m.WantAll()
 	sets, resets := 0, 0
 	for port := range int32(5000) {
 		u := columns.Usage{Ports: []columns.HostPort{{Port: 1 + port}}}

@@ -1,6 +1,9 @@
 package schedule
 
-import "github.com/pintle-io/pintle/sdk/wire"
+import (
+	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+)
 
 // The operations that a guest answers which serves a scheduling point.
 const (
@@ -16,7 +19,7 @@ const (
 	// OpCycle (CycleRequest) → CycleAnswer; feasibility, reasons and scores are
 	// in the result columns of the region.
 	OpCycle
-	// OpNormalize (member, rows) → (): scores in the region are normalized in
+	// OpNormalize (member, rows) → columns that are missing: scores in the region are normalized in
 	// place.
 	OpNormalize
 )
@@ -34,6 +37,8 @@ type MemberInfo struct {
 	// Weight of the score unless the profile says otherwise.
 	Weight int64
 	Events ClusterEvent
+	// Columns that it is known to read before it is asked anything.
+	Columns []columns.Ref
 }
 
 // MemberUse says how a profile uses a plugin.
@@ -51,6 +56,9 @@ type PreFilterAnswer struct {
 	Unresolvable bool
 	Reasons      []string
 	Only         []OnlyNodes
+	// Missing are columns that the plugins looked at and do not have. The rest
+	// of the answer says nothing then: the question is asked again.
+	Missing []columns.Ref
 }
 
 // OnlyNodes narrows the nodes that can fit.
@@ -79,6 +87,8 @@ type CycleAnswer struct {
 	// Reasons are new since the last answer for this pod. Ids in the
 	// ResultReason column begin at 1 in the order of all of them.
 	Reasons []ReasonInfo
+	// Missing is as in PreFilterAnswer.
+	Missing []columns.Ref
 }
 
 // ReasonInfo is a status that one of the members gave to nodes.
@@ -97,7 +107,7 @@ func AppendMembers(b []byte, list []MemberInfo) []byte {
 		b = append(b, byte(m.Scope), byte(m.Scaling))
 		b = wire.AppendBool(b, m.Normalizes)
 		b = wire.AppendInt(wire.AppendUint(b, uint64(m.Column)), m.Weight)
-		b = wire.AppendUint(b, uint64(m.Events))
+		b = columns.AppendRefs(wire.AppendUint(b, uint64(m.Events)), m.Columns)
 	}
 	return b
 }
@@ -106,9 +116,9 @@ func AppendMembers(b []byte, list []MemberInfo) []byte {
 func ReadMembers(b []byte) ([]MemberInfo, error) {
 	r := wire.NewReader(b)
 	var out []MemberInfo
-	for range r.Count(9) {
+	for range r.Count(10) {
 		out = append(out, MemberInfo{Name: r.Str(), Filters: r.Bool(), Scores: r.Bool(), Scope: Scope(r.Byte()),
-			Scaling: Scaling(r.Byte()), Normalizes: r.Bool(), Column: uint32(r.Uint()), Weight: r.Int(), Events: ClusterEvent(r.Uint())})
+			Scaling: Scaling(r.Byte()), Normalizes: r.Bool(), Column: uint32(r.Uint()), Weight: r.Int(), Events: ClusterEvent(r.Uint()), Columns: columns.ReadRefs(r)})
 	}
 	return out, r.Err()
 }
@@ -142,7 +152,7 @@ func (a *PreFilterAnswer) Append(b []byte) []byte {
 	for _, o := range a.Only {
 		b = wire.AppendStrings(wire.AppendUint(b, uint64(o.Member)), o.Nodes)
 	}
-	return b
+	return columns.AppendRefs(b, a.Missing)
 }
 
 // ReadPreFilter reads the answer of OpPreFilter.
@@ -152,6 +162,7 @@ func ReadPreFilter(b []byte) (PreFilterAnswer, error) {
 	for range r.Count(2) {
 		a.Only = append(a.Only, OnlyNodes{Member: int(r.Uint()), Nodes: r.Strings()})
 	}
+	a.Missing = columns.ReadRefs(r)
 	return a, r.Err()
 }
 
@@ -184,7 +195,7 @@ func (a *CycleAnswer) Append(b []byte) []byte {
 		b = wire.AppendUint(b, uint64(x.Member))
 		b = wire.AppendStrings(wire.AppendBool(b, x.Unresolvable), x.Reasons)
 	}
-	return b
+	return columns.AppendRefs(b, a.Missing)
 }
 
 // ReadCycleAnswer reads the answer of OpCycle.
@@ -194,6 +205,7 @@ func ReadCycleAnswer(b []byte) (CycleAnswer, error) {
 	for range r.Count(3) {
 		a.Reasons = append(a.Reasons, ReasonInfo{Member: int(r.Uint()), Unresolvable: r.Bool(), Reasons: r.Strings()})
 	}
+	a.Missing = columns.ReadRefs(r)
 	return a, r.Err()
 }
 
@@ -208,4 +220,11 @@ func ReadNormalize(b []byte) (member, rows int, err error) {
 	r := wire.NewReader(b)
 	member, rows = int(r.Uint()), int(r.Uint())
 	return member, rows, r.Err()
+}
+
+// ReadMissing reads the answer of OpNormalize.
+func ReadMissing(b []byte) ([]columns.Ref, error) {
+	r := wire.NewReader(b)
+	list := columns.ReadRefs(r)
+	return list, r.Err()
 }

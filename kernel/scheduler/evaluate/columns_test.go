@@ -1,0 +1,55 @@
+package evaluate
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
+)
+
+func init() {
+	register("test-tomorrow", func() *scheduling.Points {
+		return &scheduling.Points{Columns: []scheduling.Column{9999}, Score: func(*scheduling.Pod, scheduling.Node) int64 { return 0 }}
+	})
+	register("test-tomorrow-seen", func() *scheduling.Points {
+		return &scheduling.Points{ScoreAll: func(c *scheduling.Cycle) { c.Int64(9999) }}
+	})
+	register("test-pods-only", func() *scheduling.Points {
+		return &scheduling.Points{Score: func(_ *scheduling.Pod, n scheduling.Node) int64 { return min(100, n.Pods()) }}
+	})
+}
+
+// The region of an instance holds what its plugin looked at.
+func TestOnlyColumnsAskedFor(t *testing.T) {
+	b := newTestBed(t, registered("test-pods-only"))
+	b.threeNodes()
+	b.place(t, pod("p", "1"))
+	out := b.place(t, pod("q", "1"))
+	if out.Score != 1 {
+		t.Errorf("outcome %+v, want the node with a pod", out)
+	}
+	var have []columns.ID
+	for _, c := range b.instances[0].mirror.Layout().Columns {
+		have = append(have, c.ID)
+	}
+	if want := []columns.ID{columns.RequestPods, columns.ResultFeasible, columns.ResultReason, columns.ResultScore}; !slices.Equal(have, want) {
+		t.Errorf("columns %v, want %v", have, want)
+	}
+}
+
+// A column that this version does not know is refused with its number, at open
+// if it was declared, else for the pod at hand.
+func TestUnknownColumn(t *testing.T) {
+	if _, err := Open(t.Context(), "x", registered("test-tomorrow")); err == nil || !strings.Contains(err.Error(), "column unknown (9999): no such column") {
+		t.Errorf("declared: %v", err)
+	}
+	b := newTestBed(t, registered("test-tomorrow-seen"))
+	b.threeNodes()
+	r := schedule.EncodePod(pod("p", "1"))
+	if _, err := b.Decide(t.Context(), &r, start); err == nil || !strings.Contains(err.Error(), "column unknown (9999): no such column") {
+		t.Errorf("seen: %v", err)
+	}
+}
