@@ -46,6 +46,22 @@ func (c Classic) Attach(index int, ingress, egress *ebpf.Program) error {
 	return nil
 }
 
+// Devices returns the indexes of the devices of this network namespace that have
+// filters of this name and handle.
+func (c Classic) Devices() ([]int, error) {
+	links, err := devices()
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, l := range links {
+		if len(c.filters(l)) > 0 {
+			out = append(out, l.Attrs().Index)
+		}
+	}
+	return out, nil
+}
+
 // Detach takes the filters of this name and handle off a device, which may be
 // gone; those of every handle if it is 0.
 func (c Classic) Detach(index int) error {
@@ -58,13 +74,9 @@ func (c Classic) Detach(index int) error {
 
 // DetachAll takes the filters off every device of this network namespace.
 func (c Classic) DetachAll() error {
-	var links []netlink.Link
-	var err error = netlink.ErrDumpInterrupted // devices came or went: the list has holes
-	for try := 0; try < 10 && errors.Is(err, netlink.ErrDumpInterrupted); try++ {
-		links, err = netlink.LinkList()
-	}
+	links, err := devices()
 	if err != nil {
-		return fmt.Errorf("list devices: %w", err)
+		return err
 	}
 	var errs []error
 	for _, l := range links {
@@ -75,16 +87,36 @@ func (c Classic) DetachAll() error {
 
 func (c Classic) detach(l netlink.Link) error {
 	var errs []error
+	for _, f := range c.filters(l) {
+		errs = append(errs, netlink.FilterDel(f))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Classic) filters(l netlink.Link) []netlink.Filter {
+	var out []netlink.Filter
 	for _, parent := range classicParents {
-		filters, err := netlink.FilterList(l, parent)
+		all, err := netlink.FilterList(l, parent)
 		if err != nil {
 			continue // no clsact here, or the device is gone
 		}
-		for _, f := range filters {
+		for _, f := range all {
 			if bf, ok := f.(*netlink.BpfFilter); ok && bf.Name == c.Name && (c.Handle == 0 || bf.Handle == c.Handle) {
-				errs = append(errs, netlink.FilterDel(f))
+				out = append(out, f)
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return out
+}
+
+func devices() ([]netlink.Link, error) {
+	var links []netlink.Link
+	var err error = netlink.ErrDumpInterrupted // devices came or went: the list has holes
+	for try := 0; try < 10 && errors.Is(err, netlink.ErrDumpInterrupted); try++ {
+		links, err = netlink.LinkList()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	return links, nil
 }

@@ -124,6 +124,44 @@ func (l *Links) Names() ([]string, error) {
 	return out, nil
 }
 
+// Rename gives the pinned link of one name another one. A link that had it is
+// detached in the same step, unless a process holds it open.
+func (l *Links) Rename(from, to string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range []string{from, to} {
+		if o := l.open[name]; o != nil {
+			delete(l.open, name)
+			if err := o.Close(); err != nil {
+				return err
+			}
+		}
+	}
+	return os.Rename(l.path(from), l.path(to))
+}
+
+// Pinned opens the pinned link of this name for the caller, who closes it; nil if
+// there is none that can be opened.
+func (l *Links) Pinned(name string) (link.Link, error) {
+	if l.dir == "" {
+		return nil, nil
+	}
+	p, err := link.LoadPinnedLink(l.path(name), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return p, err
+}
+
+// On reports whether a link is on a hook.
+func On(l link.Link, h Hook) (bool, error) {
+	info, err := l.Info()
+	if err != nil {
+		return false, fmt.Errorf("read a link: %w", err)
+	}
+	return h.has(info), nil
+}
+
 // Active reports whether this process has attached anything.
 func (l *Links) Active() bool {
 	l.mu.Lock()

@@ -13,6 +13,11 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type LBAddr struct {
+	_ structs.HostLayout
+	W [4]uint32
+}
+
 type LBAffinity struct {
 	_       structs.HostLayout
 	Last    uint64
@@ -21,15 +26,18 @@ type LBAffinity struct {
 }
 
 type LBAffinityKey struct {
-	_       structs.HostLayout
-	Client  uint64
+	_      structs.HostLayout
+	Client struct {
+		_    structs.HostLayout
+		Addr LBAddr
+	}
 	Service uint32
 	Zero    uint32
 }
 
 type LBBackend struct {
 	_     structs.HostLayout
-	Addr  uint32
+	Addr  LBAddr
 	Port  uint16
 	Proto uint8
 	Flags uint8
@@ -59,7 +67,7 @@ const (
 
 type LBDatagram struct {
 	_       structs.HostLayout
-	Addr    uint32
+	Addr    LBAddr
 	Port    uint16
 	Zero    uint16
 	Backend uint32
@@ -68,15 +76,17 @@ type LBDatagram struct {
 type LBDatagramKey struct {
 	_      structs.HostLayout
 	Cookie uint64
-	Addr   uint32
+	Addr   LBAddr
 	Port   uint16
 	Reply  uint16
+	Zero   uint32
 }
 
 type LBDevice struct {
-	_    structs.HostLayout
-	Addr uint32
-	Kind uint32
+	_     structs.HostLayout
+	Addr  LBAddr
+	Addr6 LBAddr
+	Kind  uint32
 }
 
 type LBDeviceKind uint32
@@ -88,8 +98,8 @@ const (
 
 type LBFlow struct {
 	_     structs.HostLayout
-	Saddr uint32
-	Daddr uint32
+	Saddr LBAddr
+	Daddr LBAddr
 	Sport uint16
 	Dport uint16
 	Proto uint8
@@ -114,7 +124,7 @@ const (
 
 type LBFrontendKey struct {
 	_     structs.HostLayout
-	Addr  uint32
+	Addr  LBAddr
 	Port  uint16
 	Proto uint8
 	Scope uint8
@@ -127,8 +137,8 @@ type LBMaglevTable struct {
 
 type LBNat struct {
 	_       structs.HostLayout
-	Saddr   uint32
-	Daddr   uint32
+	Saddr   LBAddr
+	Daddr   LBAddr
 	Sport   uint16
 	Dport   uint16
 	Backend uint32
@@ -148,8 +158,8 @@ const (
 
 type LBPeer struct {
 	_           structs.HostLayout
-	Addr        uint32
-	BackendAddr uint32
+	Addr        LBAddr
+	BackendAddr LBAddr
 	Port        uint16
 	BackendPort uint16
 	Backend     uint32
@@ -160,7 +170,7 @@ type LBPeer struct {
 type LBRangeKey struct {
 	_    structs.HostLayout
 	Bits uint32
-	Addr [4]uint32
+	Addr LBAddr
 }
 
 type LBScope uint32

@@ -14,8 +14,11 @@ import (
 )
 
 type SocketsBackend struct {
-	_     structs.HostLayout
-	Addr  uint32
+	_    structs.HostLayout
+	Addr struct {
+		_ structs.HostLayout
+		W [4]uint32
+	}
 	Port  uint16
 	Proto uint8
 	Flags uint8
@@ -28,9 +31,15 @@ type SocketsHeld struct {
 }
 
 type SocketsPeer struct {
-	_           structs.HostLayout
-	Addr        uint32
-	BackendAddr uint32
+	_    structs.HostLayout
+	Addr struct {
+		_ structs.HostLayout
+		W [4]uint32
+	}
+	BackendAddr struct {
+		_ structs.HostLayout
+		W [4]uint32
+	}
 	Port        uint16
 	BackendPort uint16
 	Backend     uint32

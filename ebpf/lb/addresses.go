@@ -1,7 +1,6 @@
 package lb
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -23,18 +22,21 @@ type Addresses struct {
 func (a *Addresses) SetNodeAddrs(addrs []netip.Addr) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	want := map[uint32]bool{}
+	want := map[bpf.LBAddr]bool{}
 	for _, addr := range addrs {
 		if addr = addr.Unmap(); !addr.Is4() {
 			continue
 		}
-		want[be32(addr)] = true
-		if err := a.node.Put(be32(addr), uint32(1)); err != nil {
+		want[toAddr(addr)] = true
+		if err := a.node.Put(toAddr(addr), uint32(1)); err != nil {
 			return fmt.Errorf("write node address %s: %w", addr, err)
 		}
 	}
-	var gone []uint32
-	var k, v uint32
+	var (
+		gone []bpf.LBAddr
+		k    bpf.LBAddr
+		v    uint32
+	)
 	it := a.node.Iterate()
 	for it.Next(&k, &v) {
 		if !want[k] {
@@ -46,7 +48,7 @@ func (a *Addresses) SetNodeAddrs(addrs []netip.Addr) error {
 	}
 	for _, k := range gone {
 		if err := ignoreMissing(a.node.Delete(k)); err != nil {
-			return fmt.Errorf("delete node address %s: %w", addr4(k), err)
+			return fmt.Errorf("delete node address %s: %w", addrOf(k), err)
 		}
 	}
 	return nil
@@ -96,13 +98,9 @@ func (a *Addresses) SetServiceRanges(ranges []netip.Prefix) error {
 // rangeKey is p as IPv6, so that one map holds both families.
 func rangeKey(p netip.Prefix) bpf.LBRangeKey {
 	p = p.Masked()
-	k := bpf.LBRangeKey{Bits: uint32(p.Bits())}
+	k := bpf.LBRangeKey{Bits: uint32(p.Bits()), Addr: toAddr(p.Addr())}
 	if p.Addr().Is4() {
 		k.Bits += 96
-	}
-	b := p.Addr().As16()
-	for i := range k.Addr {
-		k.Addr[i] = binary.NativeEndian.Uint32(b[4*i:])
 	}
 	return k
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/cilium/ebpf"
 
@@ -26,6 +27,9 @@ type Balancer struct {
 	objects bpf.LBObjects
 	links   *attach.Links
 	fresh   bool // no service was found
+
+	mu  sync.Mutex
+	old *predecessor // who is to be replaced; nil: nobody; guarded by mu
 }
 
 // Open loads the programs and opens or makes the maps. Nothing is attached
@@ -50,7 +54,7 @@ func Open(cfg Config) (*Balancer, error) {
 	}
 	b := &Balancer{cfg: cfg, links: attach.NewLinks(cfg.linkDir())}
 	if err := b.load(spec); err != nil {
-		return nil, err
+		return nil, errors.Join(err, b.old.close(), b.objects.Close())
 	}
 	maps, programs := &b.objects.LBMaps, &b.objects.LBPrograms
 	b.Reconnector = newReconnector(maps)
@@ -84,6 +88,10 @@ func (b *Balancer) load(spec *Spec) error {
 		if err := attach.Mount(b.cfg.PinDir); err != nil {
 			return err
 		}
+		var err error
+		if b.old, err = findPredecessor(&b.cfg, b.links); err != nil {
+			return err
+		}
 		opts.Maps.PinPath = b.cfg.mapDir()
 		if err := os.MkdirAll(opts.Maps.PinPath, 0o700); err != nil {
 			return err
@@ -95,6 +103,41 @@ func (b *Balancer) load(spec *Spec) error {
 	if err := spec.collection.LoadAndAssign(&b.objects, &opts); err != nil {
 		return fmt.Errorf("load programs: %w", err)
 	}
+	return b.old.tables(&b.objects.LBMaps)
+}
+
+// Attach translates the sockets of [Config.CgroupPath] from now on. Links that
+// a predecessor pinned get this version's programs, each in one step. Beside
+// programs of others on the same cgroup, all are run. A predecessor whose maps
+// had another layout is replaced at its devices, too, so that no connection is
+// lost: call it on a thread in the network namespace of the devices.
+func (b *Balancer) Attach() error {
+	if err := b.takeOver(); err != nil {
+		return err
+	}
+	return b.Sockets.Attach()
+}
+
+// AttachDevice translates packets that pass by d from now on. It must be called
+// on a thread in the network namespace of the device.
+func (b *Balancer) AttachDevice(d Device) error {
+	if err := b.takeOver(); err != nil {
+		return err
+	}
+	return b.Packets.AttachDevice(d)
+}
+
+func (b *Balancer) takeOver() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.old == nil {
+		return nil
+	}
+	t := takeover{old: b.old, maps: &b.objects.LBMaps, sockets: b.Sockets, packets: b.Packets, links: b.links}
+	if err := t.run(); err != nil {
+		return fmt.Errorf("take over from an older version: %w", err)
+	}
+	b.old = nil
 	return nil
 }
 
@@ -134,7 +177,9 @@ func unpinIncompatible(spec *Spec, dir string) error {
 // Close gives up the process' hold on the kernel's objects. What is pinned
 // stays and works.
 func (b *Balancer) Close() error {
-	return errors.Join(b.links.Close(), b.walk.close(), b.objects.Close())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return errors.Join(b.links.Close(), b.walk.close(), b.old.close(), b.objects.Close())
 }
 
 // Remove takes everything of a Balancer with this PinDir out of the kernel:
@@ -157,7 +202,14 @@ func Remove(pinDir string) error {
 		return err
 	}
 	cfg := Config{PinDir: pinDir}
-	if err := errors.Join(attach.RemoveLinks(cfg.linkDir()), os.RemoveAll(cfg.mapDir())); err != nil {
+	errs := []error{attach.RemoveLinks(cfg.linkDir())}
+	pins, err := os.ReadDir(pinDir)
+	for _, layout := range pins {
+		if layout.IsDir() { // else it is the file system's
+			errs = append(errs, os.RemoveAll(filepath.Join(pinDir, layout.Name())))
+		}
+	}
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return err
 	}
 	return attach.Unmount(pinDir)

@@ -41,16 +41,19 @@ type Packets struct {
 // classicName marks the filters that are ours.
 const classicName = "pintle_lb"
 
-// classic are the filters of this version, for kernels without tcx.
-var classic = attach.Classic{Name: classicName, Handle: 1}
+// classic are the filters for kernels without tcx, in all layouts the same, so
+// that any version replaces what runs; beside are those of a takeover.
+var (
+	classic = attach.Classic{Name: classicName, Handle: 1}
+	beside  = attach.Classic{Name: classicName, Handle: 2}
+)
 
-// AttachDevice translates packets that pass by d from now on. It must be called
-// on a thread in the network namespace of the device.
+// AttachDevice runs the programs on a device; see [Balancer.AttachDevice].
 func (p *Packets) AttachDevice(d Device) error {
 	if !d.Addr.Is4() || d.Index <= 0 {
 		return fmt.Errorf("device %d, address %s: want an index and an IPv4 address", d.Index, d.Addr)
 	}
-	v := bpf.LBDevice{Addr: be32(d.Addr), Kind: uint32(d.Kind)}
+	v := bpf.LBDevice{Addr: toAddr(d.Addr), Kind: uint32(d.Kind)}
 	if err := p.devices.Put(uint32(d.Index), v); err != nil {
 		return fmt.Errorf("write device %d: %w", d.Index, err)
 	}

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -76,15 +77,22 @@ type Service struct {
 	Maglev bool
 }
 
-func be32(a netip.Addr) uint32 {
-	b := a.Unmap().As4()
-	return binary.NativeEndian.Uint32(b[:])
+// toAddr is a as the maps have it: IPv6, or IPv4 mapped into it.
+func toAddr(a netip.Addr) bpf.LBAddr {
+	var out bpf.LBAddr
+	b := a.As16()
+	for i := range out.W {
+		out.W[i] = binary.NativeEndian.Uint32(b[4*i:])
+	}
+	return out
 }
 
-func addr4(v uint32) netip.Addr {
-	var b [4]byte
-	binary.NativeEndian.PutUint32(b[:], v)
-	return netip.AddrFrom4(b)
+func addrOf(v bpf.LBAddr) netip.Addr {
+	var b [16]byte
+	for i, w := range v.W {
+		binary.NativeEndian.PutUint32(b[4*i:], w)
+	}
+	return netip.AddrFrom16(b).Unmap()
 }
 
 // be16 converts between host and network order, in either direction.
@@ -102,7 +110,7 @@ func (f Frontend) key() (bpf.LBFrontendKey, error) {
 		return bpf.LBFrontendKey{}, fmt.Errorf("frontend %s: protocol %s is not translated", f.Addr, f.Proto)
 	}
 	return bpf.LBFrontendKey{
-		Addr:  be32(f.Addr.Addr()),
+		Addr:  toAddr(f.Addr.Addr()),
 		Port:  be16(f.Addr.Port()),
 		Proto: uint8(f.Proto),
 		Scope: uint8(f.Scope),
@@ -111,7 +119,7 @@ func (f Frontend) key() (bpf.LBFrontendKey, error) {
 
 func frontendOf(k bpf.LBFrontendKey) Frontend {
 	return Frontend{
-		Addr:  netip.AddrPortFrom(addr4(k.Addr), be16(k.Port)),
+		Addr:  netip.AddrPortFrom(addrOf(k.Addr), be16(k.Port)),
 		Proto: Protocol(k.Proto),
 		Scope: Scope(k.Scope),
 	}
@@ -121,7 +129,7 @@ func (b Backend) value(proto Protocol) (bpf.LBBackend, error) {
 	if !b.Addr.Addr().Unmap().Is4() {
 		return bpf.LBBackend{}, fmt.Errorf("backend %s: not an IPv4 address", b.Addr)
 	}
-	v := bpf.LBBackend{Addr: be32(b.Addr.Addr()), Port: be16(b.Addr.Port()), Proto: uint8(proto)}
+	v := bpf.LBBackend{Addr: toAddr(b.Addr.Addr()), Port: be16(b.Addr.Port()), Proto: uint8(proto)}
 	if b.Local {
 		v.Flags |= uint8(bpf.LBBackendFlagBACKEND_LOCAL)
 	}
@@ -130,7 +138,7 @@ func (b Backend) value(proto Protocol) (bpf.LBBackend, error) {
 
 func backendOf(v bpf.LBBackend) Backend {
 	return Backend{
-		Addr:  netip.AddrPortFrom(addr4(v.Addr), be16(v.Port)),
+		Addr:  netip.AddrPortFrom(addrOf(v.Addr), be16(v.Port)),
 		Local: v.Flags&uint8(bpf.LBBackendFlagBACKEND_LOCAL) != 0,
 	}
 }
@@ -194,14 +202,10 @@ func want(s Service) (wanted, error) {
 }
 
 func compareFrontends(a, b bpf.LBFrontendKey) int {
-	order := func(k bpf.LBFrontendKey) uint64 {
-		return uint64(k.Addr)<<32 | uint64(k.Port)<<16 | uint64(k.Proto)<<8 | uint64(k.Scope)
-	}
-	switch x, y := order(a), order(b); {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
+	return cmp.Or(
+		slices.Compare(a.Addr.W[:], b.Addr.W[:]),
+		cmp.Compare(a.Port, b.Port),
+		cmp.Compare(a.Proto, b.Proto),
+		cmp.Compare(a.Scope, b.Scope),
+	)
 }

@@ -20,14 +20,21 @@ type socketHook struct {
 	program *ebpf.Program
 }
 
-func (s *Sockets) hooks() []socketHook {
+// back are the hooks that show a peer's name as it was asked for.
+func (s *Sockets) back() []socketHook {
 	p := s.programs
-	// The ways back first: a reply must find its way before a request goes.
 	return []socketHook{
 		{"recvmsg4", ebpf.AttachCGroupUDP4Recvmsg, p.LbRecvmsg4},
 		{"recvmsg6", ebpf.AttachCGroupUDP6Recvmsg, p.LbRecvmsg6},
 		{"getpeername4", ebpf.AttachCgroupInet4GetPeername, p.LbGetpeername4},
 		{"getpeername6", ebpf.AttachCgroupInet6GetPeername, p.LbGetpeername6},
+	}
+}
+
+// there are the hooks that choose a backend.
+func (s *Sockets) there() []socketHook {
+	p := s.programs
+	return []socketHook{
 		{"sendmsg4", ebpf.AttachCGroupUDP4Sendmsg, p.LbSendmsg4},
 		{"sendmsg6", ebpf.AttachCGroupUDP6Sendmsg, p.LbSendmsg6},
 		{"connect4", ebpf.AttachCGroupInet4Connect, p.LbConnect4},
@@ -35,19 +42,26 @@ func (s *Sockets) hooks() []socketHook {
 	}
 }
 
-// Attach translates the sockets of [Config.CgroupPath] from now on. Links that
-// a predecessor pinned get this version's programs, each in one step. Beside
-// programs of others on the same cgroup, all are run.
+// Attach runs the programs at their hooks; see [Balancer.Attach].
 func (s *Sockets) Attach() error {
+	// The ways back first: a reply must find its way before a request goes.
+	if err := s.attach(s.back(), ""); err != nil {
+		return err
+	}
+	return s.attach(s.there(), "")
+}
+
+// attach runs programs at hooks, by links of their names and the suffix.
+func (s *Sockets) attach(hooks []socketHook, suffix string) error {
 	if s.cgroup == "" {
 		return nil
 	}
-	for _, h := range s.hooks() {
+	for _, h := range hooks {
 		at, err := attach.NewCgroup(s.cgroup, h.at)
 		if err != nil {
 			return err
 		}
-		if err := s.links.Attach(h.name, at, h.program); err != nil {
+		if err := s.links.Attach(h.name+suffix, at, h.program); err != nil {
 			return err
 		}
 	}

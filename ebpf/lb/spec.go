@@ -33,9 +33,15 @@ type Config struct {
 	Sizes   Sizes
 }
 
-func (c *Config) mapDir() string { return filepath.Join(c.PinDir, "maps") }
+// layout is the version of what the maps hold. One that changes a map in a way
+// that [layout1] and its like must translate is the next one.
+const layout = "v2"
 
-// linkDir is "" when nothing is pinned.
+// mapDir is this layout's: others may lie beside it.
+func (c *Config) mapDir() string { return filepath.Join(c.PinDir, layout) }
+
+// linkDir is "" when nothing is pinned. Links have one place in all layouts, so
+// that any version finds what runs and puts its own programs there, in one step.
 func (c *Config) linkDir() string {
 	if c.PinDir == "" {
 		return ""

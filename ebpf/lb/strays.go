@@ -163,7 +163,7 @@ func (r *Reconnector) move(fd int, p bpf.LBPeer, m *Moved) error {
 		m.Cut++
 		return disconnect(fd)
 	}
-	p.BackendAddr, p.BackendPort, p.Backend = be32(parkAddr.Addr()), 0, 0
+	p.BackendAddr, p.BackendPort, p.Backend = toAddr(parkAddr.Addr()), 0, 0
 	m.Parked++
 	if err := r.maps.Peers.Put(int32(fd), p); err != nil {
 		return fmt.Errorf("note that a socket waits: %w", err)
@@ -175,7 +175,7 @@ func (r *Reconnector) move(fd int, p bpf.LBPeer, m *Moved) error {
 // address that nothing has a socket of a pod is connected as it is, and what it
 // sends then leaves the node.
 func (r *Reconnector) isServed(p bpf.LBPeer) (bool, error) {
-	for _, addr := range []uint32{p.Addr, 0} { // 0: a port of the node
+	for _, addr := range []bpf.LBAddr{p.Addr, toAddr(netip.IPv4Unspecified())} { // the latter: a port of the node
 		var f bpf.LBFrontend
 		k := bpf.LBFrontendKey{Addr: addr, Port: p.Port, Proto: p.Proto, Scope: uint8(Cluster)}
 		switch err := r.maps.Frontends.Lookup(k, &f); {
@@ -189,7 +189,7 @@ func (r *Reconnector) isServed(p bpf.LBPeer) (bool, error) {
 }
 
 func peerAddr(p bpf.LBPeer) netip.AddrPort {
-	return netip.AddrPortFrom(addr4(p.Addr), be16(p.Port))
+	return netip.AddrPortFrom(addrOf(p.Addr), be16(p.Port))
 }
 
 func addrPortOf(sa unix.Sockaddr) netip.AddrPort {

@@ -54,9 +54,9 @@ static __always_inline bool choose_maglev(const struct frontend *f, __u32 hash, 
 
 /* A slot or backend may vanish between two lookups when a service shrinks; slot
  * 0 is the last to go. False: nothing to choose from. */
-static __always_inline bool choose(const struct frontend *f, __u32 hash, bool by_hash, __u64 client, struct choice *c)
+static __always_inline bool choose(const struct frontend *f, __u32 hash, bool by_hash, const union client *client, struct choice *c)
 {
-	struct affinity_key k = { .client = client, .service = f->service };
+	struct affinity_key k = { .client = *client, .service = f->service };
 	__u64 now = 0;
 	bool found = false;
 
@@ -79,23 +79,23 @@ static __always_inline bool choose(const struct frontend *f, __u32 hash, bool by
 	return found;
 }
 
-static __always_inline struct frontend *frontend_at(__be32 addr, __be16 port, __u8 proto, __u8 scope)
+static __always_inline struct frontend *frontend_at(const struct addr *addr, __be16 port, __u8 proto, __u8 scope)
 {
-	struct frontend_key k = { .addr = addr, .port = port, .proto = proto, .scope = scope };
+	struct frontend_key k = { .addr = *addr, .port = port, .proto = proto, .scope = scope };
 
 	return bpf_map_lookup_elem(&frontends, &k);
 }
 
-static __always_inline bool in_service_range(__be32 a0, __be32 a1, __be32 a2, __be32 a3)
+static __always_inline bool in_service_range(const struct addr *addr)
 {
-	struct range_key k = { .bits = 128, .addr = { a0, a1, a2, a3 } };
+	struct range_key k = { .bits = 128, .addr = *addr };
 
 	return bpf_map_lookup_elem(&service_ranges, &k) != NULL;
 }
 
 /* Whether nothing can be at this address: it is in a range of Services, nothing
  * serves it, and it is no address of the node either. */
-static __always_inline bool unserved4(__be32 addr)
+static __always_inline bool unserved(const struct addr *addr)
 {
-	return in_service_range(0, 0, bpf_htonl(0xffff), addr) && !bpf_map_lookup_elem(&node_addrs, &addr);
+	return in_service_range(addr) && !is_node_addr(addr);
 }

@@ -3,7 +3,7 @@
  * that a restarted agent finds what it wrote. */
 #pragma once
 
-#include "types.h"
+#include "addr.h"
 
 #define HASH(name, ktype, vtype, max)                   \
 	struct {                                        \
@@ -30,7 +30,7 @@ HASH(frontends, struct frontend_key, struct frontend, 65536);
 HASH(slots, struct slot_key, __u32, 262144);
 HASH(backends, __u32, struct backend, 262144);
 HASH(maglev, __u32, struct maglev_table, 4096);
-HASH(node_addrs, __be32, __u32, 512);
+HASH(node_addrs, struct addr, __u32, 512);
 HASH(devices, __u32, struct device, 256);
 
 /* Where an address without a frontend is nobody's: refused, since a packet to
@@ -71,4 +71,9 @@ static __always_inline void count(__u32 which)
 
 	if (n)
 		(*n)++;
+}
+
+static __always_inline bool is_node_addr(const struct addr *a)
+{
+	return bpf_map_lookup_elem(&node_addrs, a) != NULL;
 }

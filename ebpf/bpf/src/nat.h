@@ -24,7 +24,7 @@
 
 static __always_inline __u32 flow_hash(const struct flow *f)
 {
-	__u32 h = f->saddr ^ (f->daddr * 0x9e3779b1u) ^ ((__u32)f->sport << 16 | f->dport) ^ f->proto;
+	__u32 h = addr_fold(&f->saddr) ^ (addr_fold(&f->daddr) * 0x9e3779b1u) ^ ((__u32)f->sport << 16 | f->dport) ^ f->proto;
 
 	h ^= h >> 16;
 	h *= 0x85ebca6bu;
@@ -35,22 +35,23 @@ static __always_inline __u32 flow_hash(const struct flow *f)
 
 static __always_inline struct frontend *packet_frontend(const struct flow *f, const struct device *dev)
 {
+	const struct addr any = addr_of4(0);
 	struct frontend *fe;
 
 	if (dev->kind == DEVICE_UPLINK) {
-		fe = frontend_at(f->daddr, f->dport, f->proto, SCOPE_EXTERNAL);
+		fe = frontend_at(&f->daddr, f->dport, f->proto, SCOPE_EXTERNAL);
 		if (fe)
 			return fe;
 	}
-	fe = frontend_at(f->daddr, f->dport, f->proto, SCOPE_CLUSTER);
-	if (fe || !bpf_map_lookup_elem(&node_addrs, &f->daddr))
+	fe = frontend_at(&f->daddr, f->dport, f->proto, SCOPE_CLUSTER);
+	if (fe || !is_node_addr(&f->daddr))
 		return fe;
 	if (dev->kind == DEVICE_UPLINK) {
-		fe = frontend_at(0, f->dport, f->proto, SCOPE_EXTERNAL);
+		fe = frontend_at(&any, f->dport, f->proto, SCOPE_EXTERNAL);
 		if (fe)
 			return fe;
 	}
-	return frontend_at(0, f->dport, f->proto, SCOPE_CLUSTER);
+	return frontend_at(&any, f->dport, f->proto, SCOPE_CLUSTER);
 }
 
 static __always_inline bool nat_expired(const struct nat *n, __u8 proto, __u64 now)
@@ -85,17 +86,18 @@ static __always_inline bool nat_open(const struct packet *p, const struct device
 	struct nat reply = {};
 	struct choice c = {};
 	struct flow back = {};
+	union client client = { .addr = f->saddr };
 	bool here, own;
 
 	if (!fe || (fe->flags & FRONTEND_FOREIGN))
 		return false;
 	/* Without a backend the packet goes on to the stack, which answers it as
 	 * it answers any port on which nobody listens. */
-	if (!choose(fe, fe->flags & FRONTEND_MAGLEV ? hash : bpf_get_prandom_u32(), true, CLIENT_ADDR | f->saddr, &c)) {
+	if (!choose(fe, fe->flags & FRONTEND_MAGLEV ? hash : bpf_get_prandom_u32(), true, &client, &c)) {
 		count(COUNT_FLOW_REFUSED);
 		return false;
 	}
-	own = bpf_map_lookup_elem(&node_addrs, &c.backend.addr) != NULL;
+	own = is_node_addr(&c.backend.addr);
 	here = own || (c.backend.flags & BACKEND_LOCAL);
 
 	n->saddr = f->saddr;
@@ -186,8 +188,8 @@ static __always_inline int nat_redirect(struct __sk_buff *skb, const struct pack
 		.l4_protocol = p->flow.proto,
 		.sport = n->sport,
 		.dport = n->dport,
-		.ipv4_src = n->saddr,
-		.ipv4_dst = n->daddr,
+		.ipv4_src = addr4(&n->saddr),
+		.ipv4_dst = addr4(&n->daddr),
 		.ifindex = skb->ingress_ifindex,
 	};
 	struct bpf_redir_neigh hop = { .nh_family = 2 };
@@ -212,7 +214,7 @@ static __always_inline int nat_unserved(struct __sk_buff *skb, const struct pack
 {
 	struct frontend *fe;
 
-	if (p->flow.proto != IPPROTO_TCP || !unserved4(p->flow.daddr))
+	if (p->flow.proto != IPPROTO_TCP || !unserved(&p->flow.daddr))
 		return TC_ACT_UNSPEC;
 	fe = packet_frontend(&p->flow, dev);
 	if (fe && (fe->count || (fe->flags & FRONTEND_FOREIGN)))

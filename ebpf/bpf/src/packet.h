@@ -2,7 +2,7 @@
 /* Reading and rewriting of IPv4 packets on Ethernet devices. */
 #pragma once
 
-#include "types.h"
+#include "addr.h"
 
 struct packet {
 	struct flow flow;
@@ -44,8 +44,8 @@ static __always_inline bool packet_read(struct __sk_buff *skb, struct packet *p)
 	}
 	if (bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)))
 		return false;
-	p->flow.saddr = ip.saddr;
-	p->flow.daddr = ip.daddr;
+	p->flow.saddr = addr_of4(ip.saddr);
+	p->flow.daddr = addr_of4(ip.daddr);
 	p->flow.proto = ip.protocol;
 	p->flow.sport = ports[0];
 	p->flow.dport = ports[1];
@@ -76,8 +76,8 @@ static __always_inline void packet_rewrite(struct __sk_buff *skb, const struct p
 	__u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
 	__u32 sum = p->l4 + (udp ? offsetof(struct udphdr, check) : offsetof(struct tcphdr, check));
 
-	packet_set_addr(skb, sum, flags, offsetof(struct iphdr, saddr), p->flow.saddr, n->saddr);
-	packet_set_addr(skb, sum, flags, offsetof(struct iphdr, daddr), p->flow.daddr, n->daddr);
+	packet_set_addr(skb, sum, flags, offsetof(struct iphdr, saddr), addr4(&p->flow.saddr), addr4(&n->saddr));
+	packet_set_addr(skb, sum, flags, offsetof(struct iphdr, daddr), addr4(&p->flow.daddr), addr4(&n->daddr));
 	packet_set_port(skb, sum, flags, p->l4, p->flow.sport, n->sport);
 	packet_set_port(skb, sum, flags, p->l4 + 2, p->flow.dport, n->dport);
 }
@@ -114,7 +114,7 @@ static __always_inline void packet_set_word(struct __sk_buff *skb, const struct 
 /* Turns a SYN into the RST that answers it, addressed back to its sender. */
 static __always_inline bool packet_reset(struct __sk_buff *skb, const struct packet *p)
 {
-	__be32 addrs[2] = { p->flow.daddr, p->flow.saddr };
+	__be32 addrs[2] = { addr4(&p->flow.daddr), addr4(&p->flow.saddr) };
 	__be16 ports[2] = { p->flow.dport, p->flow.sport };
 	__u8 mac[12], swapped[12];
 	__be16 ttl[2]; /* time to live and protocol, from and to */

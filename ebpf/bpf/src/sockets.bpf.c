@@ -9,9 +9,10 @@
 #include <linux/bpf.h>
 #include <linux/in.h>
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "types.h"
+#include "addr.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -98,7 +99,7 @@ static __always_inline __u32 pid_for_reader(struct task_struct *task)
  * its address here, too. */
 static __always_inline bool still_there(const struct sock *sk, const struct peer *p)
 {
-	return sk->__sk_common.skc_state == TCP_ESTABLISHED && sk->__sk_common.skc_daddr == p->backend_addr &&
+	return sk->__sk_common.skc_state == TCP_ESTABLISHED && sk->__sk_common.skc_daddr == addr4(&p->backend_addr) &&
 	       sk->__sk_common.skc_dport == p->backend_port;
 }
 

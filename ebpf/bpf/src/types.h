@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* Keys and values of the maps: the contract with ebpf/lb. Addresses and ports
  * are in network byte order. Every hole is a named, zeroed field, because keys
- * are compared as bytes. */
+ * are compared as bytes. What changes here needs a layout of its own
+ * (RATIONALE.md: "Why does the data path have layouts with versions?"). */
 #pragma once
+
+/* IPv6; IPv4 is mapped (::ffff:a.b.c.d), so that one map serves both. */
+struct addr {
+	__be32 w[4];
+};
 
 enum scope {
 	SCOPE_CLUSTER,  /* asked by sockets and pods of this node */
@@ -31,9 +37,9 @@ enum nat_flag {
 	NAT_CLOSING = 1 << 3,  /* a FIN or RST went by */
 };
 
-/* Address 0.0.0.0 stands for every address of this node. */
+/* Address 0.0.0.0 stands for every IPv4 address of this node. */
 struct frontend_key {
-	__be32 addr;
+	struct addr addr;
 	__be16 port;
 	__u8 proto;
 	__u8 scope;
@@ -46,10 +52,10 @@ struct frontend {
 	__u32 affinity_seconds;
 };
 
-/* A range of virtual addresses, as IPv6: IPv4 is mapped (::ffff:a.b.c.d). */
+/* A range of virtual addresses. */
 struct range_key {
 	__u32 bits; /* of the prefix, in host byte order */
-	__be32 addr[4];
+	struct addr addr;
 };
 
 struct slot_key {
@@ -60,7 +66,7 @@ struct slot_key {
 /* A backend belongs to one service, so that its being there means that it may
  * still be chosen for that service. */
 struct backend {
-	__be32 addr;
+	struct addr addr;
 	__be16 port;
 	__u8 proto;
 	__u8 flags;
@@ -72,13 +78,23 @@ struct maglev_table {
 	__u32 backend[MAGLEV_SIZE];
 };
 
+/* Who asks: an address, or a network namespace by its cookie. The latter begins
+ * with CLIENT_NETNS, as no address that sends does. */
+union client {
+	struct addr addr;
+	struct {
+		__u64 netns;
+		__u64 cookie;
+	};
+};
+
+#define CLIENT_NETNS (~0ull)
+
 struct affinity_key {
-	__u64 client; /* cookie of a network namespace, or CLIENT_ADDR | address */
+	union client client;
 	__u32 service;
 	__u32 zero;
 };
-
-#define CLIENT_ADDR (1ull << 63)
 
 struct affinity {
 	__u64 last;
@@ -88,8 +104,8 @@ struct affinity {
 
 /* What a connected socket asked for, and what it got. */
 struct peer {
-	__be32 addr;
-	__be32 backend_addr;
+	struct addr addr;
+	struct addr backend_addr;
 	__be16 port;
 	__be16 backend_port;
 	__u32 backend;
@@ -106,21 +122,22 @@ struct held {
 /* Unconnected UDP, both ways: the frontend's backend, the backend's frontend. */
 struct datagram_key {
 	__u64 cookie;
-	__be32 addr;
+	struct addr addr;
 	__be16 port;
 	__u16 reply;
+	__u32 zero;
 };
 
 struct datagram {
-	__be32 addr;
+	struct addr addr;
 	__be16 port;
 	__u16 zero;
 	__u32 backend;
 };
 
 struct flow {
-	__be32 saddr;
-	__be32 daddr;
+	struct addr saddr;
+	struct addr daddr;
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;
@@ -129,8 +146,8 @@ struct flow {
 
 /* The whole rewrite of one direction of one flow. */
 struct nat {
-	__be32 saddr;
-	__be32 daddr;
+	struct addr saddr;
+	struct addr daddr;
 	__be16 sport;
 	__be16 dport;
 	__u32 backend; /* 0 in replies */
@@ -140,7 +157,8 @@ struct nat {
 };
 
 struct device {
-	__be32 addr; /* source of rewritten packets */
+	struct addr addr;  /* source of rewritten IPv4 packets */
+	struct addr addr6; /* of IPv6 packets, none of which is rewritten yet */
 	__u32 kind;
 };
 
