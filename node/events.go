@@ -16,18 +16,18 @@ type eventSink struct{ record.EventSink }
 // Create implements record.EventSink.
 func (s eventSink) Create(e *corev1.Event) (*corev1.Event, error) {
 	out, err := s.EventSink.Create(e)
-	return s.settle(e, out, err)
+	return withoutMissing(e, out, err)
 }
 
 // Patch implements record.EventSink. An event that is gone, with a namespace
 // that is still there, is an error: the broadcaster creates it anew.
 func (s eventSink) Patch(e *corev1.Event, data []byte) (*corev1.Event, error) {
 	out, err := s.EventSink.Patch(e, data)
-	return s.settle(e, out, err)
+	return withoutMissing(e, out, err)
 }
 
-// settle takes an event without a namespace for written.
-func (s eventSink) settle(e, out *corev1.Event, err error) (*corev1.Event, error) {
+// withoutMissing takes an event without a namespace for written.
+func withoutMissing(e, out *corev1.Event, err error) (*corev1.Event, error) {
 	if withoutNamespace(err) {
 		return e, nil
 	}

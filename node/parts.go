@@ -164,7 +164,7 @@ func (p *parts) follow(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), p.informers.Services().HasSynced, p.informers.Nodes().HasSynced) {
 		return nil
 	}
-	if err := p.workers.Recall(ctx); err != nil {
+	if err := p.workers.Adopt(ctx); err != nil {
 		return nil // ctx has ended
 	}
 	handled, err := p.informers.Pods().AddEventHandler(cache.ResourceEventHandlerFuncs{

@@ -12,7 +12,7 @@ import (
 // within returns the newest instance of a container in the given sandbox, of
 // the current round.
 func (p *planner) within(name string, sandbox *state.Sandbox) *state.Container {
-	if c := p.Seen.Latest(name); p.round.counts(c) && c.SandboxID == sandbox.ID {
+	if c := p.Observed.Latest(name); p.round.counts(c) && c.SandboxID == sandbox.ID {
 		return c
 	}
 	return nil
@@ -22,7 +22,7 @@ func (p *planner) within(name string, sandbox *state.Sandbox) *state.Container {
 // or in any when that is nil. Initialization is over then.
 func (p *planner) anyRegular(sandbox *state.Sandbox) bool {
 	for i := range p.Pod.Spec.Containers {
-		c := p.Seen.Latest(p.Pod.Spec.Containers[i].Name)
+		c := p.Observed.Latest(p.Pod.Spec.Containers[i].Name)
 		if p.round.counts(c) && (sandbox == nil || c.SandboxID == sandbox.ID) {
 			return true
 		}
@@ -85,7 +85,7 @@ func (p *planner) supervise(c *corev1.Container, sandbox *state.Sandbox) {
 	cur := p.within(c.Name, sandbox)
 	if cur == nil {
 		// An instance in an earlier sandbox decides whether there is a next.
-		if old := p.Seen.Latest(c.Name); p.round.counts(old) && old.Phase == state.Exited && !continues(p.Pod, c, old) {
+		if old := p.Observed.Latest(c.Name); p.round.counts(old) && old.Phase == state.Exited && !continues(p.Pod, c, old) {
 			return
 		}
 		p.start(c, nil)
@@ -112,7 +112,7 @@ func unknown(c *state.Container) Kill {
 // check kills a running instance that is not what the spec says, or ill.
 func (p *planner) check(c *corev1.Container, cur *state.Container) {
 	if want := podspec.Hash(c); cur.Hash != "" && cur.Hash != want {
-		p.kill(Kill{ID: cur.ID, Name: c.Name, Running: true, Owed: replaceable(p.Pod, c),
+		p.kill(Kill{ID: cur.ID, Name: c.Name, Running: true, MustRestart: replaceable(p.Pod, c),
 			Message: "Container " + c.Name + " definition changed, will be restarted"})
 		return
 	}
@@ -121,7 +121,7 @@ func (p *planner) check(c *corev1.Container, cur *state.Container) {
 		return
 	}
 	if h := p.Health(cur.ID); h.Fault != "" {
-		p.kill(Kill{ID: cur.ID, Name: c.Name, Message: h.Fault, Grace: h.Grace, Running: true, Owed: replaceable(p.Pod, c)})
+		p.kill(Kill{ID: cur.ID, Name: c.Name, Message: h.Fault, Grace: h.Grace, Running: true, MustRestart: replaceable(p.Pod, c)})
 	}
 }
 
@@ -129,7 +129,7 @@ func (p *planner) check(c *corev1.Container, cur *state.Container) {
 // instance in this sandbox, or nil.
 func (p *planner) start(c *corev1.Container, cur *state.Container) {
 	s := Start{Name: c.Name, Round: p.round.number}
-	last := p.Seen.Latest(c.Name)
+	last := p.Observed.Latest(c.Name)
 	if last != nil && last.Phase == state.Created {
 		// The agent was killed between creating and starting it.
 		s.Replace, s.Restarts, s.BackOff = last.ID, last.Restarts, last.BackOff
@@ -157,7 +157,7 @@ func (p *planner) start(c *corev1.Container, cur *state.Container) {
 func (p *planner) ephemeral() {
 	for i := range p.Pod.Spec.EphemeralContainers {
 		name := p.Pod.Spec.EphemeralContainers[i].Name
-		if last := p.Seen.Latest(name); p.Busy(name) || last != nil && last.Phase != state.Created {
+		if last := p.Observed.Latest(name); p.Busy(name) || last != nil && last.Phase != state.Created {
 			continue
 		} else if last != nil {
 			p.plan.Starts = append(p.plan.Starts, Start{Name: name, Replace: last.ID})

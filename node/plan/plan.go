@@ -44,9 +44,9 @@ type Hold struct {
 
 // Input is all that a decision depends on.
 type Input struct {
-	Pod  *corev1.Pod
-	Seen *state.Pod
-	Now  time.Time
+	Pod      *corev1.Pod
+	Observed *state.Pod
+	Now      time.Time
 	// Busy tells whether an action upon the named container ("" for the
 	// sandbox) is under way; nothing more is decided about it then.
 	Busy func(container string) bool
@@ -63,9 +63,9 @@ type Kill struct {
 	Grace    *int64 // seconds; nil is the pod's
 	// Running: it has a process, so that its preStop hook can run.
 	Running bool
-	// Owed: another instance is to take its place, even if its process takes the
+	// MustRestart: another instance is to take its place, even if its process takes the
 	// signal for a reason to succeed.
-	Owed bool
+	MustRestart bool
 	// After are the instances of the same plan that must have ended before
 	// this one gets its stop signal, while there is time.
 	After []string
@@ -134,13 +134,13 @@ type planner struct {
 }
 
 func (p *planner) decide() {
-	p.tidy()
-	p.round = currentRound(p.Pod, p.Seen)
+	p.removeDead()
+	p.round = currentRound(p.Pod, p.Observed)
 	if p.over() {
 		p.finish()
 		return
 	}
-	sandbox := p.Seen.ReadySandbox()
+	sandbox := p.Observed.ReadySandbox()
 	if sandbox == nil {
 		p.renewSandbox()
 		return
@@ -168,17 +168,17 @@ func (p *planner) wake(t time.Time) {
 	}
 }
 
-// tidy drops instances older than the one before the newest: logs and last
+// removeDead drops instances older than the one before the newest: logs and last
 // state reach back that far.
-func (p *planner) tidy() {
+func (p *planner) removeDead() {
 	seen := map[string]int{}
-	for _, c := range p.Seen.Containers {
+	for _, c := range p.Observed.Containers {
 		if seen[c.Name]++; seen[c.Name] > 2 && c.Phase == state.Exited {
 			p.plan.Remove = append(p.plan.Remove, c.ID)
 		}
 	}
-	for i, s := range p.Seen.Sandboxes {
-		if i > 1 && !s.Ready && !used(p.Seen, s.ID) {
+	for i, s := range p.Observed.Sandboxes {
+		if i > 1 && !s.Ready && !used(p.Observed, s.ID) {
 			p.plan.RemoveSandboxes = append(p.plan.RemoveSandboxes, s.ID)
 		}
 	}
@@ -216,14 +216,14 @@ func (p *planner) outcome() Outcome {
 		if podspec.IsSidecar(c) || started {
 			continue
 		}
-		if last := p.Seen.Latest(c.Name); p.round.counts(last) && last.Phase == state.Exited && last.ExitCode != 0 && !Restartable(p.Pod, c, last.ExitCode) {
+		if last := p.Observed.Latest(c.Name); p.round.counts(last) && last.Phase == state.Exited && last.ExitCode != 0 && !Restartable(p.Pod, c, last.ExitCode) {
 			return Failed
 		}
 	}
 	result := Succeeded
 	for i := range p.Pod.Spec.Containers {
 		c := &p.Pod.Spec.Containers[i]
-		last := p.Seen.Latest(c.Name)
+		last := p.Observed.Latest(c.Name)
 		if !p.round.counts(last) || last.Phase != state.Exited || continues(p.Pod, c, last) {
 			return Living
 		}
@@ -240,8 +240,8 @@ func (p *planner) renewSandbox() {
 	if _, held := p.held(""); held || p.Busy("") {
 		return
 	}
-	for _, s := range p.Seen.Sandboxes {
-		if used(p.Seen, s.ID) {
+	for _, s := range p.Observed.Sandboxes {
+		if used(p.Observed, s.ID) {
 			p.plan.StopSandboxes = append(p.plan.StopSandboxes, s.ID)
 		}
 	}
@@ -249,7 +249,7 @@ func (p *planner) renewSandbox() {
 		return
 	}
 	p.plan.CreateSandbox = true
-	if last := p.Seen.Sandbox(); last != nil {
+	if last := p.Observed.Sandbox(); last != nil {
 		p.plan.Attempt = last.Attempt + 1
 	}
 }
@@ -317,7 +317,7 @@ func Restartable(pod *corev1.Pod, c *corev1.Container, code int32) bool {
 // continues reports whether there is to be another instance after one that has
 // ended.
 func continues(pod *corev1.Pod, c *corev1.Container, last *state.Container) bool {
-	return last.Replace || last.Owed || Restartable(pod, c, last.ExitCode)
+	return last.Replace || last.MustRestart || Restartable(pod, c, last.ExitCode)
 }
 
 // replaceable reports whether an instance that is ended for a fault is followed

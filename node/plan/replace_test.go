@@ -20,8 +20,8 @@ func TestReplace(t *testing.T) {
 		StartedAt: now.Add(-time.Minute)}
 	next := func(c state.Container) plan.Plan {
 		return plan.Next(plan.Input{Pod: pod, Now: now, Busy: func(string) bool { return false },
-			Health: func(string) plan.Health { return plan.Health{Started: true} },
-			Seen:   &state.Pod{Sandboxes: []state.Sandbox{{ID: "sb", Ready: true}}, Containers: []state.Container{c}}})
+			Health:   func(string) plan.Health { return plan.Health{Started: true} },
+			Observed: &state.Pod{Sandboxes: []state.Sandbox{{ID: "sb", Ready: true}}, Containers: []state.Container{c}}})
 	}
 	p := next(c)
 	if len(p.Kills) != 1 || p.Kills[0].ID != "one" || p.Kills[0].Message != "Container app resize requires restart" || !p.Kills[0].Running || len(p.Starts) > 0 {
@@ -48,12 +48,12 @@ func TestOwed(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	never := corev1.ContainerRestartPolicyNever
 	for name, tc := range map[string]struct {
-		pod       corev1.RestartPolicy
-		container *corev1.ContainerRestartPolicy
-		owed      bool
+		pod         corev1.RestartPolicy
+		container   *corev1.ContainerRestartPolicy
+		mustRestart bool
 	}{
-		"always":                    {pod: corev1.RestartPolicyAlways, owed: true},
-		"on failure":                {pod: corev1.RestartPolicyOnFailure, owed: true},
+		"always":                    {pod: corev1.RestartPolicyAlways, mustRestart: true},
+		"on failure":                {pod: corev1.RestartPolicyOnFailure, mustRestart: true},
 		"never":                     {pod: corev1.RestartPolicyNever},
 		"never, by the container's": {pod: corev1.RestartPolicyOnFailure, container: &never},
 	} {
@@ -62,18 +62,18 @@ func TestOwed(t *testing.T) {
 			c := state.Container{ID: "one", Name: "app", SandboxID: "sb", Phase: state.Running, Restarts: 3, BackOff: 40 * time.Second, StartedAt: now.Add(-time.Minute)}
 			next := func(now time.Time) plan.Plan {
 				return plan.Next(plan.Input{Pod: pod, Now: now, Busy: func(string) bool { return false },
-					Health: func(string) plan.Health { return plan.Health{Started: true, Fault: "failed liveness probe"} },
-					Seen:   &state.Pod{Sandboxes: []state.Sandbox{{ID: "sb", Ready: true}}, Containers: []state.Container{c}}})
+					Health:   func(string) plan.Health { return plan.Health{Started: true, Fault: "failed liveness probe"} },
+					Observed: &state.Pod{Sandboxes: []state.Sandbox{{ID: "sb", Ready: true}}, Containers: []state.Container{c}}})
 			}
 			p := next(now)
-			if len(p.Kills) != 1 || p.Kills[0].Owed != tc.owed {
+			if len(p.Kills) != 1 || p.Kills[0].MustRestart != tc.mustRestart {
 				t.Fatalf("while it runs: %+v", p)
 			}
-			c.Phase, c.FinishedAt, c.Owed = state.Exited, now, p.Kills[0].Owed
-			if p = next(now); tc.owed && (len(p.Starts) > 0 || p.Waiting["app"].Reason != "CrashLoopBackOff" || p.Outcome != plan.Living) {
+			c.Phase, c.FinishedAt, c.MustRestart = state.Exited, now, p.Kills[0].MustRestart
+			if p = next(now); tc.mustRestart && (len(p.Starts) > 0 || p.Waiting["app"].Reason != "CrashLoopBackOff" || p.Outcome != plan.Living) {
 				t.Errorf("at once: %+v", p)
 			}
-			if p = next(now.Add(time.Minute)); tc.owed && (len(p.Starts) != 1 || p.Starts[0].Restarts != 4) || !tc.owed && (len(p.Starts) > 0 || p.Outcome != plan.Succeeded) {
+			if p = next(now.Add(time.Minute)); tc.mustRestart && (len(p.Starts) != 1 || p.Starts[0].Restarts != 4) || !tc.mustRestart && (len(p.Starts) > 0 || p.Outcome != plan.Succeeded) {
 				t.Errorf("later: %+v", p)
 			}
 		})

@@ -88,8 +88,8 @@ func (p *planner) reset() bool {
 	}
 	begun, left := false, false
 	killed := map[string]bool{}
-	for i := range p.Seen.Containers {
-		c := &p.Seen.Containers[i]
+	for i := range p.Observed.Containers {
+		c := &p.Observed.Containers[i]
 		if p.round.counts(c) {
 			begun = begun || !p.round.debug(c.Name)
 			continue
@@ -115,7 +115,7 @@ func (p *planner) explainReset() {
 		return
 	}
 	for _, c := range podspec.Containers(p.Pod) {
-		last := p.Seen.Latest(c.Name)
+		last := p.Observed.Latest(c.Name)
 		if last == nil || last.Phase != state.Exited || p.round.counts(last) {
 			continue
 		}

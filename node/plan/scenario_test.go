@@ -172,7 +172,7 @@ func (w *world) exit(c *state.Container, code int32) {
 }
 
 func (w *world) decide(say bool) plan.Plan {
-	p := plan.Next(plan.Input{Pod: w.pod, Seen: w.seen, Now: w.now,
+	p := plan.Next(plan.Input{Pod: w.pod, Observed: w.seen, Now: w.now,
 		Busy:   func(name string) bool { return name == w.busy && name != "" },
 		Health: func(id string) plan.Health { return w.health[id] },
 		Holds:  w.holds})

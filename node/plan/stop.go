@@ -48,7 +48,7 @@ func (p *planner) finish() {
 		busy = busy || p.Busy(c.Name)
 	}
 	named := map[string]bool{}
-	for _, k := range Stops(p.Pod, p.Seen) {
+	for _, k := range Stops(p.Pod, p.Observed) {
 		left = true
 		// A sidecar does not go before a container that is being started, or
 		// could not be stopped just now.

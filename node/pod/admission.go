@@ -32,9 +32,9 @@ type admission struct {
 	arrivals map[types.UID]*corev1.Pod // wait for open; guarded by mu
 }
 
-// Recall learns which pods have something in the runtime. It comes before the
+// Adopt learns which pods have something in the runtime. It comes before the
 // first Update, and tries until the runtime answers or ctx ends.
-func (w *Workers) Recall(ctx context.Context) error {
+func (w *Workers) Adopt(ctx context.Context) error {
 	retry := backoff.New(firstRetry, maxRetry)
 	for {
 		pods, err := w.cfg.Runtime.Pods(ctx)
@@ -131,7 +131,7 @@ func (w *Workers) add(pod *corev1.Pod, refused *admit.Refusal) {
 		log.Info("pod refused", "reason", refused.Reason, "message", refused.Message)
 		w.do.events.Tell(pod, "", corev1.EventTypeWarning, refused.Reason, refused.Message)
 	} else {
-		v.allocated.Recall(pod)
+		v.allocated.Restore(pod)
 	}
 	core := lifecycle.New(lifecycle.Config{Refused: refused, RuntimeName: w.cfg.RuntimeName, PIDs: w.cfg.PIDs, Log: log})
 	k := newWorker(v, w.do, core, w, w.cfg.Clock, log)

@@ -20,7 +20,7 @@ type executors struct {
 	sandboxes    *executor.Sandboxes
 	starter      *executor.Starter
 	stopper      *executor.Stopper
-	ender        *executor.Ender
+	terminator   *executor.Terminator
 	resizer      *executor.Resizer
 	events       executor.Events
 	volumes      *volume.Manager
@@ -47,7 +47,7 @@ func newExecutors(cfg *Config, probes *probe.Manager, reports *report.Writer) *e
 	x.starter = &executor.Starter{Runtime: cfg.Runtime, Images: images, Volumes: cfg.Volumes, Sources: cfg.Sources, Hooks: hooks,
 		Events: events, Groups: groups, Slots: slots, Node: cfg.Node, Services: cfg.Services, Log: cfg.Log}
 	x.stopper = &executor.Stopper{Runtime: cfg.Runtime, Hooks: hooks, Events: events, Clock: cfg.Clock}
-	x.ender = &executor.Ender{Runtime: cfg.Runtime, Pods: cfg.Client.CoreV1(), Stopper: x.stopper, Sandboxes: x.sandboxes,
+	x.terminator = &executor.Terminator{Runtime: cfg.Runtime, Pods: cfg.Client.CoreV1(), Stopper: x.stopper, Sandboxes: x.sandboxes,
 		Draining: cfg.Draining, DrainTimeout: cfg.DrainTimeout, Log: cfg.Log}
 	x.resizer = &executor.Resizer{Runtime: cfg.Runtime, Groups: groups, Events: events, Node: cfg.Node, Clock: cfg.Clock, Log: cfg.Log}
 	return x
@@ -67,14 +67,14 @@ func (x *executors) run(ctx context.Context, t lifecycle.Task, v *view) lifecycl
 		if fail := x.starter.Start(ctx, t); fail != nil {
 			r.Err, r.Reason, r.Until = fail.Err, fail.Reason, fail.Until
 		}
-	case lifecycle.Tidy:
-		r.Err = x.sandboxes.Tidy(ctx, t)
+	case lifecycle.RemoveDead:
+		r.Err = x.sandboxes.RemoveDead(ctx, t)
 	case lifecycle.TearDown:
 		r.Err = x.sandboxes.Free(ctx, v.uid(), t.Sandboxes)
 	case lifecycle.Resize:
 		r.Outdated, r.Err = x.resizer.Resize(ctx, t, v.allocated)
-	case lifecycle.Erase:
-		r.Err = x.ender.Erase(ctx, t, x.lastStatus(t.Status, v))
+	case lifecycle.Cleanup:
+		r.Err = x.terminator.Cleanup(ctx, t, x.lastStatus(t.Status, v))
 	}
 	return r
 }

@@ -56,8 +56,8 @@ func newOrphans(cfg *Config, sandboxes *executor.Sandboxes, pods known, arrivals
 		arrivals: arrivals, clock: cfg.Clock, log: cfg.Log}
 }
 
-// sweepOn sweeps at once and then at intervals until ctx ends.
-func (o *orphans) sweepOn(ctx context.Context) error {
+// run sweeps at once and then at intervals until ctx ends.
+func (o *orphans) run(ctx context.Context) error {
 	retry := backoff.New(orphanRetry, orphanInterval)
 	for {
 		pause := orphanInterval

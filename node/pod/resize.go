@@ -39,7 +39,7 @@ func (w *Workers) decideResizes() {
 	var all []waitingPod
 	w.mu.Lock()
 	for _, k := range w.workers {
-		if x, ok := k.view.wish(); ok {
+		if x, ok := k.view.pendingResize(); ok {
 			all = append(all, waitingPod{k, x})
 		}
 	}

@@ -136,9 +136,9 @@ func (v *view) written(pod *corev1.Pod) {
 	v.mu.Unlock()
 }
 
-// wish is the pod with what it asks for, when that is not what it was
+// pendingResize is the pod with what it asks for, when that is not what it was
 // allocated and it is still to be had.
-func (v *view) wish() (w resize.Waiting, ok bool) {
+func (v *view) pendingResize() (w resize.Waiting, ok bool) {
 	if v.refused != nil {
 		return w, false
 	}

@@ -31,12 +31,12 @@ type worker struct {
 	room resizes
 	wake chan struct{}
 
-	core   *lifecycle.Core
-	seen   *state.Pod
-	sight  *backoff.Retry // of the runtime
-	tasks  map[string]context.CancelFunc
-	ends   chan lifecycle.Result
-	period *executor.Period // of the pod's end; nil before
+	core      *lifecycle.Core
+	seen      *state.Pod
+	observing *backoff.Retry // of the runtime
+	tasks     map[string]context.CancelFunc
+	ends      chan lifecycle.Result
+	period    *executor.Period // of the pod's end; nil before
 }
 
 // resizes are those of all pods of the node.
@@ -49,7 +49,7 @@ type resizes interface {
 
 func newWorker(v *view, do *executors, core *lifecycle.Core, room resizes, c clock.WithTicker, log *slog.Logger) *worker {
 	return &worker{uid: v.pod.UID, log: log, clock: c, view: v, do: do, room: room, core: core, wake: make(chan struct{}, 1),
-		sight: backoff.New(firstRetry, maxRetry), tasks: map[string]context.CancelFunc{}, ends: make(chan lifecycle.Result)}
+		observing: backoff.New(firstRetry, maxRetry), tasks: map[string]context.CancelFunc{}, ends: make(chan lifecycle.Result)}
 }
 
 // nudge has the worker look at its pod. Anybody may call it.
@@ -122,11 +122,11 @@ func (k *worker) finish() {
 func (k *worker) step(ctx context.Context) time.Duration {
 	seen, err := k.do.observer.Observe(ctx, k.uid, k.seen)
 	if err != nil {
-		return k.blind(err)
+		return k.unobserved(err)
 	}
-	k.sight.Succeeded(k.log)
+	k.observing.Succeeded(k.log)
 	k.seen = seen
-	if _, ok := k.view.wish(); ok {
+	if _, ok := k.view.pendingResize(); ok {
 		k.room.decide()
 	}
 	in := k.input(seen)
@@ -144,18 +144,18 @@ func (k *worker) input(seen *state.Pod) lifecycle.Input {
 	// Not older than the allocation: others may have had it granted just now.
 	pod, gone, stale := k.view.take()
 	now := k.clock.Now()
-	return lifecycle.Input{Now: now, Pod: pod, Gone: gone, Stale: stale, Seen: seen, Record: a.Record, Number: a.Number, Pending: a.Pending,
+	return lifecycle.Input{Now: now, Pod: pod, Gone: gone, Stale: stale, Observed: seen, Record: a.Record, Number: a.Number, Pending: a.Pending,
 		Applying: a.Applying, Again: k.view.allocated.Again(now), Health: k.do.probes.Health, NodeIPs: k.do.starter.Node().IPs,
 		NetworkReady: k.do.networkReady()}
 }
 
-// blind is how long to wait when the runtime did not show the pod. That it
+// unobserved is how long to wait when the runtime did not show the pod. That it
 // cannot be reached, the watcher tells for all pods.
-func (k *worker) blind(err error) time.Duration {
+func (k *worker) unobserved(err error) time.Duration {
 	if cri.IsUnavailable(err) || errors.Is(err, context.Canceled) {
-		return k.sight.Again()
+		return k.observing.Again()
 	}
-	return k.sight.Failed(k.log, "the runtime does not show the pod", err)
+	return k.observing.Failed(k.log, "the runtime does not show the pod", err)
 }
 
 // perform carries out actions; of tasks, it starts them.
@@ -185,11 +185,11 @@ func (k *worker) perform(ctx context.Context, actions []lifecycle.Action) {
 					return lifecycle.Result{Task: stop, Err: k.do.stopper.Stop(ctx, stop, turns)}
 				})
 			}
-		case lifecycle.Quiesce:
+		case lifecycle.Terminate:
 			period := executor.NewPeriod(k.clock, a.Until)
 			k.period = period
 			k.start(ctx, a, func(ctx context.Context) lifecycle.Result {
-				last, err := k.do.ender.Quiesce(ctx, a, period)
+				last, err := k.do.terminator.Terminate(ctx, a, period)
 				return lifecycle.Result{Task: a, Last: last, Err: err}
 			})
 		case lifecycle.Task:

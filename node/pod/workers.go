@@ -207,7 +207,7 @@ func (w *Workers) Pods() []*corev1.Pod {
 // Sweep removes, at once and then at intervals until ctx ends, whatever
 // belongs to pods that the API does not have. It must not be called before the
 // workers have been told of all pods.
-func (w *Workers) Sweep(ctx context.Context) error { return w.orphans.sweepOn(ctx) }
+func (w *Workers) Sweep(ctx context.Context) error { return w.orphans.run(ctx) }
 
 // of is the worker of a pod, nil when it has none.
 func (w *Workers) of(uid types.UID) *worker {

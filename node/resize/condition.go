@@ -21,9 +21,9 @@ type Condition struct {
 	Since time.Time
 }
 
-// Recall reads a condition from what an agent before wrote; nil if there is
+// Restore reads a condition from what an agent before wrote; nil if there is
 // none.
-func Recall(pod *corev1.Pod, kind corev1.PodConditionType) *Condition {
+func Restore(pod *corev1.Pod, kind corev1.PodConditionType) *Condition {
 	for i := range pod.Status.Conditions {
 		if c := &pod.Status.Conditions[i]; c.Type == kind && c.Status == corev1.ConditionTrue {
 			return &Condition{Reason: c.Reason, Message: c.Message, Generation: c.ObservedGeneration, Since: c.LastTransitionTime.Time}

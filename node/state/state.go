@@ -113,9 +113,9 @@ type Container struct {
 	// Replace tells that another instance is to take this one's place, whatever
 	// its exit code.
 	Replace bool
-	// Owed tells the same of one that was ended for a fault of its own, such as
+	// MustRestart tells the same of one that was ended for a fault of its own, such as
 	// a failed probe: what crashed so often must wait.
-	Owed bool
+	MustRestart bool
 }
 
 // Limits are the kernel's bounds of one container; zero is none.

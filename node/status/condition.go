@@ -85,7 +85,7 @@ func condition(t corev1.PodConditionType, ok bool, reason, message string) corev
 
 // readyToStart: the sandbox stands and the pod has its addresses.
 func readyToStart(in Input) corev1.PodCondition {
-	s := in.Seen.ReadySandbox()
+	s := in.Observed.ReadySandbox()
 	return condition(corev1.PodReadyToStartContainers,
 		s != nil && (podspec.HostNetwork(in.Pod) || len(s.IPs) > 0) && !in.Plan.TearDown, "", "")
 }

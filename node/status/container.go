@@ -29,7 +29,7 @@ func (m *maker) containers(specs []corev1.Container, old []corev1.ContainerStatu
 }
 
 func (m *maker) container(c *corev1.Container, before *corev1.ContainerStatus, init bool) corev1.ContainerStatus {
-	cur, prev := m.Seen.Latest(c.Name), m.Seen.Previous(c.Name)
+	cur, prev := m.Observed.Latest(c.Name), m.Observed.Previous(c.Name)
 	no := false
 	s := corev1.ContainerStatus{Name: c.Name, Image: c.Image, Started: &no}
 	if cur == nil {

@@ -36,7 +36,7 @@ func TestMessagesShare(t *testing.T) {
 		for i := range c.app {
 			add(&p.Spec.Containers, fmt.Sprint("c", i))
 		}
-		s := status.Make(status.Input{Pod: p, Seen: seen, Ended: true, Now: time.Unix(1e9, 0), Health: func(string) status.Health { return status.Health{} }})
+		s := status.Make(status.Input{Pod: p, Observed: seen, Ended: true, Now: time.Unix(1e9, 0), Health: func(string) status.Health { return status.Health{} }})
 		for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses} {
 			for _, cs := range list {
 				if got := len(cs.State.Terminated.Message); got != c.want {

@@ -63,7 +63,7 @@ func TestResources(t *testing.T) {
 			p.Spec.Containers[0].Resources = c.allocated
 			i := instance("app", c.phase, 0)
 			i.Granted, i.Actual = c.granted, c.actual
-			s := status.Make(status.Input{Pod: p, Seen: &state.Pod{Sandboxes: []state.Sandbox{sandbox}, Containers: []state.Container{i}}, Now: now,
+			s := status.Make(status.Input{Pod: p, Observed: &state.Pod{Sandboxes: []state.Sandbox{sandbox}, Containers: []state.Container{i}}, Now: now,
 				Health: func(string) status.Health { return status.Health{Started: true, Ready: true} }}).ContainerStatuses[0]
 			if s.Resources == nil {
 				t.Fatal("no resources: the API takes that for a node that cannot resize")
@@ -82,7 +82,7 @@ func TestResources(t *testing.T) {
 // and has of them; others are not.
 func TestWhole(t *testing.T) {
 	p := pod()
-	in := status.Input{Pod: p, Seen: &state.Pod{}, Now: now, Health: func(string) status.Health { return status.Health{} }}
+	in := status.Input{Pod: p, Observed: &state.Pod{}, Now: now, Health: func(string) status.Health { return status.Health{} }}
 	if s := status.Make(in); s.Resources != nil || s.AllocatedResources != nil {
 		t.Errorf("of one that has none: %v %v", s.Resources, s.AllocatedResources)
 	}
@@ -103,7 +103,7 @@ func TestWhole(t *testing.T) {
 func TestResizeConditions(t *testing.T) {
 	p := pod()
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodResizePending, Status: corev1.ConditionTrue, Reason: "Deferred"}}
-	in := status.Input{Pod: p, Seen: &state.Pod{}, Now: now, Health: func(string) status.Health { return status.Health{} },
+	in := status.Input{Pod: p, Observed: &state.Pod{}, Now: now, Health: func(string) status.Health { return status.Health{} },
 		Resizing: &resize.Condition{Reason: "Error", Message: "m", Generation: 2, Since: now.Add(-time.Hour)}}
 	s := status.Make(in)
 	c := find(t, s, corev1.PodResizeInProgress)

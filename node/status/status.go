@@ -23,9 +23,9 @@ type Health struct{ Started, Ready bool }
 type Input struct {
 	// Pod is as the API has it, but with the resources that its node has
 	// allocated; its status is the one before.
-	Pod  *corev1.Pod
-	Seen *state.Pod
-	Plan plan.Plan
+	Pod      *corev1.Pod
+	Observed *state.Pod
+	Plan     plan.Plan
 	// Failures explain containers whose last start failed, by name.
 	Failures map[string]plan.Waiting
 	Health   func(id string) Health
@@ -81,7 +81,7 @@ func Make(in Input) corev1.PodStatus {
 
 // inits reports whether initialization is over: a regular container exists.
 func inits(in Input) bool {
-	return slices.ContainsFunc(in.Pod.Spec.Containers, func(c corev1.Container) bool { return in.Seen.Latest(c.Name) != nil })
+	return slices.ContainsFunc(in.Pod.Spec.Containers, func(c corev1.Container) bool { return in.Observed.Latest(c.Name) != nil })
 }
 
 func addresses(s *corev1.PodStatus, in Input) {
@@ -91,7 +91,7 @@ func addresses(s *corev1.PodStatus, in Input) {
 			s.HostIPs = append(s.HostIPs, corev1.HostIP{IP: ip})
 		}
 	}
-	sandbox := in.Seen.ReadySandbox()
+	sandbox := in.Observed.ReadySandbox()
 	var ips []string
 	switch {
 	case podspec.HostNetwork(in.Pod):

@@ -78,10 +78,10 @@ func TestMake(t *testing.T) {
 			seen: []state.Container{instance("app", state.Exited, 137), instance("side", state.Exited, 137), done}, phase: corev1.PodFailed, app: "ended 137", ready: "False", why: "PodFailed", initTrue: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := status.Input{Pod: pod(), Seen: &state.Pod{Containers: c.seen}, Runtime: "containerd", NodeIPs: []string{"10.0.0.1"}, Now: now,
+			in := status.Input{Pod: pod(), Observed: &state.Pod{Containers: c.seen}, Runtime: "containerd", NodeIPs: []string{"10.0.0.1"}, Now: now,
 				Health: func(string) status.Health { return status.Health{Started: true, Ready: true} }}
 			if c.sandbox {
-				in.Seen.Sandboxes = []state.Sandbox{sandbox}
+				in.Observed.Sandboxes = []state.Sandbox{sandbox}
 			}
 			if c.change != nil {
 				c.change(&in)
@@ -136,7 +136,7 @@ func short(s corev1.ContainerStatus) string {
 // TestTransitionTimes: a condition's time moves only with its status, and
 // conditions of others are left alone.
 func TestTransitionTimes(t *testing.T) {
-	in := status.Input{Pod: pod(), Seen: &state.Pod{Sandboxes: []state.Sandbox{sandbox}, Containers: []state.Container{
+	in := status.Input{Pod: pod(), Observed: &state.Pod{Sandboxes: []state.Sandbox{sandbox}, Containers: []state.Container{
 		instance("app", state.Running, 0), instance("side", state.Running, 0), instance("first", state.Exited, 0)}},
 		Runtime: "containerd", Now: now, Health: func(string) status.Health { return status.Health{Started: true, Ready: true} }}
 	in.Pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.com/lb"}}
@@ -160,7 +160,7 @@ func TestTransitionTimes(t *testing.T) {
 
 // TestLostContainer: the runtime forgot an instance that the API knows.
 func TestLostContainer(t *testing.T) {
-	in := status.Input{Pod: pod(), Seen: &state.Pod{Sandboxes: []state.Sandbox{sandbox}}, Runtime: "containerd", Now: now}
+	in := status.Input{Pod: pod(), Observed: &state.Pod{Sandboxes: []state.Sandbox{sandbox}}, Runtime: "containerd", Now: now}
 	in.Pod.Spec.InitContainers = nil
 	in.Pod.Status.ContainerStatuses = []corev1.ContainerStatus{
 		{Name: "app", RestartCount: 2, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
@@ -196,11 +196,11 @@ func TestWaitingReasons(t *testing.T) {
 			want: "side PodInitializing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := status.Input{Pod: pod(), Seen: &state.Pod{Containers: c.seen}, Now: now,
+			in := status.Input{Pod: pod(), Observed: &state.Pod{Containers: c.seen}, Now: now,
 				Health: func(string) status.Health { return status.Health{Started: true, Ready: true} }}
 			in.Pod.Spec.InitContainers, in.Pod.Spec.Containers = c.init, []corev1.Container{app, side}
 			if c.sandbox {
-				in.Seen.Sandboxes = []state.Sandbox{sandbox}
+				in.Observed.Sandboxes = []state.Sandbox{sandbox}
 			}
 			s := status.Make(in)
 			var got []string
@@ -219,7 +219,7 @@ func TestWaitingReasons(t *testing.T) {
 // TestRestartingCondition: only pods have it one of whose containers may
 // restart all of them.
 func TestRestartingCondition(t *testing.T) {
-	in := status.Input{Pod: pod(), Seen: &state.Pod{}, Now: now, Plan: plan.Plan{Restarting: true}}
+	in := status.Input{Pod: pod(), Observed: &state.Pod{}, Now: now, Plan: plan.Plan{Restarting: true}}
 	for _, c := range status.Make(in).Conditions {
 		if c.Type == corev1.AllContainersRestarting {
 			t.Error("a pod without such a rule has the condition")

@@ -68,9 +68,9 @@ func New(uid types.UID, store *checkpoint.Store, pids int64, log *slog.Logger) *
 	return &Pod{uid: uid, store: store, pids: pids, log: log, keeping: backoff.New(firstRetry, maxRetry)}
 }
 
-// Recall finds out what a pod was allocated that is taken up: by an agent
+// Restore finds out what a pod was allocated that is taken up: by an agent
 // before, or now what its spec asks for.
-func (g *Pod) Recall(pod *corev1.Pod) {
+func (g *Pod) Restore(pod *corev1.Pod) {
 	var r *resize.Record
 	if g.store != nil {
 		var err error
@@ -160,10 +160,10 @@ func (g *Pod) begin(r *resize.Record, pod *corev1.Pod, known bool) {
 	defer g.mu.Unlock()
 	g.record = r
 	if r.Allocated.Apply(pod) != pod {
-		g.pending = resize.Recall(pod, corev1.PodResizePending)
+		g.pending = resize.Restore(pod, corev1.PodResizePending)
 	}
 	if r.Applying && known {
-		if g.applying = resize.Recall(pod, corev1.PodResizeInProgress); g.applying == nil {
+		if g.applying = resize.Restore(pod, corev1.PodResizeInProgress); g.applying == nil {
 			g.applying = &resize.Condition{Generation: pod.Generation, Since: pod.CreationTimestamp.Time}
 		}
 	}

@@ -30,7 +30,7 @@ func (o Observer) Observe(ctx context.Context, uid types.UID, known *state.Pod) 
 	for i := range seen.Containers {
 		c := &seen.Containers[i]
 		if c.Phase == state.Exited && !c.Finished {
-			c.Message = lastWords(c)
+			c.Message = terminationMessage(c)
 			c.Finished = true
 		}
 	}
@@ -44,10 +44,10 @@ const (
 	fallbackMessage = 2048
 )
 
-// lastWords are what a container left in its termination message file, or the
+// terminationMessage are what a container left in its termination message file, or the
 // end of its log if it failed without and the policy says so, or what the
 // runtime says.
-func lastWords(c *state.Container) string {
+func terminationMessage(c *state.Container) string {
 	if c.TerminationMessagePath != "" {
 		if text := end(c.TerminationMessagePath, maxMessage); text != "" {
 			return text

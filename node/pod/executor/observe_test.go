@@ -42,7 +42,7 @@ func TestLastWords(t *testing.T) {
 		"not the log when it did well": {state.Container{TerminationMessagePath: none, TerminationMessagePolicy: fallback, LogPath: few}, ""},
 		"not the log by default":       {state.Container{TerminationMessagePath: none, TerminationMessagePolicy: "File", ExitCode: 1, LogPath: few}, ""},
 	} {
-		if got := lastWords(&c.c); got != c.want {
+		if got := terminationMessage(&c.c); got != c.want {
 			t.Errorf("%s: got %d bytes %.40q, want %d", name, len(got), got, len(c.want))
 		}
 	}

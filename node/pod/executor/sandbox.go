@@ -94,7 +94,7 @@ func (s *Sandboxes) handler(ctx context.Context, pod *corev1.Pod) (string, error
 }
 
 // Tidy removes instances, with their logs, and sandboxes. It tries all.
-func (s *Sandboxes) Tidy(ctx context.Context, a lifecycle.Tidy) error {
+func (s *Sandboxes) RemoveDead(ctx context.Context, a lifecycle.RemoveDead) error {
 	var errs []error
 	for _, c := range a.Containers {
 		err := s.Runtime.RemoveContainer(ctx, c.ID)

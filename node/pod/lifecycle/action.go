@@ -26,11 +26,11 @@ type Task interface {
 
 // Names of tasks that are not about one container.
 const (
-	SandboxTask = ""
-	VolumeTask  = "\x00volumes"
-	EndTask     = "\x00end"
-	TidyTask    = "\x00tidy"
-	ResizeTask  = "\x00resize"
+	SandboxTask    = ""
+	VolumeTask     = "\x00volumes"
+	TerminateTask  = "\x00terminate"
+	RemoveDeadTask = "\x00dead"
+	ResizeTask     = "\x00resize"
 )
 
 // CreateSandbox makes a sandbox; the rests of those before go first.
@@ -70,9 +70,9 @@ type StopContainer struct {
 // when those have ended that its Kill.After names.
 type StopContainers []StopContainer
 
-// Tidy removes instances, with their logs, and sandboxes that nobody needs any
+// RemoveDead removes instances, with their logs, and sandboxes that nobody needs any
 // more.
-type Tidy struct {
+type RemoveDead struct {
 	Containers []state.Container
 	Sandboxes  []string
 }
@@ -91,18 +91,18 @@ type Resize struct {
 	Instances []string
 }
 
-// Quiesce takes a pod that is deleted out of the balancers and ends everything
+// Terminate takes a pod that is deleted out of the balancers and ends everything
 // that runs of it.
-type Quiesce struct {
-	Pod  *corev1.Pod
-	Seen *state.Pod
+type Terminate struct {
+	Pod      *corev1.Pod
+	Observed *state.Pod
 	// Until is the end of the grace period. Shorten may bring it nearer.
 	Until time.Time
 }
 
-// Erase removes everything of a pod, of which nothing runs any more, from the
+// Cleanup removes everything of a pod, of which nothing runs any more, from the
 // node, and then its object from the API.
-type Erase struct {
+type Cleanup struct {
 	Pod  *corev1.Pod
 	Last *state.Pod
 	// Status is how the pod ended; nil when the API has the pod no more.
@@ -113,7 +113,7 @@ type Erase struct {
 // done already.
 type Cancel struct{ Task string }
 
-// Shorten makes the grace period of Quiesce end at another time, if that is
+// Shorten makes the grace period of Terminate end at another time, if that is
 // earlier.
 type Shorten struct{ Until time.Time }
 
@@ -143,7 +143,7 @@ type Result struct {
 	Until time.Time
 	// Renew is when volumes must be prepared again; zero for never.
 	Renew time.Time
-	// Last is what the runtime showed after Quiesce.
+	// Last is what the runtime showed after Terminate.
 	Last *state.Pod
 	// Outdated: the resize was of an allocation that is no longer the newest.
 	Outdated bool
@@ -155,11 +155,11 @@ func (StopSandbox) Name() string      { return SandboxTask }
 func (PrepareVolumes) Name() string   { return VolumeTask }
 func (a StartContainer) Name() string { return a.Start.Name }
 func (a StopContainer) Name() string  { return a.Kill.Name }
-func (Tidy) Name() string             { return TidyTask }
-func (TearDown) Name() string         { return EndTask }
+func (RemoveDead) Name() string       { return RemoveDeadTask }
+func (TearDown) Name() string         { return TerminateTask }
 func (Resize) Name() string           { return ResizeTask }
-func (Quiesce) Name() string          { return EndTask }
-func (Erase) Name() string            { return EndTask }
+func (Terminate) Name() string        { return TerminateTask }
+func (Cleanup) Name() string          { return TerminateTask }
 
 func (CreateSandbox) action()  {}
 func (StopSandbox) action()    {}
@@ -167,11 +167,11 @@ func (PrepareVolumes) action() {}
 func (StartContainer) action() {}
 func (StopContainer) action()  {}
 func (StopContainers) action() {}
-func (Tidy) action()           {}
+func (RemoveDead) action()     {}
 func (TearDown) action()       {}
 func (Resize) action()         {}
-func (Quiesce) action()        {}
-func (Erase) action()          {}
+func (Terminate) action()      {}
+func (Cleanup) action()        {}
 func (Cancel) action()         {}
 func (Shorten) action()        {}
 func (Follow) action()         {}

@@ -50,8 +50,8 @@ type Input struct {
 	Gone bool
 	// Stale: something that volumes show has changed since the last step.
 	Stale bool
-	// Seen is what the runtime shows. The Core adds to it what only it knows.
-	Seen *state.Pod
+	// Observed is what the runtime shows. The Core adds to it what only it knows.
+	Observed *state.Pod
 	// Record is what the node has allocated, Number counts allocations, and
 	// Pending and Applying are a resize that waits and one under way. Record is
 	// nil for a pod that was refused.
@@ -73,23 +73,23 @@ type Input struct {
 type Core struct {
 	cfg Config
 
-	in      Input // of the last step
-	tasks   tasks
-	holds   *holds
-	owed    owed
-	pulls   pulls
-	crashes crashes
-	volumes volumes
-	status  *corev1.PodStatus // last reported; nil before the first
-	resized int               // number of the allocation that was last worked on
-	torn    bool              // what a finished pod held is freed
-	ending  *ending           // of a deleted pod; nil before
-	done    bool
+	in          Input // of the last step
+	tasks       tasks
+	holds       *holds
+	mustRestart mustRestart
+	pulls       pulls
+	crashes     crashes
+	volumes     volumes
+	status      *corev1.PodStatus // last reported; nil before the first
+	resized     int               // number of the allocation that was last worked on
+	tornDown    bool              // what a finished pod held is freed
+	ending      *ending           // of a deleted pod; nil before
+	done        bool
 }
 
 // New makes a Core for a pod that the node just meets.
 func New(cfg Config) *Core {
-	return &Core{cfg: cfg, tasks: tasks{busy: map[string]bool{}, called: map[string]bool{}}, holds: newHolds(cfg.Log), owed: owed{}, pulls: pulls{}, crashes: crashes{}}
+	return &Core{cfg: cfg, tasks: tasks{busy: map[string]bool{}, called: map[string]bool{}}, holds: newHolds(cfg.Log), mustRestart: mustRestart{}, pulls: pulls{}, crashes: crashes{}}
 }
 
 // Done reports whether nothing is left to do: the pod is gone from the node and
@@ -104,7 +104,7 @@ const idle = 2 * time.Minute
 // decide if nothing happens before.
 func (c *Core) Step(in Input) (actions []Action, wait time.Duration) {
 	c.in = in
-	c.owed.overlay(in.Seen)
+	c.mustRestart.overlay(in.Observed)
 	wait = c.step()
 	return c.tasks.take(), wait
 }
@@ -119,18 +119,18 @@ func (c *Core) step() time.Duration {
 		c.report(rejected(in, c.cfg.Refused))
 		return idle
 	}
-	if c.torn && podspec.Final(in.Pod) && in.Seen.ReadySandbox() == nil {
+	if c.tornDown && podspec.Final(in.Pod) && in.Observed.ReadySandbox() == nil {
 		return idle
 	}
 	c.resize()
 	c.tasks.emit(Follow{in.Pod})
 	c.prepareVolumes()
 	aged := c.pulls.age(in.Now, c.holds, c.event)
-	p := plan.Next(plan.Input{Pod: in.Pod, Seen: in.Seen, Now: in.Now, Busy: c.tasks.isBusy, Health: planHealth(in.Health), Holds: c.holds.until})
+	p := plan.Next(plan.Input{Pod: in.Pod, Observed: in.Observed, Now: in.Now, Busy: c.tasks.isBusy, Health: planHealth(in.Health), Holds: c.holds.until})
 	c.crashes.tell(in, p, c.event)
 	c.carryOut(p)
 	c.publish(p)
-	return until(in.Now, p.Wake, aged, c.volumes.renew, in.Again, c.held(TidyTask), c.held(EndTask), c.held(ResizeTask), c.held(SandboxTask))
+	return until(in.Now, p.Wake, aged, c.volumes.renew, in.Again, c.held(RemoveDeadTask), c.held(TerminateTask), c.held(ResizeTask), c.held(SandboxTask))
 }
 
 // until is how long to wait for the first of some times, of which zero ones
@@ -167,9 +167,9 @@ func (c *Core) carryOut(p plan.Plan) {
 			c.startContainer(s)
 		}
 	}
-	c.tidy(p)
-	if p.TearDown && !c.torn && len(c.tasks.busy) == 0 && c.held(EndTask).IsZero() {
-		c.tasks.start(TearDown{sandboxes(c.in.Seen)})
+	c.removeDead(p)
+	if p.TearDown && !c.tornDown && len(c.tasks.busy) == 0 && c.held(TerminateTask).IsZero() {
+		c.tasks.start(TearDown{sandboxes(c.in.Observed)})
 	}
 }
 
@@ -195,15 +195,15 @@ func (c *Core) createSandbox(attempt uint32) {
 	if attempt > 0 {
 		c.event("", corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 	}
-	c.tasks.start(CreateSandbox{Pod: c.in.Pod, Attempt: attempt, Old: sandboxes(c.in.Seen)})
+	c.tasks.start(CreateSandbox{Pod: c.in.Pod, Attempt: attempt, Old: sandboxes(c.in.Observed)})
 }
 
 func (c *Core) startContainer(s plan.Start) {
 	pod := c.in.Pod
-	a := StartContainer{Start: s, Pod: pod, Container: podspec.Find(pod, s.Name), Sandbox: *c.in.Seen.ReadySandbox()}
+	a := StartContainer{Start: s, Pod: pod, Container: podspec.Find(pod, s.Name), Sandbox: *c.in.Observed.ReadySandbox()}
 	for i := range pod.Spec.EphemeralContainers {
 		if e := &pod.Spec.EphemeralContainers[i]; e.Name == s.Name && e.TargetContainerName != "" {
-			if t := c.in.Seen.Latest(e.TargetContainerName); t != nil {
+			if t := c.in.Observed.Latest(e.TargetContainerName); t != nil {
 				a.Target = t.ID
 			}
 		}
@@ -217,12 +217,12 @@ func (c *Core) stop(kills []plan.Kill) {
 		all StopContainers
 		ips []string
 	)
-	if s := c.in.Seen.ReadySandbox(); s != nil {
+	if s := c.in.Observed.ReadySandbox(); s != nil {
 		ips = s.IPs
 	}
 	for _, kill := range kills {
-		if kill.Owed {
-			c.owed[kill.ID] = true
+		if kill.MustRestart {
+			c.mustRestart[kill.ID] = true
 		}
 		grace := podspec.Grace(c.in.Pod)
 		if kill.Grace != nil {
@@ -236,13 +236,13 @@ func (c *Core) stop(kills []plan.Kill) {
 	}
 }
 
-func (c *Core) tidy(p plan.Plan) {
-	if len(p.Remove)+len(p.RemoveSandboxes) == 0 || c.tasks.busy[TidyTask] || !c.held(TidyTask).IsZero() {
+func (c *Core) removeDead(p plan.Plan) {
+	if len(p.Remove)+len(p.RemoveSandboxes) == 0 || c.tasks.busy[RemoveDeadTask] || !c.held(RemoveDeadTask).IsZero() {
 		return
 	}
-	t := Tidy{Sandboxes: p.RemoveSandboxes}
+	t := RemoveDead{Sandboxes: p.RemoveSandboxes}
 	for _, id := range p.Remove {
-		for _, i := range c.in.Seen.Containers {
+		for _, i := range c.in.Observed.Containers {
 			if i.ID == id {
 				t.Containers = append(t.Containers, i)
 			}
@@ -255,7 +255,7 @@ func (c *Core) tidy(p plan.Plan) {
 func (c *Core) prepareVolumes() {
 	now, v := c.in.Now, &c.volumes
 	due := !v.prepared || v.stale || !v.renew.IsZero() && !now.Before(v.renew)
-	if !due || c.tasks.busy[VolumeTask] || c.torn || podspec.Final(c.in.Pod) {
+	if !due || c.tasks.busy[VolumeTask] || c.tornDown || podspec.Final(c.in.Pod) {
 		return
 	}
 	if at := c.held(VolumeTask); !at.IsZero() && !v.stale {
@@ -289,13 +289,13 @@ func (c *Core) resize() {
 	if c.tasks.busy[ResizeTask] || c.tasks.busy[SandboxTask] || !c.held(ResizeTask).IsZero() {
 		return
 	}
-	work := resize.Next(in.Pod, in.Seen, in.Record, podspec.PodLimits(in.Pod, c.cfg.PIDs), c.tasks.isBusy)
+	work := resize.Next(in.Pod, in.Observed, in.Record, podspec.PodLimits(in.Pod, c.cfg.PIDs), c.tasks.isBusy)
 	if work.Begun(in.Record) && len(work.Updates) == 0 && work.After == nil {
 		return // instances are being replaced
 	}
 	t := Resize{Pod: in.Pod, Work: work, Number: in.Number}
-	for i := range in.Seen.Containers {
-		t.Instances = append(t.Instances, in.Seen.Containers[i].ID)
+	for i := range in.Observed.Containers {
+		t.Instances = append(t.Instances, in.Observed.Containers[i].ID)
 	}
 	c.tasks.start(t)
 }

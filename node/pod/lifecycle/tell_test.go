@@ -24,12 +24,12 @@ func (w *world) tell(a lifecycle.Action) {
 		for _, s := range a {
 			w.say("  stop %s within %s%s: %s", s.ID, s.Until.Sub(w.now), list(" after", s.After), s.Message)
 		}
-	case lifecycle.Tidy:
+	case lifecycle.RemoveDead:
 		var ids []string
 		for _, c := range a.Containers {
 			ids = append(ids, c.ID)
 		}
-		w.say("  tidy%s", list("", append(ids, a.Sandboxes...)))
+		w.say("  remove%s", list("", append(ids, a.Sandboxes...)))
 	case lifecycle.TearDown:
 		w.say("  tear down%s", list("", a.Sandboxes))
 	case lifecycle.Resize:
@@ -38,13 +38,13 @@ func (w *world) tell(a lifecycle.Action) {
 			text += fmt.Sprintf(" %s to %s %s", u.ID, u.Resources.Limits.Cpu(), u.Resources.Limits.Memory())
 		}
 		w.say("  resize%s%s, group then %t", text, list(" replacing", a.Work.Replace), a.Work.After != nil)
-	case lifecycle.Quiesce:
-		w.say("  quiesce within %s", a.Until.Sub(w.now))
-	case lifecycle.Erase:
+	case lifecycle.Terminate:
+		w.say("  terminate within %s", a.Until.Sub(w.now))
+	case lifecycle.Cleanup:
 		if a.Status == nil {
-			w.say("  erase")
+			w.say("  clean up")
 		} else {
-			w.say("  erase, and tell %s", summary(a.Status))
+			w.say("  clean up, and tell %s", summary(a.Status))
 		}
 	case lifecycle.Cancel:
 		w.say("  cancel %s", shown(a.Task))

@@ -25,9 +25,9 @@ const shownAfter = 500 * time.Millisecond
 //
 //  1. tasks under way are called off; what the runtime is making just then is
 //     waited for;
-//  2. Quiesce: the balancers drop the pod; preStop hooks run and containers are
+//  2. Terminate: the balancers drop the pod; preStop hooks run and containers are
 //     stopped within the grace period, sidecars after the others;
-//  3. Erase: sandbox, volumes, cgroup and logs are removed while the last status
+//  3. Cleanup: sandbox, volumes, cgroup and logs are removed while the last status
 //     is written, and then the API's object is deleted, if it is still the same
 //     pod.
 //
@@ -35,12 +35,12 @@ const shownAfter = 500 * time.Millisecond
 func (c *Core) terminate() time.Duration {
 	now := c.in.Now
 	for _, name := range slices.Sorted(maps.Keys(c.tasks.busy)) {
-		if name != EndTask {
+		if name != TerminateTask {
 			c.tasks.cancel(name)
 		}
 	}
 	c.setGrace()
-	if c.tasks.busy[EndTask] {
+	if c.tasks.busy[TerminateTask] {
 		if !c.ending.told && now.Sub(c.ending.began) > shownAfter {
 			c.publish(plan.Plan{})
 		}
@@ -49,10 +49,10 @@ func (c *Core) terminate() time.Duration {
 	if len(c.tasks.busy) > 0 {
 		return idle // their ends wake us
 	}
-	if again := c.held(EndTask); !again.IsZero() {
+	if again := c.held(TerminateTask); !again.IsZero() {
 		return until(now, again)
 	}
-	c.tasks.start(Quiesce{Pod: c.in.Pod, Seen: c.in.Seen, Until: c.ending.until})
+	c.tasks.start(Terminate{Pod: c.in.Pod, Observed: c.in.Observed, Until: c.ending.until})
 	return idle
 }
 
@@ -64,20 +64,20 @@ func (c *Core) setGrace() {
 	switch {
 	case c.ending == nil:
 		c.ending = &ending{grace: grace, until: end, began: c.in.Now}
-		delete(c.holds.until, EndTask) // of tearing down a pod that had ended by itself
+		delete(c.holds.until, TerminateTask) // of tearing down a pod that had ended by itself
 	case grace < c.ending.grace:
 		c.ending.grace = grace
 		if end.Before(c.ending.until) {
 			c.ending.until = end
 			c.tasks.emit(Shorten{end})
 		}
-		delete(c.holds.until, EndTask)
+		delete(c.holds.until, TerminateTask)
 	}
 }
 
-// erase is the second half of the end.
-func (c *Core) erase(last *state.Pod) {
-	e := Erase{Pod: c.in.Pod, Last: last}
+// cleanup is the second half of the end.
+func (c *Core) cleanup(last *state.Pod) {
+	e := Cleanup{Pod: c.in.Pod, Last: last}
 	if !c.in.Gone {
 		s := c.statusOf(plan.Plan{}, last, true)
 		if c.cfg.Refused != nil {

@@ -46,8 +46,8 @@ import (
 //	unrecorded            another agent, which finds no record of what it allocated
 //	grant CPU MEMORY      the node allocates the first container other resources
 //
-// A TASK is a container, or sandbox, volumes, end, erase (the second half of the
-// end), tidy, resize.
+// A TASK is a container, or sandbox, volumes, terminate, cleanup (which follows
+// that), dead, resize.
 type world struct {
 	core     *lifecycle.Core
 	pod      *corev1.Pod
@@ -91,8 +91,8 @@ func (w *world) begin(refused *admit.Refusal) {
 }
 
 func taskName(s string) string {
-	if name, ok := map[string]string{"sandbox": lifecycle.SandboxTask, "volumes": lifecycle.VolumeTask, "end": lifecycle.EndTask,
-		"tidy": lifecycle.TidyTask, "resize": lifecycle.ResizeTask}[s]; ok {
+	if name, ok := map[string]string{"sandbox": lifecycle.SandboxTask, "volumes": lifecycle.VolumeTask, "terminate": lifecycle.TerminateTask,
+		"dead": lifecycle.RemoveDeadTask, "resize": lifecycle.ResizeTask}[s]; ok {
 		return name
 	}
 	return s
@@ -206,7 +206,7 @@ func (w *world) input() lifecycle.Input {
 			c.Replace = slices.Contains(w.record.Replaced, c.ID)
 		}
 	}
-	return lifecycle.Input{Now: w.now, Pod: w.pod, Gone: w.gone, Stale: w.stale, Seen: &seen, Record: w.record, Number: w.number, Applying: w.applying,
+	return lifecycle.Input{Now: w.now, Pod: w.pod, Gone: w.gone, Stale: w.stale, Observed: &seen, Record: w.record, Number: w.number, Applying: w.applying,
 		Health: func(id string) probe.Health { return w.health[id] }, NodeIPs: []string{"10.0.0.1"}, NetworkReady: w.network}
 }
 
@@ -240,8 +240,8 @@ func (w *world) perform(actions []lifecycle.Action) (did bool) {
 // do does a task, and tells how it went.
 func (w *world) do(t lifecycle.Task) lifecycle.Result {
 	r := w.failing[t.Name()]
-	if _, second := t.(lifecycle.Erase); second {
-		r = w.failing["erase"]
+	if _, second := t.(lifecycle.Cleanup); second {
+		r = w.failing["cleanup"]
 	}
 	if w.canceled[t.Name()] {
 		delete(w.canceled, t.Name())
@@ -269,7 +269,7 @@ func (w *world) do(t lifecycle.Task) lifecycle.Result {
 				w.exit(c, 0)
 			}
 		}
-	case lifecycle.Tidy:
+	case lifecycle.RemoveDead:
 		w.seen.Containers = slices.DeleteFunc(w.seen.Containers, func(c state.Container) bool {
 			return slices.ContainsFunc(t.Containers, func(o state.Container) bool { return o.ID == c.ID })
 		})
@@ -279,12 +279,12 @@ func (w *world) do(t lifecycle.Task) lifecycle.Result {
 		}
 	case lifecycle.Resize:
 		w.resize(t)
-	case lifecycle.Quiesce:
+	case lifecycle.Terminate:
 		for i := range w.seen.Sandboxes {
 			w.stopSandbox(w.seen.Sandboxes[i].ID)
 		}
-		r.Last = w.input().Seen
-	case lifecycle.Erase:
+		r.Last = w.input().Observed
+	case lifecycle.Cleanup:
 		w.seen = &state.Pod{UID: "u"}
 	}
 	return r

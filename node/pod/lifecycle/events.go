@@ -62,7 +62,7 @@ func (c crashes) tell(in *Input, p plan.Plan, event tell) {
 	pod := in.Pod
 	for _, name := range slices.Sorted(maps.Keys(p.Waiting)) {
 		w := p.Waiting[name]
-		last := in.Seen.Latest(name)
+		last := in.Observed.Latest(name)
 		if w.Reason != plan.CrashLoopBackOff || last == nil || c[name] == last.ID {
 			continue
 		}
@@ -72,18 +72,18 @@ func (c crashes) tell(in *Input, p plan.Plan, event tell) {
 	}
 }
 
-// owed are the instances, by id, that are ended so that others take their
+// mustRestart are the instances, by id, that are ended so that others take their
 // place. Only the agent that ends them knows: for another one, they ended by
 // themselves.
-type owed map[string]bool
+type mustRestart map[string]bool
 
 // overlay adds to what the runtime shows what only the agent knows, and forgets
 // instances that the runtime has forgotten.
-func (o owed) overlay(seen *state.Pod) {
+func (o mustRestart) overlay(seen *state.Pod) {
 	there := make(map[string]bool, len(o))
 	for i := range seen.Containers {
 		c := &seen.Containers[i]
-		if c.Owed = o[c.ID]; c.Owed {
+		if c.MustRestart = o[c.ID]; c.MustRestart {
 			there[c.ID] = true
 		}
 	}

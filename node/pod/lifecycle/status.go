@@ -15,7 +15,7 @@ import (
 )
 
 // publish reports the status that follows from a plan, if it has changed.
-func (c *Core) publish(p plan.Plan) { c.report(c.statusOf(p, c.in.Seen, false)) }
+func (c *Core) publish(p plan.Plan) { c.report(c.statusOf(p, c.in.Observed, false)) }
 
 func (c *Core) report(s corev1.PodStatus) {
 	if c.status != nil && (c.cfg.Refused != nil || reflect.DeepEqual(*c.status, s)) {
@@ -27,7 +27,7 @@ func (c *Core) report(s corev1.PodStatus) {
 
 func (c *Core) statusOf(p plan.Plan, seen *state.Pod, ended bool) corev1.PodStatus {
 	in := &c.in
-	s := status.Input{Pod: in.Pod, Seen: seen, Plan: p, Runtime: c.cfg.RuntimeName, NodeIPs: in.NodeIPs, Ended: ended, Now: in.Now,
+	s := status.Input{Pod: in.Pod, Observed: seen, Plan: p, Runtime: c.cfg.RuntimeName, NodeIPs: in.NodeIPs, Ended: ended, Now: in.Now,
 		Health: func(id string) status.Health {
 			h := in.Health(id)
 			return status.Health{Started: h.Started, Ready: h.Ready && h.Fault == ""}
@@ -61,7 +61,7 @@ func (c *Core) Targets(in Input) (targets []Target, probe bool) {
 		return nil, false
 	}
 	for _, x := range podspec.Containers(in.Pod) {
-		i := in.Seen.Latest(x.Name)
+		i := in.Observed.Latest(x.Name)
 		if i == nil || i.Phase != state.Running || c.tasks.busy[x.Name] {
 			continue
 		}
@@ -90,7 +90,7 @@ func address(in *Input) string {
 		}
 		return "127.0.0.1"
 	}
-	if s := in.Seen.ReadySandbox(); s != nil && len(s.IPs) > 0 {
+	if s := in.Observed.ReadySandbox(); s != nil && len(s.IPs) > 0 {
 		return s.IPs[0]
 	}
 	return ""

@@ -21,8 +21,8 @@ import (
 	"github.com/pintle-io/pintle/node/state"
 )
 
-// Ender brings deleted pods to their end.
-type Ender struct {
+// Terminator brings deleted pods to their end.
+type Terminator struct {
 	Runtime interface {
 		Pod(ctx context.Context, uid types.UID, known *state.Pod) (*state.Pod, error)
 		StopSandbox(ctx context.Context, id string) error
@@ -39,10 +39,10 @@ type Ender struct {
 	Log          *slog.Logger
 }
 
-// Quiesce takes a pod out of the balancers, ends everything that runs of it
+// Terminate takes a pod out of the balancers, ends everything that runs of it
 // within a period, and returns what the runtime shows then.
-func (e *Ender) Quiesce(ctx context.Context, a lifecycle.Quiesce, within *Period) (*state.Pod, error) {
-	pod, seen := a.Pod, a.Seen
+func (e *Terminator) Terminate(ctx context.Context, a lifecycle.Terminate, within *Period) (*state.Pod, error) {
+	pod, seen := a.Pod, a.Observed
 	if seen.Active() {
 		e.drain(ctx, pod)
 		var ips []string
@@ -65,14 +65,14 @@ func (e *Ender) Quiesce(ctx context.Context, a lifecycle.Quiesce, within *Period
 	}
 	for i := range last.Containers {
 		if c := &last.Containers[i]; !c.Finished {
-			c.Message = lastWords(c)
+			c.Message = terminationMessage(c)
 		}
 	}
 	return last, nil
 }
 
 // drain takes the pod out of the balancers before it is asked to end.
-func (e *Ender) drain(ctx context.Context, pod *corev1.Pod) {
+func (e *Terminator) drain(ctx context.Context, pod *corev1.Pod) {
 	if e.Draining == nil || podspec.Final(pod) {
 		return
 	}
@@ -83,10 +83,10 @@ func (e *Ender) drain(ctx context.Context, pod *corev1.Pod) {
 	}
 }
 
-// Erase removes everything of a pod from the node, while tell writes its last
+// Cleanup removes everything of a pod from the node, while tell writes its last
 // status, and then deletes its object. Without a status to tell, tell is nil,
 // and the API has the object no more.
-func (e *Ender) Erase(ctx context.Context, a lifecycle.Erase, tell func(context.Context)) error {
+func (e *Terminator) Cleanup(ctx context.Context, a lifecycle.Cleanup, tell func(context.Context)) error {
 	var told sync.WaitGroup
 	if tell != nil {
 		told.Go(func() { tell(ctx) })
@@ -100,7 +100,7 @@ func (e *Ender) Erase(ctx context.Context, a lifecycle.Erase, tell func(context.
 }
 
 // remove removes everything of the pod from the node.
-func (e *Ender) remove(ctx context.Context, pod *corev1.Pod, last *state.Pod) error {
+func (e *Terminator) remove(ctx context.Context, pod *corev1.Pod, last *state.Pod) error {
 	s := e.Sandboxes
 	// What still runs is in nobody's books: a task whose making was interrupted
 	// when an agent was killed. The runtime removes nothing while it runs.
@@ -124,7 +124,7 @@ func (e *Ender) remove(ctx context.Context, pod *corev1.Pod, last *state.Pod) er
 }
 
 // deleteObject deletes the API's object, unless another pod has its name.
-func (e *Ender) deleteObject(ctx context.Context, pod *corev1.Pod) error {
+func (e *Terminator) deleteObject(ctx context.Context, pod *corev1.Pod) error {
 	now := int64(0)
 	err := e.Pods.Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &pod.UID}})

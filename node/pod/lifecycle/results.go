@@ -28,22 +28,22 @@ func (c *Core) Ended(now time.Time, r Result) []Action {
 		c.tried(plan.KillHold(t.Kill.Name), r.Err, "container not stopped", "container", t.Kill.Name)
 	case StopSandbox:
 		c.tried(SandboxTask, r.Err, "sandbox not stopped", "sandbox", t.ID)
-	case Tidy:
-		c.tried(TidyTask, r.Err, "old containers not removed")
+	case RemoveDead:
+		c.tried(RemoveDeadTask, r.Err, "old containers not removed")
 	case TearDown:
-		c.torn = c.tried(EndTask, r.Err, "pod not torn down") || c.torn
+		c.tornDown = c.tried(TerminateTask, r.Err, "pod not torn down") || c.tornDown
 	case Resize:
 		c.resizeEnded(r)
-	case Quiesce:
+	case Terminate:
 		// Only the whole end is a success: what fails in its second half must not
 		// be tried at once because the first went well.
 		if r.Err != nil {
-			c.tried(EndTask, r.Err, "pod not ended")
+			c.tried(TerminateTask, r.Err, "pod not ended")
 		} else {
-			c.erase(r.Last)
+			c.cleanup(r.Last)
 		}
-	case Erase:
-		c.done = c.tried(EndTask, r.Err, "pod not ended")
+	case Cleanup:
+		c.done = c.tried(TerminateTask, r.Err, "pod not ended")
 	}
 	return c.tasks.take()
 }
