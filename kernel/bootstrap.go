@@ -13,19 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/registry"
-)
-
-// Identities of the kernel's own components, upstream's names.
-var (
-	apiserverUser  = &user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup}}
-	schedulerUser  = &user.DefaultInfo{Name: user.KubeScheduler, Groups: []string{user.AllAuthenticated}}
-	controllerUser = &user.DefaultInfo{Name: user.KubeControllerManager, Groups: []string{user.AllAuthenticated}}
 )
 
 var (
@@ -38,7 +30,7 @@ var (
 // roles, and Service default/kubernetes with its endpoint. It changes nothing
 // that is there already, except the endpoint.
 func (k *Kernel) bootstrap(ctx context.Context) error {
-	ctx = asServer(ctx)
+	ctx = admission.WithOwnObjects(ctx)
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
 		if err := k.ensure(ctx, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.GetOptions{}); err != nil {
 			return err
@@ -48,16 +40,14 @@ func (k *Kernel) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := policy.Ensure(ctx, k.core); err != nil {
+	if err := policy.Ensure(ctx, k.own()); err != nil {
 		return fmt.Errorf("default roles: %w", err)
 	}
 	return k.publish(ctx, metav1.GetOptions{})
 }
 
-// asServer is a ctx for the objects that the server makes by itself.
-func asServer(ctx context.Context) context.Context {
-	return admission.WithOwnObjects(request.WithUser(ctx, apiserverUser))
-}
+// own is the registry for the objects that the server makes by itself.
+func (k *Kernel) own() registry.Registry { return k.access.As(auth.APIServer) }
 
 // publish makes the Service by which pods reach the API, and its endpoint;
 // read says how what there is may be read.
@@ -85,7 +75,7 @@ func (k *Kernel) keep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if err := k.publish(asServer(ctx), fromCache); err != nil && ctx.Err() == nil {
+		if err := k.publish(admission.WithOwnObjects(ctx), fromCache); err != nil && ctx.Err() == nil {
 			k.c.Log.Error("publish the API's service", "error", err)
 		}
 	}
@@ -109,11 +99,11 @@ func (k *Kernel) ensure(ctx context.Context, gvr schema.GroupVersionResource, ob
 		return err
 	}
 	t := registry.Target{Resource: gvr, Namespace: m.GetNamespace(), Name: m.GetName()}
-	if _, err := k.core.Get(ctx, t, read); err == nil || !apierrors.IsNotFound(err) {
+	if _, err := k.own().Get(ctx, t, read); err == nil || !apierrors.IsNotFound(err) {
 		return err
 	}
 	t.Name = ""
-	if _, err := k.core.Create(ctx, t, obj, registry.WriteOptions{FieldManager: "pintle"}); err != nil && !apierrors.IsAlreadyExists(err) {
+	if _, err := k.own().Create(ctx, t, obj, registry.WriteOptions{FieldManager: "pintle"}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create %s %s: %w", gvr.Resource, m.GetName(), err)
 	}
 	return nil
@@ -145,7 +135,7 @@ func (k *Kernel) publishEndpoint(ctx context.Context, read metav1.GetOptions) er
 		Ports:       []discoveryv1.EndpointPort{{Name: &name, Protocol: &tcp, Port: &port}},
 	}
 	t := registry.Target{Resource: endpointSlices, Namespace: want.Namespace, Name: want.Name}
-	have, err := k.core.Get(ctx, t, read)
+	have, err := k.own().Get(ctx, t, read)
 	if apierrors.IsNotFound(err) {
 		return k.ensure(ctx, endpointSlices, want, read)
 	}
@@ -161,6 +151,6 @@ func (k *Kernel) publishEndpoint(ctx context.Context, read metav1.GetOptions) er
 	}
 	next := old.DeepCopy()
 	next.Endpoints, next.Ports = want.Endpoints, want.Ports
-	_, err = k.core.Update(ctx, t, next, registry.WriteOptions{FieldManager: "pintle"})
+	_, err = k.own().Update(ctx, t, next, registry.WriteOptions{FieldManager: "pintle"})
 	return err
 }

@@ -50,7 +50,8 @@ type Kernel struct {
 	catalog     *resource.Catalog
 	codec       *resource.Codec
 	chain       *admission.Chain
-	core        *registry.Core
+	core        *registry.Core // asks no authorizer: for the edge and plugins, which have been asked
+	access      *auth.Access   // core for components of this process
 	authz       auth.Authorizers
 	rbac        *rbac.Authorizer
 	api         *apiserver.Server
@@ -99,9 +100,8 @@ func (k *Kernel) Close() error {
 // PKI holds the cluster's keys.
 func (k *Kernel) PKI() *pki.PKI { return k.pki }
 
-// Registry serves the verbs to components in this process. They set their
-// identity in the context.
-func (k *Kernel) Registry() registry.Registry { return k.core }
+// Access serves the verbs to components in this process, authorized like clients.
+func (k *Kernel) Access() registry.Access { return k.access }
 
 // Catalog holds the kinds that are served. Producers add to it and take away
 // while the kernel runs.
@@ -179,6 +179,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	if err != nil {
 		return err
 	}
+	k.access = &auth.Access{Registry: k.core, Authorizer: k.authz}
 	k.api, err = apiserver.New(apiserver.Config{
 		Registry: k.core, Table: k.catalog.Snapshot(), Codec: k.codec, Reader: k.core.Reader(),
 		AdmitConnect:  k.core.AdmitConnect,

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
@@ -15,11 +16,12 @@ import (
 
 // makeLoader joins the loader with those who use plugins.
 func (k *Kernel) makeLoader() error {
-	k.modules = modules.New(k.core)
+	own := k.access.As(auth.PluginLoader)
+	k.modules = modules.New(own)
 	k.chain.Set("plugin-modules", -1000, k.modules.Quota(modules.DefaultBounds).Rule())
 	k.policies = admit.New(admit.Config{Chain: k.chain, Calls: k.admissionReads, Exists: k.awaits, Metrics: k.metrics, Log: k.c.Log})
 	k.loader = loader.New(loader.Config{
-		Registry: k.core, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Informers: k.informers, Log: k.c.Log,
+		Registry: own, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Informers: k.informers, Log: k.c.Log,
 		Consumers: []loader.Consumer{
 			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.sched}},
 			{Name: "admission", Points: wire.Admission, Sink: k.policies},

@@ -19,20 +19,20 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
-// access is what a plugin may ask of the API: in its own name, and no more than
+// accessOf is what a plugin may ask of the API: in its own name, and no more than
 // its Plugin resource allows. Every way from a plugin to objects takes its
 // configuration from here and is checked by its May; the hostile suite lists
 // the ways (TestDoors).
-func (k *Kernel) access(name string, p *plugin.Plugin) *hostclient.Config {
+func (k *Kernel) accessOf(name string, p *plugin.Plugin) *hostclient.Config {
 	u := pluginUser(name)
-	return &hostclient.Config{Plugin: name, User: u, Registry: k.core, Catalog: k.catalog, Codec: k.codec,
+	return &hostclient.Config{Plugin: name, Registry: k.core.As(u), Catalog: k.catalog, Codec: k.codec,
 		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Seen: &hostclient.Seen{}}
 }
 
 // admissionReads serves what an admission rule reads, with the permissions of
 // its Plugin resource: from memory, as new as this process's own last write.
 func (k *Kernel) admissionReads(name string, p *plugin.Plugin) func() plugin.HostCall {
-	c := k.access(name, p)
+	c := k.accessOf(name, p)
 	c.Latest = k.core.Latest
 	return func() plugin.HostCall { return hostclient.New(c).Call }
 }
@@ -40,7 +40,7 @@ func (k *Kernel) admissionReads(name string, p *plugin.Plugin) func() plugin.Hos
 // awaits tells a policy whether what it waits for is there, as far as this
 // process knows.
 func (k *Kernel) awaits(name string, p *plugin.Plugin) admit.Exists {
-	c := k.access(name, p)
+	c := k.accessOf(name, p)
 	return func(ctx context.Context, q wire.GetRequest) (bool, error) {
 		gvr, ok := hostclient.ParseResource(q.Resource)
 		if !ok {
@@ -59,11 +59,11 @@ func (k *Kernel) awaits(name string, p *plugin.Plugin) admit.Exists {
 type controllerSink struct{ k *Kernel }
 
 func (x controllerSink) Set(_ context.Context, name string, p *plugin.Plugin) error {
-	c := x.k.access(name, p)
+	c := x.k.accessOf(name, p)
 	if err := mayWatch(c, p.Manifest.Watches); err != nil {
 		return err
 	}
-	return x.k.manager.Set(name, reconcile.Controller{Open: p.Open, User: c.User, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
+	return x.k.manager.Set(name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
 }
 
 func (x controllerSink) Remove(name string) { x.k.manager.Remove(name) }

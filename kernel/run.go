@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 
 	pintleversion "github.com/pintle-io/pintle/internal/version"
+	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/reclaim"
@@ -27,11 +28,11 @@ func versionInfo() version.Info {
 // makeLoops makes what acts by itself.
 func (k *Kernel) makeLoops(context.Context) error {
 	var err error
-	k.manager, err = reconcile.New(reconcile.Config{Registry: k.core, Catalog: k.catalog, Codec: k.codec, Metrics: k.metrics, Informers: k.informers, Log: k.c.Log, EventUser: controllerUser})
+	k.manager, err = reconcile.New(reconcile.Config{Registry: k.access.As(auth.ControllerManager), Catalog: k.catalog, Codec: k.codec, Metrics: k.metrics, Informers: k.informers, Log: k.c.Log})
 	if err != nil {
 		return err
 	}
-	k.sched, err = scheduler.New(scheduler.Config{Registry: k.core, Metrics: k.metrics, Log: k.c.Log})
+	k.sched, err = scheduler.New(scheduler.Config{Registry: k.access.As(auth.Scheduler), Metrics: k.metrics, Log: k.c.Log})
 	if err != nil {
 		return err
 	}
@@ -127,8 +128,8 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 
 // loops are the long-lived parts beside the API server.
 func (k *Kernel) loops() map[string]func(context.Context) error {
-	agg := &rbac.Aggregator{Registry: k.core, Informers: k.informers, Log: k.c.Log}
-	sign := signer.New(signer.Config{Registry: k.core, CA: k.pki, Authorizer: k.authz, Informers: k.informers, Log: k.c.Log})
+	agg := &rbac.Aggregator{Registry: k.access.As(auth.RoleAggregator), Informers: k.informers, Log: k.c.Log}
+	sign := signer.New(signer.Config{Registry: k.access.As(auth.CertificateController), Tokens: k.access.As(auth.TokenCleaner), CA: k.pki, Authorizer: k.authz, Informers: k.informers, Log: k.c.Log})
 	loops := map[string]func(context.Context) error{
 		"certificates":     k.pki.Run,
 		"role aggregation": agg.Run,

@@ -52,7 +52,8 @@ type Options struct {
 type Cluster struct {
 	URL        string
 	Server     *apiserver.Server
-	Registry   *registry.Core
+	Core       *registry.Core
+	Registry   registry.Registry // the administrator's
 	Reader     resource.Reader
 	PKI        *pki.PKI
 	Tokens     *token.Authority
@@ -85,7 +86,7 @@ func New(t testing.TB, o Options) *Cluster {
 	must(t, err)
 
 	c := &Cluster{PKI: keys}
-	reader := auth.LateReader(func() resource.Reader { return c.Registry.Reader() })
+	reader := auth.LateReader(func() resource.Reader { return c.Core.Reader() })
 	c.Reader = reader
 	c.Tokens, err = token.New(token.Config{Key: keys.ServiceAccountKey(), Reader: reader, Clock: o.Clock})
 	must(t, err)
@@ -100,12 +101,13 @@ func New(t testing.TB, o Options) *Cluster {
 	chain.Set("rbac-escalation", 100, admission.Rule{Validate: rbac.NewEscalation(c.RBAC, c.Authorizer)})
 	chain.Set("node-restriction", 100, admission.Rule{Validate: &node.Restriction{Reader: reader, Authorizer: c.Authorizer}})
 	chain.Set("certificate-permissions", 100, admission.Rule{Validate: &signer.Permissions{Authorizer: c.Authorizer, Reader: reader}})
-	c.Registry, err = registry.New(registry.Config{
+	c.Core, err = registry.New(registry.Config{
 		Catalog: resource.NewCatalog(table), Codec: codec, Store: st, Cache: cache, Admission: chain,
 		Actions: map[string]registry.Action{"serviceaccounts/token": c.Tokens.Request},
 		Virtual: review.Handlers(review.Config{Tokens: c.Authn, Audiences: c.Tokens.Audiences(), Authorizer: c.Authorizer, Rules: c.RBAC}),
 	})
 	must(t, err)
+	c.Registry = c.Core.As(auth.APIServer)
 
 	done := make(chan error, 1)
 	go func() { done <- cache.Run(ctx) }()
@@ -113,7 +115,7 @@ func New(t testing.TB, o Options) *Cluster {
 	c.seed(t, ctx)
 
 	cfg := apiserver.Config{
-		Registry: c.Registry, Table: table, Codec: codec, Reader: reader,
+		Registry: c.Core, Table: table, Codec: codec, Reader: reader,
 		Authenticator: c.Authn, Audiences: c.Tokens.Audiences(), Authorizer: c.Authorizer,
 		NodeTLS: keys.KubeletTLS(), JWKS: c.Tokens.JWKS,
 		OIDCDiscovery: func() ([]byte, error) { return c.Tokens.Discovery(c.URL + "/openid/v1/jwks") },

@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/authentication/user"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -174,15 +174,13 @@ func setScale(o, sub runtime.Object) error {
 
 func csr() *resource.Definition {
 	d := stored(certificatesv1.SchemeGroupVersion, "CertificateSigningRequest", "certificatesigningrequests", false)
-	d.Strategy.PrepareForCreate = func(ctx context.Context, o runtime.Object) {
+	d.Strategy.Requested = func(o runtime.Object, u user.Info) {
 		r := o.(*certificatesv1.CertificateSigningRequest)
 		r.Status = certificatesv1.CertificateSigningRequestStatus{}
-		if u, ok := request.UserFrom(ctx); ok {
-			r.Spec.Username, r.Spec.Groups, r.Spec.UID = u.GetName(), u.GetGroups(), u.GetUID()
-			r.Spec.Extra = map[string]certificatesv1.ExtraValue{}
-			for k, v := range u.GetExtra() {
-				r.Spec.Extra[k] = v
-			}
+		r.Spec.Username, r.Spec.Groups, r.Spec.UID = u.GetName(), u.GetGroups(), u.GetUID()
+		r.Spec.Extra = map[string]certificatesv1.ExtraValue{}
+		for k, v := range u.GetExtra() {
+			r.Spec.Extra[k] = v
 		}
 	}
 	d.Subresources = []resource.Subresource{

@@ -19,7 +19,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/internal/payload"
 	"github.com/pintle-io/pintle/kernel"
@@ -75,7 +74,7 @@ func servePlane(args []string) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	p := &plane{kernel: k, registry: k.Registry(), group: group, ctx: request.WithUser(ctx, administrator)}
+	p := &plane{kernel: k, registry: k.Access().As(administrator), group: group, ctx: ctx}
 	serving := make(chan struct{})
 	group.Go(func() error { return k.Run(ctx, func() { close(serving) }) })
 	group.Go(func() error {

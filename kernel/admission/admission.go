@@ -48,7 +48,8 @@ type Attributes struct {
 	// the caller has them.
 	Options runtime.Object
 	DryRun  bool
-	// User is nil for requests of the control plane itself.
+	// User is who asks: a client, a plugin, or a component of this process under a
+	// name of its own. A rule that decides by it takes nil for nobody, and refuses.
 	User user.Info
 	// Scratch is for rules of one kind to keep what they derived from the
 	// objects, from one rule to the next (kernel/plugin/admit: tapes).

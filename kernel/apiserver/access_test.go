@@ -13,6 +13,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/internal/apitest"
@@ -107,6 +108,11 @@ type slow struct {
 	enter, leave chan struct{}
 }
 
+// over lets requests to a registry wait.
+func (s *slow) over(all registry.Access) registry.Access {
+	return registry.AccessFunc(func(u user.Info) registry.Registry { return &slow{all.As(u), s.enter, s.leave} })
+}
+
 func (s *slow) List(ctx context.Context, t registry.Target, o metav1.ListOptions) (*registry.List, error) {
 	if t.Resource.Resource != "configmaps" {
 		return s.Registry.List(ctx, t, o)
@@ -124,7 +130,7 @@ func TestInFlightLimit(t *testing.T) {
 	t.Parallel()
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
-		s.Registry, cfg.Registry = cfg.Registry, s
+		cfg.Registry = s.over(cfg.Registry)
 		cfg.Limits.ReadInFlight = 1
 	}})
 	grant(t, c, "reader", "list", "configmaps")
@@ -165,7 +171,7 @@ func TestRequestTimeout(t *testing.T) {
 	t.Parallel()
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
-		s.Registry, cfg.Registry = cfg.Registry, s
+		cfg.Registry = s.over(cfg.Registry)
 	}})
 	start := time.Now()
 	resp := get(t, c, "/api/v1/configmaps?timeout=100ms", nil)
@@ -185,7 +191,10 @@ func (p panics) List(ctx context.Context, t registry.Target, o metav1.ListOption
 
 func TestPanicBecomesAnAnswer(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Registry = panics{cfg.Registry} }})
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+		all := cfg.Registry
+		cfg.Registry = registry.AccessFunc(func(u user.Info) registry.Registry { return panics{all.As(u)} })
+	}})
 	resp := get(t, c, "/api/v1/configmaps", nil)
 	body := text(t, resp)
 	id := resp.Header.Get("Audit-Id")
@@ -206,7 +215,10 @@ func (expired) Watch(context.Context, registry.Target, metav1.ListOptions) (regi
 // TestExpiredWatchIsToldInTheStream: clients look for a 410 among the events.
 func TestExpiredWatchIsToldInTheStream(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Registry = expired{cfg.Registry} }})
+	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+		all := cfg.Registry
+		cfg.Registry = registry.AccessFunc(func(u user.Info) registry.Registry { return expired{all.As(u)} })
+	}})
 	resp := get(t, c, "/api/v1/configmaps?watch=1&resourceVersion=1", nil)
 	body := text(t, resp)
 	if resp.StatusCode != 200 || !strings.HasPrefix(body, `{"type":"ERROR","object":{"kind":"Status"`) || !strings.Contains(body, `"code":410`) {
@@ -319,7 +331,7 @@ func TestAClientThatGoesIsNoFault(t *testing.T) {
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
 	log := &notes{Handler: slog.DiscardHandler, seen: map[slog.Level]int{}}
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
-		s.Registry, cfg.Registry = cfg.Registry, s
+		cfg.Registry = s.over(cfg.Registry)
 		cfg.Log = slog.New(log)
 	}})
 	hc, err := rest.HTTPClientFor(c.Admin())

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/filters"
@@ -28,7 +29,7 @@ type Check = health.Check
 
 // Config is what a Server is made of.
 type Config struct {
-	Registry registry.Registry
+	Registry registry.Access
 	Table    *resource.Table
 	Codec    Codec
 	// Reader serves the look-ups of connect hooks (a pod's node, for example).
@@ -36,7 +37,7 @@ type Config struct {
 
 	// AdmitConnect asks the admission rules about a connect request (exec,
 	// attach, port-forward, proxy) before it is sent on. Nil asks nobody.
-	AdmitConnect func(ctx context.Context, t registry.Target, options runtime.Object) error
+	AdmitConnect func(ctx context.Context, u user.Info, t registry.Target, options runtime.Object) error
 
 	// Authenticator finds the user of a request. Nil makes everybody
 	// system:anonymous.

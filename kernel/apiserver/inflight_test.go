@@ -139,7 +139,7 @@ func TestNodesHaveSlotsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
 	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
-		s.Registry, cfg.Registry = cfg.Registry, s
+		cfg.Registry = s.over(cfg.Registry)
 		cfg.Limits.ReadInFlight = 2
 	}})
 	defer close(s.leave)

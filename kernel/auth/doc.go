@@ -5,5 +5,6 @@
 // What a user may do is decided by the subpackages rbac and node; pki holds
 // the keys, token issues and verifies service-account tokens, review answers
 // questions about identity and permission, signer answers certificate signing
-// requests. No credential is ever logged or put into an error.
+// requests. The server's own components have identities too (components.go) and are
+// asked like clients ([Access]). No credential is ever logged or put into an error.
 package auth

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -32,9 +33,9 @@ var shared struct {
 
 // kit is a registry on a store in memory.
 type kit struct {
-	*registry.Core
-	catalog *resource.Catalog
-	codec   *resource.Codec
+	registry.Registry // the administrator's
+	catalog           *resource.Catalog
+	codec             *resource.Codec
 }
 
 func newKit(t testing.TB) *kit {
@@ -51,10 +52,11 @@ func newKit(t testing.TB) *kit {
 	k := &kit{catalog: shared.catalog, codec: resource.NewCodec(shared.catalog)}
 	s := memory.New()
 	cache := watch.New(watch.Config{Store: s, Catalog: k.catalog, Decode: k.codec.Decode})
-	var err error
-	if k.Core, err = registry.New(registry.Config{Catalog: k.catalog, Codec: k.codec, Store: s, Cache: cache}); err != nil {
+	core, err := registry.New(registry.Config{Catalog: k.catalog, Codec: k.codec, Store: s, Cache: cache})
+	if err != nil {
 		t.Fatal(err)
 	}
+	k.Registry = core.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	background(t, func(ctx context.Context) {
 		if err := cache.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("cache: %v", err)

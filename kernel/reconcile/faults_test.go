@@ -125,7 +125,7 @@ func TestOneLineForEachChange(t *testing.T) {
 func TestRetryIsNoError(t *testing.T) {
 	k := newKit(t)
 	reg := prometheus.NewRegistry()
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, EventUser: somebody, Metrics: reg})
+	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, Metrics: reg})
 	if err != nil {
 		t.Fatal(err)
 	}

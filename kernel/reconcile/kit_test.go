@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -31,6 +32,7 @@ var shared struct {
 
 // kit is a registry on a store in memory.
 type kit struct {
+	registry.Registry // the administrator's
 	*registry.Core
 	table *resource.Table
 	codec *resource.Codec
@@ -49,6 +51,7 @@ func newKit(t testing.TB) *kit {
 	if k.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(k.table), Codec: k.codec, Store: s, Cache: cache}); err != nil {
 		t.Fatal(err)
 	}
+	k.Registry = k.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	background(t, func(ctx context.Context) {
 		if err := cache.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("cache: %v", err)

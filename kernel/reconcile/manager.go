@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/informer"
@@ -28,8 +27,8 @@ type Controller struct {
 	// Open starts an instance whose requests go to host. Instances are closed
 	// by the manager; one that fails is replaced.
 	Open func(ctx context.Context, host HostCall) (plugin.Instance, error)
-	// User is the identity under which the plugin reads and writes.
-	User user.Info
+	// Registry is the plugin's: it reads and writes under its identity.
+	Registry registry.Registry
 	// Allow checks the plugin's permissions; nil allows everything.
 	Allow func(verb string, t registry.Target) error
 	// Refused is told of what the plugin asked and may not; may be nil.
@@ -44,6 +43,8 @@ type Controller struct {
 
 // Config is what a Manager is made of.
 type Config struct {
+	// Registry is the manager's own: it follows what controllers watch, and records
+	// their events.
 	Registry  registry.Registry
 	Catalog   *resource.Catalog
 	Codec     hostclient.Codec
@@ -51,8 +52,6 @@ type Config struct {
 	Metrics   prometheus.Registerer      // nil keeps them to itself
 	Informers *informer.Metrics          // nil: what is followed is not counted
 	Log       *slog.Logger               // nil discards
-	// EventUser is the identity under which events are recorded.
-	EventUser user.Info
 }
 
 // Manager runs controllers. They may be set and removed while it runs. It is
@@ -87,7 +86,7 @@ func New(c Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{c: c, metrics: counts, events: hostclient.NewEvents(c.Registry, c.EventUser, c.Clock, c.Log),
+	m := &Manager{c: c, metrics: counts, events: hostclient.NewEvents(c.Registry, c.Clock, c.Log),
 		owned: NewOwned(c.Catalog, informer.Config{Registry: c.Registry, Clock: c.Clock, Metrics: c.Informers, Log: c.Log}), waiting: map[string]Controller{}, running: map[string]*runner{}}
 	if c.Metrics != nil {
 		if err := c.Metrics.Register(depths{m}); err != nil {
@@ -121,8 +120,8 @@ func (m *Manager) Run(ctx context.Context) error {
 // Set starts a controller, or replaces the one of that name: the old one ends
 // its work in hand before the new one begins.
 func (m *Manager) Set(name string, c Controller) error {
-	if c.Open == nil || c.User == nil {
-		return fmt.Errorf("controller %s: Open and User are required", name)
+	if c.Open == nil || c.Registry == nil {
+		return fmt.Errorf("controller %s: Open and Registry are required", name)
 	}
 	for {
 		m.Remove(name)
@@ -168,7 +167,7 @@ func (m *Manager) start(name string, c Controller) {
 	}
 	r.faults = newFaults(r.log, r.clock)
 	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(name).Observe(d.Seconds()) })
-	r.host = &hostclient.Config{Plugin: name, User: c.User, Registry: m.c.Registry, Catalog: m.c.Catalog, Codec: m.c.Codec,
+	r.host = &hostclient.Config{Plugin: name, Registry: c.Registry, Catalog: m.c.Catalog, Codec: m.c.Codec,
 		Owned: m.owned, Events: m.events, Allow: c.Allow, Refused: c.Refused,
 		Budget: hostclient.NewBudget(c.Writes, m.c.Clock), Seen: &hostclient.Seen{}}
 	m.running[name] = r

@@ -8,21 +8,22 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
-var somebody = &user.DefaultInfo{Name: "somebody"}
+// untold is the registry of controllers that ask nothing of it.
+type untold struct{ registry.Registry }
 
 // newManager runs a manager on a kit.
 func newManager(t *testing.T, k *kit) *Manager {
 	t.Helper()
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, EventUser: somebody})
+	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func (r *recorder) times(name string) int {
 }
 
 func (r *recorder) controller(workers uint32) Controller {
-	return Controller{User: somebody, Called: func(time.Duration, error) { r.calls.Add(1) },
+	return Controller{Registry: untold{}, Called: func(time.Duration, error) { r.calls.Add(1) },
 		Open: func(context.Context, HostCall) (plugin.Instance, error) {
 			r.opened.Add(1)
 			return &fake{manifest: wire.Manifest{Workers: workers, Watches: r.maps}, closed: func() { r.closed.Add(1) },
@@ -192,7 +193,7 @@ func TestFaultReplacesInstance(t *testing.T) {
 func TestOvergrownInstance(t *testing.T) {
 	k := newKit(t)
 	clock := clocktesting.NewFakeClock(time.Now())
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, EventUser: somebody, Clock: clock})
+	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +234,7 @@ func TestOvergrownInstance(t *testing.T) {
 func TestInstanceIsKeptForWhatComesBack(t *testing.T) {
 	k := newKit(t)
 	clock := clocktesting.NewFakeClock(time.Now())
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, EventUser: somebody, Clock: ownGoroutine{clock}})
+	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, Clock: ownGoroutine{clock}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +280,7 @@ func (c ownGoroutine) AfterFunc(d time.Duration, f func()) clock.Timer {
 func TestIdleInstances(t *testing.T) {
 	k := newKit(t)
 	clock := clocktesting.NewFakeClock(time.Now())
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, EventUser: somebody, Clock: clock})
+	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

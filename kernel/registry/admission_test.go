@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
-	genericrequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -46,7 +45,7 @@ func TestRulesSeeEveryWrite(t *testing.T) {
 		}
 	}
 	c.chain.Set("note", 0, admission.Rule{Mutate: admission.MutatorFunc(note("M")), Validate: admission.ValidatorFunc(note("V"))})
-	ctx := genericrequest.WithUser(t.Context(), &user.DefaultInfo{Name: "alice"})
+	alice, ctx := c.As(&user.DefaultInfo{Name: "alice"}), t.Context()
 	do := func(_ any, err error) {
 		t.Helper()
 		if err != nil {
@@ -55,12 +54,12 @@ func TestRulesSeeEveryWrite(t *testing.T) {
 	}
 	gen := pod("")
 	gen.GenerateName = "g-"
-	do(c.Create(ctx, at(podsR, ""), pod("p"), registry.WriteOptions{}))
-	do(c.Create(ctx, at(podsR, ""), gen, registry.WriteOptions{DryRun: true}))
-	do(c.Patch(ctx, sub(podsR, "p", "status"), types.MergePatchType, []byte(`{"status":{"message":"m"}}`), registry.WriteOptions{}))
-	do(c.Create(ctx, sub(podsR, "p", "binding"), binding("p", "n"), registry.WriteOptions{}))
-	do(c.Patch(ctx, at(configMapsR, "x"), types.ApplyYAMLPatchType, []byte(mapConfig("{a: b}")), registry.WriteOptions{FieldManager: "m"}))
-	do(c.Delete(ctx, at(podsR, "p"), metav1.DeleteOptions{}))
+	do(alice.Create(ctx, at(podsR, ""), pod("p"), registry.WriteOptions{}))
+	do(alice.Create(ctx, at(podsR, ""), gen, registry.WriteOptions{DryRun: true}))
+	do(alice.Patch(ctx, sub(podsR, "p", "status"), types.MergePatchType, []byte(`{"status":{"message":"m"}}`), registry.WriteOptions{}))
+	do(alice.Create(ctx, sub(podsR, "p", "binding"), binding("p", "n"), registry.WriteOptions{}))
+	do(alice.Patch(ctx, at(configMapsR, "x"), types.ApplyYAMLPatchType, []byte(mapConfig("{a: b}")), registry.WriteOptions{FieldManager: "m"}))
+	do(alice.Delete(ctx, at(podsR, "p"), metav1.DeleteOptions{}))
 	want := []string{
 		"M CREATE pods Pod default/p no old by alice", "V CREATE pods Pod default/p no old by alice",
 		"M CREATE pods Pod default/ no old dry by alice", "V CREATE pods Pod default/g-? no old dry by alice",

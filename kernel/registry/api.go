@@ -4,6 +4,10 @@
 // a component in this process. Admission and validation stand in between; authorization does not:
 // callers check it before (kernel/auth).
 //
+// Nobody asks as nobody: the verbs are had only from [Core.As], so that admission
+// rules and hooks always know who asks (RATIONALE.md, "Why is an identity a
+// value?").
+//
 // Objects that go in may be of any registered version; objects that come out
 // are of the hub version, shared with the cache and immutable.
 package registry
@@ -77,8 +81,8 @@ type Watcher interface {
 
 // Registry serves the verbs. Every method returns errors that are
 // k8s.io/apimachinery/pkg/api/errors Status errors wherever a client caused
-// them. The caller's identity is taken from ctx (k8s.io/apiserver's
-// request.UserFrom). It is safe for concurrent use.
+// them. Whose requests they are was said when it was made ([Access]). It is safe
+// for concurrent use.
 type Registry interface {
 	Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.Object, error)
 	// GetProjection reads a projected subresource (scale).

@@ -19,7 +19,7 @@ import (
 //
 // all (atomic): every item in one commit, or none; the first item that fails fails
 // all others with it. More items than one commit takes are refused.
-func (c *Core) Batch(ctx context.Context, items []BatchItem, all bool) ([]BatchResult, error) {
+func (c caller) Batch(ctx context.Context, items []BatchItem, all bool) ([]BatchResult, error) {
 	b := &batch{c: c, results: make([]BatchResult, len(items)), slots: make([]slot, len(items))}
 	b.each(len(items), func(i int) {
 		defer b.recovered(i)
@@ -33,7 +33,7 @@ func (c *Core) Batch(ctx context.Context, items []BatchItem, all bool) ([]BatchR
 }
 
 // batchRequest makes the request of an item.
-func (c *Core) batchRequest(ctx context.Context, it *BatchItem) (*request, error) {
+func (c caller) batchRequest(ctx context.Context, it *BatchItem) (*request, error) {
 	k, err := c.kindOf(ctx, it.Target)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (c *Core) batchRequest(ctx context.Context, it *BatchItem) (*request, error
 
 // batch is a Batch under way.
 type batch struct {
-	c       *Core
+	c       caller
 	slots   []slot
 	results []BatchResult
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/admission"
@@ -29,11 +30,11 @@ type Codec interface {
 
 // Action serves an action subresource in place of its definition's hook, for
 // those whose subject another package owns (a token is kernel/auth's). obj is
-// the object that the subresource belongs to; body is what the client sent.
-type Action func(ctx context.Context, t Target, obj *watch.Object, body runtime.Object, o WriteOptions) (*Result, error)
+// the object that the subresource belongs to; body is what the client u sent.
+type Action func(ctx context.Context, u user.Info, t Target, obj *watch.Object, body runtime.Object, o WriteOptions) (*Result, error)
 
-// Virtual answers the creation of a virtual resource, which is never stored.
-type Virtual func(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (runtime.Object, error)
+// Virtual answers the creation of a virtual resource, which is never stored, by u.
+type Virtual func(ctx context.Context, u user.Info, t Target, obj runtime.Object, o WriteOptions) (runtime.Object, error)
 
 // Config is what a Core is made of.
 type Config struct {
@@ -53,7 +54,8 @@ type Config struct {
 	Log     *slog.Logger       // nil discards
 }
 
-// Core implements [Registry]. It holds no goroutine and needs no closing.
+// Core serves the verbs to whoever [Core.As] is told asks. It holds no goroutine
+// and needs no closing.
 type Core struct {
 	kinds     kinds
 	scheme    *runtime.Scheme // of the kinds without types of their own
@@ -164,5 +166,3 @@ func (c *Core) toHub(k *kind, t Target, obj runtime.Object) (runtime.Object, err
 	in.GetObjectKind().SetGroupVersionKind(k.hub)
 	return in, nil
 }
-
-var _ Registry = (*Core)(nil)

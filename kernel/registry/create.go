@@ -27,7 +27,7 @@ var errSetOnCreate = errors.New("resourceVersion should not be set on objects to
 
 // Create stores a new object, runs an action subresource, or answers a virtual
 // resource.
-func (c *Core) Create(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error) {
+func (c caller) Create(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error) {
 	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (c *Core) Create(ctx context.Context, t Target, obj runtime.Object, o Write
 // newCreate does once what does not depend on the name: conversion, defaults,
 // managed fields and mutating admission. The plan does the rest, again for
 // every name drawn.
-func (c *Core) newCreate(ctx context.Context, k *kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
+func (c caller) newCreate(ctx context.Context, k *kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
 	r, err := c.newRequest(verbCreate, k, t, o)
 	if err != nil {
 		return nil, err
@@ -110,6 +110,9 @@ func (c *Core) planCreate(ctx context.Context, r *request, obj runtime.Object) (
 		return nil, err
 	}
 	s := &k.Strategy
+	if s.Requested != nil {
+		s.Requested(obj, r.user)
+	}
 	if s.PrepareForCreate != nil {
 		s.PrepareForCreate(ctx, obj)
 	}
@@ -179,7 +182,7 @@ func (c *Core) mutate(ctx context.Context, r *request, op admission.Operation, o
 		return nil, err
 	}
 	before := m.GetManagedFields()
-	a := r.attributes(ctx, op, obj, old)
+	a := r.attributes(op, obj, old)
 	if err := r.pass.Mutate(ctx, a); err != nil {
 		return nil, err
 	}
@@ -201,7 +204,7 @@ func (c *Core) validate(ctx context.Context, r *request, op admission.Operation,
 	if r.pass.Empty() {
 		return nil
 	}
-	return r.pass.Validate(ctx, r.attributes(ctx, op, obj, old))
+	return r.pass.Validate(ctx, r.attributes(op, obj, old))
 }
 
 // withCompanions asks the kind what is written together with the object.

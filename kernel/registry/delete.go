@@ -17,7 +17,7 @@ import (
 
 // Delete removes an object, or marks it for deletion when finalizers, its
 // agent or its kind hold it.
-func (c *Core) Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*Result, error) {
+func (c caller) Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*Result, error) {
 	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func (c *Core) Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*R
 	return c.execute(ctx, r)
 }
 
-func (c *Core) newDelete(k *kind, t Target, o metav1.DeleteOptions) (*request, error) {
+func (c caller) newDelete(k *kind, t Target, o metav1.DeleteOptions) (*request, error) {
 	if errs := metavalidation.ValidateDeleteOptions(&o); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
 	}
@@ -59,7 +59,7 @@ func (c *Core) admitDelete(ctx context.Context, r *request, cur *watch.Object, o
 	if r.pass.Empty() {
 		return nil
 	}
-	a := r.attributes(ctx, admission.Delete, nil, cur.Obj)
+	a := r.attributes(admission.Delete, nil, cur.Obj)
 	a.Options = o
 	if err := r.pass.Mutate(ctx, a); err != nil {
 		return err
@@ -272,7 +272,7 @@ func (k *kind) deleteReply(ch *change) func(*watch.Object) (runtime.Object, erro
 // DeleteCollection deletes what a list with these options finds. Objects that
 // vanish meanwhile are no error; the first other error is returned after all
 // were tried.
-func (c *Core) DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOptions, list metav1.ListOptions) (*List, error) {
+func (c caller) DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOptions, list metav1.ListOptions) (*List, error) {
 	found, err := c.List(ctx, t, list)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/applyconfigurations"
 
 	"github.com/pintle-io/pintle/kernel/admission"
@@ -38,9 +39,12 @@ var (
 	deploymentsR = appsv1.SchemeGroupVersion.WithResource("deployments")
 )
 
+var admin = &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}}
+
 // cluster is a registry on a store in memory, with kinds of k8s.io/api and
 // strategies that are as simple as they can be.
 type cluster struct {
+	registry.Registry // the administrator's
 	*registry.Core
 	store *countingStore
 	cache *watch.Cache
@@ -80,7 +84,7 @@ func newClusterOn(t testing.TB, on store.Store, change ...func(*registry.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{Core: core, store: s, cache: cache, chain: cfg.Admission, codec: codec}
+	c := &cluster{Registry: core.As(admin), Core: core, store: s, cache: cache, chain: cfg.Admission, codec: codec}
 	c.mustCreate(t, namespacesR, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 	return c
 }

@@ -13,7 +13,7 @@ import (
 
 // Get reads one object: as new as any write that finished before the call,
 // unless o names a resourceVersion.
-func (c *Core) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.Object, error) {
+func (c caller) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.Object, error) {
 	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err

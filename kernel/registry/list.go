@@ -31,7 +31,7 @@ type source interface {
 
 // List answers a consistent view: as new as any write that finished before the
 // call, unless o names a resourceVersion or continues another list.
-func (c *Core) List(ctx context.Context, t Target, o metav1.ListOptions) (*List, error) {
+func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List, error) {
 	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err

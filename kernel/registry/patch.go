@@ -21,7 +21,7 @@ import (
 
 // Patch changes an object by a JSON patch, a merge patch, a strategic merge
 // patch or an apply configuration.
-func (c *Core) Patch(ctx context.Context, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*Result, error) {
+func (c caller) Patch(ctx context.Context, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*Result, error) {
 	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (c *Core) Patch(ctx context.Context, t Target, pt types.PatchType, patch []
 	return c.execute(ctx, r)
 }
 
-func (c *Core) newPatch(k *kind, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*request, *patcher, error) {
+func (c caller) newPatch(k *kind, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*request, *patcher, error) {
 	verb := verbPatch
 	if pt == types.ApplyYAMLPatchType {
 		verb = verbApply
@@ -61,7 +61,7 @@ func (c *Core) newPatch(k *kind, t Target, pt types.PatchType, patch []byte, o W
 	if err := checkPatch(pt, patch); err != nil {
 		return nil, nil, err
 	}
-	p := &patcher{c: c, r: r, bytes: patch, kind: pt, strict: o.FieldValidation}
+	p := &patcher{c: c.Core, r: r, bytes: patch, kind: pt, strict: o.FieldValidation}
 	r.plan = c.guarded(p.plan)
 	return r, p, nil
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"k8s.io/apimachinery/pkg/runtime"
-	genericrequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -17,7 +17,8 @@ import (
 // object into a change; when another writer is faster, the plan is asked again
 // with the state that won. A request is used by one goroutine at a time.
 type request struct {
-	verb string // for error texts
+	user user.Info // who asks
+	verb string    // for error texts
 	t    Target
 	k    *kind
 	sub  *resource.Subresource // nil for the object itself
@@ -37,8 +38,8 @@ type request struct {
 	warnings   []string
 }
 
-func (c *Core) newRequest(verb string, k *kind, t Target, o WriteOptions) (*request, error) {
-	r := &request{verb: verb, t: t, k: k, o: o, pass: c.chain.Begin()}
+func (c caller) newRequest(verb string, k *kind, t Target, o WriteOptions) (*request, error) {
+	r := &request{user: c.user, verb: verb, t: t, k: k, o: o, pass: c.chain.Begin()}
 	if k.Namespaced && t.Namespace == "" {
 		return nil, badRequestf("%s is namespaced: a namespace is required", k.gr)
 	}
@@ -66,7 +67,7 @@ func (r *request) warn(msg string) {
 }
 
 // attributes are the request as admission rules see it.
-func (r *request) attributes(ctx context.Context, op admission.Operation, obj, old runtime.Object) *admission.Attributes {
+func (r *request) attributes(op admission.Operation, obj, old runtime.Object) *admission.Attributes {
 	gv := r.k.version(r.t)
 	a := &admission.Attributes{
 		Operation:   op,
@@ -78,6 +79,7 @@ func (r *request) attributes(ctx context.Context, op admission.Operation, obj, o
 		Object:      obj,
 		Old:         old,
 		DryRun:      r.o.DryRun,
+		User:        r.user,
 		Warnings:    r.warn,
 	}
 	if r.sub != nil && r.sub.Kind.Kind != "" {
@@ -87,9 +89,6 @@ func (r *request) attributes(ctx context.Context, op admission.Operation, obj, o
 		if m, err := accessor(obj); err == nil {
 			a.Name = m.GetName()
 		}
-	}
-	if u, ok := genericrequest.UserFrom(ctx); ok {
-		a.User = u
 	}
 	return a
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // answerVirtual creates an object that is answered and not stored.
-func (c *Core) answerVirtual(ctx context.Context, k *kind, t Target, in runtime.Object, o WriteOptions) (*Result, error) {
+func (c caller) answerVirtual(ctx context.Context, k *kind, t Target, in runtime.Object, o WriteOptions) (*Result, error) {
 	if k.Runs != nil {
 		return c.runAction(ctx, k, t, in, o)
 	}
@@ -47,7 +47,7 @@ func (c *Core) answerVirtual(ctx context.Context, k *kind, t Target, in runtime.
 	if err := c.validate(ctx, r, admission.Create, obj, nil); err != nil {
 		return nil, err
 	}
-	answer, err := serve(ctx, r.t, obj, o)
+	answer, err := serve(ctx, r.user, r.t, obj, o)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (c *Core) answerVirtual(ctx context.Context, k *kind, t Target, in runtime.
 
 // runAction runs the action that a virtual resource stands for. Rules are asked
 // about the action, which is what is done.
-func (c *Core) runAction(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*Result, error) {
+func (c caller) runAction(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*Result, error) {
 	if body == nil {
 		return nil, badRequest("an object is required")
 	}
@@ -74,7 +74,7 @@ func (c *Core) runAction(ctx context.Context, k *kind, t Target, body runtime.Ob
 }
 
 // act runs an action subresource: a POST that changes its object.
-func (c *Core) act(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*Result, error) {
+func (c caller) act(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*Result, error) {
 	r, err := c.newAction(ctx, k, t, body, o)
 	if err != nil {
 		return nil, err
@@ -86,22 +86,22 @@ func (c *Core) act(ctx context.Context, k *kind, t Target, body runtime.Object, 
 }
 
 // serveAction hands the request to the package that owns the subject.
-func (c *Core) serveAction(ctx context.Context, r *request, serve Action, body runtime.Object) (*Result, error) {
+func (c caller) serveAction(ctx context.Context, r *request, serve Action, body runtime.Object) (*Result, error) {
 	obj, err := c.Get(ctx, Target{Resource: r.t.Resource, Namespace: r.t.Namespace, Name: r.t.Name}, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
-	a := r.attributes(ctx, admission.Create, body, nil)
+	a := r.attributes(admission.Create, body, nil)
 	if err := r.pass.Mutate(ctx, a); err != nil {
 		return nil, err
 	}
 	if err := r.pass.Validate(ctx, a); err != nil {
 		return nil, err
 	}
-	return serve(ctx, r.t, obj, a.Object, r.o)
+	return serve(ctx, r.user, r.t, obj, a.Object, r.o)
 }
 
-func (c *Core) newAction(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*request, error) {
+func (c caller) newAction(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*request, error) {
 	r, err := c.newRequest(verbCreate, k, t, o)
 	if err != nil {
 		return nil, err
@@ -186,7 +186,7 @@ func (c *Core) admitAction(ctx context.Context, r *request, body runtime.Object)
 	if r.pass.Empty() {
 		return body, nil
 	}
-	a := r.attributes(ctx, admission.Create, body, nil)
+	a := r.attributes(admission.Create, body, nil)
 	if r.pass.Mutates() {
 		a.Object = body.DeepCopyObject()
 	}
@@ -217,7 +217,7 @@ func (r *request) actionPreconditions(cur *watch.Object, body runtime.Object) er
 }
 
 // GetProjection reads a projected subresource.
-func (c *Core) GetProjection(ctx context.Context, t Target, o metav1.GetOptions) (runtime.Object, error) {
+func (c caller) GetProjection(ctx context.Context, t Target, o metav1.GetOptions) (runtime.Object, error) {
 	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -195,13 +196,13 @@ func TestCompanionsOfActions(t *testing.T) {
 
 func TestActionsOfOtherPackages(t *testing.T) {
 	c := newCluster(t, func(cfg *registry.Config) {
-		cfg.Actions = map[string]registry.Action{"pods/binding": func(_ context.Context, tg registry.Target, obj *watch.Object, _ runtime.Object, _ registry.WriteOptions) (*registry.Result, error) {
-			return &registry.Result{Answer: &metav1.Status{Message: tg.Name + " at " + strconv.FormatInt(obj.Revision, 10)}}, nil
+		cfg.Actions = map[string]registry.Action{"pods/binding": func(_ context.Context, u user.Info, tg registry.Target, obj *watch.Object, _ runtime.Object, _ registry.WriteOptions) (*registry.Result, error) {
+			return &registry.Result{Answer: &metav1.Status{Message: u.GetName() + " asks " + tg.Name + " at " + strconv.FormatInt(obj.Revision, 10)}}, nil
 		}}
 	})
 	made := c.mustCreate(t, podsR, pod("p")).(*corev1.Pod)
 	res, err := c.Create(t.Context(), sub(podsR, "p", "binding"), binding("p", "n"), registry.WriteOptions{})
-	if err != nil || res.Answer.(*metav1.Status).Message != "p at "+made.ResourceVersion {
+	if err != nil || res.Answer.(*metav1.Status).Message != "admin asks p at "+made.ResourceVersion {
 		t.Errorf("%+v, %v", res, err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // Update replaces an object, or the part of it that a subresource serves.
-func (c *Core) Update(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error) {
+func (c caller) Update(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error) {
 	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func (c *Core) Update(ctx context.Context, t Target, obj runtime.Object, o Write
 	return c.execute(ctx, r)
 }
 
-func (c *Core) newUpdate(k *kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
+func (c caller) newUpdate(k *kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
 	if in == nil {
 		return nil, badRequest("an object is required")
 	}

@@ -18,7 +18,7 @@ import (
 // present objects, and no bookmark comes before it.
 //
 // The watch ends with ctx. What it returns implements [BatchWatcher] too.
-func (c *Core) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watcher, error) {
+func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watcher, error) {
 	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err

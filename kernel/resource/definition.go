@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
@@ -77,8 +78,7 @@ type Definition struct {
 
 	// Create serves a virtual resource: one that is answered and never stored
 	// (TokenReview, SubjectAccessReview, Binding …). Nil for stored resources.
-	// The kernel passes what the answer depends on through ctx values of the
-	// package that owns them (kernel/auth).
+	// The kernel package that owns the subject answers, and is told who asks.
 	Virtual bool
 	// Runs makes a virtual resource an action of another one, on the object that
 	// the body names (bindings, of pods).
@@ -126,6 +126,10 @@ func (d *Definition) Subresource(name string) *Subresource {
 type Strategy struct {
 	// PrepareForCreate resets what a client may not set (status, generation).
 	PrepareForCreate func(ctx context.Context, obj runtime.Object)
+	// Requested notes in a new object who asks for it, as a certificate signing
+	// request does. It is called before PrepareForCreate, and copies what it keeps
+	// of u.
+	Requested func(obj runtime.Object, u user.Info)
 	// PrepareForUpdate restores what a client may not change through the main
 	// resource and raises metadata.generation when the spec differs.
 	PrepareForUpdate func(ctx context.Context, obj, old runtime.Object)

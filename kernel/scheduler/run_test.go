@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/internal/simnodes"
 	"github.com/pintle-io/pintle/kernel/plugin"
@@ -36,8 +37,8 @@ import (
 
 // stack is a control plane without its edge.
 type stack struct {
-	*registry.Core
-	t testing.TB
+	registry.Registry // the administrator's
+	t                 testing.TB
 }
 
 var podsR = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
@@ -60,9 +61,11 @@ func newStack(t testing.TB, on store.Store) *stack {
 	case <-time.After(10 * time.Second):
 		t.Fatal("cache is not ready")
 	}
-	if s.Core, err = registry.New(registry.Config{Catalog: kresource.NewCatalog(kinds), Codec: codec, Store: on, Cache: cache}); err != nil {
+	core, err := registry.New(registry.Config{Catalog: kresource.NewCatalog(kinds), Codec: codec, Store: on, Cache: cache})
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.Registry = core.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	ns := &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: "default"}}
 	s.create(registry.Target{Resource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}}, ns)
 	return s
@@ -90,7 +93,7 @@ func (s *stack) create(t registry.Target, obj runtime.Object) {
 // schedule runs a scheduler with the standard set.
 func (s *stack) schedule(change ...func(*scheduler.Config)) *scheduler.Scheduler {
 	s.t.Helper()
-	cfg := scheduler.Config{Registry: s.Core, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	cfg := scheduler.Config{Registry: s.Registry, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -107,7 +110,7 @@ func (s *stack) schedule(change ...func(*scheduler.Config)) *scheduler.Scheduler
 
 func (s *stack) nodes(n int, prepare func(int, *corev1.Node)) *simnodes.Nodes {
 	s.t.Helper()
-	nodes := simnodes.New(simnodes.Config{Registry: s.Core, Count: n, Prepare: prepare})
+	nodes := simnodes.New(simnodes.Config{Registry: s.Registry, Count: n, Prepare: prepare})
 	if err := nodes.Create(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
@@ -212,7 +215,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("explain: %+v, %v", v, ok)
 	}
 
-	late := simnodes.New(simnodes.Config{Registry: s.Core, Count: 1, Name: func(int) string { return "late" }})
+	late := simnodes.New(simnodes.Config{Registry: s.Registry, Count: 1, Name: func(int) string { return "late" }})
 	if err := late.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +355,7 @@ func BenchmarkCluster(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := newStack(b, etcd.Store())
-		nodes := simnodes.New(simnodes.Config{Registry: s.Core, Count: 1000, LeaseInterval: -1})
+		nodes := simnodes.New(simnodes.Config{Registry: s.Registry, Count: 1000, LeaseInterval: -1})
 		if err := nodes.Create(b.Context()); err != nil {
 			b.Fatal(err)
 		}

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/ptr"
 
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -81,7 +80,8 @@ func TestSigningRequestsRecordWhoAsks(t *testing.T) {
 			Spec: certificatesv1.CertificateSigningRequestSpec{Username: "somebody", SignerName: "example.com/signer", Request: testCSR(t), Usages: []certificatesv1.KeyUsage{"client auth"}}}
 	}
 	old := csr()
-	ctx := request.WithUser(t.Context(), &user.DefaultInfo{Name: "jane", UID: "7", Groups: []string{"dev"}, Extra: map[string][]string{"k": {"v"}}})
+	ctx := t.Context()
+	d.Strategy.Requested(old, &user.DefaultInfo{Name: "jane", UID: "7", Groups: []string{"dev"}, Extra: map[string][]string{"k": {"v"}}})
 	d.Strategy.PrepareForCreate(ctx, old)
 	if errs := d.Strategy.Validate(ctx, old); len(errs) > 0 {
 		t.Fatal(errs)

@@ -10,8 +10,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/kubernetes/pkg/apis/certificates"
 	certvalidation "k8s.io/kubernetes/pkg/apis/certificates/validation"
 	"k8s.io/kubernetes/pkg/apis/rbac"
@@ -102,6 +103,18 @@ func certificateKinds(opts Options) []*resource.Definition {
 	}
 }
 
+// recordRequester notes who wants a certificate signed.
+func recordRequester(obj runtime.Object, u user.Info) {
+	s := &hub[certificatesv1.CertificateSigningRequest](obj).Spec
+	s.Username, s.UID, s.Groups, s.Extra = u.GetName(), u.GetUID(), slices.Clone(u.GetGroups()), nil
+	for k, v := range u.GetExtra() {
+		if s.Extra == nil {
+			s.Extra = map[string]certificatesv1.ExtraValue{}
+		}
+		s.Extra[k] = slices.Clone(v)
+	}
+}
+
 // signingRequests record who asks, and keep approval and issuing apart: the
 // approval subresource changes conditions only, status everything but them.
 func signingRequests(clk clock.PassiveClock) rule[certificatesv1.CertificateSigningRequest, certificates.CertificateSigningRequest] {
@@ -109,22 +122,8 @@ func signingRequests(clk clock.PassiveClock) rule[certificatesv1.CertificateSign
 		stampConditions(r.Status.Conditions, old.Status.Conditions, metav1.Time{Time: clk.Now()})
 	}
 	return rule[certificatesv1.CertificateSigningRequest, certificates.CertificateSigningRequest]{
-		status: hasStatus,
-		create: func(ctx context.Context, r *certificatesv1.CertificateSigningRequest) {
-			s := &r.Spec
-			s.Username, s.UID, s.Groups, s.Extra = "", "", nil, nil
-			u, ok := request.UserFrom(ctx)
-			if !ok {
-				return
-			}
-			s.Username, s.UID, s.Groups = u.GetName(), u.GetUID(), slices.Clone(u.GetGroups())
-			for k, v := range u.GetExtra() {
-				if s.Extra == nil {
-					s.Extra = map[string]certificatesv1.ExtraValue{}
-				}
-				s.Extra[k] = slices.Clone(v)
-			}
-		},
+		status:       hasStatus,
+		finish:       func(s *resource.Strategy) { s.Requested = recordRequester },
 		update:       func(_ context.Context, r, old *certificatesv1.CertificateSigningRequest) { r.Spec = old.Spec },
 		resets:       []fieldpath.Path{path("spec")},
 		statusResets: []fieldpath.Path{path("status", "conditions")},

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/ptr"
 
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
@@ -31,10 +32,10 @@ import (
 
 // plane is a registry over the real table.
 type plane struct {
-	*registry.Core
-	table *resource.Table
-	codec *resource.Codec
-	cache *watch.Cache
+	registry.Registry // the administrator's
+	table             *resource.Table
+	codec             *resource.Codec
+	cache             *watch.Cache
 }
 
 // unvalidated is the table without the kinds' validation, so that it takes
@@ -75,10 +76,11 @@ func start(t testing.TB, tab *resource.Table, s store.Store) *plane {
 	case err := <-done:
 		t.Fatalf("cache: %v", err)
 	}
-	var err error
-	if p.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(tab), Codec: p.codec, Store: s, Cache: p.cache}); err != nil {
+	core, err := registry.New(registry.Config{Catalog: resource.NewCatalog(tab), Codec: p.codec, Store: s, Cache: p.cache})
+	if err != nil {
 		t.Fatal(err)
 	}
+	p.Registry = core.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	return p
 }
 

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
@@ -104,12 +105,21 @@ func Info(r *http.Request) *request.RequestInfo {
 	return info
 }
 
+// User is whose request it is: who was authenticated, or is impersonated. Nil,
+// where no filter has found that out, is refused by everything that is asked.
+func User(r *http.Request) user.Info {
+	u, _ := request.UserFrom(r.Context())
+	return u
+}
+
+// As is the registry as the request's user sees it.
+func (q *Request) As(all registry.Access) registry.Registry { return all.As(User(q.R)) }
+
 // Attributes describe a request to the authorizer.
 func Attributes(r *http.Request) authorizer.AttributesRecord {
 	info := Info(r)
-	u, _ := request.UserFrom(r.Context())
 	a := authorizer.AttributesRecord{
-		User: u, Verb: info.Verb, Path: info.Path, ResourceRequest: info.IsResourceRequest,
+		User: User(r), Verb: info.Verb, Path: info.Path, ResourceRequest: info.IsResourceRequest,
 		Namespace: info.Namespace, Name: info.Name,
 		APIGroup: info.APIGroup, APIVersion: info.APIVersion,
 		Resource: info.Resource, Subresource: info.Subresource,

@@ -18,7 +18,7 @@ func (s *Handlers) delete(c *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
-	res, err := s.Registry.Delete(c.R.Context(), c.Target, o)
+	res, err := c.As(s.Registry).Delete(c.R.Context(), c.Target, o)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (s *Handlers) deleteCollection(c *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
-	deleted, err := s.Registry.DeleteCollection(c.R.Context(), c.Target, o, list)
+	deleted, err := c.As(s.Registry).DeleteCollection(c.R.Context(), c.Target, o, list)
 	if err != nil {
 		return err
 	}

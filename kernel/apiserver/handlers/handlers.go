@@ -30,7 +30,7 @@ type Codec interface {
 
 // Handlers serve the verbs. They are immutable and safe for concurrent use.
 type Handlers struct {
-	Registry registry.Registry
+	Registry registry.Access
 	Codec    Codec
 	Render   *render.Renderer
 	Stream   *stream.Watches

@@ -40,7 +40,7 @@ func (s *Handlers) create(c *endpoint.Request) error {
 	if err := setNamespace(obj, c.Target.Namespace); err != nil {
 		return err
 	}
-	res, err := s.Registry.Create(c.R.Context(), c.Target, obj, registry.WriteOptions{
+	res, err := c.As(s.Registry).Create(c.R.Context(), c.Target, obj, registry.WriteOptions{
 		DryRun:          len(o.DryRun) > 0,
 		FieldManager:    fieldManager(o.FieldManager, c.R),
 		FieldValidation: directive(o.FieldValidation),
@@ -78,7 +78,7 @@ func (s *Handlers) update(c *endpoint.Request) error {
 			return err
 		}
 	}
-	res, err := s.Registry.Update(c.R.Context(), c.Target, obj, registry.WriteOptions{
+	res, err := c.As(s.Registry).Update(c.R.Context(), c.Target, obj, registry.WriteOptions{
 		DryRun:          len(o.DryRun) > 0,
 		FieldManager:    fieldManager(o.FieldManager, c.R),
 		FieldValidation: directive(o.FieldValidation),
@@ -91,7 +91,7 @@ func (s *Handlers) update(c *endpoint.Request) error {
 
 // authorizeCreate asks for the right to create when a PUT or an apply would.
 func (s *Handlers) authorizeCreate(c *endpoint.Request) error {
-	_, err := s.Registry.Get(c.R.Context(), c.Target, metav1.GetOptions{ResourceVersion: "0"})
+	_, err := c.As(s.Registry).Get(c.R.Context(), c.Target, metav1.GetOptions{ResourceVersion: "0"})
 	if !apierrors.IsNotFound(err) {
 		return nil // it exists, or the write itself will say what is wrong
 	}
@@ -124,7 +124,7 @@ func (s *Handlers) patch(c *endpoint.Request) error {
 			return err
 		}
 	}
-	res, err := s.Registry.Patch(c.R.Context(), c.Target, pt, data, registry.WriteOptions{
+	res, err := c.As(s.Registry).Patch(c.R.Context(), c.Target, pt, data, registry.WriteOptions{
 		DryRun:          len(o.DryRun) > 0,
 		FieldManager:    fieldManager(o.FieldManager, c.R),
 		FieldValidation: directive(o.FieldValidation),

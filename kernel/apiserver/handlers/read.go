@@ -21,13 +21,13 @@ func (s *Handlers) get(c *endpoint.Request) error {
 		return err
 	}
 	if c.Sub != nil && c.Sub.Style == resource.StyleProjection {
-		obj, err := s.Registry.GetProjection(c.R.Context(), c.Target, o)
+		obj, err := c.As(s.Registry).GetProjection(c.R.Context(), c.Target, o)
 		if err != nil {
 			return err
 		}
 		return s.Render.WriteAnswer(c, http.StatusOK, a, obj)
 	}
-	obj, err := s.Registry.Get(c.R.Context(), c.Target, o)
+	obj, err := c.As(s.Registry).Get(c.R.Context(), c.Target, o)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (s *Handlers) listOrWatch(c *endpoint.Request, verb string) error {
 	}
 	t := c.Target
 	t.Name = ""
-	l, err := s.Registry.List(c.R.Context(), t, o)
+	l, err := c.As(s.Registry).List(c.R.Context(), t, o)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilproxy "k8s.io/apimachinery/pkg/util/proxy"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	apiproxy "k8s.io/apiserver/pkg/util/proxy"
 	"k8s.io/streaming/pkg/httpstream"
@@ -33,12 +34,12 @@ import (
 
 // Config is what a Proxy needs.
 type Config struct {
-	Registry registry.Registry
+	Registry registry.Access
 	// Reader serves the look-ups of connect hooks (a pod's node, for example).
 	Reader resource.Reader
 	// Admit asks the admission rules about a request before it is sent on. Nil
 	// asks nobody.
-	Admit func(ctx context.Context, t registry.Target, options runtime.Object) error
+	Admit func(ctx context.Context, u user.Info, t registry.Target, options runtime.Object) error
 	// Authorize asks for a right beyond that which the request itself needs.
 	Authorize func(context.Context, authorizer.Attributes) error
 	Lifetime  *stream.Lifetime
@@ -81,7 +82,7 @@ func (s *Proxy) Connect(c *endpoint.Request) (err error) {
 		}
 		ctx = resource.WithProxyPort(ctx, scheme, port)
 	}
-	obj, err := s.Registry.Get(ctx, own, metav1.GetOptions{})
+	obj, err := c.As(s.Registry).Get(ctx, own, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (s *Proxy) admitConnect(c *endpoint.Request, own registry.Target) error {
 		return err
 	}
 	own.Subresource = c.Target.Subresource
-	return s.Admit(c.R.Context(), own, o)
+	return s.Admit(c.R.Context(), endpoint.User(c.R), own, o)
 }
 
 // isNodes tells the definition of nodes, behind whose proxy is the agent's API.

@@ -25,7 +25,7 @@ import (
 
 // Watches serves watches. It is immutable and safe for concurrent use.
 type Watches struct {
-	Registry registry.Registry
+	Registry registry.Access
 	Render   *render.Renderer
 	Metrics  *metrics.Metrics
 	Lifetime *Lifetime
@@ -54,7 +54,7 @@ func (s *Watches) Watch(c *endpoint.Request, a negotiation.Accepted, o metav1.Li
 	c.R = c.R.WithContext(ctx)
 	t := c.Target
 	t.Name = ""
-	w, err := s.Registry.Watch(ctx, t, o)
+	w, err := c.As(s.Registry).Watch(ctx, t, o)
 	if err != nil {
 		// A revision that is gone is told inside the stream, where clients
 		// expect it; anything else as a plain error.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +36,9 @@ type Restriction struct {
 
 // Validate implements admission.Validator.
 func (n *Restriction) Validate(ctx context.Context, a *admission.Attributes) error {
+	if a.User == nil {
+		return apierrors.NewForbidden(a.Resource.GroupResource(), a.Name, errNobody)
+	}
 	node, ok := Identity(a.User)
 	if !ok {
 		return nil
@@ -45,6 +49,8 @@ func (n *Restriction) Validate(ctx context.Context, a *admission.Attributes) err
 	}
 	return apierrors.NewForbidden(a.Resource.GroupResource(), a.Name, err)
 }
+
+var errNobody = errors.New("no user on the request")
 
 func (n *Restriction) check(ctx context.Context, node string, a *admission.Attributes) error {
 	if node == "" {

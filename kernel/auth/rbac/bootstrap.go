@@ -33,6 +33,7 @@ type Policy struct {
 	ClusterRoles        []*rbacv1.ClusterRole
 	ClusterRoleBindings []*rbacv1.ClusterRoleBinding
 	Roles               []*rbacv1.Role
+	RoleBindings        []*rbacv1.RoleBinding
 }
 
 type policyFile struct {
@@ -68,15 +69,24 @@ func DefaultPolicy() (*Policy, error) {
 	for _, r := range f.ClusterRoles {
 		p.ClusterRoles = append(p.ClusterRoles, r.clusterRole())
 		if r.Bind != nil {
-			b, err := r.binding()
+			subjects, err := r.subjects()
 			if err != nil {
 				return nil, fmt.Errorf("default policy: %w", err)
 			}
-			p.ClusterRoleBindings = append(p.ClusterRoleBindings, b)
+			p.ClusterRoleBindings = append(p.ClusterRoleBindings, &rbacv1.ClusterRoleBinding{
+				ObjectMeta: policyRole{Name: r.Name}.meta(), RoleRef: r.ref("ClusterRole"), Subjects: subjects})
 		}
 	}
 	for _, r := range f.Roles {
 		p.Roles = append(p.Roles, &rbacv1.Role{ObjectMeta: r.meta(), Rules: r.rules()})
+		if r.Bind != nil {
+			subjects, err := r.subjects()
+			if err != nil {
+				return nil, fmt.Errorf("default policy: %w", err)
+			}
+			p.RoleBindings = append(p.RoleBindings, &rbacv1.RoleBinding{
+				ObjectMeta: policyRole{Name: r.Name, Namespace: r.Namespace}.meta(), RoleRef: r.ref("Role"), Subjects: subjects})
+		}
 	}
 	// edit collects view, admin collects edit: as many rounds as there are
 	// levels settle it.
@@ -135,11 +145,12 @@ func (r policyRole) rules() []rbacv1.PolicyRule {
 	return out
 }
 
-func (r policyRole) binding() (*rbacv1.ClusterRoleBinding, error) {
-	b := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: policyRole{Name: r.Name}.meta(),
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: r.Name},
-	}
+func (r policyRole) ref(kind string) rbacv1.RoleRef {
+	return rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: r.Name}
+}
+
+// subjects are those to whom the role is bound.
+func (r policyRole) subjects() (out []rbacv1.Subject, err error) {
 	for _, s := range *r.Bind {
 		kind, name, _ := strings.Cut(s, "/")
 		sub := rbacv1.Subject{Kind: kind, Name: name, APIGroup: rbacv1.GroupName}
@@ -151,9 +162,9 @@ func (r policyRole) binding() (*rbacv1.ClusterRoleBinding, error) {
 		default:
 			return nil, fmt.Errorf("role %s: subject %q", r.Name, s)
 		}
-		b.Subjects = append(b.Subjects, sub)
+		out = append(out, sub)
 	}
-	return b, nil
+	return out, nil
 }
 
 // Ensure creates what is missing of a policy and extends what lacks rules or
@@ -168,7 +179,10 @@ func (p *Policy) Ensure(ctx context.Context, reg registry.Registry) error {
 		errs = append(errs, ensure(ctx, reg, roles.Resource, r.Namespace, r, extendRole))
 	}
 	for _, b := range p.ClusterRoleBindings {
-		errs = append(errs, ensure(ctx, reg, clusterRoleBindings.Resource, "", b, extendBinding))
+		errs = append(errs, ensure(ctx, reg, clusterRoleBindings.Resource, "", b, extendClusterBinding))
+	}
+	for _, b := range p.RoleBindings {
+		errs = append(errs, ensure(ctx, reg, roleBindings.Resource, b.Namespace, b, extendBinding))
 	}
 	return errors.Join(errs...)
 }
@@ -196,14 +210,22 @@ func extendRole(have, want *rbacv1.Role) bool {
 	return extendRules(&have.Rules, want.Rules) || changed
 }
 
-func extendBinding(have, want *rbacv1.ClusterRoleBinding) bool {
+func extendClusterBinding(have, want *rbacv1.ClusterRoleBinding) bool {
 	changed := extendLabels(have, want)
-	if have.RoleRef != want.RoleRef {
-		return changed // bound to something else on purpose; it cannot be changed
-	}
-	for _, s := range want.Subjects {
-		if !slices.Contains(have.Subjects, s) {
-			have.Subjects, changed = append(have.Subjects, s), true
+	return have.RoleRef == want.RoleRef && extendSubjects(&have.Subjects, want.Subjects) || changed
+}
+
+func extendBinding(have, want *rbacv1.RoleBinding) bool {
+	changed := extendLabels(have, want)
+	return have.RoleRef == want.RoleRef && extendSubjects(&have.Subjects, want.Subjects) || changed
+}
+
+// extendSubjects is for a binding of the role that is wanted: one of another role
+// was made on purpose, and cannot be changed.
+func extendSubjects(have *[]rbacv1.Subject, want []rbacv1.Subject) (changed bool) {
+	for _, s := range want {
+		if !slices.Contains(*have, s) {
+			*have, changed = append(*have, s), true
 		}
 	}
 	return changed

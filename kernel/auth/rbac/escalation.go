@@ -2,6 +2,7 @@ package rbac
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,12 +22,14 @@ import (
 // what their author does not hold himself. It is an admission rule that must
 // fail closed.
 //
-// An author who may "escalate" a role, or "bind" it, is not asked. Writes
-// without a user are the control plane's own.
+// An author who may "escalate" a role, or "bind" it, is not asked. Nobody may
+// write one.
 type Escalation struct {
 	rules *Authorizer
 	z     authorizer.UnconditionalAuthorizer
 }
+
+var errNobody = errors.New("no user on the request")
 
 // NewEscalation makes the rule. z answers whether the author may escalate or
 // bind; rules says what he holds.
@@ -36,8 +39,11 @@ func NewEscalation(rules *Authorizer, z authorizer.UnconditionalAuthorizer) *Esc
 
 // Validate implements admission.Validator.
 func (e *Escalation) Validate(ctx context.Context, a *admission.Attributes) error {
-	if a.Resource.Group != rbacv1.GroupName || a.User == nil || (a.Operation != admission.Create && a.Operation != admission.Update) {
+	if a.Resource.Group != rbacv1.GroupName || (a.Operation != admission.Create && a.Operation != admission.Update) {
 		return nil
+	}
+	if a.User == nil {
+		return apierrors.NewForbidden(a.Resource.GroupResource(), a.Name, errNobody)
 	}
 	if slices.Contains(a.User.GetGroups(), user.SystemPrivilegedGroup) {
 		return nil

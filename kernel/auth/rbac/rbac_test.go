@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
@@ -320,7 +321,9 @@ func TestAggregator(t *testing.T) {
 	c := apitest.New(t, apitest.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- (&rbac.Aggregator{Registry: c.Registry}).Run(ctx) }()
+	go func() {
+		done <- (&rbac.Aggregator{Registry: (&auth.Access{Registry: c.Core, Authorizer: c.Authorizer}).As(auth.RoleAggregator)}).Run(ctx)
+	}()
 	extra := clusterRole("crd-viewer", rule("get", "example.com", "widgets"))
 	extra.Labels = map[string]string{"rbac.authorization.k8s.io/aggregate-to-view": "true"}
 	_, err := c.Registry.Create(ctx, registry.Target{Resource: rbacv1.SchemeGroupVersion.WithResource("clusterroles")}, extra, registry.WriteOptions{})

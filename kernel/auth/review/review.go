@@ -17,7 +17,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 )
@@ -53,21 +52,21 @@ func Handlers(c Config) map[schema.GroupResource]registry.Virtual {
 func handler[T any, P interface {
 	*T
 	runtime.Object
-}](fn func(ctx context.Context, t registry.Target, r P) error) registry.Virtual {
-	return func(ctx context.Context, t registry.Target, obj runtime.Object, _ registry.WriteOptions) (runtime.Object, error) {
+}](fn func(ctx context.Context, u user.Info, t registry.Target, r P) error) registry.Virtual {
+	return func(ctx context.Context, u user.Info, t registry.Target, obj runtime.Object, _ registry.WriteOptions) (runtime.Object, error) {
 		r, ok := obj.(P)
 		if !ok {
 			return nil, apierrors.NewBadRequest(fmt.Sprintf("expected a %T, got a %T", r, obj))
 		}
 		r = r.DeepCopyObject().(P)
-		if err := fn(ctx, t, r); err != nil {
+		if err := fn(ctx, u, t, r); err != nil {
 			return nil, err
 		}
 		return r, nil
 	}
 }
 
-func (c Config) token(ctx context.Context, _ registry.Target, r *authenticationv1.TokenReview) error {
+func (c Config) token(ctx context.Context, _ user.Info, _ registry.Target, r *authenticationv1.TokenReview) error {
 	if r.Spec.Token == "" {
 		return apierrors.NewBadRequest("token is required for TokenReview in authentication")
 	}
@@ -92,21 +91,9 @@ func (c Config) token(ctx context.Context, _ registry.Target, r *authenticationv
 	return nil
 }
 
-func (c Config) self(ctx context.Context, _ registry.Target, r *authenticationv1.SelfSubjectReview) error {
-	u, err := caller(ctx)
-	if err != nil {
-		return err
-	}
+func (c Config) self(_ context.Context, u user.Info, _ registry.Target, r *authenticationv1.SelfSubjectReview) error {
 	r.Status = authenticationv1.SelfSubjectReviewStatus{UserInfo: userInfo(u)}
 	return nil
-}
-
-func caller(ctx context.Context) (user.Info, error) {
-	u, ok := request.UserFrom(ctx)
-	if !ok {
-		return nil, apierrors.NewBadRequest("no user present on request")
-	}
-	return u, nil
 }
 
 func userInfo(u user.Info) authenticationv1.UserInfo {
@@ -120,7 +107,7 @@ func userInfo(u user.Info) authenticationv1.UserInfo {
 	return out
 }
 
-func (c Config) access(ctx context.Context, _ registry.Target, r *authorizationv1.SubjectAccessReview) error {
+func (c Config) access(ctx context.Context, _ user.Info, _ registry.Target, r *authorizationv1.SubjectAccessReview) error {
 	if err := validate("SubjectAccessReview", r.Spec); err != nil {
 		return err
 	}
@@ -128,7 +115,7 @@ func (c Config) access(ctx context.Context, _ registry.Target, r *authorizationv
 	return nil
 }
 
-func (c Config) localAccess(ctx context.Context, t registry.Target, r *authorizationv1.LocalSubjectAccessReview) error {
+func (c Config) localAccess(ctx context.Context, _ user.Info, t registry.Target, r *authorizationv1.LocalSubjectAccessReview) error {
 	if err := validate("LocalSubjectAccessReview", r.Spec); err != nil {
 		return err
 	}
@@ -146,11 +133,7 @@ func (c Config) localAccess(ctx context.Context, t registry.Target, r *authoriza
 	return nil
 }
 
-func (c Config) selfAccess(ctx context.Context, _ registry.Target, r *authorizationv1.SelfSubjectAccessReview) error {
-	u, err := caller(ctx)
-	if err != nil {
-		return err
-	}
+func (c Config) selfAccess(ctx context.Context, u user.Info, _ registry.Target, r *authorizationv1.SelfSubjectAccessReview) error {
 	if (r.Spec.ResourceAttributes == nil) == (r.Spec.NonResourceAttributes == nil) {
 		return invalid("SelfSubjectAccessReview", "resourceAttributes", "exactly one of nonResourceAttributes or resourceAttributes must be specified")
 	}
@@ -203,11 +186,7 @@ func (c Config) ask(ctx context.Context, u user.Info, r *authorizationv1.Resourc
 	return st
 }
 
-func (c Config) rules(ctx context.Context, _ registry.Target, r *authorizationv1.SelfSubjectRulesReview) error {
-	u, err := caller(ctx)
-	if err != nil {
-		return err
-	}
+func (c Config) rules(ctx context.Context, u user.Info, _ registry.Target, r *authorizationv1.SelfSubjectRulesReview) error {
 	if r.Spec.Namespace == "" {
 		return apierrors.NewBadRequest("no namespace on request")
 	}

@@ -109,7 +109,7 @@ func (s *Signer) use(ctx context.Context, id, name, request string) (string, err
 	t := secrets
 	t.Name = jointoken.SecretPrefix + id
 	for {
-		o, err := s.cfg.Registry.Get(ctx, t, metav1.GetOptions{})
+		o, err := s.cfg.Tokens.Get(ctx, t, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return "the join token has been deleted: make a new one (pintle token create)", nil
 		}
@@ -133,7 +133,7 @@ func (s *Signer) use(ctx context.Context, id, name, request string) (string, err
 		if l.UsedUp() {
 			s.end(secret)
 		}
-		_, err = s.cfg.Registry.Update(ctx, t, secret, registry.WriteOptions{FieldManager: fieldManager})
+		_, err = s.cfg.Tokens.Update(ctx, t, secret, registry.WriteOptions{FieldManager: fieldManager})
 		if apierrors.IsConflict(err) && ctx.Err() == nil {
 			continue // somebody else used it, or deleted it
 		}
@@ -158,7 +158,7 @@ func (s *Signer) end(secret *corev1.Secret) {
 // sweepTokens deletes join tokens that have run out, as upstream's token
 // cleaner does.
 func (s *Signer) sweepTokens(ctx context.Context) error {
-	l, err := s.cfg.Registry.List(ctx, secrets, metav1.ListOptions{ResourceVersion: "0"})
+	l, err := s.cfg.Tokens.List(ctx, secrets, metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (s *Signer) sweepTokens(ctx context.Context) error {
 		}
 		t := secrets
 		t.Name = secret.Name
-		_, err := s.cfg.Registry.Delete(ctx, t, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion}})
+		_, err := s.cfg.Tokens.Delete(ctx, t, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion}})
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			return fmt.Errorf("delete join token %s: %w", secret.Name, err)
 		}

@@ -2,6 +2,7 @@ package signer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,8 +25,6 @@ import (
 // itself. It is upstream's CertificateApproval, CertificateSigning,
 // CertificateSubjectRestriction and ClusterTrustBundleAttest, and what upstream
 // checks of PodCertificateRequests. It must fail closed.
-//
-// Writes without a user are the control plane's own.
 // https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#authorization
 type Permissions struct {
 	Authorizer authorizer.UnconditionalAuthorizer
@@ -93,9 +92,14 @@ func (p *Permissions) request(ctx context.Context, a *admission.Attributes) erro
 
 var csrResource = schema.GroupResource{Group: certificatesv1.GroupName, Resource: "certificatesigningrequests"}
 
+var errNobody = errors.New("no user on the request")
+
 // room refuses what is more than one user's share.
 func (p *Permissions) room(ctx context.Context, u user.Info) error {
-	if p.Reader == nil || u == nil || slices.Contains(u.GetGroups(), user.SystemPrivilegedGroup) {
+	if u == nil {
+		return errNobody
+	}
+	if p.Reader == nil || slices.Contains(u.GetGroups(), user.SystemPrivilegedGroup) {
 		return nil
 	}
 	list, err := p.Reader.List(ctx, csrResource, "")
@@ -168,7 +172,7 @@ func (p *Permissions) podRequest(ctx context.Context, a *admission.Attributes) e
 // may asks for a signer's name, then for all signers of its domain.
 func (p *Permissions) may(ctx context.Context, u user.Info, verb, signer string) bool {
 	if u == nil {
-		return true
+		return false
 	}
 	domain, _, _ := strings.Cut(signer, "/")
 	for _, name := range []string{signer, domain + "/*"} {

@@ -40,7 +40,8 @@ type CA interface {
 
 // Config is what a Signer is made of.
 type Config struct {
-	Registry registry.Registry
+	Registry registry.Registry // the certificate controller's
+	Tokens   registry.Registry // the token cleaner's: join tokens are read and kept by it
 	CA       CA
 	// Authorizer answers whether a requester may have node client
 	// certificates approved without asking anybody.

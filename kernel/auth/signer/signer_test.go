@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/node"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 )
@@ -30,7 +31,8 @@ func run(t *testing.T, c *apitest.Cluster) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	s := signer.New(signer.Config{Registry: c.Registry, CA: c.PKI, Authorizer: c.Authorizer,
+	as := (&auth.Access{Registry: c.Core, Authorizer: c.Authorizer}).As // no more than its roles
+	s := signer.New(signer.Config{Registry: as(auth.CertificateController), Tokens: as(auth.TokenCleaner), CA: c.PKI, Authorizer: c.Authorizer,
 		Local: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.7")} }})
 	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(func() {

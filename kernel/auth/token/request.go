@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -28,7 +29,7 @@ var requestKind = schema.GroupKind{Group: authenticationv1.GroupName, Kind: "Tok
 
 // Request is the action of serviceaccounts/token: it answers a TokenRequest
 // with a token of the account. A dry run answers one without.
-func (a *Authority) Request(ctx context.Context, t registry.Target, obj *watch.Object, body runtime.Object, o registry.WriteOptions) (*registry.Result, error) {
+func (a *Authority) Request(ctx context.Context, _ user.Info, t registry.Target, obj *watch.Object, body runtime.Object, o registry.WriteOptions) (*registry.Result, error) {
 	req, ok := body.(*authenticationv1.TokenRequest)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("expected a TokenRequest, got a %T", body))

@@ -34,12 +34,13 @@ type Granter interface {
 
 // Rule refuses a Plugin whose author does not hold the permissions that it asks
 // for, as a role is refused whose author does not hold its rules, and one of the
-// process host by those who may not use that. It must fail closed. Writes
-// without a user are the control plane's own.
+// process host by those who may not use that. It must fail closed.
 type Rule struct {
 	granter Granter
 	z       authorizer.UnconditionalAuthorizer
 }
+
+var errNobody = errors.New("no user on the request")
 
 // New makes the rule. z answers whether the author may use the process host.
 func New(g Granter, z authorizer.UnconditionalAuthorizer) *Rule { return &Rule{g, z} }
@@ -47,7 +48,13 @@ func New(g Granter, z authorizer.UnconditionalAuthorizer) *Rule { return &Rule{g
 // Validate implements admission.Validator.
 func (r *Rule) Validate(ctx context.Context, a *admission.Attributes) error {
 	gr := v1alpha1.Plugins.GroupResource()
-	if a.Resource.GroupResource() != gr || a.User == nil || slices.Contains(a.User.GetGroups(), user.SystemPrivilegedGroup) {
+	if a.Resource.GroupResource() != gr {
+		return nil
+	}
+	if a.User == nil {
+		return apierrors.NewForbidden(gr, a.Name, errNobody)
+	}
+	if slices.Contains(a.User.GetGroups(), user.SystemPrivilegedGroup) {
 		return nil
 	}
 	p, ok := a.Object.(*v1alpha1.Plugin)

@@ -99,7 +99,7 @@ func (s *server) provoke(t testing.TB) (stop func()) {
 		for {
 			name := fmt.Sprintf("bait-%d", number.Add(1))
 			_, _ = s.createPod(guests.Namespace, name) // a policy may refuse it, in time
-			_, _ = s.Registry().Create(s.ctx, target(configMapResource, guests.Namespace, name), configMap(guests.Namespace, name), noOptions)
+			_, _ = s.as(admin).Create(s.ctx, target(configMapResource, guests.Namespace, name), configMap(guests.Namespace, name), noOptions)
 			select {
 			case <-end:
 				return
@@ -131,7 +131,7 @@ func (s *server) neighbourAnswers(t testing.TB) {
 	s.create(t, configMapResource, "bystander", configMap("bystander", ask))
 	s.awaitBound(t, "bystander", name)
 	await(t, "the neighbour's controller answers", func() bool {
-		_, err := s.Registry().Get(s.ctx, target(configMapResource, "bystander", answer), metav1.GetOptions{})
+		_, err := s.as(admin).Get(s.ctx, target(configMapResource, "bystander", answer), metav1.GetOptions{})
 		return err == nil
 	})
 }

@@ -1,7 +1,6 @@
 package hostile_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,19 +10,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 )
 
-// person is the ctx of a user with some cluster-wide rights.
-func (s *server) person(t *testing.T, name string, rights ...rbacv1.PolicyRule) context.Context {
+// person is a user with some cluster-wide rights.
+func (s *server) person(t *testing.T, name string, rights ...rbacv1.PolicyRule) user.Info {
 	t.Helper()
 	s.create(t, rbacv1.SchemeGroupVersion.WithResource("clusterroles"), "", &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rights})
 	s.create(t, rbacv1.SchemeGroupVersion.WithResource("clusterrolebindings"), "", &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
 		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}}})
-	return request.WithUser(s.ctx, &user.DefaultInfo{Name: name, Groups: []string{user.AllAuthenticated}})
+	return &user.DefaultInfo{Name: name, Groups: []string{user.AllAuthenticated}}
 }
 
 func onPlugins(verbs ...string) rbacv1.PolicyRule {
@@ -37,11 +35,11 @@ func TestAuthor(t *testing.T) {
 	s := start(t)
 	reads := rules("get,list,watch:configmaps")[0]
 	authors := onPlugins("get", "list", "watch", "create", "update", "patch", "delete")
-	people := map[string]context.Context{
+	people := map[string]user.Info{
 		"author":    s.person(t, "author", authors, reads),
 		"escalator": s.person(t, "escalator", authors, onPlugins("escalate")),
 		"operator":  s.person(t, "operator", authors, onPlugins("use-process-host")),
-		"admin":     s.ctx,
+		"admin":     admin,
 	}
 	const held = "is attempting to grant RBAC permissions not currently held"
 	const process = `that takes the verb "use-process-host" on plugins.pintle.dev`
@@ -70,7 +68,7 @@ func TestAuthor(t *testing.T) {
 		{"admin", with(v1alpha1.HostProcess, "*:*"), ""},
 	} {
 		name := fmt.Sprintf("made-%d", number.Add(1))
-		_, err := s.Registry().Create(people[x.who], target(v1alpha1.Plugins, "", name), &v1alpha1.Plugin{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: x.spec}, noOptions)
+		_, err := s.as(people[x.who]).Create(s.ctx, target(v1alpha1.Plugins, "", name), &v1alpha1.Plugin{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: x.spec}, noOptions)
 		checkAuthor(t, fmt.Sprintf("%s creates %s %v", x.who, x.spec.Host, x.spec.Permissions), err, x.says)
 	}
 
@@ -97,7 +95,7 @@ func TestAuthor(t *testing.T) {
 		x.change(&o.Spec)
 		opts := noOptions
 		opts.DryRun = true // so that each begins with the same
-		_, err := s.Registry().Update(people["author"], target(v1alpha1.Plugins, "", x.name), o, opts)
+		_, err := s.as(people["author"]).Update(s.ctx, target(v1alpha1.Plugins, "", x.name), o, opts)
 		checkAuthor(t, "author changes "+what, err, x.says)
 	}
 }
@@ -115,18 +113,18 @@ func TestNamesOfOwnRules(t *testing.T) {
 		spec.Permissions = nil
 		for _, name := range []string{"rbac-escalation", "plugin-author"} {
 			p := &v1alpha1.Plugin{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
-			if _, err := s.Registry().Create(author, target(v1alpha1.Plugins, "", name), p, noOptions); err != nil {
+			if _, err := s.as(author).Create(s.ctx, target(v1alpha1.Plugins, "", name), p, noOptions); err != nil {
 				t.Fatal(err)
 			}
 			s.phase(t, name, v1alpha1.Ready)
 		}
 		resource := rbacv1.SchemeGroupVersion.WithResource("clusterroles")
 		role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("all-%d", number.Add(1))}, Rules: rules("*:*")}
-		_, err := s.Registry().Create(author, target(resource, "", role.Name), role, noOptions)
+		_, err := s.as(author).Create(s.ctx, target(resource, "", role.Name), role, noOptions)
 		checkAuthor(t, "a role with all rights beside "+what, err, "is attempting to grant RBAC permissions not currently held")
 		strong := &v1alpha1.Plugin{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("strong-%d", number.Add(1))}, Spec: spec}
 		strong.Spec.Permissions = rules("get:secrets")
-		_, err = s.Registry().Create(author, target(v1alpha1.Plugins, "", strong.Name), strong, noOptions)
+		_, err = s.as(author).Create(s.ctx, target(v1alpha1.Plugins, "", strong.Name), strong, noOptions)
 		checkAuthor(t, "a Plugin with permissions beside "+what, err, "is attempting to grant RBAC permissions not currently held")
 		s.remove(t, "rbac-escalation")
 		s.remove(t, "plugin-author")

@@ -87,7 +87,7 @@ func produce(t testing.TB, key string, command func(out string) *exec.Cmd) []byt
 // upload stores a module and returns its digest.
 func (s *server) upload(t testing.TB, code []byte) string {
 	t.Helper()
-	digest, err := modules.New(s.Registry()).Put(s.ctx, code)
+	digest, err := modules.New(s.as(admin)).Put(s.ctx, code)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/hostile/guests"
@@ -164,7 +163,7 @@ func eachRefused(resp []byte, err error) error {
 
 // closed is the client of a plugin that may do nothing.
 func closed(table *resource.Table, u *untouched, latest func(context.Context, registry.Target) (*watch.Object, error)) *hostclient.Client {
-	return hostclient.New(&hostclient.Config{Plugin: "spy", User: &user.DefaultInfo{Name: "spy"}, Registry: u, Catalog: resource.NewCatalog(table), Codec: resource.NewCodec(resource.NewCatalog(table)),
+	return hostclient.New(&hostclient.Config{Plugin: "spy", Registry: u, Catalog: resource.NewCatalog(table), Codec: resource.NewCodec(resource.NewCatalog(table)),
 		Owned: owned{u}, Allow: refuseAll, Seen: &hostclient.Seen{}, Latest: latest})
 }
 
@@ -186,12 +185,12 @@ func (liar) Close() error  { return nil }
 func testWatchDoor(t *testing.T, table *resource.Table) {
 	for _, missing := range []string{"list", "watch"} {
 		u := &untouched{}
-		m, err := reconcile.New(reconcile.Config{Registry: u, Catalog: resource.NewCatalog(table), Codec: resource.NewCodec(resource.NewCatalog(table)), EventUser: &user.DefaultInfo{Name: "e"}})
+		m, err := reconcile.New(reconcile.Config{Registry: u, Catalog: resource.NewCatalog(table), Codec: resource.NewCodec(resource.NewCatalog(table))})
 		if err != nil {
 			t.Fatal(err)
 		}
 		asked := make(chan string, 1024)
-		err = m.Set("spy", reconcile.Controller{User: &user.DefaultInfo{Name: "spy"},
+		err = m.Set("spy", reconcile.Controller{Registry: u,
 			Open: func(context.Context, reconcile.HostCall) (plugin.Instance, error) { return liar{}, nil },
 			Allow: func(verb string, x registry.Target) error {
 				asked <- verb
@@ -247,7 +246,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	s.create(t, secretResource, "bystander", &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "bystander", Name: guests.SecretName},
 		Data: map[string][]byte{guests.SecretKey: {1, 2, 3}}})
 	stolen := func() (out []string) {
-		l, err := s.Registry().List(s.ctx, target(configMapResource, guests.Namespace, ""), metav1.ListOptions{})
+		l, err := s.as(admin).List(s.ctx, target(configMapResource, guests.Namespace, ""), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ func allowing(permissions ...string) func(*v1alpha1.PluginSpec) {
 // countEvents is how many events a plugin has recorded.
 func (s *server) countEvents(t testing.TB, plugin string) (n int) {
 	t.Helper()
-	l, err := s.Registry().List(s.ctx, target(eventResource, "", ""), metav1.ListOptions{})
+	l, err := s.as(admin).List(s.ctx, target(eventResource, "", ""), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestWritesAreBounded(t *testing.T) {
 	s.loud(t, "writer", "flood writes", allowing("create:configmaps"), func(p *v1alpha1.PluginSpec) { p.Limits.WritesPerSecond = 50 })
 	s.lastError(t, "writer", "plugin writer writes too much: 50 objects a second are allowed, 1000 at once; spec.limits.writesPerSecond of the Plugin raises it")
 	s.neighbourAnswers(t)
-	l, err := s.Registry().List(s.ctx, target(configMapResource, guests.Namespace, ""), metav1.ListOptions{})
+	l, err := s.as(admin).List(s.ctx, target(configMapResource, guests.Namespace, ""), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

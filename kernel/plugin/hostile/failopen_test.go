@@ -134,13 +134,13 @@ func TestStopAsksToTheEnd(t *testing.T) {
 // lose takes a stored module away, as a damaged or half restored store would.
 func (s *server) lose(t *testing.T, digest string) {
 	t.Helper()
-	l, err := s.Registry().List(s.ctx, target(v1alpha1.Modules, "", ""), metav1.ListOptions{})
+	l, err := s.as(admin).List(s.ctx, target(v1alpha1.Modules, "", ""), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range l.Items {
 		if m, ok := o.Obj.(*v1alpha1.PluginModule); ok && m.Digest == digest {
-			if _, err := s.Registry().Delete(s.ctx, target(v1alpha1.Modules, "", o.Name), metav1.DeleteOptions{}); err != nil {
+			if _, err := s.as(admin).Delete(s.ctx, target(v1alpha1.Modules, "", o.Name), metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -209,7 +209,7 @@ func (s *server) change(t *testing.T, name string, f func(*v1alpha1.Plugin)) {
 		p := s.plugin(t, name).DeepCopy()
 		f(p)
 		p.ResourceVersion = ""
-		_, err := s.Registry().Update(s.ctx, target(v1alpha1.Plugins, "", name), p, noOptions)
+		_, err := s.as(admin).Update(s.ctx, target(v1alpha1.Plugins, "", name), p, noOptions)
 		return err == nil
 	})
 }

@@ -28,7 +28,7 @@ func (s *server) create(t testing.TB, r schema.GroupVersionResource, namespace s
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Registry().Create(s.ctx, target(r, namespace, m.GetName()), o, noOptions); err != nil {
+	if _, err := s.as(admin).Create(s.ctx, target(r, namespace, m.GetName()), o, noOptions); err != nil {
 		t.Fatalf("create %s %s/%s: %v", r.Resource, namespace, m.GetName(), err)
 	}
 }
@@ -41,7 +41,7 @@ func podOf(namespace, name string) *corev1.Pod {
 // createPod tries to create a pod and returns what the client is told.
 func (s *server) createPod(namespace, name string) (warnings []string, err error) {
 	p := podOf(namespace, name)
-	res, err := s.Registry().Create(s.ctx, target(podResource, namespace, name), p, noOptions)
+	res, err := s.as(admin).Create(s.ctx, target(podResource, namespace, name), p, noOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (s *server) createPod(namespace, name string) (warnings []string, err error
 // pod is a pod as it is now; nil when there is none.
 func (s *server) pod(t testing.TB, namespace, name string) *corev1.Pod {
 	t.Helper()
-	o, err := s.Registry().Get(s.ctx, target(podResource, namespace, name), metav1.GetOptions{})
+	o, err := s.as(admin).Get(s.ctx, target(podResource, namespace, name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -91,18 +91,18 @@ func (s *server) load(t testing.TB, name string, spec v1alpha1.PluginSpec) {
 // remove deletes a Plugin.
 func (s *server) remove(t testing.TB, name string) {
 	t.Helper()
-	if _, err := s.Registry().Delete(s.ctx, target(v1alpha1.Plugins, "", name), metav1.DeleteOptions{}); err != nil {
+	if _, err := s.as(admin).Delete(s.ctx, target(v1alpha1.Plugins, "", name), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the plugin is gone", func() bool {
-		_, err := s.Registry().Get(s.ctx, target(v1alpha1.Plugins, "", name), metav1.GetOptions{})
+		_, err := s.as(admin).Get(s.ctx, target(v1alpha1.Plugins, "", name), metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})
 }
 
 func (s *server) plugin(t testing.TB, name string) *v1alpha1.Plugin {
 	t.Helper()
-	o, err := s.Registry().Get(s.ctx, target(v1alpha1.Plugins, "", name), metav1.GetOptions{})
+	o, err := s.as(admin).Get(s.ctx, target(v1alpha1.Plugins, "", name), metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func (s *server) heard(t testing.TB, name string) []string {
 
 func (s *server) events(t testing.TB, kind, name string) (out []*corev1.Event) {
 	t.Helper()
-	l, err := s.Registry().List(s.ctx, target(eventResource, "", ""), metav1.ListOptions{})
+	l, err := s.as(admin).List(s.ctx, target(eventResource, "", ""), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

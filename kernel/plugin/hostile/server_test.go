@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/internal/simnodes"
 	"github.com/pintle-io/pintle/kernel"
@@ -67,7 +66,7 @@ func start(t testing.TB) *server {
 	for _, name := range []string{guests.Namespace, "bystander"} {
 		s.create(t, namespaceResource, "", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
-	nodes := simnodes.New(simnodes.Config{Registry: s.Registry(), Count: 2, LeaseInterval: -1, Prepare: func(i int, n *corev1.Node) {
+	nodes := simnodes.New(simnodes.Config{Registry: s.as(admin), Count: 2, LeaseInterval: -1, Prepare: func(i int, n *corev1.Node) {
 		n.Status.Allocatable[corev1.ResourcePods], n.Status.Capacity[corev1.ResourcePods] = manyPods, manyPods
 	}})
 	if err := nodes.Create(s.ctx); err != nil {
@@ -77,6 +76,11 @@ func start(t testing.TB) *server {
 	s.phase(t, "neighbour", v1alpha1.Ready)
 	return s
 }
+
+var admin = &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}}
+
+// as is the API as somebody sees it.
+func (s *server) as(u user.Info) registry.Registry { return s.Access().As(u) }
 
 // restart ends the control plane and starts it again on its data.
 func (s *server) restart(t testing.TB) {
@@ -117,7 +121,7 @@ func (s *server) run(t testing.TB) {
 	if s.Kernel, err = kernel.New(ctx, c); err != nil {
 		t.Fatal(err)
 	}
-	s.ctx = request.WithUser(ctx, &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
+	s.ctx = ctx
 	if s.early != nil {
 		s.early()
 	}

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin"
@@ -28,7 +29,7 @@ import (
 
 // cluster is a registry in memory with pods, events and plugins, and a loader.
 type cluster struct {
-	*registry.Core
+	registry.Registry
 	chain   *admission.Chain
 	modules *modules.Store
 	// controllers takes plugins with a controller.
@@ -42,7 +43,7 @@ func core(kind, plural string, namespaced bool) *resource.Definition {
 		Strategy: resource.Strategy{AllowUnconditionalUpdate: true}}
 }
 
-func newRegistry(t testing.TB) (*registry.Core, *admission.Chain) {
+func newRegistry(t testing.TB) (registry.Registry, *admission.Chain) {
 	t.Helper()
 	table := &resource.Table{Scheme: runtime.NewScheme(), Definitions: []*resource.Definition{
 		core("Namespace", "namespaces", false), core("Pod", "pods", true), core("Event", "events", true)}}
@@ -60,10 +61,11 @@ func newRegistry(t testing.TB) (*registry.Core, *admission.Chain) {
 	})
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	<-cache.Ready()
-	r, err := registry.New(registry.Config{Catalog: resource.NewCatalog(table), Codec: codec, Store: store, Cache: cache, Admission: chain})
+	core, err := registry.New(registry.Config{Catalog: resource.NewCatalog(table), Codec: codec, Store: store, Cache: cache, Admission: chain})
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := core.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	_, err = r.Create(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("namespaces"), Name: "default"},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, registry.WriteOptions{})
 	if err != nil {
@@ -75,7 +77,7 @@ func newRegistry(t testing.TB) (*registry.Core, *admission.Chain) {
 func newCluster(t testing.TB, change ...func(*loader.Config)) *cluster {
 	t.Helper()
 	r, chain := newRegistry(t)
-	c := &cluster{Core: r, chain: chain, modules: modules.New(r), controllers: &sink{}}
+	c := &cluster{Registry: r, chain: chain, modules: modules.New(r), controllers: &sink{}}
 	c.run(t, change...)
 	return c
 }
@@ -83,7 +85,7 @@ func newCluster(t testing.TB, change ...func(*loader.Config)) *cluster {
 // run starts a loader on the cluster, as a server that starts would.
 func (c *cluster) run(t testing.TB, change ...func(*loader.Config)) {
 	t.Helper()
-	cfg := loader.Config{Registry: c.Core, Modules: c.modules, Hosts: map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}},
+	cfg := loader.Config{Registry: c.Registry, Modules: c.modules, Hosts: map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}},
 		StatusEvery: time.Second, Quarantine: plugin.QuarantinePolicy{Faults: 3, First: 3 * time.Second},
 		Consumers: []loader.Consumer{
 			{Name: "admission", Points: wire.Admission, Sink: admit.New(admit.Config{Chain: c.chain})},

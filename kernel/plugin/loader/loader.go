@@ -27,9 +27,6 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
-// UserName is the identity under which the loader writes.
-const UserName = "system:pintle:plugin-loader"
-
 // Modules gives the bytes of a module by digest, and forgets those that are not
 // to be kept; package modules does.
 type Modules interface {

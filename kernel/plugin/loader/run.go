@@ -5,9 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/request"
-
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
@@ -18,7 +15,6 @@ import (
 // Run loads plugins until ctx ends, then takes them from their consumers, but
 // for an Expecter: requests that policies decide about may be under way.
 func (l *Loader) Run(ctx context.Context) error {
-	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: UserName, Groups: []string{user.SystemPrivilegedGroup}})
 	defer l.stop()
 	if !l.ship(ctx) {
 		return nil

@@ -44,6 +44,7 @@ type host struct {
 
 // cluster is a control plane without a server and without a scheduler.
 type cluster struct {
+	registry.Registry // the administrator's
 	*registry.Core
 	table    *resource.Table
 	codec    *resource.Codec
@@ -86,10 +87,11 @@ func newCluster(t testing.TB, h host, controllers ...string) *cluster {
 	if c.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(c.table), Codec: c.codec, Store: s, Cache: c.cache, Admission: c.chain}); err != nil {
 		t.Fatal(err)
 	}
+	c.Registry = c.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	c.policies = c.newPolicies(c.chain)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	admin := &user.DefaultInfo{Name: "system:controllers"}
-	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.Core, Catalog: resource.NewCatalog(c.table), Codec: c.codec, EventUser: admin, Log: log}); err != nil {
+	own := &user.DefaultInfo{Name: "system:controllers"}
+	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.As(own), Catalog: resource.NewCatalog(c.table), Codec: c.codec, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	c.run(t, "cache", c.cache.Run)
@@ -98,7 +100,7 @@ func newCluster(t testing.TB, h host, controllers ...string) *cluster {
 		c.mustCreate(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}})
 	}
 	for _, name := range controllers {
-		c.start(t, name, admin)
+		c.start(t, name, own)
 	}
 	c.run(t, "manager", c.manager.Run)
 	t.Cleanup(func() {
@@ -136,7 +138,7 @@ func (c *cluster) start(t testing.TB, name string, u user.Info) {
 		}
 		return
 	}
-	if err := c.manager.Set(name, reconcile.Controller{User: u, Open: p.Open}); err != nil {
+	if err := c.manager.Set(name, reconcile.Controller{Registry: c.As(u), Open: p.Open}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -146,7 +148,7 @@ func (c *cluster) newPolicies(chain *admission.Chain) *admit.Sink {
 	return admit.New(admit.Config{
 		Chain: chain,
 		Calls: func(name string, _ *plugin.Plugin) func() plugin.HostCall {
-			config := &hostclient.Config{Plugin: name, User: &user.DefaultInfo{Name: name}, Registry: c.Core, Catalog: resource.NewCatalog(c.table), Codec: c.codec,
+			config := &hostclient.Config{Plugin: name, Registry: c.As(&user.DefaultInfo{Name: name}), Catalog: resource.NewCatalog(c.table), Codec: c.codec,
 				Seen: &hostclient.Seen{}, Latest: c.Latest}
 			return func() plugin.HostCall { return hostclient.New(config).Call }
 		},

@@ -21,8 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/authentication/user"
-	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/kernel/plugin/listing"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -49,9 +47,8 @@ type Owned interface {
 
 // Config is shared by the clients of all instances of one plugin.
 type Config struct {
-	Plugin   string // its name, the field manager of its writes
-	User     user.Info
-	Registry registry.Registry
+	Plugin   string            // its name, the field manager of its writes
+	Registry registry.Registry // the plugin's: under its identity
 	Catalog  *resource.Catalog
 	Codec    Codec
 	Owned    Owned
@@ -89,7 +86,6 @@ const jsonType = runtime.ContentTypeJSON
 // Call serves one request of the guest; resp is valid until the next Call.
 // Errors are *wire.Error.
 func (k *Client) Call(ctx context.Context, op wire.HostOp, req []byte) (resp []byte, err error) {
-	ctx = apirequest.WithUser(ctx, k.c.User)
 	k.buf = k.buf[:0]
 	r := wire.NewReader(req)
 	if k.c.Latest != nil && op != wire.HostGet {

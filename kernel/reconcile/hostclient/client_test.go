@@ -35,6 +35,7 @@ var robot = &user.DefaultInfo{Name: "system:serviceaccount:kube-system:robot"}
 
 // bench is a plugin's client on a registry in memory.
 type bench struct {
+	registry.Registry // the administrator's
 	*registry.Core
 	table  *resource.Table
 	config *hostclient.Config
@@ -55,7 +56,8 @@ func newBench(t *testing.T) *bench {
 	if b.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(table), Codec: codec, Store: s, Cache: cache}); err != nil {
 		t.Fatal(err)
 	}
-	owned := reconcile.NewOwned(resource.NewCatalog(table), informer.Config{Registry: b.Core, Clock: realClock})
+	b.Registry = b.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
+	owned := reconcile.NewOwned(resource.NewCatalog(table), informer.Config{Registry: b.Registry, Clock: realClock})
 	for _, f := range []func(context.Context) error{cache.Run, owned.Run} {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
@@ -72,7 +74,7 @@ func newBench(t *testing.T) *bench {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, registry.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	b.config = &hostclient.Config{Plugin: "robot", User: robot, Registry: b.Core, Catalog: resource.NewCatalog(table), Codec: codec, Owned: owned, Seen: &hostclient.Seen{}}
+	b.config = &hostclient.Config{Plugin: "robot", Registry: b.As(robot), Catalog: resource.NewCatalog(table), Codec: codec, Owned: owned, Seen: &hostclient.Seen{}}
 	b.c = b.client(t)
 	return b
 }
@@ -468,13 +470,12 @@ func TestBadRequests(t *testing.T) {
 // is forbidden, and still counts as forbidden, as in the API.
 func TestNamespaceTerminating(t *testing.T) {
 	b := newBench(t)
-	core := b.Core
-	b.config.Registry = going{core}
+	b.config.Registry = going{b.Registry}
 	err := b.c.Create(config("m", "one"))
 	if !client.IsNamespaceTerminating(err) || !client.IsForbidden(err) {
 		t.Errorf("create in a namespace that is going: %v", err)
 	}
-	b.config.Registry = denied{core}
+	b.config.Registry = denied{b.Registry}
 	if err := b.c.Create(config("m", "one")); client.IsNamespaceTerminating(err) || !client.IsForbidden(err) {
 		t.Errorf("create without permission: %v", err)
 	}

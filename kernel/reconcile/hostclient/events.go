@@ -13,8 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apiserver/pkg/authentication/user"
-	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -43,7 +41,6 @@ var eventResource = schema.GroupVersionResource{Version: "v1", Resource: "events
 // Record is safe for concurrent use.
 type Events struct {
 	reg   registry.Registry
-	user  user.Info
 	clock clock.PassiveClock
 	log   *slog.Logger
 	in    chan note
@@ -74,9 +71,9 @@ type known struct {
 	last  time.Time
 }
 
-// NewEvents makes a recorder that writes as u.
-func NewEvents(reg registry.Registry, u user.Info, c clock.PassiveClock, log *slog.Logger) *Events {
-	return &Events{reg: reg, user: u, clock: c, log: log, in: make(chan note, maxQueued), known: map[string]*known{}, spent: map[string]budget{}}
+// NewEvents makes a recorder that writes to reg.
+func NewEvents(reg registry.Registry, c clock.PassiveClock, log *slog.Logger) *Events {
+	return &Events{reg: reg, clock: c, log: log, in: make(chan note, maxQueued), known: map[string]*known{}, spent: map[string]budget{}}
 }
 
 // Record notes an event about an object. It does not wait.
@@ -154,7 +151,6 @@ func namespaceOf(t registry.Target) string {
 
 // Run writes until ctx ends.
 func (e *Events) Run(ctx context.Context) error {
-	ctx = apirequest.WithUser(ctx, e.user)
 	for {
 		select {
 		case n := <-e.in:

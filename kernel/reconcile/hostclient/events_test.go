@@ -39,7 +39,7 @@ func (b *bench) events(t *testing.T) (out []string) {
 // object ends.
 func TestEvents(t *testing.T) {
 	b := newBench(t)
-	r := hostclient.NewEvents(b.Core, robot, realClock, slog.New(slog.DiscardHandler))
+	r := hostclient.NewEvents(b.As(robot), realClock, slog.New(slog.DiscardHandler))
 	b.config.Events = r
 	m := config("m", "")
 	if err := b.c.Create(m); err != nil {

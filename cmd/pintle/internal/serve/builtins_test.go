@@ -10,7 +10,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
@@ -44,12 +43,12 @@ func TestBuiltinsAreReady(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	admin := request.WithUser(ctx, &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
+	api := plane.Kernel().Access().As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	<-plane.Kernel().PluginsSynced()
 	for _, p := range standard.Plugins {
 		var status v1alpha1.PluginStatus
 		for deadline := time.Now().Add(time.Minute); status.Phase != v1alpha1.Ready; time.Sleep(10 * time.Millisecond) {
-			o, err := plane.Kernel().Registry().Get(admin, registry.Target{Resource: v1alpha1.Plugins, Name: p.Name}, metav1.GetOptions{})
+			o, err := api.Get(ctx, registry.Target{Resource: v1alpha1.Plugins, Name: p.Name}, metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,8 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 )
@@ -39,23 +37,18 @@ const pushCheckTimeout = 10 * time.Second
 // the verb push on images.pintle.dev, by RBAC like everything else; and this
 // process.
 type pushers struct {
-	api func() registry.Registry // usable when the kernel runs
+	api func() registry.Registry // the server's own; usable when the kernel runs
 	own string                   // this process's token
 }
 
 func newPushers(api func() registry.Registry) *pushers { return &pushers{api: api, own: rand.Text()} }
-
-// asServer is the identity of the questions and of what every cluster has.
-func asServer(ctx context.Context) context.Context {
-	return request.WithUser(ctx, &user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup}})
-}
 
 // check is the image registry's PushCheck.
 func (p *pushers) check(ctx context.Context, token string) (bool, error) {
 	if subtle.ConstantTimeCompare([]byte(token), []byte(p.own)) == 1 {
 		return true, nil
 	}
-	ctx, cancel := context.WithTimeout(asServer(ctx), pushCheckTimeout)
+	ctx, cancel := context.WithTimeout(ctx, pushCheckTimeout)
 	defer cancel()
 	who := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{ImageAudience}}}
 	who, err := review(ctx, p.api(), authenticationv1.SchemeGroupVersion.WithResource("tokenreviews"), who)
@@ -106,7 +99,7 @@ func (p *pushers) ensure(ctx context.Context) error {
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: metav1.NamespaceSystem, Name: ImagePusher}},
 		}},
 	} {
-		_, err := p.api().Create(asServer(ctx), registry.Target{Resource: x.gvr, Namespace: x.namespace}, x.obj, registry.WriteOptions{FieldManager: "pintle"})
+		_, err := p.api().Create(ctx, registry.Target{Resource: x.gvr, Namespace: x.namespace}, x.obj, registry.WriteOptions{FieldManager: "pintle"})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("%s for pushing images: %w", x.gvr.Resource, err)
 		}

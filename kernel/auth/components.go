@@ -1,0 +1,38 @@
+package auth
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// The identities of what runs in the server's process, under upstream's names
+// where upstream has the component. The default policy (rbac/policy.yaml) gives
+// each its role; only APIServer needs none.
+var (
+	// APIServer makes the objects that every cluster has and asks reviews, as
+	// upstream's loopback client does.
+	APIServer user.Info = &user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}}
+	// Scheduler binds pods and says why it could not.
+	Scheduler user.Info = &user.DefaultInfo{Name: user.KubeScheduler, Groups: []string{user.AllAuthenticated}}
+	// ControllerManager follows what controllers watch and records their events.
+	// What a controller itself reads and writes, it does as its plugin.
+	ControllerManager user.Info = &user.DefaultInfo{Name: user.KubeControllerManager, Groups: []string{user.AllAuthenticated}}
+	// PluginLoader reads Plugins, keeps those that ship, and writes how they fare.
+	PluginLoader user.Info = &user.DefaultInfo{Name: "system:pintle:plugin-loader", Groups: []string{user.AllAuthenticated}}
+
+	// RoleAggregator fills in the rules of aggregated ClusterRoles.
+	RoleAggregator = controller("clusterrole-aggregation-controller")
+	// CertificateController approves and signs certificates.
+	CertificateController = controller("certificate-controller")
+	// TokenCleaner removes join tokens that have run out and keeps count of their
+	// use.
+	TokenCleaner = controller("token-cleaner")
+)
+
+// controller is a controller of the kernel's own as upstream's controller manager
+// lets it act: under its service account. No such account need exist.
+func controller(name string) user.Info {
+	u := serviceaccount.UserInfo(metav1.NamespaceSystem, name, "")
+	return &user.DefaultInfo{Name: u.GetName(), Groups: append(u.GetGroups(), user.AllAuthenticated)}
+}
