@@ -44,17 +44,22 @@ payload:
 	@CGO_ENABLED=0 go build -ldflags="-s -w" -o $(PAYLOAD)/ ./cmd/pause ./cmd/demo ./cmd/pintle-cni
 
 .PHONY: test
-test: test-packages build vet unit race e2e ## everything that CI runs
+test: test-packages build vet generated unit race e2e ## everything that CI runs
 
 # The above and what only tests need.
 .PHONY: test-packages
 test-packages:
 	@hack/packages test
 
+# Built from its module, pinned in a go.mod of its own: nothing that Pintle is
+# made of depends on it.
+LINT := go tool -modfile=$(CURDIR)/hack/tools/go.mod golangci-lint
+
 .PHONY: vet
-vet: ## gofmt and go vet
+vet: ## gofmt, go vet and golangci-lint
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	@go vet ./... && cd sdk && go vet ./... && cd process && go vet ./...
+	@$(LINT) run ./... && cd sdk && $(LINT) run ./... && cd process && $(LINT) run ./...
 
 # What cannot run for want of root or of a package fails. Vet has run before.
 .PHONY: unit
@@ -98,6 +103,11 @@ conformance: ## the conformance suite against the cluster of $KUBECONFIG
 .PHONY: generate
 generate: ## regenerate committed code (needs clang, llvm and libbpf-dev)
 	@go generate ./... && cd sdk && go generate ./...
+
+.PHONY: generated
+generated: ## check that `make generate` changes nothing
+	@before=$$(git diff | sha256sum); $(MAKE) --no-print-directory generate; \
+	  test "$$before" = "$$(git diff | sha256sum)" || { echo "make generate changes:"; git diff --stat; exit 1; }
 
 .PHONY: clean
 clean: ## remove what was built

@@ -36,7 +36,7 @@ func TestEventSink(t *testing.T) {
 		s, e := eventSink{refusing{err: c.err}}, &corev1.Event{}
 		created, cerr := s.Create(e)
 		patched, perr := s.Patch(e, nil)
-		if c.dropped && (cerr != nil || perr != nil || created != e || patched != e) || !c.dropped && (cerr != c.err || perr != c.err) {
+		if c.dropped && (cerr != nil || perr != nil || created != e || patched != e) || !c.dropped && (!errors.Is(cerr, c.err) || !errors.Is(perr, c.err)) {
 			t.Errorf("%s: create %v, patch %v", name, cerr, perr)
 		}
 	}

@@ -28,7 +28,7 @@ const (
 
 	listPods                = 10000
 	watchers, watchUpdates  = 100, 1000
-	createSeconds           = 3 * time.Second
+	createTime              = 3 * time.Second
 	nobody                  = "bench-nobody" // a scheduler that there is not
 	stamp                   = "bench.pintle.dev/at"
 	batch                   = 250
@@ -303,7 +303,7 @@ func (b *bench) creates(ctx context.Context, p *planeClient) (ok bool, err error
 					return err
 				}
 				defer c.http.CloseIdleConnections()
-				for n, end := 0, time.Now().Add(createSeconds); time.Now().Before(end) && n < 5000; n++ {
+				for n, end := 0, time.Now().Add(createTime); time.Now().Before(end) && n < 5000; n++ {
 					body, err := json.Marshal(aPod(fmt.Sprintf("c%d-%d-%d", x.clients, i, n)))
 					if err != nil {
 						return err

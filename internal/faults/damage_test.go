@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,7 +82,7 @@ func TestDamagedLog(t *testing.T) {
 func refuses(t *testing.T, s *server, reason string) {
 	t.Helper()
 	s.launch()
-	if err := s.end(time.Minute); err == nil || err == errRuns {
+	if err := s.end(time.Minute); err == nil || errors.Is(err, errRuns) {
 		t.Fatalf("started: %v", err)
 	}
 	out := s.out.String()

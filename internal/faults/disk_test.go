@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,13 +50,13 @@ func writeUntilItEnds(t *testing.T, s *server, prefix string) (acked []string) {
 	c := s.client()
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
-	for i := 0; s.end(10*time.Millisecond) == errRuns && ctx.Err() == nil; i++ {
+	for i := 0; errors.Is(s.end(10*time.Millisecond), errRuns) && ctx.Err() == nil; i++ {
 		name := fmt.Sprint(prefix, "-", i)
 		if err := big(ctx, c, name); err == nil {
 			acked = append(acked, name)
 		}
 	}
-	if err := s.end(time.Minute); err == nil || err == errRuns {
+	if err := s.end(time.Minute); err == nil || errors.Is(err, errRuns) {
 		t.Fatalf("on a full disk: %v\n%s", err, s.out)
 	}
 	return acked

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -83,7 +84,7 @@ func TestFaults(t *testing.T) {
 				fill(t, filler)
 				n := 0
 				wait(t, "the server ends", func() error { // space that is laid out already lasts for a while
-					if s.end(0) != errRuns {
+					if !errors.Is(s.end(0), errRuns) {
 						return nil
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), patience)

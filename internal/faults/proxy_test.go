@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -90,7 +91,7 @@ func (p *link) pass(from, to net.Conn) {
 			}
 		}
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				if tcp, ok := to.(*net.TCPConn); ok {
 					_ = tcp.CloseWrite()
 					return

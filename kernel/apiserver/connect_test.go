@@ -20,7 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	clientstream "k8s.io/apimachinery/pkg/util/httpstream"
+	clientstream "k8s.io/apimachinery/pkg/util/httpstream" //nolint:staticcheck // the interface of client-go's dialers
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"

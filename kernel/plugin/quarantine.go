@@ -209,11 +209,13 @@ func (q *Quarantine) Check(namespace string) error {
 	now := q.clock.Now()
 	r := q.by[namespace]
 	if r != nil && now.Before(r.until) {
+		//nolint:errorlint // callers must not take it for the fault behind it
 		return fmt.Errorf("%w for namespace %s until %s after %v", ErrQuarantined, namespace, r.end(), r.last)
 	}
 	if !now.Before(q.whole.until) || q.probed && namespace != "" && r == nil && !now.Before(q.probeAt) {
 		return nil
 	}
+	//nolint:errorlint // as above
 	return fmt.Errorf("%w until %s after %v", ErrQuarantined, q.whole.end(), q.whole.last)
 }
 

@@ -307,7 +307,7 @@ func TestRenewal(t *testing.T) {
 	}
 	cancel()
 	<-done
-	if age := clk.Now().Sub(time.Now()); age > 9*time.Hour {
+	if age := time.Until(clk.Now()); age > 9*time.Hour {
 		t.Errorf("renewed only after %s of 10h", age)
 	}
 }

@@ -372,7 +372,7 @@ func TestDeleteFreesRoom(t *testing.T) {
 	dir := t.TempDir()
 	clock := clocktesting.NewFakeClock(time.Now())
 	config := registry.Config{Dir: dir, Clock: clock}
-	addr, reg := serveWith(t, config)
+	addr, _ := serveWith(t, config)
 	push := func(ref string, img build.Named) string {
 		t.Helper()
 		d, err := build.Push(t.Context(), addr, ref, img, token)

@@ -2,6 +2,7 @@ package response
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 )
@@ -41,7 +42,7 @@ func TestWritePieces(t *testing.T) {
 			}
 		})
 	}
-	if err := writePieces(closed{}, [][]byte{{1}, {2}}); err != io.ErrClosedPipe {
+	if err := writePieces(closed{}, [][]byte{{1}, {2}}); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("error %v, want that of the writer", err)
 	}
 }

@@ -228,7 +228,7 @@ func TestBadPointers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			limit := 200 * time.Millisecond
-			if c.want == wire.ErrTrap {
+			if errors.Is(c.want, wire.ErrTrap) {
 				limit = time.Minute // a stack takes its time to overflow
 			}
 			in, err := h.Open(t.Context(), module(c.body), plugin.OpenOptions{Limits: plugin.Limits{CallTimeout: limit}})

@@ -3,6 +3,7 @@ package embed_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -71,7 +72,7 @@ func kill(t *testing.T, dir string, acked map[string]int64, n int) {
 		t.Fatal(err)
 	}
 	// What it had acknowledged before it died is still in the pipe.
-	if err := storetest.Acks(r, acked, 1<<30); err != io.EOF {
+	if err := storetest.Acks(r, acked, 1<<30); !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err == nil {

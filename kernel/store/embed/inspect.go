@@ -135,7 +135,7 @@ func logEnd(dir string) (index uint64, ok bool) {
 	for {
 		var rec walpb.Record
 		switch err := d.Decode(&rec); {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return index, true
 		case err != nil:
 			return 0, false

@@ -26,7 +26,7 @@ func TestReported(t *testing.T) {
 			cancel()
 		}
 		failed := errors.New("x")
-		if err := reported(ctx, r, failed); err != failed || !strings.Contains(out.String(), want) {
+		if err := reported(ctx, r, failed); !errors.Is(err, failed) || !strings.Contains(out.String(), want) {
 			t.Errorf("%v, %q, want %q", err, &out, want)
 		}
 		cancel()
