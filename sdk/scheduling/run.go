@@ -56,6 +56,10 @@ func (s *server) cycle(req, region []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(q.Counts) != len(s.snap.counts.asked) {
+		return nil, wire.Errorf(wire.KindProtocol, "%d counts, %d were asked for", len(q.Counts), len(s.snap.counts.asked))
+	}
+	s.snap.bindCounts(q.Counts, region)
 	s.pod.reads, s.snap.reads = 0, 0
 	a := schedule.CycleAnswer{}
 	pos := 0
@@ -103,11 +107,12 @@ func (s *server) run(q *schedule.CycleRequest, run schedule.Run, res results, po
 	if err := s.score(c, q.Scope, res, pos); err != nil {
 		return 0, err
 	}
+	whole := 0 // rows that are copied by words: the bits behind are those of the next runs
 	if pos&63 == 0 {
-		copy(res.feasible[pos>>6:], alive)
-		return alive.Count(), nil
+		whole = n &^ 63
+		copy(res.feasible[pos>>6:], alive[:whole>>6])
 	}
-	for i := range n {
+	for i := whole; i < n; i++ {
 		if alive.Has(i) {
 			res.feasible.Set(pos + i)
 		} else {

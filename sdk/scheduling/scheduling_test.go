@@ -463,3 +463,38 @@ func TestUnknownColumn(t *testing.T) {
 		}
 	}
 }
+
+// The mask of a run stays when an earlier run of the same call is answered,
+// wherever the words of the mask end.
+func TestMaskOfSeveralRuns(t *testing.T) {
+	var nodes []columns.Node
+	for i := range 200 {
+		nodes = append(nodes, columns.Node{Name: fmt.Sprint(i)})
+	}
+	k := newKernel(t, &scheduling.Points{Filter: func(*scheduling.Pod, scheduling.Node) *scheduling.Status { return nil }}, nodes...)
+	k.sync()
+	rec := schedule.EncodePod(&scheduling.PodInfo{})
+	if _, err := k.plugin.Serve(nil, schedule.OpPreFilter, rec.Bytes(), k.region); err != nil {
+		t.Fatal(err)
+	}
+	feasible := k.mirror.Layout().Mask(k.region, columns.ResultFeasible, 0)
+	for _, runs := range [][]schedule.Run{{{Start: 3, Count: 1}, {Start: 7, Count: 1}}, {{Count: 64}, {Start: 70, Count: 3}}, {{Count: 70}, {Start: 90, Count: 70}}} {
+		total := 0
+		for _, r := range runs {
+			total += r.Count
+		}
+		feasible.Zero()
+		for i := 0; i < total; i += 2 {
+			feasible.Set(i)
+		}
+		q := schedule.CycleRequest{Masked: true, Runs: runs}
+		if _, err := k.plugin.Serve(nil, schedule.OpCycle, q.Append(nil), k.region); err != nil {
+			t.Fatal(err)
+		}
+		for i := range total {
+			if feasible.Has(i) != (i%2 == 0) {
+				t.Errorf("runs %v: position %d is %t", runs, i, feasible.Has(i))
+			}
+		}
+	}
+}
