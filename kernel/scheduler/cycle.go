@@ -38,6 +38,10 @@ const (
 	flushEvery       = 30 * time.Second
 )
 
+// unusedSweeps is how many flushes a count of pods survives that no pod's
+// plugins ask for.
+const unusedSweeps = 10
+
 // repeatEvent is how often an unchanged refusal is recorded as an event again.
 const repeatEvent = 5 * time.Minute
 
@@ -58,7 +62,7 @@ type decision struct {
 
 func newCycle(ours func(string) bool, seed rand.Source, m *metrics, log *slog.Logger, remember int) *cycle {
 	c := cache.New()
-	cfg := evaluate.Config{Table: c.Table(), Seed: seed, Metrics: m.evaluate, Log: log}
+	cfg := evaluate.Config{Table: c.Table(), Indexes: c.Indexes(), Seed: seed, Metrics: m.evaluate, Log: log}
 	return &cycle{cache: c, queue: queue.New(), evaluator: evaluate.New(cfg), rehearsals: evaluate.NewRehearsals(cfg),
 		explanations: newExplanations(remember), ours: ours, m: m}
 }
@@ -67,6 +71,7 @@ func newCycle(ours func(string) bool, seed rand.Source, m *metrics, log *slog.Lo
 func (c *cycle) next(ctx context.Context, now time.Time) *decision {
 	if now.Sub(c.flushed) >= flushEvery {
 		c.queue.FlushUnschedulable(maxUnschedulable, now)
+		c.cache.Indexes().Sweep(unusedSweeps)
 		c.flushed = now
 	}
 	p := c.queue.Pop(now)
@@ -95,7 +100,7 @@ func (c *cycle) next(ctx context.Context, now time.Time) *decision {
 	default:
 		d.node = out.Node
 		c.m.attempts.WithLabelValues("scheduled").Inc()
-		d.assumed = c.cache.Assume(p.Key, p.UID, &p.Usage, out.Node)
+		d.assumed = c.cache.Assume(p.Object, &p.Usage, out.Node)
 	}
 	if d.node == "" {
 		c.note(d, now)

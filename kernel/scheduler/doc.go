@@ -6,6 +6,7 @@
 //   - queue: the pods that wait (active, backoff, unschedulable)
 //   - cache: the nodes as columns and the pods that count on them, the assumed
 //     ones included
+//   - index: counts of pods by topology domain, which plugins ask for
 //   - evaluate: plugins are asked, verdicts remembered by the pods' signature,
 //     the best node chosen
 //   - bind: decisions are written, in batches

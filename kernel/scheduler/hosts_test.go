@@ -15,11 +15,16 @@ import (
 	"github.com/pintle-io/pintle/plugins/scheduling"
 )
 
-// buildGuest compiles the standard set as a plugin's author would.
-func buildGuest(t testing.TB, env []string, flags ...string) plugin.Module {
+const (
+	standardGuest = "github.com/pintle-io/pintle/plugins/scheduling/cmd/scheduling"
+	suiteGuest    = "github.com/pintle-io/pintle/kernel/plugin/hosttest/suite/cmd/suite"
+)
+
+// buildGuest compiles a plugin as its author would.
+func buildGuest(t testing.TB, pkg string, env []string, flags ...string) plugin.Module {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "scheduling")
-	cmd := exec.Command("go", append(append([]string{"build", "-o", out}, flags...), "github.com/pintle-io/pintle/plugins/scheduling/cmd/scheduling")...)
+	cmd := exec.Command("go", append(append([]string{"build", "-o", out}, flags...), pkg)...)
 	cmd.Env = append(os.Environ(), env...)
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the guest: %v\n%s", err, msg)
@@ -39,7 +44,7 @@ func inWASM(t testing.TB) Plugin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return onHost(h, buildGuest(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, "-buildmode=c-shared", "-ldflags=-s -w"))
+	return onHost(h, buildGuest(t, standardGuest, []string{"GOOS=wasip1", "GOARCH=wasm"}, "-buildmode=c-shared", "-ldflags=-s -w"))
 }
 
 // inProcess is the standard profile on the process host.
@@ -49,7 +54,7 @@ func inProcess(t testing.TB) Plugin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return onHost(h, buildGuest(t, nil))
+	return onHost(h, buildGuest(t, standardGuest, nil))
 }
 
 func onHost(h plugin.Host, m plugin.Module) Plugin {

@@ -186,6 +186,7 @@ func (s *server) preFilter(req []byte) ([]byte, error) {
 	s.pod = pod
 	s.reasons, s.sent = s.reasons[:0], 0
 	clear(s.reasonIDs)
+	s.snap.forgetCounts()
 	var a schedule.PreFilterAnswer
 	for i := range s.members {
 		m := &s.members[i]
@@ -198,12 +199,13 @@ func (s *server) preFilter(req []byte) ([]byte, error) {
 			st := m.points.PreScore(pod, &s.snap)
 			m.skipScore = st != nil && st.Code == CodeSkip
 		}
-		if m.points.Scope == Cluster && s.snap.reads != 0 {
+		if m.points.Scope == Cluster && s.snap.reads&^schedule.ReadDomains != 0 {
 			s.snap.reads = schedule.ReadAgain
 		}
 		a.Reads |= s.snap.reads
 	}
 	a.Reads |= pod.reads
+	a.Counts = s.snap.counts.asked
 	s.out = a.Append(s.out[:0])
 	return s.out, nil
 }

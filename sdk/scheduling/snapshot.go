@@ -17,6 +17,7 @@ type Snapshot struct {
 	labels map[uint32][]uint32   // columns of labels, by key
 	scalar map[uint32][2][]int64 // columns of extended resources, by key
 	asks   asks
+	counts countsOf
 
 	strings   []string // string id 1 is strings[0]
 	ids       map[string]uint32

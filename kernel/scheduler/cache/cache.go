@@ -9,9 +9,12 @@
 package cache
 
 import (
+	"maps"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pintle-io/pintle/kernel/scheduler/index"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
@@ -21,7 +24,9 @@ type Pod struct {
 	key   types.NamespacedName
 	uid   types.UID
 	usage columns.Usage
-	node  string
+	// counted is what indexes look at.
+	counted index.Pod
+	node    string
 	// assumed: not yet seen from the registry on this node.
 	assumed bool
 }
@@ -34,13 +39,25 @@ type Cache struct {
 	table *columns.Table
 	pods  map[types.NamespacedName]*Pod
 	// onNode are the pods counted on each node, also for nodes not known yet.
-	onNode map[string]map[*Pod]struct{}
+	onNode  map[string]map[*Pod]struct{}
+	indexes *index.Set
 }
 
 // New returns an empty cache.
 func New() *Cache {
-	return &Cache{table: columns.NewTable(), pods: map[types.NamespacedName]*Pod{}, onNode: map[string]map[*Pod]struct{}{}}
+	c := &Cache{table: columns.NewTable(), pods: map[types.NamespacedName]*Pod{}, onNode: map[string]map[*Pod]struct{}{}}
+	c.indexes = index.NewSet(c.table, func(yield func(string, index.Pod)) {
+		for _, p := range c.pods {
+			if p.node != "" {
+				yield(p.node, p.counted)
+			}
+		}
+	})
+	return c
 }
+
+// Indexes are the counts of pods that plugins asked for.
+func (c *Cache) Indexes() *index.Set { return c.indexes }
 
 // Table is the nodes as columns. Only the cache changes it.
 func (c *Cache) Table() *columns.Table { return c.table }
@@ -87,15 +104,21 @@ func (c *Cache) PutPod(o *corev1.Pod) schedule.ClusterEvent {
 		c.pods[key] = p
 	}
 	p.assumed = false
-	u := UsageOf(o)
-	if p.node == o.Spec.NodeName && equalUsage(&u, &p.usage) {
+	u, counted := UsageOf(o), countedOf(o)
+	if p.node == o.Spec.NodeName && equalUsage(&u, &p.usage) && counted.Terminating == p.counted.Terminating &&
+		maps.Equal(counted.Labels, p.counted.Labels) {
 		return 0
 	}
 	was := p.node
 	c.uncount(p)
-	p.usage = u
+	p.usage, p.counted = u, counted
 	c.count(p, o.Spec.NodeName)
 	return podEvent(was, o.Spec.NodeName)
+}
+
+// countedOf is what indexes look at of a pod.
+func countedOf(o *corev1.Pod) index.Pod {
+	return index.Pod{Namespace: o.Namespace, Labels: o.Labels, Terminating: o.DeletionTimestamp != nil}
 }
 
 // podEvent tells what a pod's new state means for those that wait: was is the
@@ -124,8 +147,9 @@ func (c *Cache) RemovePod(key types.NamespacedName) schedule.ClusterEvent {
 
 // Assume counts a pod on the node that was chosen for it, before the registry
 // says so. Forget undoes it.
-func (c *Cache) Assume(key types.NamespacedName, uid types.UID, u *columns.Usage, node string) *Pod {
-	p := &Pod{key: key, uid: uid, usage: *u, assumed: true}
+func (c *Cache) Assume(o *corev1.Pod, u *columns.Usage, node string) *Pod {
+	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
+	p := &Pod{key: key, uid: o.UID, usage: *u, counted: countedOf(o), assumed: true}
 	c.pods[key] = p
 	c.count(p, node)
 	return p
@@ -148,6 +172,7 @@ func (c *Cache) count(p *Pod, node string) {
 		c.onNode[node] = set
 	}
 	set[p] = struct{}{}
+	c.indexes.Count(node, p.counted, 1)
 	if row, ok := c.table.Row(node); ok {
 		c.table.Use(row, &p.usage, 1)
 	}
@@ -162,6 +187,7 @@ func (c *Cache) uncount(p *Pod) {
 	if len(set) == 0 {
 		delete(c.onNode, p.node)
 	}
+	c.indexes.Count(p.node, p.counted, -1)
 	if row, ok := c.table.Row(p.node); ok {
 		c.table.Use(row, &p.usage, -1)
 	}

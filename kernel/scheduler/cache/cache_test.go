@@ -49,7 +49,7 @@ func TestAssumed(t *testing.T) {
 	key := types.NamespacedName{Namespace: "default", Name: "p"}
 	u := UsageOf(o)
 
-	p := c.Assume(key, o.UID, &u, "a")
+	p := c.Assume(o, &u, "a")
 	c.want(t, "assumed", "a", 1000, 1)
 	if e, ok := c.Forget(p); !ok || e != schedule.PodDeleted {
 		t.Errorf("forget: event %b, %v", e, ok)
@@ -59,7 +59,7 @@ func TestAssumed(t *testing.T) {
 		t.Error("forgotten twice")
 	}
 
-	p = c.Assume(key, o.UID, &u, "a")
+	p = c.Assume(o, &u, "a")
 	if e := c.PutPod(pod("p", "a", "1")); e != 0 {
 		t.Errorf("a confirmation is event %b", e)
 	}
@@ -90,9 +90,9 @@ func TestForgetsOnlyItsOwn(t *testing.T) {
 	o := pod("p", "", "1")
 	key := types.NamespacedName{Namespace: "default", Name: "p"}
 	u := UsageOf(o)
-	first := c.Assume(key, o.UID, &u, "a")
+	first := c.Assume(o, &u, "a")
 	c.RemovePod(key)
-	c.Assume(key, o.UID, &u, "a")
+	c.Assume(o, &u, "a")
 	if _, ok := c.Forget(first); ok {
 		t.Error("the second was forgotten with the first")
 	}

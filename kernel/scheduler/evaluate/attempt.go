@@ -13,6 +13,7 @@ import (
 // that they must be asked about, and the choice.
 type attempt struct {
 	table     *columns.Table
+	indexes   Indexes
 	memory    *memory
 	rand      *rand.Rand
 	totals    *ranking // of choices that depend on all rows
@@ -32,12 +33,21 @@ func (a *attempt) run(ctx context.Context, rec *schedule.PodRecord) (out Outcome
 	if v.filled && (v.reads&schedule.ReadNodes != 0 || v.reads&schedule.ReadCluster != 0 && v.cluster != a.table.Cluster()) {
 		v.filled = false
 	}
+	if bad, err := a.findCounts(); err != nil {
+		return out, false, bad, err
+	}
 	rows, all := a.memory.changed(v)
 	// Without a question to ask, what the PreFilters said holds as long as
 	// their tables do.
 	idle := !all && len(rows) == 0 && !v.needsAllRows(a.instances)
 	if again, bad, err := a.preFilter(ctx, rec, idle); err != nil || again {
 		return out, again, bad, err
+	}
+	if bad, err := a.findCounts(); err != nil {
+		return out, false, bad, err
+	}
+	if all = all || !v.filled; a.giveCounts(ctx) {
+		return out, true, nil, nil
 	}
 	if fit := a.rejected(); fit != nil {
 		return Outcome{Fit: fit}, false, nil, nil
@@ -68,7 +78,11 @@ func (a *attempt) preFilter(ctx context.Context, rec *schedule.PodRecord, idle b
 		if err != nil {
 			return false, in, err
 		}
-		v.pre[i] = preState{gen: in.gen, answer: answer}
+		counts := v.pre[i].counts
+		if !equalCounts(v.pre[i].answer.Counts, answer.Counts) {
+			counts = make([]countState, len(answer.Counts))
+		}
+		v.pre[i] = preState{gen: in.gen, answer: answer, counts: counts}
 		in.loaded = v
 		if a.memory.widen(a.instances, v, answer.Reads) {
 			return true, nil, nil
@@ -86,6 +100,7 @@ func (a *attempt) refresh(ctx context.Context, rows []uint32, all bool) (again b
 	if !all && len(rows) == 0 {
 		v.resize(n)
 		v.pos = pos
+		v.keepCounts()
 		return false, nil, nil
 	}
 	v.filled = false // until all answers are in
@@ -99,6 +114,7 @@ func (a *attempt) refresh(ctx context.Context, rows []uint32, all bool) (again b
 		return again, bad, err
 	}
 	v.filled, v.pos, v.cluster = true, pos, a.table.Cluster()
+	v.keepCounts()
 	return false, nil, nil
 }
 

@@ -19,6 +19,8 @@ import (
 type Config struct {
 	// Table is the nodes. Others change it between two decisions.
 	Table *columns.Table
+	// Indexes are the counts of pods over the same table.
+	Indexes Indexes
 	// Seed breaks ties between nodes.
 	Seed    rand.Source
 	Metrics *Metrics
@@ -99,7 +101,7 @@ const maxAttempts = 32
 func (e *Evaluator) attempt(ctx context.Context, instances []*Instance, rec *schedule.PodRecord) (out Outcome, again bool, bad *Instance, err error) {
 	v := e.memory.find(instances, e.without, rec)
 	e.last = v
-	e.current = attempt{table: e.cfg.Table, memory: &e.memory, rand: e.rand, totals: &e.totals, instances: instances, verdicts: v}
+	e.current = attempt{table: e.cfg.Table, indexes: e.cfg.Indexes, memory: &e.memory, rand: e.rand, totals: &e.totals, instances: instances, verdicts: v}
 	out, again, bad, err = e.current.run(ctx, rec)
 	if errors.Is(err, errMoreColumns) {
 		return out, true, nil, nil

@@ -33,6 +33,9 @@ type Instance struct {
 	gen    uint64    // of tables and layout in the guest
 	loaded *verdicts // whose pod the guest holds
 	out    resultColumns
+	slots  []slot
+	counts []schedule.CountsAt // of the pod at hand
+	tick   uint64
 	req    []byte
 
 	// Of the tries to open an instance, when there is none.
@@ -93,7 +96,7 @@ func (in *Instance) open(ctx context.Context) error {
 			in.most += in.uses[i].Weight * schedule.MaxNodeScore
 		}
 	}
-	in.guest, in.mirror, in.loaded = guest, nil, nil
+	in.guest, in.mirror, in.loaded, in.slots = guest, nil, nil, nil
 	return nil
 }
 
@@ -131,7 +134,12 @@ func (in *Instance) sync(ctx context.Context, t *columns.Table) error {
 	}
 	in.gen++
 	in.loaded = nil
-	in.out = resultColumns{} // the layout of the same memory may be another
+	if d.Layout { // also the same memory may have another layout
+		in.out = resultColumns{}
+		for k := range in.slots {
+			in.slots[k].pos = 0
+		}
+	}
 	_, err = in.guest.Call(ctx, schedule.OpSnapshot, d.Append(nil))
 	return err
 }
@@ -218,6 +226,9 @@ func (in *Instance) preFilter(ctx context.Context, record []byte) (schedule.PreF
 	if err == nil {
 		err = in.give(a.Missing)
 	}
+	if err == nil && len(a.Counts) > maxCounts {
+		err = wrongf("%d counts of pods for one pod, more than %d", len(a.Counts), maxCounts)
+	}
 	if err == nil && (a.RejectedBy < 0 || a.RejectedBy > len(in.members)) {
 		err = wrongf("rejected by member %d of %d", a.RejectedBy, len(in.members))
 	}
@@ -231,6 +242,7 @@ func (in *Instance) preFilter(ctx context.Context, record []byte) (schedule.PreF
 
 // cycle asks about runs of rows.
 func (in *Instance) cycle(ctx context.Context, q *schedule.CycleRequest) (schedule.CycleAnswer, *resultColumns, error) {
+	q.Counts = in.counts
 	in.req = q.Append(in.req[:0])
 	resp, err := in.guest.Call(ctx, schedule.OpCycle, in.req)
 	if err != nil {

@@ -90,7 +90,7 @@ func (m *memory) forget() {
 // widen notes what plugins looked at. It answers true when pods of one
 // signature may differ now: everything remembered is dropped then.
 func (m *memory) widen(instances []*Instance, v *verdicts, reads schedule.Reads) bool {
-	const cluster = schedule.ReadCluster | schedule.ReadNodes | schedule.ReadAgain
+	const cluster = schedule.ReadCluster | schedule.ReadNodes | schedule.ReadAgain | schedule.ReadDomains
 	v.reads |= reads & cluster
 	more := reads &^ cluster &^ m.reads
 	if more == 0 {
@@ -119,12 +119,16 @@ func (m *memory) changed(v *verdicts) (rows []uint32, all bool) {
 		m.seen = vector.NewMask(n + n/2)
 	}
 	m.rows = m.rows[:0]
-	for _, row := range log {
-		if int(row) < n && !m.seen.Has(int(row)) {
-			m.seen.Set(int(row))
-			m.rows = append(m.rows, row)
+	note := func(row int) {
+		if row < n && !m.seen.Has(row) {
+			m.seen.Set(row)
+			m.rows = append(m.rows, uint32(row))
 		}
 	}
+	for _, row := range log {
+		note(int(row))
+	}
+	v.changedCounts(note)
 	for _, row := range m.rows {
 		m.seen.Unset(int(row))
 	}

@@ -30,7 +30,8 @@ type verdicts struct {
 type preState struct {
 	gen    uint64 // of the instance's tables
 	answer schedule.PreFilterAnswer
-	ids    []uint32 // the instance's reason id → that of the verdicts
+	counts []countState // by what answer asks for
+	ids    []uint32     // the instance's reason id → that of the verdicts
 }
 
 // rawScores are the scores of one plugin before scaling.

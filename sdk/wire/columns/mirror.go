@@ -71,7 +71,7 @@ func (r Ref) Check() error {
 	switch {
 	case !ok:
 		return fmt.Errorf("column %s: %w in this version of the kernel", r, ErrColumn)
-	case d.Answer || d.Keyed != (r.Key != ""):
+	case d.Answer || d.ID == DomainPods || d.Keyed != (r.Key != ""):
 		return fmt.Errorf("column %s: %w to read", r, ErrColumn)
 	}
 	return nil
@@ -79,6 +79,10 @@ func (r Ref) Check() error {
 
 // WantAll adds every column that the table has or will have, for tests.
 func (m *Mirror) WantAll() { m.all = true }
+
+// SetExtra replaces the columns beyond the table's own; the next Update lays the
+// region out anew.
+func (m *Mirror) SetExtra(extra []Column) { m.extra, m.grew = extra, true }
 
 // wants tells whether a column of the table is in the region.
 func (m *Mirror) wants(c Column) bool {
@@ -175,9 +179,12 @@ func (m *Mirror) relayout(d *Delta) error {
 	for _, p := range m.pairs.u32 {
 		copy(p[1], p[0])
 	}
-	m.epoch, m.edit, m.grew = t.epoch, 0, false
+	m.grew, d.Layout = false, true
+	if m.epoch == t.epoch {
+		return nil // the plugin knows the tables
+	}
+	m.epoch, m.edit, d.Reset = t.epoch, 0, true
 	m.strings, m.taintSets, m.labelSets, m.imageSet, m.portSets = 0, 0, 0, 0, 0
-	d.Reset, d.Layout = true, true
 	return nil
 }
 

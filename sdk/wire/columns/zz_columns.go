@@ -44,6 +44,8 @@ const (
 	RequestExtended ID = 65
 	// Label is the value (string id) of the label named by the key; 0 is absent.
 	Label ID = 66
+	// DomainPods is the pods that are counted in the domain of the node, -1 outside; the key is a slot.
+	DomainPods ID = 67
 	// ResultFeasible is which of the rows asked about the pod fits.
 	ResultFeasible ID = 128
 	// ResultReason is why it does not fit the others.
@@ -74,6 +76,7 @@ var declared = [...]Declaration{
 	{AllocExtended, "node.allocatable.extended", Int64, true, false},
 	{RequestExtended, "node.requested.extended", Int64, true, false},
 	{Label, "node.label", Uint32, true, false},
+	{DomainPods, "node.domain.pods", Int64, true, false},
 	{ResultFeasible, "result.feasible", Bits, false, true},
 	{ResultReason, "result.reason", Uint32, false, true},
 	{ResultScore, "result.score", Int64, false, true},

@@ -56,6 +56,8 @@ type PreFilterAnswer struct {
 	Unresolvable bool
 	Reasons      []string
 	Only         []OnlyNodes
+	// Counts are those that the filters and scores of this pod look at.
+	Counts []PodCounts
 	// Missing are columns that the plugins looked at and do not have. The rest
 	// of the answer says nothing then: the question is asked again.
 	Missing []columns.Ref
@@ -75,6 +77,8 @@ type CycleRequest struct {
 	// Masked: ResultFeasible holds the nodes that are left, by position.
 	Masked bool
 	Runs   []Run
+	// Counts that the PreFilter of this pod asked for, in that order.
+	Counts []CountsAt
 }
 
 // Run is a run of rows.
@@ -152,7 +156,7 @@ func (a *PreFilterAnswer) Append(b []byte) []byte {
 	for _, o := range a.Only {
 		b = wire.AppendStrings(wire.AppendUint(b, uint64(o.Member)), o.Nodes)
 	}
-	return columns.AppendRefs(b, a.Missing)
+	return columns.AppendRefs(appendCounts(b, a.Counts), a.Missing)
 }
 
 // ReadPreFilter reads the answer of OpPreFilter.
@@ -162,7 +166,7 @@ func ReadPreFilter(b []byte) (PreFilterAnswer, error) {
 	for range r.Count(2) {
 		a.Only = append(a.Only, OnlyNodes{Member: int(r.Uint()), Nodes: r.Strings()})
 	}
-	a.Missing = columns.ReadRefs(r)
+	a.Counts, a.Missing = readCounts(r), columns.ReadRefs(r)
 	return a, r.Err()
 }
 
@@ -173,7 +177,7 @@ func (q *CycleRequest) Append(b []byte) []byte {
 	for _, x := range q.Runs {
 		b = wire.AppendUint(wire.AppendUint(b, uint64(x.Start)), uint64(x.Count))
 	}
-	return b
+	return appendCountsAt(b, q.Counts)
 }
 
 // Read reads an OpCycle request; q.Runs is used again.
@@ -183,6 +187,7 @@ func (q *CycleRequest) Read(b []byte) error {
 	for range r.Count(2) {
 		q.Runs = append(q.Runs, Run{Start: int(r.Uint()), Count: int(r.Uint())})
 	}
+	q.Counts = readCountsAt(r, q.Counts)
 	return r.Err()
 }
 

@@ -93,4 +93,7 @@ const (
 	// ReadAgain: the PreFilter or PreScore of a plugin of cluster scope looked
 	// at the cluster, and so must run for every pod.
 	ReadAgain
+	// ReadDomains: the fewest or most pods of a domain, or the number of
+	// domains, of counts that were asked for.
+	ReadDomains
 )
