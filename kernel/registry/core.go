@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -96,7 +97,8 @@ func New(cfg Config) (*Core, error) {
 	c.revisions.read = c.store.Revision
 	c.pages = newPages(c.clock)
 	c.patching = semaphore.NewWeighted(maxPatching)
-	if err := c.kinds.init(cfg.Catalog); err != nil {
+	fields := fieldmanager.Shared{Scheme: c.scheme, Convert: c.codec, Clock: c.clock, Log: c.log}
+	if err := c.kinds.init(cfg.Catalog, fields); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	if c.kinds.get(namespaces) != nil {
@@ -136,7 +138,7 @@ func (c *Core) kindOf(ctx context.Context, t Target) (*kind, error) {
 }
 
 // newObject is an empty object of the hub, its kind set.
-func (c *Core) newObject(k *kind) (runtime.Object, error) {
+func (k *kind) newObject() (runtime.Object, error) {
 	obj, err := k.types.New(k.hub)
 	if err != nil {
 		return nil, err

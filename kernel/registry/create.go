@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -70,7 +71,7 @@ func (c caller) newCreate(ctx context.Context, k *kind, t Target, in runtime.Obj
 		r.key = k.key(r.t.Namespace, r.t.Name)
 	}
 	r.warn(dedupOwners(m, ""))
-	obj = c.trackCreate(r, obj)
+	obj = k.fields.Create(r.write(), obj)
 	if obj, err = c.mutate(ctx, r, admission.Create, obj, nil); err != nil {
 		return nil, err
 	}
@@ -194,7 +195,7 @@ func (c *Core) mutate(ctx context.Context, r *request, op admission.Operation, o
 	if m, err = accessor(obj); err != nil {
 		return nil, err
 	}
-	r.keepManagedFields(m, before)
+	r.warn(fieldmanager.Restore(m, before))
 	r.warn(dedupOwners(m, afterAdmission))
 	return obj, nil
 }

@@ -8,8 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/managedfields"
 
+	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
@@ -17,6 +17,7 @@ import (
 // keep of each. What was kept of a definition that did not change is kept on.
 type kinds struct {
 	catalog *resource.Catalog
+	fields  fieldmanager.Shared
 	mu      sync.Mutex // of whoever makes the next set
 	current atomic.Pointer[kindSet]
 }
@@ -27,8 +28,8 @@ type kindSet struct {
 }
 
 // init fails when a definition has no type.
-func (x *kinds) init(catalog *resource.Catalog) error {
-	x.catalog = catalog
+func (x *kinds) init(catalog *resource.Catalog, fields fieldmanager.Shared) error {
+	x.catalog, x.fields = catalog, fields
 	x.current.Store(&kindSet{})
 	_, err := x.follow(catalog.Snapshot())
 	return err
@@ -61,7 +62,7 @@ func (x *kinds) follow(t *resource.Table) (*kindSet, error) {
 			set.byResource[gr] = k
 			continue
 		}
-		k, err := newKind(t, d)
+		k, err := newKind(t, d, x.fields)
 		if err != nil {
 			if first == nil {
 				first = err
@@ -77,17 +78,16 @@ func (x *kinds) follow(t *resource.Table) (*kindSet, error) {
 // kind is a definition with what the verbs ask about it every time.
 type kind struct {
 	*resource.Definition
-	gr        schema.GroupResource
-	cached    schema.GroupResource // where the cache keeps the objects: gr, or the resource that gr is a second name of
-	hub       schema.GroupVersionKind
-	types     resource.Types
-	converter managedfields.TypeConverter // nil: nothing is known of the fields
-	goType    reflect.Type                // of the hub, a pointer; nil if it is not a Go struct
-	fields    fieldManagers
+	gr     schema.GroupResource
+	cached schema.GroupResource // where the cache keeps the objects: gr, or the resource that gr is a second name of
+	hub    schema.GroupVersionKind
+	types  resource.Types
+	goType reflect.Type // of the hub, a pointer; nil if it is not a Go struct
+	fields *fieldmanager.Manager
 }
 
-func newKind(t *resource.Table, d *resource.Definition) (*kind, error) {
-	k := &kind{Definition: d, gr: d.GroupResource(), cached: d.Stored(), hub: d.Hub(), types: t.TypesOf(d), converter: t.TypeConverterOf(d)}
+func newKind(t *resource.Table, d *resource.Definition, fields fieldmanager.Shared) (*kind, error) {
+	k := &kind{Definition: d, gr: d.GroupResource(), cached: d.Stored(), hub: d.Hub(), types: t.TypesOf(d)}
 	obj, err := k.types.New(k.hub)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", k.gr, err)
@@ -95,6 +95,7 @@ func newKind(t *resource.Table, d *resource.Definition) (*kind, error) {
 	if _, ok := obj.(runtime.Unstructured); !ok {
 		k.goType = reflect.TypeOf(obj)
 	}
+	k.fields = fieldmanager.New(fields, fieldmanager.Kind{Definition: d, Types: k.types, Schema: t.TypeConverterOf(d), Go: k.goType})
 	return k, nil
 }
 

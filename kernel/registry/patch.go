@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -149,13 +150,13 @@ func (p *patcher) plan(ctx context.Context, r *request, cur *watch.Object) (*cha
 		return nil, err
 	}
 	if p.kind != types.ApplyYAMLPatchType {
-		obj = p.c.trackUpdate(r, cur.Obj, obj)
+		obj = r.k.fields.Update(r.write(), cur.Obj, obj)
 	}
 	return p.c.revise(ctx, r, cur, obj)
 }
 
 func (p *patcher) planApplyCreate(ctx context.Context, r *request) (*change, error) {
-	empty, err := p.c.newObject(r.k)
+	empty, err := r.k.newObject()
 	if err != nil {
 		return nil, plain(err)
 	}
@@ -223,11 +224,11 @@ func (c *Core) kindIn(k *kind, t Target) schema.GroupVersionKind {
 // with obj: it is only read.
 func (c *Core) versioned(k *kind, gvk schema.GroupVersionKind, obj runtime.Object) (runtime.Object, error) {
 	if gvk == k.hub {
-		return withKind(obj, gvk), nil
+		return fieldmanager.WithKind(obj, gvk), nil
 	}
 	out, err := c.codec.Convert(obj, gvk.GroupVersion())
 	if err != nil {
 		return nil, plain(fmt.Errorf("converting to %s: %w", gvk.GroupVersion(), err))
 	}
-	return withKind(out, gvk), nil
+	return fieldmanager.WithKind(out, gvk), nil
 }

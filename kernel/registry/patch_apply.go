@@ -28,14 +28,10 @@ func (p *patcher) apply(live runtime.Object) (runtime.Object, error) {
 	if config.Object == nil {
 		config.Object = map[string]any{}
 	}
-	fm, err := p.c.fieldManager(p.r.k, p.r.k.version(p.r.t), p.r.sub)
-	if err != nil {
-		return nil, plain(err)
-	}
 	if err := p.checkQuantities(config.Object, p.applied()); err != nil {
 		return nil, err
 	}
-	out, err := fm.Apply(live, config, p.r.o.FieldManager, p.r.o.Force)
+	out, err := p.r.k.fields.Apply(p.r.write(), live, config, p.r.o.Force)
 	if err != nil {
 		if isStatus(err) {
 			return nil, err // a conflict with other managers, or a bad request
@@ -45,7 +41,6 @@ func (p *patcher) apply(live runtime.Object) (runtime.Object, error) {
 	if err := p.strictYAML(); err != nil {
 		return nil, err
 	}
-	wholeSeconds(out)
 	return out, nil
 }
 

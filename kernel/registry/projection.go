@@ -40,7 +40,7 @@ func (c *Core) planProjection(r *request, in runtime.Object) error {
 		return c.throughProjection(ctx, r, cur, func(old runtime.Object) (runtime.Object, error) {
 			next := in.DeepCopyObject()
 			next.GetObjectKind().SetGroupVersionKind(r.sub.Kind)
-			return c.track(r, old, next), nil
+			return r.k.fields.Track(r.write(), old, next), nil
 		})
 	}
 	return nil
@@ -63,7 +63,7 @@ func (p *patcher) planProjection(ctx context.Context, r *request, cur *watch.Obj
 			return nil, err
 		}
 		next.GetObjectKind().SetGroupVersionKind(r.sub.Kind)
-		return p.c.track(r, old, next), nil
+		return r.k.fields.Track(r.write(), old, next), nil
 	})
 }
 

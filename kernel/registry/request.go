@@ -8,6 +8,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -64,6 +65,11 @@ func (r *request) warn(msg string) {
 	if msg != "" {
 		r.warnings = append(r.warnings, msg)
 	}
+}
+
+// write is the request as the field manager sees it.
+func (r *request) write() fieldmanager.Write {
+	return fieldmanager.Write{Manager: r.o.FieldManager, Version: r.k.version(r.t), Subresource: r.sub}
 }
 
 // attributes are the request as admission rules see it.

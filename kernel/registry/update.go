@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -89,7 +90,7 @@ func (c *Core) planUpdate(ctx context.Context, r *request, cur *watch.Object, ob
 		if uid := m.GetUID(); uid != "" {
 			return nil, r.k.precondition(r.key, r.t.Name, "UID", string(uid), "")
 		}
-		return c.createOver(ctx, r, c.trackCreate(r, obj))
+		return c.createOver(ctx, r, r.k.fields.Create(r.write(), obj))
 	}
 	old, err := accessor(cur.Obj)
 	if err != nil {
@@ -102,7 +103,7 @@ func (c *Core) planUpdate(ctx context.Context, r *request, cur *watch.Object, ob
 	if err := r.matchRevision(m, cur); err != nil {
 		return nil, err
 	}
-	return c.revise(ctx, r, cur, c.trackUpdate(r, cur.Obj, obj))
+	return c.revise(ctx, r, cur, r.k.fields.Update(r.write(), cur.Obj, obj))
 }
 
 // createOver creates the object that an update or an apply did not find.
@@ -156,7 +157,7 @@ func (c *Core) revise(ctx context.Context, r *request, cur *watch.Object, obj ru
 	if err := c.beforeUpdate(ctx, r, obj, m, cur.Obj, old); err != nil {
 		return nil, err
 	}
-	keepTimes(obj, m, cur.Obj, old)
+	fieldmanager.KeepTimes(obj, m, cur.Obj, old)
 	if err := c.validate(ctx, r, admission.Update, obj, cur.Obj); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package registry
+package fieldmanager
 
 import (
 	"encoding/json"
@@ -12,29 +12,29 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/schema"
 )
 
-// shapeType is how values of a Go type are walked at their place in a schema.
+// walkType is how values of a Go type are walked at their place in a schema.
 // It is not changed once made.
-type shapeType struct {
-	as     shapeKind
-	elem   *shapeType   // of pointers, lists and maps
-	fields []shapeField // of structs, those of inline structs among them
+type walkType struct {
+	as     walkKind
+	elem   *walkType   // of pointers, lists and maps
+	fields []walkField // of structs, those of inline structs among them
 	list   listKind
 	// keys of lists: for each field of an item, whether it names the item.
 	keys []bool
 }
 
-type shapeField struct {
+type walkField struct {
 	index []int
 	name  string // in JSON
-	*shapeType
+	*walkType
 }
 
-type shapeKind int
+type walkKind int
 
 const (
-	asScalar shapeKind = iota
-	asText             // a struct that JSON shows as a scalar; never a key
-	asOpaque           // has no shape
+	asScalar walkKind = iota
+	asText            // a struct that JSON shows as a scalar; never a key
+	asOpaque          // has no key
 	asPointer
 	asStruct
 	asBytes
@@ -69,32 +69,32 @@ var (
 	}
 )
 
-// shapeType gives the type of a kind's hub objects.
-func (c *Core) shapeType(k *kind) *shapeType {
-	k.fields.shapes.once.Do(func() {
-		b := shapeBuilder{known: map[shapePlace]*shapeType{}}
+// walkType gives the type of a kind's hub objects.
+func (f *Manager) walkType() *walkType {
+	f.templates.once.Do(func() {
+		b := walkBuilder{known: map[walkPlace]*walkType{}}
 		var at schema.TypeRef
-		if obj, err := c.newObject(k); err == nil {
-			obj.GetObjectKind().SetGroupVersionKind(k.hub)
-			if v, err := k.typeConverter(k.hub).ObjectToTyped(obj); err == nil {
+		if obj, err := f.empty(); err == nil {
+			obj.GetObjectKind().SetGroupVersionKind(f.hub)
+			if v, err := f.typeConverter(f.hub).ObjectToTyped(obj); err == nil {
 				b.schema, at = v.Schema(), v.TypeRef()
 			}
 		}
-		k.fields.shapes.root = b.build(k.goType.Elem(), at)
+		f.templates.root = b.build(f.kind.Go.Elem(), at)
 	})
-	return k.fields.shapes.root
+	return f.templates.root
 }
 
-// shapeBuilder makes shapeTypes. Without a schema it has to take any scalar of
+// walkBuilder makes walkTypes. Without a schema it has to take any scalar of
 // an item for a key.
-type shapeBuilder struct {
+type walkBuilder struct {
 	schema *schema.Schema
-	known  map[shapePlace]*shapeType
+	known  map[walkPlace]*walkType
 	lists  []keyedList
 }
 
-// shapePlace is a Go type at a named type of the schema, or at none.
-type shapePlace struct {
+// walkPlace is a Go type at a named type of the schema, or at none.
+type walkPlace struct {
 	t     reflect.Type
 	name  string
 	owned schema.ElementRelationship
@@ -102,19 +102,19 @@ type shapePlace struct {
 
 // keyedList is a list whose keys are found when its items' type is complete.
 type keyedList struct {
-	list  *shapeType
+	list  *walkType
 	names []string
 }
 
 // build makes the type of whole objects.
-func (b *shapeBuilder) build(t reflect.Type, at schema.TypeRef) *shapeType {
+func (b *walkBuilder) build(t reflect.Type, at schema.TypeRef) *walkType {
 	root := *b.typeOf(t, at)
 	root.fields = slices.Clone(root.fields)
 	for i := range root.fields {
 		if f := &root.fields[i]; t.FieldByIndex(f.index).Type == objectMeta {
-			meta := *f.shapeType
-			meta.fields = slices.DeleteFunc(slices.Clone(meta.fields), func(m shapeField) bool { return untracked[objectMeta.FieldByIndex(m.index).Name] })
-			f.shapeType = &meta
+			meta := *f.walkType
+			meta.fields = slices.DeleteFunc(slices.Clone(meta.fields), func(m walkField) bool { return untracked[objectMeta.FieldByIndex(m.index).Name] })
+			f.walkType = &meta
 		}
 	}
 	for _, l := range b.lists {
@@ -132,20 +132,20 @@ func (b *shapeBuilder) build(t reflect.Type, at schema.TypeRef) *shapeType {
 }
 
 // scalar reports that JSON may show a plain scalar.
-func (t *shapeType) scalar() bool {
+func (t *walkType) scalar() bool {
 	return t.as == asScalar || t.as == asPointer && t.elem.as == asScalar
 }
 
-func (b *shapeBuilder) typeOf(t reflect.Type, at schema.TypeRef) *shapeType {
+func (b *walkBuilder) typeOf(t reflect.Type, at schema.TypeRef) *walkType {
 	var atom schema.Atom
 	inline := at.NamedType == nil && at.Inlined != (schema.Atom{})
 	if b.schema != nil {
 		atom, _ = b.schema.Resolve(at)
 	}
 	if inline {
-		return b.fill(&shapeType{}, t, at, atom)
+		return b.fill(&walkType{}, t, at, atom)
 	}
-	var place shapePlace
+	var place walkPlace
 	if place.t = t; at.NamedType != nil {
 		place.name = *at.NamedType
 	}
@@ -155,12 +155,12 @@ func (b *shapeBuilder) typeOf(t reflect.Type, at schema.TypeRef) *shapeType {
 	if s := b.known[place]; s != nil {
 		return s
 	}
-	s := &shapeType{}
+	s := &walkType{}
 	b.known[place] = s // before its parts, which may hold it again
 	return b.fill(s, t, at, atom)
 }
 
-func (b *shapeBuilder) fill(s *shapeType, t reflect.Type, at schema.TypeRef, atom schema.Atom) *shapeType {
+func (b *walkBuilder) fill(s *walkType, t reflect.Type, at schema.TypeRef, atom schema.Atom) *walkType {
 	switch {
 	case scalarTypes[t]:
 		s.as = asText
@@ -197,7 +197,7 @@ func (b *shapeBuilder) fill(s *shapeType, t reflect.Type, at schema.TypeRef, ato
 	return s
 }
 
-func (b *shapeBuilder) fillList(s *shapeType, t reflect.Type, in *schema.List) {
+func (b *walkBuilder) fillList(s *walkType, t reflect.Type, in *schema.List) {
 	s.as = asList
 	var of schema.TypeRef
 	var names []string
@@ -227,7 +227,7 @@ func (b *shapeBuilder) fillList(s *shapeType, t reflect.Type, in *schema.List) {
 
 // fields are those of a struct at a map of the schema (nil if there is none);
 // path leads to it from the struct that they belong to in JSON.
-func (b *shapeBuilder) fields(t reflect.Type, in *schema.Map, path []int) (out []shapeField) {
+func (b *walkBuilder) fields(t reflect.Type, in *schema.Map, path []int) (out []walkField) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -246,7 +246,7 @@ func (b *shapeBuilder) fields(t reflect.Type, in *schema.Map, path []int) (out [
 				at = sf.Type
 			}
 		}
-		out = append(out, shapeField{index: index, name: name, shapeType: b.typeOf(f.Type, at)})
+		out = append(out, walkField{index: index, name: name, walkType: b.typeOf(f.Type, at)})
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package registry
+package fieldmanager
 
 import (
 	"encoding/binary"
@@ -6,18 +6,19 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Most updates are alike: a Lease's renewTime, a replica count, a Pod that
 // turns Running. What such an update does to managedFields depends on its
-// shape (see shapePair), on the entries there were, and on who writes. So it
+// key (see updateKey), on the entries there were, and on who writes. So it
 // is found once by the field manager and then kept by exactly these.
 
-// shapedUpdate is an update that has a shape.
-type shapedUpdate struct {
-	shapePair
+// templatedUpdate is an update that has a key.
+type templatedUpdate struct {
+	updateKey
 	old []metav1.ManagedFieldsEntry
 	obj metav1.Object
 }
@@ -29,27 +30,27 @@ type entryAfter struct {
 	old   int
 }
 
-// maxShapedEntries: from ten managers on, times decide which are merged.
-const maxShapedEntries = 9
+// maxTemplatedEntries: from ten managers on, times decide which are merged.
+const maxTemplatedEntries = 9
 
-// shapeOfUpdate makes the key of an update, appended to b; ok is false if it
-// has no shape or touches managedFields itself.
-func (c *Core) shapeOfUpdate(r *request, live, obj runtime.Object, b []byte) (u shapedUpdate, ok bool) {
-	lm, err1 := accessor(live)
-	m, err2 := accessor(obj)
-	if err1 != nil || err2 != nil || reflect.TypeOf(obj) != r.k.goType || reflect.TypeOf(live) != r.k.goType || r.k.version(r.t) != r.k.hub.GroupVersion() {
+// templateOfUpdate makes the key of an update, appended to b; ok is false if it
+// has none or touches managedFields itself.
+func (f *Manager) templateOfUpdate(w Write, live, obj runtime.Object, b []byte) (u templatedUpdate, ok bool) {
+	lm, err1 := meta.Accessor(live)
+	m, err2 := meta.Accessor(obj)
+	if err1 != nil || err2 != nil || reflect.TypeOf(obj) != f.kind.Go || reflect.TypeOf(live) != f.kind.Go || w.Version != f.hub.GroupVersion() {
 		return u, false
 	}
 	u.old, u.obj = lm.GetManagedFields(), m
-	if len(u.old) == 0 || len(u.old) > maxShapedEntries || !echoes(m.GetManagedFields(), u.old) {
+	if len(u.old) == 0 || len(u.old) > maxTemplatedEntries || !echoes(m.GetManagedFields(), u.old) {
 		return u, false
 	}
-	u.shapePair, ok = pairShape(b, c.shapeType(r.k), reflect.ValueOf(live).Elem(), reflect.ValueOf(obj).Elem())
+	u.updateKey, ok = keyOfUpdate(b, f.walkType(), reflect.ValueOf(live).Elem(), reflect.ValueOf(obj).Elem())
 	if !ok {
 		return u, false
 	}
-	u.b = append(appendText(u.b, r.o.FieldManager, r.t.Subresource), byte(len(u.old)))
-	hub := r.k.hub.GroupVersion().String()
+	u.b = append(appendText(u.b, w.Manager, w.sub()), byte(len(u.old)))
+	hub := f.hub.GroupVersion().String()
 	for i := range u.old {
 		e := &u.old[i]
 		if e.APIVersion != hub {
@@ -90,7 +91,7 @@ func appendText(b []byte, texts ...string) []byte {
 // probe is live with times that tell its entries apart from each other and
 // from now, so that what the field manager does to them shows. obj takes its
 // entries from there.
-func (u *shapedUpdate) probe(live runtime.Object) runtime.Object {
+func (u *templatedUpdate) probe(live runtime.Object) runtime.Object {
 	v := reflect.New(reflect.TypeOf(live).Elem())
 	v.Elem().Set(reflect.ValueOf(live).Elem())
 	out := v.Interface().(runtime.Object)
@@ -99,7 +100,7 @@ func (u *shapedUpdate) probe(live runtime.Object) runtime.Object {
 		t := metav1.Unix(int64(i+1), 0)
 		entries[i].Time = &t
 	}
-	if m, err := accessor(out); err == nil {
+	if m, err := meta.Accessor(out); err == nil {
 		m.SetManagedFields(entries)
 	}
 	u.obj.SetManagedFields(nil)
@@ -107,8 +108,8 @@ func (u *shapedUpdate) probe(live runtime.Object) runtime.Object {
 }
 
 // learn reads off what the field manager made of the probe's entries.
-func (u *shapedUpdate) learn(obj runtime.Object) []entryAfter {
-	m, err := accessor(obj)
+func (u *templatedUpdate) learn(obj runtime.Object) []entryAfter {
+	m, err := meta.Accessor(obj)
 	if err != nil {
 		return nil
 	}
@@ -139,7 +140,7 @@ func entryBytes(entries []entryAfter) int {
 }
 
 // write gives the object the entries known for its update.
-func (u *shapedUpdate) write(after []entryAfter, now metav1.Time) {
+func (u *templatedUpdate) write(after []entryAfter, now metav1.Time) {
 	entries := make([]metav1.ManagedFieldsEntry, len(after))
 	for i, x := range after {
 		entries[i] = x.entry

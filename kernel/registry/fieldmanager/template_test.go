@@ -1,8 +1,10 @@
-package registry
+package fieldmanager
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -22,9 +24,9 @@ import (
 // tracker writes an object's managedFields; a new one has no live state.
 type tracker func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod
 
-// trackers are two Cores that know one kind: one tracks by shape, the other's
-// field manager decides every time.
-func trackers(t *testing.T) (byShape, byManager tracker, known *shapes) {
+// trackers are the ways of one Manager: by templates, and by the field manager
+// every time.
+func trackers(t *testing.T) (byTemplate, byManager tracker, known *templates) {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
@@ -37,27 +39,25 @@ func trackers(t *testing.T) (byShape, byManager tracker, known *shapes) {
 	if err := table.Index(); err != nil {
 		t.Fatal(err)
 	}
-	c := &Core{scheme: scheme, codec: kresource.NewCodec(kresource.NewCatalog(table)), clock: clock.RealClock{}}
-	k, err := newKind(table, table.Definitions[0])
-	if err != nil {
-		t.Fatal(err)
+	d := table.Definitions[0]
+	f := New(Shared{Scheme: scheme, Convert: kresource.NewCodec(kresource.NewCatalog(table)), Clock: clock.RealClock{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))},
+		Kind{Definition: d, Types: table.TypesOf(d), Schema: table.TypeConverterOf(d), Go: reflect.TypeFor[*corev1.Pod]()})
+	write := func(manager, sub string) Write {
+		return Write{Manager: manager, Version: corev1.SchemeGroupVersion, Subresource: d.Subresource(sub)}
 	}
-	ask := func(manager, sub string) *request {
-		return &request{k: k, sub: k.Subresource(sub), t: Target{Subresource: sub}, o: WriteOptions{FieldManager: manager}}
-	}
-	byShape = func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod {
+	byTemplate = func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod {
 		if live == nil {
-			return c.trackCreate(ask(manager, sub), obj).(*corev1.Pod)
+			return f.Create(write(manager, sub), obj).(*corev1.Pod)
 		}
-		return c.trackUpdate(ask(manager, sub), live, obj).(*corev1.Pod)
+		return f.Update(write(manager, sub), live, obj).(*corev1.Pod)
 	}
 	byManager = func(live, obj *corev1.Pod, manager, sub string) *corev1.Pod {
 		if live == nil {
 			live = &corev1.Pod{}
 		}
-		return c.track(ask(manager, sub), live, obj).(*corev1.Pod)
+		return f.Track(write(manager, sub), live, obj).(*corev1.Pod)
 	}
-	return byShape, byManager, &k.fields.shapes
+	return byTemplate, byManager, &f.templates
 }
 
 // ownership shows who owns what, and whose entry is new, but no times.
@@ -152,7 +152,7 @@ func randomStatus(r *rand.Rand, p *corev1.Pod) {
 	}
 }
 
-// altered changes some values, most often without changing the shape.
+// altered changes some values, most often without another key.
 func altered(r *rand.Rand, p *corev1.Pod) *corev1.Pod {
 	if r.Intn(3) == 0 {
 		q := randomPod(r)
@@ -188,18 +188,18 @@ func altered(r *rand.Rand, p *corev1.Pod) *corev1.Pod {
 	return q
 }
 
-// What is kept by shape is what the field manager says, over random pods and
+// What a template says is what the field manager says, over random pods and
 // random lives of updates by several managers.
-func TestShapesAgreeWithTheFieldManager(t *testing.T) {
-	byShape, byManager, _ := trackers(t)
+func TestTemplatesAgreeWithTheFieldManager(t *testing.T) {
+	byTemplate, byManager, _ := trackers(t)
 	r := rand.New(rand.NewSource(1))
 	managers, subs := []string{"alice", "bob", ""}, []string{"", "status"}
 	for life := range 400 {
 		obj := randomPod(r)
 		manager := managers[r.Intn(len(managers))]
-		got, want := byShape(nil, obj.DeepCopy(), manager, ""), byManager(nil, obj.DeepCopy(), manager, "")
+		got, want := byTemplate(nil, obj.DeepCopy(), manager, ""), byManager(nil, obj.DeepCopy(), manager, "")
 		if diff := cmp.Diff(ownership(want), ownership(got)); diff != "" {
-			t.Fatalf("life %d, create (-manager +shape):\n%s", life, diff)
+			t.Fatalf("life %d, create (-manager +template):\n%s", life, diff)
 		}
 		for step := range 6 {
 			live := want
@@ -210,9 +210,9 @@ func TestShapesAgreeWithTheFieldManager(t *testing.T) {
 			next := altered(r, live)
 			manager, sub := managers[r.Intn(len(managers))], subs[r.Intn(len(subs))]
 			before := live.DeepCopy()
-			got, want = byShape(live, next.DeepCopy(), manager, sub), byManager(live, next.DeepCopy(), manager, sub)
+			got, want = byTemplate(live, next.DeepCopy(), manager, sub), byManager(live, next.DeepCopy(), manager, sub)
 			if diff := cmp.Diff(ownership(want), ownership(got)); diff != "" {
-				t.Fatalf("life %d, update %d by %q/%q (-manager +shape):\n%s", life, step, manager, sub, diff)
+				t.Fatalf("life %d, update %d by %q/%q (-manager +template):\n%s", life, step, manager, sub, diff)
 			}
 			if diff := cmp.Diff(before, live); diff != "" {
 				t.Fatalf("the live object was changed:\n%s", diff)
@@ -222,9 +222,9 @@ func TestShapesAgreeWithTheFieldManager(t *testing.T) {
 }
 
 // Lists whose items come, go and move, keys that stand alone or elsewhere as
-// well: in worlds so small that most updates have a shape that is known, what
-// is kept by shape is what the field manager says.
-func TestShapesOfListsAgreeWithTheFieldManager(t *testing.T) {
+// well: in worlds so small that most updates have a template, what that says
+// is what the field manager says.
+func TestTemplatesOfListsAgreeWithTheFieldManager(t *testing.T) {
 	keys := []string{"10.0.0.1", "10.0.0.2", "name"}
 	for world, random := range map[string]func(r *rand.Rand, p *corev1.Pod){
 		"conditions": func(r *rand.Rand, p *corev1.Pod) {
@@ -260,7 +260,7 @@ func TestShapesOfListsAgreeWithTheFieldManager(t *testing.T) {
 }
 
 func agreeInWorld(t *testing.T, r *rand.Rand, random func(r *rand.Rand, p *corev1.Pod)) {
-	byShape, byManager, _ := trackers(t)
+	byTemplate, byManager, _ := trackers(t)
 	var live *corev1.Pod
 	for step := range 400 {
 		if step%10 == 0 {
@@ -278,9 +278,9 @@ func agreeInWorld(t *testing.T, r *rand.Rand, random func(r *rand.Rand, p *corev
 		} else {
 			next.Spec = live.Spec
 		}
-		got, want := byShape(live, next.DeepCopy(), "bob", sub), byManager(live, next.DeepCopy(), "bob", sub)
+		got, want := byTemplate(live, next.DeepCopy(), "bob", sub), byManager(live, next.DeepCopy(), "bob", sub)
 		if diff := cmp.Diff(ownership(want), ownership(got)); diff != "" {
-			t.Fatalf("step %d (-manager +shape):\n%s", step, diff)
+			t.Fatalf("step %d (-manager +template):\n%s", step, diff)
 		}
 		live = want
 	}
@@ -288,65 +288,65 @@ func agreeInWorld(t *testing.T, r *rand.Rand, random func(r *rand.Rand, p *corev
 
 // A template's metadata is owned like any other field.
 func TestNamesOfTemplatesAreOwned(t *testing.T) {
-	byShape, byManager, _ := trackers(t)
+	byTemplate, byManager, _ := trackers(t)
 	pod := func(name string) *corev1.Pod {
 		return &corev1.Pod{Spec: corev1.PodSpec{Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{
 			VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: name}}}}}}}}
 	}
 	for _, name := range []string{"", "web"} {
-		got, want := ownership(byShape(nil, pod(name), "alice", "")), ownership(byManager(nil, pod(name), "alice", ""))
+		got, want := ownership(byTemplate(nil, pod(name), "alice", "")), ownership(byManager(nil, pod(name), "alice", ""))
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("template name %q (-manager +shape):\n%s", name, diff)
+			t.Errorf("template name %q (-manager +template):\n%s", name, diff)
 		}
 	}
 	live := byManager(nil, pod("web"), "alice", "")
 	for _, name := range []string{"web", "db"} {
 		next := pod(name)
 		next.ManagedFields = live.ManagedFields
-		got, want := ownership(byShape(live, next.DeepCopy(), "bob", "")), ownership(byManager(live, next.DeepCopy(), "bob", ""))
+		got, want := ownership(byTemplate(live, next.DeepCopy(), "bob", "")), ownership(byManager(live, next.DeepCopy(), "bob", ""))
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("template name web to %q (-manager +shape):\n%s", name, diff)
+			t.Errorf("template name web to %q (-manager +template):\n%s", name, diff)
 		}
 	}
 }
 
 // Comparing leaves the live object, which others read meanwhile, alone.
-func TestShapesDoNotTouchQuantities(t *testing.T) {
-	byShape, _, _ := trackers(t)
+func TestTemplatesDoNotTouchQuantities(t *testing.T) {
+	byTemplate, _, _ := trackers(t)
 	q, err := resource.ParseQuantity("1Gi")
 	if err != nil {
 		t.Fatal(err)
 	}
 	pod := &corev1.Pod{Spec: corev1.PodSpec{Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &q}}}}}}
-	live := byShape(nil, pod, "alice", "")
+	live := byTemplate(nil, pod, "alice", "")
 	before := *live.Spec.Volumes[0].EmptyDir.SizeLimit
 	next := live.DeepCopy()
 	next.Labels = map[string]string{"a": "b"}
-	byShape(live, next, "bob", "")
+	byTemplate(live, next, "bob", "")
 	if after := *live.Spec.Volumes[0].EmptyDir.SizeLimit; before != after {
 		t.Errorf("the live object's quantity was %#v and is %#v", before, after)
 	}
 }
 
 // What makes each pod of a template its own (addresses, container ids) makes
-// no shape of its own.
-func TestPodsOfOneTemplateShareShapes(t *testing.T) {
-	byShape, byManager, known := trackers(t)
+// no template of its own.
+func TestPodsOfOneControllerShareTemplates(t *testing.T) {
+	byTemplate, byManager, known := trackers(t)
 	for i := range 20 {
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("p", i), Labels: map[string]string{"app": "web"}}}
 		p.Spec.Containers = []corev1.Container{{Name: "web", Image: "web:1"}}
-		p = byShape(nil, p, "rs", "")
+		p = byTemplate(nil, p, "rs", "")
 		q := p.DeepCopy()
 		ip := fmt.Sprint("10.244.0.", i)
 		at := metav1.Unix(int64(i+1), 0)
 		q.Status = corev1.PodStatus{Phase: "Running", StartTime: &at, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}, HostIP: "10.0.0.9", HostIPs: []corev1.HostIP{{IP: "10.0.0.9"}},
 			Conditions:        []corev1.PodCondition{{Type: "Ready", Status: "False"}},
 			ContainerStatuses: []corev1.ContainerStatus{{Name: "web", ContainerID: fmt.Sprint("containerd://", i)}}}
-		q = byShape(p, q, "node", "status")
+		q = byTemplate(p, q, "node", "status")
 		r := q.DeepCopy()
 		r.Status.Conditions = append(r.Status.Conditions, corev1.PodCondition{Type: "Initialized", Status: "True"})
 		r.Status.Conditions[0].Status = "True"
-		got, want := ownership(byShape(q, r.DeepCopy(), "node", "status")), ownership(byManager(q, r.DeepCopy(), "node", "status"))
+		got, want := ownership(byTemplate(q, r.DeepCopy(), "node", "status")), ownership(byManager(q, r.DeepCopy(), "node", "status"))
 		slices.Sort(got) // entries of one second stand in another order
 		slices.Sort(want)
 		if !cmp.Equal(got, want) {
@@ -354,6 +354,6 @@ func TestPodsOfOneTemplateShareShapes(t *testing.T) {
 		}
 	}
 	if len(known.created.m) != 1 || len(known.updated.m) != 2 {
-		t.Errorf("%d shapes of new pods and %d of updates, want 1 and 2", len(known.created.m), len(known.updated.m))
+		t.Errorf("%d templates of new pods and %d of updates, want 1 and 2", len(known.created.m), len(known.updated.m))
 	}
 }

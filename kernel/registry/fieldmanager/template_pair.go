@@ -1,4 +1,4 @@
-package registry
+package fieldmanager
 
 import (
 	"bytes"
@@ -13,16 +13,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// shapePair is the shape of an update: what the field manager's answer depends
-// on when an object's old state becomes a new one. These are the shapes of
+// updateKey is the key of an update's template: what the field manager's answer depends
+// on when an object's old state becomes a new one. These are the keys of
 // both, and for what both have whether it changed. Items of lists are found
 // again by their keys, which may stand at another index, so unless all keys
 // stand where they stood, every item is compared with every other.
 //
 // A list of one item that has nothing but its key (a Pod's podIPs) would give
-// each object a shape of its own. Such keys are left out of the shape, since
+// each object a template of its own. Such keys are left out of it, since
 // the field manager only ever asks whether two are equal; see loneKey.
-type shapePair struct {
+type updateKey struct {
 	b     []byte
 	lone  []loneKey
 	named bool // lone keys are written by value, too
@@ -39,24 +39,24 @@ const (
 	inBoth
 )
 
-// pairShape appends the shape of the update from x to y, of type t, to b. ok is
-// false for values without a shape and lists that are too long to compare.
-func pairShape(b []byte, t *shapeType, x, y reflect.Value) (p shapePair, ok bool) {
+// keyOfUpdate appends the key of the update from x to y, of type t, to b. ok is
+// false for values without a key and lists that are too long to compare.
+func keyOfUpdate(b []byte, t *walkType, x, y reflect.Value) (p updateKey, ok bool) {
 	p.b = b
 	if !p.walk(t, x, y, false, nil) {
 		return p, false
 	}
 	for _, k := range p.lone {
 		if bytes.Contains(p.b, []byte(k.value)) { // stands elsewhere, too
-			p = shapePair{b: b, named: true}
+			p = updateKey{b: b, named: true}
 			return p, p.walk(t, x, y, false, nil)
 		}
 	}
 	return p, true
 }
 
-// walk compares two values that are both there; see appendShape.
-func (p *shapePair) walk(t *shapeType, x, y reflect.Value, keyed bool, keys []bool) bool {
+// walk compares two values that are both there; see appendKey.
+func (p *updateKey) walk(t *walkType, x, y reflect.Value, keyed bool, keys []bool) bool {
 	switch t.as {
 	case asScalar:
 		return p.leaf(t, x, y, keyed, x.Equal(y))
@@ -87,22 +87,22 @@ func (p *shapePair) walk(t *shapeType, x, y reflect.Value, keyed bool, keys []bo
 }
 
 // one writes what only one of the states has.
-func (p *shapePair) one(tag byte, t *shapeType, v reflect.Value, keyed bool) (ok bool) {
+func (p *updateKey) one(tag byte, t *walkType, v reflect.Value, keyed bool) (ok bool) {
 	p.moved = p.moved || keyed
-	p.b, ok = appendShape(append(p.b, tag), t, v, keyed, nil)
+	p.b, ok = appendKey(append(p.b, tag), t, v, keyed, nil)
 	return ok
 }
 
-// leaf writes the shapes of both, and whether they are the same.
-func (p *shapePair) leaf(t *shapeType, x, y reflect.Value, keyed, same bool) bool {
-	p.b, _ = appendShape(p.b, t, x, keyed, nil) // leaves have one
-	p.b, _ = appendShape(p.b, t, y, keyed, nil)
+// leaf writes the keys of both, and whether they are the same.
+func (p *updateKey) leaf(t *walkType, x, y reflect.Value, keyed, same bool) bool {
+	p.b, _ = appendKey(p.b, t, x, keyed, nil) // leaves have one
+	p.b, _ = appendKey(p.b, t, y, keyed, nil)
 	p.b = append(p.b, byte(boolBit(same)))
 	p.moved = p.moved || (keyed && !same)
 	return true
 }
 
-func (p *shapePair) structs(t *shapeType, x, y reflect.Value, keys []bool) bool {
+func (p *updateKey) structs(t *walkType, x, y reflect.Value, keys []bool) bool {
 	for i := range t.fields {
 		f := &t.fields[i]
 		fx, fy, keyed := x.FieldByIndex(f.index), y.FieldByIndex(f.index), keys != nil && keys[i]
@@ -113,17 +113,17 @@ func (p *shapePair) structs(t *shapeType, x, y reflect.Value, keys []bool) bool 
 		p.b = binary.AppendUvarint(p.b, uint64(i+1))
 		ok := true
 		switch {
-		case p.loneKey(f.shapeType, fx, fy):
+		case p.loneKey(f.walkType, fx, fy):
 		case f.as == asStruct: // an empty one is there, too
 			p.b = append(p.b, inBoth)
-			ok = p.structs(f.shapeType, fx, fy, nil)
+			ok = p.structs(f.walkType, fx, fy, nil)
 		case zy:
-			ok = p.one(onlyOld, f.shapeType, fx, keyed)
+			ok = p.one(onlyOld, f.walkType, fx, keyed)
 		case zx:
-			ok = p.one(onlyNew, f.shapeType, fy, keyed)
+			ok = p.one(onlyNew, f.walkType, fy, keyed)
 		default:
 			p.b = append(p.b, inBoth)
-			ok = p.walk(f.shapeType, fx, fy, keyed, nil)
+			ok = p.walk(f.walkType, fx, fy, keyed, nil)
 		}
 		if !ok {
 			return false
@@ -133,7 +133,7 @@ func (p *shapePair) structs(t *shapeType, x, y reflect.Value, keys []bool) bool 
 	return true
 }
 
-func (p *shapePair) lists(t *shapeType, x, y reflect.Value) (ok bool) {
+func (p *updateKey) lists(t *walkType, x, y reflect.Value) (ok bool) {
 	n, m := x.Len(), y.Len()
 	p.b = binary.AppendUvarint(binary.AppendUvarint(p.b, uint64(n)), uint64(m))
 	if n == 0 || m == 0 {
@@ -156,12 +156,12 @@ func (p *shapePair) lists(t *shapeType, x, y reflect.Value) (ok bool) {
 	return !p.moved || p.crossed(t, x, y)
 }
 
-func (p *shapePair) item(t *shapeType, x, y reflect.Value) bool {
+func (p *updateKey) item(t *walkType, x, y reflect.Value) bool {
 	return p.walk(t.elem, x, y, t.list != listAtomic, t.keys)
 }
 
 // crossed compares the items of lists of which some may have moved.
-func (p *shapePair) crossed(t *shapeType, x, y reflect.Value) bool {
+func (p *updateKey) crossed(t *walkType, x, y reflect.Value) bool {
 	n, m := x.Len(), y.Len()
 	if n*m > maxListPairs {
 		return false
@@ -176,7 +176,7 @@ func (p *shapePair) crossed(t *shapeType, x, y reflect.Value) bool {
 	return true
 }
 
-func (p *shapePair) maps(t *shapeType, x, y reflect.Value) bool {
+func (p *updateKey) maps(t *walkType, x, y reflect.Value) bool {
 	keys := x.MapKeys()
 	for _, k := range y.MapKeys() {
 		if !x.MapIndex(k).IsValid() {
@@ -195,7 +195,7 @@ func (p *shapePair) maps(t *shapeType, x, y reflect.Value) bool {
 }
 
 // mapValues compares what two maps have under one key; one may be absent.
-func (p *shapePair) mapValues(t *shapeType, x, y reflect.Value) bool {
+func (p *updateKey) mapValues(t *walkType, x, y reflect.Value) bool {
 	switch {
 	case !y.IsValid():
 		x = addressable(x)
@@ -237,7 +237,7 @@ func sameScalar(x, y reflect.Value) bool {
 }
 
 // loneKey is the key of a list's only item, which has no other fields. Where
-// managedFields name it, a mark stands in what is kept by shape: the answer
+// managedFields name it, a mark stands in what is kept in a template: the answer
 // for one value is that for any other, as long as the value stands nowhere
 // else among keys.
 type loneKey struct {
@@ -249,7 +249,7 @@ const maxLoneKeys = 4
 
 // loneKey writes lists of at most one item that has only its key, and reports
 // whether x and y are such lists.
-func (p *shapePair) loneKey(t *shapeType, x, y reflect.Value) bool {
+func (p *updateKey) loneKey(t *walkType, x, y reflect.Value) bool {
 	if p.named || t.list != listMap || !t.oneKey() {
 		return false
 	}
@@ -279,7 +279,7 @@ func (p *shapePair) loneKey(t *shapeType, x, y reflect.Value) bool {
 }
 
 // oneKey reports that items have one key: then it is their whole path.
-func (t *shapeType) oneKey() bool {
+func (t *walkType) oneKey() bool {
 	n := 0
 	for _, is := range t.keys {
 		n += boolBit(is)
@@ -287,7 +287,7 @@ func (t *shapeType) oneKey() bool {
 	return n == 1
 }
 
-func loneKeyOf(t *shapeType, list reflect.Value) (k loneKey, ok bool) {
+func loneKeyOf(t *walkType, list reflect.Value) (k loneKey, ok bool) {
 	if list.Len() != 1 {
 		return k, false
 	}
@@ -327,14 +327,14 @@ func (k loneKey) path(value string) string { return `"k:{\"` + k.field + `\":\"`
 func mark(i int) string { return "\x00" + strconv.Itoa(i) }
 
 // masked puts marks where managedFields name lone keys; shown puts the names back.
-func (p *shapePair) masked(fields string) string {
+func (p *updateKey) masked(fields string) string {
 	for i, k := range p.lone {
 		fields = strings.ReplaceAll(fields, k.path(k.value), k.path(mark(i)))
 	}
 	return fields
 }
 
-func (p *shapePair) shown(fields string) string {
+func (p *updateKey) shown(fields string) string {
 	for i, k := range p.lone {
 		fields = strings.ReplaceAll(fields, k.path(mark(i)), k.path(k.value))
 	}
