@@ -116,7 +116,7 @@ func (m *mapper) meta(w *numbered, o *watch.Object) {
 		}
 	case controller.MapLabels:
 		if len(acc.GetLabels()) > 0 && (w.Arg != controller.OnlyOrphans || metav1.GetControllerOfNoCopy(acc) == nil) {
-			m.r.queue.Add(Request(controller.LabelsRequest(o.Namespace, acc.GetLabels())))
+			m.r.queue.Add(Request{Namespace: o.Namespace, Labels: wire.LabelSetOf(acc.GetLabels())})
 		}
 	case controller.MapOwner:
 		if ref := metav1.GetControllerOfNoCopy(acc); ref != nil && sameKind(w.Arg, ref) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,7 +111,7 @@ func (r *runner) drain(t *testing.T) (out []Request) {
 		r.queue.Done(q, false, 0)
 		out = append(out, q)
 	}
-	slices.SortFunc(out, func(a, b Request) int { return slices.Compare([]byte(a.Name), []byte(b.Name)) })
+	slices.SortFunc(out, func(a, b Request) int { return strings.Compare(a.String(), b.String()) })
 	return out
 }
 
@@ -143,9 +144,9 @@ func TestMaps(t *testing.T) {
 		{"constant", controller.Constant(controller.Request{Namespace: "a", Name: "b"}), watch.Added, pod("p"), nil, []Request{{Namespace: "a", Name: "b"}}},
 		{"label", controller.Label("app"), watch.Modified, pod("p", web), pod("p", db), []Request{{Namespace: "default", Name: "db"}, {Namespace: "default", Name: "web"}}},
 		{"label missing", controller.Label("none"), watch.Added, pod("p"), nil, nil},
-		{"labels", controller.Labels(), watch.Modified, pod("p", web), pod("p", db), []Request{{Namespace: "default", Name: "~app=db,tier=back"}, {Namespace: "default", Name: "~app=web"}}},
+		{"labels", controller.Labels(), watch.Modified, pod("p", web), pod("p", db), []Request{{Namespace: "default", Labels: "app=db,tier=back"}, {Namespace: "default", Labels: "app=web"}}},
 		{"labels of none", controller.Labels(), watch.Added, pod("p", labelled(nil)), nil, nil},
-		{"labels of orphans", controller.OrphanLabels(), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db), []Request{{Namespace: "default", Name: "~app=db,tier=back"}}},
+		{"labels of orphans", controller.OrphanLabels(), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db), []Request{{Namespace: "default", Labels: "app=db,tier=back"}}},
 		{"owner, of any version", controller.Owner("apps/v1/ReplicaSet"), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, []Request{{Namespace: "default", Name: "r"}}},
 		{"owner of another kind", controller.Owner("batch/v1/Job"), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, nil},
 		{"owner without a namespace", controller.Owner("v1/Node"), watch.Added, pod("p", ownedBy("Node", "n")), nil, []Request{{Name: "n"}}},

@@ -12,7 +12,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 // Owned is an index from an owner's uid to the objects that name it, and of
@@ -57,7 +57,7 @@ func (x *Owned) start(r *ownedResource) {
 }
 
 // List implements hostclient.Owned.
-func (x *Owned) List(ctx context.Context, gr schema.GroupResource, namespace, uid string, since int64) ([]*watch.Object, error) {
+func (x *Owned) List(ctx context.Context, gr schema.GroupResource, namespace string, owner wire.Owner, since int64) ([]*watch.Object, error) {
 	d := x.catalog.Lookup(gr)
 	if d == nil {
 		return nil, nil // the kind has gone, and its objects with it
@@ -77,12 +77,12 @@ func (x *Owned) List(ctx context.Context, gr schema.GroupResource, namespace, ui
 	if namespace != "" {
 		prefix = resource.Prefix(d, namespace)
 	}
-	return r.index.List(uid, prefix), nil
+	return r.index.List(place(owner), prefix), nil
 }
 
 // ownedResource is the index of one resource.
 type ownedResource struct {
-	index    *informer.Index // by owner's uid, or client.NoController
+	index    *informer.Index // by place
 	informer *informer.Informer
 }
 
@@ -93,6 +93,17 @@ func (x *Owned) newResource(d *resource.Definition) *ownedResource {
 	c.Handler = informer.NewDiffer(r.index.Apply)
 	r.informer = informer.New(c)
 	return r
+}
+
+// noController is the place of what no owner controls; it is no uid.
+const noController = "-"
+
+// place is where the dependents of an owner are in the index.
+func place(o wire.Owner) string {
+	if o.Kind == wire.NoController {
+		return noController
+	}
+	return o.UID
 }
 
 // ownersOf are the places of an object in the index.
@@ -106,7 +117,7 @@ func ownersOf(o *watch.Object) []string {
 		out = append(out, string(ref.UID))
 	}
 	if metav1.GetControllerOfNoCopy(m) == nil {
-		out = append(out, client.NoController)
+		out = append(out, noController)
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 func ref(uid string, controller bool) metav1.OwnerReference {
@@ -35,7 +35,11 @@ func TestOwned(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		got, err := x.List(ctx, configMaps.GroupResource(), ns, uid, since)
+		owner := wire.Owner{Kind: wire.OwnerUID, UID: uid}
+		if uid == "-" {
+			owner = wire.Owner{Kind: wire.NoController}
+		}
+		got, err := x.List(ctx, configMaps.GroupResource(), ns, owner, since)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,12 +57,12 @@ func TestOwned(t *testing.T) {
 	want("of u", list("default", "u", last.Revision), []string{"a", "b"})
 	want("of v, in all namespaces", list("", "v", 0), []string{"a"})
 	want("of u, elsewhere", list("other", "u", 0), nil)
-	want("of nobody", list("default", client.NoController, 0), []string{"free"})
+	want("of nobody", list("default", "-", 0), []string{"free"})
 	// Each write is seen by who knows of it, without waiting for luck.
 	for range 200 {
 		o := k.set(t, "b", "") // takes the owner away
 		want("of u after an update", list("default", "u", o.Revision), []string{"a"})
-		want("of nobody after an update", list("default", client.NoController, o.Revision), []string{"b", "free"})
+		want("of nobody after an update", list("default", "-", o.Revision), []string{"b", "free"})
 		k.remove(t, "b")
 		o = k.config(t, "b", ref("u", true))
 		want("of u after another came", list("default", "u", o.Revision), []string{"a", "b"})
@@ -78,7 +82,7 @@ func TestOwned(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := x.List(ctx, configMaps.GroupResource(), "", "u", res.Object.Revision+1000); err == nil {
+	if _, err := x.List(ctx, configMaps.GroupResource(), "", wire.Owner{Kind: wire.OwnerUID, UID: "u"}, res.Object.Revision+1000); err == nil {
 		t.Error("a revision that is still to come is answered")
 	}
 }

@@ -50,7 +50,7 @@ type Queue struct {
 const maxHeld = 128 << 20
 
 // cost is about what a request that waits takes.
-func cost(r Request) int { return 256 + len(r.Namespace) + len(r.Name) }
+func cost(r Request) int { return 256 + len(r.Namespace) + len(r.Name) + len(r.Labels) }
 
 type delayed struct {
 	at    time.Time

@@ -1,5 +1,7 @@
 package client
 
+import "github.com/pintle-io/pintle/sdk/wire"
+
 // Object is a pointer to a struct with JSON tags that names its resource. The
 // light types of sdk/api are; an author's own subset needs one method:
 //
@@ -81,12 +83,18 @@ type ListOptions struct {
 	Namespace string // "" for all
 	Labels    string // a label selector as kubectl -l takes it
 	Fields    string // a field selector: "spec.nodeName=a"
-	OwnerUID  string // only objects that name this owner, or NoController
+	Owner     Owner  // only dependents: [OwnedBy] or [NoController]
 }
 
-// NoController, as ListOptions.OwnerUID, lists objects without a controlling
-// owner.
-const NoController = "none"
+// Owner narrows a list to dependents; the zero value does not.
+type Owner = wire.Owner
+
+// OwnedBy are the objects that name the uid among their owners. None does when
+// it is "", as that of an object that was never stored.
+func OwnedBy(uid string) Owner { return Owner{Kind: wire.OwnerUID, UID: uid} }
+
+// NoController are the objects without a controlling owner.
+func NoController() Owner { return Owner{Kind: wire.NoController} }
 
 // PatchType is the format of a patch.
 type PatchType string
@@ -108,15 +116,25 @@ type Patch struct {
 
 // DeleteOptions are the options of a deletion.
 type DeleteOptions struct {
-	// UID and ResourceVersion, when set, must be those of the object.
-	UID             string
-	ResourceVersion string
+	// Preconditions must hold; nil asks for nothing.
+	Preconditions *Preconditions
 	// GracePeriodSeconds; nil is the kind's default.
 	GracePeriodSeconds *int64
 	// Propagation is "Background", "Foreground" or "Orphan"; "" is the kind's
 	// default.
 	Propagation string
 }
+
+// Preconditions must hold for an object to be deleted, or it is a conflict. A
+// uid of "", as that of an object that was never stored, holds for none.
+type Preconditions struct {
+	UID             *string // nil: of any
+	ResourceVersion *string // nil: of any
+}
+
+// NewUIDPreconditions asks for the object of this uid, and not another one of
+// the same name.
+func NewUIDPreconditions(uid string) *Preconditions { return &Preconditions{UID: &uid} }
 
 // Op is one write of a batch.
 type Op struct {

@@ -1,11 +1,10 @@
 package controller
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 // Points are the reconcile point of a plugin. The kernel owns cache, queue,
@@ -29,18 +28,21 @@ type Points struct {
 	Close func()
 }
 
-// Request names what to reconcile.
+// Request names what to reconcile: an object, or with Labels everything that
+// selects objects with these labels (see [Labels]). It is comparable.
 type Request struct {
 	Namespace string // "" for cluster scoped
-	Name      string
+	Name      string // "" with Labels
+	Labels    LabelSet
 }
 
-func (r Request) String() string {
-	if r.Namespace == "" {
-		return r.Name
-	}
-	return r.Namespace + "/" + r.Name
-}
+func (r Request) String() string { return wire.Request(r).String() }
+
+// LabelSet is labels as one comparable value; Map is what it was made of.
+type LabelSet = wire.LabelSet
+
+// LabelSetOf makes the set of labels.
+func LabelSetOf(labels map[string]string) LabelSet { return wire.LabelSetOf(labels) }
 
 // Result is what a successful Reconcile asks for.
 type Result struct {
@@ -52,34 +54,4 @@ type Result struct {
 	// them here instead of doing their work itself, so that no two workers
 	// ever have the same one.
 	Enqueue []Request
-}
-
-// labelsPrefix begins the name of a request that stands for labels; no
-// object's name does.
-const labelsPrefix = "~"
-
-// LabelsRequest is the request that [Labels] makes of an object.
-func LabelsRequest(namespace string, labels map[string]string) Request {
-	parts := make([]string, 0, len(labels))
-	for k, v := range labels {
-		parts = append(parts, k+"="+v)
-	}
-	slices.Sort(parts)
-	return Request{Namespace: namespace, Name: labelsPrefix + strings.Join(parts, ",")}
-}
-
-// Labels are those that the request stands for; ok is false when it names an
-// object.
-func (r Request) Labels() (labels map[string]string, ok bool) {
-	list, ok := strings.CutPrefix(r.Name, labelsPrefix)
-	if !ok {
-		return nil, false
-	}
-	labels = map[string]string{}
-	for part := range strings.SplitSeq(list, ",") {
-		if k, v, ok := strings.Cut(part, "="); ok {
-			labels[k] = v
-		}
-	}
-	return labels, true
 }

@@ -180,8 +180,13 @@ func (s *Store) patch(q wire.PatchRequest) ([]byte, error) {
 }
 
 func (s *Store) delete(q wire.DeleteRequest) error {
-	if _, err := s.get(q.Resource, q.Namespace, q.Name); err != nil {
+	o, err := s.get(q.Resource, q.Namespace, q.Name)
+	if err != nil {
 		return err
+	}
+	m := metadata(o)
+	if q.UID != nil && *q.UID != text(m, "uid") || q.ResourceVersion != nil && *q.ResourceVersion != text(m, "resourceVersion") {
+		return wire.Errorf(wire.KindConflict, "%s %q is another one", q.Resource, q.Name)
 	}
 	delete(s.objects, key(q.Resource, q.Namespace, q.Name))
 	return nil
@@ -209,7 +214,7 @@ func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 		o := s.objects[k]
 		m := metadata(o)
 		if !strings.HasPrefix(k, q.Resource+"/") || q.Namespace != "" && q.Namespace != text(m, "namespace") ||
-			q.OwnerUID != "" && q.OwnerUID != controller(m) || !labelled(m, q.Labels) || !selected(o, q.Fields) {
+			!owned(m, q.Owner) || !labelled(m, q.Labels) || !selected(o, q.Fields) {
 			continue
 		}
 		b, err := json.Marshal(o)
@@ -227,6 +232,16 @@ func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 		out = wire.AppendBytes(out, b)
 	}
 	return out, nil
+}
+
+func owned(m map[string]any, by wire.Owner) bool {
+	switch by.Kind {
+	case wire.OwnerUID:
+		return by.UID != "" && by.UID == controller(m)
+	case wire.NoController:
+		return controller(m) == ""
+	}
+	return true
 }
 
 func controller(m map[string]any) string {

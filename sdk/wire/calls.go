@@ -1,6 +1,10 @@
 package wire
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Frames of the operations that a kernel asks of a guest.
 //
@@ -9,14 +13,55 @@ import "time"
 //	OpMap       watch uint, pad, tape     → count, requests
 //	OpMutate, OpValidate  ReviewHeader, pad, tapes → Verdict
 
-// Request names what to reconcile.
-type Request struct{ Namespace, Name string }
+// Request names what to reconcile: an object, or with Labels all that selects
+// objects with these labels.
+type Request struct {
+	Namespace, Name string
+	Labels          LabelSet
+}
 
 // Append encodes the request.
-func (q Request) Append(b []byte) []byte { return AppendString(AppendString(b, q.Namespace), q.Name) }
+func (q Request) Append(b []byte) []byte {
+	return AppendString(AppendString(AppendString(b, q.Namespace), q.Name), string(q.Labels))
+}
 
 // Request reads a Request.
-func (r *Reader) Request() Request { return Request{r.Str(), r.Str()} }
+func (r *Reader) Request() Request { return Request{r.Str(), r.Str(), LabelSet(r.Str())} }
+
+func (q Request) String() string {
+	name := q.Name
+	if q.Labels != "" {
+		name = "{" + string(q.Labels) + "}"
+	}
+	if q.Namespace == "" {
+		return name
+	}
+	return q.Namespace + "/" + name
+}
+
+// LabelSet is labels as one comparable value: "a=b,c=d", sorted by key.
+type LabelSet string
+
+// LabelSetOf makes the set of labels.
+func LabelSetOf(labels map[string]string) LabelSet {
+	parts := make([]string, 0, len(labels))
+	for k, v := range labels {
+		parts = append(parts, k+"="+v)
+	}
+	slices.Sort(parts)
+	return LabelSet(strings.Join(parts, ","))
+}
+
+// Map is the set as the labels that it was made of.
+func (s LabelSet) Map() map[string]string {
+	out := map[string]string{}
+	for part := range strings.SplitSeq(string(s), ",") {
+		if k, v, ok := strings.Cut(part, "="); ok {
+			out[k] = v
+		}
+	}
+	return out
+}
 
 // AppendOpen encodes an OpOpen request.
 func AppendOpen(b []byte, name string, config []byte) []byte {
@@ -26,11 +71,7 @@ func AppendOpen(b []byte, name string, config []byte) []byte {
 // ReconcileResult reads the answer of OpReconcile.
 func ReconcileResult(resp []byte) (requeueAfter time.Duration, enqueue []Request, err error) {
 	r := NewReader(resp)
-	d := time.Duration(r.Int())
-	if len(r.Rest()) > 0 {
-		enqueue = r.Requests()
-	}
-	return d, enqueue, r.Err()
+	return time.Duration(r.Int()), r.Requests(), r.Err()
 }
 
 // AppendReconcileResult encodes the answer of OpReconcile.
@@ -63,7 +104,7 @@ func (r *Reader) MapRequest(frame []byte) (watch int, tape []byte) {
 
 // Requests reads the answer of OpMap.
 func (r *Reader) Requests() []Request {
-	n := r.Count(2)
+	n := r.Count(3)
 	out := make([]Request, 0, n)
 	for range n {
 		out = append(out, r.Request())
@@ -132,8 +173,7 @@ type Verdict struct {
 	// Forbidden: the refusal is worded as the API's own.
 	Forbidden bool
 	// Await are missing objects; when one appears soon, the verdict is asked
-	// for again. Forbidden and Await came with version 1.1: a guest of 1.0 ends
-	// its answer before them.
+	// for again.
 	Await []GetRequest
 }
 
@@ -151,9 +191,6 @@ func (v Verdict) Append(b []byte) []byte {
 	for _, p := range v.Patch {
 		b = AppendBytes(AppendString(AppendBool(b, p.Remove), p.Path), p.Value)
 	}
-	if !v.Forbidden && len(v.Await) == 0 {
-		return b
-	}
 	b = AppendUint(AppendBool(b, v.Forbidden), uint64(len(v.Await)))
 	for _, q := range v.Await {
 		b = q.Append(b)
@@ -166,9 +203,6 @@ func (r *Reader) Verdict() Verdict {
 	v := Verdict{Denied: r.Bool(), Message: r.Str(), Warnings: r.Strings()}
 	for range r.Count(3) {
 		v.Patch = append(v.Patch, PatchOp{Remove: r.Bool(), Path: r.Str(), Value: r.Bytes()})
-	}
-	if r.Err() != nil || len(r.Rest()) == 0 {
-		return v
 	}
 	v.Forbidden = r.Bool()
 	for range r.Count(4) {

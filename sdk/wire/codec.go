@@ -38,6 +38,14 @@ func AppendStrings(b []byte, list []string) []byte {
 	return b
 }
 
+// AppendOptional appends whether there is a string, and the string.
+func AppendOptional(b []byte, s *string) []byte {
+	if s == nil {
+		return append(b, 0)
+	}
+	return AppendString(append(b, 1), *s)
+}
+
 var errShort = errors.New("message is cut short or malformed")
 
 // Reader reads a frame. After the first fault every read answers zero and Err
@@ -115,6 +123,15 @@ func (r *Reader) Bytes() []byte {
 
 // Str reads a length-prefixed string.
 func (r *Reader) Str() string { return string(r.Bytes()) }
+
+// Optional reads what AppendOptional wrote.
+func (r *Reader) Optional() *string {
+	if !r.Bool() {
+		return nil
+	}
+	s := r.Str()
+	return &s
+}
 
 // Count reads the number of elements that follow, each at least min bytes
 // long, so that a false count cannot make the reader allocate much.

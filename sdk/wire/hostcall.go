@@ -57,23 +57,40 @@ type ListRequest struct {
 	Namespace string
 	Labels    string
 	Fields    string
-	OwnerUID  string
+	Owner     Owner
 	Only      string
 	Token     uint64 // 0: nothing held
 }
 
 // Append encodes the request.
 func (q ListRequest) Append(b []byte) []byte {
-	for _, s := range []string{q.Resource, q.Namespace, q.Labels, q.Fields, q.OwnerUID, q.Only} {
+	for _, s := range []string{q.Resource, q.Namespace, q.Labels, q.Fields} {
 		b = AppendString(b, s)
 	}
-	return AppendUint(b, q.Token)
+	b = AppendString(append(b, byte(q.Owner.Kind)), q.Owner.UID)
+	return AppendUint(AppendString(b, q.Only), q.Token)
 }
 
 // ListRequest reads a ListRequest.
 func (r *Reader) ListRequest() ListRequest {
-	return ListRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Uint()}
+	return ListRequest{r.Str(), r.Str(), r.Str(), r.Str(), Owner{OwnerKind(r.Byte()), r.Str()}, r.Str(), r.Uint()}
 }
+
+// Owner narrows a list to dependents.
+type Owner struct {
+	Kind OwnerKind
+	UID  string // of OwnerUID
+}
+
+// OwnerKind says how an [Owner] narrows.
+type OwnerKind uint8
+
+// The kinds of owners.
+const (
+	AnyOwner     OwnerKind = iota // not at all
+	OwnerUID                      // to what names the uid among its owners
+	NoController                  // to what no owner controls
+)
 
 // WriteRequest creates, updates or applies an object; its name and namespace
 // are in the object.
@@ -119,22 +136,22 @@ func (r *Reader) PatchRequest() PatchRequest {
 // DeleteRequest deletes an object.
 type DeleteRequest struct {
 	Resource, Namespace, Name string
-	UID, ResourceVersion      string // preconditions, "" for none
-	Propagation               string // "" for the default
-	Grace                     int64  // seconds; negative for the default
+	// UID and ResourceVersion are preconditions; nil for none.
+	UID, ResourceVersion *string
+	Propagation          string // "" for the default
+	Grace                int64  // seconds; negative for the default
 }
 
 // Append encodes the request.
 func (q DeleteRequest) Append(b []byte) []byte {
-	for _, s := range []string{q.Resource, q.Namespace, q.Name, q.UID, q.ResourceVersion, q.Propagation} {
-		b = AppendString(b, s)
-	}
-	return AppendInt(b, q.Grace)
+	b = AppendString(AppendString(AppendString(b, q.Resource), q.Namespace), q.Name)
+	b = AppendOptional(AppendOptional(b, q.UID), q.ResourceVersion)
+	return AppendInt(AppendString(b, q.Propagation), q.Grace)
 }
 
 // DeleteRequest reads a DeleteRequest.
 func (r *Reader) DeleteRequest() DeleteRequest {
-	return DeleteRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Int()}
+	return DeleteRequest{r.Str(), r.Str(), r.Str(), r.Optional(), r.Optional(), r.Str(), r.Int()}
 }
 
 // BatchRequest is many writes. In an item exactly one of Write and Delete is

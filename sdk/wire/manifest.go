@@ -72,7 +72,7 @@ type Match struct {
 	Resources        []string
 	Namespaces       []string
 	ExceptNamespaces []string
-	Present          []string // since version 1.1
+	Present          []string
 }
 
 // Watch is one watch of a controller; see controller.Watch. Map is a controller.MapKind.
@@ -82,7 +82,7 @@ type Watch struct {
 	Arg         string
 	ToNamespace string
 	ToName      string
-	Present     []string // since version 1.1
+	Present     []string
 }
 
 // AppendManifest encodes m.
@@ -100,6 +100,7 @@ func AppendManifest(b []byte, m Manifest) []byte {
 		b = AppendStrings(b, x.Resources)
 		b = AppendStrings(b, x.Namespaces)
 		b = AppendStrings(b, x.ExceptNamespaces)
+		b = AppendStrings(b, x.Present)
 	}
 	b = AppendUint(b, uint64(len(m.Watches)))
 	for _, w := range m.Watches {
@@ -108,17 +109,7 @@ func AppendManifest(b []byte, m Manifest) []byte {
 		b = AppendString(b, w.Arg)
 		b = AppendString(b, w.ToNamespace)
 		b = AppendString(b, w.ToName)
-	}
-	// What came with version 1.1 stands behind all the rest, and only where it
-	// is used: a kernel of 1.0 does not read on.
-	if slices.ContainsFunc(m.Match, func(x Match) bool { return len(x.Present) > 0 }) ||
-		slices.ContainsFunc(m.Watches, func(x Watch) bool { return len(x.Present) > 0 }) {
-		for _, x := range m.Match {
-			b = AppendStrings(b, x.Present)
-		}
-		for _, x := range m.Watches {
-			b = AppendStrings(b, x.Present)
-		}
+		b = AppendStrings(b, w.Present)
 	}
 	return b
 }
@@ -127,21 +118,11 @@ func AppendManifest(b []byte, m Manifest) []byte {
 func (r *Reader) Manifest() Manifest {
 	m := Manifest{Name: r.Str(), Version: r.Str(), Major: uint32(r.Uint()), Minor: uint32(r.Uint()),
 		Points: Point(r.Uint()), Scope: r.Byte(), Workers: uint32(r.Uint())}
-	for range r.Count(4) {
-		m.Match = append(m.Match, Match{Operations: r.Strings(), Resources: r.Strings(), Namespaces: r.Strings(), ExceptNamespaces: r.Strings()})
-	}
 	for range r.Count(5) {
-		m.Watches = append(m.Watches, Watch{Resource: r.Str(), Map: r.Byte(), Arg: r.Str(), ToNamespace: r.Str(), ToName: r.Str()})
+		m.Match = append(m.Match, Match{Operations: r.Strings(), Resources: r.Strings(), Namespaces: r.Strings(), ExceptNamespaces: r.Strings(), Present: r.Strings()})
 	}
-	// In the answer of OpOpen nothing else follows; in that of OpHandshake there
-	// are neither matches nor watches.
-	if len(m.Match)+len(m.Watches) > 0 && r.Err() == nil && len(r.Rest()) > 0 {
-		for i := range m.Match {
-			m.Match[i].Present = r.Strings()
-		}
-		for i := range m.Watches {
-			m.Watches[i].Present = r.Strings()
-		}
+	for range r.Count(6) {
+		m.Watches = append(m.Watches, Watch{Resource: r.Str(), Map: r.Byte(), Arg: r.Str(), ToNamespace: r.Str(), ToName: r.Str(), Present: r.Strings()})
 	}
 	return m
 }

@@ -12,8 +12,8 @@ import "fmt"
 // The version of the boundary. A kernel refuses another major; a higher minor
 // of the guest is served with what both know.
 const (
-	Major = 1
-	Minor = 2
+	Major = 2
+	Minor = 0
 )
 
 // Version packs a version as the guest exports it.
@@ -22,12 +22,16 @@ func Version(major, minor uint32) uint32 { return major<<16 | minor&0xffff }
 // CheckVersion tells whether a guest of the packed version can be served.
 //
 // # Errors
-//   - ErrABI, with a message that names both versions
+//   - ErrABI, with a message that names both versions and the remedy
 func CheckVersion(v uint32) error {
 	if v>>16 == Major {
 		return nil
 	}
-	return Errorf(KindABI, "plugin ABI %d.%d, this kernel speaks %d.%d", v>>16, v&0xffff, Major, Minor)
+	remedy := "build the plugin anew with the SDK of this release (pintle plugin new writes it into the folder .sdk)"
+	if v>>16 > Major {
+		remedy = "upgrade the server, or build the plugin with its release's SDK"
+	}
+	return Errorf(KindABI, "the plugin speaks ABI %d.%d, this server %d.%d: %s", v>>16, v&0xffff, Major, Minor, remedy)
 }
 
 // Op is an operation that the kernel asks of a guest.

@@ -25,7 +25,6 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/plugins/resources"
-	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -75,7 +74,7 @@ func (u *untouched) Batch(_ context.Context, items []registry.BatchItem, _ bool)
 // owned is reached by lists by owner.
 type owned struct{ u *untouched }
 
-func (o owned) List(context.Context, schema.GroupResource, string, string, int64) ([]*watch.Object, error) {
+func (o owned) List(context.Context, schema.GroupResource, string, wire.Owner, int64) ([]*watch.Object, error) {
 	return nil, o.u.hit()
 }
 
@@ -101,8 +100,8 @@ func TestDoors(t *testing.T) {
 		wire.HostGet: {"get": wire.GetRequest{Resource: "v1/secrets", Namespace: "default", Name: "loot"}.Append(nil)},
 		wire.HostList: {
 			"list":          wire.ListRequest{Resource: "v1/secrets"}.Append(nil),
-			"list by owner": wire.ListRequest{Resource: "v1/secrets", OwnerUID: "u"}.Append(nil),
-			"list orphans":  wire.ListRequest{Resource: "v1/secrets", OwnerUID: client.NoController}.Append(nil),
+			"list by owner": wire.ListRequest{Resource: "v1/secrets", Owner: wire.Owner{Kind: wire.OwnerUID, UID: "u"}}.Append(nil),
+			"list orphans":  wire.ListRequest{Resource: "v1/secrets", Owner: wire.Owner{Kind: wire.NoController}}.Append(nil),
 		},
 		wire.HostWrite:  {"create": write("create").Append(nil), "update": write("update").Append(nil), "apply": write("apply").Append(nil)},
 		wire.HostPatch:  {"patch": wire.PatchRequest{Resource: "v1/secrets", Namespace: "default", Name: "loot", Type: string(types.MergePatchType), Data: []byte("{}")}.Append(nil)},

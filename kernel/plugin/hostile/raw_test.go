@@ -51,7 +51,7 @@ func rawModule(answers map[wire.Op]string, number int64) string {
   (memory (export "memory") 64)
   (global $size (mut i32) (i32.const 0))
 %s
-  (func (export "pintle_abi") (result i32) (i32.const 65536))
+  (func (export "pintle_abi") (result i32) (i32.const 131072))
   (func (export "pintle_scratch") (param i32) (result i32) (i32.const 65536))
   (func (export "pintle_region") (param i32) (result i32) (global.set $size (local.get 0)) (i32.const 1048576))
   (func (export "pintle_call") (param $op i32) (param i32) (result i64) (local $i i32)

@@ -119,7 +119,7 @@ func merge(into, patch m) {
 func (k *Kernel) list(q wire.ListRequest) ([]byte, error) {
 	var items []*watch.Object
 	for _, o := range k.objects {
-		if strings.HasPrefix(o.Key, q.Resource+"/") && (q.Namespace == "" || o.Namespace == q.Namespace) && (q.OwnerUID == "" || owner(k.bodies[o]) == q.OwnerUID) {
+		if strings.HasPrefix(o.Key, q.Resource+"/") && (q.Namespace == "" || o.Namespace == q.Namespace) && (q.Owner.Kind == wire.AnyOwner || owner(k.bodies[o]) == q.Owner.UID) {
 			items = append(items, o)
 		}
 	}

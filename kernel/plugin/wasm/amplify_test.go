@@ -20,7 +20,7 @@ func leb(n int) string {
 }
 
 // four functions that make a guest, as a code section has them.
-const four = "\x06\x00" + abi10 + "\x0b" + "\x04\x00\x41\x10\x0b" + "\x04\x00\x42\x00\x0b" + "\x04\x00\x41\x00\x0b"
+const four = "\x06\x00" + abi2 + "\x0b" + "\x04\x00\x41\x10\x0b" + "\x04\x00\x42\x00\x0b" + "\x04\x00\x41\x00\x0b"
 
 // withFunctions is a guest with one more type, and functions of it.
 func withFunctions(extra string, bodies ...string) []byte {
@@ -78,7 +78,7 @@ func TestRecursionWithoutMetering(t *testing.T) {
 	const depth, less = "\x41\x1e", "\x20\x00\x41\x01\x6b"
 	recursive := "\x00\x20\x00\x04\x40" + less + "\x10\x04\x1a" + less + "\x10\x04\x1a\x0b\x41\x00\x0b"
 	call := "\x00" + depth + "\x10\x04\x1a\x42\x00\x0b"
-	code := leb(5) + "\x06\x00" + abi10 + "\x0b" + "\x04\x00\x41\x10\x0b" + leb(len(call)) + call + "\x04\x00\x41\x00\x0b" + leb(len(recursive)) + recursive
+	code := leb(5) + "\x06\x00" + abi2 + "\x0b" + "\x04\x00\x41\x10\x0b" + leb(len(call)) + call + "\x04\x00\x41\x00\x0b" + leb(len(recursive)) + recursive
 	m := module(assemble(1, types, 3, leb(5)+functions[1:]+"\x01", 5, oneMemory, 7, exports(0), 10, code))
 	stalls := watchStalls(t)
 	start := time.Now()

@@ -190,10 +190,12 @@ func TestBadModules(t *testing.T) {
 		{"truncated", good[:len(good)/2], wire.KindABI, "not a valid WASM module"},
 		{"corrupted", flipped, wire.KindABI, "not a valid WASM module"},
 		{"not a plugin", assemble(1, types, 3, "\x01\x00", 7, "\x01\x03foo\x00\x00", 10, "\x01\x04\x00\x41\x00\x0b"), wire.KindABI, "does not export pintle_abi"},
-		{"another major", guest(abi20, constZero, i64Zero, constZero), wire.KindABI, fmt.Sprintf("plugin ABI 2.0, this kernel speaks %d.%d", wire.Major, wire.Minor)},
-		{"no call", assemble(1, types, 3, "\x01\x00", 5, oneMemory, 7, "\x01\x0apintle_abi\x00\x00", 10, "\x01\x07\x00\x41\x80\x80\x04\x0b\x0b"), wire.KindABI, ""},
+		{"an older major", guest(abi1, constZero, i64Zero, constZero), wire.KindABI,
+			fmt.Sprintf("the plugin speaks ABI 1.0, this server %d.%d: build the plugin anew with the SDK of this release", wire.Major, wire.Minor)},
+		{"a newer major", guest(abi3, constZero, i64Zero, constZero), wire.KindABI, fmt.Sprintf("the plugin speaks ABI 3.0, this server %d.%d: upgrade the server", wire.Major, wire.Minor)},
+		{"no call", assemble(1, types, 3, "\x01\x00", 5, oneMemory, 7, "\x01\x0apintle_abi\x00\x00", 10, "\x01\x07\x00\x41\x80\x80\x08\x0b\x0b"), wire.KindABI, ""},
 		{"unknown import", assemble(1, types, 2, "\x01\x03env\x03foo\x00\x03", 3, functions, 5, oneMemory, 7, exports(1), 10,
-			"\x04\x06\x00"+abi10+"\x0b"+"\x04\x00\x41\x00\x0b"+"\x04\x00\x42\x00\x0b"+"\x04\x00\x41\x00\x0b"), 0, "env"},
+			"\x04\x06\x00"+abi2+"\x0b"+"\x04\x00\x41\x00\x0b"+"\x04\x00\x42\x00\x0b"+"\x04\x00\x41\x00\x0b"), 0, "env"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in, err := h.Open(t.Context(), module(c.bytes), plugin.OpenOptions{})
@@ -217,14 +219,14 @@ func TestBadPointers(t *testing.T) {
 		want error
 		text string
 	}{
-		{"scratch outside", guest(abi10, "\x41\xff\xff\xff\xff\x07", i64Zero, constZero), wire.ErrProtocol, ""},
-		{"empty response", guest(abi10, "\x41\x10", i64Zero, constZero), wire.ErrProtocol, "empty response"},
-		{"response outside", guest(abi10, "\x41\x10", "\x42\x80\x80\x80\x80\xf0\xff\xff\xff\xff\x00", constZero), wire.ErrProtocol, ""},
-		{"huge response", guest(abi10, "\x41\x10", "\x42\xff\xff\xff\xff\x0f", constZero), wire.ErrProtocol, "response of 4294967295 bytes"},
-		{"response beyond the end", guest(abi10, "\x41\x10", "\x42\x82\x80\x80\x80\xf0\xff\x3f", constZero), wire.ErrProtocol, "outside the guest"},
-		{"trap", guest(abi10, "\x41\x10", "\x00", constZero), wire.ErrTrap, "unreachable"},
-		{"loop without metering", guest(abi10, "\x41\x10", "\x03\x40\x0c\x00\x0b\x00", constZero), wire.ErrDeadline, ""},
-		{"endless recursion", guest(abi10, "\x41\x10", "\x20\x00\x20\x01\x10\x02", constZero), wire.ErrTrap, "stack overflow"},
+		{"scratch outside", guest(abi2, "\x41\xff\xff\xff\xff\x07", i64Zero, constZero), wire.ErrProtocol, ""},
+		{"empty response", guest(abi2, "\x41\x10", i64Zero, constZero), wire.ErrProtocol, "empty response"},
+		{"response outside", guest(abi2, "\x41\x10", "\x42\x80\x80\x80\x80\xf0\xff\xff\xff\xff\x00", constZero), wire.ErrProtocol, ""},
+		{"huge response", guest(abi2, "\x41\x10", "\x42\xff\xff\xff\xff\x0f", constZero), wire.ErrProtocol, "response of 4294967295 bytes"},
+		{"response beyond the end", guest(abi2, "\x41\x10", "\x42\x82\x80\x80\x80\xf0\xff\x3f", constZero), wire.ErrProtocol, "outside the guest"},
+		{"trap", guest(abi2, "\x41\x10", "\x00", constZero), wire.ErrTrap, "unreachable"},
+		{"loop without metering", guest(abi2, "\x41\x10", "\x03\x40\x0c\x00\x0b\x00", constZero), wire.ErrDeadline, ""},
+		{"endless recursion", guest(abi2, "\x41\x10", "\x20\x00\x20\x01\x10\x02", constZero), wire.ErrTrap, "stack overflow"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			limit := 200 * time.Millisecond

@@ -60,8 +60,9 @@ func guest(abi, scratch, call, region string) []byte {
 }
 
 const (
-	abi10     = "\x41\x80\x80\x04" // i32.const 1<<16
-	abi20     = "\x41\x80\x80\x08" // i32.const 2<<16
+	abi1      = "\x41\x80\x80\x04" // i32.const 1<<16
+	abi2      = "\x41\x80\x80\x08" // i32.const 2<<16
+	abi3      = "\x41\x80\x80\x0c" // i32.const 3<<16
 	constZero = "\x41\x00"
 	i64Zero   = "\x42\x00"
 )

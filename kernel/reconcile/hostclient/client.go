@@ -38,11 +38,10 @@ type Codec interface {
 
 // Owned answers which objects name an owner.
 type Owned interface {
-	// List returns the objects of a resource that name the uid among their
-	// owners, or with client.NoController those that no owner controls, in order
-	// of their keys. namespace "" is all. Writes of the resource up to revision
-	// since are seen.
-	List(ctx context.Context, gr schema.GroupResource, namespace, uid string, since int64) ([]*watch.Object, error)
+	// List returns the dependents of an owner of a certain kind, or the objects
+	// that no owner controls, in order of their keys. namespace "" is all. Writes
+	// of the resource up to revision since are seen.
+	List(ctx context.Context, gr schema.GroupResource, namespace string, owner wire.Owner, since int64) ([]*watch.Object, error)
 }
 
 // Config is shared by the clients of all instances of one plugin.
@@ -282,7 +281,7 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 }
 
 func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListRequest) ([]*watch.Object, error) {
-	if q.OwnerUID == "" {
+	if q.Owner.Kind == wire.AnyOwner {
 		l, err := k.c.Registry.List(ctx, t, metav1.ListOptions{LabelSelector: q.Labels, FieldSelector: q.Fields, ResourceVersion: k.since()})
 		if err != nil {
 			return nil, err
@@ -297,7 +296,7 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 		return nil, wire.Errorf(wire.KindBadRequest, "label selector: %v", err)
 	}
 	gr := t.Resource.GroupResource()
-	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.OwnerUID, k.c.Seen.of(gr))
+	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.Owner, k.c.Seen.of(gr))
 	if err != nil || sel.Empty() {
 		return items, err
 	}

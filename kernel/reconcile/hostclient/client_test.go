@@ -139,10 +139,12 @@ func TestOperations(t *testing.T) {
 	if err := b.c.Apply(applied, true); err != nil || applied.Data["v"] != "four" {
 		t.Errorf("apply: %v, %v", err, applied.Data)
 	}
-	if err := b.c.Delete(m, client.DeleteOptions{UID: "another"}); !client.IsConflict(err) {
-		t.Errorf("delete of another uid: %v, want a conflict", err)
+	for _, uid := range []string{"another", ""} { // that of an object that was never stored is not "any"
+		if err := b.c.Delete(m, client.DeleteOptions{Preconditions: client.NewUIDPreconditions(uid)}); !client.IsConflict(err) {
+			t.Errorf("delete of uid %q: %v, want a conflict", uid, err)
+		}
 	}
-	if err := b.c.Delete(m, client.DeleteOptions{UID: m.UID}); err != nil {
+	if err := b.c.Delete(m, client.DeleteOptions{Preconditions: client.NewUIDPreconditions(m.UID)}); err != nil {
 		t.Errorf("delete: %v", err)
 	}
 	if err := b.c.Get(got, "default", "m"); !client.IsNotFound(err) {
@@ -220,10 +222,11 @@ func TestLists(t *testing.T) {
 		{client.ListOptions{Namespace: "other"}, ""},
 		{client.ListOptions{Labels: "odd=true"}, "m1 m3"},
 		{client.ListOptions{Fields: "metadata.name=m2"}, "m2"},
-		{client.ListOptions{OwnerUID: owner.UID}, "m2 m3"},
-		{client.ListOptions{OwnerUID: owner.UID, Labels: "odd=true"}, "m3"},
-		{client.ListOptions{OwnerUID: client.NoController, Namespace: "default"}, "m0 m1 owner"},
-		{client.ListOptions{OwnerUID: client.NoController, Labels: "odd"}, "m0 m1"},
+		{client.ListOptions{Owner: client.OwnedBy(owner.UID)}, "m2 m3"},
+		{client.ListOptions{Owner: client.OwnedBy(owner.UID), Labels: "odd=true"}, "m3"},
+		{client.ListOptions{Owner: client.NoController(), Namespace: "default"}, "m0 m1 owner"},
+		{client.ListOptions{Owner: client.NoController(), Labels: "odd"}, "m0 m1"},
+		{client.ListOptions{Owner: client.OwnedBy("")}, ""}, // not everybody's
 	} {
 		for range 2 { // in full, then as a difference
 			var list []*lightcore.ConfigMap
@@ -239,7 +242,7 @@ func TestLists(t *testing.T) {
 			}
 		}
 	}
-	for _, o := range []client.ListOptions{{Labels: "a=b=c"}, {OwnerUID: "u", Labels: "a=b=c"}, {OwnerUID: "u", Fields: "metadata.name=x"}, {Fields: "nonsense=x"}} {
+	for _, o := range []client.ListOptions{{Labels: "a=b=c"}, {Owner: client.OwnedBy("u"), Labels: "a=b=c"}, {Owner: client.OwnedBy("u"), Fields: "metadata.name=x"}, {Fields: "nonsense=x"}} {
 		if err := b.c.List(&[]*lightcore.ConfigMap{}, o); !errors.Is(err, wire.ErrBadRequest) {
 			t.Errorf("%+v: %v, want a bad request", o, err)
 		}
@@ -264,7 +267,7 @@ func TestInstancesReadEachOthersWrites(t *testing.T) {
 			t.Fatalf("get: %v", err)
 		}
 		var byOwner, all []*lightcore.ConfigMap
-		if err := errors.Join(other.List(&byOwner, client.ListOptions{OwnerUID: owner.UID}), other.List(&all, client.ListOptions{})); err != nil {
+		if err := errors.Join(other.List(&byOwner, client.ListOptions{Owner: client.OwnedBy(owner.UID)}), other.List(&all, client.ListOptions{})); err != nil {
 			t.Fatal(err)
 		}
 		if len(byOwner) != i+1 || len(all) != i+2 {
@@ -372,7 +375,9 @@ func TestPermissions(t *testing.T) {
 	for i, f := range []func() error{
 		func() error { return b.c.Get(config("", ""), "default", "m") },
 		func() error { return b.c.List(&[]*lightcore.ConfigMap{}, client.ListOptions{Namespace: "default"}) },
-		func() error { return b.c.List(&[]*lightcore.ConfigMap{}, client.ListOptions{OwnerUID: "u"}) },
+		func() error {
+			return b.c.List(&[]*lightcore.ConfigMap{}, client.ListOptions{Owner: client.OwnedBy("u")})
+		},
 		func() error { return b.c.Create(m) },
 		func() error { return b.c.Update(m) },
 		func() error { return b.c.UpdateStatus(m) },
@@ -430,7 +435,7 @@ func TestAdmissionReads(t *testing.T) {
 	b.config.Allow = nil
 	var list []*lightcore.ConfigMap
 	for what, err := range map[string]error{
-		"list":   c.List(&list, client.ListOptions{OwnerUID: "u"}),
+		"list":   c.List(&list, client.ListOptions{Owner: client.OwnedBy("u")}),
 		"create": c.Create(config("other", "x")),
 		"delete": c.Delete(config("m", "one"), client.DeleteOptions{}),
 	} {

@@ -169,15 +169,8 @@ func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
 
 func deleteOptions(q wire.DeleteRequest) metav1.DeleteOptions {
 	var o metav1.DeleteOptions
-	if q.UID != "" || q.ResourceVersion != "" {
-		o.Preconditions = &metav1.Preconditions{}
-	}
-	if q.UID != "" {
-		uid := types.UID(q.UID)
-		o.Preconditions.UID = &uid
-	}
-	if q.ResourceVersion != "" {
-		o.Preconditions.ResourceVersion = &q.ResourceVersion
+	if q.UID != nil || q.ResourceVersion != nil {
+		o.Preconditions = &metav1.Preconditions{UID: (*types.UID)(q.UID), ResourceVersion: q.ResourceVersion}
 	}
 	if q.Propagation != "" {
 		p := metav1.DeletionPropagation(q.Propagation)

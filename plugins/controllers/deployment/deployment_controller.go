@@ -35,8 +35,8 @@ func init() {
 }
 
 func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
-	if labels, ok := req.Labels(); ok {
-		return adopters(c, req.Namespace, labels)
+	if req.Labels != "" {
+		return adopters(c, req.Namespace, req.Labels.Map())
 	}
 	d := &appsv1.Deployment{}
 	if err := c.Get(d, req.Namespace, req.Name); err != nil {
@@ -93,10 +93,10 @@ func adopters(c client.Client, namespace string, labels map[string]string) (cont
 // match and have no owner, and letting go of those that match no longer.
 func owned(c client.Client, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
 	var had, orphans []*appsv1.ReplicaSet
-	if err := c.List(&had, client.ListOptions{Namespace: d.Namespace, OwnerUID: d.UID}); err != nil {
+	if err := c.List(&had, client.ListOptions{Namespace: d.Namespace, Owner: client.OwnedBy(d.UID)}); err != nil {
 		return nil, err
 	}
-	if err := c.List(&orphans, client.ListOptions{Namespace: d.Namespace, OwnerUID: client.NoController, Labels: d.Spec.Selector.String()}); err != nil {
+	if err := c.List(&orphans, client.ListOptions{Namespace: d.Namespace, Owner: client.NoController(), Labels: d.Spec.Selector.String()}); err != nil {
 		return nil, err
 	}
 	var mine []*appsv1.ReplicaSet
@@ -194,7 +194,7 @@ func execute(c client.Client, d *appsv1.Deployment, p *plan) error {
 		}
 	}
 	for _, rs := range p.remove {
-		if err := c.Delete(rs, client.DeleteOptions{UID: rs.UID}); err != nil && !client.IsNotFound(err) {
+		if err := c.Delete(rs, client.DeleteOptions{Preconditions: client.NewUIDPreconditions(rs.UID)}); err != nil && !client.IsNotFound(err) {
 			return fmt.Errorf("delete old replica set %s: %w", rs.Name, err)
 		}
 	}

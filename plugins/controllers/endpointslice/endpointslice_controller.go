@@ -38,8 +38,8 @@ func init() {
 }
 
 func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
-	if labels, ok := req.Labels(); ok {
-		return selecting(c, req.Namespace, labels)
+	if req.Labels != "" {
+		return selecting(c, req.Namespace, req.Labels.Map())
 	}
 	svc := &corev1.Service{}
 	if err := c.Get(svc, req.Namespace, req.Name); err != nil {

@@ -187,7 +187,7 @@ func diff(svc *corev1.Service, groups []*group, have []*discoveryv1.EndpointSlic
 		ops = append(ops, fill(svc, g, mine)...)
 	}
 	for _, s := range left {
-		ops = append(ops, client.Op{Verb: client.VerbDelete, Object: s, Delete: client.DeleteOptions{UID: s.UID}})
+		ops = append(ops, client.Op{Verb: client.VerbDelete, Object: s, Delete: client.DeleteOptions{Preconditions: client.NewUIDPreconditions(s.UID)}})
 	}
 	return ops
 }
@@ -223,7 +223,7 @@ func fill(svc *corev1.Service, g *group, mine []*discoveryv1.EndpointSlice) []cl
 	used := 0
 	for i, s := range mine {
 		if len(kept[i]) == 0 && (len(g.endpoints) > 0 || used > 0) {
-			ops = append(ops, client.Op{Verb: client.VerbDelete, Object: s, Delete: client.DeleteOptions{UID: s.UID}})
+			ops = append(ops, client.Op{Verb: client.VerbDelete, Object: s, Delete: client.DeleteOptions{Preconditions: client.NewUIDPreconditions(s.UID)}})
 			continue
 		}
 		used++

@@ -18,7 +18,7 @@ func (g collector) dependents(c client.Client, uid, namespace string) ([]*object
 			continue
 		}
 		var items []*object
-		if err := c.List(&items, client.ListOptions{Resource: r.Resource, Namespace: namespace, OwnerUID: uid}); err != nil {
+		if err := c.List(&items, client.ListOptions{Resource: r.Resource, Namespace: namespace, Owner: client.OwnedBy(uid)}); err != nil {
 			return nil, fmt.Errorf("list %s: %w", r.Resource, err)
 		}
 		for _, it := range items {
@@ -59,7 +59,8 @@ func (g collector) collect(c client.Client, s subject, namespace string) error {
 
 // remove deletes an object as it was read: its owners may have changed since.
 func remove(o *object, propagation string) client.Op {
-	return client.Op{Verb: client.VerbDelete, Object: o, Delete: client.DeleteOptions{UID: o.UID, ResourceVersion: o.ResourceVersion, Propagation: propagation}}
+	return client.Op{Verb: client.VerbDelete, Object: o, Delete: client.DeleteOptions{Propagation: propagation,
+		Preconditions: &client.Preconditions{UID: &o.UID, ResourceVersion: &o.ResourceVersion}}}
 }
 
 // manner is how a dependent is deleted in the background: as its own

@@ -159,7 +159,7 @@ func remove(c client.Client, resource string, items []*object) error {
 		}
 		d := *o
 		d.resource = resource
-		ops = append(ops, client.Op{Verb: client.VerbDelete, Object: &d, Delete: client.DeleteOptions{UID: o.UID}})
+		ops = append(ops, client.Op{Verb: client.VerbDelete, Object: &d, Delete: client.DeleteOptions{Preconditions: client.NewUIDPreconditions(o.UID)}})
 	}
 	for part := range slices.Chunk(ops, chunk) {
 		errs, err := c.Batch(part, false)

@@ -52,7 +52,7 @@ func disrupt(c client.Client, pods []*corev1.Pod, grace *int64, mark func(*corev
 		switch {
 		case err == nil:
 			marked = append(marked, pods[i])
-			deletes = append(deletes, client.Op{Verb: client.VerbDelete, Object: pods[i], Delete: client.DeleteOptions{UID: pods[i].UID, GracePeriodSeconds: grace}})
+			deletes = append(deletes, client.Op{Verb: client.VerbDelete, Object: pods[i], Delete: client.DeleteOptions{Preconditions: client.NewUIDPreconditions(pods[i].UID), GracePeriodSeconds: grace}})
 		case !client.IsNotFound(err):
 			failed = fmt.Errorf("mark pod %s/%s: %w", pods[i].Namespace, pods[i].Name, err)
 		}

@@ -51,8 +51,8 @@ func init() {
 }
 
 func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
-	if labels, ok := req.Labels(); ok {
-		return adopters(c, req.Namespace, labels)
+	if req.Labels != "" {
+		return adopters(c, req.Namespace, req.Labels.Map())
 	}
 	rs := &appsv1.ReplicaSet{}
 	if err := c.Get(rs, req.Namespace, req.Name); err != nil {
@@ -103,7 +103,7 @@ func adopters(c client.Client, namespace string, labels map[string]string) (cont
 // still, and those that it adopts now.
 func claim(c client.Client, rs *appsv1.ReplicaSet) (owned, error) {
 	var had, orphans []*pod
-	if err := c.List(&had, client.ListOptions{Namespace: rs.Namespace, OwnerUID: rs.UID}); err != nil {
+	if err := c.List(&had, client.ListOptions{Namespace: rs.Namespace, Owner: client.OwnedBy(rs.UID)}); err != nil {
 		return owned{}, err
 	}
 	pods, astray := sort(rs, had)
@@ -115,7 +115,7 @@ func claim(c client.Client, rs *appsv1.ReplicaSet) (owned, error) {
 			return owned{}, err
 		}
 	}
-	if err := c.List(&orphans, client.ListOptions{Namespace: rs.Namespace, OwnerUID: client.NoController, Labels: rs.Spec.Selector.String()}); err != nil {
+	if err := c.List(&orphans, client.ListOptions{Namespace: rs.Namespace, Owner: client.NoController(), Labels: rs.Spec.Selector.String()}); err != nil {
 		return owned{}, err
 	}
 	orphans = slices.DeleteFunc(orphans, func(p *pod) bool { return !p.active() })
@@ -234,7 +234,7 @@ func remove(c client.Client, rs *appsv1.ReplicaSet, pods []*pod, n int, now time
 	doomed := choose(pods, crowd, n, now)
 	ops := make([]client.Op, len(doomed))
 	for i, p := range doomed {
-		ops[i] = client.Op{Verb: client.VerbDelete, Object: p, Delete: client.DeleteOptions{UID: p.UID}}
+		ops[i] = client.Op{Verb: client.VerbDelete, Object: p, Delete: client.DeleteOptions{Preconditions: client.NewUIDPreconditions(p.UID)}}
 	}
 	errs, err := c.Batch(ops, false)
 	if err != nil {
@@ -277,7 +277,7 @@ func crowding(c client.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) (map[s
 		return out, nil
 	}
 	var siblings []*appsv1.ReplicaSet
-	if err := c.List(&siblings, client.ListOptions{Namespace: rs.Namespace, OwnerUID: owner.UID}); err != nil {
+	if err := c.List(&siblings, client.ListOptions{Namespace: rs.Namespace, Owner: client.OwnedBy(owner.UID)}); err != nil {
 		return nil, err
 	}
 	for _, s := range siblings {
@@ -285,7 +285,7 @@ func crowding(c client.Client, rs *appsv1.ReplicaSet, pods []*pod, n int) (map[s
 			continue
 		}
 		var theirs []*pod
-		if err := c.List(&theirs, client.ListOptions{Namespace: rs.Namespace, OwnerUID: s.UID}); err != nil {
+		if err := c.List(&theirs, client.ListOptions{Namespace: rs.Namespace, Owner: client.OwnedBy(s.UID)}); err != nil {
 			return nil, err
 		}
 		count(out, theirs)

@@ -103,8 +103,11 @@ func deleteRequest(obj client.Object, o client.DeleteOptions) (wire.DeleteReques
 	if o.GracePeriodSeconds != nil {
 		grace = *o.GracePeriodSeconds
 	}
-	return wire.DeleteRequest{Resource: obj.APIResource(), Namespace: m.Namespace, Name: m.Name, UID: o.UID,
-		ResourceVersion: o.ResourceVersion, Propagation: o.Propagation, Grace: grace}, nil
+	q := wire.DeleteRequest{Resource: obj.APIResource(), Namespace: m.Namespace, Name: m.Name, Propagation: o.Propagation, Grace: grace}
+	if p := o.Preconditions; p != nil {
+		q.UID, q.ResourceVersion = p.UID, p.ResourceVersion
+	}
+	return q, nil
 }
 
 func (c *caller) Batch(ops []client.Op, atomic bool) ([]error, error) {

@@ -16,8 +16,9 @@ const maxHeld = 24 << 20
 
 // listKey names a list that may be held.
 type listKey struct {
-	elem                                          reflect.Type
-	resource, namespace, labels, fields, ownerUID string
+	elem                                reflect.Type
+	resource, namespace, labels, fields string
+	owner                               wire.Owner
 }
 
 // heldList is the last answer to a list, to be changed by the next.
@@ -43,13 +44,13 @@ func (c *caller) List(list any, o client.ListOptions) error {
 	if o.Resource == "" {
 		o.Resource = probe.APIResource()
 	}
-	key := listKey{elem, o.Resource, o.Namespace, o.Labels, o.Fields, o.OwnerUID}
+	key := listKey{elem, o.Resource, o.Namespace, o.Labels, o.Fields, o.Owner}
 	old := c.lists[key]
 	if old == nil {
 		old = &heldList{items: reflect.Zero(reflect.SliceOf(elem))}
 	}
 	resp, err := c.do(wire.HostList, wire.ListRequest{Resource: key.resource, Namespace: o.Namespace, Labels: o.Labels,
-		Fields: o.Fields, OwnerUID: o.OwnerUID, Only: packed.Fields(elem.Elem()), Token: old.token}.Append)
+		Fields: o.Fields, Owner: o.Owner, Only: packed.Fields(elem.Elem()), Token: old.token}.Append)
 	if err != nil {
 		return err
 	}

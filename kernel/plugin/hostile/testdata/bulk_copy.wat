@@ -4,7 +4,7 @@
 
   (memory (export "memory") 1)
   (table $t 1 1000000 funcref)
-  (func (export "pintle_abi") (result i32) (i32.const 65536))
+  (func (export "pintle_abi") (result i32) (i32.const 131072))
   (func (export "pintle_scratch") (param i32) (result i32) (i32.const 16))
   (func (export "pintle_region") (param i32) (result i32) (i32.const 0))
   (func (export "pintle_call") (param i32 i32) (result i64)

@@ -138,7 +138,7 @@ func reconcile(c client.Client, q controller.Request) (controller.Result, error)
 		return controller.Result{}, err
 	}
 	var pods []*corev1.Pod
-	if err := c.List(&pods, client.ListOptions{Namespace: q.Namespace, OwnerUID: d.UID}); err != nil {
+	if err := c.List(&pods, client.ListOptions{Namespace: q.Namespace, Owner: client.OwnedBy(d.UID)}); err != nil {
 		return controller.Result{}, err
 	}
 	want := int(*d.Spec.Replicas)
