@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
@@ -83,9 +84,7 @@ func checkAnswer(op wire.Op, resp []byte) error {
 		c.verdict()
 	case wire.OpReconcile:
 		c.Int()
-		if len(c.Rest()) > 0 {
-			c.requests()
-		}
+		c.requests()
 	case wire.OpMap:
 		c.requests()
 	case schedule.OpDescribe:
@@ -125,9 +124,6 @@ func (c *checker) verdict() {
 	if values > maxValues {
 		c.failf("the values of the changes have %d bytes, %d are allowed", values, maxValues)
 	}
-	if c.Err() != nil || len(c.Rest()) == 0 {
-		return
-	}
 	c.Bool()
 	for range c.count("objects to wait for", 4, maxAwait) {
 		for range 4 {
@@ -137,14 +133,24 @@ func (c *checker) verdict() {
 }
 
 func (c *checker) requests() {
-	for range c.count("requests", 2, maxRequests) {
+	for range c.count("requests", 3, maxRequests) {
 		c.text("the namespace of a request", maxName)
 		c.text("the name of a request", maxKey)
+		c.text("the labels of a request", maxKey)
+	}
+}
+
+// columns are those that a member reads, or that are missing.
+func (c *checker) columns() {
+	for range c.count("columns", 3, columns.MaxColumns) {
+		c.Uint()
+		c.text("the key of a column", maxText)
+		c.text("the name of a column", maxText)
 	}
 }
 
 func (c *checker) members() {
-	for range c.count("members", 9, maxMembers) {
+	for range c.count("members", 10, maxMembers) {
 		if len(c.text("the name of a member", maxName)) == 0 {
 			c.failf("a member without a name")
 		}
@@ -161,6 +167,7 @@ func (c *checker) members() {
 		}
 		c.Int()
 		c.Uint()
+		c.columns()
 	}
 }
 
@@ -173,6 +180,7 @@ func (c *checker) preFilter() {
 		c.Uint()
 		c.texts("nodes", maxNodes, maxName)
 	}
+	c.columns()
 }
 
 func (c *checker) cycle() {
@@ -183,6 +191,7 @@ func (c *checker) cycle() {
 		c.Bool()
 		c.texts("reasons", maxReasons, maxReason)
 	}
+	c.columns()
 }
 
 // checkManifest holds what a guest says of itself against the bounds.

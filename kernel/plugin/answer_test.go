@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
@@ -18,11 +19,14 @@ func FuzzAnswers(f *testing.F) {
 	verdict := wire.Verdict{Denied: true, Message: "no", Warnings: []string{"w"}, Patch: []wire.PatchOp{{Path: "a.b[0]", Value: []byte("1")}},
 		Await: []wire.GetRequest{{Resource: "v1/pods", Name: "x"}}}
 	f.Add(0, verdict.Append(nil))
-	f.Add(1, wire.AppendReconcileResult(nil, 1, []wire.Request{{Namespace: "a", Name: "b"}}))
+	f.Add(1, wire.AppendReconcileResult(nil, 1, []wire.Request{{Namespace: "a", Name: "b"}, {Labels: "c=d"}}))
 	f.Add(2, wire.AppendRequests(nil, []wire.Request{{Name: "b"}}))
-	f.Add(3, []byte("\x01\x01m\x01\x01\x00\x01\x00\x01\x02\x00"))
-	f.Add(4, []byte("\x00\x01\x01\x01\x01r\x01\x00\x01\x01n"))
-	f.Add(5, []byte("\x00\x02\x01\x00\x01\x01\x01r"))
+	missing := []columns.Ref{{ID: columns.AllocCPU, Name: "n"}, {ID: columns.Label, Key: "zone"}}
+	f.Add(3, schedule.AppendMembers(nil, []schedule.MemberInfo{{Name: "m", Filters: true, Scores: true, Column: 1, Weight: 1, Columns: missing}}))
+	pre := schedule.PreFilterAnswer{RejectedBy: 1, Reasons: []string{"r"}, Only: []schedule.OnlyNodes{{Nodes: []string{"n"}}}, Missing: missing}
+	f.Add(4, pre.Append(nil))
+	cycle := schedule.CycleAnswer{Feasible: 2, Reasons: []schedule.ReasonInfo{{Reasons: []string{"r"}}}, Missing: missing}
+	f.Add(5, cycle.Append(nil))
 	f.Fuzz(func(t *testing.T, which int, b []byte) {
 		op := answerOps[uint(which)%uint(len(answerOps))]
 		if err := checkAnswer(op, b); err != nil {
