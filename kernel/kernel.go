@@ -181,7 +181,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	}
 	k.access = &auth.Access{Registry: k.core, Authorizer: k.authz}
 	k.api, err = apiserver.New(apiserver.Config{
-		Registry: k.core, Table: k.catalog.Snapshot(), Codec: k.codec, Reader: k.core.Reader(),
+		Registry: k.core, Catalog: k.catalog, Codec: k.codec, Reader: k.core.Reader(),
 		AdmitConnect:  k.core.AdmitConnect,
 		Authenticator: authn, Audiences: tokens.Audiences(), Authorizer: k.authz,
 		NodeTLS: k.pki.KubeletTLS(), Dial: k.c.Dial,

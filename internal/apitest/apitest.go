@@ -50,6 +50,7 @@ type Options struct {
 
 // Cluster is a running API server.
 type Cluster struct {
+	Catalog    *resource.Catalog
 	URL        string
 	Server     *apiserver.Server
 	Core       *registry.Core
@@ -72,12 +73,13 @@ func New(t testing.TB, o Options) *Cluster {
 		table, err = Table()
 		must(t, err)
 	}
-	codec := resource.NewCodec(resource.NewCatalog(table))
+	catalog := resource.NewCatalog(table)
+	codec := resource.NewCodec(catalog)
 	st := o.Store
 	if st == nil {
 		st = memory.New()
 	}
-	caching := watch.Config{Store: st, Catalog: resource.NewCatalog(table), Decode: codec.Decode}
+	caching := watch.Config{Store: st, Catalog: catalog, Decode: codec.Decode}
 	if o.Cache != nil {
 		o.Cache(&caching)
 	}
@@ -85,7 +87,7 @@ func New(t testing.TB, o Options) *Cluster {
 	keys, err := pki.Open(pki.Config{Dir: t.TempDir(), Clock: o.Clock})
 	must(t, err)
 
-	c := &Cluster{PKI: keys}
+	c := &Cluster{PKI: keys, Catalog: catalog}
 	reader := auth.LateReader(func() resource.Reader { return c.Core.Reader() })
 	c.Reader = reader
 	c.Tokens, err = token.New(token.Config{Key: keys.ServiceAccountKey(), Reader: reader, Clock: o.Clock})
@@ -102,7 +104,7 @@ func New(t testing.TB, o Options) *Cluster {
 	chain.Set("node-restriction", 100, admission.Rule{Validate: &node.Restriction{Reader: reader, Authorizer: c.Authorizer}})
 	chain.Set("certificate-permissions", 100, admission.Rule{Validate: &signer.Permissions{Authorizer: c.Authorizer, Reader: reader}})
 	c.Core, err = registry.New(registry.Config{
-		Catalog: resource.NewCatalog(table), Codec: codec, Store: st, Cache: cache, Admission: chain,
+		Catalog: catalog, Codec: codec, Store: st, Cache: cache, Admission: chain,
 		Actions: map[string]registry.Action{"serviceaccounts/token": c.Tokens.Request},
 		Virtual: review.Handlers(review.Config{Tokens: c.Authn, Audiences: c.Tokens.Audiences(), Authorizer: c.Authorizer, Rules: c.RBAC}),
 	})
@@ -115,7 +117,7 @@ func New(t testing.TB, o Options) *Cluster {
 	c.seed(t, ctx)
 
 	cfg := apiserver.Config{
-		Registry: c.Core, Table: table, Codec: codec, Reader: reader,
+		Registry: c.Core, Catalog: catalog, Codec: codec, Reader: reader,
 		Authenticator: c.Authn, Audiences: c.Tokens.Audiences(), Authorizer: c.Authorizer,
 		NodeTLS: keys.KubeletTLS(), JWKS: c.Tokens.JWKS,
 		OIDCDiscovery: func() ([]byte, error) { return c.Tokens.Discovery(c.URL + "/openid/v1/jwks") },

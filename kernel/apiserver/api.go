@@ -35,16 +35,16 @@ type api struct {
 }
 
 func newAPI(c *Config, m *metrics.Metrics, checks *health.Checks, lifetime *stream.Lifetime) (*api, error) {
-	old, err := endpoint.NewDeprecated(c.Table, c.Version)
+	old, err := endpoint.NewDeprecated(c.Catalog.Snapshot(), c.Version)
 	if err != nil {
 		return nil, err
 	}
-	catalog, answers, authorize := endpoint.NewCatalog(c.Table), response.Writer{Log: c.Log}, c.authorization().Check
-	r := &render.Renderer{Table: c.Table, Codec: c.Codec}
+	catalog, answers, authorize := endpoint.NewCatalog(c.Catalog), response.Writer{Log: c.Log}, c.authorization().Check
+	r := &render.Renderer{Catalog: c.Catalog, Codec: c.Codec}
 	return &api{
 		c: c, catalog: catalog, response: answers, checks: checks, metrics: m,
 		discovery: &discovery.Discovery{Catalog: catalog, Response: answers},
-		openapi:   openapi.New(c.Table, catalog, c.Version.GitVersion),
+		openapi:   openapi.New(catalog, c.Version.GitVersion),
 		handlers: &handlers.Handlers{
 			Registry: c.Registry, Codec: c.Codec, Render: r, Deprecated: old, Authorize: authorize,
 			Stream: &stream.Watches{Registry: c.Registry, Render: r, Metrics: m, Lifetime: lifetime, Log: c.Log, MinTimeout: c.Limits.MinWatchTimeout},
@@ -62,11 +62,11 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.servePath(w, r)
 		return
 	}
-	if !s.catalog.Serves(schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}) {
+	q, err := s.catalog.Route(w, r, info)
+	if err != nil && s.catalog.Snapshot().Version(schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}) == nil {
 		http.NotFound(w, r)
 		return
 	}
-	q, err := s.catalog.Route(w, r, info)
 	if err == nil {
 		err = s.handlers.Serve(q, info.Verb)
 	}
@@ -112,15 +112,15 @@ func (s *api) servePath(w http.ResponseWriter, r *http.Request) {
 func (s *api) serveIndex(w http.ResponseWriter, r *http.Request) {
 	paths := []string{"/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/metrics",
 		"/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"}
-	for _, g := range s.catalog.Groups() {
+	for _, g := range s.catalog.Snapshot().Groups() {
 		if g.Name != "" {
 			paths = append(paths, "/apis/"+g.Name)
 		}
 		for _, v := range g.Versions {
 			if g.Name == "" {
-				paths = append(paths, "/api/"+v)
+				paths = append(paths, "/api/"+v.Version)
 			} else {
-				paths = append(paths, "/apis/"+g.Name+"/"+v)
+				paths = append(paths, "/apis/"+g.Name+"/"+v.Version)
 			}
 		}
 	}

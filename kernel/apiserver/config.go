@@ -30,7 +30,7 @@ type Check = health.Check
 // Config is what a Server is made of.
 type Config struct {
 	Registry registry.Access
-	Table    *resource.Table
+	Catalog  *resource.Catalog
 	Codec    Codec
 	// Reader serves the look-ups of connect hooks (a pod's node, for example).
 	Reader resource.Reader
@@ -111,8 +111,8 @@ func (c *Config) validate() error {
 	switch {
 	case c.Registry == nil:
 		return errors.New("apiserver: no registry")
-	case c.Table == nil:
-		return errors.New("apiserver: no table")
+	case c.Catalog == nil:
+		return errors.New("apiserver: no catalog")
 	case c.Codec == nil:
 		return errors.New("apiserver: no codec")
 	case c.Authorizer == nil:

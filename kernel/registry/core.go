@@ -159,7 +159,11 @@ func (c *Core) toHub(k *kind, t Target, obj runtime.Object) (runtime.Object, err
 			return nil, wrongKind(k, t, in)
 		}
 		k.types.Default(in)
-		if in, err = c.codec.Convert(in, k.hub.GroupVersion()); err != nil {
+		in, err = c.codec.Convert(in, k.hub.GroupVersion())
+		if isStatus(err) {
+			return nil, err // the kind went this moment
+		}
+		if err != nil {
 			return nil, badRequestf("converting to %s: %v", k.hub.GroupVersion(), err)
 		}
 	} else {

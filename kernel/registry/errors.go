@@ -27,6 +27,9 @@ func badRequestf(format string, args ...any) error {
 
 // plain is an error that upstream answers with code 500 and its bare text.
 func plain(err error) error {
+	if errors.As(err, new(apierrors.APIStatus)) {
+		return err
+	}
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
 		Reason: metav1.StatusReasonUnknown, Message: err.Error(),

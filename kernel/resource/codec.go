@@ -67,10 +67,18 @@ func (c *Codec) types(obj runtime.Object) Types {
 	return c.scheme
 }
 
+// own are the types of a definition, in the catalog or not: what was begun with
+// a definition that goes meanwhile is ended with it.
+func (c *Codec) own(d *Definition) Types {
+	if d.Types != nil {
+		return d.Types
+	}
+	return c.scheme
+}
+
 // complete prunes and defaults an object that was decoded, and returns what
 // there is to complain about.
-func (c *Codec) complete(obj runtime.Object) []error {
-	types := c.types(obj)
+func complete(types Types, obj runtime.Object) []error {
 	var unknown []error
 	if p, ok := types.(Pruner); ok {
 		unknown = p.Prune(obj)
@@ -83,17 +91,17 @@ func (c *Codec) complete(obj runtime.Object) []error {
 // with defaults and with rev as its resourceVersion. A value of an older
 // version is converted. The object does not share memory with value.
 func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, error) {
-	obj, kind, err := c.decodeStored(value)
+	obj, kind, err := c.decodeStored(d, value)
 	if err != nil {
 		return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
 	}
-	c.complete(obj)
+	complete(c.own(d), obj)
 	hub := d.Hub()
 	if kind != hub {
 		if kind.Kind != hub.Kind {
 			return nil, fmt.Errorf("decode stored %s: found a %s", d.GroupResource(), kind)
 		}
-		if obj, err = c.Convert(obj, hub.GroupVersion()); err != nil {
+		if obj, err = c.convert(c.own(d), obj, hub.GroupVersion()); err != nil {
 			return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
 		}
 	}
@@ -110,7 +118,17 @@ func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, 
 	return obj, nil
 }
 
-func (c *Codec) decodeStored(value []byte) (runtime.Object, schema.GroupVersionKind, error) {
+func (c *Codec) decodeStored(d *Definition, value []byte) (runtime.Object, schema.GroupVersionKind, error) {
+	if d.Types != nil {
+		obj, err := d.Types.New(d.Hub())
+		if err == nil {
+			err = json.Unmarshal(value, obj)
+		}
+		if err != nil {
+			return nil, schema.GroupVersionKind{}, err
+		}
+		return obj, obj.GetObjectKind().GroupVersionKind(), nil
+	}
 	if !isEnvelope(value) {
 		obj, kind, err := c.json.Decode(value, nil, nil)
 		if err != nil {
@@ -147,7 +165,7 @@ func (c *Codec) unmarshalProto(kind schema.GroupVersionKind, raw []byte) (runtim
 // definition's JSONStored says so. obj may be of any version.
 func (c *Codec) EncodeStorage(d *Definition, obj runtime.Object) ([]byte, error) {
 	hub := d.Hub()
-	out, err := c.Convert(obj, hub.GroupVersion())
+	out, err := c.convert(c.own(d), obj, hub.GroupVersion())
 	if err != nil {
 		return nil, fmt.Errorf("encode %s for the store: %w", d.GroupResource(), err)
 	}

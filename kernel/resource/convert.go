@@ -2,7 +2,10 @@ package resource
 
 import (
 	"fmt"
+	"net/http"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -12,7 +15,30 @@ import (
 // whose kind has no versions (Status), is returned as it is. The result may
 // share memory with obj: neither may be modified afterwards unless obj was the
 // caller's own.
+//
+// # Errors
+//   - NotFound, of apierrors: the object is of a kind that went from the catalog
 func (c *Codec) Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error) {
+	out, err := c.convert(c.types(obj), obj, gv)
+	if _, ok := obj.(runtime.Unstructured); ok && err != nil {
+		if gvk := obj.GetObjectKind().GroupVersionKind(); c.catalog.LookupKind(gvk.GroupKind()) == nil {
+			return nil, notServed(gvk)
+		}
+	}
+	return out, err
+}
+
+// notServed answers who asks for a kind that is not there any more, in
+// upstream's words.
+func notServed(gvk schema.GroupVersionKind) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound,
+		Message: "the server could not find the requested resource",
+		Details: &metav1.StatusDetails{Group: gvk.Group, Kind: gvk.Kind},
+	}}
+}
+
+func (c *Codec) convert(own Types, obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error) {
 	kinds, unversioned, err := c.kinds(obj)
 	if err != nil {
 		return nil, err
@@ -26,7 +52,7 @@ func (c *Codec) Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Obj
 		}
 	}
 	from := kinds[0]
-	types := unsafeConvertor(c.types(obj))
+	types := unsafeConvertor(own)
 	// Versions convert through the internal one, which no client sees. A kind
 	// without it can only have conversions of its own.
 	if internal := (schema.GroupVersionKind{Group: from.Group, Version: runtime.APIVersionInternal, Kind: from.Kind}); c.scheme.Recognizes(internal) && from != internal {

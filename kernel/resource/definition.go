@@ -50,6 +50,9 @@ type Definition struct {
 	// same hub, same cache. Only the version at the edge differs; Codec.Convert
 	// and Codec.Encode cross the groups.
 	StoredAs *schema.GroupResource
+	// Deprecations are warnings to who asks for a version, by version. Those of Go
+	// types come with the types.
+	Deprecations map[string]string
 	// Verbs as discovery shows them, in upstream's order. A request with any
 	// other verb is refused.
 	Verbs []string

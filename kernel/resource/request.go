@@ -26,7 +26,7 @@ const MaxRequestBytes = 3 << 20
 //
 // # Errors
 // All are apierrors Status errors: BadRequest, RequestEntityTooLarge,
-// UnsupportedMediaType.
+// UnsupportedMediaType, and NotFound when defaultGVK went from the catalog.
 func (c *Codec) DecodeRequest(body []byte, mediaType string, defaultGVK *schema.GroupVersionKind, strict bool) (obj runtime.Object, gvk *schema.GroupVersionKind, strictErrs []error, err error) {
 	if len(body) > MaxRequestBytes {
 		return nil, nil, nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", MaxRequestBytes))
@@ -47,11 +47,14 @@ func (c *Codec) DecodeRequest(body []byte, mediaType string, defaultGVK *schema.
 	if s, ok := runtime.AsStrictDecodingError(err); ok && obj != nil {
 		strictErrs, err = s.Errors(), nil
 	}
+	if runtime.IsNotRegisteredError(err) && gvk != nil && defaultGVK != nil && *gvk == *defaultGVK {
+		return nil, gvk, nil, notServed(*gvk)
+	}
 	if err != nil {
 		return nil, gvk, nil, decodeError(err, gvk, defaultGVK, body)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(*gvk)
-	if unknown := c.complete(obj); strict {
+	if unknown := complete(c.types(obj), obj); strict {
 		strictErrs = append(strictErrs, unknown...)
 	}
 	return obj, gvk, strictErrs, nil

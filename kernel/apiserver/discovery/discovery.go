@@ -6,13 +6,13 @@ package discovery
 
 import (
 	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
 	"sort"
 	"strings"
+	"sync/atomic"
 
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,10 +25,13 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
-// Discovery answers from a catalog. It is immutable and safe for concurrent use.
+// Discovery answers from a catalog, as it is at the moment. It is safe for
+// concurrent use.
 type Discovery struct {
 	Catalog  *endpoint.Catalog
 	Response response.Writer
+
+	aggregate atomic.Pointer[aggregate] // the last that was made
 }
 
 // Serve answers /api, /apis and below; false when the path is none of
@@ -43,16 +46,17 @@ func (s *Discovery) Serve(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	var obj runtime.Object
+	now := s.Catalog.Snapshot()
 	switch {
 	case len(parts) == 1:
 		s.serveRoot(w, r, parts[0])
 		return true
 	case parts[0] == "api" && len(parts) == 2:
-		obj = resourceList(s.Catalog, schema.GroupVersion{Version: parts[1]})
+		obj = resourceList(now, schema.GroupVersion{Version: parts[1]})
 	case parts[0] == "apis" && len(parts) == 2:
-		obj = apiGroup(s.Catalog, parts[1])
+		obj = apiGroup(now, parts[1])
 	case parts[0] == "apis" && len(parts) == 3:
-		obj = resourceList(s.Catalog, schema.GroupVersion{Group: parts[1], Version: parts[2]})
+		obj = resourceList(now, schema.GroupVersion{Group: parts[1], Version: parts[2]})
 	}
 	if obj == nil {
 		http.NotFound(w, r)
@@ -73,29 +77,28 @@ func (s *Discovery) serveRoot(w http.ResponseWriter, r *http.Request, root strin
 		return
 	}
 	if a.As.Empty() {
-		obj := runtime.Object(groupList(s.Catalog))
+		obj := runtime.Object(groupList(s.Catalog.Snapshot()))
 		if root == "api" {
 			obj = &metav1.APIVersions{
 				TypeMeta:                   metav1.TypeMeta{Kind: "APIVersions"},
-				Versions:                   coreVersions(s.Catalog),
+				Versions:                   coreVersions(s.Catalog.Snapshot()),
 				ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{{ClientCIDR: "0.0.0.0/0", ServerAddress: serverAddress(r)}},
 			}
 		}
 		s.Response.MetaAs(w, r, http.StatusOK, a, obj)
 		return
 	}
-	data, err := response.EncodeMeta(aggregated(s.Catalog, root == "api"), a)
+	doc, err := s.aggregated(root == "api", a)
 	if err != nil {
 		s.Response.Fail(w, r, err)
 		return
 	}
-	etag := fmt.Sprintf("%X", sha512.Sum512(data))
-	w.Header().Set("ETag", `"`+etag+`"`)
-	if r.Header.Get("If-None-Match") == `"`+etag+`"` {
+	w.Header().Set("ETag", doc.etag)
+	if r.Header.Get("If-None-Match") == doc.etag {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	response.WriteBytes(w, r, http.StatusOK, fmt.Sprintf("%s;g=%s;v=%s;as=%s", a.Media, a.As.Group, a.As.Version, a.As.Kind), data)
+	response.WriteBytes(w, r, http.StatusOK, fmt.Sprintf("%s;g=%s;v=%s;as=%s", a.Media, a.As.Group, a.As.Version, a.As.Kind), doc.data)
 }
 
 // serverAddress is where the client reached this server.
@@ -108,14 +111,18 @@ func serverAddress(r *http.Request) string {
 
 var aggregatedKind = schema.GroupVersionKind{Group: apidiscoveryv2.GroupName, Version: "v2", Kind: "APIGroupDiscoveryList"}
 
-func coreVersions(c *endpoint.Catalog) []string {
+func coreVersions(c *endpoint.Snapshot) []string {
 	if g := c.Group(""); g != nil {
-		return g.Versions
+		out := make([]string, len(g.Versions))
+		for i, v := range g.Versions {
+			out[i] = v.Version
+		}
+		return out
 	}
 	return []string{}
 }
 
-func groupList(c *endpoint.Catalog) *metav1.APIGroupList {
+func groupList(c *endpoint.Snapshot) *metav1.APIGroupList {
 	l := &metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: []metav1.APIGroup{}}
 	for _, g := range c.Groups() {
 		if g.Name != "" {
@@ -125,7 +132,7 @@ func groupList(c *endpoint.Catalog) *metav1.APIGroupList {
 	return l
 }
 
-func apiGroup(c *endpoint.Catalog, name string) runtime.Object {
+func apiGroup(c *endpoint.Snapshot, name string) runtime.Object {
 	g := c.Group(name)
 	if g == nil || name == "" {
 		return nil
@@ -138,19 +145,20 @@ func apiGroup(c *endpoint.Catalog, name string) runtime.Object {
 func describe(g endpoint.Group) metav1.APIGroup {
 	d := metav1.APIGroup{Name: g.Name}
 	for _, v := range g.Versions {
-		d.Versions = append(d.Versions, metav1.GroupVersionForDiscovery{GroupVersion: g.Name + "/" + v, Version: v})
+		d.Versions = append(d.Versions, metav1.GroupVersionForDiscovery{GroupVersion: v.String(), Version: v.Version})
 	}
 	d.PreferredVersion = d.Versions[0]
 	return d
 }
 
-func resourceList(c *endpoint.Catalog, gv schema.GroupVersion) runtime.Object {
-	if !c.Serves(gv) {
+func resourceList(c *endpoint.Snapshot, gv schema.GroupVersion) runtime.Object {
+	served := c.Version(gv)
+	if served == nil {
 		return nil
 	}
 	l := &metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"},
 		GroupVersion: gv.String(), APIResources: []metav1.APIResource{}}
-	for _, d := range c.Definitions(gv) {
+	for _, d := range served.Definitions {
 		own := metav1.APIResource{
 			Name: d.Resource, SingularName: d.Singular, Namespaced: d.Namespaced, Kind: d.Kind,
 			Verbs: metav1.Verbs(d.Verbs), ShortNames: d.ShortNames, Categories: d.Categories,
@@ -176,30 +184,6 @@ func resourceList(c *endpoint.Catalog, gv schema.GroupVersion) runtime.Object {
 func storageVersionHash(gvk schema.GroupVersionKind) string {
 	sum := sha256.Sum256([]byte(gvk.Group + "/" + gvk.Version + "/" + gvk.Kind))
 	return base64.StdEncoding.EncodeToString(sum[:8])
-}
-
-// aggregated is all of discovery in one document: the core group, or the rest.
-func aggregated(c *endpoint.Catalog, core bool) *apidiscoveryv2.APIGroupDiscoveryList {
-	l := &apidiscoveryv2.APIGroupDiscoveryList{
-		TypeMeta: metav1.TypeMeta{Kind: aggregatedKind.Kind, APIVersion: aggregatedKind.GroupVersion().String()},
-		Items:    []apidiscoveryv2.APIGroupDiscovery{},
-	}
-	for _, g := range c.Groups() {
-		if (g.Name == "") != core {
-			continue
-		}
-		d := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: g.Name}}
-		for _, v := range g.Versions {
-			vd := apidiscoveryv2.APIVersionDiscovery{Version: v, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent}
-			gv := schema.GroupVersion{Group: g.Name, Version: v}
-			for _, def := range c.Definitions(gv) {
-				vd.Resources = append(vd.Resources, discovered(def, gv))
-			}
-			d.Versions = append(d.Versions, vd)
-		}
-		l.Items = append(l.Items, d)
-	}
-	return l
 }
 
 func discovered(d *resource.Definition, gv schema.GroupVersion) apidiscoveryv2.APIResourceDiscovery {

@@ -2,87 +2,30 @@ package endpoint
 
 import (
 	"slices"
-	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
-// Catalog is the table by path: what each group version serves.
+// Catalog finds what a request is about, in the newest table of kinds.
 type Catalog struct {
-	groups    []Group // discovery order; the core group, if any, is first in it
-	resources map[schema.GroupVersion]map[string]*resource.Definition
+	source   *resource.Catalog
+	mu       sync.Mutex               // of whoever makes the next snapshot
+	snapshot atomic.Pointer[Snapshot] // the last that was asked for
 }
 
-// Group is an API group that is served.
-type Group struct {
-	Name     string   // "" is the core group
-	Versions []string // preferred first
-}
-
-// NewCatalog indexes a table.
-func NewCatalog(t *resource.Table) *Catalog {
-	c := &Catalog{resources: map[schema.GroupVersion]map[string]*resource.Definition{}}
-	versions := map[string][]string{}
-	for _, d := range t.Definitions {
-		for _, v := range d.Versions {
-			gv := schema.GroupVersion{Group: d.Group, Version: v}
-			if c.resources[gv] == nil {
-				c.resources[gv] = map[string]*resource.Definition{}
-				versions[d.Group] = append(versions[d.Group], v)
-			}
-			c.resources[gv][d.Resource] = d
-		}
-	}
-	for _, g := range t.Groups() {
-		vs := versions[g]
-		if len(vs) == 0 {
-			continue
-		}
-		sort.SliceStable(vs, func(i, j int) bool { return version.CompareKubeAwareVersionStrings(vs[i], vs[j]) > 0 })
-		c.groups = append(c.groups, Group{g, vs})
-	}
+// NewCatalog follows the kinds of a catalog.
+func NewCatalog(source *resource.Catalog) *Catalog {
+	c := &Catalog{source: source}
+	c.snapshot.Store(&Snapshot{})
 	return c
-}
-
-// Groups lists what is served, in discovery order. The caller must not change
-// it.
-func (c *Catalog) Groups() []Group { return c.groups }
-
-// Group finds a group by name; nil when it is not served.
-func (c *Catalog) Group(name string) *Group {
-	for i := range c.groups {
-		if c.groups[i].Name == name {
-			return &c.groups[i]
-		}
-	}
-	return nil
-}
-
-// Serves tells whether a group version is served.
-func (c *Catalog) Serves(gv schema.GroupVersion) bool { return c.resources[gv] != nil }
-
-// Definitions of one group version, by resource name.
-func (c *Catalog) Definitions(gv schema.GroupVersion) []*resource.Definition {
-	var out []*resource.Definition
-	for _, d := range c.resources[gv] {
-		out = append(out, d)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Resource < out[j].Resource })
-	return out
-}
-
-// Endpoint is a resource or subresource in a version.
-type Endpoint struct {
-	Def     *resource.Definition
-	Sub     *resource.Subresource // nil for the resource itself
-	Version string
 }
 
 // Find looks up what a request is about; nil when nothing is served there.
@@ -90,8 +33,8 @@ func (c *Catalog) Find(info *request.RequestInfo) *Endpoint {
 	if !info.IsResourceRequest {
 		return nil
 	}
-	d := c.resources[schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}][info.Resource]
-	if d == nil {
+	d := c.source.Lookup(schema.GroupResource{Group: info.APIGroup, Resource: info.Resource})
+	if d == nil || !slices.Contains(d.Versions, info.APIVersion) {
 		return nil
 	}
 	res := &Endpoint{Def: d, Version: info.APIVersion}
@@ -101,6 +44,13 @@ func (c *Catalog) Find(info *request.RequestInfo) *Endpoint {
 		}
 	}
 	return res
+}
+
+// Endpoint is a resource or subresource in a version.
+type Endpoint struct {
+	Def     *resource.Definition
+	Sub     *resource.Subresource // nil for the resource itself
+	Version string
 }
 
 // Kind is the kind of bodies of this path in the request's version.

@@ -24,6 +24,9 @@ func NewDeprecated(t *resource.Table, v version.Info) (Deprecated, error) {
 	}
 	out := Deprecated{}
 	for _, d := range t.Definitions {
+		if d.Types != nil {
+			continue // its Deprecations say it
+		}
 		for _, served := range d.Versions {
 			gvk := schema.GroupVersionKind{Group: d.Group, Version: served, Kind: d.Kind}
 			obj, err := t.Scheme.New(gvk)

@@ -1,10 +1,12 @@
 package endpoint
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -19,10 +21,13 @@ func FuzzPath(f *testing.F) {
 		f.Add(s, "GET")
 	}
 	table := &resource.Table{Scheme: runtime.NewScheme(), Definitions: []*resource.Definition{
-		{Resource: "pods", Kind: "Pod", Namespaced: true, Versions: []string{"v1"}, Verbs: []string{"get", "list", "create"}, Subresources: []resource.Subresource{{Name: "log", Style: resource.StyleConnect}}},
-		{Resource: "namespaces", Kind: "Namespace", Versions: []string{"v1"}, Verbs: []string{"get", "list", "delete"}},
+		{Resource: "pods", Kind: "Pod", Namespaced: true, Versions: []string{"v1"}, StorageVersion: "v1", Virtual: true, Verbs: []string{"get", "list", "create"}, Subresources: []resource.Subresource{{Name: "log", Style: resource.StyleConnect}}},
+		{Resource: "namespaces", Kind: "Namespace", Versions: []string{"v1"}, StorageVersion: "v1", Virtual: true, Verbs: []string{"get", "list", "delete"}},
 	}}
-	catalog := NewCatalog(table)
+	if err := errors.Join(corev1.AddToScheme(table.Scheme), table.Index()); err != nil {
+		f.Fatal(err)
+	}
+	catalog := NewCatalog(resource.NewCatalog(table))
 	paths := request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	f.Fuzz(func(t *testing.T, path, method string) {
 		r := &http.Request{Method: method, URL: &url.URL{Path: path}, Header: http.Header{}}

@@ -2,7 +2,7 @@
 // what a request for a resource is about. It owns routing and the attributes by
 // which a request is authorized; it must not answer a request.
 //
-// A [Catalog] is immutable and safe for concurrent use.
+// A [Catalog] follows the kinds as they change; it is safe for concurrent use.
 package endpoint
 
 import (

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -59,11 +60,14 @@ func newChain(t *testing.T, allow ...string) *Chain {
 		t.Fatal(err)
 	}
 	table := &resource.Table{Scheme: runtime.NewScheme(), Definitions: []*resource.Definition{
-		{Resource: "pods", Kind: "Pod", Namespaced: true, Versions: []string{"v1"}, Verbs: []string{"get", "list", "create"}},
+		{Resource: "pods", Kind: "Pod", Namespaced: true, Versions: []string{"v1"}, StorageVersion: "v1", Virtual: true, Verbs: []string{"get", "list", "create"}},
 	}}
+	if err := errors.Join(corev1.AddToScheme(table.Scheme), table.Index()); err != nil {
+		t.Fatal(err)
+	}
 	log := slog.New(slog.DiscardHandler)
 	return &Chain{
-		Catalog: endpoint.NewCatalog(table), Response: response.Writer{Log: log}, Metrics: m, Timeout: time.Minute,
+		Catalog: endpoint.NewCatalog(resource.NewCatalog(table)), Response: response.Writer{Log: log}, Metrics: m, Timeout: time.Minute,
 		Flow:   flow.New(flow.Limits{Reads: 4, Writes: 4, Bodies: 4, Answers: 4, BodyBytes: 1 << 20, Frames: 1 << 20, Decode: 1 << 30}),
 		Bodies: body.Receiver{Bytes: 1000, Timeout: time.Minute}, Authenticator: authenticator.RequestFunc(byHeader),
 		Authorization: Authorization{Authorizer: rules(allow), Log: log},

@@ -3,6 +3,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -44,7 +45,7 @@ type Handlers struct {
 // Serve serves a request that is authorized. An error that it returns has not
 // been answered yet.
 func (s *Handlers) Serve(c *endpoint.Request, verb string) error {
-	if text := s.Deprecated[c.GVK]; text != "" {
+	if text := cmp.Or(s.Deprecated[c.GVK], c.Def.Deprecations[c.Version]); text != "" {
 		warning.AddWarning(c.R.Context(), "", text)
 	}
 	if c.IsConnect() {

@@ -1,19 +1,19 @@
 // Package openapi serves /openapi/v2 and /openapi/v3: documents made of the
 // catalog and of the models of its table. Nothing is built before it is asked
-// for; what is built is kept as compressed bytes, never as models.
+// for; what is built is kept as compressed bytes, never as models. A change of
+// the catalog has only those group versions built again that it touches.
 package openapi
 
 import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha512"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	openapi2 "github.com/google/gnostic-models/openapiv2"
 	openapi3 "github.com/google/gnostic-models/openapiv3"
@@ -23,21 +23,16 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
-	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // Documents serves /openapi. It is safe for concurrent use.
 type Documents struct {
-	spec *specBuilder
+	catalog *endpoint.Catalog
+	version string // of Kubernetes
 
-	v3once sync.Once
-	v3     map[string]*document // by path below /openapi/v3: "api/v1", "apis/apps/v1"
-	index  []byte
-	v3err  error
-
-	v2once sync.Once
-	v2     *document
-	v2err  error
+	mu sync.Mutex // of whoever makes the next documents
+	v3 atomic.Pointer[v3Documents]
+	v2 atomic.Pointer[v2Document]
 }
 
 // The media types of OpenAPI documents. Clients ask for protobuf by names of
@@ -47,9 +42,10 @@ const (
 	mediaOpenAPIV3 = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
 )
 
-// New makes the documents of a table; version is that of Kubernetes.
-func New(t *resource.Table, c *endpoint.Catalog, version string) *Documents {
-	return &Documents{spec: &specBuilder{table: t, catalog: c, version: version}}
+// New makes the documents of what a catalog serves; version is that of
+// Kubernetes.
+func New(c *endpoint.Catalog, version string) *Documents {
+	return &Documents{catalog: c, version: version}
 }
 
 // document is a JSON document, kept compressed, and its protobuf form once
@@ -86,51 +82,30 @@ func (d *document) protobuf() ([]byte, error) {
 	return d.proto, d.protoErr
 }
 
-func (o *Documents) buildV3() error {
-	o.v3once.Do(func() {
-		specs, err := o.spec.v3()
-		if err != nil {
-			o.v3err = err
-			return
-		}
-		o.v3 = specs
-		type entry struct {
-			URL string `json:"serverRelativeURL"`
-		}
-		index := struct {
-			Paths map[string]entry `json:"paths"`
-		}{map[string]entry{}}
-		for path, d := range specs {
-			u := url.URL{Path: "/openapi/v3/" + path, RawQuery: url.Values{"hash": {d.etag}}.Encode()}
-			index.Paths[path] = entry{u.String()}
-		}
-		o.index, o.v3err = json.Marshal(index)
-	})
-	return o.v3err
-}
-
 // ServeIndex answers /openapi/v3: where the document of each group version is.
 func (o *Documents) ServeIndex(w http.ResponseWriter, r *http.Request) {
-	if err := o.buildV3(); err != nil {
+	docs, err := o.currentV3()
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	etag := fmt.Sprintf("%q", fmt.Sprintf("%X", sha512.Sum512(o.index)))
+	etag := fmt.Sprintf("%q", fmt.Sprintf("%X", sha512.Sum512(docs.index)))
 	w.Header().Set("Etag", etag)
 	if r.Header.Get("If-None-Match") == etag {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	response.WriteBytes(w, r, http.StatusOK, negotiation.JSON, o.index)
+	response.WriteBytes(w, r, http.StatusOK, negotiation.JSON, docs.index)
 }
 
 // ServeV3 answers /openapi/v3/...: the document of one group version.
 func (o *Documents) ServeV3(w http.ResponseWriter, r *http.Request) {
-	if err := o.buildV3(); err != nil {
+	docs, err := o.currentV3()
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	d := o.v3[strings.TrimPrefix(r.URL.Path, "/openapi/v3/")]
+	d := docs.byPath[strings.TrimPrefix(r.URL.Path, "/openapi/v3/")]
 	if d == nil {
 		http.NotFound(w, r)
 		return
@@ -149,12 +124,12 @@ func (o *Documents) ServeV3(w http.ResponseWriter, r *http.Request) {
 
 // ServeV2 answers /openapi/v2: the one document of everything.
 func (o *Documents) ServeV2(w http.ResponseWriter, r *http.Request) {
-	o.v2once.Do(func() { o.v2, o.v2err = o.spec.v2() })
-	if o.v2err != nil {
-		http.Error(w, o.v2err.Error(), http.StatusInternalServerError)
+	doc, err := o.currentV2()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	o.v2.serve(w, r, mediaOpenAPIV2, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+	doc.serve(w, r, mediaOpenAPIV2, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
 }
 
 // serve answers with JSON, or protobuf under the new or the old name.

@@ -15,9 +15,18 @@ import (
 )
 
 // routes describes the paths of one group version.
-func (b *specBuilder) routes(gv schema.GroupVersion) common.RouteContainer {
-	root := "/" + pathOf(gv)
-	rs := &routes{root: root, gv: gv, new: func(k schema.GroupVersionKind) any {
+func (b *builder) routes(gv *endpoint.GroupVersion) common.RouteContainer {
+	root := "/" + pathOf(gv.GroupVersion)
+	own := map[string]bool{} // kinds whose models are not the table's
+	for _, d := range gv.Definitions {
+		if custom(d) {
+			own[d.Kind], own[listKind(d)] = true, true
+		}
+	}
+	rs := &routes{root: root, gv: gv.GroupVersion, new: func(k schema.GroupVersionKind) any {
+		if k.GroupVersion() == gv.GroupVersion && own[k.Kind] {
+			return modelOf(k)
+		}
 		obj, err := b.table.Scheme.New(k)
 		if err != nil {
 			return nil
@@ -26,7 +35,7 @@ func (b *specBuilder) routes(gv schema.GroupVersion) common.RouteContainer {
 	}}
 	rs.add(route{method: http.MethodGet, path: root + "/", id: "get" + rs.prefix() + "APIResources",
 		text: "get available resources", produces: negotiation.MediaTypes, answer: &metav1.APIResourceList{}})
-	for _, d := range b.catalog.Definitions(gv) {
+	for _, d := range gv.Definitions {
 		rs.resource(d)
 		for i := range d.Subresources {
 			rs.subresource(d, &d.Subresources[i])

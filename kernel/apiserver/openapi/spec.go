@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/kube-openapi/pkg/builder"
+	builder2 "k8s.io/kube-openapi/pkg/builder"
 	"k8s.io/kube-openapi/pkg/builder3"
 	"k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kube-openapi/pkg/util"
@@ -24,71 +24,71 @@ import (
 // clients find their way by it.
 const extensionKind = "x-kubernetes-group-version-kind"
 
-// specBuilder makes OpenAPI documents from the table.
-type specBuilder struct {
+// builder makes OpenAPI documents from a table. It is used once, by one
+// goroutine.
+type builder struct {
 	table   *resource.Table
-	catalog *endpoint.Catalog
 	version string
+	names   modelNames
+	models  map[string]common.OpenAPIDefinition // of v3; made when first asked for
 }
 
-func (b *specBuilder) groupVersions() []schema.GroupVersion {
-	var out []schema.GroupVersion
-	for _, g := range b.catalog.Groups() {
-		for _, v := range g.Versions {
-			out = append(out, schema.GroupVersion{Group: g.Name, Version: v})
-		}
+func newBuilder(t *resource.Table, version string) *builder {
+	return &builder{table: t, version: version}
+}
+
+func (b *builder) info() *spec.Info {
+	return &spec.Info{InfoProps: spec.InfoProps{Title: "Kubernetes", Version: b.version}}
+}
+
+func refV3(name string) spec.Ref {
+	return spec.MustCreateRef("#/components/schemas/" + common.EscapeJsonPointer(friendly(name)))
+}
+
+// v3 makes the document of one group version.
+func (b *builder) v3(gv *endpoint.GroupVersion) (*document, error) {
+	if b.names == nil {
+		b.names = namesOf(b.table.Scheme)
 	}
-	return out
-}
-
-// pathOf is a group version's path below the root: "api/v1", "apis/apps/v1".
-func pathOf(gv schema.GroupVersion) string {
-	if gv.Group == "" {
-		return "api/" + gv.Version
+	if b.models == nil {
+		b.models = b.definitions(b.names, refV3)
 	}
-	return "apis/" + gv.Group + "/" + gv.Version
-}
-
-// v3 makes one document per group version.
-func (b *specBuilder) v3() (map[string]*document, error) {
-	names := b.modelNames()
-	nameOf := func(n string) (string, spec.Extensions) { return friendly(n), names.extensions(n) }
-	definitions := b.definitions(names, func(n string) spec.Ref {
-		return spec.MustCreateRef("#/components/schemas/" + common.EscapeJsonPointer(friendly(n)))
+	models, names := b.with(gv, b.models, b.names, refV3, false)
+	s, err := builder3.BuildOpenAPISpecFromRoutes([]common.RouteContainer{b.routes(gv)}, &common.OpenAPIV3Config{
+		Info:              b.info(),
+		Definitions:       models,
+		GetDefinitionName: func(n string) (string, spec.Extensions) { return friendly(n), names.extensions(n) },
 	})
-	out := map[string]*document{}
-	for _, gv := range b.groupVersions() {
-		s, err := builder3.BuildOpenAPISpecFromRoutes([]common.RouteContainer{b.routes(gv)}, &common.OpenAPIV3Config{
-			Info:              &spec.Info{InfoProps: spec.InfoProps{Title: "Kubernetes", Version: b.version}},
-			Definitions:       definitions,
-			GetDefinitionName: nameOf,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("openapi v3 of %s: %w", gv, err)
-		}
-		data, err := s.MarshalJSON()
-		if err != nil {
-			return nil, fmt.Errorf("openapi v3 of %s: %w", gv, err)
-		}
-		if out[pathOf(gv)], err = newDocument(data, toProtoV3); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, fmt.Errorf("openapi v3 of %s: %w", gv, err)
 	}
-	return out, nil
+	data, err := s.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("openapi v3 of %s: %w", gv, err)
+	}
+	return newDocument(data, toProtoV3)
 }
 
-// v2 makes the one document of everything.
-func (b *specBuilder) v2() (*document, error) {
-	names := b.modelNames()
-	var routes []common.RouteContainer
-	for _, gv := range b.groupVersions() {
-		routes = append(routes, b.routes(gv))
+// v2 makes one document of some group versions.
+func (b *builder) v2(gvs []*endpoint.GroupVersion) (*document, error) {
+	if b.names == nil {
+		b.names = namesOf(b.table.Scheme)
 	}
-	s, err := builder.BuildOpenAPISpecFromRoutes(routes, &common.Config{
+	names := b.names
+	var routes []common.RouteContainer
+	for _, gv := range gvs {
+		routes = append(routes, b.routes(gv))
+		_, names = b.with(gv, nil, names, nil, true)
+	}
+	s, err := builder2.BuildOpenAPISpecFromRoutes(routes, &common.Config{
 		ProtocolList: []string{"https"},
-		Info:         &spec.Info{InfoProps: spec.InfoProps{Title: "Kubernetes", Version: b.version}},
+		Info:         b.info(),
 		GetDefinitions: func(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
-			return b.definitions(names, ref)
+			models := b.definitions(b.names, ref)
+			for _, gv := range gvs {
+				models, _ = b.with(gv, models, nil, ref, true)
+			}
+			return models
 		},
 		GetDefinitionName: func(n string) (string, spec.Extensions) { return friendly(n), names.extensions(n) },
 	})
@@ -113,9 +113,9 @@ func friendly(name string) string {
 // modelNames are the kinds of each model, by the model's canonical name.
 type modelNames map[string][]schema.GroupVersionKind
 
-func (b *specBuilder) modelNames() modelNames {
+func namesOf(scheme *runtime.Scheme) modelNames {
 	m := modelNames{}
-	for gvk, t := range b.table.Scheme.AllKnownTypes() {
+	for gvk, t := range scheme.AllKnownTypes() {
 		if gvk.Version == runtime.APIVersionInternal {
 			continue
 		}
@@ -148,7 +148,7 @@ func canonical(model any) string { return util.GetCanonicalTypeName(model) }
 
 // definitions are the table's models, and an open object for each kind that
 // the table does not describe.
-func (b *specBuilder) definitions(names modelNames, ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
+func (b *builder) definitions(names modelNames, ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	defs := map[string]common.OpenAPIDefinition{}
 	if b.table.OpenAPI != nil {
 		defs = b.table.OpenAPI(ref)
@@ -156,7 +156,9 @@ func (b *specBuilder) definitions(names modelNames, ref common.ReferenceCallback
 	for n := range names {
 		addOpen(defs, n)
 	}
-	addOpen(defs, canonical(&metav1.Patch{}))
+	for _, n := range []string{canonical(&metav1.Patch{}), objectMeta, listMeta} {
+		addOpen(defs, n)
+	}
 	return defs
 }
 

@@ -29,16 +29,21 @@ type Codec interface {
 	Encode(obj runtime.Object, gv schema.GroupVersion, mediaType string) ([]byte, error)
 }
 
-// Renderer renders the kinds of a table. It is immutable and safe for concurrent
+// Renderer renders the kinds of a catalog. It is immutable and safe for concurrent
 // use.
 type Renderer struct {
-	Table *resource.Table
-	Codec Codec
+	Catalog *resource.Catalog
+	Codec   Codec
+}
+
+// New makes an empty object of a definition's kind, or of its list's.
+func (s *Renderer) New(d *resource.Definition, gvk schema.GroupVersionKind) (runtime.Object, error) {
+	return s.Catalog.Snapshot().TypesOf(d).New(gvk)
 }
 
 // Offer is what a path can answer with.
 func (s *Renderer) Offer(c *endpoint.Request) negotiation.Offer {
-	return negotiation.Objects(!s.Table.JSONStored[c.GVK.GroupKind()], c.HasTable())
+	return negotiation.Objects(!(c.Def.JSONStored && c.GVK.Kind == c.Def.Kind), c.HasTable())
 }
 
 // Encode returns an object's shared bytes in the request's version. The
@@ -153,7 +158,7 @@ func (s *Renderer) WriteAnswer(c *endpoint.Request, code int, a negotiation.Acce
 		}
 		return s.writeTable(c, code, a, []*watch.Object{o}, lm, false)
 	}
-	kinds, _, err := s.Table.Scheme.ObjectKinds(obj)
+	kinds, _, err := s.Catalog.Snapshot().Scheme.ObjectKinds(obj)
 	if err != nil {
 		return err
 	}

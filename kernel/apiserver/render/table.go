@@ -71,20 +71,21 @@ func (s *Renderer) MakeTable(c *endpoint.Request, version string, objs []*watch.
 	return t, nil
 }
 
-// columns prints objects by the table's printer, or by name and age.
+// columns prints objects by their definition's printer, or by name and age.
 func (s *Renderer) columns(c *endpoint.Request, objs []*watch.Object, o metav1.TableOptions, list bool) (*metav1.Table, error) {
-	if s.Table.Columns == nil {
+	print := s.Catalog.Snapshot().ColumnsOf(c.Def)
+	if print == nil {
 		return defaultTable(objs), nil
 	}
 	if !list && len(objs) == 1 { // of the hub's kind, or a subresource's
-		return s.Table.Columns(objs[0].Obj, o)
+		return print(objs[0].Obj, o)
 	}
 	hub := c.Def.Hub()
 	kind := c.Def.ListKind
 	if kind == "" {
 		kind = hub.Kind + "List"
 	}
-	l, err := s.Table.Scheme.New(schema.GroupVersionKind{Group: hub.Group, Version: hub.Version, Kind: kind})
+	l, err := s.New(c.Def, schema.GroupVersionKind{Group: hub.Group, Version: hub.Version, Kind: kind})
 	if err != nil {
 		return defaultTable(objs), nil // a kind without a list type has no printer either
 	}
@@ -95,7 +96,7 @@ func (s *Renderer) columns(c *endpoint.Request, objs []*watch.Object, o metav1.T
 	if err := meta.SetList(l, items); err != nil {
 		return nil, fmt.Errorf("list of %s: %w", c.Def.GroupResource(), err)
 	}
-	return s.Table.Columns(l, o)
+	return print(l, o)
 }
 
 // defaultTable shows what every object has.

@@ -252,7 +252,7 @@ func (f *frames) fail(err error) {
 // bookmark is an empty object of the kind at a revision. The one that ends the
 // initial events says so.
 func (f *frames) bookmark(e watch.Event) (*watch.Object, error) {
-	obj, err := f.s.Render.Table.Scheme.New(f.c.Def.Hub())
+	obj, err := f.s.Render.New(f.c.Def, f.c.Def.Hub())
 	if err != nil {
 		return nil, err
 	}
