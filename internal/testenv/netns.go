@@ -156,6 +156,17 @@ func RequireRoot(t testing.TB) {
 	}
 }
 
+// RequireCommands is for a test that runs programs of other packages, which
+// hack/packages test installs.
+func RequireCommands(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			cannotRun(t, "needs "+name+": hack/packages test installs it")
+		}
+	}
+}
+
 // cannotRun ends a test for want of something real: it fails where that must be
 // there, and skips elsewhere.
 func cannotRun(t testing.TB, why string) {

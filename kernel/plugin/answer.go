@@ -180,6 +180,12 @@ func (c *checker) preFilter() {
 		c.Uint()
 		c.texts("nodes", maxNodes, maxName)
 	}
+	for range c.count("counts of pods", 4, maxItems) {
+		c.text("a topology key", maxText)
+		c.texts("namespaces", maxNodes, maxName)
+		c.text("a label selector", maxKey)
+		c.Bool()
+	}
 	c.columns()
 }
 

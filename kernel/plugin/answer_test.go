@@ -23,7 +23,8 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(2, wire.AppendRequests(nil, []wire.Request{{Name: "b"}}))
 	missing := []columns.Ref{{ID: columns.AllocCPU, Name: "n"}, {ID: columns.Label, Key: "zone"}}
 	f.Add(3, schedule.AppendMembers(nil, []schedule.MemberInfo{{Name: "m", Filters: true, Scores: true, Column: 1, Weight: 1, Columns: missing}}))
-	pre := schedule.PreFilterAnswer{RejectedBy: 1, Reasons: []string{"r"}, Only: []schedule.OnlyNodes{{Nodes: []string{"n"}}}, Missing: missing}
+	pre := schedule.PreFilterAnswer{RejectedBy: 1, Reasons: []string{"r"}, Only: []schedule.OnlyNodes{{Nodes: []string{"n"}}}, Missing: missing,
+		Counts: []schedule.PodCounts{{TopologyKey: "zone", Namespaces: []string{"n"}, Selector: "a=b"}}}
 	f.Add(4, pre.Append(nil))
 	cycle := schedule.CycleAnswer{Feasible: 2, Reasons: []schedule.ReasonInfo{{Reasons: []string{"r"}}}, Missing: missing}
 	f.Add(5, cycle.Append(nil))

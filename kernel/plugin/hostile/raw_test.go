@@ -19,15 +19,16 @@ import (
 func rawScheduler(member string, number int64) func(testing.TB, *server) v1alpha1.PluginSpec {
 	return func(t testing.TB, s *server) v1alpha1.PluginSpec {
 		m := wire.Manifest{Name: "raw", Major: wire.Major, Minor: wire.Minor, Points: wire.PointFilter | wire.PointScore}
+		var pre schedule.PreFilterAnswer
 		text := rawModule(map[wire.Op]string{
 			wire.OpHandshake:     string(wire.AppendManifest([]byte{0, 1}, m)),
 			wire.OpOpen:          string(wire.AppendManifest([]byte{0}, m)),
 			schedule.OpDescribe:  "\x00\x01" + member,
 			schedule.OpProfile:   "\x00",
 			schedule.OpSnapshot:  "\x00",
-			schedule.OpPreFilter: "\x00\x00\x00\x00\x00\x00",
-			schedule.OpCycle:     "\x00\x00\x02\x00",
-			schedule.OpNormalize: "\x00",
+			schedule.OpPreFilter: string(pre.Append([]byte{0})),
+			schedule.OpCycle:     "\x00\x00\x02\x00\x00",
+			schedule.OpNormalize: "\x00\x00",
 		}, number)
 		return v1alpha1.PluginSpec{Host: v1alpha1.HostWASM, Digest: s.upload(t, assembleText(t, text))}
 	}
@@ -80,7 +81,7 @@ func member(name string, column uint64, scaling schedule.Scaling) string {
 	b := wire.AppendString(nil, name)
 	b = append(b, 1, 1, byte(schedule.NodeLocal), byte(scaling), 0)
 	b = wire.AppendInt(wire.AppendUint(b, column), 1)
-	return string(wire.AppendUint(b, 0))
+	return string(wire.AppendUint(wire.AppendUint(b, 0), 0)) // events, columns
 }
 
 // TestRawAnswers: a guest need not be made with the SDK, which checks what it
