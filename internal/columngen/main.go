@@ -148,7 +148,7 @@ func view(list []column) string {
 		if when == "state" {
 			node = "\tn := &e.node\n"
 		}
-		fmt.Fprintf(&b, "\n// write%s writes the columns of scope node.%s into a row.\nfunc (t *Table) write%s(row int) {\n\te, v := t.entries[row], &t.view\n%s", name, when, name, node)
+		fmt.Fprintf(&b, "\n// write%s writes the columns of scope node.%s into a row.\nfunc (v *fixedView) write%s(t *Table, row int) {\n\te := t.entries[row]\n%s", name, when, name, node)
 		for _, c := range list {
 			if c.scope == "node."+when {
 				fmt.Fprintf(&b, "\tv.%s[row] = %s\n", c.field(), c.source)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
@@ -219,4 +221,27 @@ func (e *Evaluator) refusal(row int) (text string, refused bool) {
 		return "it looks at other nodes, too", true
 	}
 	return "", false
+}
+
+// Metrics of evaluators.
+type Metrics struct {
+	// Faults counts calls of plugins that failed.
+	Faults *prometheus.CounterVec
+	// Rehearsed counts what plugins said that decide nothing.
+	Rehearsed *prometheus.CounterVec
+}
+
+// NewMetrics makes the metrics; the caller registers them.
+func NewMetrics() *Metrics {
+	return &Metrics{
+		Faults: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_scheduler_plugin_faults_total",
+			Help: "Calls of plugins that failed, by plugin."}, []string{"plugin"}),
+		Rehearsed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_scheduler_rehearsed_total",
+			Help: "Decisions that a plugin in the mode Shadow or Monitor was asked about, by what it said: agrees, refuses, failed."}, []string{"plugin", "verdict"}),
+	}
+}
+
+// Collectors lists all.
+func (m *Metrics) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.Faults, m.Rehearsed}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
+	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
@@ -302,4 +303,24 @@ func (in *Instance) checkScore(v, most int64) error {
 		return wrongf("a score of %d is not in the range of 0 to %d", v, most)
 	}
 	return nil
+}
+
+// wrongAnswer is a fault that the scheduler found in an answer, which those who
+// count the plugin's faults do not know of yet.
+type wrongAnswer struct{ error }
+
+func (w wrongAnswer) Unwrap() error { return w.error }
+
+func wrongf(format string, args ...any) error {
+	return wrongAnswer{wire.Errorf(wire.KindProtocol, format, args...)}
+}
+
+// isFault tells whether the instance must be replaced after the error.
+func isFault(err error) bool {
+	for _, k := range []error{wire.ErrTrap, wire.ErrDeadline, wire.ErrMemory, wire.ErrProtocol, wire.ErrABI, wire.ErrClosed} {
+		if errors.Is(err, k) {
+			return true
+		}
+	}
+	return false
 }

@@ -130,7 +130,7 @@ func (t *Table) Use(row int, u *Usage, sign int64) {
 	t.writeRequests(row)
 	if len(u.Ports) > 0 {
 		a.Ports = addPorts(a.Ports, u.Ports, sign)
-		t.writePorts(row)
+		t.view.writePorts(t, row)
 		if t.wasteful() {
 			t.rebuild(len(t.entries))
 		}
@@ -165,7 +165,7 @@ func (t *Table) touch(row int) {
 	if row < len(t.entries) {
 		e := t.entries[row]
 		e.gen++
-		t.writeTouch(row)
+		t.view.writeTouch(t, row)
 	}
 	if len(t.log) >= 4*t.layout.Capacity+1024 {
 		half := len(t.log) / 2
@@ -217,7 +217,7 @@ func (t *Table) rebuild(rows int) {
 	t.view = newView(t.layout, t.region)
 	for row := range t.entries {
 		t.write(row)
-		t.writeTouch(row)
+		t.view.writeTouch(t, row)
 	}
 	t.strings.mark()
 	t.taintSets.mark()
@@ -271,8 +271,8 @@ func (t *Table) id(s string) uint32 { return t.strings.add(s, s) + 1 }
 
 // write writes all columns of a row.
 func (t *Table) write(row int) {
-	t.writeState(row)
-	t.writePorts(row)
+	t.view.writeState(t, row)
+	t.view.writePorts(t, row)
 	for _, x := range t.view.extended {
 		x.alloc[row] = t.entries[row].node.Allocatable.Of(t.strings.at(x.key - 1))
 	}
@@ -281,7 +281,7 @@ func (t *Table) write(row int) {
 
 // writeRequests writes what the node's pods request.
 func (t *Table) writeRequests(row int) {
-	t.writeUsage(row)
+	t.view.writeUsage(t, row)
 	for _, x := range t.view.extended {
 		x.request[row] = t.entries[row].usage.Requests.Of(t.strings.at(x.key - 1))
 	}

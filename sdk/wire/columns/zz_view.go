@@ -44,8 +44,8 @@ func (v *fixedView) bind(l Layout, region []byte) {
 }
 
 // writeState writes the columns of scope node.state into a row.
-func (t *Table) writeState(row int) {
-	e, v := t.entries[row], &t.view
+func (v *fixedView) writeState(t *Table, row int) {
+	e := t.entries[row]
 	n := &e.node
 	v.allocCPU[row] = n.Allocatable.MilliCPU
 	v.allocMemory[row] = n.Allocatable.Memory
@@ -59,8 +59,8 @@ func (t *Table) writeState(row int) {
 }
 
 // writeUsage writes the columns of scope node.usage into a row.
-func (t *Table) writeUsage(row int) {
-	e, v := t.entries[row], &t.view
+func (v *fixedView) writeUsage(t *Table, row int) {
+	e := t.entries[row]
 	v.requestCPU[row] = e.usage.Requests.MilliCPU
 	v.requestMemory[row] = e.usage.Requests.Memory
 	v.requestEphemeral[row] = e.usage.Requests.Ephemeral
@@ -70,13 +70,13 @@ func (t *Table) writeUsage(row int) {
 }
 
 // writePorts writes the columns of scope node.ports into a row.
-func (t *Table) writePorts(row int) {
-	e, v := t.entries[row], &t.view
+func (v *fixedView) writePorts(t *Table, row int) {
+	e := t.entries[row]
 	v.portSet[row] = t.ports(e.usage.Ports)
 }
 
 // writeTouch writes the columns of scope node.touch into a row.
-func (t *Table) writeTouch(row int) {
-	e, v := t.entries[row], &t.view
+func (v *fixedView) writeTouch(t *Table, row int) {
+	e := t.entries[row]
 	v.generation[row] = e.gen
 }
