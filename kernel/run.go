@@ -32,7 +32,7 @@ func (k *Kernel) makeLoops(context.Context) error {
 	if err != nil {
 		return err
 	}
-	k.sched, err = scheduler.New(scheduler.Config{Registry: k.access.As(auth.Scheduler), Metrics: k.metrics, Log: k.c.Log})
+	k.sched, err = scheduler.New(scheduler.Config{Registry: k.access.As(auth.Scheduler), Metrics: k.metrics, Informers: k.informers, Log: k.c.Log})
 	if err != nil {
 		return err
 	}

@@ -12,9 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/scheduler/bind"
 	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
@@ -41,7 +43,9 @@ type Config struct {
 	// 0 is 4096.
 	Remember int
 	Metrics  prometheus.Registerer // nil: not registered
-	Log      *slog.Logger          // nil: discard
+	// Informers counts what is followed; nil counts nothing.
+	Informers *informer.Metrics
+	Log       *slog.Logger // nil: discard
 }
 
 // A batch of bindings is written when it is this long, or this old, or when no
@@ -81,7 +85,7 @@ type Scheduler struct {
 	updates []update // guarded by mu; plugins to put in place
 	wake    chan struct{}
 
-	nodes, pods chan change
+	nodes, pods informer.Updates
 	toBind      chan []binding
 	bound       chan []bound
 	toReport    chan []report
@@ -142,8 +146,8 @@ func New(cfg Config) (*Scheduler, error) {
 		cfg:      cfg,
 		cycle:    newCycle(ours, cfg.Seed, m, cfg.Log, cfg.Remember),
 		wake:     make(chan struct{}, 1),
-		nodes:    make(chan change, 4),
-		pods:     make(chan change, 4),
+		nodes:    make(informer.Updates, 4),
+		pods:     make(informer.Updates, 4),
 		toBind:   make(chan []binding),
 		bound:    make(chan []bound, binders),
 		toReport: make(chan []report),
@@ -184,12 +188,11 @@ func (s *Scheduler) Explain(namespace, name string) (Verdict, bool) {
 // instances are done; it may be called once.
 func (s *Scheduler) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	follow := func(t registry.Target, out chan<- change) {
-		f := &follower{reg: s.cfg.Registry, target: t, clock: s.cfg.Clock, log: s.cfg.Log, out: out}
-		g.Go(func() error { return f.run(ctx) })
+	for gvr, updates := range map[schema.GroupVersionResource]informer.Updates{nodeResource: s.nodes, podResource: s.pods} {
+		i := informer.New(informer.Config{Name: "scheduler", Registry: s.cfg.Registry, Target: registry.Target{Resource: gvr}, Handler: updates,
+			Clock: s.cfg.Clock, Metrics: s.cfg.Informers, Log: s.cfg.Log})
+		g.Go(func() error { i.Run(ctx); return nil })
 	}
-	follow(registry.Target{Resource: nodeResource}, s.nodes)
-	follow(registry.Target{Resource: podResource}, s.pods)
 	for range binders {
 		b := &bind.Binder[*decision]{Registry: s.cfg.Registry, In: s.toBind, Out: s.bound}
 		g.Go(func() error { return b.Run(ctx) })
@@ -356,16 +359,13 @@ func (s *Scheduler) applyUpdates() {
 	}
 }
 
-func (s *Scheduler) syncNodes(c change) {
+func (s *Scheduler) syncNodes(u informer.Update) {
 	now := s.cfg.Clock.Now()
-	if c.replace {
-		s.cycle.replaceNodes(objects[*corev1.Node](c.objects), now)
+	if u.Replace {
+		s.cycle.replaceNodes(objects[*corev1.Node](u.Objects), now)
 		s.synced.nodes = true
 	}
-	for _, e := range c.events {
-		if e.Object == nil {
-			continue
-		}
+	for _, e := range u.Events {
 		if e.Type == watch.Deleted {
 			s.cycle.deleteNode(e.Object.Name)
 		} else if n, ok := e.Object.Obj.(*corev1.Node); ok {
@@ -374,16 +374,13 @@ func (s *Scheduler) syncNodes(c change) {
 	}
 }
 
-func (s *Scheduler) syncPods(c change) {
+func (s *Scheduler) syncPods(u informer.Update) {
 	now := s.cfg.Clock.Now()
-	if c.replace {
-		s.cycle.replacePods(objects[*corev1.Pod](c.objects), now)
+	if u.Replace {
+		s.cycle.replacePods(objects[*corev1.Pod](u.Objects), now)
 		s.synced.pods = true
 	}
-	for _, e := range c.events {
-		if e.Object == nil {
-			continue
-		}
+	for _, e := range u.Events {
 		if e.Type == watch.Deleted {
 			s.cycle.deletePod(types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Name}, now)
 		} else if p, ok := e.Object.Obj.(*corev1.Pod); ok {
