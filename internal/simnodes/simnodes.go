@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/internal/version"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
@@ -133,7 +134,7 @@ func (n *Nodes) node(i int) *corev1.Node {
 			Capacity: room, Allocatable: room.DeepCopy(),
 			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Simulated",
 				LastHeartbeatTime: now, LastTransitionTime: now}},
-			NodeInfo: corev1.NodeSystemInfo{KubeletVersion: "v1.37.0-simulated", OperatingSystem: "linux", Architecture: "amd64"},
+			NodeInfo: corev1.NodeSystemInfo{KubeletVersion: version.Kubernetes + "-simulated", OperatingSystem: "linux", Architecture: "amd64"},
 		},
 	}
 	if n.cfg.Prepare != nil {

@@ -2,10 +2,19 @@
 // speaks. The values are set by the Makefile through -ldflags -X.
 package version
 
-import "runtime"
+import (
+	"runtime"
+	"strings"
+)
 
 // Kubernetes is the API level that the server announces.
 const Kubernetes = "v1.37.2"
+
+// Major is the first part of Kubernetes, "1".
+func Major() string { return strings.Split(Kubernetes[1:], ".")[0] }
+
+// Minor is the second, "37".
+func Minor() string { return strings.Split(Kubernetes[1:], ".")[1] }
 
 // Pintle is this build's own version, Commit its revision in version control.
 var (

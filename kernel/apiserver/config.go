@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
+	served "github.com/pintle-io/pintle/internal/version"
 	"github.com/pintle-io/pintle/kernel/apiserver/filters"
 	"github.com/pintle-io/pintle/kernel/apiserver/handlers"
 	"github.com/pintle-io/pintle/kernel/apiserver/health"
@@ -144,9 +145,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Limits.MinWatchTimeout, 30*time.Minute)
 	setDefault(&c.Limits.ShutdownTimeout, 60*time.Second)
 	v := &c.Version
-	setDefault(&v.Major, "1")
-	setDefault(&v.Minor, "37")
-	setDefault(&v.GitVersion, "v1.37.2-pintle")
+	setDefault(&v.Major, served.Major())
+	setDefault(&v.Minor, served.Minor())
+	setDefault(&v.GitVersion, served.Git())
 }
 
 func setDefault[T comparable](p *T, v T) {

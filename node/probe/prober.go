@@ -21,13 +21,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/pintle-io/pintle/internal/version"
 	"github.com/pintle-io/pintle/node/cri"
 )
 
 // maxOutput bounds what is read of an answer, in bytes.
 const maxOutput = 10 << 10
 
-const userAgent = "kube-probe/1.37"
+// userAgent is kubelet's.
+var userAgent = "kube-probe/" + version.Major() + "." + version.Minor()
 
 // Exec runs a command in a container; *cri.Client's method is one.
 type Exec func(ctx context.Context, id string, cmd []string, timeout time.Duration) ([]byte, error)
