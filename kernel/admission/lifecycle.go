@@ -14,7 +14,7 @@ import (
 // its order is before every other rule.
 const (
 	LifecycleName  = "NamespaceLifecycle"
-	LifecycleOrder = -1 << 20
+	LifecycleOrder = OrderLifecycle
 )
 
 // immortalNamespaces cannot be deleted.

@@ -103,7 +103,7 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	if p.Manifest.Points.Has(wire.PointValidate) {
 		entry.Validate = admission.ValidatorFunc(r.validate)
 	}
-	s.put(name, state{rule: r}, func() { s.chain.Set(RuleName(name), int(p.Spec.Order), entry) })
+	s.put(name, state{rule: r}, func() { s.chain.Set(RuleName(name), admission.PolicyOrder(p.Spec.Order), entry) })
 	return nil
 }
 

@@ -118,7 +118,7 @@ var descriptions = map[string]string{
 	"PluginSpec.failurePolicy": "What happens to a request or a pod when the plugin fails: Fail (default) or Ignore.",
 	"PluginSpec.mode":          "Enforce (default); Monitor asks but refuses nothing and warns; Shadow asks and only counts.",
 	"PluginSpec.match":         "Match narrows what the plugin's admission points see.",
-	"PluginSpec.order":         "Order among admission policies, lowest first; 0 by default.",
+	"PluginSpec.order":         "Order among admission policies, lowest first, between -10000 and 10000; 0 by default.",
 	"PluginSpec.weight":        "Weight of the plugin's score; 1 by default.",
 	"PluginSpec.members":       "How the members of a set of scheduling plugins are used.",
 	"Limits.memory":            "Memory of an instance; 256Mi by default.",

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
@@ -36,9 +37,17 @@ var pluginStrategy = resource.Strategy{
 			p.Generation++
 		}
 	},
-	Validate: func(_ context.Context, obj runtime.Object) field.ErrorList { return ValidatePlugin(obj.(*Plugin)) },
-	ValidateUpdate: func(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-		return ValidatePlugin(obj.(*Plugin))
+	Validate: func(_ context.Context, obj runtime.Object) field.ErrorList {
+		p := obj.(*Plugin)
+		return append(ValidatePlugin(p), validateOrder(p.Spec.Order)...)
+	},
+	ValidateUpdate: func(_ context.Context, obj, old runtime.Object) field.ErrorList {
+		p := obj.(*Plugin)
+		errs := ValidatePlugin(p)
+		if p.Spec.Order != old.(*Plugin).Spec.Order { // one that was stored before there was a range stays
+			errs = append(errs, validateOrder(p.Spec.Order)...)
+		}
+		return errs
 	},
 	AllowUnconditionalUpdate: true,
 }
@@ -108,6 +117,13 @@ func ValidatePlugin(p *Plugin) field.ErrorList {
 	}
 	errs = append(errs, validateLimits(at.Child("limits"), s.Limits)...)
 	return append(errs, validateMatch(at.Child("match"), s.Match)...)
+}
+
+func validateOrder(order int32) field.ErrorList {
+	if err := admission.CheckPolicyOrder(order); err != nil {
+		return field.ErrorList{field.Invalid(field.NewPath("spec", "order"), order, err.Error())}
+	}
+	return nil
 }
 
 func oneOf[T ~string](at *field.Path, got T, known ...T) field.ErrorList {

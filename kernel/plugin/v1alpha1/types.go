@@ -51,7 +51,8 @@ type PluginSpec struct {
 	Mode Mode `json:"mode,omitempty"`
 	// Match narrows what the plugin's admission points see.
 	Match []MatchRule `json:"match,omitempty"`
-	// Order among admission policies, lowest first; 0 by default.
+	// Order among admission policies, lowest first, between -10000 and 10000; 0 by
+	// default.
 	Order int32 `json:"order,omitempty"`
 	// Weight of the plugin's score; 1 by default.
 	Weight *int64 `json:"weight,omitempty"`

@@ -1,0 +1,36 @@
+package admission
+
+import "fmt"
+
+// The orders of rules in a chain, lowest first. A policy's order, spec.order of
+// its Plugin, is between MinPolicyOrder and MaxPolicyOrder: no policy is asked
+// before the server's own rules, which decide about who may do what, nor after
+// those that judge what all others have made of an object.
+const (
+	// OrderLifecycle: is there a namespace to write to?
+	OrderLifecycle = -1 << 20
+	// OrderServer: may this be written at all? Nodes' objects, roles,
+	// certificates, Plugins and their modules, external addresses of Services.
+	OrderServer = -1_000_000
+
+	MinPolicyOrder = -10_000
+	MaxPolicyOrder = 10_000
+
+	// OrderLast is for rules that must see the object as it will be stored.
+	OrderLast = 1_000_000
+)
+
+// CheckPolicyOrder refuses an order that a policy cannot have; the error names
+// the range.
+func CheckPolicyOrder(order int32) error {
+	if order < MinPolicyOrder || order > MaxPolicyOrder {
+		return fmt.Errorf("must be between %d and %d", MinPolicyOrder, MaxPolicyOrder)
+	}
+	return nil
+}
+
+// PolicyOrder is the order of a policy in a chain: one from outside the range,
+// which was stored before there was one, is taken for the nearest in it.
+func PolicyOrder(order int32) int {
+	return int(min(max(order, MinPolicyOrder), MaxPolicyOrder))
+}
