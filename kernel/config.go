@@ -9,11 +9,16 @@ import (
 	"net/netip"
 	"path/filepath"
 
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
+	"github.com/pintle-io/pintle/kernel/lease"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/watch"
 )
 
 // Config is what a control plane is made of.
@@ -38,6 +43,9 @@ type Config struct {
 	// the ranges of Services and Pods. The addresses of this server are added.
 	ExternalIPs externalip.Config
 
+	// Store is one that is open already, and that its owner closes, as tests have
+	// it; nil: Etcd says which.
+	Store store.Store
 	// Etcd names an external cluster; nil embeds one.
 	Etcd *store.DialConfig
 	// EtcdQuota is the size in bytes that the embedded etcd's database may
@@ -46,6 +54,13 @@ type Config struct {
 	// UnsafeNoFsync makes the embedded etcd forget its promises about power
 	// loss; for benchmarks.
 	UnsafeNoFsync bool
+
+	// Lease are the times after which another server takes the lead; zero:
+	// lease.DefaultTimes.
+	Lease lease.Times
+
+	// Adjust are last changes to how parts are made; tests have them.
+	Adjust Adjust
 
 	// Hosts run plugins, by kind.
 	Hosts map[v1alpha1.HostKind]plugin.Host
@@ -66,6 +81,14 @@ type Config struct {
 	// Progress is told of each step of the start; may be nil.
 	Progress func(step, format string, args ...any)
 	Log      *slog.Logger // nil discards
+}
+
+// Adjust changes the configurations of parts before they are made; nil changes
+// nothing.
+type Adjust struct {
+	Cache func(*watch.Config)
+	API   func(*apiserver.Config)
+	Clock clock.WithTicker // of certificates and tokens
 }
 
 func (c *Config) validate() error {

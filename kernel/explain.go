@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -15,7 +16,12 @@ func (k *Kernel) explainPod(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the query needs namespace and name", http.StatusBadRequest)
 		return
 	}
-	v, ok := k.sched.Explain(namespace, name)
+	t := k.leader.term()
+	if t == nil {
+		http.Error(w, "this server does not lead: ask "+cmp.Or(k.leader.elector.Holder(), "again in a moment"), http.StatusServiceUnavailable)
+		return
+	}
+	v, ok := t.scheduler.Explain(namespace, name)
 	if !ok {
 		http.Error(w, fmt.Sprintf("the scheduler remembers no verdict about pod %s/%s", namespace, name), http.StatusNotFound)
 		return

@@ -2,12 +2,10 @@ package kernel
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -28,43 +26,42 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/author"
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
 	"github.com/pintle-io/pintle/kernel/plugin/modules"
-	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
-	"github.com/pintle-io/pintle/kernel/scheduler"
-	"github.com/pintle-io/pintle/kernel/store"
-	"github.com/pintle-io/pintle/kernel/store/embed"
-	"github.com/pintle-io/pintle/kernel/store/maintain"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
 // Kernel is a control plane.
 type Kernel struct {
-	c       Config
-	closers []io.Closer // in order of opening
-	pki     *pki.PKI
-	// unreachable warns once that pods cannot reach the server.
-	unreachable sync.Once
-	store       store.Store
-	cache       *watch.Cache
-	catalog     *resource.Catalog
-	codec       *resource.Codec
-	chain       *admission.Chain
-	core        *registry.Core // asks no authorizer: for the edge and plugins, which have been asked
-	access      *auth.Access   // core for components of this process
-	authz       auth.Authorizers
-	rbac        *rbac.Authorizer
-	api         *apiserver.Server
-	manager     *reconcile.Manager
-	sched       *scheduler.Scheduler
-	loader      *loader.Loader
-	modules     *modules.Store
-	policies    *admit.Sink
-	metrics     *prometheus.Registry
-	informers   *informer.Metrics
-	embed       *embed.Server    // nil with an external etcd, like keeper
-	keeper      *maintain.Keeper // of the embedded store's space
-	storeFailed chan struct{}    // closed when embed has failed
+	c        Config
+	closers  []io.Closer // in order of opening
+	identity *identity
+	pki      *pki.PKI
+	storage  *storage
+	cache    *watch.Cache
+	catalog  *resource.Catalog
+	codec    *resource.Codec
+	chain    *admission.Chain
+	core     *registry.Core // asks no authorizer: for the edge and plugins, which have been asked
+	access   *auth.Access   // core for components of this process
+	auth     Auth
+	api      *apiserver.Server
+
+	leader   *leader // what one server does for all
+	loader   *loader.Loader
+	modules  *modules.Store
+	policies *admit.Sink
+
+	metrics   *prometheus.Registry
+	informers *informer.Metrics
+}
+
+// Auth is what decides who asks and what he may.
+type Auth struct {
+	Authenticator *auth.Authenticator
+	Tokens        *token.Authority
+	Authorizer    auth.Authorizers
+	RBAC          *rbac.Authorizer
 }
 
 // New opens the store and the keys and puts the parts together. Nothing is
@@ -77,9 +74,9 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 		return nil, err
 	}
 	c.setDefaults()
-	k := &Kernel{c: c, metrics: prometheus.NewRegistry(), informers: informer.NewMetrics(), storeFailed: make(chan struct{})}
+	k := &Kernel{c: c, metrics: prometheus.NewRegistry(), informers: informer.NewMetrics()}
 	k.metrics.MustRegister(k.informers, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{k.openKeys, k.openStore, k.makeRegistry, k.makeAPI, k.makeLoops} {
+	for _, step := range []func(context.Context) error{k.openKeys, k.openStore, k.openIdentity, k.makeRegistry, k.makeLeader, k.makeLoader} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, k.Close())
 		}
@@ -103,12 +100,29 @@ func (k *Kernel) PKI() *pki.PKI { return k.pki }
 // Access serves the verbs to components in this process, authorized like clients.
 func (k *Kernel) Access() registry.Access { return k.access }
 
+// Reader reads objects from the watch cache.
+func (k *Kernel) Reader() resource.Reader { return k.core.Reader() }
+
+// Auth answers who asks and what he may.
+func (k *Kernel) Auth() Auth { return k.auth }
+
+// API is the HTTP edge, which Run serves.
+func (k *Kernel) API() *apiserver.Server { return k.api }
+
 // Catalog holds the kinds that are served. Producers add to it and take away
 // while the kernel runs.
 func (k *Kernel) Catalog() *resource.Catalog { return k.catalog }
 
+func (k *Kernel) openIdentity(context.Context) (err error) {
+	if k.identity, err = openIdentity(k.c.Dir); err != nil {
+		return err
+	}
+	k.closers = append(k.closers, k.identity)
+	return nil
+}
+
 func (k *Kernel) openKeys(context.Context) error {
-	p, err := pki.Open(pki.Config{Dir: k.c.path("pki"), DNSNames: k.c.Names, IPs: k.c.IPs, Log: k.c.Log})
+	p, err := pki.Open(pki.Config{Dir: k.c.path("pki"), DNSNames: k.c.Names, IPs: k.c.IPs, Clock: k.c.Adjust.Clock, Log: k.c.Log})
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
@@ -117,30 +131,11 @@ func (k *Kernel) openKeys(context.Context) error {
 	return nil
 }
 
-func (k *Kernel) openStore(ctx context.Context) error {
-	if k.c.Etcd != nil {
-		s, err := store.Dial(ctx, *k.c.Etcd)
-		if err != nil {
-			return err
-		}
-		k.store = s
-		k.closers = append(k.closers, s)
-		k.c.Progress("etcd", "external, %v", k.c.Etcd.Endpoints)
-		return nil
-	}
-	e, err := embed.Start(ctx, embed.Config{Dir: k.c.path("etcd"), Marker: k.c.path("etcd-initialized"), Quota: k.c.EtcdQuota, UnsafeNoFsync: k.c.UnsafeNoFsync, Log: k.c.Log})
-	if err != nil {
+func (k *Kernel) openStore(ctx context.Context) (err error) {
+	if k.storage, err = openStorage(ctx, &k.c); err != nil {
 		return err
 	}
-	k.embed = e
-	k.store = e.Store()
-	k.keeper = maintain.New(maintain.Config{DB: e, Revision: k.store.Revision, Log: k.c.Log})
-	k.closers = append(k.closers, e, k.store)
-	rev, err := k.store.Revision(ctx)
-	if err != nil {
-		return err
-	}
-	k.c.Progress("etcd", "embedded, revision %d", rev)
+	k.closers = append(k.closers, k.storage)
 	return nil
 }
 
@@ -149,72 +144,82 @@ func (k *Kernel) openStore(ctx context.Context) error {
 func (k *Kernel) makeRegistry(context.Context) error {
 	k.catalog = resource.NewCatalog(k.c.Table)
 	k.codec = resource.NewCodec(k.catalog)
-	k.cache = watch.New(watch.Config{Store: k.store, Catalog: k.catalog, Decode: k.codec.Decode, Log: k.c.Log})
-	reader := auth.LateReader(func() resource.Reader { return k.core.Reader() })
-	k.rbac = rbac.New(reader)
-	rules, err := rbac.NodeRules()
-	if err != nil {
-		return err
+	caching := watch.Config{Store: k.storage, Catalog: k.catalog, Decode: k.codec.Decode, Log: k.c.Log}
+	if adjust := k.c.Adjust.Cache; adjust != nil {
+		adjust(&caching)
 	}
-	k.authz = auth.Authorizers{node.NewAuthorizer(reader, rules), k.rbac}
-	tokens, err := token.New(token.Config{Key: k.pki.ServiceAccountKey(), Reader: reader})
-	if err != nil {
+	k.cache = watch.New(caching)
+	k.metrics.MustRegister(cacheMetrics{k.cache})
+	reader := auth.LateReader(func() resource.Reader { return k.core.Reader() })
+	if err := k.makeAuth(reader); err != nil {
 		return err
 	}
 	k.chain = &admission.Chain{}
-	k.chain.Set("node-restriction", -1000, admission.Rule{Validate: &node.Restriction{Reader: reader, Authorizer: k.authz}})
-	k.chain.Set("external-ips", -1000, admission.Rule{Validate: &externalip.Rule{Config: k.externalIPs(), Reader: reader}})
-	escalation := rbac.NewEscalation(k.rbac, k.authz)
-	k.chain.Set("rbac-escalation", -1000, admission.Rule{Validate: escalation})
-	k.chain.Set("plugin-author", -1000, admission.Rule{Validate: author.New(escalation, k.authz)})
-	k.chain.Set("certificate-permissions", -1000, admission.Rule{Validate: &signer.Permissions{Authorizer: k.authz, Reader: reader}})
-	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader}}
-	authn := auth.New(auth.Config{ClientCAs: k.pki.Pool(), Tokens: known})
-	k.metrics.MustRegister(cacheMetrics{k.cache})
+	escalation := rbac.NewEscalation(k.auth.RBAC, k.auth.Authorizer)
+	for name, rule := range map[string]admission.Validator{
+		"node-restriction":        &node.Restriction{Reader: reader, Authorizer: k.auth.Authorizer},
+		"external-ips":            &externalip.Rule{Config: externalIPs(&k.c), Reader: reader},
+		"rbac-escalation":         escalation,
+		"plugin-author":           author.New(escalation, k.auth.Authorizer),
+		"certificate-permissions": &signer.Permissions{Authorizer: k.auth.Authorizer, Reader: reader},
+	} {
+		k.chain.Set(name, admission.OrderServer, admission.Rule{Validate: rule})
+	}
+	var err error
 	k.core, err = registry.New(registry.Config{
-		Catalog: k.catalog, Codec: k.codec, Store: k.store, Cache: k.cache, Admission: k.chain, Log: k.c.Log,
-		Actions: map[string]registry.Action{"serviceaccounts/token": tokens.Request},
-		Virtual: review.Handlers(review.Config{Tokens: authn, Audiences: tokens.Audiences(), Authorizer: k.authz, Rules: k.rbac}),
+		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Log: k.c.Log,
+		Actions: map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
+		Virtual: review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.RBAC}),
 	})
 	if err != nil {
 		return err
 	}
-	k.access = &auth.Access{Registry: k.core, Authorizer: k.authz}
-	k.api, err = apiserver.New(apiserver.Config{
+	k.access = &auth.Access{Registry: k.core, Authorizer: k.auth.Authorizer}
+	return k.makeAPI()
+}
+
+func (k *Kernel) makeAuth(reader resource.Reader) error {
+	tokens, err := token.New(token.Config{Key: k.pki.ServiceAccountKey(), Reader: reader, Clock: k.c.Adjust.Clock})
+	if err != nil {
+		return err
+	}
+	rules, err := rbac.NodeRules()
+	if err != nil {
+		return err
+	}
+	by := rbac.New(reader)
+	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader, Clock: k.c.Adjust.Clock}}
+	k.auth = Auth{Tokens: tokens, RBAC: by, Authorizer: auth.Authorizers{node.NewAuthorizer(reader, rules), by},
+		Authenticator: auth.New(auth.Config{ClientCAs: k.pki.Pool(), Tokens: known, Clock: k.c.Adjust.Clock})}
+	return nil
+}
+
+func (k *Kernel) makeAPI() (err error) {
+	tokens := k.auth.Tokens
+	c := apiserver.Config{
 		Registry: k.core, Catalog: k.catalog, Codec: k.codec, Reader: k.core.Reader(),
 		AdmitConnect:  k.core.AdmitConnect,
-		Authenticator: authn, Audiences: tokens.Audiences(), Authorizer: k.authz,
+		Authenticator: k.auth.Authenticator, Audiences: tokens.Audiences(), Authorizer: k.auth.Authorizer,
 		NodeTLS: k.pki.KubeletTLS(), Dial: k.c.Dial,
 		OIDCDiscovery: func() ([]byte, error) { return tokens.Discovery(token.DefaultIssuer + "/openid/v1/jwks") }, JWKS: tokens.JWKS,
 		Checks: k.checks(),
 		Paths:  k.paths(), Profiling: k.c.Profiling,
 		Metrics: k.metrics, Version: versionInfo(), Log: k.c.Log,
-	})
+	}
+	if adjust := k.c.Adjust.API; adjust != nil {
+		adjust(&c)
+	}
+	k.api, err = apiserver.New(c)
 	return err
 }
-
-// makeAPI fails early on what TLS needs.
-func (k *Kernel) makeAPI(context.Context) error {
-	if t := k.serverTLS(); t == nil {
-		return errors.New("kernel: no serving certificate")
-	}
-	return nil
-}
-
-func (k *Kernel) serverTLS() *tls.Config { return k.pki.ServerTLS() }
 
 func (k *Kernel) checks() []apiserver.Check {
-	checks := []apiserver.Check{{Name: "etcd", Check: k.checkStore}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache},
-		{Name: "policies", ReadyOnly: true, Check: k.checkPolicies}}
-	if k.keeper != nil {
-		checks = append(checks, apiserver.Check{Name: "etcd-quota", ReadyOnly: true, Check: k.keeper.Check})
+	checks := []apiserver.Check{{Name: "etcd", Check: k.storage.check}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache},
+		{Name: "policies", ReadyOnly: true, Check: func(ctx context.Context) error { return k.loader.Check(ctx) }}}
+	if keeper := k.storage.keeper; keeper != nil {
+		checks = append(checks, apiserver.Check{Name: "etcd-quota", ReadyOnly: true, Check: keeper.Check})
 	}
 	return checks
-}
-
-func (k *Kernel) checkStore(ctx context.Context) error {
-	_, err := k.store.Revision(ctx)
-	return err
 }
 
 func (k *Kernel) checkCache(context.Context) error {
@@ -228,10 +233,10 @@ func (k *Kernel) checkCache(context.Context) error {
 
 // externalIPs are the rules for external addresses of Services, with all at
 // which this server is reached.
-func (k *Kernel) externalIPs() externalip.Config {
-	c := k.c.ExternalIPs
-	c.Servers = append(c.Servers, k.c.Advertise.Addr().Unmap())
-	for _, ip := range k.c.IPs {
+func externalIPs(k *Config) externalip.Config {
+	c := k.ExternalIPs
+	c.Servers = append(c.Servers, k.Advertise.Addr().Unmap())
+	for _, ip := range k.IPs {
 		if a, ok := netip.AddrFromSlice(ip); ok {
 			c.Servers = append(c.Servers, a.Unmap())
 		}

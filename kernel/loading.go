@@ -15,15 +15,15 @@ import (
 )
 
 // makeLoader joins the loader with those who use plugins.
-func (k *Kernel) makeLoader() error {
+func (k *Kernel) makeLoader(context.Context) error {
 	own := k.access.As(auth.PluginLoader)
 	k.modules = modules.New(own)
-	k.chain.Set("plugin-modules", -1000, k.modules.Quota(modules.DefaultBounds).Rule())
+	k.chain.Set("plugin-modules", admission.OrderServer, k.modules.Quota(modules.DefaultBounds).Rule())
 	k.policies = admit.New(admit.Config{Chain: k.chain, Calls: k.admissionReads, Exists: k.awaits, Metrics: k.metrics, Log: k.c.Log})
 	k.loader = loader.New(loader.Config{
-		Registry: own, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Informers: k.informers, Log: k.c.Log,
+		Registry: own, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, WritesStatus: k.leader.elector.Leads, Informers: k.informers, Log: k.c.Log,
 		Consumers: []loader.Consumer{
-			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.sched}},
+			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
 			{Name: "admission", Points: wire.Admission, Sink: k.policies},
 			{Name: "controllers", Points: wire.PointController, Sink: controllerSink{k}},
 		},
@@ -51,9 +51,6 @@ func (k *Kernel) decided(ctx context.Context) (over bool) {
 	}
 }
 
-// checkPolicies is ready when no policy is waited for any more.
-func (k *Kernel) checkPolicies(ctx context.Context) error { return k.loader.Check(ctx) }
-
 func (k *Kernel) runLoader(ctx context.Context) error {
 	go func() {
 		select {
@@ -68,8 +65,8 @@ func (k *Kernel) runLoader(ctx context.Context) error {
 // PluginsSynced is closed when every plugin has been loaded or has failed to.
 func (k *Kernel) PluginsSynced() <-chan struct{} { return k.loader.Synced() }
 
-// schedulerSink gives plugins to the scheduler.
-type schedulerSink struct{ s *scheduler.Scheduler }
+// schedulerSink gives plugins to the scheduler of the leader.
+type schedulerSink struct{ plugins *roster[scheduler.Plugin] }
 
 func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	use := map[string]scheduler.Use{}
@@ -79,7 +76,7 @@ func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) e
 	if p.Spec.Weight != nil {
 		use[p.Manifest.Name] = scheduler.Use{Weight: *p.Spec.Weight}
 	}
-	return x.s.Set(ctx, name, scheduler.Plugin{
+	return x.plugins.set(ctx, name, scheduler.Plugin{
 		Open:          func(ctx context.Context) (plugin.Instance, error) { return p.Open(ctx, nil) },
 		Use:           use,
 		FailurePolicy: scheduler.FailurePolicy(p.Spec.FailurePolicy),
@@ -87,7 +84,7 @@ func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) e
 	})
 }
 
-func (x schedulerSink) Remove(name string) { x.s.Remove(name) }
+func (x schedulerSink) Remove(name string) { x.plugins.remove(name) }
 
 func weight(w *int64) int64 {
 	if w == nil {

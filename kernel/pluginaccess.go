@@ -58,15 +58,15 @@ func (k *Kernel) awaits(name string, p *plugin.Plugin) admit.Exists {
 // identity of its own, with the permissions of its Plugin resource.
 type controllerSink struct{ k *Kernel }
 
-func (x controllerSink) Set(_ context.Context, name string, p *plugin.Plugin) error {
+func (x controllerSink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	c := x.k.accessOf(name, p)
 	if err := mayWatch(c, p.Manifest.Watches); err != nil {
 		return err
 	}
-	return x.k.manager.Set(name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
+	return x.k.leader.controllers.set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
 }
 
-func (x controllerSink) Remove(name string) { x.k.manager.Remove(name) }
+func (x controllerSink) Remove(name string) { x.k.leader.controllers.remove(name) }
 
 // mayWatch checks what a controller watches before it is run: the plugin that
 // may not is not loaded, and its status says why.

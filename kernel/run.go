@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"runtime"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/utils/clock"
 
 	pintleversion "github.com/pintle-io/pintle/internal/version"
 	"github.com/pintle-io/pintle/kernel/auth"
@@ -21,22 +23,32 @@ import (
 )
 
 func versionInfo() version.Info {
-	return version.Info{Major: "1", Minor: "37", GitVersion: pintleversion.Git(), GitCommit: pintleversion.Commit, GitTreeState: "clean",
+	return version.Info{Major: pintleversion.Major(), Minor: pintleversion.Minor(), GitVersion: pintleversion.Git(), GitCommit: pintleversion.Commit, GitTreeState: "clean",
 		BuildDate: "1970-01-01T00:00:00Z", GoVersion: runtime.Version(), Compiler: runtime.Compiler, Platform: pintleversion.Platform()}
 }
 
-// makeLoops makes what acts by itself.
-func (k *Kernel) makeLoops(context.Context) error {
+// makeLeader makes what one server does for all.
+func (k *Kernel) makeLeader(context.Context) error {
+	k.leader = newLeader(leaderConfig{own: ownWrites{k.access.As(auth.APIServer)}, identity: k.identity.Name, informers: k.informers, times: k.c.Lease, begin: k.term, log: k.c.Log})
+	return k.metrics.Register(k.leader)
+}
+
+// term makes the parts of one term of this server as the leader.
+func (k *Kernel) term() (*term, error) {
+	t := &term{metrics: prometheus.NewRegistry()}
 	var err error
-	k.manager, err = reconcile.New(reconcile.Config{Registry: k.access.As(auth.ControllerManager), Catalog: k.catalog, Codec: k.codec, Metrics: k.metrics, Informers: k.informers, Log: k.c.Log})
+	t.manager, err = reconcile.New(reconcile.Config{Registry: k.access.As(auth.ControllerManager), Catalog: k.catalog, Codec: k.codec, Metrics: t.metrics, Informers: k.informers, Log: k.c.Log})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	k.sched, err = scheduler.New(scheduler.Config{Registry: k.access.As(auth.Scheduler), Metrics: k.metrics, Informers: k.informers, Log: k.c.Log})
+	t.scheduler, err = scheduler.New(scheduler.Config{Registry: k.access.As(auth.Scheduler), Metrics: t.metrics, Informers: k.informers, Log: k.c.Log})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return k.makeLoader()
+	agg := &rbac.Aggregator{Registry: k.access.As(auth.RoleAggregator), Informers: k.informers, Log: k.c.Log}
+	sign := signer.New(signer.Config{Registry: k.access.As(auth.CertificateController), Tokens: k.access.As(auth.TokenCleaner), CA: k.pki, Authorizer: k.auth.Authorizer, Informers: k.informers, Log: k.c.Log})
+	t.loops = map[string]loop{"role aggregation": agg.Run, "signer": sign.Run}
+	return t, nil
 }
 
 // Run serves until ctx ends, then stops everything in order. ready is called
@@ -57,36 +69,19 @@ func (k *Kernel) Run(ctx context.Context, ready func()) error {
 	return errors.Join(err, k.Close())
 }
 
-// ErrStoreFailed: the embedded etcd met a fault that it does not recover from,
-// such as a full disk. What it acknowledged is on the disk.
-var ErrStoreFailed = errors.New("the embedded etcd failed")
-
-// followStore returns when the embedded etcd has failed. Nothing works without
-// it, and it does not come back in this process.
-func (k *Kernel) followStore(ctx context.Context) error {
-	if k.embed == nil {
-		return nil
-	}
-	select {
-	case err, failed := <-k.embed.Err():
-		if !failed { // it was closed
-			return nil
-		}
-		close(k.storeFailed)
-		k.api.Abort() // requests in flight wait for what does not come
-		return fmt.Errorf("%w: %w", ErrStoreFailed, err)
-	case <-ctx.Done():
-		return nil
-	}
-}
-
 // StoreFailed is closed when the embedded etcd has failed: Run is about to
 // return, and the process to end.
-func (k *Kernel) StoreFailed() <-chan struct{} { return k.storeFailed }
+func (k *Kernel) StoreFailed() <-chan struct{} { return k.storage.failed }
 
 func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return k.followStore(ctx) })
+	group.Go(func() error {
+		err := k.storage.follow(ctx)
+		if err != nil {
+			k.api.Abort() // requests in flight wait for what does not come
+		}
+		return err
+	})
 	group.Go(func() error {
 		select {
 		case err := <-cacheDone:
@@ -101,9 +96,10 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		return group.Wait()
 	}
 	for _, l := range k.c.Listeners {
-		group.Go(func() error { return k.api.Run(ctx, l, k.serverTLS()) })
+		group.Go(func() error { return k.api.Run(ctx, l, k.pki.ServerTLS()) })
 	}
-	if err := k.bootstrap(ctx); err != nil {
+	first := k.firstObjects()
+	if err := first.ensure(ctx); err != nil {
 		if ctx.Err() != nil { // one of the others ended it, or whoever called
 			return group.Wait()
 		}
@@ -111,7 +107,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		return group.Wait()
 	}
 	k.c.Progress("api", "https://%s, Kubernetes %s", k.c.Listeners[0].Addr(), pintleversion.Kubernetes)
-	for name, run := range k.loops() {
+	for name, run := range k.loops(first) {
 		group.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -126,23 +122,25 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 	return errors.Join(group.Wait(), k.policies.Close())
 }
 
-// loops are the long-lived parts beside the API server.
-func (k *Kernel) loops() map[string]func(context.Context) error {
-	agg := &rbac.Aggregator{Registry: k.access.As(auth.RoleAggregator), Informers: k.informers, Log: k.c.Log}
-	sign := signer.New(signer.Config{Registry: k.access.As(auth.CertificateController), Tokens: k.access.As(auth.TokenCleaner), CA: k.pki, Authorizer: k.authz, Informers: k.informers, Log: k.c.Log})
-	loops := map[string]func(context.Context) error{
-		"certificates":     k.pki.Run,
-		"role aggregation": agg.Run,
-		"signer":           sign.Run,
-		"controllers":      k.manager.Run,
-		"scheduler":        k.sched.Run,
-		"plugins":          k.runLoader,
-		"first objects":    k.keep,
-		"memory":           k.reclaim,
-		"collector":        func(ctx context.Context) error { return reclaim.Pace(ctx, reclaim.PaceConfig{}) },
+func (k *Kernel) firstObjects() *firstObjects {
+	own := ownWrites{k.access.As(auth.APIServer)}
+	return &firstObjects{own: own, service: k.c.ServiceIP, port: int32(k.c.Advertise.Port()), log: k.c.Log,
+		endpoints: &endpoints{own: own, identity: k.identity.Name, advertise: k.c.Advertise, clock: clock.RealClock{}, log: k.c.Log}}
+}
+
+// loops are the long-lived parts that every server runs beside the API server.
+// What only one server may do is the leader's: see [Kernel.term].
+func (k *Kernel) loops(first *firstObjects) map[string]loop {
+	loops := map[string]loop{
+		"leader":        k.leader.Run,
+		"certificates":  k.pki.Run,
+		"plugins":       k.runLoader,
+		"first objects": first.keep,
+		"memory":        k.reclaim,
+		"collector":     func(ctx context.Context) error { return reclaim.Pace(ctx, reclaim.PaceConfig{}) },
 	}
-	if k.keeper != nil {
-		loops["database"] = k.keeper.Run
+	if k.storage.keeper != nil {
+		loops["database"] = k.storage.keeper.Run
 	}
 	return loops
 }
@@ -168,8 +166,11 @@ func (k *Kernel) reclaim(ctx context.Context) error {
 // paths are this kernel's own HTTP paths, beside the API.
 func (k *Kernel) paths() map[string]http.Handler {
 	paths := map[string]http.Handler{"/explain/pods": http.HandlerFunc(k.explainPod)}
-	if k.keeper != nil {
-		maps.Copy(paths, k.keeper.Handlers())
+	if k.storage.keeper != nil {
+		maps.Copy(paths, k.storage.keeper.Handlers())
 	}
 	return paths
 }
+
+// Leads reports whether this server does what one does for all.
+func (k *Kernel) Leads() bool { return k.leader.elector.Leads() }

@@ -4,8 +4,7 @@ import "fmt"
 
 // The orders of rules in a chain, lowest first. A policy's order, spec.order of
 // its Plugin, is between MinPolicyOrder and MaxPolicyOrder: no policy is asked
-// before the server's own rules, which decide about who may do what, nor after
-// those that judge what all others have made of an object.
+// before the server's own rules, which decide about who may do what.
 const (
 	// OrderLifecycle: is there a namespace to write to?
 	OrderLifecycle = -1 << 20
@@ -15,9 +14,6 @@ const (
 
 	MinPolicyOrder = -10_000
 	MaxPolicyOrder = 10_000
-
-	// OrderLast is for rules that must see the object as it will be stored.
-	OrderLast = 1_000_000
 )
 
 // CheckPolicyOrder refuses an order that a policy cannot have; the error names

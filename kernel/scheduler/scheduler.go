@@ -83,6 +83,7 @@ type Scheduler struct {
 
 	mu      sync.Mutex
 	updates []update // guarded by mu; plugins to put in place
+	over    bool     // Run has ended: whoever comes late is closed; guarded by mu
 	wake    chan struct{}
 
 	nodes, pods informer.Updates
@@ -162,21 +163,29 @@ func (s *Scheduler) Set(ctx context.Context, name string, p Plugin) error {
 	if err != nil {
 		return err
 	}
-	s.post(update{name, in})
+	if !s.post(update{name, in}) {
+		return in.Close()
+	}
 	return nil
 }
 
 // Remove takes a plugin out. Removing one that is not there is no error.
 func (s *Scheduler) Remove(name string) { s.post(update{name: name}) }
 
-func (s *Scheduler) post(u update) {
+// post hands an update to the loop; it reports false when Run has ended.
+func (s *Scheduler) post(u update) bool {
 	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return false
+	}
 	s.updates = append(s.updates, u)
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // Explain returns the last verdict about a pod, false when none is remembered.
@@ -205,6 +214,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 }
 
 func (s *Scheduler) close() error {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
 	s.applyUpdates()
 	return errors.Join(s.cycle.evaluator.Close(), s.cycle.rehearsals.Close())
 }

@@ -1,0 +1,278 @@
+package kerneltest_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pintle-io/pintle/kernel"
+	"github.com/pintle-io/pintle/kernel/auth/pki"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
+	"github.com/pintle-io/pintle/kernel/lease"
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/native"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/store/embed"
+	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/plugins/resources"
+	_ "github.com/pintle-io/pintle/plugins/scheduling"
+)
+
+// link is a server's way to etcd, which may be cut.
+type link struct {
+	store.Store
+	cut atomic.Bool
+}
+
+func (l *link) err() error {
+	if l.cut.Load() {
+		return fmt.Errorf("%w: cut", store.ErrUnavailable)
+	}
+	return nil
+}
+
+func (l *link) Commit(ctx context.Context, ops []store.Op) (int64, error) {
+	if err := l.err(); err != nil {
+		return 0, err
+	}
+	return l.Store.Commit(ctx, ops)
+}
+
+func (l *link) Get(ctx context.Context, key string) (store.KV, bool, int64, error) {
+	if err := l.err(); err != nil {
+		return store.KV{}, false, 0, err
+	}
+	return l.Store.Get(ctx, key)
+}
+
+func (l *link) List(ctx context.Context, prefix string, o store.ListOptions) ([]store.KV, bool, int64, error) {
+	if err := l.err(); err != nil {
+		return nil, false, 0, err
+	}
+	return l.Store.List(ctx, prefix, o)
+}
+
+func (l *link) Revision(ctx context.Context) (int64, error) {
+	if err := l.err(); err != nil {
+		return 0, err
+	}
+	return l.Store.Revision(ctx)
+}
+
+// etcd is a member that several servers use.
+func etcd(t *testing.T) (dial func() *link) {
+	t.Helper()
+	dir := t.TempDir()
+	endpoint := "unix://" + filepath.Join(dir, "client.sock")
+	e, err := embed.Start(t.Context(), embed.Config{Dir: dir, UnsafeNoFsync: true, ClientURLs: []string{endpoint}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return func() *link {
+		s, err := store.Dial(t.Context(), store.DialConfig{Endpoints: []string{endpoint}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return &link{Store: s}
+	}
+}
+
+// server starts one of several, with the cluster's keys.
+func server(t *testing.T, s store.Store, keys string) *kerneltest.Server {
+	t.Helper()
+	table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "pki"), os.DirFS(keys)); err != nil {
+		t.Fatal(err)
+	}
+	return kerneltest.Start(t, kerneltest.Options{Table: table, Dir: dir, Store: s, Lease: lease.Times{Duration: 4 * time.Second, RenewDeadline: 2 * time.Second, RetryEvery: 500 * time.Millisecond},
+		Config: func(c *kernel.Config) {
+			c.Hosts = map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}}
+			c.Builtins = []plugin.Builtin{{Name: "scheduling", Spec: v1alpha1.PluginSpec{Plugin: "scheduling", Host: v1alpha1.HostNative}}}
+		}})
+}
+
+var (
+	pods    = registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("pods"), Namespace: "default"}
+	leaders = registry.Target{Resource: coordinationv1.SchemeGroupVersion.WithResource("leases"), Namespace: "kube-system", Name: "pintle-leader"}
+)
+
+func holder(t *testing.T, s *kerneltest.Server) string {
+	t.Helper()
+	o, err := s.Registry.Get(t.Context(), leaders, metav1.GetOptions{})
+	if err != nil {
+		return ""
+	}
+	if h := o.Obj.(*coordinationv1.Lease).Spec.HolderIdentity; h != nil {
+		return *h
+	}
+	return ""
+}
+
+func eventually(t *testing.T, what string, check func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if check() {
+			return
+		}
+	}
+	t.Fatalf("%s: not within a minute", what)
+}
+
+func addPods(t *testing.T, s *kerneltest.Server, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("p-", i), Namespace: "default"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+		if _, err := s.Registry.Create(t.Context(), pods, p, registry.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// bindings is what a watch tells of where pods were put.
+type bindings struct {
+	node  map[string]string
+	twice []string
+}
+
+// watchBindings reads until n pods are bound.
+func watchBindings(t *testing.T, s *kerneltest.Server, n int) <-chan bindings {
+	t.Helper()
+	w, err := s.Registry.Watch(t.Context(), pods, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make(chan bindings, 1)
+	go func() {
+		defer w.Stop()
+		b := bindings{node: map[string]string{}}
+		for e := range w.Events() {
+			if e.Type == watch.Bookmark || e.Object == nil {
+				continue
+			}
+			p := e.Object.Obj.(*corev1.Pod)
+			if was := b.node[p.Name]; was != "" && was != p.Spec.NodeName {
+				b.twice = append(b.twice, p.Name)
+			}
+			if p.Spec.NodeName != "" {
+				b.node[p.Name] = p.Spec.NodeName
+			}
+			if len(b.node) == n {
+				break
+			}
+		}
+		out <- b
+	}()
+	return out
+}
+
+func list(t *testing.T, s *kerneltest.Server) map[string]string {
+	t.Helper()
+	l, err := s.Registry.List(t.Context(), pods, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, o := range l.Items {
+		out[o.Name] = fmt.Sprint(o.Obj.(*corev1.Pod).Spec.NodeName, "@", o.Revision)
+	}
+	return out
+}
+
+// TestTwoServers: both serve, one leads; the one that leads is cut off from etcd
+// in the middle of its work, as if it had been killed, and the other goes on with
+// it. No pod is bound twice, and both tell the same.
+func TestTwoServers(t *testing.T) {
+	keys := t.TempDir()
+	if _, err := pki.Open(pki.Config{Dir: keys}); err != nil {
+		t.Fatal(err)
+	}
+	dial := etcd(t)
+	cut := dial()
+	a := server(t, cut, keys)
+	eventually(t, "a leader", func() bool { return holder(t, a) != "" })
+	first := holder(t, a)
+	b := server(t, dial(), keys)
+	if got := holder(t, b); got != first {
+		t.Errorf("the second server believes that %q leads, the first has it as %q", got, first)
+	}
+	for i := range 20 {
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("n-", i)}}
+		n.Status.Allocatable = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("8"), corev1.ResourceMemory: resource.MustParse("8Gi"), corev1.ResourcePods: resource.MustParse("110")}
+		if _, err := b.Registry.Create(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("nodes")}, n, registry.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const each = 100
+	told := watchBindings(t, b, 3*each)
+	addPods(t, a, 0, each)      // through either of them
+	addPods(t, b, each, 2*each) // bound by the first, until it is cut off
+	cut.cut.Store(true)
+	addPods(t, b, 2*each, 3*each)
+	eventually(t, "another leader", func() bool { h := holder(t, b); return h != "" && h != first })
+	all := <-told
+	if len(all.twice) > 0 {
+		t.Errorf("bound twice: %v", all.twice)
+	}
+	cut.cut.Store(false)
+	eventually(t, "the same lists", func() bool {
+		la, lb := list(t, a), list(t, b)
+		if len(la) != 3*each || len(la) != len(lb) {
+			return false
+		}
+		for name, at := range la {
+			if lb[name] != at {
+				return false
+			}
+		}
+		return true
+	})
+	second := holder(t, b)
+	b.Stop()
+	eventually(t, "the first leads again", func() bool { h := holder(t, a); return h == first && h != second })
+	told = watchBindings(t, a, 3*each+1)
+	addPods(t, a, 3*each, 3*each+1)
+	if got := <-told; len(got.twice) > 0 {
+		t.Errorf("bound twice: %v", got.twice)
+	}
+}
+
+// TestStartAfterAKill: the next process of a server does not wait for the lease
+// of the one before.
+func TestStartAfterAKill(t *testing.T) {
+	dial := etcd(t)
+	table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	times := lease.Times{Duration: time.Hour, RenewDeadline: 30 * time.Minute, RetryEvery: 10 * time.Minute}
+	cut := dial()
+	a := kerneltest.Start(t, kerneltest.Options{Table: table, Dir: dir, Store: cut, Lease: times})
+	eventually(t, "a leader", func() bool { return holder(t, a) != "" })
+	first := holder(t, a)
+	cut.cut.Store(true) // it gives nothing back
+	a.Stop()
+	b := kerneltest.Start(t, kerneltest.Options{Table: table, Dir: dir, Store: dial(), Lease: times})
+	eventually(t, "it leads", func() bool { return b.Leads() })
+	if got := holder(t, b); got != first {
+		t.Errorf("the lease names %q, want %q", got, first)
+	}
+}
