@@ -73,7 +73,11 @@ func (x controllerSink) Remove(name string) { x.k.leader.controllers.remove(name
 func mayWatch(c *hostclient.Config, list []wire.Watch) error {
 	var errs []error
 	for _, w := range list {
-		if gvr, ok := hostclient.ParseResource(w.Resource); ok {
+		gvr, ok := hostclient.ParseResource(w.Resource)
+		if w.Resource == wire.AllResources {
+			gvr, ok = hostclient.Everything, true
+		}
+		if ok {
 			if err := c.MayWatch(registry.Target{Resource: gvr}); err != nil {
 				errs = append(errs, fmt.Errorf("it watches %s: %w", w.Resource, err))
 			}

@@ -112,7 +112,7 @@ func newKernel(ctx context.Context, dir string) (*kernel.Kernel, func() error, e
 	if err != nil {
 		return nil, nil, err
 	}
-	builtins, err := builtinPlugins(table)
+	builtins, err := builtinPlugins()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -31,6 +31,7 @@ type mapper struct {
 	idle    clock.Timer // closes an overgrown instance; nil: there is none
 	builder tape.Builder
 	built   *watch.Object // whose tape is in tape
+	whole   bool          // the tape is of the whole object, not of its metadata
 	tape    []byte        // the builder's
 }
 
@@ -165,7 +166,7 @@ func (m *mapper) field(w *numbered, o *watch.Object) string {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b, err := m.tapeOf(o)
+	b, err := m.tapeOf(w, o)
 	if err != nil {
 		return ""
 	}
@@ -177,16 +178,24 @@ func (m *mapper) field(w *numbered, o *watch.Object) string {
 }
 
 // tapeOf is an object's tape; several maps of one event share it. m.mu is held.
-func (m *mapper) tapeOf(o *watch.Object) ([]byte, error) {
-	if m.built == o {
+func (m *mapper) tapeOf(w *numbered, o *watch.Object) ([]byte, error) {
+	whole := w.all == nil
+	if m.built == o && m.whole == whole {
 		return m.tape, nil
 	}
 	m.built = nil
-	b, err := m.builder.Build(o.Obj)
+	obj := o.Obj
+	if !whole {
+		var err error
+		if obj, err = w.all.Metadata(obj); err != nil {
+			return nil, err
+		}
+	}
+	b, err := m.builder.Build(obj)
 	if err != nil {
 		return nil, err
 	}
-	m.built, m.tape = o, b
+	m.built, m.whole, m.tape = o, whole, b
 	return b, nil
 }
 
@@ -196,7 +205,7 @@ func (m *mapper) tapeOf(o *watch.Object) ([]byte, error) {
 func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b, err := m.tapeOf(o)
+	b, err := m.tapeOf(w, o)
 	if err != nil {
 		m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, fmt.Errorf("%s/%s: %w", o.Namespace, o.Name, err))
 		return

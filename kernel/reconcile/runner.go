@@ -90,6 +90,7 @@ func (r *runner) run(ctx context.Context) {
 		c.Handler = informer.NewDiffer(func(e watch.Event) { mapper.event(r.intake, watches, e) })
 		group.Go(func() { informer.New(c).Run(r.intake) })
 	}
+	group.Go(func() { r.followAll(r.overAll(manifest.Watches), mapper) })
 	group.Wait()
 	mapper.end()
 }
@@ -102,11 +103,18 @@ type numbered struct {
 	present  present.Paths
 	// ownerless: the owner's kind of a MapOwner has no namespace.
 	ownerless bool
+	// all is what the watch of all resources is of here, nil for a watch of one
+	// resource; where restricts it, see hostclient.Resources.
+	all   *hostclient.Resource
+	where []string
 }
 
 func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][]numbered {
 	out := map[schema.GroupVersionResource][]numbered{}
 	for i, w := range list {
+		if w.Resource == wire.AllResources {
+			continue // see overAll
+		}
 		gvr, ok := hostclient.ParseResource(w.Resource)
 		if !ok || r.catalog.Lookup(gvr.GroupResource()) == nil {
 			r.log.Error("controller watches a resource that does not exist", "resource", w.Resource)

@@ -78,7 +78,11 @@ type Reader interface {
 // may see.
 type ListOptions struct {
 	// Resource instead of the one that the element type names, for types that
-	// stand for any kind (metadata only, for example).
+	// stand for any kind (metadata only, for example). [AllResources] lists the
+	// metadata of objects of every resource, which takes the permission for all
+	// groups and resources; with a Namespace, of those in namespaces. An item has then apiVersion, kind,
+	// metadata and "resource", its name as a Resource; Fields may be
+	// "namespaced=true" or "collected=true" (takes part in garbage collection).
 	Resource  string
 	Namespace string // "" for all
 	Labels    string // a label selector as kubectl -l takes it
@@ -95,6 +99,15 @@ func OwnedBy(uid string) Owner { return Owner{Kind: wire.OwnerUID, UID: uid} }
 
 // NoController are the objects without a controlling owner.
 func NoController() Owner { return Owner{Kind: wire.NoController} }
+
+// AllResources, as ListOptions.Resource, stands for all of them.
+const AllResources = wire.AllResources
+
+// ByKind names a resource by the kind of its objects, as owner references do;
+// the version may be any. Of a kind that is not namespaced, a namespace is
+// ignored; [IsUnsupported] tells that there is no such kind, or that its objects
+// are namespaced and no namespace was given.
+func ByKind(apiVersion, kind string) string { return apiVersion + wire.KindMark + kind }
 
 // PatchType is the format of a patch.
 type PatchType string

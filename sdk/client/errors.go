@@ -9,6 +9,10 @@ import (
 // IsNotFound tells that the object does not exist.
 func IsNotFound(err error) bool { return errors.Is(err, wire.ErrNotFound) }
 
+// IsUnsupported tells that the server does not know what was asked for, as an
+// object of a kind that there is not.
+func IsUnsupported(err error) bool { return errors.Is(err, wire.ErrUnsupported) }
+
 // IsConflict tells that the object changed since it was read.
 func IsConflict(err error) bool { return errors.Is(err, wire.ErrConflict) }
 

@@ -24,6 +24,9 @@ func (o *opened) Describe(m *wire.Manifest) {
 	m.Points |= wire.PointController
 	m.Workers = uint32(max(o.points.Workers, 1))
 	for _, w := range o.points.Watches {
+		if w.Resource == AllResources && !w.Metadata {
+			w.Resource = "* without Metadata" // which no kernel follows, and says so
+		}
 		m.Watches = append(m.Watches, wire.Watch{Resource: w.Resource, Map: uint8(w.Map.Kind), Arg: w.Map.Arg,
 			ToNamespace: w.Map.To.Namespace, ToName: w.Map.To.Name, Present: w.Present})
 	}

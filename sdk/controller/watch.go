@@ -1,11 +1,27 @@
 package controller
 
-import "github.com/pintle-io/pintle/sdk/wire/tape"
+import (
+	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/tape"
+)
+
+// AllResources, as [Watch.Resource], stands for every resource that can be
+// listed, watched and deleted, those that come while the controller runs
+// included; an object of two names (events) is told once. It takes the
+// permission to list and watch all resources of all groups.
+const AllResources = wire.AllResources
 
 // Watch is one resource that a controller follows.
 type Watch struct {
-	// Resource as "group/version/plural", "v1/pods" for the core group.
+	// Resource as "group/version/plural", "v1/pods" for the core group, or
+	// [AllResources], which needs Metadata.
 	Resource string
+	// Metadata asks for metadata only. Of [AllResources], an object is seen as
+	// apiVersion, kind and metadata, with what discovery tells of its resource:
+	// "resource" ("apps/v1/deployments"), "namespaced" and "collected" (it takes
+	// part in garbage collection), the last two being there only if they are true;
+	// Present may name them.
+	Metadata bool
 	// Map turns a changed object into requests. The zero value is Self. On an
 	// update both the old and the new object are mapped.
 	Map Map

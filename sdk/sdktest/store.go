@@ -16,6 +16,7 @@ import (
 //
 // It knows create, update, status, merge patch, delete, conflicts by
 // resourceVersion, and lists by namespace, owner and labels given as "a=b".
+// A list of all resources is of those that have objects.
 // It does not validate, set defaults, collect garbage, keep fields of apply
 // apart, or hold back a deletion for finalizers.
 type Store struct {
@@ -207,13 +208,29 @@ func (s *Store) batch(q wire.BatchRequest) ([]byte, error) {
 	return out, nil
 }
 
+// of tells that a key is of a resource, or of any.
+func (s *Store) of(key, resource string) bool {
+	return resource == wire.AllResources || strings.HasPrefix(key, resource+"/")
+}
+
+// seen is an object as a list of all resources shows it. The store takes every
+// resource for one that is collected.
+func (s *Store) seen(key string, o map[string]any) map[string]any {
+	m := metadata(o)
+	return map[string]any{"apiVersion": o["apiVersion"], "kind": o["kind"], "metadata": m, "collected": "true", "namespaced": fmt.Sprint(text(m, "namespace") != ""),
+		"resource": strings.TrimSuffix(key, "/"+text(m, "namespace")+"/"+text(m, "name"))}
+}
+
 // list answers in full each time.
 func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 	var bodies [][]byte
 	for _, k := range s.Keys() {
 		o := s.objects[k]
 		m := metadata(o)
-		if !strings.HasPrefix(k, q.Resource+"/") || q.Namespace != "" && q.Namespace != text(m, "namespace") ||
+		if q.Resource == wire.AllResources {
+			o = s.seen(k, o)
+		}
+		if !s.of(k, q.Resource) || q.Namespace != "" && q.Namespace != text(m, "namespace") ||
 			!owned(m, q.Owner) || !labelled(m, q.Labels) || !selected(o, q.Fields) {
 			continue
 		}

@@ -75,6 +75,15 @@ type Match struct {
 	Present          []string
 }
 
+// AllResources, in place of a resource, stands for all that can be listed,
+// watched and deleted: a watch or a list of it tells metadata only. KindMark
+// stands between version and kind where a resource is named by its kind:
+// "apps/v1, Kind=ReplicaSet".
+const (
+	AllResources = "*"
+	KindMark     = ", Kind="
+)
+
 // Watch is one watch of a controller; see controller.Watch. Map is a controller.MapKind.
 type Watch struct {
 	Resource    string

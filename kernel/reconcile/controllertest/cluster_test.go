@@ -17,7 +17,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/admission"
@@ -47,6 +46,7 @@ type cluster struct {
 	registry.Registry // the administrator's
 	*registry.Core
 	table    *resource.Table
+	catalog  *resource.Catalog
 	codec    *resource.Codec
 	cache    *watch.Cache
 	manager  *reconcile.Manager
@@ -79,19 +79,20 @@ func table(t testing.TB) *resource.Table {
 func newCluster(t testing.TB, h host, controllers ...string) *cluster {
 	t.Helper()
 	c := &cluster{table: table(t), host: h}
-	c.codec = resource.NewCodec(resource.NewCatalog(c.table))
+	c.catalog = resource.NewCatalog(c.table)
+	c.codec = resource.NewCodec(c.catalog)
 	s := memory.New()
-	c.cache = watch.New(watch.Config{Store: s, Catalog: resource.NewCatalog(c.table), Decode: c.codec.Decode})
+	c.cache = watch.New(watch.Config{Store: s, Catalog: c.catalog, Decode: c.codec.Decode})
 	c.chain = &admission.Chain{}
 	var err error
-	if c.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(c.table), Codec: c.codec, Store: s, Cache: c.cache, Admission: c.chain}); err != nil {
+	if c.Core, err = registry.New(registry.Config{Catalog: c.catalog, Codec: c.codec, Store: s, Cache: c.cache, Admission: c.chain}); err != nil {
 		t.Fatal(err)
 	}
 	c.Registry = c.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	c.policies = c.newPolicies(c.chain)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	own := &user.DefaultInfo{Name: "system:controllers"}
-	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.As(own), Catalog: resource.NewCatalog(c.table), Codec: c.codec, Log: log}); err != nil {
+	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.As(own), Catalog: c.catalog, Codec: c.codec, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	c.run(t, "cache", c.cache.Run)
@@ -148,7 +149,7 @@ func (c *cluster) newPolicies(chain *admission.Chain) *admit.Sink {
 	return admit.New(admit.Config{
 		Chain: chain,
 		Calls: func(name string, _ *plugin.Plugin) func() plugin.HostCall {
-			config := &hostclient.Config{Plugin: name, Registry: c.As(&user.DefaultInfo{Name: name}), Catalog: resource.NewCatalog(c.table), Codec: c.codec,
+			config := &hostclient.Config{Plugin: name, Registry: c.As(&user.DefaultInfo{Name: name}), Catalog: c.catalog, Codec: c.codec,
 				Seen: &hostclient.Seen{}, Latest: c.Latest}
 			return func() plugin.HostCall { return hostclient.New(config).Call }
 		},
@@ -165,30 +166,8 @@ func (c *cluster) newPolicies(chain *admission.Chain) *admit.Sink {
 // config is what a controller needs to know of the cluster.
 func (c *cluster) config(t testing.TB, name string) []byte {
 	t.Helper()
-	type owner struct {
-		Resource   string `json:"resource"`
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-		Namespaced bool   `json:"namespaced"`
-	}
-	var all []owner
-	var namespaced []string
-	for _, d := range c.table.Definitions {
-		if d.Virtual || d.Resource == "events" {
-			continue
-		}
-		gv := schema.GroupVersion{Group: d.Group, Version: d.StorageVersion}
-		all = append(all, owner{gv.String() + "/" + d.Resource, gv.String(), d.Kind, d.Namespaced})
-		if d.Namespaced {
-			namespaced = append(namespaced, gv.String()+"/"+d.Resource)
-		}
-	}
 	var config any
 	switch name {
-	case "garbage-collector":
-		config = map[string]any{"resources": all}
-	case "namespace":
-		config = map[string]any{"resources": namespaced}
 	case "node-lifecycle":
 		config = map[string]any{"graceSeconds": 1}
 	case "root-ca":

@@ -141,6 +141,17 @@ func ParseResource(res string) (gvr schema.GroupVersionResource, ok bool) {
 
 // target makes the target of a request.
 func (k *Client) target(res, namespace, name, sub string) (registry.Target, *resource.Definition, error) {
+	if gvr, d, ok := byKind(k.c.Catalog, res); ok {
+		switch {
+		case d == nil:
+			return registry.Target{}, nil, wire.Errorf(wire.KindUnsupported, "there is no kind %q", res)
+		case !d.Namespaced:
+			namespace = ""
+		case namespace == "":
+			return registry.Target{}, nil, wire.Errorf(wire.KindUnsupported, "%q is namespaced: a namespace is required", res)
+		}
+		return registry.Target{Resource: gvr, Namespace: namespace, Name: name, Subresource: sub}, d, nil
+	}
 	gvr, ok := ParseResource(res)
 	if !ok {
 		return registry.Target{}, nil, wire.Errorf(wire.KindBadRequest, "resource %q: want group/version/plural, or v1/plural of the core group", res)
@@ -260,6 +271,9 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 	q := r.ListRequest()
 	if err := r.Err(); err != nil {
 		return err
+	}
+	if q.Resource == wire.AllResources {
+		return k.listAll(ctx, q)
 	}
 	t, _, err := k.target(q.Resource, q.Namespace, "", "")
 	if err != nil {

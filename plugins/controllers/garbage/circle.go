@@ -13,7 +13,7 @@ const maxAncestors = 1000
 
 // ancestors are the uids of an object's owners, their owners, and so on, as
 // far as they exist. An object in a circle is among its own.
-func (g collector) ancestors(c client.Client, o *object) (map[string]bool, error) {
+func ancestors(c client.Client, o *object) (map[string]bool, error) {
 	out := map[string]bool{}
 	for next := []*object{o}; len(next) > 0 && len(out) < maxAncestors; {
 		x := next[0]
@@ -22,13 +22,9 @@ func (g collector) ancestors(c client.Client, o *object) (map[string]bool, error
 			if out[ref.UID] {
 				continue
 			}
-			r, namespace, ok := g.locate(ref.APIVersion, ref.Kind, x.Namespace)
-			if !ok {
-				continue
-			}
-			owner, err := read(c, r.Resource, namespace, ref.Name)
+			owner, err := read(c, ref.APIVersion, ref.Kind, x.Namespace, ref.Name)
 			switch {
-			case client.IsNotFound(err):
+			case client.IsNotFound(err), client.IsUnsupported(err):
 			case err != nil:
 				return nil, err
 			case owner.UID == ref.UID:

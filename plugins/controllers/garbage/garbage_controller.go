@@ -8,8 +8,6 @@
 package garbage
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,20 +17,6 @@ import (
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
 )
-
-// Config is the plugin's configuration.
-type Config struct {
-	// Resources are all resources that can own or be owned.
-	Resources []Resource `json:"resources"`
-}
-
-// Resource is one resource, and the kind by which owner references name it.
-type Resource struct {
-	Resource   string `json:"resource"`   // "apps/v1/replicasets"
-	APIVersion string `json:"apiVersion"` // "apps/v1"
-	Kind       string `json:"kind"`       // "ReplicaSet"
-	Namespaced bool   `json:"namespaced"`
-}
 
 // Finalizers of the API's own.
 const (
@@ -52,29 +36,16 @@ const (
 const pause = 300 * time.Millisecond
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "garbage-collector", New: func(raw []byte) (sdk.Points, error) {
-		var c Config
-		if err := json.Unmarshal(raw, &c); err != nil {
-			return nil, fmt.Errorf("config: %w", err)
-		}
-		if len(c.Resources) == 0 {
-			return nil, errors.New("config.resources: nothing to collect from")
-		}
-		g := collector{c.Resources}
-		return &controller.Points{Watches: g.watches(), Workers: 2, Reconcile: g.reconcile}, nil
+	sdk.Register(sdk.Plugin{Name: "garbage-collector", New: func([]byte) (sdk.Points, error) {
+		return &controller.Points{Watches: watches(), Workers: 2, Reconcile: reconcile}, nil
 	}})
 }
 
-type collector struct{ resources []Resource }
-
-func (g collector) watches() []controller.Watch {
+// watches are of every resource that takes part in garbage collection.
+func watches() []controller.Watch {
 	var out []controller.Watch
-	for _, r := range g.resources {
-		out = append(out,
-			controller.Watch{Resource: r.Resource, Map: controller.Owned(ownersOf)},
-			controller.Watch{Resource: r.Resource, Map: controller.Deleted(r.gone)},
-			controller.Watch{Resource: r.Resource, Map: controller.Deleting(r.final)},
-		)
+	for _, m := range []controller.Map{controller.Owned(ownersOf), controller.Deleted(gone), controller.Deleting(final)} {
+		out = append(out, controller.Watch{Resource: controller.AllResources, Metadata: true, Present: []string{"collected"}, Map: m})
 	}
 	return out
 }
@@ -106,91 +77,68 @@ func ownersOf(o sdk.Value) []controller.Request {
 	return out
 }
 
-func (r Resource) gone(o sdk.Value) []controller.Request {
-	s := subject{modeGone, r.APIVersion, r.Kind, o.Get("metadata.uid").String(), o.Get("metadata.name").String()}
+func gone(o sdk.Value) []controller.Request {
+	s := subject{modeGone, o.Get("apiVersion").String(), o.Get("kind").String(), o.Get("metadata.uid").String(), o.Get("metadata.name").String()}
 	return []controller.Request{s.request(o.Get("metadata.namespace").String())}
 }
 
-func (r Resource) final(o sdk.Value) []controller.Request {
+func final(o sdk.Value) []controller.Request {
 	if !o.Get("metadata.deletionTimestamp").Exists() {
 		return nil
 	}
 	for _, f := range o.Get("metadata.finalizers").Items() {
 		if f.String() == foreground || f.String() == orphan {
-			s := subject{modeFinal, r.APIVersion, r.Kind, o.Get("metadata.uid").String(), o.Get("metadata.name").String()}
+			s := subject{modeFinal, o.Get("apiVersion").String(), o.Get("kind").String(), o.Get("metadata.uid").String(), o.Get("metadata.name").String()}
 			return []controller.Request{s.request(o.Get("metadata.namespace").String())}
 		}
 	}
 	return nil
 }
 
-func (g collector) reconcile(c client.Client, req controller.Request) (controller.Result, error) {
+func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	s, err := unpack(req.Name)
 	if err != nil {
 		return controller.Result{}, err
 	}
 	switch s.mode {
 	case modeFinal:
-		return g.finalize(c, s, req.Namespace)
+		return finalize(c, s, req.Namespace)
 	case modeGone:
-		return controller.Result{}, g.collect(c, s, req.Namespace)
+		return controller.Result{}, collect(c, s, req.Namespace)
 	}
-	state, err := g.owner(c, s, req.Namespace)
+	state, err := owner(c, s, req.Namespace)
 	if err != nil || state != ownerGone {
 		return controller.Result{}, err
 	}
-	return controller.Result{}, g.collect(c, s, req.Namespace)
+	return controller.Result{}, collect(c, s, req.Namespace)
 }
 
 // object is any object's metadata.
 type object struct {
 	metav1.TypeMeta   `json:""`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
-	resource          string
+	Resource          string `json:"resource,omitempty"` // in a list of all resources
 }
 
-// APIResource names the resource that the object was listed as.
-func (o *object) APIResource() string { return o.resource }
+// APIResource names the resource that the object was read as.
+func (o *object) APIResource() string {
+	if o.Resource != "" {
+		return o.Resource
+	}
+	return client.ByKind(o.APIVersion, o.Kind)
+}
 
-// read reads an object's metadata.
-func read(c client.Client, resource, namespace, name string) (*object, error) {
-	o := &object{resource: resource}
+// read reads an object's metadata by its kind, the way owner references name
+// objects.
+//
+// # Errors
+//   - client.IsUnsupported: there is no telling whom the reference means, for
+//     there is no such kind, or its objects are in namespaces
+func read(c client.Client, apiVersion, kind, namespace, name string) (*object, error) {
+	o := &object{Resource: client.ByKind(apiVersion, kind)}
 	err := c.Get(o, namespace, name)
-	o.resource = resource // reading clears everything
+	o.Resource = client.ByKind(apiVersion, kind) // reading clears everything
 	return o, err
-}
-
-// find knows the resource of an owner reference by group and kind; the
-// version may be any.
-func (g collector) find(apiVersion, kind string) (Resource, bool) {
-	group := groupOf(apiVersion)
-	for _, r := range g.resources {
-		if r.Kind == kind && groupOf(r.APIVersion) == group {
-			return r, true
-		}
-	}
-	return Resource{}, false
-}
-
-func groupOf(apiVersion string) string {
-	group, _, ok := strings.Cut(apiVersion, "/")
-	if !ok {
-		return ""
-	}
-	return group
-}
-
-// locate is find for an owner of an object in a namespace, and where the owner
-// is; ok is false when there is no telling whom the reference means.
-func (g collector) locate(apiVersion, kind, namespace string) (r Resource, in string, ok bool) {
-	r, ok = g.find(apiVersion, kind)
-	switch {
-	case !ok:
-		return r, "", false
-	case !r.Namespaced:
-		return r, "", true
-	}
-	return r, namespace, namespace != ""
 }
 
 // ownerState is what an owner is to its dependents.
@@ -204,15 +152,13 @@ const (
 
 // owner looks for an owner. One whose kind is not known counts as there: what
 // cannot be looked up must not be taken for garbage.
-func (g collector) owner(c client.Client, s subject, namespace string) (ownerState, error) {
-	r, namespace, ok := g.locate(s.apiVersion, s.kind, namespace)
-	if !ok {
-		return ownerStays, nil
-	}
-	o, err := read(c, r.Resource, namespace, s.name)
+func owner(c client.Client, s subject, namespace string) (ownerState, error) {
+	o, err := read(c, s.apiVersion, s.kind, namespace, s.name)
 	switch {
 	case client.IsNotFound(err):
 		return ownerGone, nil
+	case client.IsUnsupported(err):
+		return ownerStays, nil
 	case err != nil:
 		return ownerStays, err
 	case o.UID != s.uid:

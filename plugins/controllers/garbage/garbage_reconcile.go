@@ -11,29 +11,19 @@ import (
 
 // dependents lists the objects that name the owner. An owner in a namespace
 // has dependents only there.
-func (g collector) dependents(c client.Client, uid, namespace string) ([]*object, error) {
+func dependents(c client.Client, uid, namespace string) ([]*object, error) {
 	var out []*object
-	for _, r := range g.resources {
-		if namespace != "" && !r.Namespaced {
-			continue
-		}
-		var items []*object
-		if err := c.List(&items, client.ListOptions{Resource: r.Resource, Namespace: namespace, Owner: client.OwnedBy(uid)}); err != nil {
-			return nil, fmt.Errorf("list %s: %w", r.Resource, err)
-		}
-		for _, it := range items {
-			o := *it
-			o.resource = r.Resource
-			out = append(out, &o)
-		}
+	o := client.ListOptions{Resource: client.AllResources, Namespace: namespace, Fields: "collected=true", Owner: client.OwnedBy(uid)}
+	if err := c.List(&out, o); err != nil {
+		return nil, fmt.Errorf("list dependents: %w", err)
 	}
 	return out, nil
 }
 
 // collect deletes the dependents of an owner that is gone. One that has
 // another owner which stays only loses the reference.
-func (g collector) collect(c client.Client, s subject, namespace string) error {
-	deps, err := g.dependents(c, s.uid, namespace)
+func collect(c client.Client, s subject, namespace string) error {
+	deps, err := dependents(c, s.uid, namespace)
 	if err != nil {
 		return err
 	}
@@ -42,7 +32,7 @@ func (g collector) collect(c client.Client, s subject, namespace string) error {
 		if o.DeletionTimestamp != nil {
 			continue
 		}
-		kept, err := g.otherOwner(c, o, s.uid)
+		kept, err := otherOwner(c, o, s.uid)
 		if err != nil {
 			return err
 		}
@@ -77,12 +67,12 @@ func manner(o *object) string {
 
 // otherOwner tells whether an owner other than uid stays: it exists, and is
 // not itself waiting for its dependents to go.
-func (g collector) otherOwner(c client.Client, o *object, uid string) (bool, error) {
+func otherOwner(c client.Client, o *object, uid string) (bool, error) {
 	for _, ref := range o.OwnerReferences {
 		if ref.UID == uid {
 			continue
 		}
-		state, err := g.owner(c, subject{apiVersion: ref.APIVersion, kind: ref.Kind, uid: ref.UID, name: ref.Name}, o.Namespace)
+		state, err := owner(c, subject{apiVersion: ref.APIVersion, kind: ref.Kind, uid: ref.UID, name: ref.Name}, o.Namespace)
 		if err != nil || state == ownerStays {
 			return state == ownerStays, err
 		}
@@ -111,17 +101,10 @@ func run(c client.Client, ops []client.Op) error {
 }
 
 // finalize carries out the finalizer of an object that is being deleted.
-func (g collector) finalize(c client.Client, s subject, namespace string) (controller.Result, error) {
-	r, ok := g.find(s.apiVersion, s.kind)
-	if !ok {
-		return controller.Result{}, nil
-	}
-	if !r.Namespaced {
-		namespace = ""
-	}
-	o, err := read(c, r.Resource, namespace, s.name)
+func finalize(c client.Client, s subject, namespace string) (controller.Result, error) {
+	o, err := read(c, s.apiVersion, s.kind, namespace, s.name)
 	if err != nil {
-		if client.IsNotFound(err) {
+		if client.IsNotFound(err) || client.IsUnsupported(err) {
 			return controller.Result{}, nil
 		}
 		return controller.Result{}, err
@@ -129,7 +112,7 @@ func (g collector) finalize(c client.Client, s subject, namespace string) (contr
 	if o.UID != s.uid || o.DeletionTimestamp == nil {
 		return controller.Result{}, nil
 	}
-	deps, err := g.dependents(c, o.UID, namespace)
+	deps, err := dependents(c, o.UID, namespace)
 	if err != nil {
 		return controller.Result{}, err
 	}
@@ -142,24 +125,24 @@ func (g collector) finalize(c client.Client, s subject, namespace string) (contr
 		}
 		return controller.Result{}, drop(c, o, orphan)
 	case slices.Contains(o.Finalizers, foreground):
-		return g.foreground(c, o, deps)
+		return deleteForeground(c, o, deps)
 	}
 	return controller.Result{}, nil
 }
 
-// foreground deletes the dependents and lets the owner go when none of those
+// deleteForeground deletes the dependents and lets the owner go when none of those
 // that block it is left. Owners in a circle would wait for one another for
 // ever: a dependent that waits for its own and is an owner of this one, however
 // many are between them, does not block it.
-func (g collector) foreground(c client.Client, o *object, deps []*object) (controller.Result, error) {
-	above, err := g.ancestors(c, o)
+func deleteForeground(c client.Client, o *object, deps []*object) (controller.Result, error) {
+	above, err := ancestors(c, o)
 	if err != nil {
 		return controller.Result{}, err
 	}
 	var ops []client.Op
 	blocked := false
 	for _, d := range deps {
-		kept, err := g.otherOwner(c, d, o.UID)
+		kept, err := otherOwner(c, d, o.UID)
 		if err != nil {
 			return controller.Result{}, err
 		}

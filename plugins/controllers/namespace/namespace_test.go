@@ -3,6 +3,7 @@ package namespace
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,6 @@ import (
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
-	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 func show(list []corev1.NamespaceCondition) []string {
@@ -66,71 +66,92 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// broken fails for some resources.
-type broken struct{ client.Client }
+// broken fails to list, or to delete secrets.
+type broken struct {
+	client.Client
+	list error
+}
 
 func (b broken) List(list any, o client.ListOptions) error {
-	switch o.Resource {
-	case "example.com/v1/widgets":
-		return wire.Errorf(wire.KindNotFound, "there is no resource %q", o.Resource)
-	case "v1/secrets":
-		return errors.New("cannot be decoded")
+	if b.list != nil {
+		return b.list
 	}
 	return b.Client.List(list, o)
 }
 
-// A resource that fails keeps the namespace and is named in its status; the
-// others are emptied.
+func (b broken) Batch(ops []client.Op, atomic bool) ([]error, error) {
+	errs, err := b.Client.Batch(slices.DeleteFunc(slices.Clone(ops), isSecret), atomic)
+	for i, op := range ops {
+		if isSecret(op) {
+			errs = slices.Insert(errs, i, errors.New("a rule forbids it"))
+		}
+	}
+	return errs, err
+}
+
+func isSecret(op client.Op) bool { return op.Object.APIResource() == "v1/secrets" }
+
+func conditionsThatAreTrue(ns *corev1.Namespace) string {
+	var out []string
+	for _, x := range ns.Status.Conditions {
+		if x.Status == corev1.ConditionTrue {
+			out = append(out, string(x.Type))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// What cannot be deleted keeps the namespace and is named in its status; the
+// others go. Which resources there are nobody has to say.
 func TestFailuresAreTold(t *testing.T) {
 	deleted := metav1.Now()
 	ns := &corev1.Namespace{}
 	ns.Name, ns.DeletionTimestamp = "team", &deleted
 	ns.Spec.Finalizers = []corev1.FinalizerName{finalizer}
-	m := &corev1.ConfigMap{}
+	m, s := &corev1.ConfigMap{}, &corev1.Secret{}
 	m.Namespace, m.Name = "team", "m"
-	store, err := sdktest.NewStore(ns, m)
+	s.Namespace, s.Name = "team", "s"
+	store, err := sdktest.NewStore(ns, m, s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var l cleaner
-	for _, path := range []string{"example.com/v1/widgets", "v1/secrets", "v1/configmaps"} {
-		r, err := parse(path)
-		if err != nil {
+	c := store.Client()
+	for _, tt := range []struct {
+		list       error
+		says, left string
+		conditions string
+	}{
+		{errors.New("no etcd"), "no etcd", "v1/configmaps/team/m v1/namespaces//team v1/secrets/team/s", "NamespaceDeletionContentFailure"},
+		{nil, "a rule forbids it", "v1/namespaces//team v1/secrets/team/s", "NamespaceDeletionContentFailure NamespaceContentRemaining"},
+	} {
+		if _, err = reconcile(broken{c, tt.list}, controller.Request{Name: "team"}); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("error %v, want %s", err, tt.says)
+		}
+		if got := strings.Join(store.Keys(), " "); got != tt.left {
+			t.Errorf("left: %s, want %s", got, tt.left)
+		}
+		if err := c.Get(ns, "", "team"); err != nil {
 			t.Fatal(err)
 		}
-		l = append(l, r)
-	}
-	c := store.Client()
-	if _, err = l.reconcile(broken{c}, controller.Request{Name: "team"}); err == nil || !strings.Contains(err.Error(), "cannot be decoded") {
-		t.Errorf("error %v, want what failed", err)
-	}
-	if got := strings.Join(store.Keys(), " "); got != "v1/namespaces//team" {
-		t.Errorf("left: %s", got)
-	}
-	if err := c.Get(ns, "", "team"); err != nil {
-		t.Fatal(err)
-	}
-	var bad []string
-	for _, x := range ns.Status.Conditions {
-		if x.Status == corev1.ConditionTrue {
-			bad = append(bad, string(x.Type))
+		if got := conditionsThatAreTrue(ns); got != tt.conditions {
+			t.Errorf("conditions that are true: %s, want %s", got, tt.conditions)
 		}
 	}
-	if got := strings.Join(bad, " "); got != "NamespaceDeletionDiscoveryFailure NamespaceDeletionContentFailure" {
-		t.Errorf("conditions that are true: %s", got)
-	}
-	if _, err := l[2:].reconcile(c, controller.Request{Name: "team"}); err != nil {
+	if _, err := reconcile(c, controller.Request{Name: "team"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Get(ns, "", "team"); err != nil || len(ns.Spec.Finalizers) > 0 {
 		t.Errorf("emptied, the namespace is held by %v", ns.Spec.Finalizers)
 	}
+	if got := strings.Join(store.Keys(), " "); got != "v1/namespaces//team" {
+		t.Errorf("left: %s", got)
+	}
 }
 
-func TestParse(t *testing.T) {
-	for in, want := range map[string]string{"v1/pods": "pods.", "apps/v1/deployments": "deployments.apps", "pods": "", "a/b/c/d": "", "apps//x": "", "": ""} {
-		if r, err := parse(in); (err != nil) != (want == "") || r.name != want {
-			t.Errorf("parse(%q) = %q, %v", in, r.name, err)
+func TestNameOf(t *testing.T) {
+	for in, want := range map[string]string{"v1/pods": "pods.", "apps/v1/deployments": "deployments.apps"} {
+		if got := nameOf(in); got != want {
+			t.Errorf("nameOf(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

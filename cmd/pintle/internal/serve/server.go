@@ -99,7 +99,7 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
-	builtins, err := s.builtins(table, keys.CAPEM())
+	builtins, err := s.builtins(keys.CAPEM())
 	if err != nil {
 		return nil, err
 	}

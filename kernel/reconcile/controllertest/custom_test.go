@@ -1,0 +1,105 @@
+package controllertest_test
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
+)
+
+// anything are the Types of a kind without a schema.
+type anything struct{ resource.Types }
+
+func (anything) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetGroupVersionKind(gvk)
+	return u, nil
+}
+
+func (anything) Recognizes(schema.GroupVersionKind) bool { return true }
+func (anything) Default(runtime.Object)                  {}
+
+func (anything) ObjectKinds(obj runtime.Object) ([]schema.GroupVersionKind, bool, error) {
+	return []schema.GroupVersionKind{obj.GetObjectKind().GroupVersionKind()}, false, nil
+}
+
+var gizmos = schema.GroupVersionResource{Group: "shop.example", Version: "v1", Resource: "gizmos"}
+
+func (c *cluster) gizmo(t *testing.T, namespace, name string, owner metav1.Object) {
+	t.Helper()
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetGroupVersionKind(gizmos.GroupVersion().WithKind("Gizmo"))
+	u.SetNamespace(namespace)
+	u.SetName(name)
+	if owner != nil {
+		u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: owner.GetName(), UID: owner.GetUID()}})
+	}
+	if _, err := c.Create(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace}, u, registry.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *cluster) gizmos(t *testing.T, namespace string) string {
+	t.Helper()
+	l, err := c.List(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace}, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range l.Items {
+		names = append(names, o.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// Controllers of all resources learn of a kind that comes while they run: its
+// objects are collected with their owners, and own others, and go with their
+// namespace. A kind that has gone disturbs nobody.
+func TestControllersFollowKinds(t *testing.T) {
+	c := newCluster(t, nativeHost(t), "garbage-collector", "namespace")
+	p := c.catalog.Producer("shop")
+	d := &resource.Definition{Group: "shop.example", Resource: "gizmos", Singular: "gizmo", Kind: "Gizmo", ListKind: "GizmoList", Namespaced: true,
+		Versions: []string{"v1"}, StorageVersion: "v1", KeyPrefix: "/registry/shop.example/gizmos", Types: anything{}, JSONStored: true,
+		Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"}}
+	for round := range 2 {
+		if err := p.Apply([]*resource.Definition{d}); err != nil {
+			t.Fatal(err)
+		}
+		owner, err := c.Create(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("configmaps"), Namespace: namespace},
+			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}, registry.WriteOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := owner.Object.Obj.(*corev1.ConfigMap)
+		c.gizmo(t, namespace, "owned", made)
+		c.gizmo(t, namespace, "free", nil)
+		c.mustDelete(t, made, metav1.DeletePropagationBackground)
+		eventually(t, "what a deleted object owns is collected", func() string { return equal("gizmos", c.gizmos(t, namespace), "free") })
+		c.mustCreate(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}, Spec: corev1.NamespaceSpec{Finalizers: []corev1.FinalizerName{"kubernetes"}}})
+		c.gizmo(t, "team", "a", nil)
+		c.mustDelete(t, get[corev1.Namespace](t, c, "team"), metav1.DeletePropagationBackground)
+		eventually(t, "a namespace goes with the objects of the kind", func() string {
+			return all(equal("namespace", get[corev1.Namespace](t, c, "team") == nil, true), equal("gizmos", c.gizmos(t, "team"), ""))
+		})
+		if _, err := c.Delete(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace, Name: "free"}, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Apply(nil, gizmos.GroupResource()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.List(t.Context(), registry.Target{Resource: gizmos}, metav1.ListOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("round %d: list of what is gone: %v", round, err)
+		}
+		// A copy: a definition is not put back once it was taken away.
+		again := *d
+		d = &again
+	}
+}
