@@ -141,7 +141,7 @@ func (w *Workers) add(pod *corev1.Pod, refused *admit.Refusal) {
 		return
 	}
 	w.workers[pod.UID] = k
-	if w.ctx != nil && w.ctx.Err() == nil {
+	if w.ctx != nil && !w.ended {
 		w.launch(w.ctx, k)
 	}
 }

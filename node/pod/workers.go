@@ -106,6 +106,7 @@ type Workers struct {
 
 	mu      sync.Mutex
 	ctx     context.Context       // of Run; nil before; guarded by mu
+	ended   bool                  // Run waits for those that were launched; guarded by mu
 	workers map[types.UID]*worker // guarded by mu
 	group   sync.WaitGroup
 }
@@ -150,7 +151,8 @@ func (w *Workers) Run(ctx context.Context) error {
 	w.mu.Unlock()
 	w.reports.Run(ctx)
 	<-ctx.Done()
-	w.mu.Lock() // after this no worker is launched any more
+	w.mu.Lock()
+	w.ended = true // after this no worker is launched any more
 	w.mu.Unlock()
 	w.group.Wait()
 	w.probes.Wait()
