@@ -7,7 +7,10 @@ import "github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 // brings host, digest and permissions of an existing one to this version's.
 type Builtin struct {
 	Name string
-	Spec v1alpha1.PluginSpec // Digest is filled in from Module
+	// Formerly is the name that it shipped under before; "" when it had none. A
+	// Plugin of that name, which an older version made, gives way to this one.
+	Formerly string
+	Spec     v1alpha1.PluginSpec // Digest is filled in from Module
 	// Module's bytes are used without being stored; empty for the native host.
 	Module Module
 }

@@ -9,6 +9,8 @@ package standard
 type Plugin struct {
 	// Name of the Plugin resource.
 	Name string
+	// Formerly is the name that it had in an older version.
+	Formerly string
 	// Member is its name in the module.
 	Member string
 	// Rules are what it may do.
@@ -71,7 +73,7 @@ var Plugins = []Plugin{
 	{Name: "garbage-collector", Member: "garbage-collector", Rules: []Rule{
 		{[]string{"*"}, []string{"*"}, []string{"get", "list", "watch", "update", "patch", "delete"}},
 	}},
-	{Name: "serviceaccount", Member: "serviceaccount", Rules: []Rule{
+	{Name: "default-service-account", Formerly: "serviceaccount", Member: "default-service-account", Rules: []Rule{
 		{[]string{""}, []string{"namespaces"}, read},
 		{[]string{""}, []string{"serviceaccounts"}, write},
 	}},

@@ -93,6 +93,54 @@ func (s *shipped) restore(ctx context.Context) {
 // may have the work of all controllers of a large cluster on its shoulders.
 const builtinWrites = 10_000
 
+// renewed is the spec of a Plugin that exists with the parts that belong to this
+// version.
+func renewed(old, want v1alpha1.PluginSpec) (v1alpha1.PluginSpec, error) {
+	next := old
+	next.Digest, next.Plugin, next.Permissions = want.Digest, want.Plugin, want.Permissions
+	if next.Limits.WritesPerSecond == 0 {
+		next.Limits.WritesPerSecond = want.Limits.WritesPerSecond
+	}
+	if want.Host != "" {
+		next.Host = want.Host
+	}
+	var err error
+	next.Config, err = mergeConfig(old.Config, want.Config)
+	return next, err
+}
+
+// former is the Plugin that an older version made of b under another name; nil
+// when there is none, or an operator made it his own.
+func (s *shipped) former(ctx context.Context, b plugin.Builtin) (*v1alpha1.Plugin, error) {
+	if b.Formerly == "" {
+		return nil, nil
+	}
+	got, err := s.registry.Get(ctx, registry.Target{Resource: v1alpha1.Plugins, Name: b.Formerly}, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p, ok := got.Obj.(*v1alpha1.Plugin); ok && p.Labels[v1alpha1.BuiltinLabel] == "true" {
+		return p, nil
+	}
+	return nil, nil
+}
+
+// retire removes what another Plugin has taken the place of.
+func (s *shipped) retire(ctx context.Context, former *v1alpha1.Plugin) error {
+	if former == nil {
+		return nil
+	}
+	_, err := s.registry.Delete(ctx, registry.Target{Resource: v1alpha1.Plugins, Name: former.Name},
+		metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(former.UID))})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil // another server was quicker
+	}
+	return err
+}
+
 func (s *shipped) ensureOne(ctx context.Context, b plugin.Builtin) error {
 	t := registry.Target{Resource: v1alpha1.Plugins, Name: b.Name}
 	want := b.Spec
@@ -100,17 +148,29 @@ func (s *shipped) ensureOne(ctx context.Context, b plugin.Builtin) error {
 	if want.Limits.WritesPerSecond == 0 {
 		want.Limits.WritesPerSecond = builtinWrites
 	}
+	former, err := s.former(ctx, b)
+	if err != nil {
+		return err
+	}
 	got, err := s.registry.Get(ctx, t, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
+		if former != nil {
+			if want, err = renewed(former.Spec, want); err != nil {
+				return err
+			}
+		}
 		p := &v1alpha1.Plugin{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Plugin"},
 			ObjectMeta: metav1.ObjectMeta{Name: b.Name, Labels: map[string]string{v1alpha1.BuiltinLabel: "true"}}, Spec: want}
 		_, err = s.registry.Create(ctx, t, p, registry.WriteOptions{})
-		if apierrors.IsAlreadyExists(err) {
-			return nil // another server was quicker
+		if err != nil && !apierrors.IsAlreadyExists(err) { // another server was quicker
+			return err
 		}
-		return err
+		return s.retire(ctx, former)
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.retire(ctx, former); err != nil {
 		return err
 	}
 	p, ok := got.Obj.(*v1alpha1.Plugin)
@@ -118,14 +178,7 @@ func (s *shipped) ensureOne(ctx context.Context, b plugin.Builtin) error {
 		return nil // an operator replaced it
 	}
 	next := p.DeepCopy()
-	next.Spec.Digest, next.Spec.Plugin, next.Spec.Permissions = want.Digest, want.Plugin, want.Permissions
-	if next.Spec.Limits.WritesPerSecond == 0 {
-		next.Spec.Limits.WritesPerSecond = want.Limits.WritesPerSecond
-	}
-	if want.Host != "" {
-		next.Spec.Host = want.Host
-	}
-	if next.Spec.Config, err = mergeConfig(p.Spec.Config, want.Config); err != nil {
+	if next.Spec, err = renewed(p.Spec, want); err != nil {
 		return err
 	}
 	if equality.Semantic.DeepEqual(next.Spec, p.Spec) {

@@ -230,4 +230,18 @@ func TestBuiltins(t *testing.T) {
 	if p.Spec.Mode != v1alpha1.Monitor || string(p.Spec.Config.Raw) != `{"a":2,"mine":true}` {
 		t.Errorf("after an upgrade: mode %s, config %s", p.Spec.Mode, p.Spec.Config.Raw)
 	}
+	// Under a new name it takes over what the operator said of it, and there is
+	// one of them.
+	c.stop()
+	c.run(t, func(cfg *loader.Config) {
+		builtin(`{"a":2}`)(cfg)
+		cfg.Builtins[0].Name, cfg.Builtins[0].Formerly = "kernel", "core"
+	})
+	c.phase(t, "kernel", v1alpha1.Ready)
+	if p := c.plugin(t, "kernel"); p.Spec.Mode != v1alpha1.Monitor || string(p.Spec.Config.Raw) != `{"a":2,"mine":true}` {
+		t.Errorf("after a renaming: mode %s, config %s", p.Spec.Mode, p.Spec.Config.Raw)
+	}
+	if _, err := c.Get(t.Context(), pluginTarget("core"), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the Plugin of the old name: %v", err)
+	}
 }

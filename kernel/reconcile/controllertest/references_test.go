@@ -37,7 +37,7 @@ func (c *cluster) tryCreate(t testing.TB, obj runtime.Object) error {
 // No pod is made for an account that is missing; the Deployment says why, and
 // goes on when the account comes.
 func TestMissingServiceAccount(t *testing.T) {
-	c := newCluster(t, nativeHost(t), append([]string{"service-account", "serviceaccount"}, workload...)...)
+	c := newCluster(t, nativeHost(t), append([]string{"service-account", "default-service-account"}, workload...)...)
 	startNodes(t, c, "a")
 	err := c.tryCreate(t, newPod(namespace, "p", func(s *corev1.PodSpec) { s.ServiceAccountName = "later" }))
 	if want := `pods "p" is forbidden: error looking up service account default/later: serviceaccount "later" not found`; !apierrors.IsForbidden(err) || err.Error() != want {
@@ -68,7 +68,7 @@ func TestMissingServiceAccount(t *testing.T) {
 
 // The account of a new namespace comes a moment later than the namespace.
 func TestPodInNewNamespace(t *testing.T) {
-	c := newCluster(t, nativeHost(t), "service-account", "serviceaccount")
+	c := newCluster(t, nativeHost(t), "service-account", "default-service-account")
 	for _, ns := range []string{"one", "two", "three"} {
 		c.mustCreate(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}})
 		if err := c.tryCreate(t, newPod(ns, "p", nil)); err != nil {

@@ -247,7 +247,7 @@ func TestForegroundWithTwoOwnersThatGo(t *testing.T) {
 }
 
 func TestNamespace(t *testing.T) {
-	c := newCluster(t, nativeHost(t), "namespace", "serviceaccount", "root-ca", "replicaset", "deployment", "garbage-collector")
+	c := newCluster(t, nativeHost(t), "namespace", "default-service-account", "root-ca", "replicaset", "deployment", "garbage-collector")
 	startNodes(t, c, "a")
 	c.mustCreate(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}})
 	has := func() (account, ca bool) {

@@ -10,7 +10,7 @@ import (
 )
 
 func init() {
-	sdk.Register(sdk.Plugin{Name: "serviceaccount", New: func([]byte) (sdk.Points, error) {
+	sdk.Register(sdk.Plugin{Name: "default-service-account", New: func([]byte) (sdk.Points, error) {
 		return &controller.Points{
 			Watches: []controller.Watch{
 				{Resource: "v1/namespaces"},
