@@ -125,7 +125,7 @@ func (e *endpoints) renew(ctx context.Context, read metav1.GetOptions) error {
 		return err
 	default:
 		want = have.Obj.(*coordinationv1.Lease).DeepCopy()
-		want.Spec.RenewTime, want.Spec.LeaseDurationSeconds, want.ResourceVersion = &now, &seconds, ""
+		want.Spec.RenewTime, want.Spec.LeaseDurationSeconds = &now, &seconds
 	}
 	if want.Annotations == nil {
 		want.Annotations = map[string]string{}
@@ -140,6 +140,9 @@ func (e *endpoints) renew(ctx context.Context, read metav1.GetOptions) error {
 		return err
 	}
 	_, err = e.own.Update(ctx, t, want, registry.WriteOptions{FieldManager: fieldManager})
+	if apierrors.IsConflict(err) && read.ResourceVersion != "" {
+		return e.renew(ctx, metav1.GetOptions{}) // the cache was older
+	}
 	return err
 }
 

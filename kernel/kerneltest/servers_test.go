@@ -12,6 +12,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -274,5 +275,76 @@ func TestStartAfterAKill(t *testing.T) {
 	eventually(t, "it leads", func() bool { return b.Leads() })
 	if got := holder(t, b); got != first {
 		t.Errorf("the lease names %q, want %q", got, first)
+	}
+}
+
+// TestEndpoints: Service kubernetes has the addresses of the servers that are
+// there; one that starts again finds its Lease of before.
+func TestEndpoints(t *testing.T) {
+	keys := t.TempDir()
+	if _, err := pki.Open(pki.Config{Dir: keys}); err != nil {
+		t.Fatal(err)
+	}
+	dial := etcd(t)
+	table := func() kerneltest.Options {
+		tab, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kerneltest.Options{Table: tab}
+	}
+	start := func(dir, address string) *kerneltest.Server {
+		o := table()
+		o.Dir, o.Store = dir, dial()
+		if err := os.CopyFS(filepath.Join(dir, "pki"), os.DirFS(keys)); err != nil && !os.IsExist(err) {
+			t.Fatal(err)
+		}
+		o.Config = func(c *kernel.Config) { c.Advertise = netip.MustParseAddrPort(address) }
+		return kerneltest.Start(t, o)
+	}
+	addresses := func(s *kerneltest.Server) string {
+		o, err := s.Registry.Get(t.Context(), registry.Target{Resource: discoveryv1.SchemeGroupVersion.WithResource("endpointslices"), Namespace: "default", Name: "kubernetes"}, metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		out := ""
+		for _, e := range o.Obj.(*discoveryv1.EndpointSlice).Endpoints {
+			out += e.Addresses[0] + " "
+		}
+		return out
+	}
+	one, two := t.TempDir(), t.TempDir()
+	a := start(one, "192.0.2.1:6443")
+	if got, want := addresses(a), "192.0.2.1 "; got != want {
+		t.Errorf("one server: %q, want %q", got, want)
+	}
+	b := start(two, "192.0.2.2:6443")
+	if got, want := addresses(b), "192.0.2.1 192.0.2.2 "; got != want {
+		t.Errorf("two servers: %q, want %q", got, want)
+	}
+	a.Stop()
+	if got, want := addresses(b), "192.0.2.2 "; got != want {
+		t.Errorf("the first has stopped: %q, want %q", got, want)
+	}
+	a = start(one, "192.0.2.1:6443")
+	if got, want := addresses(a), "192.0.2.1 192.0.2.2 "; got != want {
+		t.Errorf("the first is back: %q, want %q", got, want)
+	}
+}
+
+// TestStartWithItsOwnEndpoint: a server that was killed finds the Lease by which
+// it was an endpoint.
+func TestStartWithItsOwnEndpoint(t *testing.T) {
+	dial, dir := etcd(t), t.TempDir()
+	for range 2 {
+		table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := dial()
+		s := kerneltest.Start(t, kerneltest.Options{Table: table, Dir: dir, Store: cut,
+			Config: func(c *kernel.Config) { c.Advertise = netip.MustParseAddrPort("192.0.2.1:6443") }})
+		cut.cut.Store(true) // it takes nothing back
+		s.Stop()
 	}
 }
