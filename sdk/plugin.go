@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/pintle-io/pintle/sdk/internal/instance"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // Plugin is one named plugin of a module. A module may register several; an
@@ -22,8 +22,8 @@ type Plugin struct {
 	New func(config []byte) (Points, error)
 }
 
-// Value is a read-only view of an object or a part of it; see [tape.Value].
-type Value = tape.Value
+// Value is a read-only view of an object or a part of it; see [record.Value].
+type Value = record.Value
 
 // Points are the extension points that an instance serves, of one kind:
 // *scheduling.Points, *admission.Points or *controller.Points, each from the

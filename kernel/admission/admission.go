@@ -52,7 +52,7 @@ type Attributes struct {
 	// name of its own. A rule that decides by it takes nil for nobody, and refuses.
 	User user.Info
 	// Scratch is for rules of one kind to keep what they derived from the
-	// objects, from one rule to the next (kernel/plugin/admit: tapes).
+	// objects, from one rule to the next (kernel/plugin/admit: records).
 	Scratch any
 	// Warnings takes a message for the client's Warning headers. Nil drops it.
 	Warnings func(string)

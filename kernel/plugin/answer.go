@@ -227,9 +227,10 @@ func checkManifest(m *wire.Manifest) error {
 		list("paths", x.Present)
 	}
 	for _, w := range m.Watches {
-		list("parts of a watch", []string{w.Resource, w.Arg, w.ToNamespace, w.ToName})
+		list("parts of a watch", []string{w.Resource, w.Arg, w.ToNamespace, w.ToName, w.Fields})
 		list("paths", w.Present)
 	}
+	list("declarations of fields", []string{m.Fields})
 	return c.err
 }
 

@@ -41,6 +41,10 @@ func (r *runner) overAll(list []wire.Watch) []numbered {
 			r.log.Error("controller watches a field that cannot be", "resource", w.Resource, "error", err)
 			continue
 		}
+		if n.fields, err = fieldsOf(w); err != nil {
+			r.log.Error("controller watches fields that cannot be", "resource", w.Resource, "error", err)
+			continue
+		}
 		out = append(out, n)
 	}
 	return out

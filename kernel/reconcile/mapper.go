@@ -18,7 +18,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // mapper turns events into requests. Maps of the plugin's own are called on an
@@ -26,13 +26,13 @@ import (
 type mapper struct {
 	r *runner
 
-	mu      sync.Mutex // guards what follows
-	slot    *slot
-	idle    clock.Timer // closes an overgrown instance; nil: there is none
-	builder tape.Builder
-	built   *watch.Object // whose tape is in tape
-	whole   bool          // the tape is of the whole object, not of its metadata
-	tape    []byte        // the builder's
+	mu     sync.Mutex // guards what follows
+	slot   *slot
+	idle   clock.Timer   // closes an overgrown instance; nil: there is none
+	built  *watch.Object // what record was made of
+	whole  bool          // of the whole object, not of its metadata
+	fields string        // and its declaration
+	record []byte
 }
 
 // event queues the requests that an event makes under every watch of its
@@ -156,7 +156,7 @@ func parseKind(s string) (schema.GroupKind, bool) {
 }
 
 // field reads a field: from the selectable ones where it is one of them, which
-// is cheap, else from a tape.
+// is cheap, else by its path.
 func (m *mapper) field(w *numbered, o *watch.Object) string {
 	gvr, _ := hostclient.ParseResource(w.Resource)
 	if d := m.r.catalog.Lookup(gvr.GroupResource()); d != nil && d.Strategy.Fields != nil {
@@ -166,22 +166,23 @@ func (m *mapper) field(w *numbered, o *watch.Object) string {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b, err := m.tapeOf(w, o)
+	b, err := m.recordOf(w, o)
 	if err != nil {
 		return ""
 	}
-	t, err := tape.Parse(b)
+	v, err := record.Parse(b, w.fields.Fields())
 	if err != nil {
 		return ""
 	}
-	return t.Root().Get(w.Arg).String()
+	return v.Get(w.Arg).String()
 }
 
-// tapeOf is an object's tape; several maps of one event share it. m.mu is held.
-func (m *mapper) tapeOf(w *numbered, o *watch.Object) ([]byte, error) {
-	whole := w.all == nil
-	if m.built == o && m.whole == whole {
-		return m.tape, nil
+// recordOf is what of an object a watch wants; several maps of one event share
+// it. m.mu is held.
+func (m *mapper) recordOf(w *numbered, o *watch.Object) ([]byte, error) {
+	whole, fields := w.all == nil, w.fields.Fields().String()
+	if m.built == o && m.whole == whole && m.fields == fields {
+		return m.record, nil
 	}
 	m.built = nil
 	obj := o.Obj
@@ -191,11 +192,11 @@ func (m *mapper) tapeOf(w *numbered, o *watch.Object) ([]byte, error) {
 			return nil, err
 		}
 	}
-	b, err := m.builder.Build(obj)
+	b, err := w.fields.Append(m.record[:0], obj)
 	if err != nil {
 		return nil, err
 	}
-	m.built, m.whole, m.tape = o, whole, b
+	m.built, m.whole, m.fields, m.record = o, whole, fields, b
 	return b, nil
 }
 
@@ -205,7 +206,7 @@ func (m *mapper) tapeOf(w *numbered, o *watch.Object) ([]byte, error) {
 func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b, err := m.tapeOf(w, o)
+	b, err := m.recordOf(w, o)
 	if err != nil {
 		m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, fmt.Errorf("%s/%s: %w", o.Namespace, o.Name, err))
 		return

@@ -23,7 +23,7 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // hasty is a clock whose timers fire at once.
@@ -117,12 +117,12 @@ func (r *runner) drain(t *testing.T) (out []Request) {
 
 // mapped answers OpMap with a request that says which object was seen.
 func mapped(_ context.Context, _ wire.Op, req []byte) ([]byte, error) {
-	_, b := wire.NewReader(req).MapRequest(req)
-	t, err := tape.Parse(b)
+	_, b := wire.NewReader(req).MapRequest()
+	v, err := record.Parse(b, nil)
 	if err != nil {
 		return nil, err
 	}
-	return wire.AppendRequests(nil, []wire.Request{{Name: "func of " + t.Root().Get("metadata.labels.app").String()}}), nil
+	return wire.AppendRequests(nil, []wire.Request{{Name: "func of " + v.Get("metadata.labels.app").String()}}), nil
 }
 
 func TestMaps(t *testing.T) {

@@ -13,12 +13,14 @@ import (
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/present"
+	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 const (
@@ -101,12 +103,25 @@ type numbered struct {
 	index    int
 	resource schema.GroupResource
 	present  present.Paths
+	fields   *record.Plan // what a map of its own is shown, or a MapField reads
 	// ownerless: the owner's kind of a MapOwner has no namespace.
 	ownerless bool
 	// all is what the watch of all resources is of here, nil for a watch of one
 	// resource; where restricts it, see hostclient.Resources.
 	all   *hostclient.Resource
 	where []string
+}
+
+// fieldsOf prepares to write what the map of a watch reads.
+func fieldsOf(w wire.Watch) (*record.Plan, error) {
+	if k := controller.MapKind(w.Map); k != controller.MapField && k != controller.MapFieldChanged {
+		return projection.Of(w.Fields)
+	}
+	f, err := record.FieldsOfPaths(w.Arg)
+	if err != nil {
+		return nil, err
+	}
+	return projection.Of(f.String())
 }
 
 func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][]numbered {
@@ -131,6 +146,10 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 			continue
 		}
 		n := numbered{Watch: w, index: i, resource: gvr.GroupResource(), present: paths}
+		if n.fields, err = fieldsOf(w); err != nil {
+			r.log.Error("controller watches fields that cannot be", "resource", w.Resource, "error", err)
+			continue
+		}
 		if gk, ok := parseKind(w.Arg); ok && controller.MapKind(w.Map) == controller.MapOwner {
 			d := r.catalog.LookupKind(gk)
 			n.ownerless = d != nil && !d.Namespaced

@@ -192,22 +192,13 @@ func (c *Codec) EncodeStorage(d *Definition, obj runtime.Object) ([]byte, error)
 // # Errors
 //   - ErrNoProtobuf: Protobuf was asked for and the type has none
 func (c *Codec) Encode(obj runtime.Object, gv schema.GroupVersion, mediaType string) ([]byte, error) {
-	out, err := c.Convert(obj, gv)
+	out, err := c.Versioned(obj, gv)
 	if err != nil {
 		return nil, err
 	}
-	kind, err := c.kindOf(out, gv)
-	if err != nil {
-		return nil, err
-	}
+	kind := out.GetObjectKind().GroupVersionKind()
 	if mediaType == Protobuf {
 		return sealEnvelope(out, kind)
-	}
-	if out.GetObjectKind().GroupVersionKind() != kind {
-		if out == obj {
-			out = shallow(obj)
-		}
-		out.GetObjectKind().SetGroupVersionKind(kind)
 	}
 	b, err := json.Marshal(out)
 	if err != nil {

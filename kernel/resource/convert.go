@@ -67,6 +67,26 @@ func (c *Codec) convert(own Types, obj runtime.Object, gv schema.GroupVersion) (
 	return out, nil
 }
 
+// Versioned is Convert with apiVersion and kind set, as clients are shown the
+// object.
+func (c *Codec) Versioned(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error) {
+	out, err := c.Convert(obj, gv)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := c.kindOf(out, gv)
+	if err != nil {
+		return nil, err
+	}
+	if out.GetObjectKind().GroupVersionKind() != kind {
+		if out == obj {
+			out = shallow(obj)
+		}
+		out.GetObjectKind().SetGroupVersionKind(kind)
+	}
+	return out, nil
+}
+
 func (c *Codec) kinds(obj runtime.Object) ([]schema.GroupVersionKind, bool, error) {
 	if _, ok := obj.(runtime.Unstructured); ok {
 		return []schema.GroupVersionKind{obj.GetObjectKind().GroupVersionKind()}, false, nil

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pintle-io/pintle/sdk/client"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // Operation is a verb that admission sees.
@@ -38,8 +38,7 @@ type MatchRule struct {
 	// one), such as "spec.runtimeClassName": neither absent nor empty; a name
 	// where there is a list asks for one element that has it, as in
 	// "spec.volumes.persistentVolumeClaim". The kernel looks before it asks, so
-	// that a policy about a rare field costs the other objects nothing. A
-	// kernel older than this field asks anyway.
+	// that a policy about a rare field costs the other objects nothing.
 	Present []string
 }
 
@@ -59,7 +58,7 @@ type Review struct {
 	// Object as it would be stored; does not exist on delete. Old is the
 	// stored state on update and delete. Changes made by Set are not seen
 	// here, only by policies that follow.
-	Object, Old tape.Value
+	Object, Old record.Value
 
 	// Reader reads other objects, those that the Plugin's spec.permissions
 	// lets it get. It is used during the call only.
@@ -79,7 +78,7 @@ type ObjectRef struct{ Resource, Namespace, Name string }
 // PatchOp is one change that a policy made.
 type PatchOp struct {
 	Remove bool
-	Path   string          // as [tape.ParsePath] reads it
+	Path   string          // as [record.ParsePath] reads it
 	Value  json.RawMessage // nil when Remove
 }
 
@@ -125,7 +124,7 @@ func (r *Review) Warn(format string, args ...any) {
 // # Errors
 //   - a malformed path, or a value that has no JSON form
 func (r *Review) Set(path string, value any) error {
-	if err := tape.CheckPath(path); err != nil {
+	if err := record.CheckPath(path); err != nil {
 		return err
 	}
 	raw, err := jsonOf(value)
@@ -143,14 +142,14 @@ func jsonOf(value any) (json.RawMessage, error) {
 	case json.RawMessage:
 		return v, nil
 	case string:
-		return tape.AppendQuoted(make([]byte, 0, len(v)+2), v), nil
+		return record.AppendQuoted(make([]byte, 0, len(v)+2), v), nil
 	}
 	return json.Marshal(value)
 }
 
 // Remove takes away what is at path; nothing happens when it is absent.
 func (r *Review) Remove(path string) error {
-	if _, err := tape.ParsePath(path); err != nil {
+	if _, err := record.ParsePath(path); err != nil {
 		return err
 	}
 	r.patch = append(r.patch, PatchOp{Remove: true, Path: path})
@@ -172,6 +171,17 @@ func (r *Review) Verdict() Verdict {
 	return Verdict{Denied: r.denied, Forbidden: r.forbidden, Message: r.message, Warnings: r.warnings, Patch: r.patch, Await: r.await}
 }
 
+// Undeclared is an error when the rule has read a field that [Points.Fields] does
+// not declare: it was shown nothing there, whatever the object has.
+func (r *Review) Undeclared() error {
+	for _, v := range []record.Value{r.Object, r.Old} {
+		if name := v.Undeclared(); name != "" {
+			return fmt.Errorf("the rule reads %q, which its Fields do not declare", name)
+		}
+	}
+	return nil
+}
+
 // AppendQuoted appends s as a JSON string, for the json.RawMessage of a
 // [Review.Set], without what reflection costs.
-func AppendQuoted(b []byte, s string) []byte { return tape.AppendQuoted(b, s) }
+func AppendQuoted(b []byte, s string) []byte { return record.AppendQuoted(b, s) }

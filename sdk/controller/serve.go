@@ -1,34 +1,44 @@
 package controller
 
 import (
+	"fmt"
+
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/internal/instance"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 	"github.com/pintle-io/pintle/sdk/wire/remote"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 // Open is called by the hosts.
 func (p *Points) Open(h instance.Host) instance.Instance {
-	return &opened{plugin: h.Plugin, points: p, client: remote.NewClient(h.Call)}
+	fields := make([]*record.Fields, len(p.Watches))
+	for i, w := range p.Watches {
+		var err error
+		if fields[i], err = record.FieldsOfPaths(w.Fields...); err != nil {
+			panic(fmt.Sprintf("controller.Watch.Fields of %s, %s: %v", h.Plugin, w.Resource, err))
+		}
+	}
+	return &opened{plugin: h.Plugin, points: p, fields: fields, client: remote.NewClient(h.Call)}
 }
 
 // opened is the points as the dispatcher of a guest sees them.
 type opened struct {
 	plugin string
 	points *Points
+	fields []*record.Fields // by watch
 	client client.Client
 }
 
 func (o *opened) Describe(m *wire.Manifest) {
 	m.Points |= wire.PointController
 	m.Workers = uint32(max(o.points.Workers, 1))
-	for _, w := range o.points.Watches {
+	for i, w := range o.points.Watches {
 		if w.Resource == AllResources && !w.Metadata {
 			w.Resource = "* without Metadata" // which no kernel follows, and says so
 		}
 		m.Watches = append(m.Watches, wire.Watch{Resource: w.Resource, Map: uint8(w.Map.Kind), Arg: w.Map.Arg,
-			ToNamespace: w.Map.To.Namespace, ToName: w.Map.To.Name, Present: w.Present})
+			ToNamespace: w.Map.To.Namespace, ToName: w.Map.To.Name, Present: w.Present, Fields: o.fields[i].String()})
 	}
 }
 
@@ -56,18 +66,22 @@ func (o *opened) reconcile(out, req []byte) ([]byte, error) {
 
 func (o *opened) mapObject(out, req []byte) ([]byte, error) {
 	r := wire.NewReader(req)
-	i, b := r.MapRequest(req)
+	i, b := r.MapRequest()
 	if err := r.Err(); err != nil {
 		return out, err
 	}
 	if i < 0 || i >= len(o.points.Watches) || o.points.Watches[i].Map.Func == nil {
 		return out, wire.Errorf(wire.KindUnsupported, "plugin %s has no map function %d", o.plugin, i)
 	}
-	t, err := tape.Parse(b)
+	object, err := record.Parse(b, o.fields[i])
 	if err != nil {
 		return out, wire.Errorf(wire.KindProtocol, "%v", err)
 	}
-	return wire.AppendRequests(out, frames(o.points.Watches[i].Map.Func(t.Root()))), nil
+	requests := o.points.Watches[i].Map.Func(object)
+	if name := object.Undeclared(); name != "" {
+		return out, fmt.Errorf("the map of %s reads %q, which its Fields do not declare", o.points.Watches[i].Resource, name)
+	}
+	return wire.AppendRequests(out, frames(requests)), nil
 }
 
 func frames(list []Request) []wire.Request {

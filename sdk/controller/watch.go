@@ -2,7 +2,7 @@ package controller
 
 import (
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // AllResources, as [Watch.Resource], stands for every resource that can be
@@ -28,6 +28,9 @@ type Watch struct {
 	// Present are paths that must be set in the object, or have been before the
 	// change, as in [admission.MatchRule]: other objects are not mapped.
 	Present []string
+	// Fields are the paths of what a Func map reads, as in [admission.Points]; it
+	// is shown nothing else. Empty: all of the object.
+	Fields []string
 }
 
 // MapKind says how a [Map] works; all but MapFunc are computed by the kernel
@@ -52,7 +55,7 @@ type Map struct {
 	Kind MapKind
 	Arg  string
 	To   Request
-	Func func(object tape.Value) []Request
+	Func func(object record.Value) []Request
 }
 
 // Self requests the object itself.
@@ -82,7 +85,7 @@ func InNamespace() Map { return Map{Kind: MapNamespace} }
 func Constant(r Request) Map { return Map{Kind: MapConstant, To: r} }
 
 // Func calls fn for every change of an object. fn must not keep object.
-func Func(fn func(object tape.Value) []Request) Map { return Map{Kind: MapFunc, Func: fn} }
+func Func(fn func(object record.Value) []Request) Map { return Map{Kind: MapFunc, Func: fn} }
 
 // Labels requests everything that selects objects labelled like this one: the
 // request's [Request.Labels] are the object's. A thousand pods of one
@@ -105,24 +108,24 @@ const (
 
 // Added calls fn for objects that appear, those that exist when the controller
 // starts included.
-func Added(fn func(object tape.Value) []Request) Map {
+func Added(fn func(object record.Value) []Request) Map {
 	return Map{Kind: MapFunc, Arg: OnlyAdded, Func: fn}
 }
 
 // Deleted calls fn with the last state of objects that are gone. A deletion
 // while no controller runs is not seen: look for what is missing at Added too.
-func Deleted(fn func(object tape.Value) []Request) Map {
+func Deleted(fn func(object record.Value) []Request) Map {
 	return Map{Kind: MapFunc, Arg: OnlyDeleted, Func: fn}
 }
 
 // Deleting calls fn for objects that are being deleted and wait for
 // finalizers.
-func Deleting(fn func(object tape.Value) []Request) Map {
+func Deleting(fn func(object record.Value) []Request) Map {
 	return Map{Kind: MapFunc, Arg: OnlyDeleting, Func: fn}
 }
 
 // Owned calls fn for objects that name owners: when they appear, and when their
 // owners change.
-func Owned(fn func(object tape.Value) []Request) Map {
+func Owned(fn func(object record.Value) []Request) Map {
 	return Map{Kind: MapFunc, Arg: OnlyOwned, Func: fn}
 }

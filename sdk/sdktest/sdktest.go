@@ -13,8 +13,8 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/admission"
 	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 	"github.com/pintle-io/pintle/sdk/wire/remote"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
 )
 
 // Open makes the points of a registered plugin, which are of type P:
@@ -55,16 +55,16 @@ type Request struct {
 // Validate asks the points' Validate.
 func Validate(t testing.TB, p *admission.Points, q Request) admission.Verdict {
 	t.Helper()
-	return ask(t, p.Validate, q)
+	return ask(t, p, p.Validate, q)
 }
 
 // Mutate asks the points' Mutate.
 func Mutate(t testing.TB, p *admission.Points, q Request) admission.Verdict {
 	t.Helper()
-	return ask(t, p.Mutate, q)
+	return ask(t, p, p.Mutate, q)
 }
 
-func ask(t testing.TB, rule func(*admission.Review) error, q Request) admission.Verdict {
+func ask(t testing.TB, p *admission.Points, rule func(*admission.Review) error, q Request) admission.Verdict {
 	t.Helper()
 	if rule == nil {
 		t.Fatal("the plugin does not serve this point")
@@ -72,10 +72,17 @@ func ask(t testing.TB, rule func(*admission.Review) error, q Request) admission.
 	if q.Operation == "" {
 		q.Operation = admission.Create
 	}
+	fields, err := record.FieldsOfPaths(p.Fields...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := &admission.Review{Operation: q.Operation, Resource: q.Resource, Kind: q.Kind, Subresource: q.Subresource, Namespace: q.Namespace,
-		Name: q.Name, User: q.User, Groups: q.Groups, DryRun: q.DryRun, Object: Value(t, q.Object), Old: Value(t, q.Old), Reader: q.reader()}
+		Name: q.Name, User: q.User, Groups: q.Groups, DryRun: q.DryRun, Object: value(t, q.Object, fields), Old: value(t, q.Old, fields), Reader: q.reader()}
 	if err := rule(r); err != nil {
 		t.Fatalf("the policy failed: %v", err)
+	}
+	if err := r.Undeclared(); err != nil {
+		t.Fatal(err)
 	}
 	return r.Verdict()
 }
@@ -90,16 +97,21 @@ func (q Request) reader() client.Reader {
 // Value views a struct as a policy sees it; nil does not exist.
 func Value(t testing.TB, v any) sdk.Value {
 	t.Helper()
+	return value(t, v, nil)
+}
+
+func value(t testing.TB, v any, fields *record.Fields) sdk.Value {
+	t.Helper()
 	if v == nil {
 		return sdk.Value{}
 	}
-	b, err := tape.Build(v)
+	b, err := encoder.Plan(fields).Append(nil, v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := tape.Parse(b)
+	out, err := record.Parse(b, fields)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parsed.Root()
+	return out
 }

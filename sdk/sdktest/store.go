@@ -8,6 +8,7 @@ import (
 
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 	"github.com/pintle-io/pintle/sdk/wire/remote"
 )
 
@@ -64,7 +65,7 @@ func (s *Store) call(op wire.HostOp, req []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(o)
+		return encode(o, q.Only)
 	case wire.HostList:
 		return s.list(r.ListRequest())
 	case wire.HostWrite:
@@ -90,6 +91,17 @@ func (s *Store) get(resource, namespace, name string) (map[string]any, error) {
 	return nil, wire.Errorf(wire.KindNotFound, "%s %q not found", resource, name)
 }
 
+// encoder makes the records that objects are answered as.
+var encoder = record.NewEncoder(nil)
+
+func encode(o map[string]any, only string) ([]byte, error) {
+	f, err := record.ParseFields(only)
+	if err != nil {
+		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
+	}
+	return encoder.Plan(f).Append(nil, o)
+}
+
 func text(m map[string]any, field string) string {
 	v, _ := m[field].(string)
 	return v
@@ -105,7 +117,7 @@ func metadata(o map[string]any) map[string]any {
 }
 
 // put stores an object at a new revision.
-func (s *Store) put(resource string, o map[string]any) ([]byte, error) {
+func (s *Store) put(resource string, o map[string]any, only string) ([]byte, error) {
 	s.revision++
 	m := metadata(o)
 	if text(m, "name") == "" && text(m, "generateName") != "" {
@@ -119,7 +131,7 @@ func (s *Store) put(resource string, o map[string]any) ([]byte, error) {
 	}
 	m["resourceVersion"] = fmt.Sprint(s.revision)
 	s.objects[key(resource, text(m, "namespace"), text(m, "name"))] = o
-	return json.Marshal(o)
+	return encode(o, only)
 }
 
 func (s *Store) write(q wire.WriteRequest) ([]byte, error) {
@@ -146,7 +158,7 @@ func (s *Store) write(q wire.WriteRequest) ([]byte, error) {
 	case q.Verb == "apply" && old != nil:
 		o = merge(merge(map[string]any{}, old), o)
 	}
-	return s.put(q.Resource, o)
+	return s.put(q.Resource, o, q.Only)
 }
 
 // merge applies a JSON merge patch.
@@ -177,7 +189,7 @@ func (s *Store) patch(q wire.PatchRequest) ([]byte, error) {
 	if err := json.Unmarshal(q.Data, &p); err != nil {
 		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
 	}
-	return s.put(q.Resource, merge(merge(map[string]any{}, old), p))
+	return s.put(q.Resource, merge(merge(map[string]any{}, old), p), q.Only)
 }
 
 func (s *Store) delete(q wire.DeleteRequest) error {
@@ -234,7 +246,7 @@ func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 			!owned(m, q.Owner) || !labelled(m, q.Labels) || !selected(o, q.Fields) {
 			continue
 		}
-		b, err := json.Marshal(o)
+		b, err := encode(o, q.Only)
 		if err != nil {
 			return nil, err
 		}

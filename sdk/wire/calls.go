@@ -10,8 +10,8 @@ import (
 //
 //	OpOpen      name string, config bytes → manifest
 //	OpReconcile Request                   → RequeueAfter, count, requests to queue
-//	OpMap       watch uint, pad, tape     → count, requests
-//	OpMutate, OpValidate  ReviewHeader, pad, tapes → Verdict
+//	OpMap       watch uint, object        → count, requests
+//	OpMutate, OpValidate  ReviewHeader, length and object, length and old object → Verdict
 
 // Request names what to reconcile: an object, or with Labels all that selects
 // objects with these labels.
@@ -90,16 +90,15 @@ func AppendRequests(b []byte, list []Request) []byte {
 }
 
 // AppendMap encodes an OpMap request: the index of the watch in the manifest
-// and the object as a tape.
-func AppendMap(b []byte, watch int, tape []byte) []byte {
-	b = AppendUint(b, uint64(watch))
-	return append(align(b), tape...)
+// and the object, as a record.
+func AppendMap(b []byte, watch int, object []byte) []byte {
+	return append(AppendUint(b, uint64(watch)), object...)
 }
 
 // MapRequest reads an OpMap request.
-func (r *Reader) MapRequest(frame []byte) (watch int, tape []byte) {
+func (r *Reader) MapRequest() (watch int, object []byte) {
 	watch = int(r.Uint())
-	return watch, r.aligned(frame)
+	return watch, r.Rest()
 }
 
 // Requests reads the answer of OpMap.
@@ -119,49 +118,19 @@ type ReviewHeader struct {
 	DryRun                                                        bool
 }
 
-// AppendReview encodes a review; object and old are tapes, empty when absent.
+// AppendReview encodes a review; object and old are records, empty when absent.
 func AppendReview(b []byte, h ReviewHeader, object, old []byte) []byte {
 	for _, s := range []string{h.Operation, h.Resource, h.Subresource, h.Kind, h.Namespace, h.Name, h.User} {
 		b = AppendString(b, s)
 	}
 	b = AppendBool(AppendStrings(b, h.Groups), h.DryRun)
-	b = AppendUint(b, uint64(len(object)))
-	b = append(align(b), object...)
-	return append(align(b), old...)
+	return AppendBytes(AppendBytes(b, object), old)
 }
 
-// Review reads what AppendReview wrote into frame, which r was made from.
-func (r *Reader) Review(frame []byte) (h ReviewHeader, object, old []byte) {
+// Review reads what AppendReview wrote.
+func (r *Reader) Review() (h ReviewHeader, object, old []byte) {
 	h = ReviewHeader{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Strings(), r.Bool()}
-	n := r.Uint()
-	body := r.aligned(frame)
-	if n > uint64(len(body)) {
-		r.fail()
-		return h, nil, nil
-	}
-	object = body[:n:n]
-	r.b = body[n:]
-	return h, object, r.aligned(frame)
-}
-
-// align pads b to a multiple of 8, so that a tape behind it can be read in
-// words.
-func align(b []byte) []byte {
-	for len(b)%8 != 0 {
-		b = append(b, 0)
-	}
-	return b
-}
-
-func (r *Reader) aligned(frame []byte) []byte {
-	pos := len(frame) - len(r.b)
-	pad := -pos & 7
-	if r.err != nil || pad > len(r.b) {
-		r.fail()
-		return nil
-	}
-	r.b = r.b[pad:]
-	return r.b
+	return h, r.Bytes(), r.Bytes()
 }
 
 // Verdict is the answer of an admission point.

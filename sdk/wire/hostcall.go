@@ -1,12 +1,13 @@
 package wire
 
 // Frames of the host operations. Resources are written as in
-// client.Object.APIResource; objects are JSON.
+// client.Object.APIResource. Objects that a guest sends are JSON; those that it is
+// answered with are records, see package record.
 //
-//	HostGet    GetRequest    → object JSON
+//	HostGet    GetRequest    → object
 //	HostList   ListRequest   → list answer, see below
-//	HostWrite  WriteRequest  → object JSON as stored
-//	HostPatch  PatchRequest  → object JSON as stored
+//	HostWrite  WriteRequest  → object as stored
+//	HostPatch  PatchRequest  → object as stored
 //	HostDelete DeleteRequest → ()
 //	HostBatch  BatchRequest  → count, then per item a response (status byte
 //	           first, length-prefixed) whose payload is the object as stored
@@ -23,20 +24,13 @@ package wire
 //	edits          until the new list is complete, a sequence of
 //	                 keep  uint   that many items of the held list are kept as they are
 //	                 drop  uint   then that many of the held list are left out
-//	                 add   uint   then that many new ones follow, each as bytes JSON or packed
+//	                 add   uint   then that many new ones follow, each length-prefixed
 //
 // kernel/plugin/listing implements the host's side of it, package sdk the
 // guest's.
 
-// Reads may name the fields that the guest will look at, in Only; "" is the
-// whole object. The host may then answer with these fields alone, as package
-// sdk/packed has them, in place of an object's JSON. The form is a list of JSON
-// field names, each with those of its value in brackets where not all of that
-// is wanted; through lists as if they were not there:
-//
-//	metadata(name,uid),spec(containers(name,image)),status
-//
-// kernel/plugin/projection implements the host's side of it.
+// Whoever is answered with objects says in Only which fields of them it will
+// look at, in the form of record.Fields; "" is all of the object.
 
 // GetRequest asks for one object.
 type GetRequest struct{ Resource, Namespace, Name, Only string }
@@ -100,17 +94,18 @@ type WriteRequest struct {
 	Subresource string // "status" or ""
 	Force       bool   // apply only
 	Object      []byte // JSON
+	Only        string // fields of the answer
 }
 
 // Append encodes the request.
 func (q WriteRequest) Append(b []byte) []byte {
 	b = AppendString(AppendString(AppendString(b, q.Verb), q.Resource), q.Subresource)
-	return AppendBytes(AppendBool(b, q.Force), q.Object)
+	return AppendString(AppendBytes(AppendBool(b, q.Force), q.Object), q.Only)
 }
 
 // WriteRequest reads a WriteRequest; Object is a part of the frame.
 func (r *Reader) WriteRequest() WriteRequest {
-	return WriteRequest{r.Str(), r.Str(), r.Str(), r.Bool(), r.Bytes()}
+	return WriteRequest{r.Str(), r.Str(), r.Str(), r.Bool(), r.Bytes(), r.Str()}
 }
 
 // PatchRequest patches an object.
@@ -118,6 +113,7 @@ type PatchRequest struct {
 	Resource, Namespace, Name, Subresource string
 	Type                                   string // media type
 	Data                                   []byte
+	Only                                   string // fields of the answer
 }
 
 // Append encodes the request.
@@ -125,12 +121,12 @@ func (q PatchRequest) Append(b []byte) []byte {
 	for _, s := range []string{q.Resource, q.Namespace, q.Name, q.Subresource, q.Type} {
 		b = AppendString(b, s)
 	}
-	return AppendBytes(b, q.Data)
+	return AppendString(AppendBytes(b, q.Data), q.Only)
 }
 
 // PatchRequest reads a PatchRequest; Data is a part of the frame.
 func (r *Reader) PatchRequest() PatchRequest {
-	return PatchRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Bytes()}
+	return PatchRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str(), r.Bytes(), r.Str()}
 }
 
 // DeleteRequest deletes an object.
@@ -165,27 +161,21 @@ type BatchRequest struct {
 type BatchItem struct {
 	Write  WriteRequest
 	Delete DeleteRequest
-	// Brief asks for metadata(name,uid,resourceVersion) only, packed or as JSON.
-	Brief bool
 }
 
 // The kinds of items, as their first byte.
 const (
 	itemWrite = iota
 	itemDelete
-	itemBrief
 )
 
 // Append encodes the request.
 func (q BatchRequest) Append(b []byte) []byte {
 	b = AppendUint(AppendBool(b, q.Atomic), uint64(len(q.Items)))
 	for _, it := range q.Items {
-		switch {
-		case it.Write.Verb == "delete":
+		if it.Write.Verb == "delete" {
 			b = it.Delete.Append(append(b, itemDelete))
-		case it.Brief:
-			b = it.Write.Append(append(b, itemBrief))
-		default:
+		} else {
 			b = it.Write.Append(append(b, itemWrite))
 		}
 	}
@@ -197,14 +187,10 @@ func (r *Reader) BatchRequest() BatchRequest {
 	q := BatchRequest{Atomic: r.Bool()}
 	for range r.Count(6) {
 		var it BatchItem
-		switch r.Byte() {
-		case itemDelete:
+		if r.Byte() == itemDelete {
 			it.Delete = r.DeleteRequest()
 			it.Write.Verb = "delete"
-		case itemBrief:
-			it.Brief = true
-			fallthrough
-		default:
+		} else {
 			it.Write = r.WriteRequest()
 		}
 		q.Items = append(q.Items, it)

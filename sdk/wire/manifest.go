@@ -64,6 +64,9 @@ type Manifest struct {
 	Match   []Match
 	Watches []Watch
 	Workers uint32
+	// Fields are those of the objects that the admission points are shown, as
+	// record.Fields has them; "" is all.
+	Fields string
 }
 
 // Match is an admission match rule; see admission.MatchRule.
@@ -92,6 +95,7 @@ type Watch struct {
 	ToNamespace string
 	ToName      string
 	Present     []string
+	Fields      string // of the objects that MapFunc is shown; see Manifest.Fields
 }
 
 // AppendManifest encodes m.
@@ -119,7 +123,9 @@ func AppendManifest(b []byte, m Manifest) []byte {
 		b = AppendString(b, w.ToNamespace)
 		b = AppendString(b, w.ToName)
 		b = AppendStrings(b, w.Present)
+		b = AppendString(b, w.Fields)
 	}
+	b = AppendString(b, m.Fields)
 	return b
 }
 
@@ -130,8 +136,9 @@ func (r *Reader) Manifest() Manifest {
 	for range r.Count(5) {
 		m.Match = append(m.Match, Match{Operations: r.Strings(), Resources: r.Strings(), Namespaces: r.Strings(), ExceptNamespaces: r.Strings(), Present: r.Strings()})
 	}
-	for range r.Count(6) {
-		m.Watches = append(m.Watches, Watch{Resource: r.Str(), Map: r.Byte(), Arg: r.Str(), ToNamespace: r.Str(), ToName: r.Str(), Present: r.Strings()})
+	for range r.Count(7) {
+		m.Watches = append(m.Watches, Watch{Resource: r.Str(), Map: r.Byte(), Arg: r.Str(), ToNamespace: r.Str(), ToName: r.Str(), Present: r.Strings(), Fields: r.Str()})
 	}
+	m.Fields = r.Str()
 	return m
 }

@@ -50,7 +50,7 @@ const (
 	OpValidate Op = 5
 	// OpReconcile (request) → result.
 	OpReconcile Op = 6
-	// OpMap (watch index, object as a tape) → requests.
+	// OpMap (watch index, object) → requests.
 	OpMap Op = 7
 
 	// OpScheduling is the first of the scheduling operations; package schedule

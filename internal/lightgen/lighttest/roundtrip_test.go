@@ -34,7 +34,7 @@ import (
 	lnetworking "github.com/pintle-io/pintle/sdk/api/networking/v1"
 	lpolicy "github.com/pintle-io/pintle/sdk/api/policy/v1"
 	lrbac "github.com/pintle-io/pintle/sdk/api/rbac/v1"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 var pairs = []struct{ upstream, light any }{
@@ -110,27 +110,27 @@ func TestRoundTrip(t *testing.T) {
 				if d := cmp.Diff(plain(t, b), plain(t, got)); d != "" {
 					t.Fatalf("light type loses (-upstream +light):\n%s", d)
 				}
-				checkTape(t, obj, b)
+				checkRecord(t, obj, b)
 			}
 		})
 	}
 }
 
-// checkTape wants the tape of an object to say what its JSON says.
-func checkTape(t *testing.T, obj any, want []byte) {
-	b, err := tape.Build(obj)
+// checkRecord wants the record of an object to say what its JSON says.
+func checkRecord(t *testing.T, obj any, want []byte) {
+	b, err := record.NewEncoder(nil).Plan(nil).Append(nil, obj)
 	if err != nil {
-		t.Fatalf("tape: %v", err)
+		t.Fatalf("record: %v", err)
 	}
-	tp, err := tape.Parse(b)
+	v, err := record.Parse(b, nil)
 	if err != nil {
-		t.Fatalf("tape: %v", err)
+		t.Fatalf("record: %v", err)
 	}
-	got, err := tp.Root().AppendJSON(nil)
+	got, err := v.AppendJSON(nil)
 	if err != nil {
-		t.Fatalf("tape: %v", err)
+		t.Fatalf("record: %v", err)
 	}
 	if d := cmp.Diff(plain(t, want), plain(t, got)); d != "" {
-		t.Fatalf("tape differs (-json +tape):\n%s", d)
+		t.Fatalf("record differs (-json +record):\n%s", d)
 	}
 }

@@ -1,5 +1,5 @@
 // Package admit turns plugins that serve admission points into rules of the
-// admission chain: it matches requests, builds the tape that policies read,
+// admission chain: it matches requests, writes the fields that policies read,
 // and applies what they change. A policy in the mode Monitor refuses nothing
 // and warns; in the mode Shadow it is only asked and counted.
 package admit
@@ -17,8 +17,10 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // Config configures a Sink.
@@ -90,11 +92,15 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	if err != nil {
 		return err
 	}
+	fields, err := projection.Of(p.Manifest.Fields)
+	if err != nil {
+		return err
+	}
 	pool := plugin.NewPool(p, s.instances, s.calls(name, p))
 	if err := pool.Warm(ctx); err != nil {
 		return errors.Join(err, pool.Close())
 	}
-	r := &rule{name: name, mode: p.Spec.Mode, points: p.Manifest.Points, match: match, pool: pool, waits: newWaits(s.exists(name, p), s.clock), log: s.log, rehearsed: s.rehearsed}
+	r := &rule{name: name, mode: p.Spec.Mode, points: p.Manifest.Points, match: match, fields: fields, pool: pool, waits: newWaits(s.exists(name, p), s.clock), log: s.log, rehearsed: s.rehearsed}
 	entry := admission.Rule{Match: match.coarse(), Policy: true, Failure: admission.FailurePolicy(p.Spec.FailurePolicy), Timeout: waitFor(p.Timeout())}
 	if p.Manifest.Points.Has(wire.PointMutate) {
 		entry.Mutate = admission.MutatorFunc(r.mutate)
@@ -167,6 +173,7 @@ type rule struct {
 	mode   v1alpha1.Mode
 	points wire.Point
 	match  *matcher
+	fields *record.Plan
 	pool   *plugin.Pool
 	waits  *waits
 	log    *slog.Logger
@@ -228,7 +235,7 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 		return v, false, nil
 	}
 	ctx = plugin.ForNamespace(ctx, a.Namespace)
-	req, err := review(a, op)
+	req, err := review(a, op, r.fields)
 	if err != nil {
 		return v, false, r.failure(a, err)
 	}

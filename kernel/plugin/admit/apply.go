@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // apply makes a changed copy of obj.
@@ -33,7 +33,7 @@ func applyTree(obj runtime.Object, patch []wire.PatchOp) (runtime.Object, error)
 		return nil, err
 	}
 	for _, op := range patch {
-		path, err := tape.ParsePath(op.Path)
+		path, err := record.ParsePath(op.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +74,7 @@ func decode(b []byte) (any, error) {
 }
 
 // change sets or removes what is at path below node and returns the new node.
-func change(node any, path []tape.Segment, value any, remove bool) (any, error) {
+func change(node any, path []record.Segment, value any, remove bool) (any, error) {
 	if len(path) == 0 {
 		return value, nil
 	}
@@ -109,7 +109,7 @@ func change(node any, path []tape.Segment, value any, remove bool) (any, error) 
 	return m, nil
 }
 
-func changeList(list []any, path []tape.Segment, value any, remove bool) (any, error) {
+func changeList(list []any, path []record.Segment, value any, remove bool) (any, error) {
 	i := path[0].Index
 	switch {
 	case i < 0 || i > len(list):

@@ -8,12 +8,12 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
-// review encodes a request for a policy.
-func review(a *admission.Attributes, op wire.Op) ([]byte, error) {
-	object, old, err := tapes(a, op)
+// review encodes a request for a policy, which is shown what plan writes.
+func review(a *admission.Attributes, op wire.Op, plan *record.Plan) ([]byte, error) {
+	object, old, err := written(a, op, plan)
 	if err != nil {
 		return nil, fmt.Errorf("review of %s: %w", a.Kind, err)
 	}
@@ -27,39 +27,64 @@ func review(a *admission.Attributes, op wire.Op) ([]byte, error) {
 }
 
 // shared is what the policies of one request share: in the validating phase
-// nothing changes any more, so that a tape made for one serves all.
+// nothing changes any more, so that a record made for one serves all that declare
+// the same fields.
 type shared struct {
-	object, old         runtime.Object // what the tapes were made of
-	objectTape, oldTape []byte
+	object, old runtime.Object // what the records were made of
+	objects     records
+	olds        records
 }
 
-func tapes(a *admission.Attributes, op wire.Op) (object, old []byte, err error) {
+// records are those of one object, by declaration.
+type records []struct {
+	fields string
+	bytes  []byte
+}
+
+func (r *records) of(obj runtime.Object, plan *record.Plan) ([]byte, error) {
+	fields := plan.Fields().String()
+	for _, x := range *r {
+		if x.fields == fields {
+			return x.bytes, nil
+		}
+	}
+	b, err := plan.Append(nil, obj)
+	if err == nil {
+		*r = append(*r, struct {
+			fields string
+			bytes  []byte
+		}{fields, b})
+	}
+	return b, err
+}
+
+func written(a *admission.Attributes, op wire.Op, plan *record.Plan) (object, old []byte, err error) {
 	s, _ := a.Scratch.(*shared)
 	if s == nil {
 		s = &shared{}
 		a.Scratch = s
 	}
-	if a.Old != nil && s.old != a.Old {
-		if s.oldTape, err = tape.Build(a.Old); err != nil {
+	if s.old != a.Old {
+		s.old, s.olds = a.Old, nil
+	}
+	if a.Old != nil {
+		if old, err = s.olds.of(a.Old, plan); err != nil {
 			return nil, nil, err
 		}
-		s.old = a.Old
 	}
 	if a.Object == nil {
-		return nil, s.oldTape, nil
+		return nil, old, nil
 	}
 	if op == wire.OpMutate {
-		// Mutators may change the object in place: never keep its tape.
-		object, err = tape.Build(a.Object)
-		return object, s.oldTape, err
+		// Mutators may change the object in place: never keep its record.
+		object, err = plan.Append(nil, a.Object)
+		return object, old, err
 	}
 	if s.object != a.Object {
-		if s.objectTape, err = tape.Build(a.Object); err != nil {
-			return nil, nil, err
-		}
-		s.object = a.Object
+		s.object, s.objects = a.Object, nil
 	}
-	return s.objectTape, s.oldTape, nil
+	object, err = s.objects.of(a.Object, plan)
+	return object, old, err
 }
 
 func resourceName(r schema.GroupVersionResource) string {

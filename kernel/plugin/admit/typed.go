@@ -13,7 +13,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin/present"
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // errUntyped: the change leads through a value whose JSON form is its own
@@ -38,7 +38,7 @@ func applyTyped(obj runtime.Object, patch []wire.PatchOp) (runtime.Object, error
 		return nil, errUntyped
 	}
 	for _, op := range patch {
-		path, err := tape.ParsePath(op.Path)
+		path, err := record.ParsePath(op.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +53,7 @@ func applyTyped(obj runtime.Object, patch []wire.PatchOp) (runtime.Object, error
 }
 
 // put sets or removes what is at path below v, which can be set.
-func put(v reflect.Value, path []tape.Segment, op wire.PatchOp) error {
+func put(v reflect.Value, path []record.Segment, op wire.PatchOp) error {
 	if len(path) == 0 {
 		return fill(v, op)
 	}
@@ -135,7 +135,7 @@ func hasOwnForm(t reflect.Type) bool {
 	return own.(bool)
 }
 
-func putPointer(v reflect.Value, path []tape.Segment, op wire.PatchOp) error {
+func putPointer(v reflect.Value, path []record.Segment, op wire.PatchOp) error {
 	if v.IsNil() {
 		if op.Remove {
 			return nil
@@ -146,7 +146,7 @@ func putPointer(v reflect.Value, path []tape.Segment, op wire.PatchOp) error {
 }
 
 // putMap changes a copy of one value: those in a map cannot be set.
-func putMap(v reflect.Value, path []tape.Segment, op wire.PatchOp) error {
+func putMap(v reflect.Value, path []record.Segment, op wire.PatchOp) error {
 	if v.Type().Key().Kind() != reflect.String {
 		return errUntyped
 	}
@@ -173,7 +173,7 @@ func putMap(v reflect.Value, path []tape.Segment, op wire.PatchOp) error {
 }
 
 // putSlice changes an element; the index behind the last one adds one.
-func putSlice(v reflect.Value, path []tape.Segment, op wire.PatchOp) error {
+func putSlice(v reflect.Value, path []record.Segment, op wire.PatchOp) error {
 	i, n := path[0].Index, v.Len()
 	switch {
 	case v.Type().Elem().Kind() == reflect.Uint8:

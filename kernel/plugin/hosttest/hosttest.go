@@ -13,8 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // Open opens an instance of the suite's plugin in the host under test.
@@ -29,6 +30,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("panic", func(t *testing.T) { testPanic(t, open) })
 	t.Run("region", func(t *testing.T) { testRegion(t, open) })
 	t.Run("reconcile", func(t *testing.T) { testReconcile(t, open) })
+	t.Run("declared fields", func(t *testing.T) { testFields(t, open) })
 	t.Run("review reads", func(t *testing.T) { testReads(t, open) })
 	t.Run("no kernel", func(t *testing.T) { testNoKernel(t, open) })
 	t.Run("closed", func(t *testing.T) { testClosed(t, open) })
@@ -102,10 +104,10 @@ func testOpenErrors(t *testing.T, open Open) {
 	}
 }
 
-// object makes a tape.
+// object makes the record of all of an object.
 func object(t testing.TB, v any) []byte {
 	t.Helper()
-	b, err := tape.Build(v)
+	b, err := record.NewEncoder(nil).Plan(nil).Append(nil, v)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +178,43 @@ func testOperations(t *testing.T, open Open) {
 				t.Errorf("answer (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// testFields: a plugin that declares what it reads is shown that, and fails when
+// it reads something else.
+func testFields(t *testing.T, open Open) {
+	in := mustOpen(t, open, plugin.OpenOptions{Config: []byte("declares")})
+	m := in.Manifest()
+	if want := "metadata(name),spec(containers(image))"; m.Fields != want || len(m.Watches) != 1 || m.Watches[0].Fields != "data(for),metadata(namespace)" {
+		t.Fatalf("fields %q, want %q; watches %+v", m.Fields, want, m.Watches)
+	}
+	show := func(fields string, obj any) []byte {
+		t.Helper()
+		plan, err := projection.Of(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := plan.Append(nil, obj)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	ask := func(name string) ([]byte, error) {
+		return in.Call(t.Context(), wire.OpValidate, wire.AppendReview(nil, wire.ReviewHeader{Operation: "CREATE", Name: name}, show(m.Fields, pod("a", "web:1")), nil))
+	}
+	resp, err := ask("a")
+	if want := verdict(wire.Verdict{Warnings: []string{"a web:1"}}); err != nil || string(resp) != string(want) {
+		t.Errorf("declared fields: %q, %v, want %q", resp, err, want)
+	}
+	if _, err := ask("undeclared"); wire.KindOf(err) != wire.KindPlugin || !strings.Contains(err.Error(), `reads "nodeName"`) {
+		t.Errorf("an undeclared field: %v", err)
+	}
+	obj := show(m.Watches[0].Fields, map[string]any{"metadata": map[string]any{"namespace": "ns", "name": "left out"}, "data": map[string]any{"for": "x"}})
+	resp, err = in.Call(t.Context(), wire.OpMap, wire.AppendMap(nil, 0, obj))
+	if want := wire.AppendRequests(nil, []wire.Request{{Namespace: "ns", Name: "x"}}); err != nil || string(resp) != string(want) {
+		t.Errorf("map: %q, %v, want %q", resp, err, want)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/listing"
+	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -75,7 +76,7 @@ func (k *Kernel) Call(_ context.Context, op wire.HostOp, req []byte) ([]byte, er
 	case wire.HostGet:
 		q := r.GetRequest()
 		if o := k.Get(q.Resource, q.Namespace, q.Name); o != nil {
-			return json.Marshal(o)
+			return encode(o, q.Only)
 		}
 		return nil, wire.Errorf(wire.KindNotFound, "%s %q not found", q.Resource, q.Name)
 	case wire.HostList:
@@ -92,7 +93,7 @@ func (k *Kernel) Call(_ context.Context, op wire.HostOp, req []byte) ([]byte, er
 			return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
 		}
 		merge(o, patch)
-		return json.Marshal(k.Put(q.Resource, o))
+		return encode(k.Put(q.Resource, o), q.Only)
 	case wire.HostEvent:
 		q := r.EventRequest()
 		k.Events = append(k.Events, fmt.Sprintf("%s %s: %s", q.Name, q.Reason, q.Message))
@@ -101,6 +102,14 @@ func (k *Kernel) Call(_ context.Context, op wire.HostOp, req []byte) ([]byte, er
 		return k.batch(r.BatchRequest())
 	}
 	return nil, wire.Errorf(wire.KindUnsupported, "host op %d", op)
+}
+
+func encode(o m, only string) ([]byte, error) {
+	plan, err := projection.Of(only)
+	if err != nil {
+		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
+	}
+	return plan.Append(nil, o)
 }
 
 func merge(into, patch m) {
@@ -124,7 +133,7 @@ func (k *Kernel) list(q wire.ListRequest) ([]byte, error) {
 		}
 	}
 	slices.SortFunc(items, func(a, b *watch.Object) int { return strings.Compare(a.Key, b.Key) })
-	return k.session.Answer(nil, q, items, func(o *watch.Object) ([]byte, error) { return json.Marshal(k.bodies[o]) })
+	return k.session.Answer(nil, q, items, func(o *watch.Object) ([]byte, error) { return encode(k.bodies[o], q.Only) })
 }
 
 func owner(o m) string {
@@ -156,7 +165,7 @@ func (k *Kernel) write(q wire.WriteRequest) ([]byte, error) {
 		old["status"] = body["status"]
 		body = old
 	}
-	return json.Marshal(k.Put(q.Resource, body))
+	return encode(k.Put(q.Resource, body), q.Only)
 }
 
 func (k *Kernel) delete(q wire.DeleteRequest) error {

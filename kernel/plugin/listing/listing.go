@@ -28,7 +28,7 @@ type held struct {
 }
 
 // Answer appends the answer to q, whose objects at present are items in order
-// of their keys, each at its latest revision; encode makes the JSON of one.
+// of their keys, each at its latest revision; encode makes the record of one.
 // items is kept and must not change.
 func (s *Session) Answer(b []byte, q wire.ListRequest, items []*watch.Object, encode func(*watch.Object) ([]byte, error)) ([]byte, error) {
 	token := q.Token

@@ -1,7 +1,6 @@
 package listing_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 	"github.com/pintle-io/pintle/sdk/wire/remote"
 )
 
@@ -43,7 +43,7 @@ func newWorld() *world {
 		}
 		return w.session.Answer(nil, q, slices.Clone(w.objects), func(o *watch.Object) ([]byte, error) {
 			w.encoded++
-			return json.Marshal(item{o.Name, o.Revision})
+			return record.NewEncoder(nil).Plan(nil).Append(nil, item{o.Name, o.Revision})
 		})
 	})
 	return w

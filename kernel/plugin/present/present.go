@@ -13,17 +13,17 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // Paths are paths that all must be set. The zero value asks for nothing.
-type Paths [][]tape.Segment
+type Paths [][]record.Segment
 
 // Parse reads paths; see admission.MatchRule.Present.
 func Parse(list []string) (Paths, error) {
 	var out Paths
 	for _, s := range list {
-		p, err := tape.ParsePath(s)
+		p, err := record.ParsePath(s)
 		if err != nil {
 			return nil, fmt.Errorf("present: %w", err)
 		}
@@ -44,10 +44,10 @@ func (p Paths) In(obj runtime.Object) bool {
 	} else {
 		v = reflect.ValueOf(obj)
 	}
-	return !slices.ContainsFunc(p, func(path []tape.Segment) bool { return !set(v, path) })
+	return !slices.ContainsFunc(p, func(path []record.Segment) bool { return !set(v, path) })
 }
 
-func set(v reflect.Value, path []tape.Segment) bool {
+func set(v reflect.Value, path []record.Segment) bool {
 	given := false // behind a pointer or in a tree, "false" and "0" are not nothing
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
@@ -70,7 +70,7 @@ func set(v reflect.Value, path []tape.Segment) bool {
 }
 
 // below looks for path, which is not empty, in a value that is no pointer.
-func below(v reflect.Value, path []tape.Segment) bool {
+func below(v reflect.Value, path []record.Segment) bool {
 	switch v.Kind() {
 	case reflect.Struct:
 		index, ok := FieldOf(v.Type(), path[0].Key)

@@ -1,116 +1,82 @@
-// Package projection packs those fields of an object that a guest will look at,
-// in the form of package sdk/packed. A controller over thousands of pods wants a
-// tenth of each; encoding, copying and above all decoding the rest, inside the
-// guest, was most of what such a controller cost.
-//
-// Projections are safe for concurrent use.
+// Package projection writes Kubernetes objects as records, with those fields that
+// a guest declares: the host's half of sdk/wire/record, which knows the API's own
+// types. It keeps no state beyond what it has worked out of Go types and may be
+// used from any goroutine. Start at Of.
 package projection
 
 import (
-	"errors"
-	"fmt"
-	"reflect"
-	"strings"
-	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
-// Bounds of a projection's text, which comes from a guest.
-const (
-	maxText  = 4096
-	maxDepth = 32
-)
+// encoder knows how the API's own types look in JSON, so that they need not be
+// marshaled.
+var encoder = record.NewEncoder(forms())
 
-// Projection is a set of fields.
-type Projection struct {
-	root  *field
-	plans sync.Map // reflect.Type → *plan of the root
+// Of prepares to write what a guest declares; see [record.Fields].
+//
+// # Errors
+//   - those of [record.ParseFields]
+func Of(text string) (*record.Plan, error) {
+	f, err := record.ParseFields(text)
+	return encoder.Plan(f), err
 }
 
-// field is a wanted JSON field; nil children is all of it.
-type field struct {
-	name     string
-	children []*field
+func forms() record.Forms {
+	f := record.Forms{}
+	record.AddForm(f, timeForm)
+	record.AddForm(f, microTimeForm)
+	record.AddForm(f, quantityForm)
+	record.AddForm(f, intOrStringForm)
+	record.AddForm(f, durationForm)
+	return f
 }
 
-// Parse reads the form that sdk/wire describes: "metadata(name),status".
-func Parse(text string) (*Projection, error) {
-	if len(text) > maxText {
-		return nil, fmt.Errorf("projection of %d bytes; at most %d are taken", len(text), maxText)
+func timeForm(b []byte, t *metav1.Time) ([]byte, error) {
+	if t.IsZero() {
+		return append(b, record.None), nil
 	}
-	p := parser{rest: text}
-	children, err := p.list(0)
-	if err != nil {
-		return nil, fmt.Errorf("projection at %q: %w", p.rest, err)
-	}
-	if p.rest != "" {
-		return nil, fmt.Errorf("projection at %q: a bracket that was not opened", p.rest)
-	}
-	return &Projection{root: &field{children: children}}, nil
+	return stamp(b, t.UTC(), time.RFC3339), nil
 }
 
-// MustParse is Parse for a text of our own.
-func MustParse(text string) *Projection {
-	p, err := Parse(text)
-	if err != nil {
-		panic(err)
+func microTimeForm(b []byte, t *metav1.MicroTime) ([]byte, error) {
+	if t.IsZero() {
+		return append(b, record.None), nil
 	}
-	return p
+	return stamp(b, t.UTC(), metav1.RFC3339Micro), nil
 }
 
-type parser struct{ rest string }
-
-func (p *parser) list(depth int) ([]*field, error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
-	}
-	out := []*field{}
-	seen := map[string]bool{}
-	for {
-		end := strings.IndexAny(p.rest, "(),")
-		if end < 0 {
-			end = len(p.rest)
-		}
-		f := &field{name: p.rest[:end]}
-		if f.name == "" || seen[f.name] {
-			return nil, errors.New("a field without a name, or named twice")
-		}
-		seen[f.name] = true
-		p.rest = p.rest[end:]
-		if strings.HasPrefix(p.rest, "(") {
-			p.rest = p.rest[1:]
-			var err error
-			if f.children, err = p.list(depth + 1); err != nil {
-				return nil, err
-			}
-			if !strings.HasPrefix(p.rest, ")") {
-				return nil, errors.New("a bracket that is not closed")
-			}
-			p.rest = p.rest[1:]
-		}
-		out = append(out, f)
-		if !strings.HasPrefix(p.rest, ",") {
-			return out, nil
-		}
-		p.rest = p.rest[1:]
-	}
+func stamp(b []byte, t time.Time, layout string) []byte {
+	b = append(b, record.String, 0) // a time is shorter than what takes two bytes to count
+	at := len(b)
+	b = t.AppendFormat(b, layout)
+	b[at-1] = byte(len(b) - at)
+	return b
 }
 
-// Append packs the fields of v, a struct with JSON tags, a pointer to one, or
-// unstructured content. v is only read.
-func (p *Projection) Append(b []byte, v any) ([]byte, error) {
-	if u, ok := v.(interface{ UnstructuredContent() map[string]any }); ok {
-		return appendFields(b, u.UnstructuredContent(), p.root.children)
+// quantityForm must not call String, which writes to the quantity.
+func quantityForm(b []byte, q *resource.Quantity) ([]byte, error) {
+	var buf [32]byte
+	number, suffix := q.CanonicalizeBytes(buf[:0])
+	if len(number)+len(suffix) >= 0x80 {
+		return record.AppendString(b, string(number)+string(suffix)), nil
 	}
-	r := reflect.ValueOf(v)
-	for r.Kind() == reflect.Pointer && !r.IsNil() {
-		r = r.Elem()
+	b = append(b, record.String, byte(len(number)+len(suffix)))
+	return append(append(b, number...), suffix...), nil
+}
+
+func intOrStringForm(b []byte, v *intstr.IntOrString) ([]byte, error) {
+	if v.Type == intstr.String {
+		return record.AppendString(b, v.StrVal), nil
 	}
-	if r.Kind() != reflect.Struct {
-		return nil, fmt.Errorf("projection of a %T", v)
-	}
-	got, ok := p.plans.Load(r.Type())
-	if !ok {
-		got, _ = p.plans.LoadOrStore(r.Type(), planOf(r.Type(), p.root.children))
-	}
-	return got.(*plan).append(b, r)
+	return record.AppendInt(b, int64(v.IntVal)), nil
+}
+
+func durationForm(b []byte, d *metav1.Duration) ([]byte, error) {
+	return record.AppendString(b, d.Duration.String()), nil
 }

@@ -19,7 +19,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/resource"
-	"github.com/pintle-io/pintle/sdk/wire/tape"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 var pluginStrategy = resource.Strategy{
@@ -159,7 +159,7 @@ func validateMatch(at *field.Path, rules []MatchRule) field.ErrorList {
 			}
 		}
 		for j, path := range m.Present {
-			if _, err := tape.ParsePath(path); err != nil {
+			if _, err := record.ParsePath(path); err != nil {
 				errs = append(errs, field.Invalid(at.Index(i).Child("present").Index(j), path, err.Error()))
 			}
 		}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/packed"
 )
 
 // batch runs many writes; items that cannot even be read fail by themselves.
@@ -62,6 +60,9 @@ func (k *Client) item(ctx context.Context, it wire.BatchItem) (registry.BatchIte
 		}
 		return registry.BatchItem{Verb: "delete", Target: t, Delete: deleteOptions(d)}, err
 	}
+	if _, err := k.only.of(it.Write.Only); err != nil {
+		return registry.BatchItem{}, err
+	}
 	t, obj, err := k.decode(it.Write)
 	if err == nil {
 		err = k.mayReplace(ctx, it.Write.Verb, t)
@@ -74,7 +75,7 @@ func (k *Client) answerBatch(items []wire.BatchItem, results []registry.BatchRes
 	var one []byte
 	for i, res := range results {
 		var err error
-		if one, err = k.appendResult(one[:0], items[i].Brief, res, targets[i]); err != nil {
+		if one, err = k.appendResult(one[:0], items[i].Write.Only, res, targets[i]); err != nil {
 			return err
 		}
 		k.buf = wire.AppendBytes(k.buf, one)
@@ -83,25 +84,19 @@ func (k *Client) answerBatch(items []wire.BatchItem, results []registry.BatchRes
 }
 
 // appendResult appends the answer to one item of a batch.
-func (k *Client) appendResult(b []byte, brief bool, res registry.BatchResult, t registry.Target) ([]byte, error) {
+func (k *Client) appendResult(b []byte, declared string, res registry.BatchResult, t registry.Target) ([]byte, error) {
 	if res.Err != nil {
 		return wire.AppendError(append(b, 1), wireError(res.Err)), nil
 	}
 	b = append(b, 0)
 	k.wrote(t, res.Result)
 	if res.Result == nil || res.Result.Object == nil {
-		if brief {
-			return append(b, packed.Struct, packed.None), nil
-		}
 		return b, nil
 	}
-	o := res.Result.Object
-	if brief {
-		return briefly.Append(b, o.Obj)
+	only, err := k.only.of(declared)
+	if err != nil {
+		return nil, err
 	}
-	body, err := k.encode(o, t.Resource.GroupVersion())
+	body, err := k.projected(res.Result.Object, t, only)
 	return append(b, body...), err
 }
-
-// briefly are the fields that Brief items are answered with.
-var briefly = projection.MustParse("metadata(name,uid,resourceVersion)")

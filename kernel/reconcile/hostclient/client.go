@@ -1,7 +1,7 @@
 // Package hostclient serves what a plugin asks of the API during a call: it
 // decodes the requests of sdk/wire, checks the plugin's permissions, asks the
-// registry under the plugin's own identity, and encodes the answers from the
-// bytes that the watch cache shares.
+// registry under the plugin's own identity, and answers with the fields that the
+// plugin declares, from the objects that the watch cache shares.
 //
 // Reads come from the cache, at least as new as the plugin's own last write.
 package hostclient
@@ -9,7 +9,6 @@ package hostclient
 import (
 	"context"
 	"errors"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,12 +26,12 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // Codec is what a client needs of resource.Codec.
 type Codec interface {
-	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
-	Encode(obj runtime.Object, gv schema.GroupVersion, mediaType string) ([]byte, error)
+	Versioned(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
 	DecodeRequest(body []byte, mediaType string, defaultGVK *schema.GroupVersionKind, strict bool) (obj runtime.Object, gvk *schema.GroupVersionKind, strictErrs []error, err error)
 }
 
@@ -193,39 +192,6 @@ func (k *Client) wrote(t registry.Target, res *registry.Result) {
 	}
 }
 
-// encode is an object's JSON for plugins: without managedFields, which are the
-// larger half of many objects and of no use to a controller. As everywhere in
-// the API, an update that leaves them out keeps them.
-func (k *Client) encode(o *watch.Object, gv schema.GroupVersion) ([]byte, error) {
-	return o.Encoding(gv.String(), pluginType, func(obj runtime.Object) ([]byte, error) { return k.c.Codec.Encode(plain(obj), gv, jsonType) })
-}
-
-// pluginType names that encoding among the object's.
-const pluginType = jsonType + ";managedFields=none"
-
-// plain is the object without managedFields; it shares everything else.
-func plain(obj runtime.Object) runtime.Object {
-	m, err := meta.Accessor(obj)
-	if err != nil || len(m.GetManagedFields()) == 0 {
-		return obj
-	}
-	v := reflect.ValueOf(obj)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return obj
-	}
-	if _, ok := obj.(runtime.Unstructured); ok {
-		obj = obj.DeepCopyObject() // its metadata is behind a map
-	} else {
-		c := reflect.New(v.Type().Elem())
-		c.Elem().Set(v.Elem())
-		obj = c.Interface().(runtime.Object)
-	}
-	if m, err = meta.Accessor(obj); err == nil {
-		m.SetManagedFields(nil)
-	}
-	return obj
-}
-
 func (k *Client) get(ctx context.Context, r *wire.Reader) error {
 	q := r.GetRequest()
 	if err := r.Err(); err != nil {
@@ -258,11 +224,11 @@ func (k *Client) read(ctx context.Context, t registry.Target) (*watch.Object, er
 	return k.c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: k.since()})
 }
 
-func (k *Client) answer(o *watch.Object, t registry.Target) error {
+func (k *Client) answer(o *watch.Object, t registry.Target, only *record.Plan) error {
 	if o == nil {
 		return nil
 	}
-	b, err := k.encode(o, t.Resource.GroupVersion())
+	b, err := k.projected(o, t, only)
 	k.buf = append(k.buf, b...)
 	return err
 }

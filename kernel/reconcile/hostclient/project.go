@@ -1,16 +1,20 @@
 package hostclient
 
 import (
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
-// projections are those that an instance has asked for. A guest has one per
-// type that it reads.
+// projections are what an instance has declared; see RATIONALE.md, "Why are
+// guests sent the fields that they declare?" A guest has one declaration
+// for each type that it reads.
 type projections struct {
-	known map[string]*projection.Projection
+	known map[string]*record.Plan
 	buf   []byte
 }
 
@@ -18,37 +22,43 @@ type projections struct {
 // ones.
 const maxProjections = 64
 
-// of parses a projection; nil, without an error, is the whole object.
-func (x *projections) of(text string) (*projection.Projection, error) {
-	if text == "" {
-		return nil, nil
-	}
+// of compiles a declaration.
+func (x *projections) of(text string) (*record.Plan, error) {
 	if p := x.known[text]; p != nil {
 		return p, nil
 	}
-	p, err := projection.Parse(text)
+	p, err := projection.Of(text)
 	if err != nil {
 		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
 	}
 	if x.known == nil || len(x.known) >= maxProjections {
-		x.known = map[string]*projection.Projection{}
+		x.known = map[string]*record.Plan{}
 	}
 	x.known[text] = p
 	return p, nil
 }
 
-// projected is an object's JSON for a plugin: the wanted fields of it, or with
-// no projection all of it. It is valid until the next call.
-func (k *Client) projected(o *watch.Object, t registry.Target, p *projection.Projection) ([]byte, error) {
+// recordType names the record of all of an object among its encodings, which
+// everybody shares.
+const recordType = "application/vnd.pintle.record"
+
+// projected is an object's record for a plugin. It is valid until the next
+// call.
+func (k *Client) projected(o *watch.Object, t registry.Target, p *record.Plan) ([]byte, error) {
 	gv := t.Resource.GroupVersion()
-	if p == nil || o.Obj.GetObjectKind().GroupVersionKind().GroupVersion() != gv {
-		// Its kind is filled in by encoding only.
-		return k.encode(o, gv)
+	write := func(b []byte, obj runtime.Object) ([]byte, error) {
+		v, err := k.c.Codec.Versioned(obj, gv)
+		if err != nil {
+			return nil, err
+		}
+		return p.Append(b, v)
 	}
-	obj, err := k.c.Codec.Convert(o.Obj, gv)
-	if err != nil {
-		return nil, err
+	if p.Fields() == nil {
+		return o.Encoding(gv.String(), recordType, func(obj runtime.Object) ([]byte, error) { return write(nil, obj) })
 	}
-	k.only.buf, err = p.Append(k.only.buf[:0], plain(obj))
-	return k.only.buf, err
+	b, err := write(k.only.buf[:0], o.Obj)
+	if err == nil {
+		k.only.buf = b
+	}
+	return b, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 func (k *Client) options() registry.WriteOptions {
@@ -54,6 +55,10 @@ func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 	if q.Verb == "apply" {
 		return k.apply(ctx, q)
 	}
+	only, err := k.only.of(q.Only)
+	if err != nil {
+		return err
+	}
 	t, obj, err := k.decode(q)
 	if err == nil {
 		err = k.mayReplace(ctx, q.Verb, t)
@@ -73,7 +78,7 @@ func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 	default:
 		return wire.Errorf(wire.KindBadRequest, "verb %q: want create, update or apply", q.Verb)
 	}
-	return k.finish(res, err, t)
+	return k.finish(res, err, t, only)
 }
 
 // mayMake asks for the right to create when an apply, which asks for that to
@@ -98,15 +103,19 @@ func (k *Client) mayReplace(ctx context.Context, verb string, t registry.Target)
 }
 
 // finish answers the object as stored.
-func (k *Client) finish(res *registry.Result, err error, t registry.Target) error {
+func (k *Client) finish(res *registry.Result, err error, t registry.Target, only *record.Plan) error {
 	if err != nil || res == nil {
 		return err
 	}
 	k.wrote(t, res)
-	return k.answer(res.Object, t)
+	return k.answer(res.Object, t, only)
 }
 
 func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
+	only, err := k.only.of(q.Only)
+	if err != nil {
+		return err
+	}
 	// Decoded for its name only: apply takes the fields as they were sent.
 	t, _, err := k.decode(wire.WriteRequest{Verb: "patch", Resource: q.Resource, Subresource: q.Subresource, Object: q.Object})
 	if err != nil {
@@ -125,7 +134,7 @@ func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
 	o := k.options()
 	o.Force = q.Force
 	res, err := k.c.Registry.Patch(ctx, t, types.ApplyPatchType, body, o)
-	return k.finish(res, err, t)
+	return k.finish(res, err, t, only)
 }
 
 // typed fills in apiVersion and kind, which a patch has to have.
@@ -148,6 +157,10 @@ func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
 	if err := r.Err(); err != nil {
 		return err
 	}
+	only, err := k.only.of(q.Only)
+	if err != nil {
+		return err
+	}
 	t, _, err := k.target(q.Resource, q.Namespace, q.Name, q.Subresource)
 	if err != nil {
 		return err
@@ -164,7 +177,7 @@ func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
 		return err
 	}
 	res, err := k.c.Registry.Patch(ctx, t, types.PatchType(q.Type), q.Data, k.options())
-	return k.finish(res, err, t)
+	return k.finish(res, err, t, only)
 }
 
 func deleteOptions(q wire.DeleteRequest) metav1.DeleteOptions {

@@ -47,6 +47,7 @@ func init() {
 		}
 		return &admission.Points{
 			Match:  []admission.MatchRule{{Operations: []admission.Operation{admission.Create, admission.Update}, Resources: []string{"v1/pods"}}},
+			Fields: []string{"spec.tolerations.key", "spec.tolerations.effect"},
 			Mutate: func(r *admission.Review) error { return mutate(r, want) },
 		}, nil
 	}})

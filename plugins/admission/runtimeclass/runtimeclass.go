@@ -21,6 +21,7 @@ func init() {
 		}
 		return &admission.Points{
 			Match:    []admission.MatchRule{rule("spec.runtimeClassName"), rule("spec.overhead")},
+			Fields:   []string{"spec.runtimeClassName", "spec.overhead", "spec.nodeSelector", "spec.tolerations"},
 			Mutate:   mutate,
 			Validate: validate,
 		}, nil

@@ -34,9 +34,23 @@ func init() {
 				{Operations: []admission.Operation{admission.Create}, Resources: []string{"v1/pods"}},
 				{Operations: []admission.Operation{admission.Update}, Resources: []string{"v1/pods/ephemeralcontainers"}},
 			},
+			Fields: fields(),
 			Mutate: mutate,
 		}, nil
 	}})
+}
+
+// fields are the paths of what the rule reads of a pod.
+func fields() []string {
+	out := []string{"metadata.name", "metadata.generateName", "metadata.namespace", mirror, "spec.serviceAccountName", "spec.automountServiceAccountToken",
+		"spec.imagePullSecrets.name", "spec.volumes.name", "spec.volumes.projected.sources.serviceAccountToken", "spec.volumes.projected.sources.secret"}
+	for _, f := range secretFields {
+		out = append(out, "spec.volumes."+f)
+	}
+	for _, list := range []string{"spec.initContainers", "spec.containers", "spec.ephemeralContainers"} {
+		out = append(out, list+".name", list+".volumeMounts.mountPath", list+".env.name", list+".env.valueFrom.secretKeyRef.name", list+".envFrom.secretRef.name")
+	}
+	return out
 }
 
 // account is what counts of a ServiceAccount.

@@ -22,7 +22,7 @@ var finalizers = map[string]string{
 func init() {
 	sdk.Register(sdk.Plugin{Name: "storage-protection", New: func([]byte) (sdk.Points, error) {
 		rule := admission.MatchRule{Operations: []admission.Operation{admission.Create}, Resources: slices.Sorted(maps.Keys(finalizers))}
-		return &admission.Points{Match: []admission.MatchRule{rule}, Mutate: mutate}, nil
+		return &admission.Points{Match: []admission.MatchRule{rule}, Fields: []string{"metadata.finalizers"}, Mutate: mutate}, nil
 	}})
 }
 

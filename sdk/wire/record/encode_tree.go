@@ -74,7 +74,7 @@ func (w writer) tree(b []byte, v any, f *Fields, depth int) (_ []byte, err error
 			return append(b, None), nil
 		}
 		if f != nil {
-			return w.treeFields(b, x, f, depth)
+			return w.treeFields(b, x, f, depth, false)
 		}
 		return w.treeMap(b, x, depth, false)
 	}
@@ -85,12 +85,25 @@ func (w writer) tree(b []byte, v any, f *Fields, depth int) (_ []byte, err error
 	return w.value(b, v, f, from, depth+1)
 }
 
-func (w writer) treeFields(b []byte, m map[string]any, f *Fields, depth int) (_ []byte, err error) {
+// treeFields writes the wanted entries of a map; see treeMap.
+func (w writer) treeFields(b []byte, m map[string]any, f *Fields, depth int, metadata bool) (_ []byte, err error) {
 	b, at := beginStruct(b)
 	end := len(b)
 	for i := range f.list {
 		from := len(b)
-		if b, err = w.tree(b, m[f.list[i].name], f.list[i].fields, depth+1); err != nil {
+		name, wanted := f.list[i].name, f.list[i].fields
+		below, ok := m[name].(map[string]any)
+		switch {
+		case metadata && name == managedFields:
+			b = append(b, None)
+		case ok && depth == 0 && name == "metadata" && wanted != nil:
+			b, err = w.treeFields(b, below, wanted, depth+1, true)
+		case ok && depth == 0 && name == "metadata":
+			b, err = w.treeMap(b, below, depth+1, true)
+		default:
+			b, err = w.tree(b, m[name], wanted, depth+1)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if b[from] != None {

@@ -175,7 +175,7 @@ func (m *planner) mapping(p *plan, t reflect.Type, f *Fields) {
 	}
 }
 
-// steps finds the wanted fields in a struct, or all but managedFields; those of
+// steps finds the wanted fields in a struct, or all; those of
 // embedded structs without a name included.
 func (m *planner) steps(t reflect.Type, f *Fields) []step {
 	var out []step
@@ -190,13 +190,14 @@ func (m *planner) steps(t reflect.Type, f *Fields) []step {
 		opts = "," + opts + ","
 		var wanted *Fields
 		at := -1
+		if name == managedFields {
+			return
+		}
 		if f != nil {
 			if at = f.index(name); at < 0 {
 				return
 			}
 			wanted = f.list[at].fields
-		} else if name == managedFields {
-			return
 		}
 		s.plan = m.plan(sf.Type, wanted)
 		if strings.Contains(opts, ",string,") {
@@ -212,8 +213,8 @@ func (m *planner) steps(t reflect.Type, f *Fields) []step {
 	return out
 }
 
-// managedFields is left out where all is wanted: it is bookkeeping, large, and
-// of no use to a plugin.
+// managedFields is left out: it is bookkeeping, the larger half of many objects,
+// and of no use to a plugin. An update that leaves it out keeps it.
 const managedFields = "managedFields"
 
 // eachField calls fn for the JSON fields of a struct.

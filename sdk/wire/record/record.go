@@ -27,10 +27,13 @@
 // guest. What the guest did not break down into fields is complete, with the
 // names in it: objects are maps then. A number, a text or a time is what it is in
 // the object's JSON: a Quantity and a Time are strings. A field is there exactly
-// when that JSON has it; what is not there is zero. metadata.managedFields is
-// there only when it is named.
+// when that JSON has it; what is not there is zero. metadata.managedFields is never
+// there.
 //
 // Equal objects have equal bytes.
+//
+// docs/abi.md has the same for readers of other languages, and RATIONALE.md ("Why
+// does one form of object serve every point?") the reasons.
 //
 // Both sides are here: an [Encoder] for hosts, [Decode] into Go types and [Value]
 // for single fields for guests. All of it is safe for concurrent use, except

@@ -371,8 +371,11 @@ func TestUnstructured(t *testing.T) {
 	if v.Get("metadata.managedFields").Exists() || v.Get("metadata").Len() != 1 || v.Get("spec.managedFields").String() != "mine" {
 		t.Error("managedFields of metadata alone are left out")
 	}
-	if v := parse(t, "metadata(managedFields)", unstructured{"metadata": map[string]any{"managedFields": []any{"x"}}}); v.Get("metadata.managedFields").Len() != 1 {
-		t.Error("managedFields that are declared are left out")
+	for _, fields := range []string{"metadata(managedFields,name)", "metadata"} {
+		v := parse(t, fields, unstructured{"metadata": map[string]any{"name": "a", "managedFields": []any{"x"}}})
+		if v.Get("metadata.managedFields").Exists() || v.Get("metadata.name").String() != "a" {
+			t.Errorf("managedFields are sent for %s", fields)
+		}
 	}
 }
 

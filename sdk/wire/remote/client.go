@@ -8,7 +8,7 @@ import (
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/packed"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
 // NewClient makes the client of one instance. Plugins get theirs with
@@ -21,7 +21,7 @@ type caller struct {
 	call  wire.HostCall
 	buf   []byte // the last request, reused
 	lists map[listKey]*heldList
-	held  int    // bytes of JSON behind all held lists
+	held  int    // bytes behind all held lists
 	clock uint64 // counts uses, to find the list used longest ago
 }
 
@@ -53,7 +53,7 @@ func (c *caller) write(verb string, obj client.Object, subresource string, force
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", verb, obj.APIResource(), err)
 	}
-	resp, err := c.do(wire.HostWrite, wire.WriteRequest{Verb: verb, Resource: obj.APIResource(), Subresource: subresource, Force: force, Object: body}.Append)
+	resp, err := c.do(wire.HostWrite, wire.WriteRequest{Verb: verb, Resource: obj.APIResource(), Subresource: subresource, Force: force, Object: body, Only: onlyOf(obj)}.Append)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (c *caller) Patch(obj client.Object, p client.Patch) error {
 		p.Type = client.MergePatch
 	}
 	resp, err := c.do(wire.HostPatch, wire.PatchRequest{Resource: obj.APIResource(), Namespace: m.Namespace, Name: m.Name,
-		Subresource: p.Subresource, Type: string(p.Type), Data: data}.Append)
+		Subresource: p.Subresource, Type: string(p.Type), Data: data, Only: onlyOf(obj)}.Append)
 	if err != nil {
 		return err
 	}
@@ -126,8 +126,10 @@ func (c *caller) Batch(ops []client.Op, atomic bool) ([]error, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s %s: %w", op.Verb, op.Object.APIResource(), err)
 			}
-			it.Write = wire.WriteRequest{Verb: string(op.Verb), Resource: op.Object.APIResource(), Subresource: op.Subresource, Object: body}
-			it.Brief = op.Brief
+			it.Write = wire.WriteRequest{Verb: string(op.Verb), Resource: op.Object.APIResource(), Subresource: op.Subresource, Object: body, Only: onlyOf(op.Object)}
+			if op.Brief {
+				it.Write.Only = briefFields
+			}
 		}
 		q.Items = append(q.Items, it)
 	}
@@ -167,11 +169,14 @@ type brief struct {
 	} `json:"metadata"`
 }
 
+// briefFields declares them.
+var briefFields = record.FieldsOf(reflect.TypeFor[brief]()).String()
+
 // stored puts the answer to a Brief op into the object.
 func stored(obj client.Object, body []byte) error {
 	a, ok := obj.(metav1.Accessor)
 	var b brief
-	if err := packed.Decode(body, &b); err != nil {
+	if err := record.Decode(body, &b); err != nil {
 		return fmt.Errorf("decode %s: %w", obj.APIResource(), err)
 	}
 	if !ok {
@@ -209,7 +214,7 @@ func onlyOf(obj client.Object) string {
 	if t == nil || t.Kind() != reflect.Pointer {
 		return ""
 	}
-	return packed.Fields(t.Elem())
+	return record.FieldsOf(t.Elem()).String()
 }
 
 // replace decodes an object over obj. An empty body leaves obj as it is.
@@ -222,7 +227,7 @@ func replace(obj client.Object, body []byte) error {
 		return fmt.Errorf("%s: a pointer is needed, not %T", obj.APIResource(), obj)
 	}
 	v.Elem().SetZero()
-	if err := packed.Decode(body, obj); err != nil {
+	if err := record.Decode(body, obj); err != nil {
 		return fmt.Errorf("decode %s: %w", obj.APIResource(), err)
 	}
 	return nil

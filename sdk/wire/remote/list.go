@@ -6,12 +6,12 @@ import (
 
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
-	"github.com/pintle-io/pintle/sdk/wire/packed"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
-// maxHeld bounds what an instance keeps of its lists, in bytes of JSON;
-// decoded objects take two to three times as much. A larger list is decoded
-// anew each time.
+// maxHeld bounds what an instance keeps of its lists, in bytes as they
+// came; decoded objects take two to three times as much. A larger list is
+// decoded anew each time.
 const maxHeld = 24 << 20
 
 // listKey names a list that may be held.
@@ -25,7 +25,7 @@ type listKey struct {
 type heldList struct {
 	token uint64
 	items reflect.Value // []*T
-	sizes []int         // bytes of JSON of each item
+	sizes []int         // bytes of each item
 	size  int
 	used  uint64
 }
@@ -50,7 +50,7 @@ func (c *caller) List(list any, o client.ListOptions) error {
 		old = &heldList{items: reflect.Zero(reflect.SliceOf(elem))}
 	}
 	resp, err := c.do(wire.HostList, wire.ListRequest{Resource: key.resource, Namespace: o.Namespace, Labels: o.Labels,
-		Fields: o.Fields, Owner: o.Owner, Only: packed.Fields(elem.Elem()), Token: old.token}.Append)
+		Fields: o.Fields, Owner: o.Owner, Only: record.FieldsOf(elem.Elem()).String(), Token: old.token}.Append)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func applyList(old *heldList, elem reflect.Type, resp []byte) (*heldList, error)
 				return nil, err
 			}
 			obj := reflect.New(elem.Elem())
-			if err := packed.Decode(body, obj.Interface()); err != nil {
+			if err := record.Decode(body, obj.Interface()); err != nil {
 				return nil, err
 			}
 			now.items, now.sizes = reflect.Append(now.items, obj), append(now.sizes, len(body))

@@ -1,11 +1,11 @@
 package remote_test
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 	"github.com/pintle-io/pintle/sdk/wire/remote"
 )
 
@@ -24,7 +24,7 @@ func TestReader(t *testing.T) {
 		if !ok {
 			return nil, wire.Errorf(wire.KindNotFound, "%s", q.Name)
 		}
-		return json.Marshal(map[string]any{"data": map[string]string{"text": text}})
+		return record.NewEncoder(nil).Plan(record.MustParseFields(q.Only)).Append(nil, setting{Data: map[string]string{"text": text}})
 	})
 	check := func(namespace, want string) {
 		t.Helper()

@@ -29,6 +29,8 @@ func open(config []byte) (sdk.Points, error) {
 		return nil, errors.New("this config is refused")
 	case "panic":
 		panic("no config")
+	case "declares":
+		return declaring, nil
 	}
 	return sdk.Join(
 		&scheduling.Points{
@@ -54,6 +56,21 @@ func open(config []byte) (sdk.Points, error) {
 		},
 	), nil
 }
+
+// declaring are points that say what they read.
+var declaring = sdk.Join(
+	&admission.Points{Fields: []string{"metadata.name", "spec.containers.image"}, Validate: func(r *admission.Review) error {
+		r.Warn("%s %s", r.Object.Get("metadata.name").String(), r.Object.Get("spec.containers[0].image").String())
+		if r.Name == "undeclared" {
+			r.Warn("on %s", r.Object.Get("spec.nodeName").String())
+		}
+		return nil
+	}},
+	&controller.Points{
+		Watches:   []controller.Watch{{Resource: "v1/configmaps", Map: controller.Func(mapConfigMap), Fields: []string{"data.for", "metadata.namespace"}}},
+		Reconcile: reconcile,
+	},
+)
 
 func filter(p *scheduling.Pod, n scheduling.Node) *scheduling.Status {
 	if strings.HasSuffix(n.Name(), "0") {

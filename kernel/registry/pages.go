@@ -1,4 +1,4 @@
-package selection
+package registry
 
 import (
 	"container/list"
@@ -11,25 +11,16 @@ import (
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
-// Pages are the snapshots that continue tokens given out refer to. They are
+// pages are the snapshots that continue tokens given out refer to. They are
 // bounded in number, age and memory; a token that outlives its snapshot is
-// answered from the store's history as long as that goes back far enough. They are safe for concurrent use.
-type Pages struct {
+// answered from the store's history as long as that goes back far enough.
+type pages struct {
 	clock clock.PassiveClock
 
 	mu    sync.Mutex
 	byKey map[pageKey]*list.Element // guarded by mu
 	order *list.List                // of *page, least recently used first; guarded by mu
 }
-
-// maxPages, maxPageBytes and pageAge bound the snapshots kept for continue tokens:
-// their number, what they keep in memory that is no longer current, and how long
-// they wait to be asked for.
-const (
-	maxPages     = 128
-	maxPageBytes = 64 << 20
-	pageAge      = 5 * time.Minute
-)
 
 type pageKey struct {
 	resource schema.GroupResource
@@ -46,13 +37,12 @@ type page struct {
 	since time.Time
 }
 
-// NewPages makes Pages that keep nothing yet.
-func NewPages(c clock.PassiveClock) *Pages {
-	return &Pages{clock: c, byKey: make(map[pageKey]*list.Element), order: list.New()}
+func newPages(c clock.PassiveClock) *pages {
+	return &pages{clock: c, byKey: make(map[pageKey]*list.Element), order: list.New()}
 }
 
-// Keep remembers a snapshot for a token.
-func (p *Pages) Keep(resource schema.GroupResource, s watch.Snapshot) {
+// keep remembers a snapshot for a token.
+func (p *pages) keep(resource schema.GroupResource, s watch.Snapshot) {
 	key := pageKey{resource, s.Revision()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,8 +57,8 @@ func (p *Pages) Keep(resource schema.GroupResource, s watch.Snapshot) {
 	p.bound()
 }
 
-// Get finds the snapshot of a token.
-func (p *Pages) Get(resource schema.GroupResource, revision int64) (watch.Snapshot, bool) {
+// get finds the snapshot of a token.
+func (p *pages) get(resource schema.GroupResource, revision int64) (watch.Snapshot, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.byKey[pageKey{resource, revision}]
@@ -79,8 +69,8 @@ func (p *Pages) Get(resource schema.GroupResource, revision int64) (watch.Snapsh
 	return e.Value.(*page).snapshot, true
 }
 
-// Trim forgets what is past its use.
-func (p *Pages) Trim() {
+// trim forgets what is past its use.
+func (p *pages) trim() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bound()
@@ -93,7 +83,7 @@ func (p *page) void(now time.Time) bool {
 
 // bound drops the pages that are void, then the least recently used until there
 // are few enough, then those that keep most until they keep little enough. Callers hold mu.
-func (p *Pages) bound() {
+func (p *pages) bound() {
 	now := p.clock.Now()
 	for e := p.order.Front(); e != nil; {
 		next := e.Next()
@@ -113,7 +103,7 @@ func (p *Pages) bound() {
 // weigh returns about how many bytes the pages keep in memory, and the one that
 // keeps most. Of a resource, the oldest page keeps what any other does. Callers
 // hold mu.
-func (p *Pages) weigh() (total int, heaviest *list.Element) {
+func (p *pages) weigh() (total int, heaviest *list.Element) {
 	most, top := map[schema.GroupResource]int{}, 0
 	for e := p.order.Front(); e != nil; e = e.Next() {
 		x := e.Value.(*page)
@@ -132,7 +122,7 @@ func (p *Pages) weigh() (total int, heaviest *list.Element) {
 }
 
 // drop forgets a page, if there is one. Callers hold mu.
-func (p *Pages) drop(e *list.Element) {
+func (p *pages) drop(e *list.Element) {
 	if e != nil {
 		delete(p.byKey, e.Value.(*page).key)
 		p.order.Remove(e)

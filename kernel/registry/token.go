@@ -1,4 +1,4 @@
-package selection
+package registry
 
 import (
 	"encoding/base64"
@@ -17,16 +17,12 @@ type token struct {
 	Start    string `json:"start"`
 }
 
-const (
-	tokenVersion = "meta.k8s.io/v1"
-	// maxTokenBytes is the largest token looked at.
-	maxTokenBytes = 8 << 10
-)
+const tokenVersion = "meta.k8s.io/v1"
 
 var errToken = errors.New("continue key is not valid")
 
-// EncodeToken makes a token that goes on behind key.
-func EncodeToken(key, prefix string, revision int64) string {
+// encodeToken makes a token that goes on behind key.
+func encodeToken(key, prefix string, revision int64) string {
 	b, err := json.Marshal(token{tokenVersion, revision, strings.TrimPrefix(key, prefix) + "\x00"})
 	if err != nil {
 		return "" // a struct of strings and a number always encodes
@@ -34,9 +30,9 @@ func EncodeToken(key, prefix string, revision int64) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// DecodeToken gives the key to go on at or behind, and the revision; -1 asks
+// decodeToken gives the key to go on at or behind, and the revision; -1 asks
 // for the present state.
-func DecodeToken(s, prefix string) (start string, revision int64, err error) {
+func decodeToken(s, prefix string) (start string, revision int64, err error) {
 	if len(s) > maxTokenBytes {
 		return "", 0, errToken
 	}
