@@ -111,7 +111,7 @@ func (c *Core) applied(r *request, ch *change, rev int64) *watch.Object {
 // size is that of the stored value.
 func (c *Core) record(key, namespace, name string, obj runtime.Object, size int, rev int64) *watch.Object {
 	if obj == nil {
-		c.recent.put(key, rev, nil, 0)
+		c.recent.Put(key, rev, nil, 0)
 		return nil
 	}
 	if m, err := accessor(obj); err == nil {
@@ -121,7 +121,7 @@ func (c *Core) record(key, namespace, name string, obj runtime.Object, size int,
 	if o == nil {
 		o = &watch.Object{Key: key, Namespace: namespace, Name: name, Revision: rev, Obj: obj}
 	}
-	c.recent.put(key, rev, o, size)
+	c.recent.Put(key, rev, o, size)
 	return o
 }
 
@@ -166,8 +166,8 @@ func (ch *change) result(r *request, o *watch.Object) (*Result, error) {
 
 // lookup is the newest state of an object that this process knows.
 func (c *Core) lookup(k *kind, key, namespace, name string) *watch.Object {
-	if e, ok := c.recent.get(key); ok {
-		return e.obj
+	if o, ok := c.recent.Get(key); ok {
+		return o
 	}
 	return c.cache.Get(k.cached, k.scope(namespace), name)
 }

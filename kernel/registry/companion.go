@@ -104,8 +104,8 @@ func (r reader) List(ctx context.Context, gr schema.GroupResource, namespace str
 	if err != nil {
 		return nil, err
 	}
-	newer := map[string]recentEntry{}
-	r.c.recent.under(resource.Prefix(k.Definition, k.scope(namespace)), func(key string, e recentEntry) { newer[key] = e })
+	newer := map[string]*watch.Object{}
+	r.c.recent.Under(resource.Prefix(k.Definition, k.scope(namespace)), func(key string, o *watch.Object) { newer[key] = o })
 	s := r.c.cache.Snapshot(k.cached)
 	out := make([]runtime.Object, 0, s.Len("")+len(newer))
 	s.Ascend(k.scope(namespace), "", func(o *watch.Object) bool {
@@ -114,9 +114,9 @@ func (r reader) List(ctx context.Context, gr schema.GroupResource, namespace str
 		}
 		return true
 	})
-	for _, e := range newer {
-		if e.obj != nil {
-			out = append(out, e.obj.Obj)
+	for _, o := range newer {
+		if o != nil {
+			out = append(out, o.Obj)
 		}
 	}
 	return out, nil

@@ -15,6 +15,8 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
+	"github.com/pintle-io/pintle/kernel/registry/recent"
+	"github.com/pintle-io/pintle/kernel/registry/selection"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -68,9 +70,9 @@ type Core struct {
 	virtual   map[schema.GroupResource]Virtual
 	clock     clock.PassiveClock
 	log       *slog.Logger
-	recent    *recent
-	revisions revisions
-	pages     *pages
+	recent    *recent.States
+	revisions *recent.Revisions
+	pages     *selection.Pages
 	patching  *semaphore.Weighted // see maxPatching
 }
 
@@ -93,9 +95,9 @@ func New(cfg Config) (*Core, error) {
 	if c.chain == nil {
 		c.chain = &admission.Chain{}
 	}
-	c.recent = newRecent(c.cache, c.clock)
-	c.revisions.read = c.store.Revision
-	c.pages = newPages(c.clock)
+	c.recent = recent.New(c.cache, c.clock)
+	c.revisions = recent.NewRevisions(c.store.Revision, storeTimeout)
+	c.pages = selection.NewPages(c.clock)
 	c.patching = semaphore.NewWeighted(maxPatching)
 	fields := fieldmanager.Shared{Scheme: c.scheme, Convert: c.codec, Clock: c.clock, Log: c.log}
 	if err := c.kinds.init(cfg.Catalog, fields); err != nil {
@@ -111,8 +113,8 @@ func New(cfg Config) (*Core, error) {
 // asks for, states of objects that the cache has caught up with. Requests do
 // that on their way, too; Trim is for the time when there are none.
 func (c *Core) Trim() {
-	c.pages.trim()
-	c.recent.trim()
+	c.pages.Trim()
+	c.recent.Trim()
 }
 
 // namespaces is the one resource that the kernel knows by name.

@@ -70,7 +70,7 @@ func (c *Core) Latest(ctx context.Context, t Target) (*watch.Object, error) {
 func (c *Core) await(ctx context.Context, k *kind, verb, rv string, rev int64) error {
 	switch rv {
 	case "":
-		now, err := c.revisions.get(ctx)
+		now, err := c.revisions.Get(ctx)
 		if err != nil {
 			return k.storeError(verb, "", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
+	"github.com/pintle-io/pintle/kernel/registry/selection"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
@@ -105,6 +106,11 @@ func (k *kind) version(t Target) schema.GroupVersion {
 		return k.hub.GroupVersion()
 	}
 	return t.Resource.GroupVersion()
+}
+
+// selected is the kind as lists and watches look at it.
+func (k *kind) selected() selection.Kind {
+	return selection.Kind{Definition: k.Definition, Types: k.types}
 }
 
 // key is where an object is stored.

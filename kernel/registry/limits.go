@@ -27,12 +27,6 @@ const (
 	maxComparisons = 1e8
 	// maxShown is how much of a client's bytes an error shows.
 	maxShown = 4 << 10
-	// maxSelector bounds the terms of a selector, labels and fields alike, and
-	// the values in them: each is compared with each object, and for a watch
-	// with each event.
-	maxSelector = 1000
-	// maxTokenBytes is the largest continue token looked at.
-	maxTokenBytes = 8 << 10
 
 	// maxNameTries is how often upstream draws another name for generateName.
 	maxNameTries = 8
@@ -48,13 +42,6 @@ const (
 	waitForRevision = 3 * time.Second
 	// storeTimeout bounds a store read that several requests share.
 	storeTimeout = 10 * time.Second
-
-	// maxPages, maxPageBytes and pageAge bound the snapshots kept for continue
-	// tokens: their number, what they keep in memory that is no longer current,
-	// and how long they wait to be asked for.
-	maxPages     = 128
-	maxPageBytes = 64 << 20
-	pageAge      = 5 * time.Minute
 
 	// commitOps is the number of operations of one commit of a batch; small
 	// enough that several are on their way at once.

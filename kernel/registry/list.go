@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/kernel/registry/selection"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -16,17 +17,11 @@ import (
 // listing is one list being answered.
 type listing struct {
 	k      *kind
-	sel    *selection
+	sel    *selection.Selection
 	prefix string // of the keys listed, which tokens are relative to
 	limit  int64
 	after  string // key behind which to go on
 	paging bool   // after came from a token
-}
-
-// source is a view of a resource's objects at one revision.
-type source interface {
-	Revision() int64
-	Ascend(namespace, after string, fn func(*watch.Object) bool)
 }
 
 // List answers a consistent view: as new as any write that finished before the
@@ -39,10 +34,10 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 	if k.Virtual {
 		return nil, apierrors.NewMethodNotSupported(k.gr, "list")
 	}
-	if err := checkListOptions(o, false); err != nil {
+	if err := selection.CheckOptions(o, false); err != nil {
 		return nil, err
 	}
-	sel, err := c.selection(k, t, o)
+	sel, err := selection.Parse(k.selected(), c.kindIn(k, t), k.scope(t.Namespace), t.Name, o)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +50,7 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 }
 
 // view finds the objects at the revision that a list asks for.
-func (c *Core) view(ctx context.Context, l *listing, o metav1.ListOptions) (source, error) {
+func (c *Core) view(ctx context.Context, l *listing, o metav1.ListOptions) (selection.Source, error) {
 	if o.Continue != "" {
 		return c.continued(ctx, l, o)
 	}
@@ -78,8 +73,8 @@ func (c *Core) view(ctx context.Context, l *listing, o metav1.ListOptions) (sour
 }
 
 // continued goes on where a token says, at the token's revision.
-func (c *Core) continued(ctx context.Context, l *listing, o metav1.ListOptions) (source, error) {
-	start, rev, err := decodeToken(o.Continue, l.prefix)
+func (c *Core) continued(ctx context.Context, l *listing, o metav1.ListOptions) (selection.Source, error) {
+	start, rev, err := selection.DecodeToken(o.Continue, l.prefix)
 	if err != nil {
 		return nil, badRequestf("invalid continue token: %v", err)
 	}
@@ -98,8 +93,8 @@ func (c *Core) continued(ctx context.Context, l *listing, o metav1.ListOptions) 
 
 // at gives the objects at exactly a revision: a snapshot kept, the present one,
 // or the store's history.
-func (c *Core) at(ctx context.Context, l *listing, rev int64) (source, error) {
-	if s, ok := c.pages.get(l.k.cached, rev); ok {
+func (c *Core) at(ctx context.Context, l *listing, rev int64) (selection.Source, error) {
+	if s, ok := c.pages.Get(l.k.cached, rev); ok {
 		return s, nil
 	}
 	if s := c.cache.Snapshot(l.k.cached); s.Revision() == rev {
@@ -109,7 +104,7 @@ func (c *Core) at(ctx context.Context, l *listing, rev int64) (source, error) {
 }
 
 // history reads a past revision from the store.
-func (c *Core) history(ctx context.Context, l *listing, rev int64) (source, error) {
+func (c *Core) history(ctx context.Context, l *listing, rev int64) (selection.Source, error) {
 	h := &past{revision: rev}
 	after := l.after
 	for {
@@ -136,7 +131,7 @@ func (c *Core) history(ctx context.Context, l *listing, rev int64) (source, erro
 		}
 		// One object behind the limit is enough to know that there are more;
 		// a selector may need them all.
-		if !more || len(kvs) == 0 || (l.limit > 0 && l.sel.whole() && int64(len(h.objects)) > l.limit) {
+		if !more || len(kvs) == 0 || (l.limit > 0 && l.sel.Whole() && int64(len(h.objects)) > l.limit) {
 			h.partial = more
 			return h, nil
 		}
@@ -177,18 +172,18 @@ func (l *listing) expired() error {
 		"retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - " +
 		"objects that were created, modified, or deleted between the time the first chunk was returned and now may " +
 		"show up in the list.")
-	err.ErrStatus.Continue = encodeToken(l.after, l.prefix, -1)
+	err.ErrStatus.Continue = selection.EncodeToken(l.after, l.prefix, -1)
 	return err
 }
 
 // collect takes a page from a view.
-func (c *Core) collect(l *listing, src source) *List {
+func (c *Core) collect(l *listing, src selection.Source) *List {
 	out := &List{Revision: src.Revision(), Items: []*watch.Object{}}
-	if l.sel.none {
+	if l.sel.None() {
 		return out
 	}
 	last, more := "", false
-	l.sel.ascend(l.k, src, l.after, func(o *watch.Object) bool {
+	l.sel.Ascend(src, l.after, func(o *watch.Object) bool {
 		if l.limit > 0 && int64(len(out.Items)) == l.limit {
 			more = true
 			return false
@@ -200,42 +195,22 @@ func (c *Core) collect(l *listing, src source) *List {
 	if !more {
 		return out
 	}
-	out.Continue = encodeToken(last, l.prefix, out.Revision)
+	out.Continue = selection.EncodeToken(last, l.prefix, out.Revision)
 	if s, ok := src.(watch.Snapshot); ok {
-		c.pages.keep(l.k.cached, s)
+		c.pages.Keep(l.k.cached, s)
 	}
-	if l.sel.whole() {
-		out.Remaining = remaining(src, l.sel.namespace, last)
+	if l.sel.Whole() {
+		out.Remaining = remaining(src, l.sel.Namespace, last)
 	}
 	return out
 }
 
 // remaining counts what is behind a key; nil if the view does not know.
-func remaining(src source, namespace, last string) *int64 {
+func remaining(src selection.Source, namespace, last string) *int64 {
 	if h, ok := src.(*past); ok && h.partial {
 		return nil
 	}
 	var n int64
 	src.Ascend(namespace, last, func(*watch.Object) bool { n++; return true })
 	return &n
-}
-
-// ascend calls fn for the selected objects behind a key until it returns
-// false.
-func (s *selection) ascend(k *kind, src source, after string, fn func(*watch.Object) bool) {
-	if snap, ok := src.(watch.Snapshot); ok && s.name != "" && (s.namespace != "" || !k.Namespaced) {
-		if o := snap.Get(s.namespace, s.name); o != nil && o.Key > after && s.selects(k, o) {
-			fn(o)
-		}
-		return
-	}
-	src.Ascend(s.namespace, after, func(o *watch.Object) bool {
-		return !s.selects(k, o) || fn(o)
-	})
-}
-
-func (s *selection) selects(k *kind, o *watch.Object) bool {
-	return (s.name == "" || s.name == o.Name) &&
-		(s.field == "" || fieldsOf{k, o}.Get(s.field) == s.value) &&
-		(s.match == nil || s.match(o))
 }

@@ -203,6 +203,6 @@ func (c *Core) lostCompanion(ctx context.Context, r *request, ch *change, confli
 // remember keeps what a conflict told about a key.
 func (c *Core) remember(key string, cur *watch.Object, kv store.KV) {
 	if cur != nil {
-		c.recent.put(key, kv.ModRevision, cur, len(kv.Value))
+		c.recent.Put(key, kv.ModRevision, cur, len(kv.Value))
 	}
 }

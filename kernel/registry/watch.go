@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/kernel/registry/selection"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -26,10 +27,10 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 	if k.Virtual {
 		return nil, apierrors.NewMethodNotSupported(k.gr, "watch")
 	}
-	if err := checkListOptions(o, true); err != nil {
+	if err := selection.CheckOptions(o, true); err != nil {
 		return nil, err
 	}
-	sel, err := c.selection(k, t, o)
+	sel, err := selection.Parse(k.selected(), c.kindIn(k, t), k.scope(t.Namespace), t.Name, o)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +38,7 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 	if err != nil {
 		return nil, badRequestf("invalid resource version: %v", err)
 	}
-	opts := watch.WatchOptions{Bookmarks: o.AllowWatchBookmarks, Filter: sel.filter()}
+	opts := watch.WatchOptions{Bookmarks: o.AllowWatchBookmarks, Filter: sel.Filter()}
 	opts.Initial = rev == 0
 	if o.SendInitialEvents != nil {
 		opts.Initial = *o.SendInitialEvents
@@ -65,14 +66,6 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 		initialEnd: o.SendInitialEvents != nil && *o.SendInitialEvents && o.AllowWatchBookmarks}
 	out.release = context.AfterFunc(ctx, out.end)
 	return out, nil
-}
-
-func (s *selection) filter() watch.Filter {
-	f := watch.Filter{Namespace: s.namespace, Name: s.name, Field: s.field, Value: s.value, Match: s.match}
-	if s.none {
-		f.Match = func(*watch.Object) bool { return false }
-	}
-	return f
 }
 
 func (k *kind) watchError(rev int64, err error) error {

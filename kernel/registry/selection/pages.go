@@ -1,4 +1,4 @@
-package registry
+package selection
 
 import (
 	"container/list"
@@ -11,16 +11,25 @@ import (
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
-// pages are the snapshots that continue tokens given out refer to. They are
+// Pages are the snapshots that continue tokens given out refer to. They are
 // bounded in number, age and memory; a token that outlives its snapshot is
-// answered from the store's history as long as that goes back far enough.
-type pages struct {
+// answered from the store's history as long as that goes back far enough. They are safe for concurrent use.
+type Pages struct {
 	clock clock.PassiveClock
 
 	mu    sync.Mutex
 	byKey map[pageKey]*list.Element // guarded by mu
 	order *list.List                // of *page, least recently used first; guarded by mu
 }
+
+// maxPages, maxPageBytes and pageAge bound the snapshots kept for continue tokens:
+// their number, what they keep in memory that is no longer current, and how long
+// they wait to be asked for.
+const (
+	maxPages     = 128
+	maxPageBytes = 64 << 20
+	pageAge      = 5 * time.Minute
+)
 
 type pageKey struct {
 	resource schema.GroupResource
@@ -37,12 +46,13 @@ type page struct {
 	since time.Time
 }
 
-func newPages(c clock.PassiveClock) *pages {
-	return &pages{clock: c, byKey: make(map[pageKey]*list.Element), order: list.New()}
+// NewPages makes Pages that keep nothing yet.
+func NewPages(c clock.PassiveClock) *Pages {
+	return &Pages{clock: c, byKey: make(map[pageKey]*list.Element), order: list.New()}
 }
 
-// keep remembers a snapshot for a token.
-func (p *pages) keep(resource schema.GroupResource, s watch.Snapshot) {
+// Keep remembers a snapshot for a token.
+func (p *Pages) Keep(resource schema.GroupResource, s watch.Snapshot) {
 	key := pageKey{resource, s.Revision()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,8 +67,8 @@ func (p *pages) keep(resource schema.GroupResource, s watch.Snapshot) {
 	p.bound()
 }
 
-// get finds the snapshot of a token.
-func (p *pages) get(resource schema.GroupResource, revision int64) (watch.Snapshot, bool) {
+// Get finds the snapshot of a token.
+func (p *Pages) Get(resource schema.GroupResource, revision int64) (watch.Snapshot, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.byKey[pageKey{resource, revision}]
@@ -69,8 +79,8 @@ func (p *pages) get(resource schema.GroupResource, revision int64) (watch.Snapsh
 	return e.Value.(*page).snapshot, true
 }
 
-// trim forgets what is past its use.
-func (p *pages) trim() {
+// Trim forgets what is past its use.
+func (p *Pages) Trim() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bound()
@@ -83,7 +93,7 @@ func (p *page) void(now time.Time) bool {
 
 // bound drops the pages that are void, then the least recently used until there
 // are few enough, then those that keep most until they keep little enough. Callers hold mu.
-func (p *pages) bound() {
+func (p *Pages) bound() {
 	now := p.clock.Now()
 	for e := p.order.Front(); e != nil; {
 		next := e.Next()
@@ -103,7 +113,7 @@ func (p *pages) bound() {
 // weigh returns about how many bytes the pages keep in memory, and the one that
 // keeps most. Of a resource, the oldest page keeps what any other does. Callers
 // hold mu.
-func (p *pages) weigh() (total int, heaviest *list.Element) {
+func (p *Pages) weigh() (total int, heaviest *list.Element) {
 	most, top := map[schema.GroupResource]int{}, 0
 	for e := p.order.Front(); e != nil; e = e.Next() {
 		x := e.Value.(*page)
@@ -122,7 +132,7 @@ func (p *pages) weigh() (total int, heaviest *list.Element) {
 }
 
 // drop forgets a page, if there is one. Callers hold mu.
-func (p *pages) drop(e *list.Element) {
+func (p *Pages) drop(e *list.Element) {
 	if e != nil {
 		delete(p.byKey, e.Value.(*page).key)
 		p.order.Remove(e)

@@ -1,8 +1,7 @@
-package registry
+package selection
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -98,12 +97,12 @@ type held struct {
 	t     *testing.T
 	cache *watch.Cache
 	clock *clocktesting.FakePassiveClock
-	pages *pages
+	pages *Pages
 }
 
 func newHeld(t *testing.T) *held {
 	h := &held{t: t, restorable: &restorable{now: memory.New(), restored: make(chan struct{})}, clock: clocktesting.NewFakePassiveClock(time.Now())}
-	h.pages = newPages(h.clock)
+	h.pages = NewPages(h.clock)
 	h.cache = watch.New(watch.Config{
 		Store:   h.restorable,
 		Catalog: resource.NewCatalog(&resource.Table{Definitions: []*resource.Definition{{Resource: "configmaps", Kind: "ConfigMap", Namespaced: true, KeyPrefix: "/registry/configmaps"}}}),
@@ -139,12 +138,12 @@ func (h *held) write(name string, n int) int64 {
 // keep keeps the present state for a page.
 func (h *held) keep() int64 {
 	s := h.cache.Snapshot(configMaps)
-	h.pages.keep(configMaps, s)
+	h.pages.Keep(configMaps, s)
 	return s.Revision()
 }
 
 func (h *held) has(rev int64) bool {
-	_, ok := h.pages.get(configMaps, rev)
+	_, ok := h.pages.Get(configMaps, rev)
 	return ok
 }
 
@@ -159,11 +158,11 @@ func TestPagesAge(t *testing.T) {
 	h.write("x", 10)
 	rev := h.keep()
 	h.clock.SetTime(h.clock.Now().Add(pageAge - time.Second))
-	if h.pages.trim(); !h.has(rev) {
+	if h.pages.Trim(); !h.has(rev) {
 		t.Error("a snapshot was dropped before its time")
 	}
 	h.clock.SetTime(h.clock.Now().Add(2 * time.Second))
-	if h.pages.trim(); h.len() != 0 {
+	if h.pages.Trim(); h.len() != 0 {
 		t.Error("a snapshot that nobody asks for is held")
 	}
 }
@@ -176,7 +175,7 @@ func TestPagesBytes(t *testing.T) {
 	first := h.keep()
 	h.write("x", 1<<20)
 	second := h.keep()
-	if h.pages.trim(); !h.has(first) || !h.has(second) {
+	if h.pages.Trim(); !h.has(first) || !h.has(second) {
 		t.Error("small snapshots were dropped")
 	}
 	for range 2 + maxPageBytes/(5<<20) {
@@ -225,105 +224,8 @@ func TestPagesRewound(t *testing.T) {
 	if h.has(rev) {
 		t.Error("a page is answered from before the restoration")
 	}
-	h.pages.keep(configMaps, stale) // by a list that began before
+	h.pages.Keep(configMaps, stale) // by a list that began before
 	if h.has(rev) || h.len() != 0 {
 		t.Error("a snapshot of before the restoration is held")
 	}
-}
-
-// caughtUp is a cache's progress.
-type caughtUp struct{ revision, rewinds int64 }
-
-func (c *caughtUp) Revision() int64 { return c.revision }
-func (c *caughtUp) Rewinds() int64  { return c.rewinds }
-
-// entries counts what is held, and checks the books.
-func (r *recent) entries(t *testing.T) (n int) {
-	t.Helper()
-	for i := range r.shards {
-		s, bytes := &r.shards[i], 0
-		for _, e := range s.m {
-			bytes += e.size
-		}
-		if bytes != s.bytes || bytes > recentBytes && len(s.m) > 1 {
-			t.Errorf("a shard of %d entries holds %d bytes, says %d", len(s.m), bytes, s.bytes)
-		}
-		n += len(s.m)
-	}
-	return n
-}
-
-func TestRecent(t *testing.T) {
-	const many = 100_000
-	fill := func(r *recent, n, size int) {
-		for i := range n {
-			r.put(fmt.Sprint("/k/", i), int64(i+1), &watch.Object{Revision: int64(i + 1)}, size)
-		}
-	}
-	known := func(r *recent, key string) bool { _, ok := r.get(key); return ok }
-	start := func() (*recent, *caughtUp, *clocktesting.FakePassiveClock) {
-		cache, clock := &caughtUp{}, clocktesting.NewFakePassiveClock(time.Now())
-		return newRecent(cache, clock), cache, clock
-	}
-	t.Run("seen", func(t *testing.T) {
-		r, cache, _ := start()
-		fill(r, 1000, 10)
-		cache.revision = 900
-		if known(r, "/k/899") || !known(r, "/k/900") {
-			t.Error("want what the cache has not seen, and nothing else")
-		}
-		if r.trim(); r.entries(t) != 100 {
-			t.Errorf("%d entries are held, want 100", r.entries(t))
-		}
-		cache.revision = 1000
-		if r.trim(); r.entries(t) != 0 {
-			t.Errorf("%d entries are held in vain", r.entries(t))
-		}
-	})
-	t.Run("dropped as it goes", func(t *testing.T) {
-		r, cache, _ := start()
-		for i := range many {
-			r.put(fmt.Sprint("/k/", i), int64(i+1), &watch.Object{}, 10)
-			cache.revision = int64(i)
-		}
-		if n := r.entries(t); n > 2*len(r.shards) {
-			t.Errorf("%d entries are held without trim", n)
-		}
-	})
-	t.Run("a cache that stands still", func(t *testing.T) {
-		r, _, _ := start()
-		fill(r, many, 10)
-		if n := r.entries(t); n > recentEntries*len(r.shards) || n < recentEntries {
-			t.Errorf("%d entries", n)
-		}
-		r, _, _ = start()
-		fill(r, 1000, 200<<10)
-		if n := r.entries(t); n > 3*len(r.shards) || !known(r, "/k/999") {
-			t.Errorf("%d large entries; the newest known: %t", n, known(r, "/k/999"))
-		}
-	})
-	t.Run("age", func(t *testing.T) {
-		r, _, clock := start()
-		fill(r, 10, 10)
-		clock.SetTime(clock.Now().Add(recentAge + time.Second))
-		if r.trim(); known(r, "/k/1") || r.entries(t) != 0 {
-			t.Error("an old entry is held")
-		}
-	})
-	t.Run("restored", func(t *testing.T) {
-		r, cache, _ := start()
-		cache.revision = 5
-		fill(r, 10, 10)
-		cache.revision, cache.rewinds = 2, 1
-		if known(r, "/k/8") {
-			t.Error("a write starts from what has never been")
-		}
-		r.put("/k/8", 3, &watch.Object{Revision: 3}, 10) // what a conflict told
-		if e, ok := r.get("/k/8"); !ok || e.revision != 3 {
-			t.Error("what the restored store says is not believed")
-		}
-		if r.trim(); r.entries(t) != 1 {
-			t.Errorf("%d entries are held", r.entries(t))
-		}
-	})
 }

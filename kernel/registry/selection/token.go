@@ -1,4 +1,4 @@
-package registry
+package selection
 
 import (
 	"encoding/base64"
@@ -17,12 +17,16 @@ type token struct {
 	Start    string `json:"start"`
 }
 
-const tokenVersion = "meta.k8s.io/v1"
+const (
+	tokenVersion = "meta.k8s.io/v1"
+	// maxTokenBytes is the largest token looked at.
+	maxTokenBytes = 8 << 10
+)
 
 var errToken = errors.New("continue key is not valid")
 
-// encodeToken makes a token that goes on behind key.
-func encodeToken(key, prefix string, revision int64) string {
+// EncodeToken makes a token that goes on behind key.
+func EncodeToken(key, prefix string, revision int64) string {
 	b, err := json.Marshal(token{tokenVersion, revision, strings.TrimPrefix(key, prefix) + "\x00"})
 	if err != nil {
 		return "" // a struct of strings and a number always encodes
@@ -30,9 +34,9 @@ func encodeToken(key, prefix string, revision int64) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// decodeToken gives the key to go on at or behind, and the revision; -1 asks
+// DecodeToken gives the key to go on at or behind, and the revision; -1 asks
 // for the present state.
-func decodeToken(s, prefix string) (start string, revision int64, err error) {
+func DecodeToken(s, prefix string) (start string, revision int64, err error) {
 	if len(s) > maxTokenBytes {
 		return "", 0, errToken
 	}

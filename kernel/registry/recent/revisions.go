@@ -1,20 +1,27 @@
-package registry
+package recent
 
 import (
 	"context"
 	"sync"
+	"time"
 )
 
-// revisions shares linearizable reads of the store's revision: any number of
+// Revisions shares linearizable reads of the store's revision: any number of
 // callers that arrive while one read is under way share the next one. A caller
 // may not share the read under way: it may have begun before a write that the
-// caller has seen finish.
-type revisions struct {
-	read func(context.Context) (int64, error)
+// caller has seen finish. It is safe for concurrent use.
+type Revisions struct {
+	read    func(context.Context) (int64, error)
+	timeout time.Duration
 
 	mu      sync.Mutex
 	running bool  // guarded by mu
 	next    *poll // callers of the read to come; guarded by mu
+}
+
+// NewRevisions makes Revisions of a store's read, each of which may take timeout.
+func NewRevisions(read func(context.Context) (int64, error), timeout time.Duration) *Revisions {
+	return &Revisions{read: read, timeout: timeout}
 }
 
 type poll struct {
@@ -23,8 +30,8 @@ type poll struct {
 	err      error
 }
 
-// get returns a revision that covers every write that finished before the call.
-func (r *revisions) get(ctx context.Context) (int64, error) {
+// Get returns a revision that covers every write that finished before the call.
+func (r *Revisions) Get(ctx context.Context) (int64, error) {
 	r.mu.Lock()
 	p := r.next
 	if p == nil {
@@ -46,7 +53,7 @@ func (r *revisions) get(ctx context.Context) (int64, error) {
 }
 
 // loop reads until nobody waits. It ends by itself.
-func (r *revisions) loop(ctx context.Context) {
+func (r *Revisions) loop(ctx context.Context) {
 	for {
 		r.mu.Lock()
 		p := r.next
@@ -62,8 +69,8 @@ func (r *revisions) loop(ctx context.Context) {
 	}
 }
 
-func (r *revisions) bounded(ctx context.Context) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+func (r *Revisions) bounded(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	return r.read(ctx)
 }

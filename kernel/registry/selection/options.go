@@ -1,13 +1,27 @@
-package registry
+package selection
 
 import (
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 var matchPath = field.NewPath("resourceVersionMatch")
+
+// CheckOptions refuses combinations of a list's or a watch's options that have no
+// meaning, in upstream's words.
+func CheckOptions(o metav1.ListOptions, watching bool) error {
+	errs := listFaults(o)
+	if watching {
+		errs = watchFaults(o)
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", errs)
+}
 
 func listFaults(o metav1.ListOptions) (errs field.ErrorList) {
 	if match := o.ResourceVersionMatch; match != "" {

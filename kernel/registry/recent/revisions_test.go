@@ -1,4 +1,4 @@
-package registry
+package recent
 
 import (
 	"context"
@@ -13,14 +13,14 @@ import (
 func TestRevisionsAreShared(t *testing.T) {
 	var reads, now atomic.Int64
 	gate := make(chan struct{})
-	r := revisions{read: func(context.Context) (int64, error) {
+	r := NewRevisions(func(context.Context) (int64, error) {
 		reads.Add(1)
 		rev := now.Load() // as of the beginning of the read
 		<-gate
 		return rev, nil
-	}}
+	}, time.Minute)
 	var wg sync.WaitGroup
-	wg.Go(func() { r.get(context.Background()) })
+	wg.Go(func() { r.Get(context.Background()) })
 	for reads.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
@@ -30,7 +30,7 @@ func TestRevisionsAreShared(t *testing.T) {
 		asked.Add(1)
 		wg.Go(func() {
 			asked.Done()
-			if rev, err := r.get(context.Background()); err != nil || rev < 7 {
+			if rev, err := r.Get(context.Background()); err != nil || rev < 7 {
 				t.Errorf("revision %d, %v; a write at 7 had finished", rev, err)
 			}
 		})
@@ -46,12 +46,12 @@ func TestRevisionsAreShared(t *testing.T) {
 	gate = make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
 	wg.Go(func() {
-		if _, err := r.get(ctx); err == nil {
+		if _, err := r.Get(ctx); err == nil {
 			t.Error("no error after cancel")
 		}
 	})
 	wg.Go(func() {
-		if _, err := r.get(context.Background()); err != nil {
+		if _, err := r.Get(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
