@@ -81,7 +81,7 @@ func (s *Set) open(spec Spec) (*Index, error) {
 	}
 	selector, err := labels.Parse(spec.Selector)
 	if err != nil {
-		return nil, fmt.Errorf("%w: selector %q: %v", ErrSpec, spec.Selector, err)
+		return nil, fmt.Errorf("%w: selector %q: %w", ErrSpec, spec.Selector, err)
 	}
 	x := &Index{table: s.table, key: spec.TopologyKey, selector: selector, skipTerminating: spec.SkipTerminating, onNode: map[string]int64{},
 		domains: make([]domain, 1), ids: map[string]uint32{}}

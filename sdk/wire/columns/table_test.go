@@ -1,6 +1,7 @@
 package columns_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -268,5 +269,21 @@ func TestPortSetsAreBounded(t *testing.T) {
 	}
 	if resets < 2 {
 		t.Errorf("%d resets", resets)
+	}
+}
+
+// A plugin may not ask for columns without end.
+func TestWantedColumnsAreBounded(t *testing.T) {
+	m := columns.NewMirror(columns.NewTable(), nil, func(size int) ([]byte, error) { return columns.Alloc(size), nil })
+	for i := range columns.MaxWanted {
+		if err := m.Want(columns.Ref{ID: columns.Label, Key: fmt.Sprint(i), Name: "node.label"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Want(columns.Ref{ID: columns.Label, Key: "0", Name: "node.label"}); err != nil {
+		t.Errorf("one that it has: %v", err)
+	}
+	if err := m.Want(columns.Ref{ID: columns.Label, Key: "one more", Name: "node.label"}); !errors.Is(err, columns.ErrColumn) {
+		t.Errorf("one more: %v", err)
 	}
 }
