@@ -57,6 +57,16 @@ func (a *attempt) findCounts() (bad *Instance, err error) {
 	return nil, nil
 }
 
+// hasCounts tells whether the verdicts depend on counts.
+func (v *verdicts) hasCounts() bool {
+	for i := range v.pre {
+		if len(v.pre[i].counts) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // changedCounts calls fn for the rows for which a count changed that the
 // verdicts depend on.
 func (v *verdicts) changedCounts(fn func(row int)) {

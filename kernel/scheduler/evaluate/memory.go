@@ -15,6 +15,7 @@ type memory struct {
 	bySignature map[string]*verdicts
 	tick        uint64
 	signature   []byte    // that find was asked for last
+	known       bool      // it was remembered then, and still is
 	spare       *verdicts // no longer used; its memory serves the next one
 
 	rows []uint32    // of changed
@@ -42,7 +43,7 @@ func (m *memory) find(instances []*Instance, without []int, rec *schedule.PodRec
 	}
 	m.signature = rec.AppendKey(m.signature, m.reads)
 	v := m.bySignature[string(m.signature)]
-	if v == nil || len(v.pre) != len(instances) {
+	if m.known = v != nil && len(v.pre) == len(instances); !m.known {
 		v = newVerdicts(instances, m.spare)
 		m.spare = nil
 	}
@@ -52,9 +53,9 @@ func (m *memory) find(instances []*Instance, without []int, rec *schedule.PodRec
 
 // keep remembers what find returned last.
 func (m *memory) keep(instances []*Instance, v *verdicts) {
-	if m.bySignature[string(m.signature)] != v {
+	if !m.known {
 		m.evict(instances)
-		m.bySignature[string(m.signature)] = v
+		m.bySignature[string(m.signature)], m.known = v, true
 	}
 }
 
@@ -80,6 +81,7 @@ func (m *memory) evict(instances []*Instance) {
 }
 
 func (m *memory) forget() {
+	m.known = false
 	for _, v := range m.bySignature {
 		m.spare = v
 		break
@@ -119,18 +121,22 @@ func (m *memory) changed(v *verdicts) (rows []uint32, all bool) {
 		m.seen = vector.NewMask(n + n/2)
 	}
 	m.rows = m.rows[:0]
-	note := func(row int) {
-		if row < n && !m.seen.Has(row) {
-			m.seen.Set(row)
-			m.rows = append(m.rows, uint32(row))
-		}
-	}
 	for _, row := range log {
-		note(int(row))
+		m.note(int(row), n)
 	}
-	v.changedCounts(note)
+	if v.hasCounts() {
+		v.changedCounts(func(row int) { m.note(row, n) })
+	}
 	for _, row := range m.rows {
 		m.seen.Unset(int(row))
 	}
 	return m.rows, len(m.rows) > n/4+8
+}
+
+// note adds one of n rows to those that changed, once.
+func (m *memory) note(row, n int) {
+	if row < n && !m.seen.Has(row) {
+		m.seen.Set(row)
+		m.rows = append(m.rows, uint32(row))
+	}
 }
