@@ -40,11 +40,10 @@ func (s *store) put(l *coordinationv1.Lease) *watch.Object {
 
 // link is one server's way to the store, which may be cut.
 type link struct {
-	s       *store
-	mu      sync.Mutex
-	cut     bool // nothing arrives
-	deaf    bool // what arrives is not answered
-	refused int
+	s    *store
+	mu   sync.Mutex
+	cut  bool // nothing arrives
+	deaf bool // what arrives is not answered
 }
 
 func (l *link) set(cut, deaf bool) {

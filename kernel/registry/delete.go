@@ -222,8 +222,8 @@ func (k *kind) dependents(obj runtime.Object, m metav1.Object, o *metav1.DeleteO
 	if k.Strategy.NotCollected {
 		return ""
 	}
-	if o.OrphanDependents != nil { //nolint:staticcheck // still on the wire
-		if *o.OrphanDependents { //nolint:staticcheck // still on the wire
+	if o.OrphanDependents != nil {
+		if *o.OrphanDependents {
 			return metav1.FinalizerOrphanDependents
 		}
 		return ""

@@ -74,7 +74,7 @@ func (p *patcher) patchedJSON(before []byte) (after []byte, faults []error, err 
 			return nil, nil, badRequestf("error decoding patch: %v", err)
 		}
 		for i, f := range faults {
-			faults[i] = fmt.Errorf("json patch %v", f)
+			faults[i] = fmt.Errorf("json patch %w", f)
 		}
 	}
 	patch, err := jsonpatch.DecodePatch(p.bytes)

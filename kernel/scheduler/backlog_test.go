@@ -10,7 +10,7 @@ import (
 // What was handed on is let go of, though more waits behind it and was added
 // since.
 func TestBacklogForgets(t *testing.T) {
-	type item struct{ of [64]int }
+	type item [64]int
 	var b backlog[*item]
 	var taken []weak.Pointer[item]
 	for range 100 {

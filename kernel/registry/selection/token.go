@@ -42,11 +42,11 @@ func DecodeToken(s, prefix string) (start string, revision int64, err error) {
 	}
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {
-		return "", 0, fmt.Errorf("%w: %v", errToken, err)
+		return "", 0, fmt.Errorf("%w: %w", errToken, err)
 	}
 	var t token
 	if err := json.Unmarshal(b, &t); err != nil {
-		return "", 0, fmt.Errorf("%w: %v", errToken, err)
+		return "", 0, fmt.Errorf("%w: %w", errToken, err)
 	}
 	switch {
 	case t.Version != tokenVersion:
