@@ -75,9 +75,8 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	<-ctx.Done()
-	//nolint:staticcheck // an empty section: nothing is followed anew after it
 	s.mu.Lock()
-	s.mu.Unlock()
+	s.mu.Unlock() //nolint:staticcheck // an empty section: nothing is followed anew after it
 	s.group.Wait()
 	return nil
 }
