@@ -2,7 +2,6 @@ package hostclient
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -111,6 +110,10 @@ func (k *Client) listAll(ctx context.Context, q wire.ListRequest) error {
 	default:
 		return wire.Errorf(wire.KindBadRequest, "field selector %q: a list of all resources selects by namespaced=true or collected=true", q.Fields)
 	}
+	only, err := k.only.of(q.Only)
+	if err != nil {
+		return err
+	}
 	each := q
 	each.Fields = ""
 	var items []*watch.Object
@@ -133,13 +136,15 @@ func (k *Client) listAll(ctx context.Context, q wire.ListRequest) error {
 		items = append(items, list...)
 	}
 	slices.SortFunc(items, func(a, b *watch.Object) int { return strings.Compare(a.Key, b.Key) })
-	var err error
 	k.buf, err = k.session.Answer(k.buf, q, items, func(o *watch.Object) ([]byte, error) {
 		m, err := of[o].Metadata(o.Obj)
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(m)
+		if k.only.buf, err = only.Append(k.only.buf[:0], m); err != nil {
+			return nil, err
+		}
+		return k.only.buf, nil
 	})
 	return err
 }

@@ -250,6 +250,32 @@ func TestLists(t *testing.T) {
 }
 
 // What one instance writes the other reads at once, by whatever way.
+// anything is an object of any kind as a list of all resources shows it.
+type anything struct {
+	Kind       string               `json:"kind"`
+	Resource   string               `json:"resource"`
+	Namespaced bool                 `json:"namespaced"`
+	Metadata   lightmeta.ObjectMeta `json:"metadata"`
+}
+
+func (*anything) APIResource() string { return client.AllResources }
+
+// TestListAll: a list of all resources is answered with the fields that its type
+// declares, as any other.
+func TestListAll(t *testing.T) {
+	b := newBench(t)
+	if err := b.c.Create(config("a", "1")); err != nil {
+		t.Fatal(err)
+	}
+	var list []*anything
+	if err := b.c.List(&list, client.ListOptions{Namespace: "default"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 || list[0].Kind != "ConfigMap" || list[0].Resource != "v1/configmaps" || !list[0].Namespaced || list[0].Metadata.Name != "a" || list[0].Metadata.UID == "" {
+		t.Errorf("listed %+v", list)
+	}
+}
+
 func TestInstancesReadEachOthersWrites(t *testing.T) {
 	b := newBench(t)
 	other := b.client(t)
