@@ -1,9 +1,5 @@
 package scheduling
 
-import (
-	"slices"
-)
-
 // Code is the outcome of a scheduling point.
 type Code uint8
 
@@ -51,10 +47,6 @@ var skip = &Status{Code: CodeSkip}
 // status does not.
 func (s *Status) Rejected() bool {
 	return s != nil && (s.Code == CodeUnschedulable || s.Code == CodeUnschedulableAndUnresolvable)
-}
-
-func (s *Status) equal(o *Status) bool {
-	return s == o || s != nil && o != nil && s.Code == o.Code && slices.Equal(s.Reasons, o.Reasons)
 }
 
 // Member is one plugin of a set: several scheduling plugins that are opened as

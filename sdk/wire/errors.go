@@ -164,7 +164,7 @@ func AppendError(b []byte, err error) []byte {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = &Error{Kind: KindPlugin, Message: err.Error()}
-	} else if err != error(e) {
+	} else if err != error(e) { //nolint:errorlint // is it wrapped?
 		e = &Error{Kind: e.Kind, Message: err.Error()}
 	}
 	return AppendString(append(b, byte(e.Kind)), e.Message)

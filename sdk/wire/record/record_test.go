@@ -183,13 +183,10 @@ func TestDecode(t *testing.T) {
 		Keys   map[string]bool `json:"nothing"`
 	}
 	obj := full()
-	text, err := json.Marshal(obj)
-	if err != nil {
-		t.Fatal(err)
-	}
 	obj.When = time.Time{}
 	var want subset
-	if text, err = json.Marshal(obj); err != nil {
+	text, err := json.Marshal(obj)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(text, &want); err != nil {
