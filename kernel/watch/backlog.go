@@ -78,17 +78,17 @@ func (w *Watcher) giveBack() {
 }
 
 // relieve cuts watchers off when more waits than is allowed for all: those
-// first that keep the most. It runs between batches.
-func (c *Cache) relieve() {
-	if c.backlog.bytes.Load() <= c.backlog.limit {
-		return
+// first that keep the most; it returns how many. It runs between batches.
+func (b *backlog) relieve(states []*state) (cut int64) {
+	if b.bytes.Load() <= b.limit {
+		return 0
 	}
 	type behind struct {
 		w   *Watcher
 		own int64
 	}
 	var all []behind
-	for _, s := range c.layout.Load().states {
+	for _, s := range states {
 		s.mu.RLock()
 		s.index.each(func(w *Watcher) {
 			w.mu.Lock()
@@ -99,16 +99,17 @@ func (c *Cache) relieve() {
 		})
 		s.mu.RUnlock()
 	}
-	slices.SortFunc(all, func(a, b behind) int { return cmp.Compare(b.own, a.own) })
-	enough := c.backlog.limit - c.backlog.limit/4
+	slices.SortFunc(all, func(x, y behind) int { return cmp.Compare(y.own, x.own) })
+	enough := b.limit - b.limit/4
 	for _, x := range all {
-		if c.backlog.bytes.Load() <= enough {
-			return
+		if b.bytes.Load() <= enough {
+			return cut
 		}
 		x.w.end(fmt.Errorf("%w: it keeps %d KiB waiting, and all watchers together too much", ErrSlow, x.own>>10))
-		c.counters.slow.Add(1)
+		cut++
 		x.w.state.mu.Lock()
 		x.w.state.index.remove(x.w)
 		x.w.state.mu.Unlock()
 	}
+	return cut
 }

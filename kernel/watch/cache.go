@@ -3,8 +3,8 @@
 //
 // Objects are of the hub version, decoded once. Their encodings, by version and
 // media type, are shared by every list, watch and response, and kept as long as
-// somebody asks for them and there is room (ready.go). Of the past, what
-// watches need to resume is kept within a budget (retention.go). The package
+// somebody asks for them and there is room (encodings). Of the past, what
+// watches need to resume is kept within a budget (history.go). The package
 // does no I/O of its own beyond the store's watch and never blocks on a slow
 // reader: it cuts it off.
 //
@@ -20,10 +20,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,6 +29,9 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/watch/encodings"
+	"github.com/pintle-io/pintle/kernel/watch/progress"
+	"github.com/pintle-io/pintle/kernel/watch/timebuckets"
 )
 
 // Errors of the cache and of its watchers. They are wrapped: test with
@@ -44,7 +44,7 @@ var (
 	// may watch again from the last revision that it saw.
 	ErrSlow = errors.New("watcher is too slow")
 	// ErrStopped: the cache does not run any more, or the watcher was stopped.
-	ErrStopped = errors.New("stopped")
+	ErrStopped = progress.ErrStopped
 	// ErrNotReady: the cache is still loading; wait for Ready.
 	ErrNotReady = errors.New("watch cache is not ready")
 	// ErrRemoved: the resource is no longer in the catalog.
@@ -96,31 +96,17 @@ type Config struct {
 // Cache holds the objects of every stored resource. It is safe for concurrent
 // use. Before Ready it is empty and at revision 0.
 type Cache struct {
-	config Config
-	layout atomic.Pointer[layout]
+	config    Config
+	progress  *progress.Progress // every state has applied the events up to its revision
+	resources *resources
+	decoder   *decoder
+	reader    *reader
 
-	// applying is held while a batch of the store is applied, and while what
-	// would not go together with that is changed: the layout, and the objects
-	// of a resource that was read on demand. It comes before a state's lock.
-	applying sync.Mutex
-	epoch    int64 // of reloads: what was read in another one is void; guarded by applying
-
-	revision atomic.Int64 // every state has applied the events up to here
-	ready    chan struct{}
-	done     chan struct{}   // closed when Run returns
-	life     context.Context // ends with Run
-	end      context.CancelFunc
-	rewinds  atomic.Int64 // how often the store went back in time
-
-	waiters   waiters
-	hints     hints
-	failures  failures
-	bookmarks bookmarks
-	counters  counters
+	pool      *encodings.Pool
 	retention retention
-	pool      readyPool
-	alike     alike
 	backlog   backlog
+	bookmarks timebuckets.Buckets[*Watcher]
+	counters  counters
 }
 
 // New makes a Cache. Nothing happens before Run.
@@ -138,61 +124,40 @@ func New(c Config) *Cache {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	cache := &Cache{
-		config:    c,
-		ready:     make(chan struct{}),
-		done:      make(chan struct{}),
-		retention: retention{bytes: c.HistoryBytes, age: c.HistoryAge},
-		pool:      readyPool{limit: c.Ready},
+	pool := encodings.NewPool(c.Ready)
+	p := progress.New()
+	d := &decoder{convert: c.Decode, pool: pool, clock: c.Clock, log: c.Log}
+	r := &reader{store: c.Store, decoder: d, clock: c.Clock}
+	return &Cache{
+		config: c, progress: p, resources: newResources(&c, r, p), decoder: d, reader: r, pool: pool,
+		retention: retention{bytes: c.HistoryBytes, age: c.HistoryAge, pool: pool},
 		backlog:   backlog{limit: c.QueueBytes},
 	}
-	cache.life, cache.end = context.WithCancel(context.Background())
-	cache.layout.Store(newLayout(c.Catalog.Snapshot(), func(d *resource.Definition) *state {
-		s := newState(d, c.History, &cache.rewinds)
-		s.following = true
-		s.serving.Store(true)
-		return s
-	}))
-	return cache
 }
 
 // Ready is closed when the cache has loaded the store for the first time.
-func (c *Cache) Ready() <-chan struct{} { return c.ready }
+func (c *Cache) Ready() <-chan struct{} { return c.progress.Ready() }
 
 // Revision is the store's revision that the cache has come to. It grows also
 // by changes of keys that belong to no resource.
-func (c *Cache) Revision() int64 { return c.revision.Load() }
+func (c *Cache) Revision() int64 { return c.progress.Revision() }
 
 // Rewinds is how often the store went back in time, as after the restoration
 // of a backup: what was learned before such a moment is void.
-func (c *Cache) Rewinds() int64 { return c.rewinds.Load() }
+func (c *Cache) Rewinds() int64 { return c.progress.Rewinds() }
 
 // WaitFor returns when the cache has applied revision rev.
 //
 // # Errors
 //   - ErrStopped when the cache ends before
 //   - ctx's error
-func (c *Cache) WaitFor(ctx context.Context, rev int64) error {
-	if c.revision.Load() >= rev {
-		return nil
-	}
-	reached := c.waiters.add(rev, &c.revision)
-	select {
-	case <-reached:
-		return nil
-	case <-ctx.Done():
-		c.waiters.remove(reached)
-		return fmt.Errorf("wait for revision %d, at %d: %w", rev, c.revision.Load(), ctx.Err())
-	case <-c.done:
-		return fmt.Errorf("wait for revision %d: watch cache %w", rev, ErrStopped)
-	}
-}
+func (c *Cache) WaitFor(ctx context.Context, rev int64) error { return c.progress.Wait(ctx, rev) }
 
 // Get returns the current state of an object, nil if there is none. It is
 // cheaper than a Snapshot for a single look. A resource that was not loaded
 // (see Load) has none.
 func (c *Cache) Get(gr schema.GroupResource, namespace, name string) *Object {
-	s := c.state(gr)
+	s := c.resources.state(gr)
 	if s == nil {
 		return nil
 	}
@@ -203,9 +168,31 @@ func (c *Cache) Get(gr schema.GroupResource, namespace, name string) *Object {
 // older than Revision. An unknown resource has none, and one that was not
 // loaded (see Load).
 func (c *Cache) Snapshot(gr schema.GroupResource) Snapshot {
-	s := c.state(gr)
+	s := c.resources.state(gr)
 	if s == nil {
-		return Snapshot{revision: c.revision.Load()}
+		return Snapshot{revision: c.Revision()}
 	}
-	return s.snapshot(&c.revision)
+	return s.snapshot()
+}
+
+// Load has a resource ready to be read and watched: all of it, at no older
+// revision than the cache's present one. It returns at once when it is. Those
+// that the catalog began with are always, as far as the cache is Ready.
+//
+// # Errors
+//   - ErrUnknown, ErrRemoved: there is no such resource
+//   - ErrStopped when the cache ends before
+//   - the store's, and ctx's error
+func (c *Cache) Load(ctx context.Context, gr schema.GroupResource) error {
+	return c.resources.load(ctx, gr)
+}
+
+// Prime tells the cache of an object that the caller has committed at rev, so
+// that the cache need not decode it again. obj must be of the hub version,
+// carry rev as its resourceVersion, and is shared from now on: nobody may
+// modify it. Prime returns the Object that the cache holds or will hold, whose
+// encodings are shared with lists and watches; nil if the key belongs to no
+// resource. It is a hint: without it everything works the same.
+func (c *Cache) Prime(key string, rev int64, obj runtime.Object) *Object {
+	return c.decoder.prime(c.resources.layout.Load(), key, rev, obj)
 }

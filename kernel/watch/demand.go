@@ -35,28 +35,21 @@ const (
 	longestWrite = 2 * time.Minute
 )
 
-// Load has a resource ready to be read and watched: all of it, at no older
-// revision than the cache's present one. It returns at once when it is. Those
-// that the catalog began with are always, as far as the cache is Ready.
-//
-// # Errors
-//   - ErrUnknown, ErrRemoved: there is no such resource
-//   - ErrStopped when the cache ends before
-//   - the store's, and ctx's error
-func (c *Cache) Load(ctx context.Context, gr schema.GroupResource) error {
-	s := c.state(gr)
+// load has a resource ready to be read and watched: see Cache.Load.
+func (r *resources) load(ctx context.Context, gr schema.GroupResource) error {
+	s := r.state(gr)
 	if s == nil {
 		return fmt.Errorf("load %s: %w", gr, ErrUnknown)
 	}
 	if s.serving.Load() {
 		return nil
 	}
-	f := s.fly(func(f *flight) { go c.demand(s, f) })
+	f := s.fly(func(f *flight) { go r.demand(s, f) })
 	select {
 	case <-f.done:
 	case <-ctx.Done():
 		return fmt.Errorf("load %s: %w", gr, ctx.Err())
-	case <-c.done:
+	case <-r.progress.Done():
 		return fmt.Errorf("load %s: watch cache %w", gr, ErrStopped)
 	}
 	if f.err != nil {
@@ -82,12 +75,12 @@ func (s *state) fly(start func(*flight)) *flight {
 	return s.flight
 }
 
-func (c *Cache) demand(s *state, f *flight) {
-	ctx, cancel := context.WithTimeout(c.life, readTimeout)
+func (r *resources) demand(s *state, f *flight) {
+	ctx, cancel := context.WithTimeout(r.life, readTimeout)
 	defer cancel()
 	select {
-	case <-c.ready:
-		f.err = c.readAll(ctx, s)
+	case <-r.progress.Ready():
+		f.err = r.readAll(ctx, s)
 	case <-ctx.Done():
 		f.err = ctx.Err()
 	}
@@ -99,58 +92,58 @@ func (c *Cache) demand(s *state, f *flight) {
 
 // reread reads a resource again by its new definition, until that succeeds.
 // Until then its readers see the objects as they are. Callers hold applying.
-func (c *Cache) reread(s *state) {
-	s.stale, s.doubted = true, c.config.Clock.Now().Add(longestWrite)
+func (r *resources) reread(s *state) {
+	s.stale, s.doubted = true, r.clock.Now().Add(longestWrite)
 	if !s.serving.Load() || s.rereading {
 		return // it has not been read yet, or will be once more
 	}
 	s.rereading = true
 	go func() {
 		retry := backoff.New(firstPause, maxPause)
-		for c.life.Err() == nil {
-			ctx, cancel := context.WithTimeout(c.life, readTimeout)
-			err := c.readAll(ctx, s)
+		for r.life.Err() == nil {
+			ctx, cancel := context.WithTimeout(r.life, readTimeout)
+			err := r.readAll(ctx, s)
 			cancel()
 			if err == nil || errors.Is(err, ErrRemoved) {
 				return
 			}
-			c.config.Log.Warn("a changed resource cannot be read again", "resource", s.resource, "error", err)
+			r.log.Warn("a changed resource cannot be read again", "resource", s.resource, "error", err)
 			select {
-			case <-c.config.Clock.After(retry.Again()):
-			case <-c.life.Done():
+			case <-r.clock.After(retry.Again()):
+			case <-r.life.Done():
 			}
 		}
 	}()
 }
 
 // readAll reads a resource until that was not disturbed.
-func (c *Cache) readAll(ctx context.Context, s *state) error {
+func (r *resources) readAll(ctx context.Context, s *state) error {
 	for {
-		if done, err := c.readOnce(ctx, s); done || err != nil {
+		if done, err := r.readOnce(ctx, s); done || err != nil {
 			return err
 		}
 	}
 }
 
-func (c *Cache) readOnce(ctx context.Context, s *state) (done bool, err error) {
-	c.applying.Lock()
-	epoch := c.epoch
+func (r *resources) readOnce(ctx context.Context, s *state) (done bool, err error) {
+	r.applying.Lock()
+	epoch := r.epoch
 	s.stale = false
 	s.begin()
-	c.applying.Unlock()
-	tree, rev, err := c.readState(ctx, s)
-	c.applying.Lock()
-	defer c.applying.Unlock()
+	r.applying.Unlock()
+	tree, rev, err := r.readState(ctx, s)
+	r.applying.Lock()
+	defer r.applying.Unlock()
 	switch {
 	case s.isRemoved():
 		return true, ErrRemoved
 	case err != nil:
 		s.abandon()
 		return false, err
-	case c.epoch != epoch || s.stale:
+	case r.epoch != epoch || s.stale:
 		return false, nil
 	}
-	s.complete(tree, max(rev.at, c.revision.Load()), rev.shared)
+	s.complete(tree, max(rev.at, r.progress.Revision()), rev.shared)
 	s.rereading = false
 	return true, nil
 }
@@ -164,15 +157,15 @@ type readRevision struct {
 
 // readState reads a resource's objects, and waits until the cache has come to
 // their revision.
-func (c *Cache) readState(ctx context.Context, s *state) (*btree.BTreeG[*Object], readRevision, error) {
-	at, err := c.config.Store.Revision(ctx)
+func (r *resources) readState(ctx context.Context, s *state) (*btree.BTreeG[*Object], readRevision, error) {
+	at, err := r.reader.store.Revision(ctx)
 	if err != nil {
 		return nil, readRevision{}, err
 	}
-	trees, err := c.loadPrefix(ctx, c.layout.Load(), s.prefix, []*state{s}, at, false)
+	trees, err := r.reader.prefix(ctx, r.layout.Load(), s.prefix, []*state{s}, at, false)
 	if err != nil {
 		return nil, readRevision{}, err
 	}
-	shared := !s.serving.Load() && c.sharedAt(ctx, at)(s)
-	return trees[0], readRevision{at, shared}, c.WaitFor(ctx, at)
+	shared := !s.serving.Load() && r.reader.sharedAt(ctx, r.layout.Load(), at)(s)
+	return trees[0], readRevision{at, shared}, r.progress.Wait(ctx, at)
 }

@@ -71,3 +71,56 @@ func (e Event) relate(was, is bool, gone func() *Object) (_ Event, ok bool) {
 	}
 	return e, true
 }
+
+// view is one event as its watchers are asked about it. The field values and
+// the last state of an object that leaves are made once for all of them.
+type view struct {
+	state *state
+	event Event
+	prev  *Object // in view before, as far as the resource goes
+	now   *Object // in view after: nil for a deletion
+
+	fields map[string][2]string // by field, before and after
+	last   *Object
+}
+
+func (v *view) field(o *Object, name string) string {
+	pair, ok := v.fields[name]
+	if !ok {
+		if v.prev != nil {
+			pair[0] = v.state.field(v.prev, name)
+		}
+		if v.now != nil {
+			pair[1] = v.state.field(v.now, name)
+		}
+		if v.fields == nil {
+			v.fields = map[string][2]string{}
+		}
+		v.fields[name] = pair
+	}
+	if o == v.prev {
+		return pair[0]
+	}
+	return pair[1]
+}
+
+func (v *view) gone() *Object {
+	if v.last == nil {
+		v.last = v.prev.at(v.event.Revision)
+	}
+	return v.last
+}
+
+func newView(s *state, e Event) view {
+	v := view{state: s, event: e, prev: e.Prev, now: e.Object}
+	if e.Type == Deleted {
+		v.now = nil
+	}
+	return v
+}
+
+// seenBy returns the event as a filter's watcher sees it, if it does.
+func (v *view) seenBy(f *Filter) (Event, bool) {
+	field := func(o *Object) string { return v.field(o, f.Field) }
+	return v.event.relate(f.selects(v.prev, field), f.selects(v.now, field), v.gone)
+}

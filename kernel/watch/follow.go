@@ -8,6 +8,7 @@ import (
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/watch/timebuckets"
 )
 
 // errRewound: the store went back behind what the cache has seen, as after the
@@ -36,19 +37,15 @@ func (c *Cache) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		c.wait(ctx, f.retry.Failed(c.config.Log, "watch cache interrupted", err, "revision", c.Revision(), "reload", load))
+		f.wait(ctx, f.retry.Failed(c.config.Log, "watch cache interrupted", err, "revision", c.Revision(), "reload", load))
 	}
 	return nil
 }
 
 func (c *Cache) close() {
-	c.end()
-	close(c.done)
-	c.applying.Lock() // nobody rearranges meanwhile
-	defer c.applying.Unlock()
-	for _, s := range c.layout.Load().resources {
-		s.close()
-	}
+	c.resources.end()
+	c.progress.End()
+	c.resources.close()
 }
 
 // follower applies the store's batches. Its slices are reused.
@@ -64,32 +61,32 @@ type follower struct {
 func (f *follower) follow(ctx context.Context) error {
 	c := f.cache
 	ctx, cancel := context.WithCancel(ctx)
-	w := c.config.Store.Watch(ctx, "", c.revision.Load())
+	w := c.config.Store.Watch(ctx, "", c.Revision())
 	defer func() {
 		cancel()
 		for range w.Batches() { // until the store's goroutine has ended
 		}
 	}()
-	ticker := c.config.Clock.NewTicker(c.bookmarkTick())
+	ticker := c.config.Clock.NewTicker(max(c.config.Bookmarks/timebuckets.Count, time.Millisecond))
 	defer ticker.Stop()
 	for {
 		select {
-		case <-c.layout.Load().table.Superseded():
-			c.rearrange()
+		case <-c.resources.layout.Load().table.Superseded():
+			c.resources.rearrange()
 		case b, ok := <-w.Batches():
 			if !ok {
 				return fmt.Errorf("watch the store: %w", w.Err())
 			}
-			if b.Revision < c.revision.Load() {
-				return fmt.Errorf("%w: from %d to %d", errRewound, c.revision.Load(), b.Revision)
+			if b.Revision < c.Revision() {
+				return fmt.Errorf("%w: from %d to %d", errRewound, c.Revision(), b.Revision)
 			}
 			f.apply(&b)
 			f.retry.Succeeded(c.config.Log)
 		case <-ticker.C():
-			c.applying.Lock()
-			c.sendBookmarks(&f.fanout)
-			c.age()
-			c.applying.Unlock()
+			c.resources.applying.Lock()
+			f.bookmark()
+			c.retention.tick(c.config.Clock.Now(), c.Revision(), c.resources.layout.Load().states)
+			c.resources.applying.Unlock()
 		}
 	}
 }
@@ -97,29 +94,40 @@ func (f *follower) follow(ctx context.Context) error {
 // apply takes in one batch: decode, apply to each resource, publish.
 func (f *follower) apply(b *store.Batch) {
 	c := f.cache
-	c.applying.Lock()
-	defer c.applying.Unlock()
-	from := c.revision.Load()
+	c.resources.applying.Lock()
+	defer c.resources.applying.Unlock()
+	from := c.Revision()
 	if len(b.Events) > 0 {
-		f.changes = c.decodeEvents(b.Events, f.changes[:0])
-		c.hints.pass(from, b.Revision)
+		layout := c.resources.layout.Load()
+		f.changes = c.decoder.events(layout, b.Events, f.changes[:0])
+		c.decoder.primed.Pass(from, b.Revision)
 		for rest := f.changes; len(rest) > 0; {
 			f.part, rest = split(rest, f.part[:0])
 			f.part[0].state.apply(f.part, &f.fanout)
 			clear(f.part)
 		}
 		clear(f.changes)
-		c.afford()
-		c.relieve()
+		c.retention.afford(layout.states)
+		c.counters.slow.Add(c.backlog.relieve(layout.states))
 		c.counters.events.Add(int64(len(b.Events)))
 	}
-	c.advance(b.Revision)
+	c.progress.Advance(b.Revision)
 }
 
-// advance publishes a revision that every state has come to.
-func (c *Cache) advance(rev int64) {
-	c.revision.Store(rev)
-	c.waiters.advance(rev)
+// bookmark tells the watchers whose turn it is the present revision. It runs
+// between batches, when every event up to that revision is in their queues.
+func (f *follower) bookmark() {
+	rev := f.cache.Revision()
+	for _, w := range f.cache.bookmarks.Due() {
+		if w.after <= rev {
+			w.push(Event{Type: Bookmark, Revision: rev}, &f.fanout)
+		}
+	}
+	f.fanout.flush(func(w *Watcher) {
+		w.state.mu.Lock()
+		w.state.index.remove(w)
+		w.state.mu.Unlock()
+	})
 }
 
 // split moves the changes of the first one's state to part, in order, and
@@ -144,9 +152,9 @@ const (
 	maxPause   = time.Second
 )
 
-func (c *Cache) wait(ctx context.Context, pause time.Duration) {
+func (f *follower) wait(ctx context.Context, pause time.Duration) {
 	select {
-	case <-c.config.Clock.After(pause):
+	case <-f.cache.config.Clock.After(pause):
 	case <-ctx.Done():
 	}
 }

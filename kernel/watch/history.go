@@ -1,6 +1,11 @@
 package watch
 
-import "sort"
+import (
+	"sort"
+	"time"
+
+	"github.com/pintle-io/pintle/kernel/watch/encodings"
+)
 
 // history is the last events of a resource, a ring that grows and shrinks with
 // what it holds, up to a limit of events. What it may hold beyond that is
@@ -101,3 +106,145 @@ func (e *Event) retained() int {
 // eventBytes is an entry of the ring, and the head of the object that a
 // deletion brings along.
 const eventBytes = 128
+
+// logReader replays events of the log, then a bookmark if one is wanted.
+type logReader struct {
+	state  *state
+	filter *Filter
+	events []Event
+	end    int64 // the revision that the replay comes to
+	mark   bool
+}
+
+func (r *logReader) read(buf []Event) ([]Event, bool) {
+	n := min(chunk, len(r.events))
+	for n > 0 && n < len(r.events) && r.events[n].Revision == r.events[n-1].Revision {
+		n++
+	}
+	for _, e := range r.events[:n] {
+		v := newView(r.state, e)
+		if seen, ok := v.seenBy(r.filter); ok {
+			buf = append(buf, seen)
+		}
+	}
+	r.events = r.events[n:]
+	if len(r.events) > 0 {
+		return buf, true
+	}
+	if r.mark {
+		buf = append(buf, Event{Type: Bookmark, Revision: r.end})
+	}
+	return buf, false
+}
+
+var _ past = (*logReader)(nil)
+
+// The history that every resource keeps in peace, as far as it is small
+// enough: who reconnects to a quiet resource need not list again, however long
+// ago its last events were. Upstream keeps a hundred, too.
+const (
+	quietEvents = 100
+	quietBytes  = 256 << 10
+)
+
+// retention decides which events of all resources together are kept, and which
+// encodings of objects. It is of Run's goroutine, as all logs are written by it.
+type retention struct {
+	bytes int           // budget of all logs together
+	age   time.Duration // of events that are kept beyond the quiet ones
+	marks []mark        // by time, the last age long and one before
+	pool  *encodings.Pool
+	swept time.Time // when the pool was swept last
+}
+
+// rewind forgets the revisions of a time that has not been.
+func (r *retention) rewind() { r.marks = nil }
+
+// mark says how far the cache had come at a time. It spares each event a time
+// of its own.
+type mark struct {
+	at       time.Time
+	revision int64
+}
+
+// markEvery is the precision of ages, in parts of the age.
+const markEvery = 64
+
+// mark notes the time and returns the revision whose events, and those before,
+// are too old.
+func (r *retention) mark(now time.Time, revision int64) (old int64) {
+	if n := len(r.marks); n == 0 || now.Sub(r.marks[n-1].at) >= r.age/markEvery {
+		r.marks = append(r.marks, mark{now, revision})
+	}
+	n := 0
+	for n < len(r.marks) && now.Sub(r.marks[n].at) >= r.age {
+		n++
+	}
+	if n == 0 {
+		return 0
+	}
+	old = r.marks[n-1].revision
+	r.marks = append(r.marks[:0], r.marks[n-1:]...)
+	return old
+}
+
+// tick forgets the events that are too old, but for the quiet ones, and the
+// encodings that nobody asks for. It is called at every tick of the bookmarks.
+func (r *retention) tick(now time.Time, revision int64, states []*state) {
+	old := r.mark(now, revision)
+	for _, s := range states {
+		s.retire(old)
+	}
+	r.pool.Tick()
+	if now.Sub(r.swept) >= r.age/3 {
+		r.swept = now
+		r.pool.Sweep()
+	}
+}
+
+// retire forgets the events up to a revision, but for the quiet ones.
+func (s *state) retire(old int64) {
+	if s.log.len == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.log.len > 0 && s.log.at(0).Revision <= old && (s.log.len > quietEvents || s.log.bytes > quietBytes) {
+		s.log.drop()
+	}
+	s.log.shrink()
+}
+
+// afford forgets events until all logs together are within the budget. The
+// longest log pays: a storm in one resource shortens no other's history.
+func (r *retention) afford(states []*state) {
+	total := 0
+	for _, s := range states {
+		total += s.log.bytes
+	}
+	if total <= r.bytes {
+		return
+	}
+	for enough := r.bytes - r.bytes/16; total > enough; {
+		largest := states[0]
+		for _, s := range states {
+			if s.log.bytes > largest.log.bytes {
+				largest = s
+			}
+		}
+		total -= largest.release(total - enough)
+	}
+}
+
+// release forgets the oldest events until about n bytes are free, and returns
+// how many are.
+func (s *state) release(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.log.bytes
+	for s.log.len > 0 && before-s.log.bytes < n {
+		s.log.drop()
+	}
+	s.log.shrink()
+	return before - s.log.bytes
+}

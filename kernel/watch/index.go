@@ -147,3 +147,33 @@ func (x *index) candidates(prev, now *Object, field func(o *Object, name string)
 		}
 	}
 }
+
+// fanout collects the watchers that a batch has something for. It is reused.
+type fanout struct{ touched []*Watcher }
+
+// flush hands the pushed events over and calls cut for the watchers that this
+// was too much for.
+func (f *fanout) flush(cut func(*Watcher)) {
+	for _, w := range f.touched {
+		if w.flush() {
+			cut(w)
+		}
+	}
+	clear(f.touched)
+	f.touched = f.touched[:0]
+}
+
+// deliver pushes an event to the watchers that see it. Callers hold s.mu.
+func (s *state) deliver(e Event, out *fanout) {
+	v := newView(s, e)
+	s.index.candidates(v.prev, v.now, v.field, func(b *bucket) {
+		for _, w := range b.watchers {
+			if !w.wants(e.Revision) {
+				continue
+			}
+			if seen, ok := v.seenBy(&w.filter); ok {
+				w.push(seen, out)
+			}
+		}
+	})
+}

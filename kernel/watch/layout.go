@@ -1,11 +1,17 @@
 package watch
 
 import (
+	"context"
+	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/watch/progress"
 )
 
 // layout is which resources the cache holds, and where the store's keys lead.
@@ -61,11 +67,65 @@ func (l *layout) route(key string) (states []*state, namespace, name string) {
 	return nil, "", ""
 }
 
+// resources are those of the catalog, as far as the cache has them: it follows
+// the catalog, and reads from the store what came later and is asked for.
+type resources struct {
+	catalog  *resource.Catalog
+	history  int // Config.History
+	reader   *reader
+	progress *progress.Progress
+	clock    clock.Clock
+	log      *slog.Logger
+
+	layout atomic.Pointer[layout]
+
+	// applying is held while a batch of the store is applied, and while what
+	// would not go together with that is changed: the layout, and the objects
+	// of a resource that was read on demand. It comes before a state's lock.
+	applying sync.Mutex
+	epoch    int64 // of reloads: what was read in another one is void; guarded by applying
+
+	life context.Context // ends with Run
+	end  context.CancelFunc
+}
+
+// newResources begins with those of the catalog, which the cache's first load
+// reads: they are served at once.
+func newResources(c *Config, reader *reader, p *progress.Progress) *resources {
+	r := &resources{catalog: c.Catalog, history: c.History, reader: reader, progress: p, clock: c.Clock, log: c.Log}
+	r.life, r.end = context.WithCancel(context.Background())
+	r.layout.Store(newLayout(c.Catalog.Snapshot(), func(d *resource.Definition) *state {
+		s := newState(d, c.History, p)
+		s.following = true
+		s.serving.Store(true)
+		return s
+	}))
+	return r
+}
+
+// close ends all watchers.
+func (r *resources) close() {
+	r.applying.Lock() // nobody rearranges meanwhile
+	defer r.applying.Unlock()
+	for _, s := range r.layout.Load().resources {
+		s.close()
+	}
+}
+
+// restart has what is being read on demand start over, and returns what is
+// to be read.
+func (r *resources) restart() *layout {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	r.epoch++
+	return r.layout.Load()
+}
+
 // state finds a resource in the catalog's newest table, nil if there is none.
-func (c *Cache) state(gr schema.GroupResource) *state {
-	l := c.layout.Load()
-	if l.table != c.config.Catalog.Snapshot() {
-		l = c.rearrange()
+func (r *resources) state(gr schema.GroupResource) *state {
+	l := r.layout.Load()
+	if l.table != r.catalog.Snapshot() {
+		l = r.rearrange()
 	}
 	return l.resources[gr]
 }
@@ -74,28 +134,28 @@ func (c *Cache) state(gr schema.GroupResource) *state {
 // when it is first asked for. One that is gone ends its watchers. One that has
 // changed keeps its objects and watchers; its objects are read again if they
 // are of other types, or of another version, than before.
-func (c *Cache) rearrange() *layout {
-	c.applying.Lock()
-	defer c.applying.Unlock()
-	old, t := c.layout.Load(), c.config.Catalog.Snapshot()
+func (r *resources) rearrange() *layout {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	old, t := r.layout.Load(), r.catalog.Snapshot()
 	if old.table.Generation >= t.Generation {
 		return old
 	}
 	next := newLayout(t, func(d *resource.Definition) *state {
 		s := old.resources[d.GroupResource()]
 		if s == nil || s.prefix != d.KeyPrefix || s.namespaced != d.Namespaced {
-			return newState(d, c.config.History, &c.rewinds)
+			return newState(d, r.history, r.progress)
 		}
 		if before := s.definition.Swap(d); !decodeAlike(before, d) {
-			c.reread(s)
+			r.reread(s)
 		}
 		return s
 	})
-	c.layout.Store(next)
+	r.layout.Store(next)
 	for gr, s := range old.resources {
 		if next.resources[gr] != s {
 			s.remove()
-			c.failures.forgetAll(gr)
+			r.reader.decoder.failures.forgetAll(gr)
 		}
 	}
 	return next

@@ -4,13 +4,14 @@ import (
 	"maps"
 	"reflect"
 	"strconv"
-	"sync"
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/pintle-io/pintle/kernel/watch/encodings"
 )
 
 // Object is one revision of one object. It is immutable and shared: nobody
@@ -22,42 +23,18 @@ type Object struct {
 	Revision  int64          // its resourceVersion
 	Obj       runtime.Object // hub version, with resourceVersion set
 
-	stored int        // bytes of the stored value; 0 before the event has come
-	pool   *readyPool // bounds the encodings; nil for an object in no cache
+	stored int             // bytes of the stored value; 0 before the event has come
+	pool   *encodings.Pool // bounds the encodings; nil for an object in no cache
 
 	waiting atomic.Int32 // events that wait for a reader with this as their Prev
 
-	mu  sync.Mutex
-	enc []*encoding // guarded by mu; few entries, searched linearly
+	encodings encodings.Set
 }
 
 // Encoding returns the object's bytes in a version and media type. They are
 // made by make, and kept as long as they are asked for and there is room.
 func (o *Object) Encoding(version, mediaType string, make func(runtime.Object) ([]byte, error)) ([]byte, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	e := o.encoding(version, mediaType)
-	if b := e.ready(); b != nil {
-		return b, nil
-	}
-	b, err := make(o.Obj)
-	if err != nil {
-		return nil, err
-	}
-	o.pool.put(e, b)
-	return b, nil
-}
-
-// encoding finds or adds an entry. Callers hold mu.
-func (o *Object) encoding(version, mediaType string) *encoding {
-	for _, e := range o.enc {
-		if e.version == version && e.mediaType == mediaType {
-			return e
-		}
-	}
-	e := &encoding{version: version, mediaType: mediaType}
-	o.enc = append(o.enc, e)
-	return e
+	return o.encodings.Get(o.pool, o.Obj, version, mediaType, make)
 }
 
 // footprint is about how much memory the object takes without its encodings.

@@ -33,7 +33,7 @@ func (s Snapshot) Superseded() int {
 
 // Rewound tells whether the store has gone back in time since: the snapshot
 // shows what has never been, and its revision may be another one's.
-func (s Snapshot) Rewound() bool { return s.state != nil && s.rewinds != s.state.cacheRewinds.Load() }
+func (s Snapshot) Rewound() bool { return s.state != nil && s.rewinds != s.state.progress.Rewinds() }
 
 // Get returns an object, nil if there is none. namespace is "" for
 // cluster-scoped resources.
@@ -78,3 +78,44 @@ func (s Snapshot) Ascend(namespace, afterKey string, fn func(*Object) bool) {
 		return strings.HasPrefix(o.Key, prefix) && fn(o)
 	})
 }
+
+// past is what a watcher is told before the events of its queue.
+type past interface {
+	// read appends some events to buf and reports whether there are more. It
+	// may append none although there are.
+	read(buf []Event) (_ []Event, more bool)
+}
+
+// chunk is how many events a read appends, about: the log's reader does not
+// stop within a revision.
+const chunk = 512
+
+// snapshotReader tells a snapshot as Added events, then a bookmark.
+type snapshotReader struct {
+	snapshot Snapshot
+	filter   *Filter
+	after    string // key of the last object looked at
+}
+
+func (r *snapshotReader) read(buf []Event) ([]Event, bool) {
+	state := r.snapshot.state
+	field := func(o *Object) string { return state.field(o, r.filter.Field) }
+	looked := 0
+	r.snapshot.Ascend(r.filter.Namespace, r.after, func(o *Object) bool {
+		if looked == chunk {
+			return false
+		}
+		looked++
+		r.after = o.Key
+		if r.filter.selects(o, field) {
+			buf = append(buf, Event{Type: Added, Revision: o.Revision, Object: o})
+		}
+		return true
+	})
+	if looked == chunk {
+		return buf, true
+	}
+	return append(buf, Event{Type: Bookmark, InitialEnd: true, Revision: r.snapshot.Revision()}), false
+}
+
+var _ past = (*snapshotReader)(nil)

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/watch/progress"
 )
 
 // state is what the cache holds of one resource. Only Run's goroutine changes
@@ -20,10 +21,10 @@ type state struct {
 	namespaced bool
 
 	serving   atomic.Bool // all its objects are here
-	following bool        // its events are applied; guarded by Cache.applying
-	stale     bool        // its definition decodes otherwise since the last reading began; guarded by Cache.applying
-	rereading bool        // guarded by Cache.applying
-	doubted   time.Time   // until then, what writers deposit may be of the definition before; guarded by Cache.applying
+	following bool        // its events are applied; guarded by resources.applying
+	stale     bool        // its definition decodes otherwise since the last reading began; guarded by resources.applying
+	rereading bool        // guarded by resources.applying
+	doubted   time.Time   // until then, what writers deposit may be of the definition before; guarded by resources.applying
 
 	mu       sync.RWMutex
 	removed  bool                   // from the catalog; guarded by mu
@@ -35,13 +36,13 @@ type state struct {
 	log      history                // guarded by mu; written by Run's goroutine, which reads it without
 	index    index                  // guarded by mu
 
-	retired      int           // bytes of the objects that were replaced or deleted so far, about; guarded by mu
-	rewinds      int64         // of the cache, when the objects were loaded; guarded by mu
-	cacheRewinds *atomic.Int64 // of the cache, now
+	retired  int                // bytes of the objects that were replaced or deleted so far, about; guarded by mu
+	rewinds  int64              // of the cache, when the objects were loaded; guarded by mu
+	progress *progress.Progress // of the cache, now
 }
 
-func newState(d *resource.Definition, history int, rewinds *atomic.Int64) *state {
-	s := &state{resource: d.GroupResource(), prefix: d.KeyPrefix, namespaced: d.Namespaced, objects: newTree(), cacheRewinds: rewinds}
+func newState(d *resource.Definition, history int, p *progress.Progress) *state {
+	s := &state{resource: d.GroupResource(), prefix: d.KeyPrefix, namespaced: d.Namespaced, objects: newTree(), progress: p}
 	s.definition.Store(d)
 	s.log.limit = history
 	return s
@@ -78,30 +79,30 @@ func (s *state) field(o *Object, name string) string {
 // at is the revision of the state as it is now. Callers hold mu. The cache's
 // revision is published after all states have come to it, so whichever of the
 // two is later describes the objects.
-func (s *state) at(cache *atomic.Int64) int64 { return max(s.revision, cache.Load()) }
+func (s *state) at() int64 { return max(s.revision, s.progress.Revision()) }
 
-func (s *state) snapshot(cache *atomic.Int64) Snapshot {
+func (s *state) snapshot() Snapshot {
 	s.mu.RLock()
-	snap := s.viewLocked(cache)
+	snap := s.viewLocked()
 	s.mu.RUnlock()
 	if snap.objects != nil {
 		return snap
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.snapshotLocked(cache)
+	return s.snapshotLocked()
 }
 
 // viewLocked is a snapshot of the objects as they are. Callers hold mu.
-func (s *state) viewLocked(cache *atomic.Int64) Snapshot {
-	return Snapshot{revision: s.at(cache), state: s, objects: s.clone, retired: s.retired, rewinds: s.rewinds}
+func (s *state) viewLocked() Snapshot {
+	return Snapshot{revision: s.at(), state: s, objects: s.clone, retired: s.retired, rewinds: s.rewinds}
 }
 
-func (s *state) snapshotLocked(cache *atomic.Int64) Snapshot {
+func (s *state) snapshotLocked() Snapshot {
 	if s.clone == nil {
 		s.clone = s.objects.Clone()
 	}
-	return s.viewLocked(cache)
+	return s.viewLocked()
 }
 
 // change is one event of the store on its way into a state.
@@ -153,7 +154,7 @@ func (s *state) take(c *change) (e Event, ok bool) {
 func (s *state) passed(o *Object) {
 	s.retired += o.footprint()
 	if o.pool != nil {
-		o.pool.retire(o)
+		o.pool.Retire(&o.encodings)
 	}
 }
 
@@ -169,7 +170,7 @@ func (s *state) reset(objects *btree.BTreeG[*Object], rev int64, shared bool) {
 		}
 		return true
 	})
-	s.objects, s.clone, s.revision, s.rewinds = objects, nil, rev, s.cacheRewinds.Load()
+	s.objects, s.clone, s.revision, s.rewinds = objects, nil, rev, s.progress.Rewinds()
 	s.log.reset(rev, shared)
 	s.mu.Unlock()
 	for _, w := range watchers {
@@ -178,7 +179,7 @@ func (s *state) reset(objects *btree.BTreeG[*Object], rev int64, shared bool) {
 }
 
 // begin has the events applied from now on, for a reading. Callers hold
-// Cache.applying.
+// resources.applying.
 func (s *state) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,7 +221,7 @@ func (s *state) complete(read *btree.BTreeG[*Object], rev int64, shared bool) {
 	})
 	s.clone, s.deleted = nil, nil
 	if !s.serving.Load() {
-		s.revision, s.rewinds = rev, s.cacheRewinds.Load()
+		s.revision, s.rewinds = rev, s.progress.Rewinds()
 		s.log.reset(rev, shared)
 		s.serving.Store(true)
 	}

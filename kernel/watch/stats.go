@@ -29,7 +29,7 @@ type Stats struct {
 }
 
 type counters struct {
-	watchers, events, primed, decoded, slow, loads atomic.Int64
+	watchers, events, slow, loads atomic.Int64
 }
 
 // Stats returns the present numbers.
@@ -39,14 +39,14 @@ func (c *Cache) Stats() Stats {
 		Objects:  map[schema.GroupResource]int{},
 		Watchers: c.counters.watchers.Load(),
 		Events:   c.counters.events.Load(),
-		Primed:   c.counters.primed.Load(),
-		Decoded:  c.counters.decoded.Load(),
+		Primed:   c.decoder.hits.Load(),
+		Decoded:  c.decoder.decoded.Load(),
 		Slow:     c.counters.slow.Load(),
 		Loads:    c.counters.loads.Load(),
 	}
-	s.ReadyBytes = c.pool.size()
+	s.ReadyBytes = c.pool.Size()
 	s.WaitingBytes = int(c.backlog.bytes.Load())
-	for gr, st := range c.layout.Load().resources {
+	for gr, st := range c.resources.layout.Load().resources {
 		st.mu.RLock()
 		s.History += st.log.len
 		s.HistoryBytes += st.log.bytes
@@ -55,7 +55,7 @@ func (c *Cache) Stats() Stats {
 		}
 		st.mu.RUnlock()
 	}
-	s.Undecodable = len(c.failures.list())
+	s.Undecodable = len(c.decoder.failures.list())
 	return s
 }
 
@@ -70,7 +70,7 @@ type Failure struct {
 
 // Undecodable lists the stored values that cannot be decoded, by key, a
 // thousand at most.
-func (c *Cache) Undecodable() []Failure { return c.failures.list() }
+func (c *Cache) Undecodable() []Failure { return c.decoder.failures.list() }
 
 const maxFailures = 1000
 

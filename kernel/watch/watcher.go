@@ -43,7 +43,7 @@ func (c *Cache) Watch(gr schema.GroupResource, after int64, f Filter) (*Watcher,
 //   - ErrNotReady: also of a resource that was not loaded, see Load
 //   - ErrStopped
 func (c *Cache) WatchWith(gr schema.GroupResource, o WatchOptions) (*Watcher, error) {
-	s := c.state(gr)
+	s := c.resources.state(gr)
 	if s == nil {
 		return nil, fmt.Errorf("watch %s: %w", gr, ErrUnknown)
 	}
@@ -51,7 +51,7 @@ func (c *Cache) WatchWith(gr schema.GroupResource, o WatchOptions) (*Watcher, er
 		return nil, fmt.Errorf("watch %s by %s: %w: it has no selectable fields", gr, o.Filter.Field, ErrUnknown)
 	}
 	select {
-	case <-c.ready:
+	case <-c.progress.Ready():
 	default:
 		return nil, fmt.Errorf("watch %s: %w", gr, ErrNotReady)
 	}
@@ -66,7 +66,7 @@ func (c *Cache) WatchWith(gr schema.GroupResource, o WatchOptions) (*Watcher, er
 		return nil, fmt.Errorf("watch %s: %w", gr, err)
 	}
 	if o.Bookmarks {
-		c.bookmarks.add(w)
+		c.bookmarks.Add(w, w.ended)
 	}
 	c.counters.watchers.Add(1)
 	return w, nil
@@ -78,17 +78,17 @@ func (s *state) register(w *Watcher, o WatchOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-w.cache.done:
+	case <-s.progress.Done():
 		return ErrStopped
 	default:
 	}
 	if s.removed {
 		return ErrRemoved
 	}
-	now := s.at(&w.cache.revision)
+	now := s.at()
 	switch {
 	case o.Initial:
-		past := s.snapshotLocked(&w.cache.revision)
+		past := s.snapshotLocked()
 		w.past = &snapshotReader{snapshot: past, filter: &w.filter}
 		w.after = now
 	case o.After == 0:
@@ -138,13 +138,13 @@ func (s *state) since(o *WatchOptions) ([]Event, error) {
 // are no longer kept, as after a restart. The next change of anything in the
 // store ends that.
 func (c *Cache) Resumable(gr schema.GroupResource) bool {
-	s := c.state(gr)
+	s := c.resources.state(gr)
 	if s == nil {
 		return true
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return !s.log.shared || s.at(&c.revision) > s.log.floor
+	return !s.log.shared || s.at() > s.log.floor
 }
 
 // Watcher receives the events of a watch. One goroutine reads it, either by
@@ -307,7 +307,7 @@ func (w *Watcher) endLocked(err error) {
 	close(w.ended)
 	w.cache.counters.watchers.Add(-1)
 	if w.marked {
-		w.cache.bookmarks.remove(w)
+		w.cache.bookmarks.Remove(w)
 	}
 }
 

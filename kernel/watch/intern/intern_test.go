@@ -1,4 +1,4 @@
-package watch
+package intern
 
 import (
 	"fmt"
@@ -20,14 +20,14 @@ func withFields(sets ...string) *corev1.Pod {
 
 // Objects that have a set in common share it, whoever came first; each keeps
 // its own entries.
-func TestAlike(t *testing.T) {
-	var a alike
+func TestFieldSets(t *testing.T) {
+	var a FieldSets
 	long, other, short := strings.Repeat("a", 500), strings.Repeat("b", 500), "c"
 	first, second := withFields(long, short), withFields(other, long, short)
 	before := second.DeepCopy()
 	entries := second.ManagedFields
-	a.share(first)
-	a.share(second)
+	a.Share(first)
+	a.Share(second)
 	if second.ManagedFields[1].FieldsV1 != first.ManagedFields[0].FieldsV1 {
 		t.Error("the common set is there twice")
 	}
@@ -41,21 +41,21 @@ func TestAlike(t *testing.T) {
 		t.Error("entries that another object may have were written to")
 	}
 	u := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{}}}
-	a.share(u) // has no entries of its own
-	a.share(&metav1.Status{})
+	a.Share(u) // has no entries of its own
+	a.Share(&metav1.Status{})
 }
 
 // What is remembered is bounded, and what is met again and again stays.
-func TestAlikeForgets(t *testing.T) {
-	var a alike
+func TestFieldSetsForget(t *testing.T) {
+	var a FieldSets
 	common := strings.Repeat("x", 1000)
 	first := withFields(common)
-	a.share(first)
+	a.Share(first)
 	for i := range 10_000 {
-		a.share(withFields(strings.Repeat("y", 1000) + fmt.Sprint(i)))
+		a.Share(withFields(strings.Repeat("y", 1000) + fmt.Sprint(i)))
 		if i%20 == 0 {
 			again := withFields(common)
-			if a.share(again); again.ManagedFields[0].FieldsV1 != first.ManagedFields[0].FieldsV1 {
+			if a.Share(again); again.ManagedFields[0].FieldsV1 != first.ManagedFields[0].FieldsV1 {
 				t.Fatalf("forgotten after %d others though it was met", i)
 			}
 		}
@@ -71,15 +71,15 @@ func TestAlikeForgets(t *testing.T) {
 	}
 }
 
-func BenchmarkAlike(b *testing.B) {
-	var a alike
+func BenchmarkFieldSets(b *testing.B) {
+	var a FieldSets
 	sets := []string{strings.Repeat("a", 550), strings.Repeat("b", 700), strings.Repeat("c", 300)}
-	a.share(withFields(sets...))
+	a.Share(withFields(sets...))
 	p := withFields(sets...)
 	entries := p.ManagedFields
 	b.ReportAllocs()
 	for b.Loop() {
 		p.ManagedFields = entries
-		a.share(p)
+		a.Share(p)
 	}
 }

@@ -1,4 +1,6 @@
-package watch
+// Package intern has objects share what many of them have in common, the field
+// sets of managedFields, so that it is in memory once.
+package intern
 
 import (
 	"slices"
@@ -8,11 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// alike keeps one copy of the field sets of managedFields that many objects
+// FieldSets keeps one copy of the field sets of managedFields that many objects
 // have in common: those of a Deployment's pods are the same to the byte, half a
 // kilobyte each, and every copy of an object copies them. What has not been met
-// for a while is forgotten; the objects that have it go on to share it.
-type alike struct {
+// for a while is forgotten; the objects that have it go on to share it. The zero value is
+// ready; it is safe for concurrent use.
+type FieldSets struct {
 	mu       sync.Mutex
 	now, old map[string]*metav1.FieldsV1 // guarded by mu
 	bytes    int                         // of now; guarded by mu
@@ -24,8 +27,8 @@ const (
 	alikeBytes            = 256 << 10
 )
 
-// share has an object that nobody else knows yet share its field sets.
-func (a *alike) share(obj runtime.Object) {
+// Share has an object that nobody else knows yet share its field sets.
+func (f *FieldSets) Share(obj runtime.Object) {
 	typed, ok := obj.(metav1.ObjectMetaAccessor)
 	if !ok {
 		return
@@ -41,7 +44,7 @@ func (a *alike) share(obj runtime.Object) {
 		if n := len(set.GetRawBytes()); n < leastAlike || n > mostAlike {
 			continue
 		}
-		common := a.common(set)
+		common := f.common(set)
 		if common == set {
 			continue
 		}
@@ -56,20 +59,20 @@ func (a *alike) share(obj runtime.Object) {
 }
 
 // common returns the copy of a set that is shared, which may be this one.
-func (a *alike) common(set *metav1.FieldsV1) *metav1.FieldsV1 {
+func (f *FieldSets) common(set *metav1.FieldsV1) *metav1.FieldsV1 {
 	raw := set.GetRawBytes()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if known := a.now[string(raw)]; known != nil {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if known := f.now[string(raw)]; known != nil {
 		return known
 	}
-	if known := a.old[string(raw)]; known != nil {
+	if known := f.old[string(raw)]; known != nil {
 		set = known
 	}
-	if a.bytes > alikeBytes || a.now == nil {
-		a.now, a.old, a.bytes = map[string]*metav1.FieldsV1{}, a.now, 0
+	if f.bytes > alikeBytes || f.now == nil {
+		f.now, f.old, f.bytes = map[string]*metav1.FieldsV1{}, f.now, 0
 	}
-	a.now[string(raw)] = set
-	a.bytes += 2 * len(raw)
+	f.now[string(raw)] = set
+	f.bytes += 2 * len(raw)
 	return set
 }

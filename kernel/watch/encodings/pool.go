@@ -1,4 +1,4 @@
-package watch
+package encodings
 
 import (
 	"slices"
@@ -33,10 +33,11 @@ func (e *encoding) ready() []byte {
 	return *b
 }
 
-// readyPool bounds the encoded bytes that all objects of a cache hold on to.
+// Pool bounds the encoded bytes that all objects of a cache hold on to.
 // Those that nobody has asked for lately go first (a clock), and by and by all
-// that nobody asks for. It knows encodings, not objects: it keeps none alive.
-type readyPool struct {
+// that nobody asks for. It knows encodings, not objects: it keeps none alive. It is
+// safe for concurrent use.
+type Pool struct {
 	limit int
 
 	mu    sync.Mutex
@@ -48,24 +49,27 @@ type readyPool struct {
 	past [2][]*encoding // guarded by mu
 }
 
-// retire takes an object's bytes back soon, since its state has passed.
+// NewPool makes a pool of so many bytes.
+func NewPool(limit int) *Pool { return &Pool{limit: limit} }
+
+// Retire takes an object's bytes back soon, since its state has passed.
 // Watchers that have yet to send them are given until the tick after next; who
 // comes later has them made again.
-func (p *readyPool) retire(o *Object) {
-	if !o.mu.TryLock() {
+func (p *Pool) Retire(s *Set) {
+	if !s.mu.TryLock() {
 		return // somebody asks for it just now
 	}
-	defer o.mu.Unlock()
-	if len(o.enc) == 0 {
+	defer s.mu.Unlock()
+	if len(s.enc) == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.past[0] = append(p.past[0], o.enc...)
+	p.past[0] = append(p.past[0], s.enc...)
 }
 
-// tick takes back what was retired before the last tick.
-func (p *readyPool) tick() {
+// Tick takes back what was retired before the last tick.
+func (p *Pool) Tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.past[1] {
@@ -75,7 +79,7 @@ func (p *readyPool) tick() {
 }
 
 // put gives an encoding its bytes and takes others' back to make room.
-func (p *readyPool) put(e *encoding, b []byte) {
+func (p *Pool) put(e *encoding, b []byte) {
 	if cap(b)-len(b) > len(b)/8 {
 		b = slices.Clone(b)
 	}
@@ -102,23 +106,23 @@ func (p *readyPool) put(e *encoding, b []byte) {
 }
 
 // take takes an encoding's bytes back. Callers hold mu.
-func (p *readyPool) take(e *encoding) {
+func (p *Pool) take(e *encoding) {
 	if b := e.bytes.Swap(nil); b != nil {
 		p.bytes -= cap(*b)
 	}
 }
 
 // compact keeps the queue from growing at one end for ever. Callers hold mu.
-func (p *readyPool) compact() {
+func (p *Pool) compact() {
 	if p.next > 1024 && p.next > len(p.queue)/2 {
 		p.queue = append(make([]*encoding, 0, 2*(len(p.queue)-p.next)), p.queue[p.next:]...)
 		p.next = 0
 	}
 }
 
-// sweep takes back what nobody has asked for since the last sweep, or the last
+// Sweep takes back what nobody has asked for since the last sweep, or the last
 // two if it had been asked for again before.
-func (p *readyPool) sweep() {
+func (p *Pool) Sweep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	kept := make([]*encoding, 0, len(p.queue)-p.next)
@@ -132,8 +136,8 @@ func (p *readyPool) sweep() {
 	p.queue, p.next = slices.Clip(kept), 0
 }
 
-// size returns how many bytes are ready.
-func (p *readyPool) size() int {
+// Size returns how many bytes are ready.
+func (p *Pool) Size() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.bytes
