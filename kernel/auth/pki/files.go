@@ -55,11 +55,14 @@ func decodeKey(data []byte) (crypto.Signer, error) {
 	return s, nil
 }
 
-func (p *PKI) file(name string) string { return filepath.Join(p.cfg.Dir, name) }
+// directory holds the files of the keys.
+type directory string
+
+func (d directory) file(name string) string { return filepath.Join(string(d), name) }
 
 // write replaces a file atomically; only its owner may read it.
-func (p *PKI) write(name string, data []byte) (err error) {
-	f, err := os.CreateTemp(p.cfg.Dir, "."+name+"-*") // made with mode 0600
+func (d directory) write(name string, data []byte) (err error) {
+	f, err := os.CreateTemp(string(d), "."+name+"-*") // made with mode 0600
 	if err != nil {
 		return err
 	}
@@ -79,15 +82,15 @@ func (p *PKI) write(name string, data []byte) (err error) {
 	if err = f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), p.file(name))
+	return os.Rename(f.Name(), d.file(name))
 }
 
-func (p *PKI) loadPair(name string) (*Pair, error) {
-	certPEM, err := os.ReadFile(p.file(name + ".crt"))
+func (d directory) loadPair(name string) (*Pair, error) {
+	certPEM, err := os.ReadFile(d.file(name + ".crt"))
 	if err != nil {
 		return nil, err
 	}
-	keyPEM, err := os.ReadFile(p.file(name + ".key"))
+	keyPEM, err := os.ReadFile(d.file(name + ".key"))
 	if err != nil {
 		return nil, err
 	}
@@ -112,82 +115,46 @@ func samePublic(a, b crypto.PublicKey) bool {
 
 // savePair writes the key first: a certificate without its key is not read,
 // a key without its certificate is replaced.
-func (p *PKI) savePair(name string, pair *Pair) error {
+func (d directory) savePair(name string, pair *Pair) error {
 	// A pair that is half replaced would not be read after a crash.
-	if err := os.Remove(p.file(name + ".crt")); err != nil && !os.IsNotExist(err) {
+	if err := os.Remove(d.file(name + ".crt")); err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	if err := p.write(name+".key", pair.KeyPEM); err != nil {
+	if err := d.write(name+".key", pair.KeyPEM); err != nil {
 		return err
 	}
-	return p.write(name+".crt", pair.CertPEM)
+	return d.write(name+".crt", pair.CertPEM)
 }
 
-// openAuthority loads a CA, or makes it at the first start.
-func (p *PKI) openAuthority(name, commonName string) (*authority, error) {
-	pair, err := p.loadPair(name)
-	if err == nil {
-		if !pair.Certificate.IsCA {
-			return nil, fmt.Errorf("%s.crt is no certificate of an authority", name)
-		}
-		if now := p.cfg.Clock.Now(); now.After(pair.Certificate.NotAfter) {
-			return nil, fmt.Errorf("%s.crt expired at %s", name, pair.Certificate.NotAfter)
-		}
-		return &authority{cert: pair.Certificate, pem: pair.CertPEM, key: pair.key}, nil
-	}
-	if !os.IsNotExist(err) {
-		return nil, err
-	}
-	// A new CA would cut off every node and client of the old one.
-	if _, err := os.Stat(p.file(name + ".crt")); err == nil {
-		return nil, fmt.Errorf("%[1]s.crt exists but %[1]s.key does not", name)
-	}
-	key, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	cert, err := p.newCA(commonName, key)
-	if err != nil {
-		return nil, err
-	}
-	keyPEM, err := encodeKey(key)
-	if err != nil {
-		return nil, err
-	}
-	p.cfg.Log.Info("made a certificate authority", "dir", p.cfg.Dir, "name", name)
-	a := &authority{cert: cert, pem: encodeCert(cert), key: key}
-	return a, p.savePair(name, &Pair{Certificate: cert, CertPEM: a.pem, KeyPEM: keyPEM, key: key})
-}
-
-func (p *PKI) openServiceAccountKey() error {
-	data, err := os.ReadFile(p.file("sa.key"))
+// serviceAccountKey loads the key that signs service-account tokens, or makes it
+// at the first start.
+func (d directory) serviceAccountKey() (*ecdsa.PrivateKey, error) {
+	data, err := os.ReadFile(d.file("sa.key"))
 	if os.IsNotExist(err) {
-		return p.makeServiceAccountKey()
+		return d.makeServiceAccountKey()
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	k, err := decodeKey(data)
 	if err != nil {
-		return fmt.Errorf("sa.key: %w", err)
+		return nil, fmt.Errorf("sa.key: %w", err)
 	}
 	ec, ok := k.(*ecdsa.PrivateKey)
 	if !ok {
-		return fmt.Errorf("sa.key: a %T, not an ECDSA key", k)
+		return nil, fmt.Errorf("sa.key: a %T, not an ECDSA key", k)
 	}
-	p.saKey = ec
-	return nil
+	return ec, nil
 }
 
-func (p *PKI) makeServiceAccountKey() error {
+func (d directory) makeServiceAccountKey() (*ecdsa.PrivateKey, error) {
 	key, err := newKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	data, err := encodeKey(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.saKey = key
-	return p.write("sa.key", data)
+	return key, d.write("sa.key", data)
 }

@@ -17,7 +17,6 @@ package pki
 
 import (
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -25,7 +24,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -61,34 +59,13 @@ type PKI struct {
 	ca          *authority // of the API server and of everybody's client certificates
 	nodeServing *authority // of what node agents serve with
 	saKey       *ecdsa.PrivateKey
-	mu          sync.RWMutex
-	leaves      map[string]*Pair // guarded by mu; by file name
-}
-
-// authority is one CA.
-type authority struct {
-	cert *x509.Certificate
-	pem  []byte
-	key  crypto.Signer
-}
-
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
+	leaves      *leaves
 }
 
 // The files of the authorities.
 const (
 	clusterCA     = "ca"
 	nodeServingCA = "kubelet-serving-ca"
-)
-
-// The leaves that a PKI keeps.
-const (
-	leafServing = "apiserver"
-	leafAdmin   = "admin"
-	leafKubelet = "apiserver-kubelet-client"
 )
 
 // Open loads the files of a directory and makes those that are missing.
@@ -102,94 +79,27 @@ func Open(cfg Config) (*PKI, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
-	p := &PKI{cfg: cfg, leaves: map[string]*Pair{}}
+	p, dir := &PKI{cfg: cfg}, directory(cfg.Dir)
 	var err error
-	if p.ca, err = p.openAuthority(clusterCA, "kubernetes"); err != nil {
+	if p.ca, err = openAuthority(dir, clusterCA, "kubernetes", &cfg); err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
-	if p.nodeServing, err = p.openAuthority(nodeServingCA, "kubernetes-kubelet-serving"); err != nil {
+	if p.nodeServing, err = openAuthority(dir, nodeServingCA, "kubernetes-kubelet-serving", &cfg); err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
-	if err := p.openServiceAccountKey(); err != nil {
+	if p.saKey, err = dir.serviceAccountKey(); err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
+	p.leaves = &leaves{cfg: &p.cfg, ca: p.ca, dir: dir, pairs: map[string]*Pair{}}
 	if err := p.Renew(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// wanted are the leaves and what they must say.
-func (p *PKI) wanted() map[string]Leaf {
-	return map[string]Leaf{
-		leafServing: {CommonName: "kube-apiserver", DNSNames: p.servingNames(), IPs: p.servingIPs(), Server: true},
-		leafAdmin:   {CommonName: "kubernetes-admin", Organizations: []string{"system:masters"}, Client: true},
-		leafKubelet: {CommonName: "kube-apiserver-kubelet-client", Organizations: []string{"system:masters"}, Client: true},
-	}
-}
-
-func (p *PKI) servingNames() []string {
-	names := []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"}
-	return append(names, p.cfg.DNSNames...)
-}
-
-func (p *PKI) servingIPs() []net.IP {
-	return append([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, p.cfg.IPs...)
-}
-
 // Renew makes or replaces the leaves that are missing, near their end, signed
 // by another CA or lacking an address.
-func (p *PKI) Renew() error {
-	for name, leaf := range p.wanted() {
-		if err := p.renewLeaf(name, leaf); err != nil {
-			return fmt.Errorf("pki: %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func (p *PKI) renewLeaf(name string, leaf Leaf) error {
-	p.mu.RLock()
-	pair := p.leaves[name]
-	p.mu.RUnlock()
-	if pair == nil {
-		var err error
-		if pair, err = p.loadPair(name); err != nil && !os.IsNotExist(err) {
-			return err
-		}
-	}
-	if pair == nil || p.stale(pair.Certificate, leaf) {
-		p.cfg.Log.Info("issuing certificate", "name", name)
-		var err error
-		if pair, err = p.Issue(leaf); err != nil {
-			return err
-		}
-		if err := p.savePair(name, pair); err != nil {
-			return err
-		}
-	}
-	p.mu.Lock()
-	p.leaves[name] = pair
-	p.mu.Unlock()
-	return nil
-}
-
-func (p *PKI) stale(c *x509.Certificate, want Leaf) bool {
-	if p.cfg.Clock.Now().Add(RenewBefore).After(c.NotAfter) || c.CheckSignatureFrom(p.ca.cert) != nil {
-		return true
-	}
-	for _, n := range want.DNSNames {
-		if c.VerifyHostname(n) != nil {
-			return true
-		}
-	}
-	for _, ip := range want.IPs {
-		if c.VerifyHostname(ip.String()) != nil {
-			return true
-		}
-	}
-	return c.Subject.CommonName != want.CommonName
-}
+func (p *PKI) Renew() error { return p.leaves.renew() }
 
 // Run renews leaves until ctx ends. Servers and clients made from this PKI
 // pick renewed certificates up by themselves.
@@ -220,13 +130,7 @@ func (p *PKI) Pool() *x509.CertPool {
 func (p *PKI) ServiceAccountKey() *ecdsa.PrivateKey { return p.saKey }
 
 // Admin is the client certificate of the administrator (system:masters).
-func (p *PKI) Admin() *Pair { return p.leaf(leafAdmin) }
-
-func (p *PKI) leaf(name string) *Pair {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.leaves[name]
-}
+func (p *PKI) Admin() *Pair { return p.leaves.leaf(leafAdmin) }
 
 // ServerTLS is the API server's configuration. It asks for client certificates
 // and leaves their verification to the authenticator, so that a bad one is
@@ -239,7 +143,7 @@ func (p *PKI) ServerTLS() *tls.Config {
 		ClientCAs:  p.Pool(),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			// The CA goes along: a node that joins knows only its hash.
-			c := p.leaf(leafServing).TLS()
+			c := p.leaves.leaf(leafServing).TLS()
 			c.Certificate = append(c.Certificate, p.ca.cert.Raw)
 			return c, nil
 		},
@@ -247,17 +151,7 @@ func (p *PKI) ServerTLS() *tls.Config {
 }
 
 // KubeletTLS is the API server's configuration towards node agents.
-func (p *PKI) KubeletTLS() *tls.Config { return p.clientTLS(leafKubelet, p.nodeServing) }
+func (p *PKI) KubeletTLS() *tls.Config { return p.leaves.clientTLS(leafKubelet, p.nodeServing) }
 
 // AdminTLS is the administrator's configuration towards the API server.
-func (p *PKI) AdminTLS() *tls.Config { return p.clientTLS(leafAdmin, p.ca) }
-
-func (p *PKI) clientTLS(name string, server *authority) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		RootCAs:    server.pool(),
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return p.leaf(name).TLS(), nil
-		},
-	}
-}
+func (p *PKI) AdminTLS() *tls.Config { return p.leaves.clientTLS(leafAdmin, p.ca) }

@@ -1,0 +1,153 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// authority is one CA.
+type authority struct {
+	cert *x509.Certificate
+	pem  []byte
+	key  crypto.Signer
+
+	clock clock.Clock
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// clockSkew lets certificates begin before they are issued, for nodes whose
+// clocks lag.
+const clockSkew = 5 * time.Minute
+
+// openAuthority loads a CA, or makes it at the first start.
+func openAuthority(d directory, name, commonName string, c *Config) (*authority, error) {
+	pair, err := d.loadPair(name)
+	if err == nil {
+		if !pair.Certificate.IsCA {
+			return nil, fmt.Errorf("%s.crt is no certificate of an authority", name)
+		}
+		if now := c.Clock.Now(); now.After(pair.Certificate.NotAfter) {
+			return nil, fmt.Errorf("%s.crt expired at %s", name, pair.Certificate.NotAfter)
+		}
+		return &authority{cert: pair.Certificate, pem: pair.CertPEM, key: pair.key, clock: c.Clock}, nil
+	}
+	if !os.IsNotExist(err) {
+		return nil, err
+	}
+	// A new CA would cut off every node and client of the old one.
+	if _, err := os.Stat(d.file(name + ".crt")); err == nil {
+		return nil, fmt.Errorf("%[1]s.crt exists but %[1]s.key does not", name)
+	}
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	cert, err := newCA(commonName, key, c.Clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	c.Log.Info("made a certificate authority", "dir", string(d), "name", name)
+	a := &authority{cert: cert, pem: encodeCert(cert), key: key, clock: c.Clock}
+	return a, d.savePair(name, &Pair{Certificate: cert, CertPEM: a.pem, KeyPEM: keyPEM, key: key})
+}
+
+func newCA(commonName string, key crypto.Signer, now time.Time) (*x509.Certificate, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	t := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: commonName},
+		NotBefore:             now.Add(-clockSkew),
+		NotAfter:              now.Add(CALifetime),
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("make CA: %w", err)
+	}
+	return x509.ParseCertificate(der)
+}
+
+// issue makes a key and a certificate for it.
+func (a *authority) issue(l Leaf) (*Pair, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	cert, err := a.sign(l, key.Public())
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return &Pair{Certificate: cert, CertPEM: encodeCert(cert), KeyPEM: keyPEM, key: key}, nil
+}
+
+// sign makes a certificate for a public key. It does not outlast the
+// authority's own.
+func (a *authority) sign(l Leaf, pub crypto.PublicKey) (*x509.Certificate, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	now := a.clock.Now()
+	lifetime := l.Lifetime
+	if lifetime == 0 {
+		lifetime = LeafLifetime
+	}
+	end := now.Add(lifetime)
+	if end.After(a.cert.NotAfter) {
+		end = a.cert.NotAfter
+	}
+	t := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: l.CommonName, Organization: l.Organizations},
+		NotBefore:             now.Add(-clockSkew),
+		NotAfter:              end,
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		BasicConstraintsValid: true,
+		DNSNames:              l.DNSNames,
+		IPAddresses:           l.IPs,
+	}
+	if l.Client {
+		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	}
+	if l.Server {
+		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, pub, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate of %q: %w", l.CommonName, err)
+	}
+	return x509.ParseCertificate(der)
+}
+
+// hash is the SHA-256 of the public key info, in hex.
+func (a *authority) hash() string {
+	sum := sha256.Sum256(a.cert.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
