@@ -26,7 +26,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/plugin/wasm"
 	"github.com/pintle-io/pintle/kernel/registry"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
 // planeArg makes this program the control plane that is measured. It obeys
@@ -95,7 +95,7 @@ var administrator = &user.DefaultInfo{Name: "bench", Groups: []string{user.Syste
 
 // newKernel puts together what `pintle server` runs.
 func newKernel(ctx context.Context, dir string) (*kernel.Kernel, func() error, error) {
-	table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{serviceRange}}, v1alpha1.Extend)
+	table, err := kinds.Table(kinds.Options{ServiceCIDRs: []netip.Prefix{serviceRange}}, v1alpha1.Extend)
 	if err != nil {
 		return nil, nil, err
 	}

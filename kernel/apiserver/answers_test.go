@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"github.com/pintle-io/pintle/internal/apitest"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
 // kubernetesCluster is a cluster with the kinds of Kubernetes.
 func kubernetesCluster(t *testing.T) *apitest.Cluster {
 	t.Helper()
-	table, err := resources.Table(resources.Options{})
+	table, err := kinds.Table(kinds.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ import (
 
 	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/kernel/resource"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
 // gizmoTypes are the objects of a custom kind: unstructured, with the fields
@@ -148,7 +148,7 @@ const aggregatedDiscovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIG
 // discovery and OpenAPI follow at once; what is not about the kind stays.
 func TestKindsComeAndGo(t *testing.T) {
 	t.Parallel()
-	table, err := resources.Table(resources.Options{})
+	table, err := kinds.Table(kinds.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

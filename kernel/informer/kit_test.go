@@ -17,7 +17,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
 var (
@@ -42,7 +42,7 @@ func newKit(t testing.TB) *kit {
 	t.Helper()
 	shared.Do(func() {
 		var table *resource.Table
-		if table, shared.err = resources.Table(resources.Options{}); shared.err == nil {
+		if table, shared.err = kinds.Table(kinds.Options{}); shared.err == nil {
 			shared.catalog = resource.NewCatalog(table)
 		}
 	})

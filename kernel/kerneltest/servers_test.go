@@ -27,7 +27,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/store/embed"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 	_ "github.com/pintle-io/pintle/plugins/scheduling"
 )
 
@@ -95,7 +95,7 @@ func etcd(t *testing.T) (dial func() *link) {
 // server starts one of several, with the cluster's keys.
 func server(t *testing.T, s store.Store, keys string) *kerneltest.Server {
 	t.Helper()
-	table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
+	table, err := kinds.Table(kinds.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestTwoServers(t *testing.T) {
 // of the one before.
 func TestStartAfterAKill(t *testing.T) {
 	dial := etcd(t)
-	table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
+	table, err := kinds.Table(kinds.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func TestEndpoints(t *testing.T) {
 	}
 	dial := etcd(t)
 	table := func() kerneltest.Options {
-		tab, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
+		tab, err := kinds.Table(kinds.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,7 +337,7 @@ func TestEndpoints(t *testing.T) {
 func TestStartWithItsOwnEndpoint(t *testing.T) {
 	dial, dir := etcd(t), t.TempDir()
 	for range 2 {
-		table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
+		table, err := kinds.Table(kinds.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
 var (
@@ -40,7 +40,7 @@ type kit struct {
 
 func newKit(t testing.TB) *kit {
 	t.Helper()
-	shared.Do(func() { shared.table, shared.err = resources.Table(resources.Options{}) })
+	shared.Do(func() { shared.table, shared.err = kinds.Table(kinds.Options{}) })
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}

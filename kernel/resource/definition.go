@@ -1,6 +1,6 @@
 // Package resource says what a resource is: its names, its versions, how it is
 // stored, and the hooks that give it meaning. It knows no built-in kind: those
-// are listed in plugins/resources and reach the kernel as the first [Table] of
+// are listed in plugins/kinds and reach the kernel as the first [Table] of
 // a [Catalog], to which producers add others while it runs.
 //
 // Everything here but the Catalog is a plain value; a Table may be read from

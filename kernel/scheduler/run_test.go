@@ -29,7 +29,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/store/embed"
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 	shipped "github.com/pintle-io/pintle/plugins/scheduling"
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/scheduling"
@@ -44,7 +44,7 @@ type stack struct {
 var podsR = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
 // table is made once: it is only read, and the kinds register globally.
-var table = sync.OnceValues(func() (*kresource.Table, error) { return resources.Table(resources.Options{}) })
+var table = sync.OnceValues(func() (*kresource.Table, error) { return kinds.Table(kinds.Options{}) })
 
 func newStack(t testing.TB, on store.Store) *stack {
 	t.Helper()

@@ -24,7 +24,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -87,7 +87,7 @@ func refuseAll(verb string, t registry.Target) error {
 // is not in the list must not be known to the kernel: whoever adds one adds it
 // here.
 func TestDoors(t *testing.T) {
-	table, err := resources.Table(resources.Options{})
+	table, err := kinds.Table(kinds.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

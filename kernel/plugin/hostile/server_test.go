@@ -24,7 +24,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/plugin/wasm"
 	"github.com/pintle-io/pintle/kernel/registry"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 	_ "github.com/pintle-io/pintle/plugins/scheduling"
 )
 
@@ -92,7 +92,7 @@ func (s *server) restart(t testing.TB) {
 func (s *server) run(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	table, err := resources.Table(resources.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
+	table, err := kinds.Table(kinds.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -67,7 +67,7 @@ func table(t testing.TB) *resource.Table {
 	defer tables.Unlock()
 	if tables.Table == nil {
 		var err error
-		if tables.Table, err = resources.Table(resources.Options{}); err != nil {
+		if tables.Table, err = kinds.Table(kinds.Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store/memory"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 	lightcore "github.com/pintle-io/pintle/sdk/api/core/v1"
 	lightmeta "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/client"
@@ -45,7 +45,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	table, err := resources.Table(resources.Options{})
+	table, err := kinds.Table(kinds.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/node"
-	"github.com/pintle-io/pintle/plugins/resources"
+	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
 // Plane is a control plane about to run.
@@ -46,7 +46,7 @@ func (s *Server) New(ctx context.Context) (*Plane, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	table, err := resources.Table(resources.Options{
+	table, err := kinds.Table(kinds.Options{
 		ServiceCIDRs: []netip.Prefix{s.Network.Services}, ForbidPrivileged: !s.AllowPrivileged,
 	}, v1alpha1.Extend)
 	if err != nil {
