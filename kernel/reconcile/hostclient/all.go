@@ -118,7 +118,7 @@ func (k *Client) listAll(ctx context.Context, q wire.ListRequest) error {
 	each.Fields = ""
 	var items []*watch.Object
 	of := map[*watch.Object]Resource{}
-	if err := k.allow("list", registry.Target{Resource: Everything}); err != nil {
+	if err := k.c.May("list", registry.Target{Resource: Everything}); err != nil {
 		return err
 	}
 	for _, r := range Resources(k.c.Catalog.Snapshot(), where...) {

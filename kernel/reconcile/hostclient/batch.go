@@ -54,20 +54,20 @@ func bytesOf(items []wire.BatchItem, at []int) (n int) {
 func (k *Client) item(ctx context.Context, it wire.BatchItem) (registry.BatchItem, error) {
 	if it.Write.Verb == "delete" {
 		d := it.Delete
-		t, _, err := k.target(d.Resource, d.Namespace, d.Name, "")
+		t, _, err := k.c.target(d.Resource, d.Namespace, d.Name, "")
 		if err == nil {
-			err = k.allow("delete", t)
+			err = k.c.May("delete", t)
 		}
 		return registry.BatchItem{Verb: "delete", Target: t, Delete: deleteOptions(d)}, err
 	}
 	if _, err := k.only.of(it.Write.Only); err != nil {
 		return registry.BatchItem{}, err
 	}
-	t, obj, err := k.decode(it.Write)
+	t, obj, err := k.c.decode(it.Write)
 	if err == nil {
-		err = k.mayReplace(ctx, it.Write.Verb, t)
+		err = k.c.mayReplace(ctx, it.Write.Verb, t)
 	}
-	return registry.BatchItem{Verb: it.Write.Verb, Target: t, Object: obj, Options: k.options()}, err
+	return registry.BatchItem{Verb: it.Write.Verb, Target: t, Object: obj, Options: k.c.options()}, err
 }
 
 func (k *Client) answerBatch(items []wire.BatchItem, results []registry.BatchResult, targets []registry.Target) error {
@@ -89,7 +89,7 @@ func (k *Client) appendResult(b []byte, declared string, res registry.BatchResul
 		return wire.AppendError(append(b, 1), wireError(res.Err)), nil
 	}
 	b = append(b, 0)
-	k.wrote(t, res.Result)
+	k.c.wrote(t, res.Result)
 	if res.Result == nil || res.Result.Object == nil {
 		return b, nil
 	}

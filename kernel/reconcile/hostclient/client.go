@@ -43,7 +43,8 @@ type Owned interface {
 	List(ctx context.Context, gr schema.GroupResource, namespace string, owner wire.Owner, since int64) ([]*watch.Object, error)
 }
 
-// Config is shared by the clients of all instances of one plugin.
+// Config is shared by the clients of all instances of one plugin: whom they act
+// for, and what that one may do.
 type Config struct {
 	Plugin   string            // its name, the field manager of its writes
 	Registry registry.Registry // the plugin's: under its identity
@@ -139,8 +140,8 @@ func ParseResource(res string) (gvr schema.GroupVersionResource, ok bool) {
 }
 
 // target makes the target of a request.
-func (k *Client) target(res, namespace, name, sub string) (registry.Target, *resource.Definition, error) {
-	if gvr, d, ok := byKind(k.c.Catalog, res); ok {
+func (c *Config) target(res, namespace, name, sub string) (registry.Target, *resource.Definition, error) {
+	if gvr, d, ok := byKind(c.Catalog, res); ok {
 		switch {
 		case d == nil:
 			return registry.Target{}, nil, wire.Errorf(wire.KindUnsupported, "there is no kind %q", res)
@@ -155,7 +156,7 @@ func (k *Client) target(res, namespace, name, sub string) (registry.Target, *res
 	if !ok {
 		return registry.Target{}, nil, wire.Errorf(wire.KindBadRequest, "resource %q: want group/version/plural, or v1/plural of the core group", res)
 	}
-	d := k.c.Catalog.Lookup(gvr.GroupResource())
+	d := c.Catalog.Lookup(gvr.GroupResource())
 	if d == nil {
 		return registry.Target{}, nil, wire.Errorf(wire.KindNotFound, "there is no resource %q", res)
 	}
@@ -181,14 +182,12 @@ func (c *Config) MayWatch(t registry.Target) error {
 	return c.May("watch", t)
 }
 
-func (k *Client) allow(verb string, t registry.Target) error { return k.c.May(verb, t) }
-
 // since is the resourceVersion of a read: not older than what the plugin knows of.
-func (k *Client) since() string { return strconv.FormatInt(k.c.Seen.any(), 10) }
+func (c *Config) since() string { return strconv.FormatInt(c.Seen.any(), 10) }
 
-func (k *Client) wrote(t registry.Target, res *registry.Result) {
+func (c *Config) wrote(t registry.Target, res *registry.Result) {
 	if res != nil {
-		k.c.Seen.Note(t.Resource.GroupResource(), res.Revision)
+		c.Seen.Note(t.Resource.GroupResource(), res.Revision)
 	}
 }
 
@@ -197,11 +196,11 @@ func (k *Client) get(ctx context.Context, r *wire.Reader) error {
 	if err := r.Err(); err != nil {
 		return err
 	}
-	t, _, err := k.target(q.Resource, q.Namespace, q.Name, "")
+	t, _, err := k.c.target(q.Resource, q.Namespace, q.Name, "")
 	if err != nil {
 		return err
 	}
-	if err := k.allow("get", t); err != nil {
+	if err := k.c.May("get", t); err != nil {
 		return err
 	}
 	o, err := k.read(ctx, t)
@@ -221,7 +220,7 @@ func (k *Client) read(ctx context.Context, t registry.Target) (*watch.Object, er
 	if k.c.Latest != nil {
 		return k.c.Latest(ctx, t)
 	}
-	return k.c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: k.since()})
+	return k.c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: k.c.since()})
 }
 
 func (k *Client) answer(o *watch.Object, t registry.Target, only *record.Plan) error {
@@ -241,11 +240,11 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 	if q.Resource == wire.AllResources {
 		return k.listAll(ctx, q)
 	}
-	t, _, err := k.target(q.Resource, q.Namespace, "", "")
+	t, _, err := k.c.target(q.Resource, q.Namespace, "", "")
 	if err != nil {
 		return err
 	}
-	if err := k.allow("list", t); err != nil {
+	if err := k.c.May("list", t); err != nil {
 		return err
 	}
 	project, err := k.only.of(q.Only)
@@ -262,7 +261,7 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 
 func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListRequest) ([]*watch.Object, error) {
 	if q.Owner.Kind == wire.AnyOwner {
-		l, err := k.c.Registry.List(ctx, t, metav1.ListOptions{LabelSelector: q.Labels, FieldSelector: q.Fields, ResourceVersion: k.since()})
+		l, err := k.c.Registry.List(ctx, t, metav1.ListOptions{LabelSelector: q.Labels, FieldSelector: q.Fields, ResourceVersion: k.c.since()})
 		if err != nil {
 			return nil, err
 		}

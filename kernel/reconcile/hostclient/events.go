@@ -125,14 +125,14 @@ func (k *Client) event(r *wire.Reader) error {
 	if err := r.Err(); err != nil {
 		return err
 	}
-	t, d, err := k.target(q.Resource, q.Namespace, q.Name, "")
+	t, d, err := k.c.target(q.Resource, q.Namespace, q.Name, "")
 	if err != nil {
 		return err
 	}
-	if err := k.allow("create", registry.Target{Resource: eventResource, Namespace: namespaceOf(t)}); err != nil {
+	if err := k.c.May("create", registry.Target{Resource: eventResource, Namespace: namespaceOf(t)}); err != nil {
 		return err
 	}
-	if err := k.allow("get", t); err != nil {
+	if err := k.c.May("get", t); err != nil {
 		return err
 	}
 	if err := k.c.Budget.event(k.c.Plugin); err != nil || k.c.Events == nil {

@@ -17,18 +17,18 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
-func (k *Client) options() registry.WriteOptions {
-	return registry.WriteOptions{FieldManager: k.c.Plugin, FieldValidation: metav1.FieldValidationIgnore}
+func (c *Config) options() registry.WriteOptions {
+	return registry.WriteOptions{FieldManager: c.Plugin, FieldValidation: metav1.FieldValidationIgnore}
 }
 
 // decode reads the object of a write and completes the target from it.
-func (k *Client) decode(q wire.WriteRequest) (registry.Target, runtime.Object, error) {
-	t, d, err := k.target(q.Resource, "", "", q.Subresource)
+func (c *Config) decode(q wire.WriteRequest) (registry.Target, runtime.Object, error) {
+	t, d, err := c.target(q.Resource, "", "", q.Subresource)
 	if err != nil {
 		return t, nil, err
 	}
 	gvk := t.Resource.GroupVersion().WithKind(d.Kind)
-	obj, _, _, err := k.c.Codec.DecodeRequest(q.Object, jsonType, &gvk, false)
+	obj, _, _, err := c.Codec.DecodeRequest(q.Object, jsonType, &gvk, false)
 	if err != nil {
 		return t, nil, err
 	}
@@ -40,12 +40,12 @@ func (k *Client) decode(q wire.WriteRequest) (registry.Target, runtime.Object, e
 	if q.Verb == "create" {
 		t.Name = ""
 	}
-	return t, obj, k.allow(q.Verb, t)
+	return t, obj, c.May(q.Verb, t)
 }
 
-// spend takes one write out of the plugin's budget. It is called behind allow,
+// spend takes one write out of the plugin's budget. It is called behind May,
 // so that what is not allowed costs nothing.
-func (k *Client) spend(bytes int) error { return k.c.Budget.write(k.c.Plugin, 1, bytes) }
+func (c *Config) spend(bytes int) error { return c.Budget.write(c.Plugin, 1, bytes) }
 
 func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 	q := r.WriteRequest()
@@ -59,22 +59,22 @@ func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 	if err != nil {
 		return err
 	}
-	t, obj, err := k.decode(q)
+	t, obj, err := k.c.decode(q)
 	if err == nil {
-		err = k.mayReplace(ctx, q.Verb, t)
+		err = k.c.mayReplace(ctx, q.Verb, t)
 	}
 	if err != nil {
 		return err
 	}
-	if err := k.spend(len(q.Object)); err != nil {
+	if err := k.c.spend(len(q.Object)); err != nil {
 		return err
 	}
 	var res *registry.Result
 	switch q.Verb {
 	case "create":
-		res, err = k.c.Registry.Create(ctx, t, obj, k.options())
+		res, err = k.c.Registry.Create(ctx, t, obj, k.c.options())
 	case "update":
-		res, err = k.c.Registry.Update(ctx, t, obj, k.options())
+		res, err = k.c.Registry.Update(ctx, t, obj, k.c.options())
 	default:
 		return wire.Errorf(wire.KindBadRequest, "verb %q: want create, update or apply", q.Verb)
 	}
@@ -83,23 +83,23 @@ func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 
 // mayMake asks for the right to create when an apply, which asks for that to
 // patch, would make the object.
-func (k *Client) mayMake(ctx context.Context, t registry.Target) error {
-	if t.Subresource != "" || k.c.May("create", t) == nil {
+func (c *Config) mayMake(ctx context.Context, t registry.Target) error {
+	if t.Subresource != "" || c.May("create", t) == nil {
 		return nil
 	}
-	_, err := k.c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: k.since()})
+	_, err := c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: c.since()})
 	if !apierrors.IsNotFound(err) {
 		return nil // it is there, or the write itself says what is wrong
 	}
-	return k.allow("create", t)
+	return c.May("create", t)
 }
 
 // mayReplace is mayMake for an update, which makes objects of some kinds.
-func (k *Client) mayReplace(ctx context.Context, verb string, t registry.Target) error {
-	if d := k.c.Catalog.Lookup(t.Resource.GroupResource()); verb != "update" || d == nil || !d.Strategy.AllowCreateOnUpdate {
+func (c *Config) mayReplace(ctx context.Context, verb string, t registry.Target) error {
+	if d := c.Catalog.Lookup(t.Resource.GroupResource()); verb != "update" || d == nil || !d.Strategy.AllowCreateOnUpdate {
 		return nil
 	}
-	return k.mayMake(ctx, t)
+	return c.mayMake(ctx, t)
 }
 
 // finish answers the object as stored.
@@ -107,7 +107,7 @@ func (k *Client) finish(res *registry.Result, err error, t registry.Target, only
 	if err != nil || res == nil {
 		return err
 	}
-	k.wrote(t, res)
+	k.c.wrote(t, res)
 	return k.answer(res.Object, t, only)
 }
 
@@ -117,33 +117,33 @@ func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
 		return err
 	}
 	// Decoded for its name only: apply takes the fields as they were sent.
-	t, _, err := k.decode(wire.WriteRequest{Verb: "patch", Resource: q.Resource, Subresource: q.Subresource, Object: q.Object})
+	t, _, err := k.c.decode(wire.WriteRequest{Verb: "patch", Resource: q.Resource, Subresource: q.Subresource, Object: q.Object})
 	if err != nil {
 		return err
 	}
-	if err := k.mayMake(ctx, t); err != nil {
+	if err := k.c.mayMake(ctx, t); err != nil {
 		return err
 	}
-	if err := k.spend(len(q.Object)); err != nil {
+	if err := k.c.spend(len(q.Object)); err != nil {
 		return err
 	}
-	body, err := k.typed(t, q.Object)
+	body, err := k.c.typed(t, q.Object)
 	if err != nil {
 		return err
 	}
-	o := k.options()
+	o := k.c.options()
 	o.Force = q.Force
 	res, err := k.c.Registry.Patch(ctx, t, types.ApplyPatchType, body, o)
 	return k.finish(res, err, t, only)
 }
 
 // typed fills in apiVersion and kind, which a patch has to have.
-func (k *Client) typed(t registry.Target, body []byte) ([]byte, error) {
+func (c *Config) typed(t registry.Target, body []byte) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return nil, wire.Errorf(wire.KindBadRequest, "object: %v", err)
 	}
-	kind := k.c.Catalog.Lookup(t.Resource.GroupResource()).Kind
+	kind := c.Catalog.Lookup(t.Resource.GroupResource()).Kind
 	for name, v := range map[string]string{"apiVersion": t.Resource.GroupVersion().String(), "kind": kind} {
 		if len(fields[name]) == 0 {
 			fields[name] = strconv.AppendQuote(nil, v)
@@ -161,22 +161,22 @@ func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
 	if err != nil {
 		return err
 	}
-	t, _, err := k.target(q.Resource, q.Namespace, q.Name, q.Subresource)
+	t, _, err := k.c.target(q.Resource, q.Namespace, q.Name, q.Subresource)
 	if err != nil {
 		return err
 	}
-	if err := k.allow("patch", t); err != nil {
+	if err := k.c.May("patch", t); err != nil {
 		return err
 	}
 	if strings.Contains(q.Type, "apply") {
-		if err := k.mayMake(ctx, t); err != nil {
+		if err := k.c.mayMake(ctx, t); err != nil {
 			return err
 		}
 	}
-	if err := k.spend(len(q.Data)); err != nil {
+	if err := k.c.spend(len(q.Data)); err != nil {
 		return err
 	}
-	res, err := k.c.Registry.Patch(ctx, t, types.PatchType(q.Type), q.Data, k.options())
+	res, err := k.c.Registry.Patch(ctx, t, types.PatchType(q.Type), q.Data, k.c.options())
 	return k.finish(res, err, t, only)
 }
 
@@ -200,19 +200,19 @@ func (k *Client) delete(ctx context.Context, r *wire.Reader) error {
 	if err := r.Err(); err != nil {
 		return err
 	}
-	t, _, err := k.target(q.Resource, q.Namespace, q.Name, "")
+	t, _, err := k.c.target(q.Resource, q.Namespace, q.Name, "")
 	if err != nil {
 		return err
 	}
-	if err := k.allow("delete", t); err != nil {
+	if err := k.c.May("delete", t); err != nil {
 		return err
 	}
-	if err := k.spend(0); err != nil {
+	if err := k.c.spend(0); err != nil {
 		return err
 	}
 	res, err := k.c.Registry.Delete(ctx, t, deleteOptions(q))
 	if err == nil {
-		k.wrote(t, res)
+		k.c.wrote(t, res)
 	}
 	return err
 }
