@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
@@ -32,6 +33,11 @@ type firstObjects struct {
 	port      int32      // behind it
 	endpoints *endpoints
 	log       *slog.Logger
+}
+
+func newFirstObjects(own ownWrites, identity string, c *Config) *firstObjects {
+	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), log: c.Log,
+		endpoints: &endpoints{own: own, identity: identity, advertise: c.Advertise, clock: clock.RealClock{}, log: c.Log}}
 }
 
 // ensure writes what is missing. It changes nothing that is there already,

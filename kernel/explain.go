@@ -9,16 +9,16 @@ import (
 
 // explainPod answers the scheduler's last verdict about a pod, as JSON:
 // GET /explain/pods?namespace=default&name=web-1.
-func (k *Kernel) explainPod(w http.ResponseWriter, r *http.Request) {
+func (l *leader) explainPod(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	namespace, name := q.Get("namespace"), q.Get("name")
 	if namespace == "" || name == "" {
 		http.Error(w, "the query needs namespace and name", http.StatusBadRequest)
 		return
 	}
-	t := k.leader.term()
+	t := l.term()
 	if t == nil {
-		http.Error(w, "this server does not lead: ask "+cmp.Or(k.leader.elector.Holder(), "again in a moment"), http.StatusServiceUnavailable)
+		http.Error(w, "this server does not lead: ask "+cmp.Or(l.elector.Holder(), "again in a moment"), http.StatusServiceUnavailable)
 		return
 	}
 	v, ok := t.scheduler.Explain(namespace, name)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/apiserver"
@@ -22,10 +23,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/informer"
-	"github.com/pintle-io/pintle/kernel/plugin/admit"
 	"github.com/pintle-io/pintle/kernel/plugin/author"
-	"github.com/pintle-io/pintle/kernel/plugin/loader"
-	"github.com/pintle-io/pintle/kernel/plugin/modules"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -47,10 +45,8 @@ type Kernel struct {
 	auth     Auth
 	api      *apiserver.Server
 
-	leader   *leader // what one server does for all
-	loader   *loader.Loader
-	modules  *modules.Store
-	policies *admit.Sink
+	leader  *leader // what one server does for all
+	plugins plugins
 
 	metrics   *prometheus.Registry
 	informers *informer.Metrics
@@ -76,7 +72,7 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 	c.setDefaults()
 	k := &Kernel{c: c, metrics: prometheus.NewRegistry(), informers: informer.NewMetrics()}
 	k.metrics.MustRegister(k.informers, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{k.openKeys, k.openStore, k.openIdentity, k.makeRegistry, k.makeLeader, k.makeLoader} {
+	for _, step := range []func(context.Context) error{k.openKeys, k.openStore, k.openIdentity, k.makeRegistry, k.makeLeader, k.makePlugins} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, k.Close())
 		}
@@ -151,7 +147,8 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.cache = watch.New(caching)
 	k.metrics.MustRegister(cacheMetrics{k.cache})
 	reader := auth.LateReader(func() resource.Reader { return k.core.Reader() })
-	if err := k.makeAuth(reader); err != nil {
+	var err error
+	if k.auth, err = newAuth(k.pki, reader, k.c.Adjust.Clock); err != nil {
 		return err
 	}
 	k.chain = &admission.Chain{}
@@ -165,7 +162,6 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	} {
 		k.chain.Set(name, admission.OrderServer, admission.Rule{Validate: rule})
 	}
-	var err error
 	k.core, err = registry.New(registry.Config{
 		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Log: k.c.Log,
 		Actions: map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
@@ -178,20 +174,20 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	return k.makeAPI()
 }
 
-func (k *Kernel) makeAuth(reader resource.Reader) error {
-	tokens, err := token.New(token.Config{Key: k.pki.ServiceAccountKey(), Reader: reader, Clock: k.c.Adjust.Clock})
+// newAuth makes what decides by the keys and what reader has.
+func newAuth(keys *pki.PKI, reader resource.Reader, c clock.WithTicker) (Auth, error) {
+	tokens, err := token.New(token.Config{Key: keys.ServiceAccountKey(), Reader: reader, Clock: c})
 	if err != nil {
-		return err
+		return Auth{}, err
 	}
 	rules, err := rbac.NodeRules()
 	if err != nil {
-		return err
+		return Auth{}, err
 	}
 	by := rbac.New(reader)
-	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader, Clock: k.c.Adjust.Clock}}
-	k.auth = Auth{Tokens: tokens, RBAC: by, Authorizer: auth.Authorizers{node.NewAuthorizer(reader, rules), by},
-		Authenticator: auth.New(auth.Config{ClientCAs: k.pki.Pool(), Tokens: known, Clock: k.c.Adjust.Clock})}
-	return nil
+	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader, Clock: c}}
+	return Auth{Tokens: tokens, RBAC: by, Authorizer: auth.Authorizers{node.NewAuthorizer(reader, rules), by},
+		Authenticator: auth.New(auth.Config{ClientCAs: keys.Pool(), Tokens: known, Clock: c})}, nil
 }
 
 func (k *Kernel) makeAPI() (err error) {
@@ -214,20 +210,23 @@ func (k *Kernel) makeAPI() (err error) {
 }
 
 func (k *Kernel) checks() []apiserver.Check {
-	checks := []apiserver.Check{{Name: "etcd", Check: k.storage.check}, {Name: "watch-cache", ReadyOnly: true, Check: k.checkCache},
-		{Name: "policies", ReadyOnly: true, Check: func(ctx context.Context) error { return k.loader.Check(ctx) }}}
+	checks := []apiserver.Check{{Name: "etcd", Check: k.storage.check}, {Name: "watch-cache", ReadyOnly: true, Check: loaded(k.cache)},
+		{Name: "policies", ReadyOnly: true, Check: func(ctx context.Context) error { return k.plugins.loader.Check(ctx) }}}
 	if keeper := k.storage.keeper; keeper != nil {
 		checks = append(checks, apiserver.Check{Name: "etcd-quota", ReadyOnly: true, Check: keeper.Check})
 	}
 	return checks
 }
 
-func (k *Kernel) checkCache(context.Context) error {
-	select {
-	case <-k.cache.Ready():
-		return nil
-	default:
-		return errors.New("the watch cache is still loading")
+// loaded checks that a cache is.
+func loaded(c *watch.Cache) func(context.Context) error {
+	return func(context.Context) error {
+		select {
+		case <-c.Ready():
+			return nil
+		default:
+			return errors.New("the watch cache is still loading")
+		}
 	}
 }
 

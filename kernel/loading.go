@@ -14,22 +14,29 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
-// makeLoader joins the loader with those who use plugins.
-func (k *Kernel) makeLoader(context.Context) error {
+// plugins are those that are loaded, and who uses them.
+type plugins struct {
+	loader   *loader.Loader
+	policies *admit.Sink
+}
+
+// makePlugins joins the loader with those who use plugins.
+func (k *Kernel) makePlugins(context.Context) error {
 	own := k.access.As(auth.PluginLoader)
-	k.modules = modules.New(own)
-	k.chain.Set("plugin-modules", admission.OrderServer, k.modules.Quota(modules.DefaultBounds).Rule())
-	k.policies = admit.New(admit.Config{Chain: k.chain, Calls: k.admissionReads, Exists: k.awaits, Metrics: k.metrics, Log: k.c.Log})
-	k.loader = loader.New(loader.Config{
-		Registry: own, Modules: k.modules, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, WritesStatus: k.leader.elector.Leads, Informers: k.informers, Log: k.c.Log,
+	access := pluginAccess{core: k.core, catalog: k.catalog, codec: k.codec}
+	store := modules.New(own)
+	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
+	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Metrics: k.metrics, Log: k.c.Log})
+	k.plugins = plugins{policies: policies, loader: loader.New(loader.Config{
+		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, WritesStatus: k.leader.elector.Leads, Informers: k.informers, Log: k.c.Log,
 		Consumers: []loader.Consumer{
 			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
-			{Name: "admission", Points: wire.Admission, Sink: k.policies},
-			{Name: "controllers", Points: wire.PointController, Sink: controllerSink{k}},
+			{Name: "admission", Points: wire.Admission, Sink: policies},
+			{Name: "controllers", Points: wire.PointController, Sink: controllerSink{access, k.leader.controllers}},
 		},
-	})
+	})}
 	k.chain.Exempt(exempt)
-	k.chain.Hold(k.loader.Admitting(), "the policies are being read")
+	k.chain.Hold(k.plugins.loader.Admitting(), "the policies are being read")
 	return nil
 }
 
@@ -42,28 +49,30 @@ func exempt(a *admission.Attributes) bool {
 
 // decided waits until no policy is waited for any more; it reports whether ctx
 // ended first.
-func (k *Kernel) decided(ctx context.Context) (over bool) {
+func (p *plugins) decided(ctx context.Context) (over bool) {
 	select {
-	case <-k.loader.Decided():
+	case <-p.loader.Decided():
 		return false
 	case <-ctx.Done():
 		return true
 	}
 }
 
-func (k *Kernel) runLoader(ctx context.Context) error {
+// run loads plugins until ctx ends. synced is called once all have been loaded
+// or have failed to.
+func (p *plugins) run(ctx context.Context, synced func()) error {
 	go func() {
 		select {
-		case <-k.loader.Synced():
-			k.c.Progress("plugins", "%d built in", len(k.c.Builtins))
+		case <-p.loader.Synced():
+			synced()
 		case <-ctx.Done():
 		}
 	}()
-	return k.loader.Run(ctx)
+	return p.loader.Run(ctx)
 }
 
 // PluginsSynced is closed when every plugin has been loaded or has failed to.
-func (k *Kernel) PluginsSynced() <-chan struct{} { return k.loader.Synced() }
+func (k *Kernel) PluginsSynced() <-chan struct{} { return k.plugins.loader.Synced() }
 
 // schedulerSink gives plugins to the scheduler of the leader.
 type schedulerSink struct{ plugins *roster[scheduler.Plugin] }

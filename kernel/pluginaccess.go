@@ -16,31 +16,40 @@ import (
 	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
-// accessOf is what a plugin may ask of the API: in its own name, and no more than
+// pluginAccess makes the ways from plugins to objects. Every one acts in the
+// plugin's own name.
+type pluginAccess struct {
+	core    *registry.Core // asks no authorizer: each way asks for the plugin's permissions
+	catalog *resource.Catalog
+	codec   *resource.Codec
+}
+
+// of is what a plugin may ask of the API: in its own name, and no more than
 // its Plugin resource allows. Every way from a plugin to objects takes its
 // configuration from here and is checked by its May; the hostile suite lists
 // the ways (TestDoors).
-func (k *Kernel) accessOf(name string, p *plugin.Plugin) *hostclient.Config {
+func (a pluginAccess) of(name string, p *plugin.Plugin) *hostclient.Config {
 	u := pluginUser(name)
-	return &hostclient.Config{Plugin: name, Registry: k.core.As(u), Catalog: k.catalog, Codec: k.codec,
+	return &hostclient.Config{Plugin: name, Registry: a.core.As(u), Catalog: a.catalog, Codec: a.codec,
 		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Seen: &hostclient.Seen{}}
 }
 
 // admissionReads serves what an admission rule reads, with the permissions of
 // its Plugin resource: from memory, as new as this process's own last write.
-func (k *Kernel) admissionReads(name string, p *plugin.Plugin) func() plugin.HostCall {
-	c := k.accessOf(name, p)
-	c.Latest = k.core.Latest
+func (a pluginAccess) admissionReads(name string, p *plugin.Plugin) func() plugin.HostCall {
+	c := a.of(name, p)
+	c.Latest = a.core.Latest
 	return func() plugin.HostCall { return hostclient.New(c).Call }
 }
 
 // awaits tells a policy whether what it waits for is there, as far as this
 // process knows.
-func (k *Kernel) awaits(name string, p *plugin.Plugin) admit.Exists {
-	c := k.accessOf(name, p)
+func (a pluginAccess) awaits(name string, p *plugin.Plugin) admit.Exists {
+	c := a.of(name, p)
 	return func(ctx context.Context, q wire.GetRequest) (bool, error) {
 		gvr, ok := hostclient.ParseResource(q.Resource)
 		if !ok {
@@ -49,24 +58,27 @@ func (k *Kernel) awaits(name string, p *plugin.Plugin) admit.Exists {
 		if err := c.May("get", registry.Target{Resource: gvr, Namespace: q.Namespace, Name: q.Name}); err != nil {
 			return false, err
 		}
-		_, err := k.core.Reader().Get(ctx, gvr.GroupResource(), q.Namespace, q.Name)
+		_, err := a.core.Reader().Get(ctx, gvr.GroupResource(), q.Namespace, q.Name)
 		return err == nil, nil
 	}
 }
 
 // controllerSink gives plugins to the reconcile manager. Each acts under an
 // identity of its own, with the permissions of its Plugin resource.
-type controllerSink struct{ k *Kernel }
+type controllerSink struct {
+	access      pluginAccess
+	controllers *roster[reconcile.Controller] // of the leader
+}
 
 func (x controllerSink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
-	c := x.k.accessOf(name, p)
+	c := x.access.of(name, p)
 	if err := mayWatch(c, p.Manifest.Watches); err != nil {
 		return err
 	}
-	return x.k.leader.controllers.set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
+	return x.controllers.set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
 }
 
-func (x controllerSink) Remove(name string) { x.k.leader.controllers.remove(name) }
+func (x controllerSink) Remove(name string) { x.controllers.remove(name) }
 
 // mayWatch checks what a controller watches before it is run: the plugin that
 // may not is not loaded, and its status says why.

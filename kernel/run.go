@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/version"
-	"k8s.io/utils/clock"
 
 	pintleversion "github.com/pintle-io/pintle/internal/version"
 	"github.com/pintle-io/pintle/kernel/auth"
@@ -98,7 +97,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 	for _, l := range k.c.Listeners {
 		group.Go(func() error { return k.api.Run(ctx, l, k.pki.ServerTLS()) })
 	}
-	first := k.firstObjects()
+	first := newFirstObjects(ownWrites{k.access.As(auth.APIServer)}, k.identity.Name, &k.c)
 	if err := first.ensure(ctx); err != nil {
 		if ctx.Err() != nil { // one of the others ended it, or whoever called
 			return group.Wait()
@@ -115,26 +114,22 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 			return nil
 		})
 	}
-	if !k.decided(ctx) && ready != nil {
+	if !k.plugins.decided(ctx) && ready != nil {
 		ready()
 	}
 	// Requests are asked about to the last one.
-	return errors.Join(group.Wait(), k.policies.Close())
-}
-
-func (k *Kernel) firstObjects() *firstObjects {
-	own := ownWrites{k.access.As(auth.APIServer)}
-	return &firstObjects{own: own, service: k.c.ServiceIP, port: int32(k.c.Advertise.Port()), log: k.c.Log,
-		endpoints: &endpoints{own: own, identity: k.identity.Name, advertise: k.c.Advertise, clock: clock.RealClock{}, log: k.c.Log}}
+	return errors.Join(group.Wait(), k.plugins.policies.Close())
 }
 
 // loops are the long-lived parts that every server runs beside the API server.
 // What only one server may do is the leader's: see [Kernel.term].
 func (k *Kernel) loops(first *firstObjects) map[string]loop {
 	loops := map[string]loop{
-		"leader":        k.leader.Run,
-		"certificates":  k.pki.Run,
-		"plugins":       k.runLoader,
+		"leader":       k.leader.Run,
+		"certificates": k.pki.Run,
+		"plugins": func(ctx context.Context) error {
+			return k.plugins.run(ctx, func() { k.c.Progress("plugins", "%d built in", len(k.c.Builtins)) })
+		},
 		"first objects": first.keep,
 		"memory":        k.reclaim,
 		"collector":     func(ctx context.Context) error { return reclaim.Pace(ctx, reclaim.PaceConfig{}) },
@@ -158,14 +153,14 @@ func (k *Kernel) reclaim(ctx context.Context) error {
 	}
 	trim := func() {
 		k.core.Trim()
-		k.policies.Trim()
+		k.plugins.policies.Trim()
 	}
 	return reclaim.New(reclaim.Config{Trim: trim, Held: held, Log: k.c.Log}).Run(ctx)
 }
 
 // paths are this kernel's own HTTP paths, beside the API.
 func (k *Kernel) paths() map[string]http.Handler {
-	paths := map[string]http.Handler{"/explain/pods": http.HandlerFunc(k.explainPod)}
+	paths := map[string]http.Handler{"/explain/pods": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.leader.explainPod(w, r) })}
 	if k.storage.keeper != nil {
 		maps.Copy(paths, k.storage.keeper.Handlers())
 	}
