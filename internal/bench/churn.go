@@ -17,14 +17,14 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
-// liveNodes are simulated nodes that can be ended before the plane is.
+// liveNodes are simulated nodes that can be ended before the control plane is.
 type liveNodes struct {
 	stop context.CancelFunc
 	done chan struct{}
 	err  error // valid after done
 }
 
-func (p *plane) keepAlive(nodes *simnodes.Nodes) *liveNodes {
+func (p *controlPlane) keepAlive(nodes *simnodes.Nodes) *liveNodes {
 	ctx, cancel := context.WithCancel(p.ctx)
 	l := &liveNodes{stop: cancel, done: make(chan struct{})}
 	p.group.Go(func() error {
@@ -36,7 +36,7 @@ func (p *plane) keepAlive(nodes *simnodes.Nodes) *liveNodes {
 }
 
 // removeNodes ends the simulated nodes and deletes them and their leases.
-func (p *plane) removeNodes() error {
+func (p *controlPlane) removeNodes() error {
 	p.nodes.stop()
 	<-p.nodes.done
 	if err := p.removeAll(registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("nodes")}); err != nil {
@@ -50,7 +50,7 @@ func (p *plane) removeNodes() error {
 }
 
 // removeAll deletes every object of a resource at once.
-func (p *plane) removeAll(t registry.Target) error {
+func (p *controlPlane) removeAll(t registry.Target) error {
 	l, err := p.registry.List(p.ctx, t, metav1.ListOptions{})
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (p *plane) removeAll(t registry.Target) error {
 }
 
 // write carries out writes, some hundreds at a time.
-func (p *plane) write(items []registry.BatchItem) error {
+func (p *controlPlane) write(items []registry.BatchItem) error {
 	for len(items) > 0 {
 		part := items[:min(batch, len(items))]
 		items = items[len(part):]
@@ -83,7 +83,7 @@ func (p *plane) write(items []registry.BatchItem) error {
 }
 
 // undeploy deletes the Deployment and waits until its pods are gone.
-func (p *plane) undeploy() error {
+func (p *controlPlane) undeploy() error {
 	ctx, cancel := context.WithTimeout(p.ctx, 2*time.Minute)
 	defer cancel()
 	at, all := deployTarget, registry.Target{Resource: podResource, Namespace: metav1.NamespaceDefault}
@@ -107,7 +107,7 @@ func (p *plane) undeploy() error {
 // churn creates pods, changes each once, and deletes them. It makes what it
 // writes as it goes: the writer's own copies of all pods would be measured as
 // the control plane's.
-func (p *plane) churn(n int) error {
+func (p *controlPlane) churn(n int) error {
 	all := registry.Target{Resource: podResource, Namespace: metav1.NamespaceDefault}
 	err := p.inParts(n, func(i int) registry.BatchItem {
 		return registry.BatchItem{Verb: "create", Target: all, Object: aPod(fmt.Sprintf("churn-%05d", i))}
@@ -134,7 +134,7 @@ func (p *plane) churn(n int) error {
 }
 
 // inParts carries out n writes, some hundreds at a time.
-func (p *plane) inParts(n int, item func(i int) registry.BatchItem) error {
+func (p *controlPlane) inParts(n int, item func(i int) registry.BatchItem) error {
 	for from := 0; from < n; from += batch {
 		var items []registry.BatchItem
 		for i := from; i < min(from+batch, n); i++ {

@@ -17,21 +17,21 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// planeClient is the parent's end of a plane.
-type planeClient struct {
+// controlPlaneClient is the parent's end of a control plane.
+type controlPlaneClient struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
 	dir string
 }
 
-// startPlane starts a control plane of this program and waits until it is up.
-func (b *bench) startPlane(ctx context.Context, name string) (*planeClient, error) {
+// startControlPlane starts a control plane of this program and waits until it is up.
+func (b *bench) startControlPlane(ctx context.Context, name string) (*controlPlaneClient, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &planeClient{dir: filepath.Join(b.dir, name)}
+	p := &controlPlaneClient{dir: filepath.Join(b.dir, name)}
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (b *bench) startPlane(ctx context.Context, name string) (*planeClient, erro
 		return nil, err
 	}
 	defer log.Close()
-	p.cmd = exec.CommandContext(ctx, self, planeArg, "-dir", p.dir)
+	p.cmd = exec.CommandContext(ctx, self, controlPlaneArg, "-dir", p.dir)
 	p.cmd.Stderr = log
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (b *bench) startPlane(ctx context.Context, name string) (*planeClient, erro
 	return p, nil
 }
 
-func (p *planeClient) read() (answer, error) {
+func (p *controlPlaneClient) read() (answer, error) {
 	line, err := p.out.ReadBytes('\n')
 	if err != nil {
 		return answer{}, err
@@ -74,8 +74,8 @@ func (p *planeClient) read() (answer, error) {
 	return a, nil
 }
 
-// order has the plane do something and waits until it is done.
-func (p *planeClient) order(o order) (answer, error) {
+// order has the control plane do something and waits until it is done.
+func (p *controlPlaneClient) order(o order) (answer, error) {
 	b, err := json.Marshal(o)
 	if err != nil {
 		return answer{}, err
@@ -90,13 +90,13 @@ func (p *planeClient) order(o order) (answer, error) {
 	return a, nil
 }
 
-func (p *planeClient) close() error {
+func (p *controlPlaneClient) close() error {
 	p.in.Close()
 	return stop(p.cmd)
 }
 
 // measured runs f and returns how long it took and the server's CPU time.
-func (p *planeClient) measured(f func() error) (wall, cpu time.Duration, err error) {
+func (p *controlPlaneClient) measured(f func() error) (wall, cpu time.Duration, err error) {
 	before, err := cpuTime(p.cmd.Process.Pid)
 	if err != nil {
 		return 0, 0, err
@@ -116,7 +116,7 @@ type client struct {
 	base string
 }
 
-func (p *planeClient) client() (*client, error) {
+func (p *controlPlaneClient) client() (*client, error) {
 	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig(p.dir))
 	if err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func (c *client) fetch(ctx context.Context, method, path, contentType, accept st
 
 // saveMetrics keeps what the server says of itself, calls and time of each
 // plugin among it.
-func (p *planeClient) saveMetrics(ctx context.Context, file string) error {
+func (p *controlPlaneClient) saveMetrics(ctx context.Context, file string) error {
 	c, err := p.client()
 	if err != nil {
 		return err

@@ -38,7 +38,7 @@ var (
 // makeNodes adds simulated nodes, which then live in this process.
 // Those that come with their ranges of pod addresses need no controller for it,
 // which is asked about every node once and looks at all of them each time.
-func (p *plane) makeNodes(n int, given bool) error {
+func (p *controlPlane) makeNodes(n int, given bool) error {
 	cfg := simnodes.Config{Registry: p.registry, Count: n}
 	if given {
 		cfg.Prepare = func(i int, node *corev1.Node) {
@@ -59,7 +59,7 @@ func (p *plane) makeNodes(n int, given bool) error {
 
 // addressed waits until every node has its range of pod addresses: until then
 // a controller is still at work on the nodes.
-func (p *plane) addressed() error {
+func (p *controlPlane) addressed() error {
 	for {
 		l, err := p.registry.List(p.ctx, registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("nodes")}, metav1.ListOptions{})
 		if err != nil {
@@ -83,7 +83,7 @@ func (p *plane) addressed() error {
 }
 
 // settle waits until the process has been almost idle for a second.
-func (p *plane) settle() error {
+func (p *controlPlane) settle() error {
 	for range 20 {
 		before := ownCPU()
 		select {
@@ -107,7 +107,7 @@ func ownCPU() time.Duration {
 }
 
 // deploy creates a Deployment and follows its pods until all of them run.
-func (p *plane) deploy(n int) (deployed, error) {
+func (p *controlPlane) deploy(n int) (deployed, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, 2*time.Minute)
 	defer cancel()
 	w, err := p.registry.Watch(ctx, registry.Target{Resource: podResource, Namespace: metav1.NamespaceDefault}, metav1.ListOptions{LabelSelector: "app=bench"})
@@ -168,7 +168,7 @@ func benchDeployment(n int32) *appsv1.Deployment {
 // deployment measures the whole way of a Deployment: its controllers, the
 // scheduler, the store, and the answers of the simulated nodes.
 func (b *bench) deployment(ctx context.Context) error {
-	p, err := b.startPlane(ctx, "deployment")
+	p, err := b.startControlPlane(ctx, "deployment")
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func aPod(name string) *corev1.Pod {
 }
 
 // makePods stores pods.
-func (p *plane) makePods(n int) error {
+func (p *controlPlane) makePods(n int) error {
 	for i := 0; i < n; i += batch {
 		var items []registry.BatchItem
 		for j := i; j < min(i+batch, n); j++ {
@@ -72,7 +72,7 @@ func (p *plane) makePods(n int) error {
 
 // http measures what clients see.
 func (b *bench) http(ctx context.Context) error {
-	p, err := b.startPlane(ctx, "http")
+	p, err := b.startControlPlane(ctx, "http")
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (b *bench) http(ctx context.Context) error {
 	}
 	for _, part := range []struct {
 		name string
-		run  func(context.Context, *planeClient) (ok bool, err error)
+		run  func(context.Context, *controlPlaneClient) (ok bool, err error)
 	}{{"list", b.lists}, {"watch", b.watches}, {"create", b.creates}} {
 		profile := filepath.Join(b.profiles, part.name+".pprof")
 		if _, err := p.order(order{Do: "profile", File: profile}); err != nil {
@@ -104,7 +104,7 @@ func (b *bench) http(ctx context.Context) error {
 
 // lists reads all pods, once when nothing was encoded yet and then again and
 // again.
-func (b *bench) lists(ctx context.Context, p *planeClient) (ok bool, err error) {
+func (b *bench) lists(ctx context.Context, p *controlPlaneClient) (ok bool, err error) {
 	c, err := p.client()
 	if err != nil {
 		return false, err
@@ -154,7 +154,7 @@ func percentile(d []time.Duration, p int) time.Duration {
 }
 
 // watches has many clients follow what one, and then sixteen, writers change.
-func (b *bench) watches(ctx context.Context, p *planeClient) (ok bool, err error) {
+func (b *bench) watches(ctx context.Context, p *controlPlaneClient) (ok bool, err error) {
 	ok = true
 	for _, writers := range []int{1, 16} {
 		ctx, cancel := context.WithCancel(ctx)
@@ -188,7 +188,7 @@ type followers struct {
 
 // follow starts the watchers, each with a connection of its own, and returns
 // when all of them have been answered.
-func (p *planeClient) follow(ctx context.Context) (*followers, error) {
+func (p *controlPlaneClient) follow(ctx context.Context) (*followers, error) {
 	f := &followers{}
 	now, err := p.revision(ctx)
 	if err != nil {
@@ -213,7 +213,7 @@ func (p *planeClient) follow(ctx context.Context) (*followers, error) {
 }
 
 // revision is the cluster's present one.
-func (p *planeClient) revision(ctx context.Context) (string, error) {
+func (p *controlPlaneClient) revision(ctx context.Context) (string, error) {
 	c, err := p.client()
 	if err != nil {
 		return "", err
@@ -261,7 +261,7 @@ func receive(r io.Reader) ([]time.Duration, error) {
 }
 
 // update stamps pods with the time, each writer its own ones.
-func (p *planeClient) update(ctx context.Context, writers int) error {
+func (p *controlPlaneClient) update(ctx context.Context, writers int) error {
 	return parallel(writers, func(w int) error {
 		c, err := p.client()
 		if err != nil {
@@ -289,7 +289,7 @@ func parallel(n int, f func(i int) error) error {
 }
 
 // creates posts pods one by one.
-func (b *bench) creates(ctx context.Context, p *planeClient) (ok bool, err error) {
+func (b *bench) creates(ctx context.Context, p *controlPlaneClient) (ok bool, err error) {
 	ok = true
 	for _, x := range []struct {
 		clients    int

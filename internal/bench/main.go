@@ -4,7 +4,7 @@
 // taken meanwhile are printed below.
 //
 // The control plane that is measured runs in a process of its own (this
-// program again, see plane.go), so that the server's CPU time can be told from
+// program again, see controlplane.go), so that the server's CPU time can be told from
 // the clients'. It is the same kernel with the same built-in plugins as in
 // `pintle server`, on embedded etcd with fsync.
 package main
@@ -22,9 +22,9 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == planeArg {
-		if err := servePlane(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "plane:", err)
+	if len(os.Args) > 1 && os.Args[1] == controlPlaneArg {
+		if err := serveControlPlane(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "control plane:", err)
 			os.Exit(1)
 		}
 		return

@@ -31,12 +31,12 @@ func (b *bench) memory(ctx context.Context) error {
 // stays measures an empty control plane, loads it, and reports what it still
 // takes after two minutes of quiet.
 func (b *bench) stays(ctx context.Context, name, what string, load func(*memoryRun) error) error {
-	p, err := b.startPlane(ctx, name)
+	p, err := b.startControlPlane(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	m := &memoryRun{bench: b, plane: p}
+	m := &memoryRun{bench: b, controlPlane: p}
 	if err := m.wait(ctx, idle); err != nil {
 		return err
 	}
@@ -61,8 +61,8 @@ func (b *bench) stays(ctx context.Context, name, what string, load func(*memoryR
 
 // memoryRun is a control plane whose memory is followed.
 type memoryRun struct {
-	bench *bench
-	plane *planeClient
+	bench        *bench
+	controlPlane *controlPlaneClient
 }
 
 func (m *memoryRun) wait(ctx context.Context, d time.Duration) error {
@@ -77,7 +77,7 @@ func (m *memoryRun) wait(ctx context.Context, d time.Duration) error {
 // read returns the resident memory in MiB and what it consists of, and writes
 // what the heap holds.
 func (m *memoryRun) read(name string) (rss float64, of string, err error) {
-	pid := m.plane.cmd.Process.Pid
+	pid := m.controlPlane.cmd.Process.Pid
 	if rss, err = resident(pid); err != nil {
 		return 0, "", err
 	}
@@ -89,18 +89,18 @@ func (m *memoryRun) read(name string) (rss float64, of string, err error) {
 }
 
 func (m *memoryRun) heap(name string) error {
-	_, err := m.plane.order(order{Do: "heap", File: filepath.Join(m.bench.profiles, "memory-"+name+".heap")})
+	_, err := m.controlPlane.order(order{Do: "heap", File: filepath.Join(m.bench.profiles, "memory-"+name+".heap")})
 	return err
 }
 
 // do carries out an order and reports the most that the process took meanwhile.
 func (m *memoryRun) do(o order, what string, limit float64) error {
-	pid := m.plane.cmd.Process.Pid
+	pid := m.controlPlane.cmd.Process.Pid
 	if err := resetPeak(pid); err != nil {
 		return err
 	}
 	begin := time.Now()
-	if _, err := m.plane.order(o); err != nil {
+	if _, err := m.controlPlane.order(o); err != nil {
 		return err
 	}
 	most, err := peak(pid)

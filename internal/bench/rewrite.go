@@ -16,7 +16,7 @@ const (
 )
 
 // rewrite changes all of one large object again and again.
-func (p *plane) rewrite(n int) error {
+func (p *controlPlane) rewrite(n int) error {
 	at := registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("configmaps"), Namespace: metav1.NamespaceDefault}
 	o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "large"}}
 	random := rand.New(rand.NewPCG(1, 2))

@@ -226,10 +226,10 @@ func (f *serverFlags) run(ctx context.Context, report *steps.Reporter) error {
 	if err != nil {
 		return err
 	}
-	plane, err := s.New(ctx)
+	controlPlane, err := s.New(ctx)
 	if err != nil {
 		return err
 	}
-	defer lastResort(plane.Kernel().StoreFailed(), s.Log)()
-	return plane.Run(ctx, func() { go func() { <-plane.Kernel().PluginsSynced(); report.Ready() }() })
+	defer lastResort(controlPlane.Kernel().StoreFailed(), s.Log)()
+	return controlPlane.Run(ctx, func() { go func() { <-controlPlane.Kernel().PluginsSynced(); report.Ready() }() })
 }

@@ -224,18 +224,18 @@ func (f *upFlags) run(ctx context.Context, report *steps.Reporter) error {
 	if err != nil {
 		return err
 	}
-	plane, err := s.New(ctx)
+	controlPlane, err := s.New(ctx)
 	if err != nil {
 		return err
 	}
-	n, err := f.node(s, plane)
+	n, err := f.node(s, controlPlane)
 	if err != nil {
 		return err
 	}
-	defer lastResort(plane.Kernel().StoreFailed(), log)()
+	defer lastResort(controlPlane.Kernel().StoreFailed(), log)()
 	group, ctx := errgroup.WithContext(ctx)
 	serving := make(chan struct{})
-	group.Go(func() error { return plane.Run(ctx, func() { close(serving) }) })
+	group.Go(func() error { return controlPlane.Run(ctx, func() { close(serving) }) })
 	group.Go(func() error {
 		select {
 		case <-serving:
@@ -249,12 +249,12 @@ func (f *upFlags) run(ctx context.Context, report *steps.Reporter) error {
 
 // node makes the node of this machine; its identity comes from the cluster's
 // own keys.
-func (f *upFlags) node(s *serve.Server, plane *serve.Plane) (*serve.Node, error) {
+func (f *upFlags) node(s *serve.Server, controlPlane *serve.ControlPlane) (*serve.Node, error) {
 	name, ip, err := f.identity()
 	if err != nil {
 		return nil, err
 	}
-	keys := plane.Kernel().PKI()
+	keys := controlPlane.Kernel().PKI()
 	client, err := keys.IssueNodeClient(name)
 	if err != nil {
 		return nil, err

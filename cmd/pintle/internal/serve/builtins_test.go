@@ -30,21 +30,21 @@ func TestBuiltinsAreReady(t *testing.T) {
 	s.Dir, s.PluginHost, s.UnsafeNoFsync, s.Log = paths.Dir(t.TempDir()), "native", true, slog.New(slog.DiscardHandler)
 	s.Listeners, s.Advertise = []net.Listener{l}, netip.MustParseAddrPort(l.Addr().String())
 	s.Report = steps.NewReporter(steps.Terminal(t.Output()), time.Now)
-	plane, err := s.New(t.Context())
+	controlPlane, err := s.New(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- plane.Run(ctx, nil) }()
+	go func() { done <- controlPlane.Run(ctx, nil) }()
 	defer func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}()
-	api := plane.Kernel().Access().As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
-	<-plane.Kernel().PluginsSynced()
+	api := controlPlane.Kernel().Access().As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
+	<-controlPlane.Kernel().PluginsSynced()
 	for _, p := range standard.Plugins {
 		var status v1alpha1.PluginStatus
 		for deadline := time.Now().Add(time.Minute); status.Phase != v1alpha1.Ready; time.Sleep(10 * time.Millisecond) {

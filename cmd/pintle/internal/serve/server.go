@@ -32,8 +32,8 @@ import (
 	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
-// Plane is a control plane about to run.
-type Plane struct {
+// ControlPlane is a control plane about to run.
+type ControlPlane struct {
 	s      *Server
 	kernel *kernel.Kernel
 	images *imageregistry.Registry
@@ -42,7 +42,7 @@ type Plane struct {
 }
 
 // New opens everything that can fail early.
-func (s *Server) New(ctx context.Context) (*Plane, error) {
+func (s *Server) New(ctx context.Context) (*ControlPlane, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (s *Server) New(ctx context.Context) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{s: s}
+	p := &ControlPlane{s: s}
 	seeded := make(chan struct{})
 	go func() { // while the store opens
 		defer close(seeded)
@@ -138,17 +138,17 @@ func (s *Server) URL() string {
 	return "https://" + s.Advertise.String()
 }
 
-func (p *Plane) writeKubeconfig() error {
+func (p *ControlPlane) writeKubeconfig() error {
 	keys := p.kernel.PKI()
 	return keys.WriteKubeconfig(p.s.Dir.AdminKubeconfig(), p.s.URL(), "admin", keys.Admin())
 }
 
 // Kernel is the control plane itself.
-func (p *Plane) Kernel() *kernel.Kernel { return p.kernel }
+func (p *ControlPlane) Kernel() *kernel.Kernel { return p.kernel }
 
 // Run serves until ctx ends. ready is called once the API answers and images
 // can be pulled.
-func (p *Plane) Run(ctx context.Context, ready func()) error {
+func (p *ControlPlane) Run(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range p.s.Registry {
 		group.Go(func() error { return serveHTTP(ctx, l, p.imageHandler()) })
@@ -167,7 +167,7 @@ func (p *Plane) Run(ctx context.Context, ready func()) error {
 	return errors.Join(err, p.wasm.Close(context.WithoutCancel(ctx)))
 }
 
-func (p *Plane) imageHandler() http.Handler {
+func (p *ControlPlane) imageHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v2/", p.images)
 	mux.HandleFunc("GET /pintle/images", func(w http.ResponseWriter, _ *http.Request) {
@@ -189,7 +189,7 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 
 // pushImages puts what ships into the registry: the sandbox image, and the
 // demo in two versions so that an update can be tried.
-func (p *Plane) pushImages(ctx context.Context) error {
+func (p *ControlPlane) pushImages(ctx context.Context) error {
 	if len(p.s.Registry) == 0 {
 		return nil
 	}

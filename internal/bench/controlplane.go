@@ -29,12 +29,12 @@ import (
 	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
-// planeArg makes this program the control plane that is measured. It obeys
+// controlPlaneArg makes this program the control plane that is measured. It obeys
 // orders, one JSON object a line on standard input, and answers each with one
 // line on standard output. It ends with its input.
-const planeArg = "-plane"
+const controlPlaneArg = "-control-plane"
 
-// order is one line to the plane.
+// order is one line to the control plane.
 type order struct {
 	Do    string // see do
 	Count int    // of nodes or pods
@@ -42,14 +42,14 @@ type order struct {
 	File  string // of a profile; "" ends the one being taken
 }
 
-// answer is one line from the plane.
+// answer is one line from the control plane.
 type answer struct {
 	Error  string
 	Deploy deployed
 }
 
-// plane is the running control plane.
-type plane struct {
+// controlPlane is the running control plane.
+type controlPlane struct {
 	kernel   *kernel.Kernel
 	registry registry.Registry
 	profile  *os.File
@@ -61,8 +61,8 @@ type plane struct {
 // serviceRange is that of the cluster that is measured.
 var serviceRange = netip.MustParsePrefix("10.96.0.0/16")
 
-func servePlane(args []string) error {
-	fl := flag.NewFlagSet("plane", flag.ContinueOnError)
+func serveControlPlane(args []string) error {
+	fl := flag.NewFlagSet("control-plane", flag.ContinueOnError)
 	dir := fl.String("dir", "", "data directory")
 	if err := fl.Parse(args); err != nil {
 		return err
@@ -74,7 +74,7 @@ func servePlane(args []string) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	p := &plane{kernel: k, registry: k.Access().As(administrator), group: group, ctx: ctx}
+	p := &controlPlane{kernel: k, registry: k.Access().As(administrator), group: group, ctx: ctx}
 	serving := make(chan struct{})
 	group.Go(func() error { return k.Run(ctx, func() { close(serving) }) })
 	group.Go(func() error {
@@ -136,7 +136,7 @@ func newKernel(ctx context.Context, dir string) (*kernel.Kernel, func() error, e
 func kubeconfig(dir string) string { return filepath.Join(dir, "admin.kubeconfig") }
 
 // obey carries out orders until there are no more.
-func (p *plane) obey(in io.Reader, out io.Writer) error {
+func (p *controlPlane) obey(in io.Reader, out io.Writer) error {
 	enc := json.NewEncoder(out)
 	if err := enc.Encode(answer{}); err != nil { // everything is up
 		return err
@@ -157,7 +157,7 @@ func (p *plane) obey(in io.Reader, out io.Writer) error {
 	return nil
 }
 
-func (p *plane) do(o order, a *answer) (err error) {
+func (p *controlPlane) do(o order, a *answer) (err error) {
 	switch o.Do {
 	case "nodes":
 		return p.makeNodes(o.Count, o.Given)
@@ -184,7 +184,7 @@ func (p *plane) do(o order, a *answer) (err error) {
 	return fmt.Errorf("no such order: %q", o.Do)
 }
 
-func (p *plane) takeProfile(file string) error {
+func (p *controlPlane) takeProfile(file string) error {
 	if file == "" {
 		pprof.StopCPUProfile()
 		return p.profile.Close()
