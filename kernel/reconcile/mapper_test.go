@@ -117,7 +117,10 @@ func (r *runner) drain(t *testing.T) (out []Request) {
 
 // mapped answers OpMap with a request that says which object was seen.
 func mapped(_ context.Context, _ wire.Op, req []byte) ([]byte, error) {
-	_, b := wire.NewReader(req).MapRequest()
+	_, b, err := wire.MapRequest(req)
+	if err != nil {
+		return nil, err
+	}
 	v, err := record.Parse(b, nil)
 	if err != nil {
 		return nil, err

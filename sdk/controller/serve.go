@@ -65,9 +65,8 @@ func (o *opened) reconcile(out, req []byte) ([]byte, error) {
 }
 
 func (o *opened) mapObject(out, req []byte) ([]byte, error) {
-	r := wire.NewReader(req)
-	i, b := r.MapRequest()
-	if err := r.Err(); err != nil {
+	i, b, err := wire.MapRequest(req)
+	if err != nil {
 		return out, err
 	}
 	if i < 0 || i >= len(o.points.Watches) || o.points.Watches[i].Map.Func == nil {

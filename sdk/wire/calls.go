@@ -95,10 +95,15 @@ func AppendMap(b []byte, watch int, object []byte) []byte {
 	return append(AppendUint(b, uint64(watch)), object...)
 }
 
-// MapRequest reads an OpMap request.
-func (r *Reader) MapRequest() (watch int, object []byte) {
+// MapRequest reads an OpMap request, which is a whole frame; object is a part of
+// it.
+//
+// # Errors
+//   - of KindProtocol when the frame is malformed
+func MapRequest(req []byte) (watch int, object []byte, err error) {
+	r := NewReader(req)
 	watch = int(r.Uint())
-	return watch, r.Rest()
+	return watch, r.Rest(), r.Err()
 }
 
 // Requests reads the answer of OpMap.

@@ -126,3 +126,13 @@ func FuzzFrames(f *testing.F) {
 		_, _ = wire.ParseResult(b)
 	})
 }
+
+func TestMapRequest(t *testing.T) {
+	watch, object, err := wire.MapRequest(wire.AppendMap(nil, 300, []byte("record")))
+	if err != nil || watch != 300 || string(object) != "record" {
+		t.Errorf("got %d, %q, %v", watch, object, err)
+	}
+	if _, _, err := wire.MapRequest([]byte{0x80}); err == nil {
+		t.Error("a frame that is cut short is taken")
+	}
+}
