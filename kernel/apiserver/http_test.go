@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/internal/version"
 	"github.com/pintle-io/pintle/kernel/apiserver"
 )
 
@@ -124,7 +125,7 @@ func TestPathsThatAreNoAPI(t *testing.T) {
 		{"/readyz", 500, "[-]cache failed: reason withheld"},
 		{"/readyz?exclude=cache", 200, "ok"},
 		{"/readyz/ping", 200, "ok"},
-		{"/version", 200, `"gitVersion": "v1.37.2-pintle"`},
+		{"/version", 200, `"gitVersion": "` + version.Git() + `"`},
 		{"/", 200, `"/apis/apps/v1"`},
 		{"/nope", 404, "404 page not found"},
 		{"/apis/nope", 404, "404 page not found"},
@@ -298,7 +299,7 @@ func TestOpenAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if doc.Info.Version != "v1.37.2-pintle" || len(doc.Paths.Path) == 0 {
+	if doc.Info.Version != version.Git() || len(doc.Paths.Path) == 0 {
 		t.Errorf("openapi v2: version %q, %d paths", doc.Info.Version, len(doc.Paths.Path))
 	}
 	root := openapi3.NewRoot(dc.OpenAPIV3())
