@@ -1,6 +1,9 @@
 package sdktest
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/pintle-io/pintle/sdk/internal/instance"
@@ -38,12 +41,32 @@ func Try(p *scheduling.Points, pod scheduling.PodInfo, nodes ...scheduling.NodeI
 		return nil, err
 	}
 	record := schedule.EncodePod(&pod)
-	if resp, err = t.call(schedule.OpPreFilter, record.Bytes()); err != nil {
+	for range columns.MaxWanted {
+		out, err := t.attempt(record.Bytes())
+		if !errors.Is(err, errAgain) {
+			return out, err
+		}
+	}
+	return nil, fmt.Errorf("the plugin looks at more than %d columns", columns.MaxWanted)
+}
+
+// errAgain asks for another attempt: the plugin looked at a column for the first
+// time, such as that of a label that only few nodes have, and what it said is
+// thrown away. It has all that there are.
+var errAgain = errors.New("the plugin looks at more columns")
+
+// attempt asks about the pod once.
+func (t *trial) attempt(record []byte) ([]Placement, error) {
+	resp, err := t.call(schedule.OpPreFilter, record)
+	if err != nil {
 		return nil, err
 	}
 	pre, err := schedule.ReadPreFilter(resp)
 	if err != nil {
 		return nil, err
+	}
+	if len(pre.Missing) > 0 {
+		return nil, errAgain
 	}
 	out := make([]Placement, t.table.Rows())
 	for i := range out {
@@ -120,6 +143,9 @@ func (t *trial) ask(out []Placement) error {
 		if err != nil {
 			return err
 		}
+		if len(a.Missing) > 0 {
+			return errAgain
+		}
 		known = append(known, a.Reasons...)
 		for i := range out {
 			if id := int(reasons[i]); !feasible.Has(i) && out[i].Fits() && id > 0 && id <= len(known) {
@@ -150,8 +176,12 @@ func (t *trial) add(out []Placement, scope schedule.Scope, feasible vector.Mask)
 		}
 		raw := t.layout.Int64s(t.region, columns.ResultScore, m.Column)
 		if m.Normalizes {
-			if _, err := t.call(schedule.OpNormalize, schedule.AppendNormalize(nil, k, len(out))); err != nil {
+			resp, err := t.call(schedule.OpNormalize, schedule.AppendNormalize(nil, k, len(out)))
+			if err != nil {
 				return err
+			}
+			if missing, err := schedule.ReadMissing(resp); err != nil || len(missing) > 0 {
+				return cmp.Or(err, errAgain)
 			}
 		}
 		var highest int64
