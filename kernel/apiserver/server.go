@@ -133,10 +133,25 @@ func (s *Server) shutdown(ctx context.Context, srv *http.Server) error {
 		case <-ctx.Done():
 		}
 	}()
-	if err := srv.Shutdown(ctx); err != nil {
+	if err := endConnections(ctx, srv); err != nil {
 		return errors.Join(fmt.Errorf("shut down: %w", err), srv.Close())
 	}
 	return nil
+}
+
+// endConnections waits until all requests are answered. net/http tells HTTP/2
+// connections to end once, when Shutdown begins: one whose handshake is under
+// way then is told nothing, and Shutdown waits for it as long as its client
+// keeps it. So Shutdown is begun again every second.
+func endConnections(ctx context.Context, srv *http.Server) error {
+	for {
+		once, cancel := context.WithTimeout(ctx, time.Second)
+		err := srv.Shutdown(once)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
 }
 
 var _ http.Handler = (*Server)(nil)
