@@ -20,7 +20,7 @@ type Policy struct{ First, Max time.Duration }
 // doubled with each failure and bounded by Max, less up to a quarter.
 func (p Policy) Pause(n int) time.Duration {
 	d := p.Max
-	if shift := max(n, 1) - 1; shift < 32 && p.First<<shift < p.Max {
+	if shift := max(n, 1) - 1; shift < 32 && p.First < p.Max>>shift { // First<<shift may overflow
 		d = p.First << shift
 	}
 	return Jitter(d)
@@ -86,13 +86,6 @@ func (r *Retry) Succeeded(log *slog.Logger, attrs ...any) {
 	if what != "" {
 		log.Info("over: "+what, append(attrs, "failures", n)...)
 	}
-}
-
-// Failing reports whether the last try failed.
-func (r *Retry) Failing() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed > 0
 }
 
 // essence is an error's text without what differs between tries: ids, times
