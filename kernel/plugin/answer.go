@@ -82,6 +82,8 @@ func checkAnswer(op wire.Op, resp []byte) error {
 	switch op {
 	case wire.OpMutate, wire.OpValidate:
 		c.verdict()
+	case schedule.OpNormalize:
+		c.columns()
 	case wire.OpReconcile:
 		c.Int()
 		c.requests()

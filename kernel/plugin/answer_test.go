@@ -11,7 +11,7 @@ import (
 )
 
 // answerOps are the operations whose answers are looked into.
-var answerOps = []wire.Op{wire.OpValidate, wire.OpReconcile, wire.OpMap, schedule.OpDescribe, schedule.OpPreFilter, schedule.OpCycle}
+var answerOps = []wire.Op{wire.OpValidate, wire.OpReconcile, wire.OpMap, schedule.OpDescribe, schedule.OpPreFilter, schedule.OpCycle, schedule.OpNormalize}
 
 // FuzzAnswers: whatever a guest answers, the check does not panic, and what
 // passes it can be decoded and is within the bounds.
@@ -28,6 +28,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(4, pre.Append(nil))
 	cycle := schedule.CycleAnswer{Feasible: 2, Reasons: []schedule.ReasonInfo{{Reasons: []string{"r"}}}, Missing: missing}
 	f.Add(5, cycle.Append(nil))
+	f.Add(6, columns.AppendRefs(nil, missing))
 	f.Fuzz(func(t *testing.T, which int, b []byte) {
 		op := answerOps[uint(which)%uint(len(answerOps))]
 		if err := checkAnswer(op, b); err != nil {
@@ -55,6 +56,8 @@ func FuzzAnswers(f *testing.F) {
 			_, err = schedule.ReadPreFilter(b)
 		case schedule.OpCycle:
 			_, err = schedule.ReadCycleAnswer(b)
+		case schedule.OpNormalize:
+			_, err = schedule.ReadMissing(b)
 		}
 		if err != nil {
 			t.Fatalf("%s passed and cannot be decoded: %v", op, err)

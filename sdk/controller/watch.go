@@ -16,7 +16,8 @@ type Watch struct {
 	// Resource as "group/version/plural", "v1/pods" for the core group, or
 	// [AllResources], which needs Metadata.
 	Resource string
-	// Metadata asks for metadata only. Of [AllResources], an object is seen as
+	// Metadata must be set with [AllResources] and says nothing for one resource,
+	// of which Fields chooses. With it an object is seen as
 	// apiVersion, kind and metadata, with what discovery tells of its resource:
 	// "resource" ("apps/v1/deployments"), "namespaced" and "collected" (it takes
 	// part in garbage collection), the last two being there only if they are true;

@@ -38,7 +38,9 @@ func (s *Snapshot) ask(id columns.ID, key string) {
 	if a.asked == nil {
 		a.asked = map[columns.Ref]bool{}
 	}
-	if len(a.asked) >= maxAsks {
+	if len(a.asked) >= maxAsks { // what is said without the column is no answer
+		r.Name = nameOf(id)
+		a.refused = &r
 		return
 	}
 	a.asked[r] = true

@@ -27,7 +27,8 @@ type Placement struct {
 func (p *Placement) Fits() bool { return len(p.Reasons) == 0 }
 
 // Try asks the points of a plugin about a pod and nodes, the way a kernel
-// does, for tests of plugins. Placements are in the order of nodes.
+// does, for tests of plugins. Placements are in the order of nodes. There are no
+// other pods: a plugin that counts some is an error.
 func Try(p *scheduling.Points, pod scheduling.PodInfo, nodes ...scheduling.NodeInfo) ([]Placement, error) {
 	t := trial{plugin: p.Open(instance.Host{Plugin: "plugin"}), table: schedule.NewTable(nodes...)}
 	resp, err := t.call(schedule.OpDescribe, nil)
@@ -67,6 +68,9 @@ func (t *trial) attempt(record []byte) ([]Placement, error) {
 	}
 	if len(pre.Missing) > 0 {
 		return nil, errAgain
+	}
+	if len(pre.Counts) > 0 {
+		return nil, errors.New("sdktest.Try has no other pods to count: try a plugin that counts pods in a cluster")
 	}
 	out := make([]Placement, t.table.Rows())
 	for i := range out {

@@ -9,7 +9,8 @@ import (
 // Kind classes an error so that it means the same on both sides.
 type Kind uint8
 
-// Faults of a plugin: its instance must be discarded after the first three.
+// Faults of a plugin: its instance must be discarded after those that
+// [Kind.Fault] names.
 const (
 	KindTrap     Kind = iota + 1 // it panicked or trapped
 	KindDeadline                 // it did not answer in time

@@ -26,7 +26,7 @@ package wire
 //	                 drop  uint   then that many of the held list are left out
 //	                 add   uint   then that many new ones follow, each length-prefixed
 //
-// kernel/plugin/listing implements the host's side of it, package sdk the
+// kernel/plugin/listing implements the host's side of it, package remote the
 // guest's.
 
 // Whoever is answered with objects says in Only which fields of them it will

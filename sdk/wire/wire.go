@@ -70,10 +70,6 @@ const (
 	HostEvent  HostOp = 5
 	HostPatch  HostOp = 6
 	HostDelete HostOp = 7
-
-	// HostScheduling is the first of the scheduling host operations, defined
-	// in package schedule.
-	HostScheduling HostOp = 64
 )
 
 func (o Op) String() string {

@@ -26,7 +26,7 @@ const (
 //	pintle.yield ()                 metering; see meter
 //	pintle.call  (op, req, n) → n   asks the kernel; the answer waits
 //	pintle.take  (to, n)            fetches the answer
-//	pintle_vec.* (…)                vector operations of sdk/columns
+//	pintle_vec.* (…)                vector operations of sdk/scheduling/vector
 func imports(ctx context.Context, r wazero.Runtime) error {
 	b := r.NewHostModuleBuilder(importModule)
 	add := func(b wazero.HostModuleBuilder, name string, f api.GoModuleFunc, params, results []api.ValueType) {

@@ -50,14 +50,15 @@ func (m *Mirror) Want(list ...Ref) error {
 		if err := r.Check(); err != nil {
 			return err
 		}
-		r.Name = ""
-		if m.want[r] {
+		key := r
+		key.Name = "" // it is for people
+		if m.want[key] {
 			continue
 		}
 		if len(m.want) >= MaxWanted {
 			return fmt.Errorf("column %s: %w for a plugin that has %d", r, ErrColumn, MaxWanted)
 		}
-		m.want[r], m.grew = true, true
+		m.want[key], m.grew = true, true
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func MustParseFields(text string) *Fields {
 type parser struct{ rest string }
 
 func (p *parser) list(depth int) (*Fields, error) {
-	if depth > maxFieldsDepth {
+	if depth >= maxFieldsDepth {
 		return nil, fmt.Errorf("nested deeper than %d", maxFieldsDepth)
 	}
 	f, from := &Fields{}, p.rest

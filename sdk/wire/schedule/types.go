@@ -59,7 +59,7 @@ func (s Scaling) Apply(v, highest int64) int64 {
 // rejected may fit.
 type ClusterEvent uint32
 
-// The events. NodeAdded to NodeReady are about one node.
+// The events. NodeAdded to NodeReadyChanged are about one node.
 const (
 	NodeAdded ClusterEvent = 1 << iota
 	NodeAllocatableChanged
