@@ -49,8 +49,9 @@ type sighting struct {
 }
 
 // endpointLasts is how long a server that says nothing is still an endpoint:
-// three of its renewals may be lost.
-const endpointLasts = 4 * keepEvery
+// three of its renewals may be lost, and the fourth look after the last removes
+// it.
+const endpointLasts = 4*keepEvery - keepEvery/2
 
 // forgetAfter is when the Lease of a server that is gone is removed.
 const forgetAfter = time.Hour

@@ -35,7 +35,10 @@ func openIdentity(dir string) (*identity, error) {
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = lock.Close() // the first error says more
-		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+		}
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	id, err := serverID(filepath.Join(dir, "server-id"))
 	if err != nil {

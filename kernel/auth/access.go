@@ -44,6 +44,8 @@ func (r authorized) may(ctx context.Context, verb string, t registry.Target) err
 	switch {
 	case d == authorizer.DecisionAllow:
 		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case err != nil:
 		return apierrors.NewInternalError(err)
 	}
@@ -54,6 +56,9 @@ func (r authorized) may(ctx context.Context, verb string, t registry.Target) err
 func (r authorized) mayWrite(ctx context.Context, verb string, t registry.Target) error {
 	if err := r.may(ctx, verb, t); err != nil || t.Subresource != "" {
 		return err
+	}
+	if t.Name == "" { // it is in the object, which may be a new one
+		return r.may(ctx, "create", t)
 	}
 	if _, err := r.reg.Get(ctx, t, metav1.GetOptions{ResourceVersion: "0"}); !apierrors.IsNotFound(err) {
 		return nil // the write itself will say what is wrong

@@ -39,7 +39,7 @@ type Times struct {
 }
 
 // DefaultTimes are a server's: a leader that was killed is replaced within
-// seventeen seconds.
+// eighteen seconds.
 var DefaultTimes = Times{Duration: 16 * time.Second, RenewDeadline: 8 * time.Second, RetryEvery: 2 * time.Second}
 
 // Config is what an Elector is made of.

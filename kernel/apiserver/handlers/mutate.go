@@ -119,7 +119,7 @@ func (s *Handlers) patch(c *endpoint.Request) error {
 	if err := invalidOptions("PatchOptions", metavalidation.ValidatePatchOptions(&o, pt)); err != nil {
 		return err
 	}
-	if pt == types.ApplyYAMLPatchType {
+	if c.Sub == nil && pt == types.ApplyYAMLPatchType {
 		if err := s.authorizeCreate(c); err != nil {
 			return err
 		}

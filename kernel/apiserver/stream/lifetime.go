@@ -2,22 +2,24 @@ package stream
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
 // Lifetime ends the streams of a server when it stops. It is safe for concurrent
 // use.
 type Lifetime struct {
-	stopping chan struct{} // closed when streams shall end
-	once     sync.Once
+	running context.Context // done when streams shall end
+	stop    context.CancelFunc
 }
 
 // NewLifetime makes one.
-func NewLifetime() *Lifetime { return &Lifetime{stopping: make(chan struct{})} }
+func NewLifetime() *Lifetime {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Lifetime{running: ctx, stop: stop}
+}
 
 // Stop ends all streams.
-func (s *Lifetime) Stop() { s.once.Do(func() { close(s.stopping) }) }
+func (s *Lifetime) Stop() { s.stop() }
 
 // Context ends with the request, after d (0 means never), and when the
 // server stops.
@@ -27,19 +29,12 @@ func (s *Lifetime) Context(ctx context.Context, d time.Duration) (context.Contex
 	if d > 0 {
 		timer = time.AfterFunc(d, cancel)
 	}
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-s.stopping:
-			cancel()
-		case <-done:
-		}
-	}()
+	forget := context.AfterFunc(s.running, cancel)
 	return ctx, func() {
 		if timer != nil {
 			timer.Stop()
 		}
-		close(done)
+		forget()
 		cancel()
 	}
 }
