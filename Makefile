@@ -106,8 +106,8 @@ generate: ## regenerate committed code (needs clang, llvm and libbpf-dev)
 
 .PHONY: generated
 generated: ## check that `make generate` changes nothing
-	@before=$$(git diff | sha256sum); $(MAKE) --no-print-directory generate; \
-	  test "$$before" = "$$(git diff | sha256sum)" || { echo "make generate changes:"; git diff --stat; exit 1; }
+	@before=$$({ git diff; git status --porcelain; } | sha256sum); $(MAKE) --no-print-directory generate; \
+	  test "$$before" = "$$({ git diff; git status --porcelain; } | sha256sum)" || { echo "make generate changes:"; git status --short; git diff --stat; exit 1; }
 
 .PHONY: clean
 clean: ## remove what was built

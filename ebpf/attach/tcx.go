@@ -44,8 +44,12 @@ func (t TCX) attach(p *ebpf.Program) (link.Link, error) {
 }
 
 func (t TCX) has(i *link.Info) bool {
+	at := ebpf.AttachTCXIngress
+	if t.Way == Egress {
+		at = ebpf.AttachTCXEgress
+	}
 	x := i.TCX()
-	return x != nil && x.Ifindex == uint32(t.Index)
+	return x != nil && x.Ifindex == uint32(t.Index) && uint32(x.AttachType) == uint32(at)
 }
 
 // String says which way of which device.

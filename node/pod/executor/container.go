@@ -85,8 +85,7 @@ func (s *Starter) Start(ctx context.Context, a lifecycle.StartContainer) *Failur
 	}
 	cfg, err := s.config(ctx, &a, img)
 	if err != nil {
-		s.Events.Tell(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: "+err.Error())
-		return &Failure{Reason: createConfigError, Err: err}
+		return callFailed(ctx, s.Events, pod, c, createConfigError, err)
 	}
 	release, err := s.Slots.acquire(ctx)
 	if err != nil {

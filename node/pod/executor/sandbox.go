@@ -93,7 +93,7 @@ func (s *Sandboxes) handler(ctx context.Context, pod *corev1.Pod) (string, error
 	return class.Handler, nil
 }
 
-// Tidy removes instances, with their logs, and sandboxes. It tries all.
+// RemoveDead removes instances, with their logs, and sandboxes. It tries all.
 func (s *Sandboxes) RemoveDead(ctx context.Context, a lifecycle.RemoveDead) error {
 	var errs []error
 	for _, c := range a.Containers {

@@ -126,7 +126,7 @@ func saveSnapshot(ctx context.Context, c *rest.Config, path string) (n int64, er
 	return n, os.Rename(part.Name(), path)
 }
 
-// store sends a request about the embedded store.
+// askStore sends a request about the embedded store.
 func askStore(ctx context.Context, f *client.Flags, verb, path string) ([]byte, error) {
 	c, err := f.Config()
 	if err != nil {
