@@ -67,7 +67,7 @@ func (w *Workers) Open() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, p := range slices.SortedFunc(maps.Values(a.arrivals), byAge) {
-		w.add(p, w.ask(p))
+		w.add(p, w.ask(p, w.active()))
 	}
 	a.open, a.found, a.arrivals = true, nil, nil
 	w.decideResizes()
@@ -77,12 +77,14 @@ func byAge(a, b *corev1.Pod) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
-// deliver gives a pod without a worker one.
+// deliver gives a pod without a worker one. It may have got one meanwhile, by
+// Open.
 func (w *Workers) deliver(pod *corev1.Pod) {
 	a := &w.admission
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
+	case w.tell(pod, false):
 	case pod.DeletionTimestamp != nil || podspec.Final(pod) || admit.Known(pod) || a.found[pod.UID]:
 		delete(a.arrivals, pod.UID)
 		w.add(pod, nil)
@@ -92,35 +94,56 @@ func (w *Workers) deliver(pod *corev1.Pod) {
 		}
 		a.arrivals[pod.UID] = pod
 	default:
-		w.add(pod, w.ask(pod))
+		w.add(pod, w.ask(pod, w.active()))
 	}
 }
 
-// withdraw forgets a pod that waits.
-func (w *Workers) withdraw(uid types.UID) {
+// withdraw forgets a pod that waits. It may have got a worker meanwhile, by Open.
+func (w *Workers) withdraw(pod *corev1.Pod) {
 	w.admission.mu.Lock()
-	delete(w.admission.arrivals, uid)
-	w.admission.mu.Unlock()
+	defer w.admission.mu.Unlock()
+	if !w.tell(pod, true) {
+		delete(w.admission.arrivals, pod.UID)
+	}
 }
 
-// ask asks whether there is room for a pod. It is called with admission.mu held.
-func (w *Workers) ask(pod *corev1.Pod) *admit.Refusal {
+// ask asks whether there is room for a pod beside the active ones. It is called
+// with admission.mu held.
+func (w *Workers) ask(pod *corev1.Pod, active map[types.UID]*corev1.Pod) *admit.Refusal {
 	if w.cfg.Admit == nil {
 		return nil
 	}
 	w.mu.Lock()
 	ctx := w.ctx
-	var others []*corev1.Pod
-	for _, k := range w.workers {
-		if p := k.view.current(); k.view.refused == nil && p.UID != pod.UID && admit.Active(p) {
-			others = append(others, p)
-		}
-	}
 	w.mu.Unlock()
 	if ctx == nil {
 		ctx = context.Background() // not running yet; Admit bounds its own calls
 	}
+	others := make([]*corev1.Pod, 0, len(active))
+	for uid, p := range active {
+		if uid != pod.UID {
+			others = append(others, p)
+		}
+	}
 	return w.cfg.Admit(ctx, pod, others)
+}
+
+// active are the pods that take something of the node.
+func (w *Workers) active() map[types.UID]*corev1.Pod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.activeLocked()
+}
+
+// activeLocked is called with mu held.
+func (w *Workers) activeLocked() map[types.UID]*corev1.Pod {
+	out := make(map[types.UID]*corev1.Pod, len(w.workers))
+	for uid, k := range w.workers {
+		if p := k.view.current(); k.view.refused == nil && admit.Active(p) {
+			out[uid] = p
+		}
+	}
+	return out
 }
 
 // add gives a pod its worker; one that was refused has nothing to run.

@@ -119,3 +119,23 @@ func TestDeletedIsNotAsked(t *testing.T) {
 		t.Errorf("asked %q, %d workers", d.asked, len(d.workers))
 	}
 }
+
+// TestLateNews: what the API says of a pod while Open gives it a worker reaches
+// that worker.
+func TestLateNews(t *testing.T) {
+	d := newDoor()
+	d.Update(aged("deleted", 0))
+	d.Update(aged("gone", 0))
+	d.Open()
+	d.deliver(aged("deleted", 0, deleted)) // who calls saw no worker yet
+	d.withdraw(aged("gone", 0))
+	if p := d.of("deleted").view.current(); p.DeletionTimestamp == nil {
+		t.Error("a deletion was lost")
+	}
+	if _, gone, _ := d.of("gone").view.take(); !gone {
+		t.Error("that the API has a pod no more was lost")
+	}
+	if len(d.asked) != 2 {
+		t.Errorf("asked %q", d.asked)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/node/pod/executor"
 	"github.com/pintle-io/pintle/node/resize"
@@ -31,24 +32,22 @@ type waitingPod struct {
 }
 
 // decideResizes decides about all resizes that wait, one after the other, beside
-// arrivals: room is given once. It is called with admission's lock held.
+// arrivals: room is given once. All are decided about by who was there at one
+// moment, or what becomes free meanwhile would go to whoever is looked at just
+// then, and not to the first in the order. It is called with admission's lock
+// held.
 func (w *Workers) decideResizes() {
 	if !w.admission.open {
 		return // not all pods are known yet that take room
 	}
-	var all []waitingPod
-	w.mu.Lock()
-	for _, k := range w.workers {
-		if x, ok := k.view.pendingResize(); ok {
-			all = append(all, waitingPod{k, x})
-		}
-	}
-	w.mu.Unlock()
+	all, active := w.waitingResizes()
 	slices.SortFunc(all, func(a, b waitingPod) int { return resize.Compare(a.Waiting, b.Waiting) })
 	left := int32(0)
 	for _, x := range all {
-		granted, news := w.grant(x)
-		if !granted {
+		granted, news := w.grant(x, active)
+		if granted {
+			active[x.uid] = x.view.current()
+		} else {
 			left++
 		}
 		if news {
@@ -58,14 +57,29 @@ func (w *Workers) decideResizes() {
 	w.admission.waiting.Store(left)
 }
 
-// grant grants a resize, or has it wait. news tells that the pod's status
-// changes by it.
-func (w *Workers) grant(x waitingPod) (granted, news bool) {
+// waitingResizes are the resizes that wait, and the pods that take something of
+// the node. They are counted as waiting before others are looked at: whoever
+// frees something later finds the count, and has them decided about once more.
+func (w *Workers) waitingResizes() (all []waitingPod, active map[types.UID]*corev1.Pod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, k := range w.workers {
+		if x, ok := k.view.pendingResize(); ok {
+			all = append(all, waitingPod{k, x})
+		}
+	}
+	w.admission.waiting.Store(int32(len(all)))
+	return all, w.activeLocked()
+}
+
+// grant grants a resize beside the active pods, or has it wait. news tells that
+// the pod's status changes by it.
+func (w *Workers) grant(x waitingPod, active map[types.UID]*corev1.Pod) (granted, news bool) {
 	pod, now, allocated := x.Desired, w.cfg.Clock.Now(), x.view.allocated
 	if !allocated.Again(now).IsZero() {
 		return false, false
 	}
-	if refusal := w.ask(pod); refusal != nil {
+	if refusal := w.ask(pod, active); refusal != nil {
 		return false, postpone(x, w.do.events, now, refusal.Reason, refusal.Message)
 	}
 	if err := allocated.Grant(pod, now); err != nil {

@@ -35,7 +35,7 @@ func BenchmarkDecision(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w.admission.mu.Lock()
-		w.ask(one)
+		w.ask(one, w.active())
 		w.admission.mu.Unlock()
 	}
 }

@@ -162,20 +162,26 @@ func (w *Workers) Run(ctx context.Context) error {
 // Update tells the workers of a new or changed pod. The pod is not changed by
 // them.
 func (w *Workers) Update(pod *corev1.Pod) {
-	if k := w.of(pod.UID); k == nil {
+	if !w.tell(pod, false) {
 		w.deliver(pod)
-	} else if k.view.set(pod, false) {
-		k.nudge()
 	}
 }
 
 // Remove tells the workers that the API has the pod no more.
 func (w *Workers) Remove(pod *corev1.Pod) {
-	if k := w.of(pod.UID); k == nil {
-		w.withdraw(pod.UID)
-	} else if k.view.set(pod, true) {
+	if !w.tell(pod, true) {
+		w.withdraw(pod)
+	}
+}
+
+// tell tells a pod's worker what the API has of it, and reports whether it has a
+// worker.
+func (w *Workers) tell(pod *corev1.Pod, gone bool) bool {
+	k := w.of(pod.UID)
+	if k != nil && k.view.set(pod, gone) {
 		k.nudge()
 	}
+	return k != nil
 }
 
 // Notify makes the worker of a pod look again.
@@ -226,17 +232,21 @@ func (w *Workers) launch(ctx context.Context, k *worker) {
 	go func() {
 		defer w.group.Done()
 		k.run(ctx)
-		if !k.core.Done() {
-			return
+		if k.core.Done() {
+			w.forget(k)
 		}
-		k.view.allocated.Forget()
-		w.mu.Lock()
-		if w.workers[k.uid] == k {
-			delete(w.workers, k.uid)
-		}
-		w.mu.Unlock()
-		w.roomMade()
 	}()
+}
+
+// forget drops the worker of a pod that is gone.
+func (w *Workers) forget(k *worker) {
+	k.view.allocated.Forget()
+	w.mu.Lock()
+	if w.workers[k.uid] == k {
+		delete(w.workers, k.uid)
+	}
+	w.mu.Unlock()
+	w.roomMade()
 }
 
 // written is told the status that the API took.
