@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/registry/patch"
 )
 
 // doubling is a JSON patch that copies a text again and again.
@@ -42,7 +43,7 @@ func TestPatchesDoNotAmplify(t *testing.T) {
 	}{
 		"copied texts":           {types.JSONPatchType, doubling(strings.Repeat("x", 1000), 4000), "rejected"},
 		"copied up to the bound": {types.JSONPatchType, doubling(strings.Repeat("x", 1000), 2900), "Too long"},
-		"many values":            {types.JSONPatchType, `[{"op":"add","path":"/spec/containers","value":[` + strings.TrimSuffix(strings.Repeat("{},", registry.MaxValues), ",") + `]}]`, "values"},
+		"many values":            {types.JSONPatchType, `[{"op":"add","path":"/spec/containers","value":[` + strings.TrimSuffix(strings.Repeat("{},", patch.MaxValues), ",") + `]}]`, "values"},
 		"a long strategic patch": {types.StrategicMergePatchType, `{"spec":{"containers":[` + list(20000) + `]}}`, "too long"},
 	} {
 		t.Run(name, func(t *testing.T) {

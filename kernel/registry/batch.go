@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/store"
 )
 
@@ -40,11 +41,11 @@ func (c caller) batchRequest(ctx context.Context, it *BatchItem) (*request, erro
 	}
 	switch {
 	case k.Virtual:
-		return nil, badRequestf("%s cannot be part of a batch", k.gr)
+		return nil, status.BadRequestf("%s cannot be part of a batch", k.GR)
 	case it.Verb == verbCreate && it.Target.Subresource != "":
 		r, err := c.newAction(ctx, k, it.Target, it.Object, it.Options)
-		if err == nil && c.actions[k.action(r.sub)] != nil {
-			return nil, badRequestf("%s cannot be part of a batch", k.subresource(r.sub))
+		if err == nil && c.actions[action(k, r.sub)] != nil {
+			return nil, status.BadRequestf("%s cannot be part of a batch", k.SubresourceName(r.sub))
 		}
 		return r, err
 	case it.Verb == verbCreate:
@@ -58,7 +59,7 @@ func (c caller) batchRequest(ctx context.Context, it *BatchItem) (*request, erro
 		}
 		return c.newDelete(k, it.Target, o)
 	}
-	return nil, badRequestf("unknown verb %q in a batch", it.Verb)
+	return nil, status.BadRequestf("unknown verb %q in a batch", it.Verb)
 }
 
 // batch is a Batch under way.
@@ -80,7 +81,7 @@ type slot struct {
 func (b *batch) recovered(item int) {
 	if p := recover(); p != nil {
 		b.c.log.Error("an item of a batch panicked", "panic", p, "stack", string(debug.Stack()))
-		b.results[item] = BatchResult{Err: plain(fmt.Errorf("panic: %v", p))}
+		b.results[item] = BatchResult{Err: status.Plain(fmt.Errorf("panic: %v", p))}
 	}
 }
 
@@ -130,7 +131,7 @@ func (b *batch) run(ctx context.Context) error {
 		round, later := b.distinct(pending)
 		if pending = append(b.round(ctx, round), later...); ctx.Err() != nil {
 			for _, s := range pending {
-				b.results[s.index].Err = s.request.k.storeError(s.request.verb, s.request.t.Name, ctx.Err())
+				b.results[s.index].Err = status.Store(s.request.k.GR, s.request.verb, s.request.t.Name, ctx.Err())
 			}
 			return nil
 		}
@@ -341,7 +342,7 @@ func (b *batch) split(ctx context.Context, group []*slot, ops []store.Op, err er
 
 func (b *batch) failAll(group []*slot, err error) {
 	for _, s := range group {
-		b.results[s.index].Err = s.request.k.storeError(s.request.verb, s.change.name, err)
+		b.results[s.index].Err = status.Store(s.request.k.GR, s.request.verb, s.change.name, err)
 		s.change = nil
 	}
 }

@@ -2,14 +2,19 @@ package registry
 
 import (
 	"context"
+	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/store"
 )
 
 // errAborted is the answer to items of an atomic batch that could have been
 // written.
-func errAborted(k *kind, name string) error {
-	return badRequestf("%s %q was not written: another item of the atomic batch failed", k.gr, name)
+func errAborted(k *kinds.Kind, name string) error {
+	return status.BadRequestf("%s %q was not written: another item of the atomic batch failed", k.GR, name)
 }
 
 // atomic writes all items in one commit, or none.
@@ -58,14 +63,14 @@ func (b *batch) planAll(ctx context.Context) (ops []store.Op, failed bool, err e
 		}
 		for _, op := range s.change.ops() {
 			if keys[op.Key] {
-				return nil, false, badRequestf("an atomic batch may write an object only once: %s", op.Key)
+				return nil, false, status.BadRequestf("an atomic batch may write an object only once: %s", op.Key)
 			}
 			keys[op.Key] = true
 			ops = append(ops, op)
 		}
 	}
 	if len(ops) > store.MaxOps {
-		return nil, false, tooManyOps(len(ops))
+		return nil, false, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("%d writes in an atomic batch, limit is %d", len(ops), store.MaxOps))
 	}
 	return ops, false, nil
 }

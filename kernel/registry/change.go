@@ -5,8 +5,11 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -14,7 +17,7 @@ import (
 // change is one planned write: an object's next state and what is written
 // together with it.
 type change struct {
-	kind                 *kind
+	kind                 *kinds.Kind
 	key, namespace, name string
 
 	old   *watch.Object  // state before; nil when created
@@ -35,14 +38,14 @@ type change struct {
 
 // extra is a companion ready to be written.
 type extra struct {
-	kind            *kind
+	kind            *kinds.Kind
 	namespace, name string
 	obj             runtime.Object // nil: deleted
 	op              store.Op
 }
 
-func (k *kind) newChange(namespace, name string, old *watch.Object) *change {
-	return &change{kind: k, key: k.key(namespace, name), namespace: k.scope(namespace), name: name, old: old}
+func newChange(k *kinds.Kind, namespace, name string, old *watch.Object) *change {
+	return &change{kind: k, key: k.Key(namespace, name), namespace: k.Scope(namespace), name: name, old: old}
 }
 
 // ops are the store operations, the principal's first.
@@ -65,7 +68,7 @@ func (ch *change) ops() []store.Op {
 func (c *Core) encode(r *request, ch *change) error {
 	obj, v, err := c.codec.EncodeCanonical(ch.kind.Definition, ch.obj, ch.shared)
 	if err != nil {
-		return plain(fmt.Errorf("encoding %s %q: %w", ch.kind.gr, ch.name, err))
+		return status.Plain(fmt.Errorf("encoding %s %q: %w", ch.kind.GR, ch.name, err))
 	}
 	if len(v) > MaxObjectBytes && r.verb != verbApply {
 		if m, err := accessor(ch.obj); err == nil && len(m.GetManagedFields()) > 0 {
@@ -74,7 +77,7 @@ func (c *Core) encode(r *request, ch *change) error {
 		}
 	}
 	if len(v) > MaxObjectBytes {
-		return tooLarge(len(v))
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("object of %d bytes, limit is %d", len(v), MaxObjectBytes))
 	}
 	ch.obj, ch.value = obj, v
 	return nil
@@ -155,7 +158,7 @@ func (ch *change) result(r *request, o *watch.Object) (*Result, error) {
 	if ch.reply != nil {
 		answer, err := ch.reply(o)
 		if err != nil {
-			return nil, plain(err)
+			return nil, status.Plain(err)
 		}
 		if answer != nil {
 			res.Answer, res.Object = answer, nil
@@ -165,15 +168,15 @@ func (ch *change) result(r *request, o *watch.Object) (*Result, error) {
 }
 
 // lookup is the newest state of an object that this process knows.
-func (c *Core) lookup(k *kind, key, namespace, name string) *watch.Object {
+func (c *Core) lookup(k *kinds.Kind, key, namespace, name string) *watch.Object {
 	if o, ok := c.recent.Get(key); ok {
 		return o
 	}
-	return c.cache.Get(k.cached, k.scope(namespace), name)
+	return c.cache.Get(k.Cached, k.Scope(namespace), name)
 }
 
 // refresh reads an object from the store itself.
-func (c *Core) refresh(ctx context.Context, k *kind, key, namespace, name string) (*watch.Object, error) {
+func (c *Core) refresh(ctx context.Context, k *kinds.Kind, key, namespace, name string) (*watch.Object, error) {
 	kv, ok, _, err := c.store.Get(ctx, key)
 	if err != nil || !ok {
 		return nil, err
@@ -182,7 +185,7 @@ func (c *Core) refresh(ctx context.Context, k *kind, key, namespace, name string
 }
 
 // decodeCurrent makes the cache's form of a stored value; nil if there is none.
-func (c *Core) decodeCurrent(k *kind, namespace, name string, kv store.KV) (*watch.Object, error) {
+func (c *Core) decodeCurrent(k *kinds.Kind, namespace, name string, kv store.KV) (*watch.Object, error) {
 	if kv.ModRevision == 0 {
 		return nil, nil
 	}
@@ -190,7 +193,7 @@ func (c *Core) decodeCurrent(k *kind, namespace, name string, kv store.KV) (*wat
 	if err != nil {
 		return nil, fmt.Errorf("decoding %s: %w", kv.Key, err)
 	}
-	return &watch.Object{Key: kv.Key, Namespace: k.scope(namespace), Name: name, Revision: kv.ModRevision, Obj: obj}, nil
+	return &watch.Object{Key: kv.Key, Namespace: k.Scope(namespace), Name: name, Revision: kv.ModRevision, Obj: obj}, nil
 }
 
 func revisionOf(o *watch.Object) int64 {

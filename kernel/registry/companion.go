@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -16,7 +17,7 @@ import (
 // addCompanions adds to a change what a kind's hook answered.
 func (c *Core) addCompanions(ch *change, list []resource.Companion, err error) error {
 	if err != nil {
-		if isStatus(err) {
+		if status.Is(err) {
 			return err
 		}
 		return apierrors.NewInternalError(err)
@@ -34,18 +35,18 @@ func (c *Core) addCompanions(ch *change, list []resource.Companion, err error) e
 // companion makes a kind's wish into a store operation. Companions pass no
 // admission: they are the kind's own book-keeping.
 func (c *Core) companion(x *resource.Companion) (extra, error) {
-	k := c.kinds.get(x.Resource)
+	k := c.kinds.Get(x.Resource)
 	if k == nil {
-		return extra{}, plain(fmt.Errorf("companion of unknown resource %s", x.Resource))
+		return extra{}, status.Plain(fmt.Errorf("companion of unknown resource %s", x.Resource))
 	}
-	key := k.key(x.Namespace, x.Name)
-	out := extra{kind: k, namespace: k.scope(x.Namespace), name: x.Name}
+	key := k.Key(x.Namespace, x.Name)
+	out := extra{kind: k, namespace: k.Scope(x.Namespace), name: x.Name}
 	if x.Object == nil {
 		out.op = store.Op{Key: key, Expect: store.Any}
 		return out, nil
 	}
 	out.obj = x.Object.DeepCopyObject()
-	out.obj.GetObjectKind().SetGroupVersionKind(k.hub)
+	out.obj.GetObjectKind().SetGroupVersionKind(k.GVK)
 	m, err := accessor(out.obj)
 	if err != nil {
 		return extra{}, err
@@ -61,7 +62,7 @@ func (c *Core) companion(x *resource.Companion) (extra, error) {
 	var value []byte
 	out.obj, value, err = c.codec.EncodeCanonical(k.Definition, out.obj, false)
 	if err != nil {
-		return extra{}, plain(fmt.Errorf("encoding %s %q: %w", k.gr, x.Name, err))
+		return extra{}, status.Plain(fmt.Errorf("encoding %s %q: %w", k.GR, x.Name, err))
 	}
 	if x.Update {
 		out.op, err = opFor(key, value, rv)
@@ -75,7 +76,7 @@ func (c *Core) companion(x *resource.Companion) (extra, error) {
 func opFor(key string, value []byte, resourceVersion string) (store.Op, error) {
 	rev, err := parseRevision(resourceVersion)
 	if err != nil || rev == 0 {
-		return store.Op{}, plain(fmt.Errorf("companion %s: invalid resource version %q", key, resourceVersion))
+		return store.Op{}, status.Plain(fmt.Errorf("companion %s: invalid resource version %q", key, resourceVersion))
 	}
 	return store.Op{Key: key, Value: value, Expect: rev}, nil
 }
@@ -92,9 +93,9 @@ func (r reader) Get(ctx context.Context, gr schema.GroupResource, namespace, nam
 	if err != nil {
 		return nil, err
 	}
-	o := r.c.lookup(k, k.key(namespace, name), namespace, name)
+	o := r.c.lookup(k, k.Key(namespace, name), namespace, name)
 	if o == nil {
-		return nil, k.notFound(name)
+		return nil, apierrors.NewNotFound(k.GR, name)
 	}
 	return o.Obj, nil
 }
@@ -105,10 +106,10 @@ func (r reader) List(ctx context.Context, gr schema.GroupResource, namespace str
 		return nil, err
 	}
 	newer := map[string]*watch.Object{}
-	r.c.recent.Under(resource.Prefix(k.Definition, k.scope(namespace)), func(key string, o *watch.Object) { newer[key] = o })
-	s := r.c.cache.Snapshot(k.cached)
+	r.c.recent.Under(resource.Prefix(k.Definition, k.Scope(namespace)), func(key string, o *watch.Object) { newer[key] = o })
+	s := r.c.cache.Snapshot(k.Cached)
 	out := make([]runtime.Object, 0, s.Len("")+len(newer))
-	s.Ascend(k.scope(namespace), "", func(o *watch.Object) bool {
+	s.Ascend(k.Scope(namespace), "", func(o *watch.Object) bool {
 		if _, ok := newer[o.Key]; !ok {
 			out = append(out, o.Obj)
 		}

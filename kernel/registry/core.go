@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
 
-	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -15,8 +13,11 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/patch"
 	"github.com/pintle-io/pintle/kernel/registry/recent"
 	"github.com/pintle-io/pintle/kernel/registry/selection"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -60,7 +61,7 @@ type Config struct {
 // Core serves the verbs to whoever [Core.As] is told asks. It holds no goroutine
 // and needs no closing.
 type Core struct {
-	kinds     kinds
+	kinds     *kinds.Kinds
 	scheme    *runtime.Scheme // of the kinds without types of their own
 	codec     Codec
 	store     store.Store
@@ -73,7 +74,7 @@ type Core struct {
 	recent    *recent.States
 	revisions *recent.Revisions
 	pages     *selection.Pages
-	patching  *semaphore.Weighted // see maxPatching
+	patches   *patch.Patcher
 }
 
 // New makes a Core.
@@ -98,12 +99,13 @@ func New(cfg Config) (*Core, error) {
 	c.recent = recent.New(c.cache, c.clock)
 	c.revisions = recent.NewRevisions(c.store.Revision, storeTimeout)
 	c.pages = selection.NewPages(c.clock)
-	c.patching = semaphore.NewWeighted(maxPatching)
+	c.patches = patch.New(c.scheme)
 	fields := fieldmanager.Shared{Scheme: c.scheme, Convert: c.codec, Clock: c.clock, Log: c.log}
-	if err := c.kinds.init(cfg.Catalog, fields); err != nil {
+	var err error
+	if c.kinds, err = kinds.New(cfg.Catalog, c.codec, fields); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	if c.kinds.get(namespaces) != nil {
+	if c.kinds.Get(namespaces) != nil {
 		c.chain.Set(admission.LifecycleName, admission.LifecycleOrder, admission.NewLifecycle(c.namespaceState))
 	}
 	return c, nil
@@ -121,56 +123,20 @@ func (c *Core) Trim() {
 var namespaces = schema.GroupResource{Resource: "namespaces"}
 
 // kindOf finds the kind of a request, its objects in the cache.
-func (c *Core) kindOf(ctx context.Context, t Target) (*kind, error) {
-	k := c.kinds.get(t.Resource.GroupResource())
+func (c *Core) kindOf(ctx context.Context, t Target) (*kinds.Kind, error) {
+	k := c.kinds.Get(t.Resource.GroupResource())
 	if k == nil {
-		return nil, unknownResource(t)
+		return nil, status.UnknownResource(t.Resource.GroupResource())
 	}
 	if k.Virtual {
 		return k, nil
 	}
-	switch err := c.cache.Load(ctx, k.cached); {
+	switch err := c.cache.Load(ctx, k.Cached); {
 	case err == nil:
 		return k, nil
 	case errors.Is(err, watch.ErrUnknown), errors.Is(err, watch.ErrRemoved):
-		return nil, unknownResource(t) // it went this moment
+		return nil, status.UnknownResource(t.Resource.GroupResource()) // it went this moment
 	default:
-		return nil, k.storeError("read", "", err)
+		return nil, status.Store(k.GR, "read", "", err)
 	}
-}
-
-// newObject is an empty object of the hub, its kind set.
-func (k *kind) newObject() (runtime.Object, error) {
-	obj, err := k.types.New(k.hub)
-	if err != nil {
-		return nil, err
-	}
-	obj.GetObjectKind().SetGroupVersionKind(k.hub)
-	return obj, nil
-}
-
-// toHub gives a private copy of obj, defaulted and of the hub version.
-func (c *Core) toHub(k *kind, t Target, obj runtime.Object) (runtime.Object, error) {
-	if obj == nil {
-		return nil, badRequest("an object is required")
-	}
-	in := obj.DeepCopyObject()
-	if k.goType == nil || reflect.TypeOf(in) != k.goType {
-		gvks, _, err := k.types.ObjectKinds(in)
-		if err != nil || !k.is(gvks[0].GroupKind()) {
-			return nil, wrongKind(k, t, in)
-		}
-		k.types.Default(in)
-		in, err = c.codec.Convert(in, k.hub.GroupVersion())
-		if isStatus(err) {
-			return nil, err // the kind went this moment
-		}
-		if err != nil {
-			return nil, badRequestf("converting to %s: %v", k.hub.GroupVersion(), err)
-		}
-	} else {
-		k.types.Default(in)
-	}
-	in.GetObjectKind().SetGroupVersionKind(k.hub)
-	return in, nil
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -49,13 +51,13 @@ func (c caller) Create(ctx context.Context, t Target, obj runtime.Object, o Writ
 // newCreate does once what does not depend on the name: conversion, defaults,
 // managed fields and mutating admission. The plan does the rest, again for
 // every name drawn.
-func (c caller) newCreate(ctx context.Context, k *kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
+func (c caller) newCreate(ctx context.Context, k *kinds.Kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
 	r, err := c.newRequest(verbCreate, k, t, o)
 	if err != nil {
 		return nil, err
 	}
 	r.blind = true
-	obj, err := c.toHub(k, t, in)
+	obj, err := k.ToHub(t.Resource.Version, in)
 	if err != nil {
 		return nil, err
 	}
@@ -68,10 +70,10 @@ func (c caller) newCreate(ctx context.Context, k *kind, t Target, in runtime.Obj
 		return nil, err
 	}
 	if r.t.Name = m.GetName(); r.t.Name != "" {
-		r.key = k.key(r.t.Namespace, r.t.Name)
+		r.key = k.Key(r.t.Namespace, r.t.Name)
 	}
 	r.warn(dedupOwners(m, ""))
-	obj = k.fields.Create(r.write(), obj)
+	obj = k.Fields.Create(r.write(), obj)
 	if obj, err = c.mutate(ctx, r, admission.Create, obj, nil); err != nil {
 		return nil, err
 	}
@@ -117,8 +119,8 @@ func (c *Core) planCreate(ctx context.Context, r *request, obj runtime.Object) (
 	if s.PrepareForCreate != nil {
 		s.PrepareForCreate(ctx, obj)
 	}
-	if errs := k.validateCreate(ctx, obj, m); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(k.hub.GroupKind(), m.GetName(), errs)
+	if errs := validateCreate(k, ctx, obj, m); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(k.GVK.GroupKind(), m.GetName(), errs)
 	}
 	if s.Warnings != nil {
 		for _, w := range s.Warnings(ctx, obj, nil) {
@@ -132,10 +134,10 @@ func (c *Core) planCreate(ctx context.Context, r *request, obj runtime.Object) (
 		return nil, err
 	}
 	if m.GetResourceVersion() != "" && r.verb == verbCreate {
-		return nil, plain(errSetOnCreate)
+		return nil, status.Plain(errSetOnCreate)
 	}
 	m.SetResourceVersion("")
-	ch := k.newChange(r.t.Namespace, m.GetName(), nil)
+	ch := newChange(k, r.t.Namespace, m.GetName(), nil)
 	ch.obj, ch.generated = obj, generated
 	if r.o.DryRun {
 		if err := c.mustBeAbsent(ctx, r, ch); err != nil {
@@ -148,7 +150,7 @@ func (c *Core) planCreate(ctx context.Context, r *request, obj runtime.Object) (
 	return ch, c.encode(r, ch)
 }
 
-func (k *kind) validateCreate(ctx context.Context, obj runtime.Object, m metav1.Object) field.ErrorList {
+func validateCreate(k *kinds.Kind, ctx context.Context, obj runtime.Object, m metav1.Object) field.ErrorList {
 	var errs field.ErrorList
 	if k.Strategy.Validate != nil {
 		errs = k.Strategy.Validate(ctx, obj)
@@ -164,10 +166,10 @@ func (k *kind) validateCreate(ctx context.Context, obj runtime.Object, m metav1.
 func (c *Core) mustBeAbsent(ctx context.Context, r *request, ch *change) error {
 	cur, err := c.refresh(ctx, r.k, ch.key, ch.namespace, ch.name)
 	if err != nil {
-		return r.k.storeError(r.verb, ch.name, err)
+		return status.Store(r.k.GR, r.verb, ch.name, err)
 	}
 	if cur != nil {
-		return r.k.exists(ch.name, ch.generated, deleting(cur))
+		return status.Exists(r.k.GR, ch.name, ch.generated, deleting(cur))
 	}
 	return nil
 }
@@ -191,7 +193,7 @@ func (c *Core) mutate(ctx context.Context, r *request, op admission.Operation, o
 		return obj, nil
 	}
 	obj = a.Object
-	r.k.types.Default(obj)
+	r.k.Typer.Default(obj)
 	if m, err = accessor(obj); err != nil {
 		return nil, err
 	}

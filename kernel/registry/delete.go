@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -29,7 +31,7 @@ func (c caller) Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*
 	return c.execute(ctx, r)
 }
 
-func (c caller) newDelete(k *kind, t Target, o metav1.DeleteOptions) (*request, error) {
+func (c caller) newDelete(k *kinds.Kind, t Target, o metav1.DeleteOptions) (*request, error) {
 	if errs := metavalidation.ValidateDeleteOptions(&o); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
 	}
@@ -38,14 +40,14 @@ func (c caller) newDelete(k *kind, t Target, o metav1.DeleteOptions) (*request, 
 		return nil, err
 	}
 	if r.key == "" {
-		return nil, badRequest("name must be provided")
+		return nil, status.BadRequest("name must be provided")
 	}
 	if r.sub != nil {
-		return nil, apierrors.NewMethodNotSupported(k.subresource(r.sub), verbDelete)
+		return nil, apierrors.NewMethodNotSupported(k.SubresourceName(r.sub), verbDelete)
 	}
 	r.plan = func(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
 		if cur == nil {
-			return nil, k.notFound(t.Name)
+			return nil, apierrors.NewNotFound(k.GR, t.Name)
 		}
 		if err := c.admitDelete(ctx, r, cur, &o); err != nil {
 			return nil, err
@@ -72,23 +74,23 @@ func (c *Core) admitDelete(ctx context.Context, r *request, cur *watch.Object, o
 func (c *Core) planDelete(ctx context.Context, r *request, cur *watch.Object, base runtime.Object, o metav1.DeleteOptions) (*change, error) {
 	k := r.k
 	obj := base.DeepCopyObject()
-	obj.GetObjectKind().SetGroupVersionKind(k.hub)
+	obj.GetObjectKind().SetGroupVersionKind(k.GVK)
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err
 	}
-	if err := k.deletePreconditions(m, o.Preconditions); err != nil {
+	if err := deletePreconditions(k, m, o.Preconditions); err != nil {
 		return nil, err
 	}
-	ch := k.newChange(r.t.Namespace, r.t.Name, cur)
-	ch.reply = k.deleteReply(ch)
+	ch := newChange(k, r.t.Namespace, r.t.Name, cur)
+	ch.reply = deleteReply(k, ch)
 	first := m.GetDeletionTimestamp() == nil
 	graceful, pending := c.grace(k, obj, m, &o)
 	if pending {
 		ch.noop, ch.deleting = true, true
 		return ch, nil
 	}
-	if changed, finalizers := k.deletionFinalizers(obj, m, &o); changed {
+	if changed, finalizers := deletionFinalizers(k, obj, m, &o); changed {
 		m.SetFinalizers(finalizers)
 	}
 	kept := k.Strategy.Held != nil && k.Strategy.Held(obj)
@@ -115,7 +117,7 @@ func (c *Core) planDelete(ctx context.Context, r *request, cur *watch.Object, ba
 	return ch, nil
 }
 
-func (k *kind) deletePreconditions(m metav1.Object, p *metav1.Preconditions) error {
+func deletePreconditions(k *kinds.Kind, m metav1.Object, p *metav1.Preconditions) error {
 	if p == nil {
 		return nil
 	}
@@ -136,7 +138,7 @@ func (k *kind) deletePreconditions(m metav1.Object, p *metav1.Preconditions) err
 // grace decides on graceful deletion and marks m accordingly. graceful: the
 // object got its deletion time; o.GracePeriodSeconds is set. pending: it had
 // one that stands.
-func (c *Core) grace(k *kind, obj runtime.Object, m metav1.Object, o *metav1.DeleteOptions) (graceful, pending bool) {
+func (c *Core) grace(k *kinds.Kind, obj runtime.Object, m metav1.Object, o *metav1.DeleteOptions) (graceful, pending bool) {
 	if o.GracePeriodSeconds != nil && *o.GracePeriodSeconds < 0 {
 		one := int64(1)
 		o.GracePeriodSeconds = &one
@@ -200,8 +202,8 @@ func (c *Core) markDeleting(m metav1.Object) {
 // deletionFinalizers are the finalizers after the client's wish about
 // dependents. An explicit wish comes first, then a finalizer already there,
 // then the kind's default.
-func (k *kind) deletionFinalizers(obj runtime.Object, m metav1.Object, o *metav1.DeleteOptions) (changed bool, out []string) {
-	want := k.dependents(obj, m, o)
+func deletionFinalizers(k *kinds.Kind, obj runtime.Object, m metav1.Object, o *metav1.DeleteOptions) (changed bool, out []string) {
+	want := dependents(k, obj, m, o)
 	var has []string
 	for _, f := range m.GetFinalizers() {
 		if f == metav1.FinalizerOrphanDependents || f == metav1.FinalizerDeleteDependents {
@@ -218,7 +220,7 @@ func (k *kind) deletionFinalizers(obj runtime.Object, m metav1.Object, o *metav1
 }
 
 // dependents is the finalizer that carries out the policy; "" for background.
-func (k *kind) dependents(obj runtime.Object, m metav1.Object, o *metav1.DeleteOptions) string {
+func dependents(k *kinds.Kind, obj runtime.Object, m metav1.Object, o *metav1.DeleteOptions) string {
 	if k.Strategy.NotCollected {
 		return ""
 	}
@@ -254,7 +256,7 @@ func finalizerOf(p metav1.DeletionPropagation) string {
 
 // deleteReply answers a Status with the object's identity once it is gone, so
 // that a client can tell it from one that waits for its finalizers.
-func (k *kind) deleteReply(ch *change) func(*watch.Object) (runtime.Object, error) {
+func deleteReply(k *kinds.Kind, ch *change) func(*watch.Object) (runtime.Object, error) {
 	return func(o *watch.Object) (runtime.Object, error) {
 		if ch.deleting || k.Strategy.ReturnDeleted {
 			return nil, nil

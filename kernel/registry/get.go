@@ -7,6 +7,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -19,21 +21,21 @@ func (c caller) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.
 		return nil, err
 	}
 	if k.Virtual {
-		return nil, apierrors.NewMethodNotSupported(k.gr, "get")
+		return nil, apierrors.NewMethodNotSupported(k.GR, "get")
 	}
 	if t.Name == "" {
-		return nil, badRequest("name must be provided")
+		return nil, status.BadRequest("name must be provided")
 	}
 	rev, err := parseRevision(o.ResourceVersion)
 	if err != nil {
-		return nil, badRequestf("invalid resource version: %v", err)
+		return nil, status.BadRequestf("invalid resource version: %v", err)
 	}
 	if err := c.await(ctx, k, "get", o.ResourceVersion, rev); err != nil {
 		return nil, err
 	}
-	obj := c.cache.Get(k.cached, k.scope(t.Namespace), t.Name)
+	obj := c.cache.Get(k.Cached, k.Scope(t.Namespace), t.Name)
 	if obj == nil {
-		return nil, k.notFound(t.Name)
+		return nil, apierrors.NewNotFound(k.GR, t.Name)
 	}
 	return obj, nil
 }
@@ -50,41 +52,41 @@ func (c *Core) Latest(ctx context.Context, t Target) (*watch.Object, error) {
 		return nil, err
 	}
 	if k.Virtual || t.Name == "" {
-		return nil, k.notFound(t.Name)
+		return nil, apierrors.NewNotFound(k.GR, t.Name)
 	}
-	key := k.key(k.scope(t.Namespace), t.Name)
+	key := k.Key(k.Scope(t.Namespace), t.Name)
 	o := c.lookup(k, key, t.Namespace, t.Name)
 	if o == nil {
 		if o, err = c.refresh(ctx, k, key, t.Namespace, t.Name); err != nil {
-			return nil, k.storeError("get", t.Name, err)
+			return nil, status.Store(k.GR, "get", t.Name, err)
 		}
 	}
 	if o == nil {
-		return nil, k.notFound(t.Name)
+		return nil, apierrors.NewNotFound(k.GR, t.Name)
 	}
 	return o, nil
 }
 
 // await returns when the cache is as new as a read's resourceVersion asks: ""
 // is now, "0" anything, a number at least that.
-func (c *Core) await(ctx context.Context, k *kind, verb, rv string, rev int64) error {
+func (c *Core) await(ctx context.Context, k *kinds.Kind, verb, rv string, rev int64) error {
 	switch rv {
 	case "":
 		now, err := c.revisions.Get(ctx)
 		if err != nil {
-			return k.storeError(verb, "", err)
+			return status.Store(k.GR, verb, "", err)
 		}
-		return k.storeError(verb, "", c.cache.WaitFor(ctx, now))
+		return status.Store(k.GR, verb, "", c.cache.WaitFor(ctx, now))
 	case "0":
-		return k.storeError(verb, "", c.ready(ctx))
+		return status.Store(k.GR, verb, "", c.ready(ctx))
 	}
 	wait, cancel := context.WithTimeout(ctx, waitForRevision)
 	defer cancel()
 	err := c.cache.WaitFor(wait, rev)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return tooLargeRevision(rev, c.cache.Revision())
+		return status.TooLargeRevision(rev, c.cache.Revision())
 	}
-	return k.storeError(verb, "", err)
+	return status.Store(k.GR, verb, "", err)
 }
 
 // advanceKey belongs to no resource.
@@ -95,15 +97,15 @@ const advanceKey = "/pintle/advance"
 // cannot, because the last revision was of several objects and this server has
 // not seen their changes happen, the store is moved on by one. A reader would
 // be told again and again that the list it has just made is too old.
-func (c *Core) beginning(ctx context.Context, k *kind, verb, rv string, rev int64) error {
-	if err := c.await(ctx, k, verb, rv, rev); err != nil || rv != "" || c.cache.Resumable(k.cached) {
+func (c *Core) beginning(ctx context.Context, k *kinds.Kind, verb, rv string, rev int64) error {
+	if err := c.await(ctx, k, verb, rv, rev); err != nil || rv != "" || c.cache.Resumable(k.Cached) {
 		return err
 	}
 	next, err := c.store.Commit(ctx, []store.Op{{Key: advanceKey, Value: []byte("1"), Expect: store.Any}})
 	if err != nil {
 		return nil //nolint:nilerr // a store that takes no writes still has a list to answer
 	}
-	return k.storeError(verb, "", c.cache.WaitFor(ctx, next))
+	return status.Store(k.GR, verb, "", c.cache.WaitFor(ctx, next))
 }
 
 // ready waits until the cache has loaded.

@@ -8,7 +8,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
 	"github.com/pintle-io/pintle/kernel/registry/selection"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -16,7 +18,7 @@ import (
 
 // listing is one list being answered.
 type listing struct {
-	k      *kind
+	k      *kinds.Kind
 	sel    *selection.Selection
 	prefix string // of the keys listed, which tokens are relative to
 	limit  int64
@@ -32,16 +34,16 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 		return nil, err
 	}
 	if k.Virtual {
-		return nil, apierrors.NewMethodNotSupported(k.gr, "list")
+		return nil, apierrors.NewMethodNotSupported(k.GR, "list")
 	}
 	if err := selection.CheckOptions(o, false); err != nil {
 		return nil, err
 	}
-	sel, err := selection.Parse(k.selected(), c.kindIn(k, t), k.scope(t.Namespace), t.Name, o)
+	sel, err := selection.Parse(k.Selected(), k.KindIn(t.Resource.Version), k.Scope(t.Namespace), t.Name, o)
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{k: k, sel: sel, prefix: resource.Prefix(k.Definition, k.scope(t.Namespace)), limit: max(o.Limit, 0)}
+	l := &listing{k: k, sel: sel, prefix: resource.Prefix(k.Definition, k.Scope(t.Namespace)), limit: max(o.Limit, 0)}
 	src, err := c.view(ctx, l, o)
 	if err != nil {
 		return nil, err
@@ -56,7 +58,7 @@ func (c *Core) view(ctx context.Context, l *listing, o metav1.ListOptions) (sele
 	}
 	rev, err := parseRevision(o.ResourceVersion)
 	if err != nil {
-		return nil, badRequestf("invalid resource version: %v", err)
+		return nil, status.BadRequestf("invalid resource version: %v", err)
 	}
 	if o.ResourceVersion == "0" {
 		l.limit = 0 // as upstream: what is at hand is answered whole
@@ -69,24 +71,24 @@ func (c *Core) view(ctx context.Context, l *listing, o metav1.ListOptions) (sele
 	if err := c.beginning(ctx, l.k, "list", o.ResourceVersion, rev); err != nil {
 		return nil, err
 	}
-	return c.cache.Snapshot(l.k.cached), nil
+	return c.cache.Snapshot(l.k.Cached), nil
 }
 
 // continued goes on where a token says, at the token's revision.
 func (c *Core) continued(ctx context.Context, l *listing, o metav1.ListOptions) (selection.Source, error) {
 	start, rev, err := selection.DecodeToken(o.Continue, l.prefix)
 	if err != nil {
-		return nil, badRequestf("invalid continue token: %v", err)
+		return nil, status.BadRequestf("invalid continue token: %v", err)
 	}
 	if o.ResourceVersion != "" && o.ResourceVersion != "0" {
-		return nil, badRequest("specifying resource version is not allowed when using continue")
+		return nil, status.BadRequest("specifying resource version is not allowed when using continue")
 	}
 	l.after, l.paging = strings.TrimSuffix(start, "\x00"), true
 	if rev < 0 {
 		if err := c.beginning(ctx, l.k, "list", "", 0); err != nil {
 			return nil, err
 		}
-		return c.cache.Snapshot(l.k.cached), nil
+		return c.cache.Snapshot(l.k.Cached), nil
 	}
 	return c.at(ctx, l, rev)
 }
@@ -94,10 +96,10 @@ func (c *Core) continued(ctx context.Context, l *listing, o metav1.ListOptions) 
 // at gives the objects at exactly a revision: a snapshot kept, the present one,
 // or the store's history.
 func (c *Core) at(ctx context.Context, l *listing, rev int64) (selection.Source, error) {
-	if s, ok := c.pages.Get(l.k.cached, rev); ok {
+	if s, ok := c.pages.Get(l.k.Cached, rev); ok {
 		return s, nil
 	}
-	if s := c.cache.Snapshot(l.k.cached); s.Revision() == rev {
+	if s := c.cache.Snapshot(l.k.Cached); s.Revision() == rev {
 		return s, nil
 	}
 	return c.history(ctx, l, rev)
@@ -113,9 +115,9 @@ func (c *Core) history(ctx context.Context, l *listing, rev int64) (selection.So
 		case errors.Is(err, store.ErrCompacted):
 			return nil, l.expired()
 		case errors.Is(err, store.ErrFuture):
-			return nil, tooLargeRevision(rev, c.cache.Revision())
+			return nil, status.TooLargeRevision(rev, c.cache.Revision())
 		case err != nil:
-			return nil, l.k.storeError("list", "", err)
+			return nil, status.Store(l.k.GR, "list", "", err)
 		}
 		for _, kv := range kvs {
 			ns, name, ok := resource.ParseKey(l.k.Definition, kv.Key)
@@ -124,7 +126,7 @@ func (c *Core) history(ctx context.Context, l *listing, rev int64) (selection.So
 			}
 			obj, err := c.decodeCurrent(l.k, ns, name, kv)
 			if err != nil {
-				return nil, l.k.storeError("list", name, err)
+				return nil, status.Store(l.k.GR, "list", name, err)
 			}
 			h.objects = append(h.objects, obj)
 			after = kv.Key
@@ -197,7 +199,7 @@ func (c *Core) collect(l *listing, src selection.Source) *List {
 	}
 	out.Continue = selection.EncodeToken(last, l.prefix, out.Revision)
 	if s, ok := src.(watch.Snapshot); ok {
-		c.pages.Keep(l.k.cached, s)
+		c.pages.Keep(l.k.Cached, s)
 	}
 	if l.sel.Whole() {
 		out.Remaining = remaining(src, l.sel.Namespace, last)

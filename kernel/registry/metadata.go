@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/uuid"
+
+	"github.com/pintle-io/pintle/kernel/registry/status"
 )
 
 // now is the time as the API keeps it: whole seconds, so that what is in
@@ -40,7 +42,7 @@ func matchNamespace(requested string, m metav1.Object) error {
 	case ns == "", requested == "":
 		m.SetNamespace(requested)
 	default:
-		return badRequest("the namespace of the provided object does not match the namespace sent on the request")
+		return status.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
 	return nil
 }
@@ -51,9 +53,9 @@ func matchName(requested string, m metav1.Object) error {
 	case name == requested:
 		return nil
 	case name == "":
-		return badRequestf("the name of the object (%s based on URL) was undeterminable: name must be provided", requested)
+		return status.BadRequestf("the name of the object (%s based on URL) was undeterminable: name must be provided", requested)
 	default:
-		return badRequestf("the name of the object (%s) does not match the name on the URL (%s)", name, requested)
+		return status.BadRequestf("the name of the object (%s) does not match the name on the URL (%s)", name, requested)
 	}
 }
 
@@ -93,7 +95,7 @@ func formatRevision(rev int64) string { return strconv.FormatInt(rev, 10) }
 func accessor(obj runtime.Object) (metav1.Object, error) {
 	m, err := meta.Accessor(obj)
 	if err != nil {
-		return nil, badRequestf("object of type %T has no metadata: %v", obj, err)
+		return nil, status.BadRequestf("object of type %T has no metadata: %v", obj, err)
 	}
 	return m, nil
 }

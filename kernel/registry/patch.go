@@ -2,10 +2,7 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,29 +10,30 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
 
-	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/patch"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
 // Patch changes an object by a JSON patch, a merge patch, a strategic merge
 // patch or an apply configuration.
-func (c caller) Patch(ctx context.Context, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*Result, error) {
+func (c caller) Patch(ctx context.Context, t Target, pt types.PatchType, data []byte, o WriteOptions) (*Result, error) {
 	k, err := c.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	r, p, err := c.newPatch(k, t, pt, patch, o)
+	r, p, err := c.newPatch(k, t, pt, data, o)
 	if err != nil {
 		return nil, err
 	}
-	defer p.release()
+	defer p.Release()
 	return c.execute(ctx, r)
 }
 
-func (c caller) newPatch(k *kind, t Target, pt types.PatchType, patch []byte, o WriteOptions) (*request, *patcher, error) {
+func (c caller) newPatch(k *kinds.Kind, t Target, pt types.PatchType, data []byte, o WriteOptions) (*request, *patch.Patch, error) {
 	verb := verbPatch
 	if pt == types.ApplyYAMLPatchType {
 		verb = verbApply
@@ -54,52 +52,18 @@ func (c caller) newPatch(k *kind, t Target, pt types.PatchType, patch []byte, o 
 		return nil, nil, err
 	}
 	if r.key == "" {
-		return nil, nil, badRequest("name must be provided")
+		return nil, nil, status.BadRequest("name must be provided")
 	}
 	if r.sub != nil && (r.sub.Style == resource.StyleAction || r.sub.Style == resource.StyleConnect) {
-		return nil, nil, apierrors.NewMethodNotSupported(k.subresource(r.sub), verbPatch)
+		return nil, nil, apierrors.NewMethodNotSupported(k.SubresourceName(r.sub), verbPatch)
 	}
-	if err := checkPatch(pt, patch); err != nil {
+	parsed, err := c.patches.Parse(pt, data, o.FieldValidation, r.warn)
+	if err != nil {
 		return nil, nil, err
 	}
-	p := &patcher{c: c.Core, r: r, bytes: patch, kind: pt, strict: o.FieldValidation}
+	p := &patcher{c: c.Core, r: r, patch: parsed}
 	r.plan = c.guarded(p.plan)
-	return r, p, nil
-}
-
-// checkPatch refuses what is not worth planning.
-func checkPatch(pt types.PatchType, patch []byte) error {
-	if len(patch) > MaxPatchBytes {
-		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", MaxPatchBytes))
-	}
-	switch pt {
-	case types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType:
-		if !json.Valid(patch) {
-			return badRequest("invalid JSON patch")
-		}
-	case types.ApplyYAMLPatchType:
-		if json.Valid(patch) {
-			break
-		}
-		if _, err := yaml.YAMLToJSON(patch); err != nil {
-			return badRequestf("error encoding patch: %v", err)
-		}
-	default:
-		return unsupportedPatch(types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType)
-	}
-	return nil
-}
-
-// unsupportedPatch names the types of patches that would be taken.
-func unsupportedPatch(accepted ...types.PatchType) error {
-	list := make([]string, len(accepted))
-	for i, t := range accepted {
-		list[i] = string(t)
-	}
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
-		Message: "the body of the request was in an unknown format - accepted media types include: " + strings.Join(list, ", "),
-	}}
+	return r, parsed, nil
 }
 
 type planFunc = func(ctx context.Context, r *request, cur *watch.Object) (*change, error)
@@ -110,8 +74,8 @@ func (c *Core) guarded(plan planFunc) planFunc {
 	return func(ctx context.Context, r *request, cur *watch.Object) (ch *change, err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				c.log.Error("applying a patch panicked", "resource", r.k.gr.String(), "name", r.t.Name, "panic", p)
-				ch, err = nil, badRequestf("the patch cannot be applied: %v", p)
+				c.log.Error("applying a patch panicked", "resource", r.k.GR.String(), "name", r.t.Name, "panic", p)
+				ch, err = nil, status.BadRequestf("the patch cannot be applied: %v", p)
 			}
 		}()
 		return plan(ctx, r, cur)
@@ -120,12 +84,9 @@ func (c *Core) guarded(plan planFunc) planFunc {
 
 // patcher plans one patch.
 type patcher struct {
-	c      *Core
-	r      *request
-	bytes  []byte
-	kind   types.PatchType
-	strict string // field validation
-	held   int64  // of Core.patching
+	c     *Core
+	r     *request
+	patch *patch.Patch
 }
 
 func (p *patcher) plan(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
@@ -133,8 +94,8 @@ func (p *patcher) plan(ctx context.Context, r *request, cur *watch.Object) (*cha
 		return p.planProjection(ctx, r, cur)
 	}
 	if cur == nil {
-		if p.kind != types.ApplyYAMLPatchType || r.sub != nil {
-			return nil, r.k.notFound(r.t.Name)
+		if !p.patch.Applies() || r.sub != nil {
+			return nil, apierrors.NewNotFound(r.k.GR, r.t.Name)
 		}
 		return p.planApplyCreate(ctx, r)
 	}
@@ -149,16 +110,16 @@ func (p *patcher) plan(ctx context.Context, r *request, cur *watch.Object) (*cha
 	if err := r.matchRevision(m, cur); err != nil {
 		return nil, err
 	}
-	if p.kind != types.ApplyYAMLPatchType {
-		obj = r.k.fields.Update(r.write(), cur.Obj, obj)
+	if !p.patch.Applies() {
+		obj = r.k.Fields.Update(r.write(), cur.Obj, obj)
 	}
 	return p.c.revise(ctx, r, cur, obj)
 }
 
 func (p *patcher) planApplyCreate(ctx context.Context, r *request) (*change, error) {
-	empty, err := r.k.newObject()
+	empty, err := r.k.NewObject()
 	if err != nil {
-		return nil, plain(err)
+		return nil, status.Plain(err)
 	}
 	obj, err := p.apply(empty)
 	if err != nil {
@@ -169,7 +130,7 @@ func (p *patcher) planApplyCreate(ctx context.Context, r *request) (*change, err
 		return nil, err
 	}
 	if uid := m.GetUID(); uid != "" {
-		return nil, apierrors.NewConflict(r.k.gr, r.t.Name, fmt.Errorf(
+		return nil, apierrors.NewConflict(r.k.GR, r.t.Name, fmt.Errorf(
 			"uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
 	}
 	return p.c.createOver(ctx, r, obj)
@@ -188,47 +149,36 @@ func (p *patcher) checkIdentity(r *request, obj runtime.Object) (metav1.Object, 
 
 // patched gives a private object of the hub version: cur with the patch in it.
 func (p *patcher) patched(ctx context.Context, cur runtime.Object) (runtime.Object, error) {
-	if p.kind == types.ApplyYAMLPatchType {
+	if p.patch.Applies() {
 		return p.apply(cur)
 	}
-	k := p.r.k
-	gvk := p.c.kindIn(k, p.r.t)
-	versioned, err := p.c.versioned(k, gvk, cur)
+	k, version := p.r.k, p.r.t.Resource.Version
+	versioned, err := k.Versioned(version, cur)
 	if err != nil {
 		return nil, err
 	}
-	var out runtime.Object
-	if p.kind == types.StrategicMergePatchType {
-		out, err = p.strategic(versioned, gvk)
-	} else {
-		out, err = p.jsonPatched(ctx, versioned, gvk)
-	}
+	out, err := p.patch.To(ctx, versioned, patch.Subject{Kind: k.KindIn(version), Types: k.Typer})
 	if err != nil {
 		return nil, err
 	}
-	if gvk != k.hub {
-		if out, err = p.c.codec.Convert(out, k.hub.GroupVersion()); err != nil {
-			return nil, badRequestf("converting to %s: %v", k.hub.GroupVersion(), err)
-		}
-	}
-	out.GetObjectKind().SetGroupVersionKind(k.hub)
-	return out, nil
+	return k.FromVersioned(version, out)
 }
 
-// kindIn is the kind in the request's version.
-func (c *Core) kindIn(k *kind, t Target) schema.GroupVersionKind {
-	return k.version(t).WithKind(k.Kind)
-}
-
-// versioned gives obj in the request's version. The result may share memory
-// with obj: it is only read.
-func (c *Core) versioned(k *kind, gvk schema.GroupVersionKind, obj runtime.Object) (runtime.Object, error) {
-	if gvk == k.hub {
-		return fieldmanager.WithKind(obj, gvk), nil
+// apply merges the apply configuration into live, which is not modified, and
+// gives the result in the hub version with its managedFields.
+func (p *patcher) apply(live runtime.Object) (runtime.Object, error) {
+	r := p.r
+	kind := r.k.KindIn(r.t.Resource.Version)
+	if r.sub != nil && !r.sub.Kind.Empty() {
+		kind = r.sub.Kind
 	}
-	out, err := c.codec.Convert(obj, gvk.GroupVersion())
+	config, err := p.patch.Configuration(kind)
 	if err != nil {
-		return nil, plain(fmt.Errorf("converting to %s: %w", gvk.GroupVersion(), err))
+		return nil, err
 	}
-	return fieldmanager.WithKind(out, gvk), nil
+	out, err := r.k.Fields.Apply(r.write(), live, config, r.o.Force)
+	if err != nil {
+		return nil, status.Plain(err) // or a conflict with other managers, or a bad request
+	}
+	return out, p.patch.CheckKeys()
 }

@@ -6,10 +6,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/patch"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -18,10 +20,10 @@ import (
 func project(sub *resource.Subresource, obj runtime.Object) (runtime.Object, error) {
 	out, err := sub.Get(obj)
 	if err != nil {
-		if isStatus(err) {
+		if status.Is(err) {
 			return nil, err
 		}
-		return nil, badRequest(err.Error())
+		return nil, status.BadRequest(err.Error())
 	}
 	out.GetObjectKind().SetGroupVersionKind(sub.Kind)
 	return out, nil
@@ -40,7 +42,7 @@ func (c *Core) planProjection(r *request, in runtime.Object) error {
 		return c.throughProjection(ctx, r, cur, func(old runtime.Object) (runtime.Object, error) {
 			next := in.DeepCopyObject()
 			next.GetObjectKind().SetGroupVersionKind(r.sub.Kind)
-			return r.k.fields.Track(r.write(), old, next), nil
+			return r.k.Fields.Track(r.write(), old, next), nil
 		})
 	}
 	return nil
@@ -49,21 +51,15 @@ func (c *Core) planProjection(r *request, in runtime.Object) error {
 // planProjection plans a patch of a projected subresource.
 func (p *patcher) planProjection(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
 	return p.c.throughProjection(ctx, r, cur, func(old runtime.Object) (runtime.Object, error) {
-		var next runtime.Object
-		var err error
-		switch p.kind {
-		case types.ApplyYAMLPatchType:
+		if p.patch.Applies() {
 			return p.apply(old)
-		case types.StrategicMergePatchType:
-			next, err = p.strategic(old, r.sub.Kind)
-		default:
-			next, err = p.jsonPatched(ctx, old, r.sub.Kind)
 		}
+		next, err := p.patch.To(ctx, old, patch.Subject{Kind: r.sub.Kind, Types: p.c.scheme})
 		if err != nil {
 			return nil, err
 		}
 		next.GetObjectKind().SetGroupVersionKind(r.sub.Kind)
-		return r.k.fields.Track(r.write(), old, next), nil
+		return r.k.Fields.Track(r.write(), old, next), nil
 	})
 }
 
@@ -72,15 +68,15 @@ func (p *patcher) planProjection(ctx context.Context, r *request, cur *watch.Obj
 // projection's owners of fields become owners of the object's.
 func (c *Core) throughProjection(ctx context.Context, r *request, cur *watch.Object, edit func(runtime.Object) (runtime.Object, error)) (*change, error) {
 	if cur == nil {
-		return nil, apierrors.NewNotFound(r.k.subresource(r.sub), r.t.Name)
+		return nil, apierrors.NewNotFound(r.k.SubresourceName(r.sub), r.t.Name)
 	}
 	obj := cur.Obj.DeepCopyObject()
-	obj.GetObjectKind().SetGroupVersionKind(r.k.hub)
+	obj.GetObjectKind().SetGroupVersionKind(r.k.GVK)
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err
 	}
-	owners := managedfields.NewScaleHandler(m.GetManagedFields(), r.k.version(r.t), r.k.replicasPaths())
+	owners := managedfields.NewScaleHandler(m.GetManagedFields(), r.k.In(r.t.Resource.Version), replicasPaths(r.k))
 	old, err := project(r.sub, obj)
 	if err != nil {
 		return nil, err
@@ -104,10 +100,10 @@ func (c *Core) throughProjection(ctx context.Context, r *request, cur *watch.Obj
 		return nil, err
 	}
 	if err := r.sub.Set(obj, next); err != nil {
-		if isStatus(err) {
+		if status.Is(err) {
 			return nil, err
 		}
-		return nil, badRequest(err.Error())
+		return nil, status.BadRequest(err.Error())
 	}
 	if entries, err := owners.ToParent(nextMeta.GetManagedFields()); err == nil {
 		m.SetManagedFields(entries)
@@ -130,7 +126,7 @@ func (c *Core) mergeProjection(r *request, cur *watch.Object, m, next metav1.Obj
 		return err
 	}
 	if uid := next.GetUID(); uid != "" && uid != m.GetUID() {
-		return r.k.precondition(r.key, r.t.Name, "UID", string(uid), string(m.GetUID()))
+		return status.Precondition(r.k.GR, r.key, r.t.Name, "UID", string(uid), string(m.GetUID()))
 	}
 	if rv := next.GetResourceVersion(); rv != "" {
 		m.SetResourceVersion(rv)
@@ -139,10 +135,10 @@ func (c *Core) mergeProjection(r *request, cur *watch.Object, m, next metav1.Obj
 }
 
 // replicasPaths tells the field manager which field a Scale stands for.
-func (k *kind) replicasPaths() managedfields.ResourcePathMappings {
+func replicasPaths(k *kinds.Kind) managedfields.ResourcePathMappings {
 	out := managedfields.ResourcePathMappings{}
 	for _, v := range append([]string{k.StorageVersion}, k.Versions...) {
-		gv := k.hub.GroupVersion()
+		gv := k.GVK.GroupVersion()
 		gv.Version = v
 		out[gv.String()] = fieldpath.MakePathOrDie("spec", "replicas")
 	}

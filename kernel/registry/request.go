@@ -9,6 +9,8 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -21,7 +23,7 @@ type request struct {
 	user user.Info // who asks
 	verb string    // for error texts
 	t    Target
-	k    *kind
+	k    *kinds.Kind
 	sub  *resource.Subresource // nil for the object itself
 	o    WriteOptions
 	pass admission.Pass
@@ -39,24 +41,24 @@ type request struct {
 	warnings   []string
 }
 
-func (c caller) newRequest(verb string, k *kind, t Target, o WriteOptions) (*request, error) {
+func (c caller) newRequest(verb string, k *kinds.Kind, t Target, o WriteOptions) (*request, error) {
 	r := &request{user: c.user, verb: verb, t: t, k: k, o: o, pass: c.chain.Begin()}
 	if k.Namespaced && t.Namespace == "" {
-		return nil, badRequestf("%s is namespaced: a namespace is required", k.gr)
+		return nil, status.BadRequestf("%s is namespaced: a namespace is required", k.GR)
 	}
 	if !k.Namespaced {
 		r.t.Namespace = ""
 	}
 	if t.Subresource != "" {
 		if r.sub = k.Subresource(t.Subresource); r.sub == nil {
-			return nil, unknownResource(t)
+			return nil, status.UnknownResource(t.Resource.GroupResource())
 		}
 	}
 	if t.Name != "" {
 		if msgs := validName(t.Name, false); len(msgs) > 0 {
-			return nil, badRequestf("invalid name %q: %s", t.Name, msgs[0])
+			return nil, status.BadRequestf("invalid name %q: %s", t.Name, msgs[0])
 		}
-		r.key = k.key(r.t.Namespace, t.Name)
+		r.key = k.Key(r.t.Namespace, t.Name)
 	}
 	return r, nil
 }
@@ -69,12 +71,12 @@ func (r *request) warn(msg string) {
 
 // write is the request as the field manager sees it.
 func (r *request) write() fieldmanager.Write {
-	return fieldmanager.Write{Manager: r.o.FieldManager, Version: r.k.version(r.t), Subresource: r.sub}
+	return fieldmanager.Write{Manager: r.o.FieldManager, Version: r.k.In(r.t.Resource.Version), Subresource: r.sub}
 }
 
 // attributes are the request as admission rules see it.
 func (r *request) attributes(op admission.Operation, obj, old runtime.Object) *admission.Attributes {
-	gv := r.k.version(r.t)
+	gv := r.k.In(r.t.Resource.Version)
 	a := &admission.Attributes{
 		Operation:   op,
 		Resource:    gv.WithResource(r.k.Resource),
@@ -135,7 +137,7 @@ func (c *Core) prepare(ctx context.Context, r *request) (*change, error) {
 	}
 	cur, ferr := c.refresh(ctx, r.k, r.key, r.t.Namespace, r.t.Name)
 	if ferr != nil {
-		return nil, r.k.storeError(r.verb, r.t.Name, ferr)
+		return nil, status.Store(r.k.GR, r.verb, r.t.Name, ferr)
 	}
 	same := revisionOf(cur) == revisionOf(r.cur)
 	r.cur, r.fresh = cur, true
@@ -151,7 +153,7 @@ func (c *Core) prepare(ctx context.Context, r *request) (*change, error) {
 func (c *Core) lost(ctx context.Context, r *request, ch *change, err error) error {
 	var conflict *store.ConflictError
 	if !errors.As(err, &conflict) {
-		return r.k.storeError(r.verb, ch.name, err)
+		return status.Store(r.k.GR, r.verb, ch.name, err)
 	}
 	r.warnings = nil
 	if conflict.Key != ch.key {
@@ -159,7 +161,7 @@ func (c *Core) lost(ctx context.Context, r *request, ch *change, err error) erro
 	}
 	cur, derr := c.decodeCurrent(r.k, ch.namespace, ch.name, conflict.Current)
 	if derr != nil {
-		return r.k.storeError(r.verb, ch.name, derr)
+		return status.Store(r.k.GR, r.verb, ch.name, derr)
 	}
 	c.remember(ch.key, cur, conflict.Current)
 	r.conflicts++
@@ -167,9 +169,9 @@ func (c *Core) lost(ctx context.Context, r *request, ch *change, err error) erro
 	case r.blind && ch.generated && r.conflicts < maxNameTries:
 		return nil // another name
 	case r.blind:
-		return r.k.exists(ch.name, ch.generated, deleting(cur))
+		return status.Exists(r.k.GR, ch.name, ch.generated, deleting(cur))
 	case r.conflicts >= maxConflicts:
-		return r.k.conflict(ch.name)
+		return status.Conflict(r.k.GR, ch.name)
 	}
 	r.cur, r.known, r.fresh = cur, true, true
 	return ctx.Err()
@@ -184,7 +186,7 @@ func (c *Core) lostCompanion(ctx context.Context, r *request, ch *change, confli
 		}
 		cur, err := c.decodeCurrent(x.kind, x.namespace, x.name, conflict.Current)
 		if err != nil {
-			return r.k.storeError(r.verb, ch.name, err)
+			return status.Store(r.k.GR, r.verb, ch.name, err)
 		}
 		c.remember(conflict.Key, cur, conflict.Current)
 		if cur == nil {
@@ -195,7 +197,7 @@ func (c *Core) lostCompanion(ctx context.Context, r *request, ch *change, confli
 		}
 	}
 	if r.companions++; r.companions >= maxCompanionTries {
-		return r.k.conflict(ch.name)
+		return status.Conflict(r.k.GR, ch.name)
 	}
 	return nil
 }

@@ -8,24 +8,26 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
 // answerVirtual creates an object that is answered and not stored.
-func (c caller) answerVirtual(ctx context.Context, k *kind, t Target, in runtime.Object, o WriteOptions) (*Result, error) {
+func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in runtime.Object, o WriteOptions) (*Result, error) {
 	if k.Runs != nil {
 		return c.runAction(ctx, k, t, in, o)
 	}
-	serve := c.virtual[k.gr]
+	serve := c.virtual[k.GR]
 	if serve == nil {
-		return nil, apierrors.NewMethodNotSupported(k.gr, verbCreate)
+		return nil, apierrors.NewMethodNotSupported(k.GR, verbCreate)
 	}
 	r, err := c.newRequest(verbCreate, k, t, o)
 	if err != nil {
 		return nil, err
 	}
-	obj, err := c.toHub(k, t, in)
+	obj, err := k.ToHub(t.Resource.Version, in)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +43,7 @@ func (c caller) answerVirtual(ctx context.Context, k *kind, t Target, in runtime
 	}
 	if k.Strategy.Validate != nil {
 		if errs := k.Strategy.Validate(ctx, obj); len(errs) > 0 {
-			return nil, apierrors.NewInvalid(k.hub.GroupKind(), m.GetName(), errs)
+			return nil, apierrors.NewInvalid(k.GVK.GroupKind(), m.GetName(), errs)
 		}
 	}
 	if err := c.validate(ctx, r, admission.Create, obj, nil); err != nil {
@@ -56,30 +58,30 @@ func (c caller) answerVirtual(ctx context.Context, k *kind, t Target, in runtime
 
 // runAction runs the action that a virtual resource stands for. Rules are asked
 // about the action, which is what is done.
-func (c caller) runAction(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*Result, error) {
+func (c caller) runAction(ctx context.Context, k *kinds.Kind, t Target, body runtime.Object, o WriteOptions) (*Result, error) {
 	if body == nil {
-		return nil, badRequest("an object is required")
+		return nil, status.BadRequest("an object is required")
 	}
 	m, err := accessor(body)
 	if err != nil {
 		return nil, err
 	}
 	if m.GetName() == "" {
-		return nil, badRequest("Name parameter required.")
+		return nil, status.BadRequest("Name parameter required.")
 	}
 	if ns := m.GetNamespace(); ns != "" && t.Namespace != "" && ns != t.Namespace {
-		return nil, badRequest("the namespace of the provided object does not match the namespace sent on the request")
+		return nil, status.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
 	return c.Create(ctx, Target{Resource: k.Runs.Resource, Namespace: t.Namespace, Name: m.GetName(), Subresource: k.Runs.Subresource}, body, o)
 }
 
 // act runs an action subresource: a POST that changes its object.
-func (c caller) act(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*Result, error) {
+func (c caller) act(ctx context.Context, k *kinds.Kind, t Target, body runtime.Object, o WriteOptions) (*Result, error) {
 	r, err := c.newAction(ctx, k, t, body, o)
 	if err != nil {
 		return nil, err
 	}
-	if serve := c.actions[k.action(r.sub)]; serve != nil {
+	if serve := c.actions[action(k, r.sub)]; serve != nil {
 		return c.serveAction(ctx, r, serve, body)
 	}
 	return c.execute(ctx, r)
@@ -101,20 +103,20 @@ func (c caller) serveAction(ctx context.Context, r *request, serve Action, body 
 	return serve(ctx, r.user, r.t, obj, a.Object, r.o)
 }
 
-func (c caller) newAction(ctx context.Context, k *kind, t Target, body runtime.Object, o WriteOptions) (*request, error) {
+func (c caller) newAction(ctx context.Context, k *kinds.Kind, t Target, body runtime.Object, o WriteOptions) (*request, error) {
 	r, err := c.newRequest(verbCreate, k, t, o)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case r.key == "":
-		return nil, badRequest("name must be provided")
+		return nil, status.BadRequest("name must be provided")
 	case r.sub == nil || r.sub.Style != resource.StyleAction:
-		return nil, apierrors.NewMethodNotSupported(k.gr, verbCreate)
+		return nil, apierrors.NewMethodNotSupported(k.GR, verbCreate)
 	case body == nil:
-		return nil, badRequest("an object is required")
-	case r.sub.Action == nil && c.actions[k.action(r.sub)] == nil:
-		return nil, apierrors.NewMethodNotSupported(k.subresource(r.sub), verbCreate)
+		return nil, status.BadRequest("an object is required")
+	case r.sub.Action == nil && c.actions[action(k, r.sub)] == nil:
+		return nil, apierrors.NewMethodNotSupported(k.SubresourceName(r.sub), verbCreate)
 	}
 	r.plan = func(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
 		return c.planAction(ctx, r, cur, body)
@@ -127,7 +129,7 @@ func (c caller) newAction(ctx context.Context, k *kind, t Target, body runtime.O
 func (c *Core) planAction(ctx context.Context, r *request, cur *watch.Object, in runtime.Object) (*change, error) {
 	k := r.k
 	if cur == nil {
-		return nil, k.notFound(r.t.Name)
+		return nil, apierrors.NewNotFound(k.GR, r.t.Name)
 	}
 	body, err := c.admitAction(ctx, r, in)
 	if err != nil {
@@ -137,7 +139,7 @@ func (c *Core) planAction(ctx context.Context, r *request, cur *watch.Object, in
 		return nil, err
 	}
 	obj := cur.Obj.DeepCopyObject()
-	obj.GetObjectKind().SetGroupVersionKind(k.hub)
+	obj.GetObjectKind().SetGroupVersionKind(k.GVK)
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err
@@ -151,10 +153,10 @@ func (c *Core) planAction(ctx context.Context, r *request, cur *watch.Object, in
 	m.SetManagedFields(old.GetManagedFields())
 	answer, err := r.sub.Action(ctx, obj, body)
 	if err != nil {
-		if isStatus(err) {
+		if status.Is(err) {
 			return nil, err
 		}
-		return nil, apierrors.NewConflict(k.subresource(r.sub), r.t.Name, err)
+		return nil, apierrors.NewConflict(k.SubresourceName(r.sub), r.t.Name, err)
 	}
 	var ch *change
 	if del, ok := answer.(*metav1.DeleteOptions); ok {
@@ -208,10 +210,10 @@ func (r *request) actionPreconditions(cur *watch.Object, body runtime.Object) er
 		return err
 	}
 	if uid := b.GetUID(); uid != "" && uid != m.GetUID() {
-		return r.k.precondition(r.key, r.t.Name, "UID", string(uid), string(m.GetUID()))
+		return status.Precondition(r.k.GR, r.key, r.t.Name, "UID", string(uid), string(m.GetUID()))
 	}
 	if rv := b.GetResourceVersion(); rv != "" && rv != m.GetResourceVersion() {
-		return r.k.precondition(r.key, r.t.Name, "ResourceVersion", rv, m.GetResourceVersion())
+		return status.Precondition(r.k.GR, r.key, r.t.Name, "ResourceVersion", rv, m.GetResourceVersion())
 	}
 	return nil
 }
@@ -224,7 +226,7 @@ func (c caller) GetProjection(ctx context.Context, t Target, o metav1.GetOptions
 	}
 	sub := k.Subresource(t.Subresource)
 	if sub == nil || sub.Style != resource.StyleProjection {
-		return nil, unknownResource(t)
+		return nil, status.UnknownResource(t.Resource.GroupResource())
 	}
 	t.Subresource = ""
 	obj, err := c.Get(ctx, t, o)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -29,9 +31,9 @@ func (c caller) Update(ctx context.Context, t Target, obj runtime.Object, o Writ
 	return c.execute(ctx, r)
 }
 
-func (c caller) newUpdate(k *kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
+func (c caller) newUpdate(k *kinds.Kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
 	if in == nil {
-		return nil, badRequest("an object is required")
+		return nil, status.BadRequest("an object is required")
 	}
 	m, err := accessor(in)
 	if err != nil {
@@ -45,19 +47,19 @@ func (c caller) newUpdate(k *kind, t Target, in runtime.Object, o WriteOptions) 
 		return nil, err
 	}
 	if r.key == "" {
-		return nil, badRequest("name must be provided")
+		return nil, status.BadRequest("name must be provided")
 	}
 	if r.sub != nil && r.sub.Style == resource.StyleProjection {
 		return r, c.planProjection(r, in)
 	}
 	if r.sub != nil && r.sub.Style != resource.StyleStatus && r.sub.Style != resource.StylePart {
-		return nil, apierrors.NewMethodNotSupported(k.subresource(r.sub), verbUpdate)
+		return nil, apierrors.NewMethodNotSupported(k.SubresourceName(r.sub), verbUpdate)
 	}
 	if err := matchName(r.t.Name, m); err != nil {
 		return nil, err
 	}
 	r.plan = func(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
-		obj, err := c.toHub(k, t, in)
+		obj, err := k.ToHub(t.Resource.Version, in)
 		if err != nil {
 			return nil, err
 		}
@@ -66,12 +68,8 @@ func (c caller) newUpdate(k *kind, t Target, in runtime.Object, o WriteOptions) 
 	return r, nil
 }
 
-func (k *kind) subresource(s *resource.Subresource) schema.GroupResource {
-	return schema.GroupResource{Group: k.Group, Resource: k.Resource + "/" + s.Name}
-}
-
 // action is the key of a subresource in Config.Actions.
-func (k *kind) action(s *resource.Subresource) string { return k.gr.String() + "/" + s.Name }
+func action(k *kinds.Kind, s *resource.Subresource) string { return k.GR.String() + "/" + s.Name }
 
 // planUpdate plans a PUT of obj over cur.
 func (c *Core) planUpdate(ctx context.Context, r *request, cur *watch.Object, obj runtime.Object) (*change, error) {
@@ -85,25 +83,25 @@ func (c *Core) planUpdate(ctx context.Context, r *request, cur *watch.Object, ob
 	r.warn(dedupOwners(m, ""))
 	if cur == nil {
 		if !r.k.Strategy.AllowCreateOnUpdate || r.sub != nil {
-			return nil, r.k.notFound(r.t.Name)
+			return nil, apierrors.NewNotFound(r.k.GR, r.t.Name)
 		}
 		if uid := m.GetUID(); uid != "" {
-			return nil, r.k.precondition(r.key, r.t.Name, "UID", string(uid), "")
+			return nil, status.Precondition(r.k.GR, r.key, r.t.Name, "UID", string(uid), "")
 		}
-		return c.createOver(ctx, r, r.k.fields.Create(r.write(), obj))
+		return c.createOver(ctx, r, r.k.Fields.Create(r.write(), obj))
 	}
 	old, err := accessor(cur.Obj)
 	if err != nil {
 		return nil, err
 	}
 	if uid := m.GetUID(); uid != "" && uid != old.GetUID() {
-		return nil, r.k.precondition(r.key, r.t.Name, "UID", string(uid), string(old.GetUID()))
+		return nil, status.Precondition(r.k.GR, r.key, r.t.Name, "UID", string(uid), string(old.GetUID()))
 	}
 	// Before the expensive steps; revise asks again.
 	if err := r.matchRevision(m, cur); err != nil {
 		return nil, err
 	}
-	return c.revise(ctx, r, cur, r.k.fields.Update(r.write(), cur.Obj, obj))
+	return c.revise(ctx, r, cur, r.k.Fields.Update(r.write(), cur.Obj, obj))
 }
 
 // createOver creates the object that an update or an apply did not find.
@@ -121,11 +119,11 @@ func (r *request) matchRevision(m metav1.Object, cur *watch.Object) error {
 	rv, err := parseRevision(m.GetResourceVersion())
 	switch {
 	case err != nil:
-		return badRequestf("invalid resource version %q: %v", m.GetResourceVersion(), err)
+		return status.BadRequestf("invalid resource version %q: %v", m.GetResourceVersion(), err)
 	case rv == cur.Revision:
 		return nil
 	case rv != 0:
-		return r.k.conflict(r.t.Name)
+		return status.Conflict(r.k.GR, r.t.Name)
 	case r.k.Strategy.AllowUnconditionalUpdate:
 		m.SetResourceVersion(formatRevision(cur.Revision))
 		return nil
@@ -167,8 +165,8 @@ func (c *Core) revise(ctx context.Context, r *request, cur *watch.Object, obj ru
 // replace makes the change from cur to obj: a write, nothing, or the end of a
 // deletion whose last finalizer is gone.
 func (c *Core) replace(ctx context.Context, r *request, cur *watch.Object, obj runtime.Object) (*change, error) {
-	ch := r.k.newChange(r.t.Namespace, r.t.Name, cur)
-	if r.k.finished(obj, cur.Obj) {
+	ch := newChange(r.k, r.t.Namespace, r.t.Name, cur)
+	if finished(r.k, obj, cur.Obj) {
 		ch.last = obj
 		return ch, c.withCompanions(ctx, r, ch)
 	}
@@ -213,7 +211,7 @@ func (c *Core) beforeUpdate(ctx context.Context, r *request, obj runtime.Object,
 		errs = append(errs, validate(ctx, obj, oldObj)...)
 	}
 	if len(errs) > 0 {
-		return apierrors.NewInvalid(r.k.hub.GroupKind(), m.GetName(), errs)
+		return apierrors.NewInvalid(r.k.GVK.GroupKind(), m.GetName(), errs)
 	}
 	if warn != nil {
 		for _, w := range warn(ctx, obj, oldObj) {
@@ -242,7 +240,7 @@ func (r *request) hooks() (
 
 // finished reports that obj may go: it was marked for deletion before, its
 // grace is over and nobody holds it any more.
-func (k *kind) finished(obj, oldObj runtime.Object) bool {
+func finished(k *kinds.Kind, obj, oldObj runtime.Object) bool {
 	m, err := accessor(obj)
 	if err != nil || len(m.GetFinalizers()) > 0 {
 		return false

@@ -9,7 +9,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
 	"github.com/pintle-io/pintle/kernel/registry/selection"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -25,18 +27,18 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 		return nil, err
 	}
 	if k.Virtual {
-		return nil, apierrors.NewMethodNotSupported(k.gr, "watch")
+		return nil, apierrors.NewMethodNotSupported(k.GR, "watch")
 	}
 	if err := selection.CheckOptions(o, true); err != nil {
 		return nil, err
 	}
-	sel, err := selection.Parse(k.selected(), c.kindIn(k, t), k.scope(t.Namespace), t.Name, o)
+	sel, err := selection.Parse(k.Selected(), k.KindIn(t.Resource.Version), k.Scope(t.Namespace), t.Name, o)
 	if err != nil {
 		return nil, err
 	}
 	rev, err := parseRevision(o.ResourceVersion)
 	if err != nil {
-		return nil, badRequestf("invalid resource version: %v", err)
+		return nil, status.BadRequestf("invalid resource version: %v", err)
 	}
 	opts := watch.WatchOptions{Bookmarks: o.AllowWatchBookmarks, Filter: sel.Filter()}
 	opts.Initial = rev == 0
@@ -52,15 +54,15 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 		// whether its revision had more.
 		opts.After, opts.Partial = rev, true
 		if err := c.ready(ctx); err != nil {
-			return nil, k.storeError("watch", "", err)
+			return nil, status.Store(k.GR, "watch", "", err)
 		}
 	}
-	w, err := c.cache.WatchWith(k.cached, opts)
+	w, err := c.cache.WatchWith(k.Cached, opts)
 	if errors.Is(err, watch.ErrRemoved) || errors.Is(err, watch.ErrUnknown) {
-		return nil, unknownResource(t)
+		return nil, status.UnknownResource(t.Resource.GroupResource())
 	}
 	if err != nil {
-		return nil, k.watchError(rev, err)
+		return nil, watchError(k, rev, err)
 	}
 	out := &watcher{w: w, k: k, after: rev, bookmarks: o.AllowWatchBookmarks, stopped: make(chan struct{}),
 		initialEnd: o.SendInitialEvents != nil && *o.SendInitialEvents && o.AllowWatchBookmarks}
@@ -68,9 +70,9 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 	return out, nil
 }
 
-func (k *kind) watchError(rev int64, err error) error {
+func watchError(k *kinds.Kind, rev int64, err error) error {
 	switch {
-	case err == nil, isStatus(err):
+	case err == nil, status.Is(err):
 		return err
 	case errors.Is(err, watch.ErrRemoved):
 		return nil // it ends, as upstream's does: there is nothing to tell
@@ -81,7 +83,7 @@ func (k *kind) watchError(rev int64, err error) error {
 	case errors.Is(err, watch.ErrNotReady), errors.Is(err, watch.ErrStopped):
 		return apierrors.NewServiceUnavailable(err.Error())
 	}
-	return k.storeError("watch", "", err)
+	return status.Store(k.GR, "watch", "", err)
 }
 
 // BatchWatcher is a Watcher that is cheaper to read in batches, without a
@@ -100,7 +102,7 @@ type BatchWatcher interface {
 
 type watcher struct {
 	w          *watch.Watcher
-	k          *kind
+	k          *kinds.Kind
 	after      int64
 	bookmarks  bool
 	initialEnd bool
@@ -168,7 +170,7 @@ func (w *watcher) pump() {
 	}
 }
 
-func (w *watcher) Err() error { return w.k.watchError(w.after, w.w.Err()) }
+func (w *watcher) Err() error { return watchError(w.k, w.after, w.w.Err()) }
 
 func (w *watcher) Stop() {
 	w.release()

@@ -11,7 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
-	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/registry/patch"
 	"github.com/pintle-io/pintle/kernel/resource/cost"
 )
 
@@ -40,8 +40,8 @@ func weigh(r *http.Request, data []byte) (int64, error) {
 }
 
 func price(values int) (int64, error) {
-	if values > registry.MaxValues {
-		return 0, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the limit is %d values, the body has %d", registry.MaxValues, values))
+	if values > patch.MaxValues {
+		return 0, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the limit is %d values, the body has %d", patch.MaxValues, values))
 	}
 	return int64(values) * cost.ValueBytes, nil
 }
@@ -51,12 +51,12 @@ func weighYAML(data []byte) (int64, error) {
 		return 0, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d for YAML; send JSON", maxYAML))
 	}
 	if bytes.IndexByte(data, '*') >= 0 && bytes.IndexByte(data, '&') >= 0 {
-		n, err := cost.YAML(data, registry.MaxPatchBytes)
+		n, err := cost.YAML(data, patch.MaxBytes)
 		if err != nil {
 			return 0, apierrors.NewBadRequest(err.Error())
 		}
-		if n > registry.MaxPatchBytes {
-			return 0, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d, with what its YAML aliases stand for", registry.MaxPatchBytes))
+		if n > patch.MaxBytes {
+			return 0, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d, with what its YAML aliases stand for", patch.MaxBytes))
 		}
 	}
 	return int64(len(data)) * yamlPrice, nil
