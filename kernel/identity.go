@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/pintle-io/pintle/internal/atomicfile"
 )
 
 // ErrInUse: another server works in the data directory.
@@ -63,11 +65,7 @@ func serverID(file string) (string, error) {
 	var raw [6]byte
 	_, _ = rand.Read(raw[:]) // never fails
 	id := hex.EncodeToString(raw[:])
-	tmp := file + ".new"
-	if err := os.WriteFile(tmp, []byte(id+"\n"), 0o600); err != nil {
-		return "", err
-	}
-	return id, os.Rename(tmp, file)
+	return id, atomicfile.Write(file, []byte(id+"\n"), 0o600)
 }
 
 // Close gives the lock up.

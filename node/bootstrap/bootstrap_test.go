@@ -302,7 +302,9 @@ func TestRenewal(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatal("the client certificate was not renewed")
 		}
-		clk.Step(10 * time.Minute)
+		if clk.HasWaiters() { // while it renews, no time passes
+			clk.Step(10 * time.Minute)
+		}
 		time.Sleep(time.Millisecond)
 	}
 	cancel()

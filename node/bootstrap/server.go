@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"time"
 
+	"github.com/pintle-io/pintle/internal/atomicfile"
 	"github.com/pintle-io/pintle/internal/jointoken"
 )
 
@@ -69,11 +69,7 @@ func verifyChain(chain []*x509.Certificate, host string, token jointoken.Token, 
 
 // writeFile replaces a file whole; only root may read it.
 func writeFile(name string, b []byte) error {
-	tmp := name + ".new"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return fmt.Errorf("identity: %w", err)
-	}
-	if err := os.Rename(tmp, name); err != nil {
+	if err := atomicfile.Write(name, b, 0o600); err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
 	return nil

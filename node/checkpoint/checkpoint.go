@@ -12,10 +12,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pintle-io/pintle/internal/atomicfile"
 	"github.com/pintle-io/pintle/node/resize"
 )
 
@@ -23,11 +25,8 @@ import (
 // time; callers see to it that one pod's are not.
 type Store struct{ dir string }
 
-// Endings of files: of records, and of those that are being written.
-const (
-	suffix     = ".json"
-	unfinished = ".new"
-)
+// suffix ends the names of records.
+const suffix = ".json"
 
 // New makes a store in dir, which is made when something is to be kept.
 func New(dir string) *Store { return &Store{dir} }
@@ -66,33 +65,52 @@ func (s *Store) write(file string, b []byte) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(file+unfinished, b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+unfinished, file)
+	return atomicfile.Write(file, b, 0o600)
 }
 
 // Remove forgets a pod. To forget one that is not known is no error.
 func (s *Store) Remove(uid types.UID) error {
-	for _, file := range []string{s.file(uid), s.file(uid) + unfinished} {
-		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return s.each(func(name string, of types.UID) error {
+		if of != uid {
+			return nil
+		}
+		if err := os.Remove(filepath.Join(s.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("allocation of pod %s: %w", uid, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // Pods lists the pods that there are records of.
 func (s *Store) Pods() ([]types.UID, error) {
+	var out []types.UID
+	err := s.each(func(_ string, uid types.UID) error {
+		if !slices.Contains(out, uid) {
+			out = append(out, uid)
+		}
+		return nil
+	})
+	slices.Sort(out)
+	return out, err
+}
+
+// each calls f for the files of records, those that a crash cut off included.
+func (s *Store) each(f func(name string, uid types.UID) error) error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("allocations: %w", err)
+		return fmt.Errorf("allocations: %w", err)
 	}
-	var out []types.UID
 	for _, e := range entries {
-		if uid, ok := strings.CutSuffix(strings.TrimSuffix(e.Name(), unfinished), suffix); ok {
-			out = append(out, types.UID(uid))
+		name := e.Name()
+		if of, ok := atomicfile.Remnant(name); ok {
+			name = of
+		}
+		name = strings.TrimSuffix(name, ".new") // of an older agent
+		if uid, ok := strings.CutSuffix(name, suffix); ok {
+			if err := f(e.Name(), types.UID(uid)); err != nil {
+				return err
+			}
 		}
 	}
-	return out, nil
+	return nil
 }

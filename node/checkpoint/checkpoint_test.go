@@ -40,13 +40,15 @@ func TestStore(t *testing.T) {
 	}
 	// What an agent leaves that is killed while it writes is known, too, and
 	// hides nothing.
-	if err := os.WriteFile(filepath.Join(dir, "v.json.new"), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{".v.json1234", ".u.json5678", "w.json.new"} { // the last by an older agent
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if pods, err := s.Pods(); err != nil || !slices.Equal(pods, []types.UID{"u", "v"}) {
+	if pods, err := s.Pods(); err != nil || !slices.Equal(pods, []types.UID{"u", "v", "w"}) {
 		t.Errorf("pods: %v, %v", pods, err)
 	}
-	for _, uid := range []types.UID{"u", "v"} {
+	for _, uid := range []types.UID{"u", "v", "w"} {
 		if err := s.Remove(uid); err != nil {
 			t.Error(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/pintle-io/pintle/internal/atomicfile"
 	"github.com/pintle-io/pintle/node/cni/plugin"
 	"github.com/pintle-io/pintle/node/dump"
 )
@@ -81,27 +82,13 @@ func (n *Network) writeConf(pods netip.Prefix, mtu int) error {
 	return writeFile(filepath.Join(n.cfg.ConfDir, confName), append(b, '\n'), 0o644)
 }
 
-// writeFile replaces a file in one step: whoever reads sees the old one or the
-// new one, whole.
+// writeFile replaces a file whole, in a directory that may be missing. What a
+// crash leaves has a name that no runtime takes for a configuration.
 func writeFile(path string, b []byte, mode os.FileMode) error {
-	dir, base := filepath.Split(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	// A name that no runtime takes for a configuration.
-	f, err := os.CreateTemp(dir, "."+base+".new-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return atomicfile.Write(path, b, mode)
 }
 
 // install puts the plugin into the runtime's directory, under both its names.

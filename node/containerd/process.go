@@ -14,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/pintle-io/pintle/internal/atomicfile"
 )
 
 // process is a containerd that runs, started by us or by an agent before us.
@@ -64,11 +66,7 @@ func readPID(file string) (process, bool) {
 }
 
 func (p process) write(file string) error {
-	tmp := file + ".tmp"
-	if err := os.WriteFile(tmp, fmt.Appendf(nil, "%d %s\n", p.pid, p.start), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, file)
+	return atomicfile.Write(file, fmt.Appendf(nil, "%d %s\n", p.pid, p.start), 0o644)
 }
 
 // done is closed when the process has ended or ctx has. It works for a process

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/pintle-io/pintle/internal/atomicfile"
 	"github.com/pintle-io/pintle/node/volume/driver"
 )
 
@@ -173,11 +174,7 @@ func keepHandle(file string, h driver.Handle) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return err
 	}
-	temp := file + ".new"
-	if err := os.WriteFile(temp, b, 0o640); err != nil {
-		return err
-	}
-	return os.Rename(temp, file)
+	return atomicfile.Write(file, b, 0o640)
 }
 
 func readHandle(file string) (driver.Handle, error) {

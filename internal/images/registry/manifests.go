@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/pintle-io/pintle/internal/atomicfile"
 )
 
 // load gives the stored manifests to the inner handler: those of images
@@ -151,7 +153,7 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, repo, t
 }
 
 func (r *Registry) store(rec record, manifest []byte) error {
-	if err := write(r.manifestFile(rec.Digest), manifest); err != nil {
+	if err := atomicfile.Write(r.manifestFile(rec.Digest), manifest, 0o600); err != nil {
 		return err
 	}
 	// An image pushed by tag is also pulled by its digest.
@@ -170,7 +172,7 @@ func (r *Registry) writeRef(rec record) error {
 	if err != nil {
 		return err
 	}
-	return write(r.refFile(rec.Repo, rec.Target), b)
+	return atomicfile.Write(r.refFile(rec.Repo, rec.Target), b, 0o600)
 }
 
 // deleteManifest removes a name, what only it held, and blobs that nothing
@@ -278,23 +280,4 @@ func (r *Registry) refFile(repo, target string) string {
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// write replaces a file at once and whole.
-func write(file string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err := f.Write(b); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), file)
 }

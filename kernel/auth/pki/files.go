@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/pintle-io/pintle/internal/atomicfile"
 )
 
 const (
@@ -60,29 +62,9 @@ type directory string
 
 func (d directory) file(name string) string { return filepath.Join(string(d), name) }
 
-// write replaces a file atomically; only its owner may read it.
-func (d directory) write(name string, data []byte) (err error) {
-	f, err := os.CreateTemp(string(d), "."+name+"-*") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // the first error says more
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		_ = f.Close() // as above
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		_ = f.Close() // as above
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), d.file(name))
+// write replaces a file whole; only its owner may read it.
+func (d directory) write(name string, data []byte) error {
+	return atomicfile.Write(d.file(name), data, 0o600)
 }
 
 func (d directory) loadPair(name string) (*Pair, error) {

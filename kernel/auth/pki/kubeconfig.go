@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/pintle-io/pintle/internal/atomicfile"
 )
 
 // Kubeconfig is the configuration of a client of this cluster, with its
@@ -35,9 +37,5 @@ func (p *PKI) WriteKubeconfig(file, server, user string, pair *Pair) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	tmp := file + ".new"
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, file)
+	return atomicfile.Write(file, data, 0o600)
 }

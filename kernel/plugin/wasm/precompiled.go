@@ -52,7 +52,8 @@ func Seed(dir string, compiled fs.FS) error {
 		if err != nil {
 			return fmt.Errorf("compiled modules: %w", err)
 		}
-		// A process that is killed here must not leave half a file.
+		// A process that is killed here must not leave half a file; after a power
+		// loss, the size or the module's checksum tells, and it is compiled.
 		if err := os.WriteFile(to+".new", b, 0o600); err != nil {
 			return err
 		}

@@ -214,6 +214,8 @@ func next(in netip.Prefix, after netip.Addr, taken map[netip.Addr]bool) (netip.A
 	}
 }
 
+// write keeps a record. It waits for no disk: after a restart of the machine
+// nothing of it counts.
 func (s *Store) write(r Record, d Details) error {
 	b, err := json.Marshal(d)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/pintle-io/pintle/cmd/pintle/internal/profiling"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 	"github.com/pintle-io/pintle/ebpf/lb"
+	"github.com/pintle-io/pintle/internal/atomicfile"
 	"github.com/pintle-io/pintle/internal/payload"
 	"github.com/pintle-io/pintle/node"
 	"github.com/pintle-io/pintle/node/cgroup"
@@ -238,7 +239,7 @@ func (n *Node) prepare() error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(n.cniExecutable(), b, 0o755); err != nil {
+	if err := atomicfile.Write(n.cniExecutable(), b, 0o755); err != nil { // one that runs goes on
 		return err
 	}
 	// Before anything asks for a virtual address: one that nothing translates
@@ -247,15 +248,6 @@ func (n *Node) prepare() error {
 		return err
 	}
 	return routes.AddLocal(LocalIP)
-}
-
-// replaceFile writes a file whole: an executable may be running.
-func replaceFile(path string, b []byte, mode os.FileMode) error {
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, b, mode); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }
 
 func (n *Node) balancer() (*lb.Balancer, error) {
