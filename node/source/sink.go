@@ -31,7 +31,7 @@ func (s *sink) set(obj runtime.Object) {
 	changed := !same(s.entry.obj, obj)
 	s.entry.obj = obj
 	var tell []types.UID
-	if changed && !first {
+	if changed && !first || first && s.entry.bypassed {
 		for uid := range s.entry.pods {
 			tell = append(tell, uid)
 		}

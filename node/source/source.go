@@ -54,6 +54,9 @@ type entry struct {
 	pods   map[types.UID]bool
 	synced chan struct{} // closed once obj is known
 	obj    runtime.Object
+	// bypassed: somebody could not wait for obj, and has read another state, or
+	// nothing.
+	bypassed bool
 }
 
 // New makes a store that calls changed with the UID of every pod that holds an
@@ -246,20 +249,21 @@ func (s *Store) get(k key) (runtime.Object, bool) {
 	if e == nil {
 		return nil, false
 	}
+	t := time.NewTimer(syncWait)
+	defer t.Stop()
 	select {
 	case <-e.synced:
-	default:
-		t := time.NewTimer(syncWait)
-		defer t.Stop()
-		select {
-		case <-e.synced:
-		case <-t.C:
-			return nil, false
-		}
+	case <-t.C:
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return e.obj, true
+	select {
+	case <-e.synced:
+		return e.obj, true
+	default:
+		e.bypassed = true
+		return nil, false
+	}
 }
 
 // follow watches an object; called with mu held.

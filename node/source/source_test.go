@@ -2,14 +2,19 @@ package source_test
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/pintle-io/pintle/node/source"
 )
@@ -93,4 +98,39 @@ func TestStore(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestReadBeforeKnown: a pod that was told of nothing yet, because the API did
+// not answer, is told once it does.
+func TestReadBeforeKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fake.NewSimpleClientset(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "cm", Namespace: "ns"}, Data: map[string]string{"k": "1"}})
+		var answers atomic.Bool
+		c.PrependReactor("*", "configmaps", func(clienttesting.Action) (bool, runtime.Object, error) {
+			if answers.Load() {
+				return false, nil, nil
+			}
+			return true, nil, errors.New("the API does not answer")
+		})
+		told := make(chan types.UID, 9)
+		s := source.New(c, func(uid types.UID) { told <- uid }, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		s.Hold(pod("a", "cm", "sec"))
+		if _, err := s.ConfigMap("ns", "cm"); err == nil {
+			t.Error("read what the API does not give")
+		}
+		answers.Store(true)
+		if got := <-told; got != "a" {
+			t.Errorf("told %q", got)
+		}
+		if m, err := s.ConfigMap("ns", "cm"); err != nil || m.Data["k"] != "1" {
+			t.Errorf("got %v %v", m, err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

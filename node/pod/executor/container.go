@@ -19,7 +19,7 @@ import (
 
 // Reasons of containers that wait because something failed.
 const (
-	createConfigError = "CreateContainerConfigError"
+	createConfigError = lifecycle.ConfigError
 	createError       = "CreateContainerError"
 	runError          = "RunContainerError"
 )

@@ -54,6 +54,8 @@ type StartContainer struct {
 	Sandbox   state.Sandbox
 	// Target is the instance whose processes a debug container wants to see.
 	Target string
+	// Changes counts the changes of what the pod refers to, before the start.
+	Changes int
 }
 
 // StopContainer ends an instance of a pod that goes on, or ends by itself.

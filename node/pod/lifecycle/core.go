@@ -111,7 +111,10 @@ func (c *Core) Step(in Input) (actions []Action, wait time.Duration) {
 
 func (c *Core) step() time.Duration {
 	in := &c.in
-	c.volumes.stale = c.volumes.stale || in.Stale
+	if in.Stale {
+		c.volumes.stale = true
+		c.volumes.changes++
+	}
 	if in.Gone || in.Pod.DeletionTimestamp != nil {
 		return c.terminate()
 	}
@@ -208,6 +211,7 @@ func (c *Core) startContainer(s plan.Start) {
 			}
 		}
 	}
+	a.Changes = c.volumes.changes
 	c.tasks.start(a)
 }
 
@@ -263,7 +267,7 @@ func (c *Core) prepareVolumes() {
 		return
 	}
 	if v.stale {
-		c.holds.release("CreateContainerConfigError")
+		c.holds.release(ConfigError)
 	}
 	v.stale, v.renew = false, time.Time{} // the end of the task says when next
 	c.tasks.start(PrepareVolumes{c.in.Pod})
@@ -273,6 +277,7 @@ func (c *Core) prepareVolumes() {
 type volumes struct {
 	prepared bool      // at least once
 	stale    bool      // what they show has changed
+	changes  int       // of what they show, so far
 	renew    time.Time // when they must be prepared again; zero for never
 }
 

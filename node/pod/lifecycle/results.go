@@ -12,6 +12,10 @@ import (
 	"github.com/pintle-io/pintle/node/plan"
 )
 
+// ConfigError is the reason of a start that lacked something that the pod refers
+// to.
+const ConfigError = "CreateContainerConfigError"
+
 // Ended tells how a task ended. Step is to be called next; the actions that are
 // returned are carried out before. Step must have been called once.
 func (c *Core) Ended(now time.Time, r Result) []Action {
@@ -83,6 +87,8 @@ func (c *Core) started(t StartContainer, r Result) {
 		if r.Reason == image.ErrImagePull {
 			c.pulls[name] = pullFailure{t.Container.Image, r.Err.Error(), c.in.Now}
 		}
+	case r.Reason == ConfigError && t.Changes != c.volumes.changes:
+		// What was missing may have come after the start had looked for it.
 	default:
 		c.holds.retry(name, c.in.Now, r.Reason, r.Err.Error())
 	}

@@ -36,6 +36,7 @@ import (
 //	hang TASK / end TASK  tasks of the name do not end; they do, and go on
 //	fail TASK TEXT…       they fail from now on
 //	pull-fails NAME TEXT… the image cannot be had for a minute
+//	lacks NAME TEXT…      a start lacks something that the pod refers to
 //	mend TASK             they do not fail any more
 //	delete GRACE          the API wants the pod gone
 //	gone                  the API has it no more
@@ -130,6 +131,8 @@ func (w *world) command(f []string) error {
 		return w.step()
 	case "fail":
 		w.failing[taskName(f[1])] = lifecycle.Result{Err: errors.New(text), Reason: "RunContainerError"}
+	case "lacks":
+		w.failing[f[1]] = lifecycle.Result{Err: errors.New(text), Reason: "CreateContainerConfigError"}
 	case "pull-fails":
 		w.failing[f[1]] = lifecycle.Result{Err: errors.New(text), Reason: image.ErrImagePull, Until: w.now.Add(time.Minute)}
 	case "mend":
