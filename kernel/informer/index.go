@@ -36,6 +36,9 @@ func (x *Index) Apply(e watch.Event) {
 	}
 	for _, v := range x.values.Get(key) {
 		tree := x.objects.Get(v)
+		if tree == nil {
+			continue // a value that the object has twice
+		}
 		if tree.Delete(e.Object); tree.Len() == 0 {
 			x.objects.Delete(v)
 		}

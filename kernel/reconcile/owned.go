@@ -58,8 +58,9 @@ func (x *Owned) start(r *ownedResource) {
 
 // List implements hostclient.Owned.
 func (x *Owned) List(ctx context.Context, gr schema.GroupResource, namespace string, owner wire.Owner, since int64) ([]*watch.Object, error) {
+	at, ok := place(owner)
 	d := x.catalog.Lookup(gr)
-	if d == nil {
+	if d == nil || !ok {
 		return nil, nil // the kind has gone, and its objects with it
 	}
 	x.mu.Lock()
@@ -77,7 +78,7 @@ func (x *Owned) List(ctx context.Context, gr schema.GroupResource, namespace str
 	if namespace != "" {
 		prefix = resource.Prefix(d, namespace)
 	}
-	return r.index.List(place(owner), prefix), nil
+	return r.index.List(at, prefix), nil
 }
 
 // ownedResource is the index of one resource.
@@ -95,15 +96,16 @@ func (x *Owned) newResource(d *resource.Definition) *ownedResource {
 	return r
 }
 
-// noController is the place of what no owner controls; it is no uid.
-const noController = "-"
+// noController is the place of what no owner controls; no owner's uid is empty.
+const noController = ""
 
-// place is where the dependents of an owner are in the index.
-func place(o wire.Owner) string {
+// place is where the dependents of an owner are in the index; it has none if ok
+// is false.
+func place(o wire.Owner) (at string, ok bool) {
 	if o.Kind == wire.NoController {
-		return noController
+		return noController, true
 	}
-	return o.UID
+	return o.UID, o.UID != ""
 }
 
 // ownersOf are the places of an object in the index.
@@ -114,7 +116,9 @@ func ownersOf(o *watch.Object) []string {
 	}
 	var out []string
 	for _, ref := range m.GetOwnerReferences() {
-		out = append(out, string(ref.UID))
+		if at, ok := place(wire.Owner{Kind: wire.OwnerUID, UID: string(ref.UID)}); ok {
+			out = append(out, at)
+		}
 	}
 	if metav1.GetControllerOfNoCopy(m) == nil {
 		out = append(out, noController)

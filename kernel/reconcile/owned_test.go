@@ -31,12 +31,13 @@ func TestOwned(t *testing.T) {
 	k := newKit(t)
 	x := NewOwned(resource.NewCatalog(k.table), informer.Config{Registry: k})
 	background(t, func(ctx context.Context) { _ = x.Run(ctx) })
+	const nobody = "of nobody"
 	list := func(ns, uid string, since int64) []string {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		owner := wire.Owner{Kind: wire.OwnerUID, UID: uid}
-		if uid == "-" {
+		if uid == nobody {
 			owner = wire.Owner{Kind: wire.NoController}
 		}
 		got, err := x.List(ctx, configMaps.GroupResource(), ns, owner, since)
@@ -57,12 +58,22 @@ func TestOwned(t *testing.T) {
 	want("of u", list("default", "u", last.Revision), []string{"a", "b"})
 	want("of v, in all namespaces", list("", "v", 0), []string{"a"})
 	want("of u, elsewhere", list("other", "u", 0), nil)
-	want("of nobody", list("default", "-", 0), []string{"free"})
+	want("of nobody", list("default", nobody, 0), []string{"free"})
+	want("of no uid", list("default", "", 0), nil)
+	// No text of a user's is taken for having no owner, and one owner may be
+	// named twice.
+	last = k.config(t, "odd", ref("-", true), ref("-", false))
+	want("of nobody, beside an odd uid", list("default", nobody, last.Revision), []string{"free"})
+	want("of an odd uid", list("default", "-", last.Revision), []string{"odd"})
+	last = k.set(t, "odd", "")
+	want("of nobody, with the odd one", list("default", nobody, last.Revision), []string{"free", "odd"})
+	k.remove(t, "odd")
+	eventually(t, "deleted", func() bool { return len(list("default", nobody, 0)) == 1 })
 	// Each write is seen by who knows of it, without waiting for luck.
 	for range 200 {
 		o := k.set(t, "b", "") // takes the owner away
 		want("of u after an update", list("default", "u", o.Revision), []string{"a"})
-		want("of nobody after an update", list("default", "-", o.Revision), []string{"b", "free"})
+		want("of nobody after an update", list("default", nobody, o.Revision), []string{"b", "free"})
 		k.remove(t, "b")
 		o = k.config(t, "b", ref("u", true))
 		want("of u after another came", list("default", "u", o.Revision), []string{"a", "b"})
