@@ -31,12 +31,11 @@ type executors struct {
 	log          *slog.Logger
 }
 
-// newExecutors makes them. probes and reports are the workers'.
-func newExecutors(cfg *Config, probes *probe.Manager, reports *report.Writer) *executors {
+// newExecutors makes them. What they are given besides cfg they share with the
+// workers.
+func newExecutors(cfg *Config, groups executor.Groups, events executor.Events, probes *probe.Manager, reports *report.Writer) *executors {
 	var (
 		slots  = executor.NewSlots()
-		events = executor.Events{Recorder: cfg.Recorder}
-		groups = executor.Groups{System: cfg.Cgroups, Parent: cfg.CgroupParent}
 		hooks  = &executor.Hooks{Exec: cfg.Runtime.Exec, NodeIPs: func() []string { return cfg.Node().IPs }, Clock: cfg.Clock}
 		images = &executor.Images{Puller: cfg.Images, Mounts: cfg.ImageMounts, Events: events}
 	)

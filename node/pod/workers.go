@@ -135,7 +135,7 @@ func NewWorkers(cfg Config) *Workers {
 		Unhealthy: func(t probe.Target, message string) {
 			events.Tell(t.Pod, t.Container.Name, corev1.EventTypeWarning, "Unhealthy", message)
 		}})
-	w.do = newExecutors(&w.cfg, w.probes, w.reports)
+	w.do = newExecutors(&w.cfg, groups, events, w.probes, w.reports)
 	w.orphans = newOrphans(&w.cfg, w.do.sandboxes, w, &w.admission.mu)
 	return w
 }

@@ -33,9 +33,6 @@ type Failure struct {
 	Until time.Time
 }
 
-// Sources finds ConfigMaps and Secrets.
-type Sources = podspec.Sources
-
 // Mounter tells what a container mounts of its pod's volumes; *volume.Manager
 // is one.
 type Mounter interface {
@@ -54,7 +51,7 @@ type Starter struct {
 	}
 	Images  *Images
 	Volumes Mounter
-	Sources Sources
+	Sources podspec.Sources
 	Hooks   *Hooks
 	Events  Events
 	Groups  Groups
