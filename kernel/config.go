@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/apiserver"
@@ -66,6 +67,11 @@ type Config struct {
 	Hosts map[v1alpha1.HostKind]plugin.Host
 	// Builtins ship with this binary; they become Plugin objects.
 	Builtins []plugin.Builtin
+
+	// Implementers are parts of the distribution outside of the control plane,
+	// such as node agents, with the resources whose objects they bring about; see
+	// kernel/implementers. Of plugins and of the kernel's own parts it is known.
+	Implementers map[string][]schema.GroupResource
 
 	// DisabledPlugins are not run, whatever their Plugin resources say: the way
 	// in when one locks everybody out. loader.DisableAll stands for all that do

@@ -2,14 +2,21 @@ package kernel
 
 import (
 	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/auth"
+	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/auth/signer"
+	"github.com/pintle-io/pintle/kernel/implementers"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
 	"github.com/pintle-io/pintle/kernel/plugin/loader"
 	"github.com/pintle-io/pintle/kernel/plugin/modules"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/scheduler"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -27,18 +34,58 @@ func (k *Kernel) makePlugins(context.Context) error {
 	store := modules.New(own)
 	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
 	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Metrics: k.metrics, Log: k.c.Log})
+	implement := k.implementers()
 	k.plugins = plugins{policies: policies, loader: loader.New(loader.Config{
 		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, WritesStatus: k.leader.elector.Leads, Informers: k.informers, Log: k.c.Log,
 		Consumers: []loader.Consumer{
 			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
 			{Name: "admission", Points: wire.Admission, Sink: policies},
 			{Name: "controllers", Points: wire.PointController, Sink: controllerSink{access, k.leader.controllers}},
+			{Name: "implementers", Points: wire.Scheduling | wire.Admission | wire.PointController, Sink: implementersSink{implement}},
 		},
 	})}
+	k.chain.Set("implementers", admission.OrderServer, admission.Rule{Match: admission.Match{Operations: []admission.Operation{admission.Create}},
+		Validate: &implementers.Rule{Set: implement, Kinds: k.catalog, Known: k.plugins.loader.Synced()}})
 	k.chain.Exempt(exempt)
 	k.chain.Hold(k.plugins.loader.Admitting(), "the policies are being read")
 	return nil
 }
+
+// implementers are those who act on kinds without being plugins: each says so
+// in its own package.
+func (k *Kernel) implementers() *implementers.Set {
+	s := &implementers.Set{}
+	for name, resources := range map[string][]schema.GroupResource{
+		"scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(),
+	} {
+		s.Declare("server/"+name, resources...)
+	}
+	for name, resources := range k.c.Implementers {
+		s.Declare("distribution/"+name, resources...)
+	}
+	return s
+}
+
+// implementersSink takes from plugins' manifests what they implement. One that
+// is rehearsed brings nothing about.
+type implementersSink struct{ set *implementers.Set }
+
+func (x implementersSink) Set(_ context.Context, name string, p *plugin.Plugin) error {
+	var out []schema.GroupResource
+	for _, r := range p.Manifest.Implements {
+		gvr, ok := hostclient.ParseResource(r)
+		if !ok {
+			return fmt.Errorf("it implements %q: want group/version/plural, or v1/plural of the core group", r)
+		}
+		if !p.Spec.Mode.Rehearses() {
+			out = append(out, gvr.GroupResource())
+		}
+	}
+	x.set.Declare("plugin/"+name, out...)
+	return nil
+}
+
+func (x implementersSink) Remove(name string) { x.set.Declare("plugin/" + name) }
 
 // exempt requests pass by policies: the objects that say which there are, so
 // that whatever a policy refuses, it can be mended and removed.

@@ -28,6 +28,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pintle-io/pintle/node/cgroup"
@@ -38,6 +39,12 @@ import (
 	"github.com/pintle-io/pintle/node/mount"
 	"github.com/pintle-io/pintle/node/podspec"
 )
+
+// Implements are the resources whose objects node agents bring about: whoever
+// creates one is not told that nobody does.
+func Implements() []schema.GroupResource {
+	return []schema.GroupResource{{Resource: "pods"}, {Resource: "services"}, {Resource: "persistentvolumes"}, {Resource: "persistentvolumeclaims"}}
+}
 
 // Agent is a node agent.
 type Agent struct {

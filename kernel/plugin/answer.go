@@ -233,6 +233,7 @@ func checkManifest(m *wire.Manifest) error {
 		list("paths", w.Present)
 	}
 	list("declarations of fields", []string{m.Fields})
+	list("resources that it implements", m.Implements)
 	return c.err
 }
 

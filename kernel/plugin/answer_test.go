@@ -100,6 +100,8 @@ func TestManifestBounds(t *testing.T) {
 		"long watch":   {Name: "n", Watches: []wire.Watch{{Arg: long}}},
 		"many matches": {Name: "n", Match: make([]wire.Match, 1000)},
 		"long match":   {Name: "n", Match: []wire.Match{{Resources: []string{long}}}},
+		"many kinds":   {Name: "n", Implements: make([]string, 1000)},
+		"long kind":    {Name: "n", Implements: []string{long}},
 		"many paths":   {Name: "n", Match: []wire.Match{{Present: make([]string, 1000)}}},
 	} {
 		if err := checkManifest(&m); !errors.Is(err, wire.ErrProtocol) {

@@ -60,6 +60,13 @@ type Definition struct {
 	// upstream serves. Who asks for such a verb is told so.
 	Unserved string
 
+	// NeedsImplementer: an object says what somebody is to bring about, a
+	// controller, a policy, an agent or a part of the server. Whoever creates one
+	// while none of these is there is warned. Objects of other kinds are data, or
+	// the kind's own hooks do all there is to do; of a custom kind nobody here
+	// knows who acts on it.
+	NeedsImplementer bool
+
 	// Types make and convert the objects; nil: the table's Scheme. The objects of
 	// other types are unstructured and JSONStored.
 	Types Types

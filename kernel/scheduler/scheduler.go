@@ -48,6 +48,9 @@ type Config struct {
 	Log       *slog.Logger // nil: discard
 }
 
+// Implements are the resources that a Scheduler acts on; see kernel/implementers.
+func Implements() []schema.GroupResource { return []schema.GroupResource{{Resource: "pods"}} }
+
 // A batch of bindings is written when it is this long, or this old, or when no
 // pod is left to decide about.
 const (

@@ -131,7 +131,6 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 		networking.Kinds(), storage.Kinds(), authentication.Kinds(), authorization.Kinds(), rbac.Kinds(), device.Kinds(opts.Clock),
 		admissionregistration.Kinds(), apiextensions.Kinds(),
 	)
-	warnUnattended(t.Definitions)
 	for _, e := range ext {
 		if err := e(t); err != nil {
 			return nil, fmt.Errorf("kinds: extension: %w", err)

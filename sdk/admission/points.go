@@ -29,6 +29,9 @@ type Points struct {
 	// cheaper. Reading something else is a fault of the plugin. Empty: all of the
 	// object.
 	Fields []string
+	// Implements are the resources whose objects the rules carry out, as
+	// "v1/limitranges": whoever creates one is not told that nobody does.
+	Implements []string
 
 	// Close, when set, is called before the instance is discarded in order.
 	// It is not called after a fault.
@@ -54,6 +57,7 @@ type opened struct {
 
 func (o *opened) Describe(m *wire.Manifest) {
 	m.Fields = o.fields.String()
+	m.Implements = append(m.Implements, o.points.Implements...)
 	if o.points.Mutate != nil {
 		m.Points |= wire.PointMutate
 	}

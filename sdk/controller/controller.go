@@ -16,6 +16,12 @@ type Points struct {
 	// Workers is how many requests may be reconciled at once, each by an
 	// instance of its own. 0 means 1.
 	Workers int
+	// Implements are the resources whose objects this controller brings about,
+	// as Watch.Resource has them: whoever creates one is not told that nobody
+	// does. Nil: those that are watched with [Self] (what controller-runtime calls
+	// For). A controller that only helps, guarding deletions for example, names
+	// none: an empty list.
+	Implements []string
 	// Reconcile brings the world one step closer to what is wanted for the
 	// named object. It is level based: it reads the present state and does not
 	// know which event woke it. A request is never reconciled by two workers

@@ -33,9 +33,13 @@ type opened struct {
 func (o *opened) Describe(m *wire.Manifest) {
 	m.Points |= wire.PointController
 	m.Workers = uint32(max(o.points.Workers, 1))
+	m.Implements = append(m.Implements, o.points.Implements...)
 	for i, w := range o.points.Watches {
 		if w.Resource == AllResources && !w.Metadata {
 			w.Resource = "* without Metadata" // which no kernel follows, and says so
+		}
+		if o.points.Implements == nil && w.Map.Kind == MapSelf && w.Resource != AllResources {
+			m.Implements = append(m.Implements, w.Resource)
 		}
 		m.Watches = append(m.Watches, wire.Watch{Resource: w.Resource, Map: uint8(w.Map.Kind), Arg: w.Map.Arg,
 			ToNamespace: w.Map.To.Namespace, ToName: w.Map.To.Name, Present: w.Present, Fields: o.fields[i].String()})

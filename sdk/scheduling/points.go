@@ -40,6 +40,10 @@ type Points struct {
 	// Members, when set, are scheduling plugins that are asked together in
 	// place of the fields above; see [Member].
 	Members []Member
+	// Implements are the resources whose objects the filters and scores obey, as
+	// "policy/v1/poddisruptionbudgets": whoever creates one is not told that
+	// nobody does.
+	Implements []string
 
 	// Close, when set, is called before the instance is discarded in order.
 	// It is not called after a fault.
@@ -89,6 +93,7 @@ type opened struct {
 func (o *opened) Describe(m *wire.Manifest) {
 	m.Points |= o.points.points()
 	m.Scope = uint8(o.points.Scope)
+	m.Implements = append(m.Implements, o.points.Implements...)
 }
 
 func (o *opened) Serves(op wire.Op) bool { return op >= wire.OpScheduling }

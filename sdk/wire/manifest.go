@@ -67,6 +67,9 @@ type Manifest struct {
 	// Fields are those of the objects that the admission points are shown, as
 	// record.Fields has them; "" is all.
 	Fields string
+	// Implements are the resources whose objects the plugin brings about:
+	// "apps/v1/statefulsets".
+	Implements []string
 }
 
 // Match is an admission match rule; see admission.MatchRule.
@@ -126,7 +129,7 @@ func AppendManifest(b []byte, m Manifest) []byte {
 		b = AppendString(b, w.Fields)
 	}
 	b = AppendString(b, m.Fields)
-	return b
+	return AppendStrings(b, m.Implements)
 }
 
 // Manifest reads what AppendManifest wrote.
@@ -140,5 +143,6 @@ func (r *Reader) Manifest() Manifest {
 		m.Watches = append(m.Watches, Watch{Resource: r.Str(), Map: r.Byte(), Arg: r.Str(), ToNamespace: r.Str(), ToName: r.Str(), Present: r.Strings(), Fields: r.Str()})
 	}
 	m.Fields = r.Str()
+	m.Implements = r.Strings()
 	return m
 }

@@ -31,7 +31,7 @@ var frames = []struct {
 var (
 	manifest = wire.Manifest{Name: "n", Version: "1", Major: 1, Minor: 7, Points: wire.PointFilter | wire.PointController, Scope: 1, Workers: 4,
 		Match:   []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"a", ""}, Namespaces: []string{"x"}, Present: []string{"spec.a"}}},
-		Watches: []wire.Watch{{Resource: "v1/pods", Map: 6, Arg: "a", ToNamespace: "b", ToName: "c", Present: []string{"spec.b"}, Fields: "data(for)"}}, Fields: "metadata(name)"}
+		Watches: []wire.Watch{{Resource: "v1/pods", Map: 6, Arg: "a", ToNamespace: "b", ToName: "c", Present: []string{"spec.b"}, Fields: "data(for)"}}, Fields: "metadata(name)", Implements: []string{"v1/pods"}}
 	get     = wire.GetRequest{Resource: "v1/pods", Namespace: "a", Name: "b", Only: "metadata(name)"}
 	list    = wire.ListRequest{Resource: "v1/pods", Labels: "a=b", Fields: "c=d", Owner: wire.Owner{Kind: wire.OwnerUID, UID: "u"}, Only: "spec,status(phase)", Token: 1 << 60}
 	write   = wire.WriteRequest{Verb: "apply", Resource: "r", Subresource: "status", Force: true, Object: []byte("{}")}

@@ -35,6 +35,12 @@ var (
 	roleBindings        = schema.GroupResource{Group: rbacv1.GroupName, Resource: "rolebindings"}
 )
 
+// Implements are the resources that an Authorizer acts on; see
+// kernel/implementers.
+func Implements() []schema.GroupResource {
+	return []schema.GroupResource{clusterRoles, clusterRoleBindings, roles, roleBindings}
+}
+
 // Authorizer allows what a role that is bound to the user allows. Members of
 // system:masters may do everything, even when no role can be read.
 type Authorizer struct {

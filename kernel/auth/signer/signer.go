@@ -21,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
 
@@ -53,6 +54,11 @@ type Config struct {
 	Clock     clock.WithTicker  // nil is the real clock
 	Informers *informer.Metrics // nil: what is followed is not counted
 	Log       *slog.Logger      // nil discards
+}
+
+// Implements are the resources that a Signer acts on; see kernel/implementers.
+func Implements() []schema.GroupResource {
+	return []schema.GroupResource{requests.Resource.GroupResource()}
 }
 
 // Signer approves and signs.

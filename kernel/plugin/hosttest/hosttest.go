@@ -70,6 +70,7 @@ func testManifest(t *testing.T, open Open) {
 			{Resource: "v1/configmaps", Map: 6, Present: []string{"data.for"}},
 			{Resource: "v1/nodes", Map: 5, ToNamespace: "a", ToName: "b"},
 		},
+		Implements: []string{"v1/limitranges", "apps/v1/deployments"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("manifest (-want +got):\n%s", d)

@@ -139,7 +139,7 @@ func (e *entry) status(now time.Time) v1alpha1.PluginStatus {
 	}
 	m, n := e.running.Manifest, e.running.Stats.Snapshot()
 	out.Digest, out.Version, out.Points = e.running.Spec.Digest, m.Version, m.Points.Names()
-	out.Match = matchOf(m)
+	out.Match, out.Implements = matchOf(m), shown(m.Implements)
 	out.ABI = fmt.Sprintf("%d.%d", m.Major, m.Minor)
 	out.Calls, out.Errors, out.Faults = n.Calls, n.Errors, n.Faults
 	out.P50, out.P99 = metav1.Duration{Duration: n.P50}, metav1.Duration{Duration: n.P99}
@@ -149,6 +149,18 @@ func (e *entry) status(now time.Time) v1alpha1.PluginStatus {
 	}
 	if f := n.LastError; f != nil {
 		out.LastError = &v1alpha1.PluginError{Call: f.Call, Message: clip(f.Message, maxErrorText), Fault: f.Fault, Time: metav1.NewTime(f.Time.Truncate(time.Second))}
+	}
+	return out
+}
+
+// shown are the texts of a guest that a status has room for.
+func shown(list []string) []string {
+	if len(list) > maxMatch {
+		list = list[:maxMatch]
+	}
+	var out []string
+	for _, s := range list {
+		out = append(out, clip(s, 4*maxMatch))
 	}
 	return out
 }

@@ -76,6 +76,7 @@ func (s *PluginStatus) DeepCopyInto(out *PluginStatus) {
 	*out = *s
 	out.Points = slices.Clone(s.Points)
 	out.Match = copyMatch(s.Match)
+	out.Implements = slices.Clone(s.Implements)
 	out.Conditions = slices.Clone(s.Conditions)
 	for i := range out.Conditions {
 		s.Conditions[i].DeepCopyInto(&out.Conditions[i])

@@ -134,5 +134,6 @@ var descriptions = map[string]string{
 	"PluginError.fault":        "The plugin broke off and its instance was thrown away; else it answered with an error.",
 	"PluginStatus.points":      "Extension points that the plugin serves.",
 	"PluginStatus.match":       "What the plugin's admission points match by themselves.",
+	"PluginStatus.implements":  "Resources whose objects the plugin brings about.",
 	"PluginModule":             "PluginModule is a piece of an uploaded module.",
 }

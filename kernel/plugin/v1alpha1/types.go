@@ -140,7 +140,9 @@ type PluginStatus struct {
 	// Match is what its admission points match by themselves. With Points it
 	// says what must not pass while the plugin is not there: after a start of
 	// the server, and when it cannot be loaded.
-	Match      []MatchRule        `json:"match,omitempty"`
+	Match []MatchRule `json:"match,omitempty"`
+	// Implements are the resources whose objects it brings about.
+	Implements []string           `json:"implements,omitempty"`
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Calls, Errors and Faults since it was loaded.
 	Calls  int64 `json:"calls,omitempty"`

@@ -28,7 +28,8 @@ func init() {
 				{Resource: "v1/pods", Map: controller.Deleted(claimsOf), Present: []string{"spec.volumes.persistentVolumeClaim"}},
 				{Resource: "v1/pods", Map: controller.Func(claimsOf), Present: []string{"spec.volumes.ephemeral"}},
 			},
-			Reconcile: reconcile,
+			Implements: []string{}, // who mounts claims does
+			Reconcile:  reconcile,
 		}, nil
 	}})
 }

@@ -19,7 +19,7 @@ const (
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "pv-protection", New: func([]byte) (sdk.Points, error) {
-		return &controller.Points{Watches: []controller.Watch{{Resource: volumes}}, Reconcile: reconcile}, nil
+		return &controller.Points{Watches: []controller.Watch{{Resource: volumes}}, Implements: []string{}, Reconcile: reconcile}, nil
 	}})
 }
 

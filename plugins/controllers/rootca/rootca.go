@@ -39,7 +39,8 @@ func init() {
 				{Resource: "v1/namespaces"},
 				{Resource: "v1/configmaps", Map: controller.Func(ours)},
 			},
-			Reconcile: publisher(c.CA).reconcile,
+			Implements: []string{}, // it adds to namespaces what another controller brings about
+			Reconcile:  publisher(c.CA).reconcile,
 		}, nil
 	}})
 }

@@ -16,7 +16,8 @@ func init() {
 				{Resource: "v1/namespaces"},
 				{Resource: "v1/serviceaccounts", Map: controller.InNamespace()},
 			},
-			Reconcile: reconcile,
+			Implements: []string{"v1/serviceaccounts"},
+			Reconcile:  reconcile,
 		}, nil
 	}})
 }

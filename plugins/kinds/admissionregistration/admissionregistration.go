@@ -26,7 +26,7 @@ import (
 func Kinds() []*resource.Definition {
 	group := admissionv1.GroupName
 	return []*resource.Definition{
-		kind.Define(kind.Names{Group: group, Kind: "MutatingAdmissionPolicy", Resource: "mutatingadmissionpolicies", Categories: kind.Extensions, Cluster: true}, kind.Rule[admissionv1.MutatingAdmissionPolicy, admission.MutatingAdmissionPolicy]{
+		kind.Define(kind.Names{Group: group, Kind: "MutatingAdmissionPolicy", Resource: "mutatingadmissionpolicies", NeedsImplementer: true, Categories: kind.Extensions, Cluster: true}, kind.Rule[admissionv1.MutatingAdmissionPolicy, admission.MutatingAdmissionPolicy]{
 			Generation:     kind.BySpec,
 			Conditional:    true,
 			Validate:       named(validation.ValidateMutatingAdmissionPolicy),
@@ -40,7 +40,7 @@ func Kinds() []*resource.Definition {
 			ValidateUpdate: validation.ValidateMutatingAdmissionPolicyBindingUpdate,
 			Warn:           staticSuffixWarnings[admission.MutatingAdmissionPolicyBinding],
 		}),
-		kind.Define(kind.Names{Group: group, Kind: "MutatingWebhookConfiguration", Resource: "mutatingwebhookconfigurations", Categories: kind.Extensions, Cluster: true}, kind.Rule[admissionv1.MutatingWebhookConfiguration, admission.MutatingWebhookConfiguration]{
+		kind.Define(kind.Names{Group: group, Kind: "MutatingWebhookConfiguration", Resource: "mutatingwebhookconfigurations", NeedsImplementer: true, Categories: kind.Extensions, Cluster: true}, kind.Rule[admissionv1.MutatingWebhookConfiguration, admission.MutatingWebhookConfiguration]{
 			Generation:  kind.BySpec,
 			Conditional: true,
 			Changed: func(c, old *admissionv1.MutatingWebhookConfiguration) bool {
@@ -52,7 +52,7 @@ func Kinds() []*resource.Definition {
 				return append(staticSuffixWarnings(ctx, c, old), validation.WarningsForMutatingWebhookRules(c.Webhooks, notIntercepted)...)
 			},
 		}),
-		kind.Define(kind.Names{Group: group, Kind: "ValidatingAdmissionPolicy", Resource: "validatingadmissionpolicies", Categories: kind.Extensions, Cluster: true}, kind.Rule[admissionv1.ValidatingAdmissionPolicy, admission.ValidatingAdmissionPolicy]{
+		kind.Define(kind.Names{Group: group, Kind: "ValidatingAdmissionPolicy", Resource: "validatingadmissionpolicies", NeedsImplementer: true, Categories: kind.Extensions, Cluster: true}, kind.Rule[admissionv1.ValidatingAdmissionPolicy, admission.ValidatingAdmissionPolicy]{
 			Status:         kind.HasStatusOnly,
 			Generation:     kind.BySpec,
 			Conditional:    true,
@@ -68,7 +68,7 @@ func Kinds() []*resource.Definition {
 			ValidateUpdate: validation.ValidateValidatingAdmissionPolicyBindingUpdate,
 			Warn:           staticSuffixWarnings[admission.ValidatingAdmissionPolicyBinding],
 		}),
-		kind.Define(kind.Names{Group: group, Kind: "ValidatingWebhookConfiguration", Resource: "validatingwebhookconfigurations", Categories: kind.Extensions, Cluster: true}, kind.Rule[admissionv1.ValidatingWebhookConfiguration, admission.ValidatingWebhookConfiguration]{
+		kind.Define(kind.Names{Group: group, Kind: "ValidatingWebhookConfiguration", Resource: "validatingwebhookconfigurations", NeedsImplementer: true, Categories: kind.Extensions, Cluster: true}, kind.Rule[admissionv1.ValidatingWebhookConfiguration, admission.ValidatingWebhookConfiguration]{
 			Generation:  kind.BySpec,
 			Conditional: true,
 			Changed: func(c, old *admissionv1.ValidatingWebhookConfiguration) bool {

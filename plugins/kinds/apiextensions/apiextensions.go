@@ -15,7 +15,7 @@ import (
 // stores v1beta1.
 func Kinds() []*resource.Definition {
 	crds := kind.Define(kind.Names{
-		Group: apiextensions.GroupName, Kind: "CustomResourceDefinition", Resource: "customresourcedefinitions",
+		Group: apiextensions.GroupName, Kind: "CustomResourceDefinition", Resource: "customresourcedefinitions", NeedsImplementer: true,
 		Short: []string{"crd", "crds"}, Categories: kind.Extensions, Cluster: true,
 		Storage: "v1beta1", Prefix: apiextensions.GroupName + "/customresourcedefinitions",
 		Verbs: kind.ReadVerbs, Unserved: "this version of Pintle does not serve custom resources",

@@ -32,10 +32,10 @@ func Kinds() []*resource.Definition {
 			Validate:       appsvalidation.ValidateControllerRevisionCreate,
 			ValidateUpdate: appsvalidation.ValidateControllerRevisionUpdate,
 		}),
-		kind.Define(kind.Names{Group: "apps", Kind: "DaemonSet", Resource: "daemonsets", Short: []string{"ds"}, Categories: kind.All}, daemonSets()),
-		kind.Define(kind.Names{Group: "apps", Kind: "Deployment", Resource: "deployments", Short: []string{"deploy"}, Categories: kind.All}, deployments()),
-		kind.Define(kind.Names{Group: "apps", Kind: "ReplicaSet", Resource: "replicasets", Short: []string{"rs"}, Categories: kind.All}, replicaSets()),
-		kind.Define(kind.Names{Group: "apps", Kind: "StatefulSet", Resource: "statefulsets", Short: []string{"sts"}, Categories: kind.All}, statefulSets()),
+		kind.Define(kind.Names{Group: "apps", Kind: "DaemonSet", Resource: "daemonsets", NeedsImplementer: true, Short: []string{"ds"}, Categories: kind.All}, daemonSets()),
+		kind.Define(kind.Names{Group: "apps", Kind: "Deployment", Resource: "deployments", NeedsImplementer: true, Short: []string{"deploy"}, Categories: kind.All}, deployments()),
+		kind.Define(kind.Names{Group: "apps", Kind: "ReplicaSet", Resource: "replicasets", NeedsImplementer: true, Short: []string{"rs"}, Categories: kind.All}, replicaSets()),
+		kind.Define(kind.Names{Group: "apps", Kind: "StatefulSet", Resource: "statefulsets", NeedsImplementer: true, Short: []string{"sts"}, Categories: kind.All}, statefulSets()),
 	}
 }
 

@@ -68,7 +68,7 @@ func autoscalerOptions(h, old *autoscaling.HorizontalPodAutoscaler) validation.H
 // Kinds makes the definitions of the group.
 func Kinds() []*resource.Definition {
 	return []*resource.Definition{
-		kind.Define(kind.Names{Group: "autoscaling", Kind: "HorizontalPodAutoscaler", Resource: "horizontalpodautoscalers", Short: []string{"hpa"}, Categories: kind.All,
+		kind.Define(kind.Names{Group: "autoscaling", Kind: "HorizontalPodAutoscaler", Resource: "horizontalpodautoscalers", NeedsImplementer: true, Short: []string{"hpa"}, Categories: kind.All,
 			Versions: []string{"v2", "v1"}}, kind.Rule[autoscalingv2.HorizontalPodAutoscaler, autoscaling.HorizontalPodAutoscaler]{
 			Status:         kind.HasStatus,
 			Generation:     kind.BySpec,

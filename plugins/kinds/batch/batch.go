@@ -38,8 +38,8 @@ func cronJobWarnings(ctx context.Context, c, old *batch.CronJob) []string {
 // Kinds makes the definitions of the group.
 func Kinds() []*resource.Definition {
 	return []*resource.Definition{
-		kind.Define(kind.Names{Group: "batch", Kind: "CronJob", Resource: "cronjobs", Short: []string{"cj"}, Categories: kind.All}, cronJobs()),
-		kind.Define(kind.Names{Group: "batch", Kind: "Job", Resource: "jobs", Categories: kind.All}, jobs()),
+		kind.Define(kind.Names{Group: "batch", Kind: "CronJob", Resource: "cronjobs", NeedsImplementer: true, Short: []string{"cj"}, Categories: kind.All}, cronJobs()),
+		kind.Define(kind.Names{Group: "batch", Kind: "Job", Resource: "jobs", NeedsImplementer: true, Categories: kind.All}, jobs()),
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 // Kinds makes the definitions of the group.
 func Kinds(clk clock.PassiveClock) []*resource.Definition {
 	return []*resource.Definition{
-		kind.Define(kind.Names{Group: certificatesv1.GroupName, Kind: "CertificateSigningRequest", Resource: "certificatesigningrequests", Short: []string{"csr"}, Cluster: true},
+		kind.Define(kind.Names{Group: certificatesv1.GroupName, Kind: "CertificateSigningRequest", Resource: "certificatesigningrequests", NeedsImplementer: true, Short: []string{"csr"}, Cluster: true},
 			signingRequests(clk)),
 		kind.Define(kind.Names{Group: certificatesv1.GroupName, Kind: "ClusterTrustBundle", Resource: "clustertrustbundles", Cluster: true, Storage: "v1beta1"},
 			kind.Rule[certificatesv1beta1.ClusterTrustBundle, certificates.ClusterTrustBundle]{
@@ -37,7 +37,7 @@ func Kinds(clk clock.PassiveClock) []*resource.Definition {
 					{Label: "spec.signerName", Value: func(b *certificatesv1beta1.ClusterTrustBundle) string { return b.Spec.SignerName }},
 				},
 			}),
-		kind.Define(kind.Names{Group: certificatesv1.GroupName, Kind: "PodCertificateRequest", Resource: "podcertificaterequests", Storage: "v1beta1"},
+		kind.Define(kind.Names{Group: certificatesv1.GroupName, Kind: "PodCertificateRequest", Resource: "podcertificaterequests", NeedsImplementer: true, Storage: "v1beta1"},
 			kind.Rule[certificatesv1beta1.PodCertificateRequest, certificates.PodCertificateRequest]{
 				Status:         kind.HasStatusOnly,
 				Conditional:    true,

@@ -16,7 +16,7 @@ import (
 // namespaces live until spec.finalizers is empty: the namespace controller
 // empties the namespace and then removes the finalizer through /finalize.
 func namespaces() *resource.Definition {
-	return kind.Define(kind.Names{Kind: "Namespace", Resource: "namespaces", Short: []string{"ns"}, Cluster: true,
+	return kind.Define(kind.Names{Kind: "Namespace", Resource: "namespaces", NeedsImplementer: true, Short: []string{"ns"}, Cluster: true,
 		Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"}}, kind.Rule[corev1.Namespace, core.Namespace]{
 		Status:        kind.HasStatus,
 		ReturnDeleted: true,

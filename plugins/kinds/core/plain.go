@@ -38,7 +38,7 @@ func plainKinds(opts Options) []*resource.Definition {
 			ValidateUpdate: validation.ValidateEndpointsUpdate,
 			Warn:           endpointsWarnings,
 		}),
-		kind.Define(kind.Names{Kind: "LimitRange", Resource: "limitranges", Short: []string{"limits"}}, kind.Rule[corev1.LimitRange, core.LimitRange]{
+		kind.Define(kind.Names{Kind: "LimitRange", Resource: "limitranges", NeedsImplementer: true, Short: []string{"limits"}}, kind.Rule[corev1.LimitRange, core.LimitRange]{
 			CreateOnUpdate: true,
 			Create: func(_ context.Context, l *corev1.LimitRange) {
 				if l.Name == "" {
@@ -49,8 +49,8 @@ func plainKinds(opts Options) []*resource.Definition {
 		}),
 		namespaces(),
 		nodes(),
-		kind.Define(kind.Names{Kind: "PersistentVolume", Resource: "persistentvolumes", Short: []string{"pv"}, Cluster: true}, persistentVolumes(opts)),
-		kind.Define(kind.Names{Kind: "PersistentVolumeClaim", Resource: "persistentvolumeclaims", Short: []string{"pvc"}}, persistentVolumeClaims()),
+		kind.Define(kind.Names{Kind: "PersistentVolume", Resource: "persistentvolumes", NeedsImplementer: true, Short: []string{"pv"}, Cluster: true}, persistentVolumes(opts)),
+		kind.Define(kind.Names{Kind: "PersistentVolumeClaim", Resource: "persistentvolumeclaims", NeedsImplementer: true, Short: []string{"pvc"}}, persistentVolumeClaims()),
 		kind.Define(kind.Names{Kind: "PodTemplate", Resource: "podtemplates"}, kind.Rule[corev1.PodTemplate, core.PodTemplate]{
 			Generation:    kind.BySpec,
 			ReturnDeleted: true,
@@ -67,8 +67,8 @@ func plainKinds(opts Options) []*resource.Definition {
 				return podtemplate.Warnings(ctx, field.NewPath("template"), t, old, func(o *core.PodTemplate) *core.PodTemplateSpec { return &o.Template })
 			},
 		}),
-		kind.Define(kind.Names{Kind: "ReplicationController", Resource: "replicationcontrollers", Short: []string{"rc"}, Categories: kind.All, Prefix: "controllers"}, replicationControllers()),
-		kind.Define(kind.Names{Kind: "ResourceQuota", Resource: "resourcequotas", Short: []string{"quota"}}, kind.Rule[corev1.ResourceQuota, core.ResourceQuota]{
+		kind.Define(kind.Names{Kind: "ReplicationController", Resource: "replicationcontrollers", NeedsImplementer: true, Short: []string{"rc"}, Categories: kind.All, Prefix: "controllers"}, replicationControllers()),
+		kind.Define(kind.Names{Kind: "ResourceQuota", Resource: "resourcequotas", NeedsImplementer: true, Short: []string{"quota"}}, kind.Rule[corev1.ResourceQuota, core.ResourceQuota]{
 			Status:         kind.HasStatus,
 			ReturnDeleted:  true,
 			Validate:       validation.ValidateResourceQuota,
@@ -95,7 +95,7 @@ func plainKinds(opts Options) []*resource.Definition {
 			},
 			Fields: []kind.Selectable[corev1.Secret]{{Label: "type", Value: func(s *corev1.Secret) string { return string(s.Type) }}},
 		}),
-		kind.Define(kind.Names{Kind: "ServiceAccount", Resource: "serviceaccounts", Short: []string{"sa"}}, kind.Rule[corev1.ServiceAccount, core.ServiceAccount]{
+		kind.Define(kind.Names{Kind: "ServiceAccount", Resource: "serviceaccounts", NeedsImplementer: true, Short: []string{"sa"}}, kind.Rule[corev1.ServiceAccount, core.ServiceAccount]{
 			ReturnDeleted:  true,
 			Create:         func(_ context.Context, a *corev1.ServiceAccount) { bareSecretReferences(a) },
 			Update:         func(_ context.Context, a, _ *corev1.ServiceAccount) { bareSecretReferences(a) },
@@ -182,7 +182,7 @@ func persistentVolumeClaims() kind.Rule[corev1.PersistentVolumeClaim, core.Persi
 }
 
 func nodes() *resource.Definition {
-	return kind.Define(kind.Names{Kind: "Node", Resource: "nodes", Short: []string{"no"}, Cluster: true, Prefix: "minions"}, kind.Rule[corev1.Node, core.Node]{
+	return kind.Define(kind.Names{Kind: "Node", Resource: "nodes", NeedsImplementer: true, Short: []string{"no"}, Cluster: true, Prefix: "minions"}, kind.Rule[corev1.Node, core.Node]{
 		Status: kind.FreeOnCreation,
 		Create: func(_ context.Context, n *corev1.Node) { n.Spec.ConfigSource, n.Status.Config = nil, nil },
 		Update: func(_ context.Context, n, old *corev1.Node) {

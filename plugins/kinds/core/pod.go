@@ -24,7 +24,7 @@ import (
 )
 
 func podKinds(opts Options) []*resource.Definition {
-	return []*resource.Definition{kind.Define(kind.Names{Kind: "Pod", Resource: "pods", Short: []string{"po"}, Categories: kind.All}, kind.Rule[corev1.Pod, core.Pod]{
+	return []*resource.Definition{kind.Define(kind.Names{Kind: "Pod", Resource: "pods", NeedsImplementer: true, Short: []string{"po"}, Categories: kind.All}, kind.Rule[corev1.Pod, core.Pod]{
 		Status:         kind.HasStatus,
 		Generation:     kind.BySpec,
 		ReturnDeleted:  true,

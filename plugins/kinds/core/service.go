@@ -33,7 +33,7 @@ var (
 func serviceKinds(opts Options) []*resource.Definition {
 	a := newAllocator(opts)
 	return []*resource.Definition{
-		kind.Define(kind.Names{Kind: "Service", Resource: "services", Short: []string{"svc"}, Categories: kind.All, Prefix: "services/specs",
+		kind.Define(kind.Names{Kind: "Service", Resource: "services", NeedsImplementer: true, Short: []string{"svc"}, Categories: kind.All, Prefix: "services/specs",
 			Verbs: kind.AllVerbs}, kind.Rule[corev1.Service, core.Service]{
 			Status:         kind.HasStatus,
 			CreateOnUpdate: true,

@@ -48,7 +48,7 @@ func Kinds(clk clock.PassiveClock) []*resource.Definition {
 			ValidateUpdate: devicevalidation.ValidateDeviceTaintRuleUpdate,
 			ValidateStatus: devicevalidation.ValidateDeviceTaintRuleStatusUpdate,
 		}),
-		kind.Define(kind.Names{Group: resourcev1.GroupName, Kind: "ResourceClaim", Resource: "resourceclaims"}, kind.Rule[resourcev1.ResourceClaim, device.ResourceClaim]{
+		kind.Define(kind.Names{Group: resourcev1.GroupName, Kind: "ResourceClaim", Resource: "resourceclaims", NeedsImplementer: true}, kind.Rule[resourcev1.ResourceClaim, device.ResourceClaim]{
 			Status:        kind.HasStatusOnly,
 			ReturnDeleted: true,
 			Internal: func(_ context.Context, c, old *device.ResourceClaim) {

@@ -18,7 +18,7 @@ import (
 // Kinds makes the definitions of the group.
 func Kinds() []*resource.Definition {
 	return []*resource.Definition{
-		kind.Define(kind.Names{Group: flowcontrolv1.GroupName, Kind: "FlowSchema", Resource: "flowschemas", Cluster: true}, kind.Rule[flowcontrolv1.FlowSchema, flowcontrol.FlowSchema]{
+		kind.Define(kind.Names{Group: flowcontrolv1.GroupName, Kind: "FlowSchema", Resource: "flowschemas", NeedsImplementer: true, Cluster: true}, kind.Rule[flowcontrolv1.FlowSchema, flowcontrol.FlowSchema]{
 			Status:     kind.HasStatus,
 			Generation: kind.BySpec,
 			Validate:   flowcontrolvalidation.ValidateFlowSchema,
@@ -35,7 +35,7 @@ func Kinds() []*resource.Definition {
 				return flowcontrolvalidation.ValidateFlowSchemaStatusUpdate(old, s)
 			},
 		}),
-		kind.Define(kind.Names{Group: flowcontrolv1.GroupName, Kind: "PriorityLevelConfiguration", Resource: "prioritylevelconfigurations", Cluster: true}, kind.Rule[flowcontrolv1.PriorityLevelConfiguration, flowcontrol.PriorityLevelConfiguration]{
+		kind.Define(kind.Names{Group: flowcontrolv1.GroupName, Kind: "PriorityLevelConfiguration", Resource: "prioritylevelconfigurations", NeedsImplementer: true, Cluster: true}, kind.Rule[flowcontrolv1.PriorityLevelConfiguration, flowcontrol.PriorityLevelConfiguration]{
 			Status:     kind.HasStatus,
 			Generation: kind.BySpec,
 			Validate: func(p *flowcontrol.PriorityLevelConfiguration) field.ErrorList {

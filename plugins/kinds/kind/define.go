@@ -40,6 +40,8 @@ type Names struct {
 	Verbs      []string // nil: AllVerbs
 	Unserved   string
 	StoredAs   *schema.GroupResource
+	// NeedsImplementer: see resource.Definition.
+	NeedsImplementer bool
 }
 
 // Lists that several kinds share; nobody changes them.
@@ -57,6 +59,7 @@ func (n Names) definition() *resource.Definition {
 		Group: n.Group, Resource: n.Resource, Singular: n.Singular, Kind: n.Kind, ListKind: n.Kind + "List",
 		ShortNames: n.Short, Categories: n.Categories, Namespaced: !n.Cluster,
 		Versions: n.Versions, StorageVersion: n.Storage, Verbs: n.Verbs, Unserved: n.Unserved, StoredAs: n.StoredAs,
+		NeedsImplementer: n.NeedsImplementer,
 	}
 	if d.Singular == "" {
 		d.Singular = strings.ToLower(n.Kind)

@@ -19,7 +19,7 @@ import (
 // Kinds makes the definitions of the group.
 func Kinds() []*resource.Definition {
 	return []*resource.Definition{
-		kind.Define(kind.Names{Group: networkingv1.GroupName, Kind: "Ingress", Resource: "ingresses", Short: []string{"ing"}, Prefix: "ingress"}, kind.Rule[networkingv1.Ingress, networking.Ingress]{
+		kind.Define(kind.Names{Group: networkingv1.GroupName, Kind: "Ingress", Resource: "ingresses", NeedsImplementer: true, Short: []string{"ing"}, Prefix: "ingress"}, kind.Rule[networkingv1.Ingress, networking.Ingress]{
 			Status:         kind.HasStatus,
 			Generation:     kind.BySpec,
 			Validate:       networkingvalidation.ValidateIngressCreate,
@@ -42,7 +42,7 @@ func Kinds() []*resource.Definition {
 			Validate:       networkingvalidation.ValidateIPAddress,
 			ValidateUpdate: kind.Both(networkingvalidation.ValidateIPAddress, networkingvalidation.ValidateIPAddressUpdate),
 		}),
-		kind.Define(kind.Names{Group: networkingv1.GroupName, Kind: "NetworkPolicy", Resource: "networkpolicies", Short: []string{"netpol"}}, kind.Rule[networkingv1.NetworkPolicy, networking.NetworkPolicy]{
+		kind.Define(kind.Names{Group: networkingv1.GroupName, Kind: "NetworkPolicy", Resource: "networkpolicies", NeedsImplementer: true, Short: []string{"netpol"}}, kind.Rule[networkingv1.NetworkPolicy, networking.NetworkPolicy]{
 			Generation: kind.BySpec,
 			Validate: func(p *networking.NetworkPolicy) field.ErrorList {
 				return networkingvalidation.ValidateNetworkPolicy(p, networkingvalidation.ValidationOptionsForNetworking(p, nil))

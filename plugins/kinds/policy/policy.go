@@ -18,7 +18,7 @@ import (
 // Kinds makes the definitions of the group.
 func Kinds() []*resource.Definition {
 	return []*resource.Definition{
-		kind.Define(kind.Names{Group: policyv1.GroupName, Kind: "PodDisruptionBudget", Resource: "poddisruptionbudgets", Short: []string{"pdb"}}, disruptionBudgets()),
+		kind.Define(kind.Names{Group: policyv1.GroupName, Kind: "PodDisruptionBudget", Resource: "poddisruptionbudgets", NeedsImplementer: true, Short: []string{"pdb"}}, disruptionBudgets()),
 	}
 }
 

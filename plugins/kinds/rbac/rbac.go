@@ -17,7 +17,7 @@ import (
 // Kinds makes the definitions of the group.
 func Kinds() []*resource.Definition {
 	return []*resource.Definition{
-		kind.Define(kind.Names{Group: rbacv1.GroupName, Kind: "ClusterRole", Resource: "clusterroles", Cluster: true}, kind.Rule[rbacv1.ClusterRole, rbac.ClusterRole]{
+		kind.Define(kind.Names{Group: rbacv1.GroupName, Kind: "ClusterRole", Resource: "clusterroles", NeedsImplementer: true, Cluster: true}, kind.Rule[rbacv1.ClusterRole, rbac.ClusterRole]{
 			CreateOnUpdate: true,
 			Validate: func(r *rbac.ClusterRole) field.ErrorList {
 				return rbacvalidation.ValidateClusterRole(r, rbacvalidation.ClusterRoleValidationOptions{})
@@ -28,17 +28,17 @@ func Kinds() []*resource.Definition {
 				})
 			},
 		}),
-		kind.Define(kind.Names{Group: rbacv1.GroupName, Kind: "ClusterRoleBinding", Resource: "clusterrolebindings", Cluster: true}, kind.Rule[rbacv1.ClusterRoleBinding, rbac.ClusterRoleBinding]{
+		kind.Define(kind.Names{Group: rbacv1.GroupName, Kind: "ClusterRoleBinding", Resource: "clusterrolebindings", NeedsImplementer: true, Cluster: true}, kind.Rule[rbacv1.ClusterRoleBinding, rbac.ClusterRoleBinding]{
 			CreateOnUpdate: true,
 			Validate:       rbacvalidation.ValidateClusterRoleBinding,
 			ValidateUpdate: rbacvalidation.ValidateClusterRoleBindingUpdate,
 		}),
-		kind.Define(kind.Names{Group: rbacv1.GroupName, Kind: "Role", Resource: "roles"}, kind.Rule[rbacv1.Role, rbac.Role]{
+		kind.Define(kind.Names{Group: rbacv1.GroupName, Kind: "Role", Resource: "roles", NeedsImplementer: true}, kind.Rule[rbacv1.Role, rbac.Role]{
 			CreateOnUpdate: true,
 			Validate:       rbacvalidation.ValidateRole,
 			ValidateUpdate: rbacvalidation.ValidateRoleUpdate,
 		}),
-		kind.Define(kind.Names{Group: rbacv1.GroupName, Kind: "RoleBinding", Resource: "rolebindings"}, kind.Rule[rbacv1.RoleBinding, rbac.RoleBinding]{
+		kind.Define(kind.Names{Group: rbacv1.GroupName, Kind: "RoleBinding", Resource: "rolebindings", NeedsImplementer: true}, kind.Rule[rbacv1.RoleBinding, rbac.RoleBinding]{
 			CreateOnUpdate: true,
 			Validate:       rbacvalidation.ValidateRoleBinding,
 			ValidateUpdate: rbacvalidation.ValidateRoleBindingUpdate,

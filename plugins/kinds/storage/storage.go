@@ -70,7 +70,7 @@ func Kinds() []*resource.Definition {
 				return storageutil.GetWarningsForStorageClass(c)
 			},
 		}),
-		kind.Define(kind.Names{Group: storagev1.GroupName, Kind: "VolumeAttachment", Resource: "volumeattachments", Cluster: true}, kind.Rule[storagev1.VolumeAttachment, storage.VolumeAttachment]{
+		kind.Define(kind.Names{Group: storagev1.GroupName, Kind: "VolumeAttachment", Resource: "volumeattachments", NeedsImplementer: true, Cluster: true}, kind.Rule[storagev1.VolumeAttachment, storage.VolumeAttachment]{
 			Status:         kind.HasStatusOnly,
 			Conditional:    true,
 			ReturnDeleted:  true,

@@ -14,7 +14,7 @@ import (
 // Kinds makes the definitions of the group.
 func Kinds() []*resource.Definition {
 	return []*resource.Definition{
-		kind.Define(kind.Names{Group: migrationv1beta1.GroupName, Kind: "StorageVersionMigration", Resource: "storageversionmigrations", Cluster: true, Storage: "v1beta1"},
+		kind.Define(kind.Names{Group: migrationv1beta1.GroupName, Kind: "StorageVersionMigration", Resource: "storageversionmigrations", NeedsImplementer: true, Cluster: true, Storage: "v1beta1"},
 			kind.Rule[migrationv1beta1.StorageVersionMigration, storagemigration.StorageVersionMigration]{
 				Status:         kind.HasStatusOnly,
 				Conditional:    true,

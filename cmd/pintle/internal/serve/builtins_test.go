@@ -5,17 +5,24 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/scheduler"
+	"github.com/pintle-io/pintle/node"
 	"github.com/pintle-io/pintle/plugins/standard"
 )
 
@@ -45,6 +52,10 @@ func TestBuiltinsAreReady(t *testing.T) {
 	}()
 	api := controlPlane.Kernel().Access().As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	<-controlPlane.Kernel().PluginsSynced()
+	implemented := map[string]bool{}
+	for _, gr := range slices.Concat(scheduler.Implements(), rbac.Implements(), signer.Implements(), node.Implements()) {
+		implemented[gr.String()] = true
+	}
 	for _, p := range standard.Plugins {
 		var status v1alpha1.PluginStatus
 		for deadline := time.Now().Add(time.Minute); status.Phase != v1alpha1.Ready; time.Sleep(10 * time.Millisecond) {
@@ -57,5 +68,35 @@ func TestBuiltinsAreReady(t *testing.T) {
 				break
 			}
 		}
+		for _, r := range status.Implements {
+			gvr, ok := hostclient.ParseResource(r)
+			if !ok {
+				t.Errorf("plugin %s implements %q", p.Name, r)
+			}
+			implemented[gvr.GroupResource().String()] = true
+		}
 	}
+	var missing []string
+	for _, d := range controlPlane.Kernel().Catalog().Snapshot().Definitions {
+		if gr := d.GroupResource().String(); d.NeedsImplementer && !implemented[gr] {
+			missing = append(missing, gr)
+		}
+	}
+	slices.Sort(missing)
+	if d := cmp.Diff(unimplemented, missing); d != "" {
+		t.Errorf("what nobody of what ships implements, and docs/limits.md names (-want +got):\n%s", d)
+	}
+}
+
+// unimplemented are the kinds of which docs/limits.md says that nobody acts on
+// them.
+var unimplemented = []string{
+	"cronjobs.batch", "customresourcedefinitions.apiextensions.k8s.io", "daemonsets.apps", "flowschemas.flowcontrol.apiserver.k8s.io",
+	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "jobs.batch", "limitranges",
+	"mutatingadmissionpolicies.admissionregistration.k8s.io", "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+	"networkpolicies.networking.k8s.io", "podcertificaterequests.certificates.k8s.io", "poddisruptionbudgets.policy",
+	"prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "replicationcontrollers", "resourceclaims.resource.k8s.io", "resourcequotas",
+	"statefulsets.apps", "storageversionmigrations.storagemigration.k8s.io",
+	"validatingadmissionpolicies.admissionregistration.k8s.io", "validatingwebhookconfigurations.admissionregistration.k8s.io",
+	"volumeattachments.storage.k8s.io",
 }

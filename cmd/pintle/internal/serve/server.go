@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/profiling"
 	"github.com/pintle-io/pintle/internal/images/build"
@@ -107,6 +108,7 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 		Dir: string(s.Dir), Table: table, Listeners: s.Listeners, Advertise: s.Advertise, ServiceIP: s.Network.KubernetesIP(),
 		Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, Builtins: builtins, DisabledPlugins: s.DisabledPlugins, Progress: s.Report.Done, Log: s.Log,
 	}
+	c.Implementers = map[string][]schema.GroupResource{"node agents": node.Implements()}
 	c.ExternalIPs = externalip.Config{Mode: s.ExternalIPs, Services: s.Network.Services, Pods: s.Network.Pods}
 	if s.Profiling {
 		c.Profiling = profiling.Handler()

@@ -43,6 +43,7 @@ func open(config []byte) (sdk.Points, error) {
 			Mutate:   mutate,
 			Match: []admission.MatchRule{{Operations: []admission.Operation{admission.Create}, Resources: []string{"v1/pods", "apps/*/*"},
 				ExceptNamespaces: []string{"kube-system"}, Present: []string{"metadata.name"}}},
+			Implements: []string{"v1/limitranges"},
 		},
 		&controller.Points{
 			Workers:   3,

@@ -56,7 +56,7 @@ static void manifest(void) {
   str("memory-guard"); str("in C"); uint(2); uint(0); // name, version, ABI
   uint(FILTER | RULE); byte(0); uint(0);              // points, scope of the node, workers
   uint(1); list("CREATE"); list("*"); list("prod"); list(0); list(0); // one rule: operations, resources, namespaces …
-  uint(0); str("");                                   // watches; fields of the objects: it looks at none
+  uint(0); str(""); uint(0);                          // watches; fields of the objects: it looks at none; what it implements
 }
 
 static void validate(void) {
