@@ -13,38 +13,10 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type SocketsBackend struct {
-	_    structs.HostLayout
-	Addr struct {
-		_ structs.HostLayout
-		W [4]uint32
-	}
-	Port  uint16
-	Proto uint8
-	Flags uint8
-}
-
 type SocketsHeld struct {
 	_   structs.HostLayout
 	Pid uint32
 	Fd  uint32
-}
-
-type SocketsPeer struct {
-	_    structs.HostLayout
-	Addr struct {
-		_ structs.HostLayout
-		W [4]uint32
-	}
-	BackendAddr struct {
-		_ structs.HostLayout
-		W [4]uint32
-	}
-	Port        uint16
-	BackendPort uint16
-	Backend     uint32
-	Proto       uint8
-	Zero        [3]uint8
 }
 
 // Names of all BPF objects in the ELF.

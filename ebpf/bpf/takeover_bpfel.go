@@ -8,27 +8,9 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"structs"
 
 	"github.com/cilium/ebpf"
 )
-
-type TakeoverPeer struct {
-	_    structs.HostLayout
-	Addr struct {
-		_ structs.HostLayout
-		W [4]uint32
-	}
-	BackendAddr struct {
-		_ structs.HostLayout
-		W [4]uint32
-	}
-	Port        uint16
-	BackendPort uint16
-	Backend     uint32
-	Proto       uint8
-	Zero        [3]uint8
-}
 
 // Names of all BPF objects in the ELF.
 //

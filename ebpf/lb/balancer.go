@@ -69,9 +69,6 @@ func Open(cfg Config) (*Balancer, error) {
 	return b, nil
 }
 
-// Fresh reports whether Open found no service in the kernel.
-func (b *Balancer) Fresh() bool { return b.fresh }
-
 // Stale reports whether sockets are translated by a predecessor's programs from
 // maps that Open could not take over. They serve what they know until Attach.
 func (b *Balancer) Stale() bool {

@@ -12,3 +12,6 @@ func (b *Balancer) TakeOverPartly(n int) (int, error) {
 	}
 	return len(steps), nil
 }
+
+// Fresh reports whether Open found no service in the kernel.
+func (b *Balancer) Fresh() bool { return b.fresh }

@@ -223,9 +223,6 @@ func (s *Server) PID() int {
 	return s.proc.pid
 }
 
-// Adopted reports whether Start found containerd running.
-func (s *Server) Adopted() bool { return s.adopted }
-
 // Run starts containerd again when it ends, with a growing pause of 100 ms to
 // 10 s, until ctx ends. It leaves containerd running.
 func (s *Server) Run(ctx context.Context) error {

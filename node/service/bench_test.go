@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -41,8 +40,7 @@ func (w written) Upsert(s lb.Service) error {
 }
 
 // BenchmarkChange changes the endpoints of one Service among 10,000: from the
-// informer's event to the data path (the fake API itself takes longer), and by
-// the node agent's own way.
+// informer's event to the data path (the fake API itself takes longer).
 func BenchmarkChange(b *testing.B) {
 	cgroup := testenv.RequireNetwork(b)
 	var objs []runtime.Object
@@ -115,18 +113,6 @@ func BenchmarkChange(b *testing.B) {
 				b.Fatal(err)
 			}
 			took = append(took, (<-w.web).Sub(<-heard))
-		}
-		report(b, took)
-	})
-	b.Run("local", func(b *testing.B) {
-		var took []time.Duration
-		pod := netip.MustParseAddr("10.244.200.1")
-		for i := 0; b.Loop(); i++ {
-			start := time.Now()
-			if err := proxy.SetReady(pod, i%2 == 1); err != nil {
-				b.Fatal(err)
-			}
-			took = append(took, time.Since(start))
 		}
 		report(b, took)
 	})

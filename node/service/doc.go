@@ -8,8 +8,7 @@
 // come in while it writes are taken together.
 //
 // The node agent need not wait for the API: [Proxy.Drain] takes a pod of this
-// node out of the balancer before its processes are told to end, and
-// [Proxy.SetReady] puts one in the moment its probe passes.
+// node out of the balancer before its processes are told to end.
 //
 // It never writes to the API. All methods may be called concurrently.
 package service

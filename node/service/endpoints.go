@@ -97,13 +97,8 @@ func (r Rules) condition(addr netip.Addr, c discoveryv1.EndpointConditions) (rea
 	ready = yes(c.Ready, true)
 	serving := yes(c.Serving, ready)
 	terminating = serving && yes(c.Terminating, false)
-	switch r.Override[addr] {
-	case Draining:
+	if r.Draining[addr] {
 		return false, ready || serving
-	case Ready:
-		return !yes(c.Terminating, false), terminating
-	case NotReady:
-		return false, false
 	}
 	return ready, terminating
 }

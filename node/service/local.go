@@ -19,18 +19,7 @@ import (
 // # Errors
 //
 // After an error the change is tried again by Run.
-func (p *Proxy) Drain(pod netip.Addr) error { return p.override(pod, Draining) }
-
-// SetReady says whether the pod of this address passes its probes, ahead of the
-// API. It does nothing for a pod that is in no EndpointSlice yet.
-func (p *Proxy) SetReady(pod netip.Addr, ready bool) error {
-	if ready {
-		return p.override(pod, Ready)
-	}
-	return p.override(pod, NotReady)
-}
-
-func (p *Proxy) override(pod netip.Addr, o Override) error {
+func (p *Proxy) Drain(pod netip.Addr) error {
 	pod = pod.Unmap()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,10 +27,7 @@ func (p *Proxy) override(pod netip.Addr, o Override) error {
 	if len(names) == 0 {
 		return nil
 	}
-	if p.rules.Override[pod] == Draining && o != Draining {
-		return nil // what ends stays out, whatever its probes say
-	}
-	p.rules.Override[pod] = o
+	p.rules.Draining[pod] = true
 	return p.writeNow(names)
 }
 
@@ -61,20 +47,20 @@ func (p *Proxy) writeNow(names []types.NamespacedName) error {
 	return errors.Join(errs...)
 }
 
-// forgetOverrides drops those that every slice says itself: the API has caught
-// up, and the address may be another pod's one day. p.mu is held.
-func (p *Proxy) forgetOverrides() {
-	for pod, o := range p.rules.Override {
+// forgetDrained drops pods of which every slice says itself that they end: the
+// API has caught up, and the address may be another pod's one day. p.mu is held.
+func (p *Proxy) forgetDrained() {
+	for pod := range p.rules.Draining {
 		said := true
 		for _, s := range p.cfg.Catalog.lookup(byAddress, pod.String()) {
 			for i := range s.Endpoints {
-				if e := &s.Endpoints[i]; hasAddr(e, pod) && !agrees(o, e.Conditions) {
+				if e := &s.Endpoints[i]; hasAddr(e, pod) && (e.Conditions.Terminating == nil || !*e.Conditions.Terminating) {
 					said = false
 				}
 			}
 		}
 		if said {
-			delete(p.rules.Override, pod)
+			delete(p.rules.Draining, pod)
 		}
 	}
 }
@@ -86,19 +72,6 @@ func hasAddr(e *discoveryv1.Endpoint, a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-func agrees(o Override, c discoveryv1.EndpointConditions) bool {
-	ready := c.Ready == nil || *c.Ready
-	ending := c.Terminating != nil && *c.Terminating
-	switch o {
-	case Draining:
-		return ending
-	case Ready:
-		return ready || ending
-	default:
-		return !ready
-	}
 }
 
 // A HostPort is a port of the node that leads to a container of one of its pods.

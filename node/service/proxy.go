@@ -61,7 +61,7 @@ type Proxy struct {
 	dirty   map[types.NamespacedName]time.Time // since when; guarded by dirtyMu
 
 	mu       sync.Mutex                        // held while computing and writing
-	rules    Rules                             // Override guarded by mu
+	rules    Rules                             // Draining guarded by mu
 	written  map[types.NamespacedName][]string // keys in the balancer; guarded by mu
 	hosts    map[string][]lb.Service           // host ports by owner; guarded by mu
 	complete bool                              // the balancer holds everything; guarded by mu
@@ -83,7 +83,7 @@ func New(cfg Config) *Proxy {
 		dirty:   map[types.NamespacedName]time.Time{},
 		written: map[types.NamespacedName][]string{},
 		hosts:   map[string][]lb.Service{},
-		rules:   Rules{Node: cfg.Node, Zone: cfg.Zone, Override: map[netip.Addr]Override{}, Reserved: map[lb.Frontend]bool{}},
+		rules:   Rules{Node: cfg.Node, Zone: cfg.Zone, Draining: map[netip.Addr]bool{}, Reserved: map[lb.Frontend]bool{}},
 	}
 	for _, s := range cfg.Static {
 		for _, f := range s.Frontends {
@@ -231,7 +231,7 @@ func (p *Proxy) writeAll() error {
 // desired computes one service and records its keys. p.mu is held.
 func (p *Proxy) desired(name types.NamespacedName) []lb.Service {
 	svc, slices := p.cfg.Catalog.Service(name), p.cfg.Catalog.Slices(name)
-	p.forgetOverrides()
+	p.forgetDrained()
 	want := p.rules.Services(svc, slices)
 	if len(want) == 0 {
 		delete(p.written, name)

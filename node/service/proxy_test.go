@@ -205,11 +205,7 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	only("two", 50)
-	// A probe that still passes does not bring it back, nor does an event that
-	// says the same as before.
-	if err := w.proxy.SetReady(one, true); err != nil {
-		t.Fatal(err)
-	}
+	// An event that says the same as before does not bring it back.
 	w.slice(eps("127.0.1.1 here rs", "127.0.1.2 here rs", "127.0.1.3 there -"))
 	time.Sleep(50 * time.Millisecond)
 	only("two", 50)
@@ -219,13 +215,6 @@ func TestDrain(t *testing.T) {
 	w.slice(eps("127.0.1.2 here -", "127.0.1.1 here rs"))
 	eventually(t, answers(web, "one"))
 
-	if err := w.proxy.SetReady(netip.MustParseAddr("127.0.1.2"), true); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.proxy.SetReady(one, false); err != nil {
-		t.Fatal(err)
-	}
-	only("two", 20)
 	if err := w.proxy.Drain(netip.MustParseAddr("10.1.1.1")); err != nil {
 		t.Errorf("drain a stranger: %v", err)
 	}

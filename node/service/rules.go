@@ -12,25 +12,14 @@ import (
 	"github.com/pintle-io/pintle/ebpf/lb"
 )
 
-// Override is what the node agent knows of a pod's readiness before the API does.
-type Override uint8
-
-const (
-	// Draining pods are told to end: they serve, but only if nobody else does.
-	Draining Override = iota + 1
-	// Ready pods passed their probes.
-	Ready
-	// NotReady pods failed them.
-	NotReady
-)
-
 // Rules turn Services into what the balancer does. They depend on nothing but
 // their fields, and Services changes none of its arguments.
 type Rules struct {
 	// Node and Zone are where this is. An empty zone has no hints.
 	Node, Zone string
-	// Override, by pod address.
-	Override map[netip.Addr]Override
+	// Draining are the addresses of pods that are told to end, which the node
+	// agent knows before the API does: they serve, but only if nobody else does.
+	Draining map[netip.Addr]bool
 	// Reserved frontends are served otherwise (see Config.Static).
 	Reserved map[lb.Frontend]bool
 }

@@ -215,24 +215,14 @@ func TestRules(t *testing.T) {
 			want: []got{{Key: webKey + "/local", Fronts: vip, Backends: []string{"10.244.1.1:8080*"}}},
 		},
 		{
-			name: "draining", rules: service.Rules{Override: map[netip.Addr]service.Override{netip.MustParseAddr("10.244.1.1"): service.Draining}},
+			name: "draining", rules: service.Rules{Draining: map[netip.Addr]bool{netip.MustParseAddr("10.244.1.1"): true}},
 			svc: svc(nil), slices: []*discoveryv1.EndpointSlice{two},
 			want: []got{{Key: webKey, Fronts: vip, Backends: []string{"10.244.2.1:8080"}}},
 		},
 		{
-			name: "draining, and nobody else", rules: service.Rules{Override: map[netip.Addr]service.Override{netip.MustParseAddr("10.244.1.1"): service.Draining}},
+			name: "draining, and nobody else", rules: service.Rules{Draining: map[netip.Addr]bool{netip.MustParseAddr("10.244.1.1"): true}},
 			svc: svc(nil), slices: []*discoveryv1.EndpointSlice{eps("10.244.1.1 here rs")},
 			want: []got{{Key: webKey, Fronts: vip, Backends: []string{"10.244.1.1:8080*"}}},
-		},
-		{
-			name: "ready before the API says so", rules: service.Rules{Override: map[netip.Addr]service.Override{netip.MustParseAddr("10.244.1.1"): service.Ready}},
-			svc: svc(nil), slices: []*discoveryv1.EndpointSlice{eps("10.244.1.1 here -")},
-			want: []got{{Key: webKey, Fronts: vip, Backends: []string{"10.244.1.1:8080*"}}},
-		},
-		{
-			name: "not ready before the API says so", rules: service.Rules{Override: map[netip.Addr]service.Override{netip.MustParseAddr("10.244.1.1"): service.NotReady}},
-			svc: svc(nil), slices: []*discoveryv1.EndpointSlice{eps("10.244.1.1 here rs")},
-			want: []got{{Key: webKey, Fronts: vip}},
 		},
 		{
 			name: "reserved", rules: service.Rules{Reserved: map[lb.Frontend]bool{{Addr: netip.MustParseAddrPort("10.96.0.20:80"), Proto: lb.TCP}: true}},

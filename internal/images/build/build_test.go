@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
@@ -115,7 +117,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	oci := filepath.Join(dir, "oci")
-	if err := build.WriteLayout(oci, "web:v1", build.Named{Image: img}); err != nil {
+	if err := writeLayout(oci, "web:v1", img); err != nil {
 		t.Fatal(err)
 	}
 	ociTar := filepath.Join(dir, "oci.tar")
@@ -184,4 +186,13 @@ func TestOpenHostile(t *testing.T) {
 			t.Errorf("%s was written", p)
 		}
 	}
+}
+
+// writeLayout stores an image as an OCI layout in dir, under its name.
+func writeLayout(dir, ref string, img v1.Image) error {
+	p, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		return err
+	}
+	return p.AppendImage(img, layout.WithAnnotations(map[string]string{"io.containerd.image.name": ref}))
 }

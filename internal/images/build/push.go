@@ -6,8 +6,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -55,24 +53,4 @@ func Push(ctx context.Context, addr, ref string, img Named, token string) (strin
 	}
 	h, err := img.Image.Digest()
 	return h.String(), err
-}
-
-// WriteLayout stores an image as an OCI layout in dir, under its name.
-func WriteLayout(dir, ref string, img Named) error {
-	p, err := layout.FromPath(dir)
-	if err != nil {
-		if p, err = layout.Write(dir, empty.Index); err != nil {
-			return fmt.Errorf("write layout: %w", err)
-		}
-	}
-	opt := layout.WithAnnotations(map[string]string{annotationImageName: ref, annotationRef: ref})
-	if img.Index != nil {
-		err = p.AppendIndex(img.Index, opt)
-	} else {
-		err = p.AppendImage(img.Image, opt)
-	}
-	if err != nil {
-		return fmt.Errorf("write layout: %w", err)
-	}
-	return nil
 }
