@@ -29,7 +29,7 @@ type seat[T any] struct {
 
 func newRoster[T any]() *roster[T] { return &roster[T]{seats: map[string]*seat[T]{}} }
 
-func (r *roster[T]) seat(name string) (*seat[T], func() consumer[T]) {
+func (r *roster[T]) seat(name string) *seat[T] {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.seats[name]
@@ -37,7 +37,7 @@ func (r *roster[T]) seat(name string) (*seat[T], func() consumer[T]) {
 		s = &seat[T]{}
 		r.seats[name] = s
 	}
-	return s, r.current
+	return s
 }
 
 func (r *roster[T]) current() consumer[T] {
@@ -48,10 +48,10 @@ func (r *roster[T]) current() consumer[T] {
 
 // set gives a plugin to the consumer, and remembers it unless that refuses.
 func (r *roster[T]) set(ctx context.Context, name string, v T) error {
-	s, current := r.seat(name)
+	s := r.seat(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := current(); c != nil {
+	if c := r.current(); c != nil {
 		if err := c.Set(ctx, name, v); err != nil {
 			return err
 		}
@@ -61,10 +61,10 @@ func (r *roster[T]) set(ctx context.Context, name string, v T) error {
 }
 
 func (r *roster[T]) remove(name string) {
-	s, current := r.seat(name)
+	s := r.seat(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := current(); c != nil {
+	if c := r.current(); c != nil {
 		c.Remove(name)
 	}
 	s.value = nil
@@ -80,7 +80,7 @@ func (r *roster[T]) begin(ctx context.Context, c consumer[T], failed func(name s
 	var group sync.WaitGroup
 	for _, name := range names {
 		group.Go(func() {
-			s, _ := r.seat(name)
+			s := r.seat(name)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.value == nil || ctx.Err() != nil {

@@ -161,7 +161,7 @@ func (s *server) score(c *Cycle, scope Scope, res results, pos int) error {
 		c.used = 0
 		high := int64(MaxNodeScore)
 		if m.column > 0 {
-			c.scores, high = res.scores[m.column][pos:pos+c.n], maxRawScore
+			c.scores, high = res.scores[m.column][pos:pos+c.n], schedule.MaxRawScore
 		} else {
 			c.scores = s.scores[:c.n]
 			clear(c.scores)
@@ -180,10 +180,6 @@ func (s *server) score(c *Cycle, scope Scope, res results, pos int) error {
 	}
 	return nil
 }
-
-// maxRawScore bounds scores before scaling, so that a hundred times as much is
-// no overflow.
-const maxRawScore = 1 << 40
 
 func checkScores(c *Cycle, high int64, name string) error {
 	bad := c.Mask()

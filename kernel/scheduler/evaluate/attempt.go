@@ -214,8 +214,8 @@ func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []s
 		v.local[row] += score
 		for k := range v.raw {
 			if r := &v.raw[k]; r.instance == i {
-				if score = out.scores[r.column][pos]; score < 0 || score > maxRawScore {
-					wrong = in.checkScore(score, maxRawScore)
+				if score = out.scores[r.column][pos]; score < 0 || score > schedule.MaxRawScore {
+					wrong = in.checkScore(score, schedule.MaxRawScore)
 					return
 				}
 				r.values[row] = score

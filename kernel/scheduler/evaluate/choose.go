@@ -146,7 +146,7 @@ func (a *attempt) scaleCluster(ctx context.Context, in *Instance) error {
 		var highest int64
 		for row, v := range values {
 			if a.totals.scores[row] != absent {
-				if err := in.checkScore(v, maxRawScore); err != nil {
+				if err := in.checkScore(v, schedule.MaxRawScore); err != nil {
 					return err
 				}
 				highest = max(highest, v)

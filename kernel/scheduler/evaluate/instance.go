@@ -292,10 +292,6 @@ func (in *Instance) reopen(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// maxRawScore bounds scores before scaling, so that a hundred times as much is
-// no overflow, as the SDK has it.
-const maxRawScore = 1 << 40
-
 // checkScore checks scores that the guest wrote for nodes that fit: the SDK does,
 // but a guest need not be made with it.
 func (in *Instance) checkScore(v, most int64) error {

@@ -22,6 +22,10 @@ func (s Scope) String() string {
 // MaxNodeScore is the highest score of a node after scaling.
 const MaxNodeScore = 100
 
+// MaxRawScore bounds scores before scaling, so that a hundred times as much is
+// no overflow.
+const MaxRawScore = 1 << 40
+
 // Scaling says how raw scores are brought to 0..[MaxNodeScore] over all nodes
 // that fit. The kernel does it; a plugin that needs another way sets
 // Normalize.
