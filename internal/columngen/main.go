@@ -32,9 +32,16 @@ type column struct {
 func (c *column) field() string { return strings.ToLower(c.constant[:1]) + c.constant[1:] }
 
 // fixed tells whether there is exactly one such column for each table.
-func (c *column) fixed() bool {
-	return strings.HasPrefix(c.scope, "node.") && c.scope != "node.key"
-}
+func (c *column) fixed() bool { return c.over("node") || c.over("pod") }
+
+// over tells whether it is the one column of its name over nodes, or over pods.
+func (c *column) over(row string) bool { return strings.HasPrefix(c.scope, row+".") && !c.keyed() }
+
+func (c *column) keyed() bool { return strings.HasSuffix(c.scope, ".key") }
+
+// kept tells whether the host keeps the column in a table of its own; a mirror
+// writes the others.
+func (c *column) kept() bool { return c.over("node") && c.scope != "node.pods" }
 
 // goType is the constant for the type.
 func (c *column) goType() string { return strings.ToUpper(c.typ[:1]) + c.typ[1:] }
@@ -120,28 +127,32 @@ func declarations(list []column) string {
 	}
 	fmt.Fprintf(&b, ")\n\n// declared are the columns that this version knows, by id.\nvar declared = [...]Declaration{\n")
 	for _, c := range list {
-		fmt.Fprintf(&b, "\t{%s, %q, %s, %t, %t},\n", c.constant, c.name, c.goType(), c.scope == "node.key", c.scope == "answer")
+		fmt.Fprintf(&b, "\t{%s, %q, %s, %t, %t, %t},\n", c.constant, c.name, c.goType(), c.keyed(), c.scope == "answer", strings.HasPrefix(c.scope, "pod."))
 	}
 	fmt.Fprintf(&b, "}\n")
+	for _, x := range []struct {
+		name, doc string
+		in        func(*column) bool
+	}{
+		{"fixedColumns", "are those that every table of nodes has one of", (*column).kept},
+		{"fixedPodColumns", "are those over pods that there is one of", func(c *column) bool { return c.over("pod") }},
+	} {
+		fmt.Fprintf(&b, "\n// %s %s.\nvar %s = []Column{\n", x.name, x.doc, x.name)
+		for i := range list {
+			if c := &list[i]; x.in(c) {
+				fmt.Fprintf(&b, "\t{ID: %s, Type: %s},\n", c.constant, c.goType())
+			}
+		}
+		fmt.Fprintf(&b, "}\n")
+	}
 	return b.String()
 }
 
 // view is what the host writes.
 func view(list []column) string {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "package columns\n\n// fixedView holds the columns of a region that there is one of.\ntype fixedView struct {\n")
-	for _, c := range list {
-		if c.fixed() {
-			fmt.Fprintf(&b, "\t%s []%s\n", c.field(), c.typ)
-		}
-	}
-	fmt.Fprintf(&b, "}\n\nfunc (v *fixedView) bind(l Layout, region []byte) {\n")
-	for _, c := range list {
-		if c.fixed() {
-			fmt.Fprintf(&b, "\tv.%s = l.%ss(region, %s, 0)\n", c.field(), c.goType(), c.constant)
-		}
-	}
-	fmt.Fprintf(&b, "}\n")
+	fmt.Fprintf(&b, "package columns\n\n// fixedView holds the columns of a region that there is one of.\n")
+	slices(&b, "fixedView", list, (*column).kept)
 	for _, when := range []string{"state", "usage", "ports", "touch"} {
 		name := strings.ToUpper(when[:1]) + when[1:]
 		node := ""
@@ -156,46 +167,84 @@ func view(list []column) string {
 		}
 		fmt.Fprintf(&b, "}\n")
 	}
+	fmt.Fprintf(&b, "\n// fixedPodView holds the columns over pods that there is one of; nil is one\n// that was not asked for.\n")
+	slices(&b, "fixedPodView", list, func(c *column) bool { return c.over("pod") })
+	fmt.Fprintf(&b, "\n// write writes them into a row.\nfunc (v *fixedPodView) write(a *PodTable, p *Pod, row int) {\n")
+	for _, c := range list {
+		if c.over("pod") {
+			fmt.Fprintf(&b, "\tif v.%s != nil {\n\t\tv.%s[row] = %s\n\t}\n", c.field(), c.field(), c.source)
+		}
+	}
+	fmt.Fprintf(&b, "}\n")
 	return b.String()
+}
+
+// slices writes a struct with a slice for each column, and how it finds them.
+func slices(b *bytes.Buffer, name string, list []column, in func(*column) bool) {
+	fmt.Fprintf(b, "type %s struct {\n", name)
+	for i := range list {
+		if c := &list[i]; in(c) {
+			fmt.Fprintf(b, "\t%s []%s\n", c.field(), c.typ)
+		}
+	}
+	fmt.Fprintf(b, "}\n\nfunc (v *%s) bind(l Layout, region []byte) {\n", name)
+	for i := range list {
+		if c := &list[i]; in(c) {
+			fmt.Fprintf(b, "\tv.%s = l.%ss(region, %s, 0)\n", c.field(), c.goType(), c.constant)
+		}
+	}
+	fmt.Fprintf(b, "}\n")
 }
 
 // guest is what an author reads.
 func guest(list []column) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "package scheduling\n\nimport \"github.com/pintle-io/pintle/sdk/wire/columns\"\n\n")
-	fmt.Fprintf(&b, "// The columns, for [Cycle.Int64] and [Cycle.Uint32].\nconst (\n")
+	fmt.Fprintf(&b, "// The columns, for [Cycle.Int64] and [Cycle.Uint32]; those over pods, for\n// [Snapshot.PodInt64] and [Snapshot.PodUint32].\nconst (\n")
 	for _, c := range list {
 		if c.author != "-" {
 			fmt.Fprintf(&b, "\t// %s is %s.\n\t%s = columns.%s\n", c.author, c.doc, c.author, c.constant)
 		}
 	}
-	fmt.Fprintf(&b, ")\n\n// fixedColumns are the columns of the region that there is one of; nil is one\n// that the plugin has not asked for yet.\ntype fixedColumns struct {\n")
-	for _, c := range list {
-		if c.fixed() {
-			fmt.Fprintf(&b, "\t%s []%s\n", c.field(), c.typ)
-		}
-	}
-	fmt.Fprintf(&b, "}\n\nfunc (f *fixedColumns) bind(l *columns.Layout, region []byte) {\n\t*f = fixedColumns{}\n\tfor _, c := range l.Columns {\n\t\tswitch c.ID {\n")
-	for _, c := range list {
-		if c.fixed() {
-			fmt.Fprintf(&b, "\t\tcase columns.%s:\n\t\t\tf.%s = l.%ss(region, c.ID, 0)\n", c.constant, c.field(), c.goType())
-		}
-	}
-	fmt.Fprintf(&b, "\t\t}\n\t}\n}\n")
-	for _, typ := range []string{"int64", "uint32"} {
-		fmt.Fprintf(&b, "\n// %s finds a column by its number.\nfunc (f *fixedColumns) %s(id Column) []%s {\n\tswitch id {\n", typ, typ, typ)
-		for _, c := range list {
-			if c.fixed() && c.typ == typ {
-				fmt.Fprintf(&b, "\tcase columns.%s:\n\t\treturn f.%s\n", c.constant, c.field())
-			}
-		}
-		fmt.Fprintf(&b, "\t}\n\treturn nil\n}\n")
-	}
+	fmt.Fprintf(&b, ")\n")
+	find(&b, "fixedColumns", "are the columns of the region", "node", list)
+	find(&b, "podColumns", "are the columns over pods", "pod", list)
 	for _, c := range list {
 		if c.accessor != "-" {
-			fmt.Fprintf(&b, "\n// %s is %s.\nfunc (n Node) %s() %s {\n\tif col := n.s.cols.%s; int(n.row) < len(col) {\n\t\treturn col[n.row]\n\t}\n\tn.s.ask(columns.%s, \"\")\n\treturn 0\n}\n",
-				c.accessor, c.doc, c.accessor, c.typ, c.field(), c.constant)
+			receiver, cols := "n Node", "n.s.cols"
+			if c.over("pod") {
+				receiver, cols = "n AssignedPod", "n.s.pods.cols"
+			}
+			fmt.Fprintf(&b, "\n// %s is %s.\nfunc (%s) %s() %s {\n\tif col := %s.%s; int(n.row) < len(col) {\n\t\treturn col[n.row]\n\t}\n\tn.s.ask(columns.%s, \"\")\n\treturn 0\n}\n",
+				c.accessor, c.doc, receiver, c.accessor, c.typ, cols, c.field(), c.constant)
 		}
 	}
 	return b.String()
+}
+
+// find writes a struct with the guest's columns over nodes or over pods, and how
+// it finds them.
+func find(b *bytes.Buffer, name, doc, row string, list []column) {
+	fmt.Fprintf(b, "\n// %s %s that there is one of; nil is one that the plugin\n// has not asked for yet.\ntype %s struct {\n", name, doc, name)
+	for _, c := range list {
+		if c.over(row) {
+			fmt.Fprintf(b, "\t%s []%s\n", c.field(), c.typ)
+		}
+	}
+	fmt.Fprintf(b, "}\n\nfunc (f *%s) bind(l *columns.Layout, region []byte) {\n\t*f = %s{}\n\tfor _, c := range l.Columns {\n\t\tswitch c.ID {\n", name, name)
+	for _, c := range list {
+		if c.over(row) {
+			fmt.Fprintf(b, "\t\tcase columns.%s:\n\t\t\tf.%s = l.%ss(region, c.ID, 0)\n", c.constant, c.field(), c.goType())
+		}
+	}
+	fmt.Fprintf(b, "\t\t}\n\t}\n}\n")
+	for _, typ := range []string{"int64", "uint32"} {
+		fmt.Fprintf(b, "\n// %s finds a column by its number.\nfunc (f *%s) %s(id Column) []%s {\n\tswitch id {\n", typ, name, typ, typ)
+		for _, c := range list {
+			if c.over(row) && c.typ == typ {
+				fmt.Fprintf(b, "\tcase columns.%s:\n\t\treturn f.%s\n", c.constant, c.field())
+			}
+		}
+		fmt.Fprintf(b, "\t}\n\treturn nil\n}\n")
+	}
 }

@@ -18,6 +18,7 @@ type Snapshot struct {
 	scalar map[uint32][2][]int64 // columns of extended resources, by key
 	asks   asks
 	counts countsOf
+	pods   podTables
 
 	strings   []string // string id 1 is strings[0]
 	ids       map[string]uint32
@@ -132,13 +133,17 @@ func (s *Snapshot) PortTaken(set int, p HostPort) bool {
 	if set < 0 || set >= len(s.portSets) {
 		return false
 	}
-	list := s.portSets[set]
-	at := sort.Search(len(list), func(i int) bool { return list[i].Port >= uint32(p.Port) })
-	for _, r := range list[at:] {
+	return taken(s.portSets[set], p, s.String)
+}
+
+// taken tells whether a port overlaps with one of a set, which is sorted.
+func taken(set []columns.PortRef, p HostPort, str func(id uint32) string) bool {
+	at := sort.Search(len(set), func(i int) bool { return set[i].Port >= uint32(p.Port) })
+	for _, r := range set[at:] {
 		if r.Port != uint32(p.Port) {
 			break
 		}
-		if p.Overlaps(HostPort{IP: s.String(r.IP), Protocol: s.String(r.Protocol), Port: p.Port}) {
+		if p.Overlaps(HostPort{IP: str(r.IP), Protocol: str(r.Protocol), Port: p.Port}) {
 			return true
 		}
 	}
@@ -193,7 +198,7 @@ func contains(set []uint32, v uint32) bool {
 // apply brings the tables up to date and finds the columns.
 func (s *Snapshot) apply(d *columns.Delta, region []byte) error {
 	if d.Reset {
-		*s = Snapshot{reads: s.reads, region: s.region, layout: s.layout, cols: s.cols, labels: s.labels, scalar: s.scalar, asks: s.asks}
+		*s = Snapshot{reads: s.reads, region: s.region, layout: s.layout, cols: s.cols, labels: s.labels, scalar: s.scalar, asks: s.asks, counts: s.counts, pods: s.pods}
 		s.ids, s.imageIDs = map[string]uint32{}, map[string]uint32{}
 	}
 	s.last.key, s.last.col, s.last.id = "", nil, 0
@@ -227,6 +232,12 @@ func (s *Snapshot) apply(d *columns.Delta, region []byte) error {
 			return wire.Errorf(wire.KindProtocol, "snapshot: %v", err)
 		}
 		s.layout, s.region = layout, nil
+		if err := s.pods.parse(region[layout.Size:]); err != nil {
+			return wire.Errorf(wire.KindProtocol, "snapshot of pods: %v", err)
+		}
+	}
+	if d.Pods != nil {
+		s.pods.apply(d.Pods)
 	}
 	s.rows = d.Rows
 	return s.bind(region)
@@ -253,6 +264,7 @@ func (s *Snapshot) bind(region []byte) error {
 			}
 		}
 	}
+	s.pods.bind(region[l.Size:])
 	s.region = region
 	s.last.key, s.last.col, s.last.id = "", nil, 0
 	return s.check()

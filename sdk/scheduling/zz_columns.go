@@ -4,7 +4,8 @@ package scheduling
 
 import "github.com/pintle-io/pintle/sdk/wire/columns"
 
-// The columns, for [Cycle.Int64] and [Cycle.Uint32].
+// The columns, for [Cycle.Int64] and [Cycle.Uint32]; those over pods, for
+// [Snapshot.PodInt64] and [Snapshot.PodUint32].
 const (
 	// AllocatableCPU is what the node has of CPU, in thousandths of a core.
 	AllocatableCPU = columns.AllocCPU
@@ -40,10 +41,30 @@ const (
 	LabelSet = columns.LabelSet
 	// PortSet is an index into the table of host ports in use.
 	PortSet = columns.PortSet
+	// PodNode is the row of the pod's node, plus one; 0: the row holds no pod, and no other column of it means anything.
+	PodNode = columns.PodNode
+	// PodNamespace is the pod's namespace, as an id of the strings of pods.
+	PodNamespace = columns.PodNamespace
+	// PodFlags is the Pod constants that hold for the pod.
+	PodFlags = columns.PodFlags
+	// PodLabelSet is an index into the table of pods' labels.
+	PodLabelSet = columns.PodLabelSet
+	// PodPortSet is an index into the table of pods' host ports.
+	PodPortSet = columns.PodPortSet
+	// PodPriority is the pod's priority.
+	PodPriority = columns.PodPriority
+	// PodStarted is when the pod was started, in seconds since 1970; 0: not yet.
+	PodStarted = columns.PodStarted
+	// PodCPU is what the pod requests of CPU, in thousandths of a core.
+	PodCPU = columns.PodCPU
+	// PodMemory is what the pod requests of memory, in bytes.
+	PodMemory = columns.PodMemory
+	// PodEphemeral is what the pod requests of local storage, in bytes.
+	PodEphemeral = columns.PodEphemeral
 )
 
-// fixedColumns are the columns of the region that there is one of; nil is one
-// that the plugin has not asked for yet.
+// fixedColumns are the columns of the region that there is one of; nil is one that the plugin
+// has not asked for yet.
 type fixedColumns struct {
 	allocCPU         []int64
 	allocMemory      []int64
@@ -62,6 +83,7 @@ type fixedColumns struct {
 	imageSet         []uint32
 	labelSet         []uint32
 	portSet          []uint32
+	firstPod         []uint32
 }
 
 func (f *fixedColumns) bind(l *columns.Layout, region []byte) {
@@ -102,6 +124,8 @@ func (f *fixedColumns) bind(l *columns.Layout, region []byte) {
 			f.labelSet = l.Uint32s(region, c.ID, 0)
 		case columns.PortSet:
 			f.portSet = l.Uint32s(region, c.ID, 0)
+		case columns.FirstPod:
+			f.firstPod = l.Uint32s(region, c.ID, 0)
 		}
 	}
 }
@@ -150,6 +174,90 @@ func (f *fixedColumns) uint32(id Column) []uint32 {
 		return f.labelSet
 	case columns.PortSet:
 		return f.portSet
+	case columns.FirstPod:
+		return f.firstPod
+	}
+	return nil
+}
+
+// podColumns are the columns over pods that there is one of; nil is one that the plugin
+// has not asked for yet.
+type podColumns struct {
+	podNode      []uint32
+	podNext      []uint32
+	podNamespace []uint32
+	podFlags     []uint32
+	podLabelSet  []uint32
+	podPortSet   []uint32
+	podPriority  []int64
+	podStarted   []int64
+	podCPU       []int64
+	podMemory    []int64
+	podEphemeral []int64
+}
+
+func (f *podColumns) bind(l *columns.Layout, region []byte) {
+	*f = podColumns{}
+	for _, c := range l.Columns {
+		switch c.ID {
+		case columns.PodNode:
+			f.podNode = l.Uint32s(region, c.ID, 0)
+		case columns.PodNext:
+			f.podNext = l.Uint32s(region, c.ID, 0)
+		case columns.PodNamespace:
+			f.podNamespace = l.Uint32s(region, c.ID, 0)
+		case columns.PodFlags:
+			f.podFlags = l.Uint32s(region, c.ID, 0)
+		case columns.PodLabelSet:
+			f.podLabelSet = l.Uint32s(region, c.ID, 0)
+		case columns.PodPortSet:
+			f.podPortSet = l.Uint32s(region, c.ID, 0)
+		case columns.PodPriority:
+			f.podPriority = l.Int64s(region, c.ID, 0)
+		case columns.PodStarted:
+			f.podStarted = l.Int64s(region, c.ID, 0)
+		case columns.PodCPU:
+			f.podCPU = l.Int64s(region, c.ID, 0)
+		case columns.PodMemory:
+			f.podMemory = l.Int64s(region, c.ID, 0)
+		case columns.PodEphemeral:
+			f.podEphemeral = l.Int64s(region, c.ID, 0)
+		}
+	}
+}
+
+// int64 finds a column by its number.
+func (f *podColumns) int64(id Column) []int64 {
+	switch id {
+	case columns.PodPriority:
+		return f.podPriority
+	case columns.PodStarted:
+		return f.podStarted
+	case columns.PodCPU:
+		return f.podCPU
+	case columns.PodMemory:
+		return f.podMemory
+	case columns.PodEphemeral:
+		return f.podEphemeral
+	}
+	return nil
+}
+
+// uint32 finds a column by its number.
+func (f *podColumns) uint32(id Column) []uint32 {
+	switch id {
+	case columns.PodNode:
+		return f.podNode
+	case columns.PodNext:
+		return f.podNext
+	case columns.PodNamespace:
+		return f.podNamespace
+	case columns.PodFlags:
+		return f.podFlags
+	case columns.PodLabelSet:
+		return f.podLabelSet
+	case columns.PodPortSet:
+		return f.podPortSet
 	}
 	return nil
 }
@@ -250,5 +358,32 @@ func (n Node) Generation() int64 {
 		return col[n.row]
 	}
 	n.s.ask(columns.Generation, "")
+	return 0
+}
+
+// CPU is what the pod requests of CPU, in thousandths of a core.
+func (n AssignedPod) CPU() int64 {
+	if col := n.s.pods.cols.podCPU; int(n.row) < len(col) {
+		return col[n.row]
+	}
+	n.s.ask(columns.PodCPU, "")
+	return 0
+}
+
+// Memory is what the pod requests of memory, in bytes.
+func (n AssignedPod) Memory() int64 {
+	if col := n.s.pods.cols.podMemory; int(n.row) < len(col) {
+		return col[n.row]
+	}
+	n.s.ask(columns.PodMemory, "")
+	return 0
+}
+
+// Ephemeral is what the pod requests of local storage, in bytes.
+func (n AssignedPod) Ephemeral() int64 {
+	if col := n.s.pods.cols.podEphemeral; int(n.row) < len(col) {
+		return col[n.row]
+	}
+	n.s.ask(columns.PodEphemeral, "")
 	return 0
 }

@@ -27,8 +27,9 @@ type Placement struct {
 func (p *Placement) Fits() bool { return len(p.Reasons) == 0 }
 
 // Try asks the points of a plugin about a pod and nodes, the way a kernel
-// does, for tests of plugins. Placements are in the order of nodes. There are no
-// other pods: a plugin that counts some is an error.
+// does, for tests of plugins. Placements are in the order of nodes. Other pods are
+// those that the nodes name as assigned; a plugin that counts pods by topology
+// domain is an error.
 func Try(p *scheduling.Points, pod scheduling.PodInfo, nodes ...scheduling.NodeInfo) ([]Placement, error) {
 	t := trial{plugin: p.Open(instance.Host{Plugin: "plugin"}), table: schedule.NewTable(nodes...)}
 	resp, err := t.call(schedule.OpDescribe, nil)
@@ -53,7 +54,7 @@ func Try(p *scheduling.Points, pod scheduling.PodInfo, nodes ...scheduling.NodeI
 
 // errAgain asks for another attempt: the plugin looked at a column for the first
 // time, such as that of a label that only few nodes have, and what it said is
-// thrown away. It has all that there are.
+// thrown away.
 var errAgain = errors.New("the plugin looks at more columns")
 
 // attempt asks about the pod once.
@@ -67,7 +68,7 @@ func (t *trial) attempt(record []byte) ([]Placement, error) {
 		return nil, err
 	}
 	if len(pre.Missing) > 0 {
-		return nil, errAgain
+		return nil, t.give(pre.Missing)
 	}
 	if len(pre.Counts) > 0 {
 		return nil, errors.New("sdktest.Try has no other pods to count: try a plugin that counts pods in a cluster")
@@ -95,6 +96,7 @@ type trial struct {
 	plugin  instance.Instance
 	members []schedule.MemberInfo
 	table   *columns.Table
+	mirror  *columns.Mirror
 	region  []byte
 	layout  columns.Layout
 }
@@ -112,18 +114,31 @@ func (t *trial) load() error {
 			cols = append(cols, columns.Column{ID: columns.ResultScore, Type: columns.Int64, Key: m.Column})
 		}
 	}
-	mirror := columns.NewMirror(t.table, cols, func(size int) ([]byte, error) {
+	t.mirror = columns.NewMirror(t.table, cols, func(size int) ([]byte, error) {
 		t.region = columns.Alloc(size)
 		return t.region, nil
 	})
-	mirror.WantAll()
-	d, err := mirror.Update(nil)
-	if err != nil {
+	t.mirror.WantAll()
+	return t.sync()
+}
+
+// sync brings the plugin's columns up to date.
+func (t *trial) sync() error {
+	d, err := t.mirror.Update(t.region)
+	if err != nil || d == nil {
 		return err
 	}
-	t.layout = mirror.Layout()
+	t.layout = t.mirror.Layout()
 	_, err = t.call(schedule.OpSnapshot, d.Append(nil))
 	return err
+}
+
+// give adds the columns that the plugin looked at, and answers errAgain.
+func (t *trial) give(missing []columns.Ref) error {
+	if err := t.mirror.Want(missing...); err != nil {
+		return err
+	}
+	return cmp.Or(t.sync(), errAgain)
 }
 
 // ask puts all nodes to the members of both scopes and adds their scores up.
@@ -148,7 +163,7 @@ func (t *trial) ask(out []Placement) error {
 			return err
 		}
 		if len(a.Missing) > 0 {
-			return errAgain
+			return t.give(a.Missing)
 		}
 		known = append(known, a.Reasons...)
 		for i := range out {
@@ -184,8 +199,12 @@ func (t *trial) add(out []Placement, scope schedule.Scope, feasible vector.Mask)
 			if err != nil {
 				return err
 			}
-			if missing, err := schedule.ReadMissing(resp); err != nil || len(missing) > 0 {
-				return cmp.Or(err, errAgain)
+			missing, err := schedule.ReadMissing(resp)
+			if err != nil {
+				return err
+			}
+			if len(missing) > 0 {
+				return t.give(missing)
 			}
 		}
 		var highest int64

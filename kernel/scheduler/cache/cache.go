@@ -9,8 +9,6 @@
 package cache
 
 import (
-	"maps"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -21,14 +19,21 @@ import (
 
 // Pod is a pod that counts on a node.
 type Pod struct {
-	key   types.NamespacedName
-	uid   types.UID
-	usage columns.Usage
-	// counted is what indexes look at.
-	counted index.Pod
-	node    string
+	columns.Pod // what plugins can see of it
+	name        string
+	uid         types.UID
+	node        string
 	// assumed: not yet seen from the registry on this node.
 	assumed bool
+}
+
+func (p *Pod) key() types.NamespacedName {
+	return types.NamespacedName{Namespace: p.Namespace, Name: p.name}
+}
+
+// counted is what indexes look at.
+func (p *Pod) counted() index.Pod {
+	return index.Pod{Namespace: p.Namespace, Labels: p.Labels, Terminating: p.Terminating}
 }
 
 // UID of the pod.
@@ -49,7 +54,14 @@ func New() *Cache {
 	c.indexes = index.NewSet(c.table, func(yield func(string, index.Pod)) {
 		for _, p := range c.pods {
 			if p.node != "" {
-				yield(p.node, p.counted)
+				yield(p.node, p.counted())
+			}
+		}
+	})
+	c.table.Pods().Keep(func(yield func(string, *columns.Pod)) {
+		for node, set := range c.onNode {
+			for p := range set {
+				yield(node, &p.Pod)
 			}
 		}
 	})
@@ -74,7 +86,7 @@ func (c *Cache) PutNode(n *corev1.Node) schedule.ClusterEvent {
 	}
 	row := c.table.Put(state)
 	for p := range c.onNode[n.Name] {
-		c.table.Use(row, &p.usage, 1)
+		c.table.Assign(row, &p.Pod)
 	}
 	return schedule.NodeAdded
 }
@@ -100,25 +112,24 @@ func (c *Cache) PutPod(o *corev1.Pod) schedule.ClusterEvent {
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
 	p := c.pods[key]
 	if p == nil {
-		p = &Pod{key: key, uid: o.UID}
+		p = &Pod{name: o.Name, uid: o.UID}
 		c.pods[key] = p
 	}
 	p.assumed = false
-	u, counted := UsageOf(o), countedOf(o)
-	if p.node == o.Spec.NodeName && equalUsage(&u, &p.usage) && counted.Terminating == p.counted.Terminating &&
-		maps.Equal(counted.Labels, p.counted.Labels) {
+	now := podOf(o, UsageOf(o))
+	same := p.node == o.Spec.NodeName && equalCounted(&p.Pod, &now)
+	if same && (equalSeen(&p.Pod, &now) || !c.table.Pods().Kept()) {
+		p.Started, p.Priority, p.NeverPreempts = now.Started, now.Priority, now.NeverPreempts
 		return 0
 	}
 	was := p.node
 	c.uncount(p)
-	p.usage, p.counted = u, counted
+	p.Pod = now
 	c.count(p, o.Spec.NodeName)
+	if same { // nothing that another pod waits for
+		return 0
+	}
 	return podEvent(was, o.Spec.NodeName)
-}
-
-// countedOf is what indexes look at of a pod.
-func countedOf(o *corev1.Pod) index.Pod {
-	return index.Pod{Namespace: o.Namespace, Labels: o.Labels, Terminating: o.DeletionTimestamp != nil}
 }
 
 // podEvent tells what a pod's new state means for those that wait: was is the
@@ -149,7 +160,7 @@ func (c *Cache) RemovePod(key types.NamespacedName) schedule.ClusterEvent {
 // says so. Forget undoes it.
 func (c *Cache) Assume(o *corev1.Pod, u *columns.Usage, node string) *Pod {
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
-	p := &Pod{key: key, uid: o.UID, usage: *u, counted: countedOf(o), assumed: true}
+	p := &Pod{Pod: podOf(o, *u), name: o.Name, uid: o.UID, assumed: true}
 	c.pods[key] = p
 	c.count(p, node)
 	return p
@@ -158,10 +169,10 @@ func (c *Cache) Assume(o *corev1.Pod, u *columns.Usage, node string) *Pod {
 // Forget undoes Assume. It does nothing and answers false when the pod is gone
 // meanwhile, or was seen on a node.
 func (c *Cache) Forget(p *Pod) (schedule.ClusterEvent, bool) {
-	if c.pods[p.key] != p || !p.assumed {
+	if c.pods[p.key()] != p || !p.assumed {
 		return 0, false
 	}
-	return c.RemovePod(p.key), true
+	return c.RemovePod(p.key()), true
 }
 
 func (c *Cache) count(p *Pod, node string) {
@@ -172,9 +183,9 @@ func (c *Cache) count(p *Pod, node string) {
 		c.onNode[node] = set
 	}
 	set[p] = struct{}{}
-	c.indexes.Count(node, p.counted, 1)
+	c.indexes.Count(node, p.counted(), 1)
 	if row, ok := c.table.Row(node); ok {
-		c.table.Use(row, &p.usage, 1)
+		c.table.Assign(row, &p.Pod)
 	}
 }
 
@@ -187,9 +198,9 @@ func (c *Cache) uncount(p *Pod) {
 	if len(set) == 0 {
 		delete(c.onNode, p.node)
 	}
-	c.indexes.Count(p.node, p.counted, -1)
+	c.indexes.Count(p.node, p.counted(), -1)
 	if row, ok := c.table.Row(p.node); ok {
-		c.table.Use(row, &p.usage, -1)
+		c.table.Unassign(row, &p.Pod)
 	}
 	p.node = ""
 }

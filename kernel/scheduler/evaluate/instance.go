@@ -114,7 +114,16 @@ func (in *Instance) Close() error {
 	}
 	err := in.guest.Close()
 	in.guest = nil
+	in.closeMirror()
 	return err
+}
+
+// closeMirror gives up what is kept for the guest alone.
+func (in *Instance) closeMirror() {
+	if in.mirror != nil {
+		in.mirror.Close()
+		in.mirror = nil
+	}
 }
 
 // sync brings the guest's copy of the nodes up to date.
@@ -130,6 +139,9 @@ func (in *Instance) sync(ctx context.Context, t *columns.Table) error {
 		}
 	}
 	d, err := in.mirror.Update(in.guest.Region())
+	if errors.Is(err, columns.ErrColumn) {
+		return wrongf("%s: %v", in.name, err)
+	}
 	if err != nil || d == nil {
 		return err
 	}
@@ -270,6 +282,7 @@ func (in *Instance) discard() {
 	if in.guest != nil {
 		_ = in.guest.Close() // it failed already; there is nothing more to learn
 		in.guest = nil
+		in.closeMirror()
 	}
 }
 

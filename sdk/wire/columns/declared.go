@@ -16,6 +16,8 @@ type Declaration struct {
 	Type Type
 	// Keyed: there is one for each key. Answer: the guest writes it.
 	Keyed, Answer bool
+	// Pods: it is over pods, not over nodes.
+	Pods bool
 }
 
 // Lookup finds a column's declaration; false for an id that this version does

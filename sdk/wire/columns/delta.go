@@ -19,12 +19,24 @@ type Delta struct {
 	PortSets  [][]PortRef // sorted by port
 	// Images are new or changed.
 	Images []ImageRef
+	// Pods is what belongs to the columns over pods; nil when nothing is new.
+	Pods *PodDelta
+}
+
+// PodDelta is as [Delta], for the columns over pods: their strings and sets are
+// numbered apart from those of the nodes.
+type PodDelta struct {
+	// Reset: forget these tables first.
+	Reset     bool
+	Strings   []string
+	LabelSets [][]LabelRef // sorted by the names of the labels
+	PortSets  [][]PortRef  // sorted by port
 }
 
 // Empty tells whether the reader's tables are unchanged.
 func (d *Delta) Empty() bool {
 	return !d.Reset && !d.Layout && len(d.Strings) == 0 && len(d.TaintSets) == 0 &&
-		len(d.LabelSets) == 0 && len(d.ImageSets) == 0 && len(d.Images) == 0 && len(d.PortSets) == 0
+		len(d.LabelSets) == 0 && len(d.ImageSets) == 0 && len(d.Images) == 0 && len(d.PortSets) == 0 && d.Pods == nil
 }
 
 // TaintRef is a taint by string ids.
@@ -56,13 +68,7 @@ func (d *Delta) Append(b []byte) []byte {
 			b = appendUints(b, t.Key, t.Value, t.Effect)
 		}
 	}
-	b = wire.AppendUint(b, uint64(len(d.LabelSets)))
-	for _, set := range d.LabelSets {
-		b = wire.AppendUint(b, uint64(len(set)))
-		for _, l := range set {
-			b = appendUints(b, l.Key, l.Value)
-		}
-	}
+	b = appendLabelSets(b, d.LabelSets)
 	b = wire.AppendUint(b, uint64(len(d.ImageSets)))
 	for _, set := range d.ImageSets {
 		b = wire.AppendUint(b, uint64(len(set)))
@@ -73,8 +79,28 @@ func (d *Delta) Append(b []byte) []byte {
 		b = appendUints(b, m.Index, m.Name, m.Nodes)
 		b = wire.AppendInt(b, m.Size)
 	}
-	b = wire.AppendUint(b, uint64(len(d.PortSets)))
-	for _, set := range d.PortSets {
+	b = wire.AppendBool(appendPortSets(b, d.PortSets), d.Pods != nil)
+	if p := d.Pods; p != nil {
+		b = wire.AppendStrings(wire.AppendBool(b, p.Reset), p.Strings)
+		b = appendPortSets(appendLabelSets(b, p.LabelSets), p.PortSets)
+	}
+	return b
+}
+
+func appendLabelSets(b []byte, list [][]LabelRef) []byte {
+	b = wire.AppendUint(b, uint64(len(list)))
+	for _, set := range list {
+		b = wire.AppendUint(b, uint64(len(set)))
+		for _, l := range set {
+			b = appendUints(b, l.Key, l.Value)
+		}
+	}
+	return b
+}
+
+func appendPortSets(b []byte, list [][]PortRef) []byte {
+	b = wire.AppendUint(b, uint64(len(list)))
+	for _, set := range list {
 		b = wire.AppendUint(b, uint64(len(set)))
 		for _, p := range set {
 			b = appendUints(b, p.Port, p.IP, p.Protocol)
@@ -94,13 +120,7 @@ func ReadDelta(b []byte) (*Delta, error) {
 		}
 		d.TaintSets = append(d.TaintSets, set)
 	}
-	for range r.Count(1) {
-		set := make([]LabelRef, r.Count(2))
-		for i := range set {
-			set[i] = LabelRef{u32(r), u32(r)}
-		}
-		d.LabelSets = append(d.LabelSets, set)
-	}
+	d.LabelSets = readLabelSets(r)
 	for range r.Count(1) {
 		set := make([]uint32, r.Count(1))
 		for i := range set {
@@ -111,13 +131,26 @@ func ReadDelta(b []byte) (*Delta, error) {
 	for range r.Count(4) {
 		d.Images = append(d.Images, ImageRef{Index: u32(r), Name: u32(r), Nodes: u32(r), Size: r.Int()})
 	}
-	if len(r.Rest()) > 0 { // a kernel of 1.1 knows no host ports
-		d.PortSets = readPortSets(r)
+	d.PortSets = readPortSets(r)
+	if r.Bool() {
+		d.Pods = &PodDelta{Reset: r.Bool(), Strings: r.Strings(), LabelSets: readLabelSets(r), PortSets: readPortSets(r)}
 	}
 	if d.Rows < 0 || d.Rows > MaxRows {
 		return nil, wire.Errorf(wire.KindProtocol, "%d rows", d.Rows)
 	}
 	return d, r.Err()
+}
+
+func readLabelSets(r *wire.Reader) [][]LabelRef {
+	var out [][]LabelRef
+	for range r.Count(1) {
+		set := make([]LabelRef, r.Count(2))
+		for i := range set {
+			set[i] = LabelRef{u32(r), u32(r)}
+		}
+		out = append(out, set)
+	}
+	return out
 }
 
 func readPortSets(r *wire.Reader) [][]PortRef {

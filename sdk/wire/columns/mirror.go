@@ -7,7 +7,8 @@ import (
 )
 
 // Mirror keeps the copy of a [Table] in one plugin's region up to date. It
-// holds the columns that the plugin asked for, and no others.
+// holds the columns that the plugin asked for, and no others. Columns over pods
+// are a second block behind the first, with a header of its own.
 type Mirror struct {
 	table *Table
 	extra []Column
@@ -26,6 +27,9 @@ type Mirror struct {
 	epoch, pos, edit                                  uint64
 	strings, taintSets, labelSets, imageSet, portSets int
 	rows                                              int
+
+	first []uint32 // the FirstPod column in region
+	pods  podMirror
 }
 
 // NewMirror prepares a mirror of t without columns. extra are those beyond the
@@ -34,8 +38,12 @@ func NewMirror(t *Table, extra []Column, reserve func(size int) ([]byte, error))
 	return &Mirror{table: t, extra: extra, reserve: reserve, want: map[Ref]bool{}}
 }
 
-// MaxWanted bounds the columns that one plugin asks for.
-const MaxWanted = 1024
+// MaxWanted bounds the columns that one plugin asks for, MaxKey the bytes of
+// the key of one.
+const (
+	MaxWanted = 1024
+	MaxKey    = 1024
+)
 
 // ErrColumn is wrapped by errors about columns that cannot be had.
 var ErrColumn = errors.New("no such column")
@@ -58,6 +66,11 @@ func (m *Mirror) Want(list ...Ref) error {
 		if len(m.want) >= MaxWanted {
 			return fmt.Errorf("column %s: %w for a plugin that has %d", r, ErrColumn, MaxWanted)
 		}
+		if d, _ := Lookup(r.ID); d.Pods {
+			if err := m.pods.want(r, d.Type); err != nil {
+				return err
+			}
+		}
 		m.want[key], m.grew = true, true
 	}
 	return nil
@@ -72,7 +85,7 @@ func (r Ref) Check() error {
 	switch {
 	case !ok:
 		return fmt.Errorf("column %s: %w in this version of the kernel", r, ErrColumn)
-	case d.Answer || d.ID == DomainPods || d.Keyed != (r.Key != ""):
+	case d.Answer || d.ID == DomainPods || d.Keyed != (r.Key != "") || len(r.Key) > MaxKey:
 		return fmt.Errorf("column %s: %w to read", r, ErrColumn)
 	}
 	return nil
@@ -84,6 +97,27 @@ func (m *Mirror) WantAll() { m.all = true }
 // SetExtra replaces the columns beyond the table's own; the next Update lays the
 // region out anew.
 func (m *Mirror) SetExtra(extra []Column) { m.extra, m.grew = extra, true }
+
+// Close says that the mirror is not used any more.
+func (m *Mirror) Close() {
+	if m.pods.reading {
+		m.pods.reading = false
+		m.table.pods.leave()
+	}
+}
+
+// join begins to read pods when the plugin asks for any of their columns.
+func (m *Mirror) join() {
+	a := &m.table.pods
+	if m.pods.reading || !m.all && len(m.pods.cols) == 0 && !m.want[Ref{ID: FirstPod}] {
+		return
+	}
+	a.join()
+	m.pods.reading, m.grew = true, true
+	if m.all {
+		m.pods.wantAll(a)
+	}
+}
 
 // wants tells whether a column of the table is in the region.
 func (m *Mirror) wants(c Column) bool {
@@ -111,8 +145,20 @@ func (m *Mirror) columns() []Column {
 	return cols
 }
 
-// Layout of the mirror's region, extra columns included.
+// firstPod is the column that leads from nodes to pods, if it is in the region.
+func (m *Mirror) firstPod() []Column {
+	if m.wants(Column{ID: FirstPod}) {
+		return []Column{{ID: FirstPod, Type: Uint32}}
+	}
+	return nil
+}
+
+// Layout of the mirror's region without the block of the pods, extra columns
+// included.
 func (m *Mirror) Layout() Layout { return m.layout }
+
+// size of the region.
+func (m *Mirror) size() int { return m.layout.Size + m.pods.layout.Size }
 
 // Update copies what changed since the last call into region, which is where
 // the plugin's region lies now (nil before the first). It returns what the
@@ -120,16 +166,18 @@ func (m *Mirror) Layout() Layout { return m.layout }
 func (m *Mirror) Update(region []byte) (*Delta, error) {
 	t := m.table
 	d := &Delta{Rows: t.Rows()}
-	if m.epoch != t.epoch || m.grew {
+	m.join()
+	if m.epoch != t.epoch || m.grew || m.pods.stale(&t.pods) {
 		if err := m.relayout(d); err != nil {
 			return nil, err
 		}
 	} else {
-		if len(region) < m.layout.Size {
+		if len(region) < m.size() {
 			return nil, ErrMalformed
 		}
 		m.bind(region)
 		m.copyRows()
+		m.pods.writeChanged(&t.pods)
 	}
 	m.pos = t.Position()
 	d.Strings = t.strings.values[m.strings:]
@@ -154,6 +202,7 @@ func (m *Mirror) Update(region []byte) (*Delta, error) {
 			m.edit = t.images.edit
 		}
 	}
+	d.Pods = m.pods.delta(&t.pods)
 	if d.Empty() && m.rows == d.Rows {
 		return nil, nil
 	}
@@ -164,8 +213,11 @@ func (m *Mirror) Update(region []byte) (*Delta, error) {
 // relayout takes new memory and copies everything.
 func (m *Mirror) relayout(d *Delta) error {
 	t := m.table
-	m.layout = Plan(t.layout.Capacity, slices.Concat(m.columns(), m.extra))
-	region, err := m.reserve(m.layout.Size)
+	m.layout = Plan(t.layout.Capacity, slices.Concat(m.columns(), m.firstPod(), m.extra))
+	if err := m.pods.plan(&t.pods); err != nil {
+		return err
+	}
+	region, err := m.reserve(m.size())
 	if err != nil {
 		return err
 	}
@@ -179,6 +231,15 @@ func (m *Mirror) relayout(d *Delta) error {
 	}
 	for _, p := range m.pairs.u32 {
 		copy(p[1], p[0])
+	}
+	for row := range t.Rows() {
+		m.copyFirst(row)
+	}
+	if m.pods.layout.Size > 0 {
+		if err := m.pods.layout.WriteHeader(region[m.layout.Size:]); err != nil {
+			return err
+		}
+		m.pods.writeAll(&t.pods)
 	}
 	m.grew, d.Layout = false, true
 	if m.epoch == t.epoch {
@@ -196,6 +257,10 @@ func (m *Mirror) bind(region []byte) {
 	}
 	m.region = region
 	m.pairs.i64, m.pairs.u32 = nil, nil
+	m.first = m.layout.Uint32s(region, FirstPod, 0)
+	if m.pods.layout.Size > 0 {
+		m.pods.bind(region[m.layout.Size:])
+	}
 	for _, c := range m.columns() {
 		switch c.Type {
 		case Int64:
@@ -216,14 +281,25 @@ func (m *Mirror) copyRows() {
 		for _, p := range m.pairs.u32 {
 			copy(p[1], p[0])
 		}
+		for row := range m.table.Rows() {
+			m.copyFirst(row)
+		}
 		return
 	}
 	for _, row := range rows {
+		m.copyFirst(int(row))
 		for _, p := range m.pairs.i64 {
 			p[1][row] = p[0][row]
 		}
 		for _, p := range m.pairs.u32 {
 			p[1][row] = p[0][row]
 		}
+	}
+}
+
+// copyFirst writes which pod is a node's first.
+func (m *Mirror) copyFirst(row int) {
+	if m.first != nil {
+		m.first[row] = m.table.pods.firstOn(row)
 	}
 }

@@ -9,7 +9,8 @@ import (
 // Table is the writer's side: it keeps the nodes as columns, interns what they
 // share, and remembers which rows changed. Rows are dense: when a node goes,
 // the last one takes its row. [Mirror] brings a copy in other memory up to
-// date. A Table is used by one goroutine at a time.
+// date. Pods have columns of their own as long as a mirror reads them. A Table is
+// used by one goroutine at a time.
 type Table struct {
 	entries []*entry
 	byName  map[string]int
@@ -27,8 +28,9 @@ type Table struct {
 	epoch   uint64 // of layout and tables
 	cluster uint64 // of what plugins know as the cluster
 
-	log     []uint32 // rows in the order of their changes
-	logBase uint64   // position of log[0]
+	log rowLog
+
+	pods PodTable
 }
 
 // entry is one node with what its pods use.
@@ -46,6 +48,7 @@ const maxDense = 64
 // NewTable returns an empty table.
 func NewTable() *Table {
 	t := &Table{byName: map[string]int{}}
+	t.pods.rowOf = t.Row
 	t.rebuild(0)
 	return t
 }
@@ -91,7 +94,8 @@ func (t *Table) Put(n Node) int {
 	return row
 }
 
-// Remove takes a node out. The last row moves into its place.
+// Remove takes a node out. The last row moves into its place. The node's pods
+// have no rows any more; they are assigned anew when the node comes back.
 func (t *Table) Remove(name string) {
 	row, ok := t.byName[name]
 	if !ok {
@@ -100,6 +104,7 @@ func (t *Table) Remove(name string) {
 	t.countImages(t.entries[row].seen, nil)
 	delete(t.byName, name)
 	last := len(t.entries) - 1
+	t.pods.dropNode(row, last)
 	if row != last {
 		t.entries[row] = t.entries[last]
 		t.byName[t.entries[row].node.Name] = row
@@ -114,7 +119,24 @@ func (t *Table) Remove(name string) {
 	t.touch(last)
 }
 
-// Use counts a pod on a node's row, with sign 1, or takes it off, with -1.
+// Pods are the pods on the nodes, when somebody reads columns over them.
+func (t *Table) Pods() *PodTable { return &t.pods }
+
+// Assign counts a pod on a node's row.
+func (t *Table) Assign(row int, p *Pod) {
+	if t.pods.Kept() {
+		t.pods.place(row, p)
+	}
+	t.Use(row, &p.Usage, 1)
+}
+
+// Unassign takes a pod off the row that it counts on.
+func (t *Table) Unassign(row int, p *Pod) {
+	t.pods.displace(p)
+	t.Use(row, &p.Usage, -1)
+}
+
+// Use counts what a pod uses on a node's row, with sign 1, or takes it off, with -1.
 func (t *Table) Use(row int, u *Usage, sign int64) {
 	e := t.entries[row]
 	e.pods += sign
@@ -149,17 +171,12 @@ func addAmount(list []Amount, name string, v int64) []Amount {
 }
 
 // Position is where the log of changes ends now.
-func (t *Table) Position() uint64 { return t.logBase + uint64(len(t.log)) }
+func (t *Table) Position() uint64 { return t.log.position() }
 
 // Since returns the rows that changed since a position, some of them
 // repeatedly and some no longer there. It answers false when the log does not
 // reach back that far: then every row may have changed.
-func (t *Table) Since(pos uint64) ([]uint32, bool) {
-	if pos < t.logBase || pos > t.Position() {
-		return nil, false
-	}
-	return t.log[pos-t.logBase:], true
-}
+func (t *Table) Since(pos uint64) ([]uint32, bool) { return t.log.since(pos) }
 
 func (t *Table) touch(row int) {
 	if row < len(t.entries) {
@@ -167,12 +184,7 @@ func (t *Table) touch(row int) {
 		e.gen++
 		t.view.writeTouch(t, row)
 	}
-	if len(t.log) >= 4*t.layout.Capacity+1024 {
-		half := len(t.log) / 2
-		t.log = t.log[:copy(t.log, t.log[half:])]
-		t.logBase += uint64(half)
-	}
-	t.log = append(t.log, uint32(row))
+	t.log.add(row, t.layout.Capacity)
 }
 
 // wantsColumn tells whether the node has an extended resource that has no
@@ -255,17 +267,6 @@ func (t *Table) plan() []Column {
 	return cols
 }
 
-// fixedColumns are those that every table has one of.
-var fixedColumns = func() []Column {
-	var cols []Column
-	for _, d := range declared {
-		if !d.Keyed && !d.Answer {
-			cols = append(cols, Column{ID: d.ID, Type: d.Type})
-		}
-	}
-	return cols
-}()
-
 // id interns a string; ids of strings begin at 1.
 func (t *Table) id(s string) uint32 { return t.strings.add(s, s) + 1 }
 
@@ -286,9 +287,6 @@ func (t *Table) writeRequests(row int) {
 		x.request[row] = t.entries[row].usage.Requests.Of(t.strings.at(x.key - 1))
 	}
 }
-
-// imageSet numbers the images of a node.
-func (t *Table) imageSet(e *entry) uint32 { return t.imageSets.add(bytesKey(e.seen...), e.seen) }
 
 func (t *Table) taints(list []Taint) uint32 {
 	refs := make([]TaintRef, len(list))

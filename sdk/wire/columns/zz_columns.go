@@ -38,6 +38,8 @@ const (
 	LabelSet ID = 36
 	// PortSet is an index into the table of host ports in use.
 	PortSet ID = 37
+	// FirstPod is the row of the node's first pod in the columns over pods, plus one; 0: no pod.
+	FirstPod ID = 38
 	// AllocExtended is what the node has of the extended resource named by the key.
 	AllocExtended ID = 64
 	// RequestExtended is what the node's pods request of it.
@@ -52,32 +54,108 @@ const (
 	ResultReason ID = 129
 	// ResultScore is key 0: the weighted sum, key 1 and on: scores to be scaled.
 	ResultScore ID = 130
+	// PodNode is the row of the pod's node, plus one; 0: the row holds no pod, and no other column of it means anything.
+	PodNode ID = 192
+	// PodNext is the row of the next pod on the same node, plus one; 0: it is the last.
+	PodNext ID = 193
+	// PodNamespace is the pod's namespace, as an id of the strings of pods.
+	PodNamespace ID = 194
+	// PodFlags is the Pod constants that hold for the pod.
+	PodFlags ID = 195
+	// PodLabelSet is an index into the table of pods' labels.
+	PodLabelSet ID = 196
+	// PodPortSet is an index into the table of pods' host ports.
+	PodPortSet ID = 197
+	// PodPriority is the pod's priority.
+	PodPriority ID = 208
+	// PodStarted is when the pod was started, in seconds since 1970; 0: not yet.
+	PodStarted ID = 209
+	// PodCPU is what the pod requests of CPU, in thousandths of a core.
+	PodCPU ID = 210
+	// PodMemory is what the pod requests of memory, in bytes.
+	PodMemory ID = 211
+	// PodEphemeral is what the pod requests of local storage, in bytes.
+	PodEphemeral ID = 212
+	// PodLabel is the value (id of the strings of pods) of the label named by the key; 0 is absent.
+	PodLabel ID = 224
+	// PodExtended is what the pod requests of the extended resource named by the key.
+	PodExtended ID = 225
 )
 
 // declared are the columns that this version knows, by id.
 var declared = [...]Declaration{
-	{AllocCPU, "node.allocatable.cpu", Int64, false, false},
-	{AllocMemory, "node.allocatable.memory", Int64, false, false},
-	{AllocEphemeral, "node.allocatable.ephemeral", Int64, false, false},
-	{AllocPods, "node.allocatable.pods", Int64, false, false},
-	{RequestCPU, "node.requested.cpu", Int64, false, false},
-	{RequestMemory, "node.requested.memory", Int64, false, false},
-	{RequestEphemeral, "node.requested.ephemeral", Int64, false, false},
-	{RequestPods, "node.pods", Int64, false, false},
-	{NonZeroCPU, "node.nonzero.cpu", Int64, false, false},
-	{NonZeroMemory, "node.nonzero.memory", Int64, false, false},
-	{Generation, "node.generation", Int64, false, false},
-	{Name, "node.name", Uint32, false, false},
-	{Flags, "node.flags", Uint32, false, false},
-	{TaintSet, "node.taints", Uint32, false, false},
-	{ImageSet, "node.images", Uint32, false, false},
-	{LabelSet, "node.labels", Uint32, false, false},
-	{PortSet, "node.ports", Uint32, false, false},
-	{AllocExtended, "node.allocatable.extended", Int64, true, false},
-	{RequestExtended, "node.requested.extended", Int64, true, false},
-	{Label, "node.label", Uint32, true, false},
-	{DomainPods, "node.domain.pods", Int64, true, false},
-	{ResultFeasible, "result.feasible", Bits, false, true},
-	{ResultReason, "result.reason", Uint32, false, true},
-	{ResultScore, "result.score", Int64, false, true},
+	{AllocCPU, "node.allocatable.cpu", Int64, false, false, false},
+	{AllocMemory, "node.allocatable.memory", Int64, false, false, false},
+	{AllocEphemeral, "node.allocatable.ephemeral", Int64, false, false, false},
+	{AllocPods, "node.allocatable.pods", Int64, false, false, false},
+	{RequestCPU, "node.requested.cpu", Int64, false, false, false},
+	{RequestMemory, "node.requested.memory", Int64, false, false, false},
+	{RequestEphemeral, "node.requested.ephemeral", Int64, false, false, false},
+	{RequestPods, "node.pods", Int64, false, false, false},
+	{NonZeroCPU, "node.nonzero.cpu", Int64, false, false, false},
+	{NonZeroMemory, "node.nonzero.memory", Int64, false, false, false},
+	{Generation, "node.generation", Int64, false, false, false},
+	{Name, "node.name", Uint32, false, false, false},
+	{Flags, "node.flags", Uint32, false, false, false},
+	{TaintSet, "node.taints", Uint32, false, false, false},
+	{ImageSet, "node.images", Uint32, false, false, false},
+	{LabelSet, "node.labels", Uint32, false, false, false},
+	{PortSet, "node.ports", Uint32, false, false, false},
+	{FirstPod, "node.firstPod", Uint32, false, false, false},
+	{AllocExtended, "node.allocatable.extended", Int64, true, false, false},
+	{RequestExtended, "node.requested.extended", Int64, true, false, false},
+	{Label, "node.label", Uint32, true, false, false},
+	{DomainPods, "node.domain.pods", Int64, true, false, false},
+	{ResultFeasible, "result.feasible", Bits, false, true, false},
+	{ResultReason, "result.reason", Uint32, false, true, false},
+	{ResultScore, "result.score", Int64, false, true, false},
+	{PodNode, "pod.node", Uint32, false, false, true},
+	{PodNext, "pod.next", Uint32, false, false, true},
+	{PodNamespace, "pod.namespace", Uint32, false, false, true},
+	{PodFlags, "pod.flags", Uint32, false, false, true},
+	{PodLabelSet, "pod.labels", Uint32, false, false, true},
+	{PodPortSet, "pod.ports", Uint32, false, false, true},
+	{PodPriority, "pod.priority", Int64, false, false, true},
+	{PodStarted, "pod.started", Int64, false, false, true},
+	{PodCPU, "pod.requests.cpu", Int64, false, false, true},
+	{PodMemory, "pod.requests.memory", Int64, false, false, true},
+	{PodEphemeral, "pod.requests.ephemeral", Int64, false, false, true},
+	{PodLabel, "pod.label", Uint32, true, false, true},
+	{PodExtended, "pod.requests.extended", Int64, true, false, true},
+}
+
+// fixedColumns are those that every table of nodes has one of.
+var fixedColumns = []Column{
+	{ID: AllocCPU, Type: Int64},
+	{ID: AllocMemory, Type: Int64},
+	{ID: AllocEphemeral, Type: Int64},
+	{ID: AllocPods, Type: Int64},
+	{ID: RequestCPU, Type: Int64},
+	{ID: RequestMemory, Type: Int64},
+	{ID: RequestEphemeral, Type: Int64},
+	{ID: RequestPods, Type: Int64},
+	{ID: NonZeroCPU, Type: Int64},
+	{ID: NonZeroMemory, Type: Int64},
+	{ID: Generation, Type: Int64},
+	{ID: Name, Type: Uint32},
+	{ID: Flags, Type: Uint32},
+	{ID: TaintSet, Type: Uint32},
+	{ID: ImageSet, Type: Uint32},
+	{ID: LabelSet, Type: Uint32},
+	{ID: PortSet, Type: Uint32},
+}
+
+// fixedPodColumns are those over pods that there is one of.
+var fixedPodColumns = []Column{
+	{ID: PodNode, Type: Uint32},
+	{ID: PodNext, Type: Uint32},
+	{ID: PodNamespace, Type: Uint32},
+	{ID: PodFlags, Type: Uint32},
+	{ID: PodLabelSet, Type: Uint32},
+	{ID: PodPortSet, Type: Uint32},
+	{ID: PodPriority, Type: Int64},
+	{ID: PodStarted, Type: Int64},
+	{ID: PodCPU, Type: Int64},
+	{ID: PodMemory, Type: Int64},
+	{ID: PodEphemeral, Type: Int64},
 }

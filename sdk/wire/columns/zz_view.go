@@ -54,7 +54,7 @@ func (v *fixedView) writeState(t *Table, row int) {
 	v.name[row] = t.id(n.Name)
 	v.flags[row] = n.flags()
 	v.taintSet[row] = t.taints(n.Taints)
-	v.imageSet[row] = t.imageSet(e)
+	v.imageSet[row] = t.imageSets.add(bytesKey(e.seen...), e.seen)
 	v.labelSet[row] = t.labels(row, n.Labels)
 }
 
@@ -79,4 +79,71 @@ func (v *fixedView) writePorts(t *Table, row int) {
 func (v *fixedView) writeTouch(t *Table, row int) {
 	e := t.entries[row]
 	v.generation[row] = e.gen
+}
+
+// fixedPodView holds the columns over pods that there is one of; nil is one
+// that was not asked for.
+type fixedPodView struct {
+	podNode      []uint32
+	podNext      []uint32
+	podNamespace []uint32
+	podFlags     []uint32
+	podLabelSet  []uint32
+	podPortSet   []uint32
+	podPriority  []int64
+	podStarted   []int64
+	podCPU       []int64
+	podMemory    []int64
+	podEphemeral []int64
+}
+
+func (v *fixedPodView) bind(l Layout, region []byte) {
+	v.podNode = l.Uint32s(region, PodNode, 0)
+	v.podNext = l.Uint32s(region, PodNext, 0)
+	v.podNamespace = l.Uint32s(region, PodNamespace, 0)
+	v.podFlags = l.Uint32s(region, PodFlags, 0)
+	v.podLabelSet = l.Uint32s(region, PodLabelSet, 0)
+	v.podPortSet = l.Uint32s(region, PodPortSet, 0)
+	v.podPriority = l.Int64s(region, PodPriority, 0)
+	v.podStarted = l.Int64s(region, PodStarted, 0)
+	v.podCPU = l.Int64s(region, PodCPU, 0)
+	v.podMemory = l.Int64s(region, PodMemory, 0)
+	v.podEphemeral = l.Int64s(region, PodEphemeral, 0)
+}
+
+// write writes them into a row.
+func (v *fixedPodView) write(a *PodTable, p *Pod, row int) {
+	if v.podNode != nil {
+		v.podNode[row] = a.node[row]
+	}
+	if v.podNext != nil {
+		v.podNext[row] = a.next[row]
+	}
+	if v.podNamespace != nil {
+		v.podNamespace[row] = a.id(p.Namespace)
+	}
+	if v.podFlags != nil {
+		v.podFlags[row] = p.flags()
+	}
+	if v.podLabelSet != nil {
+		v.podLabelSet[row] = a.labelSet(row, p.Labels)
+	}
+	if v.podPortSet != nil {
+		v.podPortSet[row] = a.ports(p.Usage.Ports)
+	}
+	if v.podPriority != nil {
+		v.podPriority[row] = int64(p.Priority)
+	}
+	if v.podStarted != nil {
+		v.podStarted[row] = int64(p.Started)
+	}
+	if v.podCPU != nil {
+		v.podCPU[row] = p.Usage.Requests.MilliCPU
+	}
+	if v.podMemory != nil {
+		v.podMemory[row] = p.Usage.Requests.Memory
+	}
+	if v.podEphemeral != nil {
+		v.podEphemeral[row] = p.Usage.Requests.Ephemeral
+	}
 }

@@ -12,8 +12,11 @@ type NodeInfo struct {
 	Images        []columns.Image
 	Unschedulable bool
 	Ready         bool
-	// Used is what each of the node's pods uses.
+	// Used is what each of the node's pods uses; it stands for pods of which
+	// nothing else matters.
 	Used []columns.Usage
+	// Assigned are pods on the node that are more than what they use.
+	Assigned []columns.Pod
 }
 
 func (n *NodeInfo) node() columns.Node {
@@ -21,13 +24,24 @@ func (n *NodeInfo) node() columns.Node {
 		Images: n.Images, Unschedulable: n.Unschedulable, Ready: n.Ready}
 }
 
-// NewTable is the table that a kernel makes of nodes.
+// NewTable is the table that a kernel makes of nodes and the pods on them.
 func NewTable(nodes ...NodeInfo) *columns.Table {
 	t := columns.NewTable()
-	for _, n := range nodes {
+	t.Pods().Keep(func(yield func(string, *columns.Pod)) {
+		for i := range nodes {
+			for k := range nodes[i].Assigned {
+				yield(nodes[i].Name, &nodes[i].Assigned[k])
+			}
+		}
+	})
+	for i := range nodes {
+		n := &nodes[i]
 		row := t.Put(n.node())
-		for i := range n.Used {
-			t.Use(row, &n.Used[i], 1)
+		for k := range n.Used {
+			t.Use(row, &n.Used[k], 1)
+		}
+		for k := range n.Assigned {
+			t.Assign(row, &n.Assigned[k])
 		}
 	}
 	return t

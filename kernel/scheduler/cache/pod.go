@@ -1,0 +1,35 @@
+package cache
+
+import (
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+)
+
+// podOf is what plugins can see of a pod that is on a node.
+func podOf(o *corev1.Pod, u columns.Usage) columns.Pod {
+	p := columns.Pod{Namespace: o.Namespace, Labels: o.Labels, Usage: u, Terminating: o.DeletionTimestamp != nil}
+	if o.Spec.Priority != nil {
+		p.Priority = *o.Spec.Priority
+	}
+	if o.Spec.PreemptionPolicy != nil {
+		p.NeverPreempts = *o.Spec.PreemptionPolicy == corev1.PreemptNever
+	}
+	if o.Status.StartTime != nil {
+		p.Started = uint32(max(o.Status.StartTime.Unix(), 0))
+	}
+	return p
+}
+
+// equalCounted tells whether two states of a pod on the same node count alike.
+func equalCounted(a, b *columns.Pod) bool {
+	return equalUsage(&a.Usage, &b.Usage) && a.Terminating == b.Terminating && maps.Equal(a.Labels, b.Labels)
+}
+
+// equalSeen tells whether they are alike, too, in what only columns over pods
+// show.
+func equalSeen(a, b *columns.Pod) bool {
+	return a.Started == b.Started && a.Priority == b.Priority && a.NeverPreempts == b.NeverPreempts
+}
