@@ -20,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pintle-io/pintle/kernel/registry/transaction"
+	"github.com/pintle-io/pintle/kernel/registry/view"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -40,32 +42,10 @@ type WriteOptions struct {
 }
 
 // Result is what a writing verb answers.
-type Result struct {
-	// Object after the write (of a dry run: as it would be). Nil when Answer
-	// is set.
-	Object *watch.Object
-	// Answer is set instead of Object when the verb answers another kind: a
-	// Status, a Scale, a TokenRequest.
-	Answer runtime.Object
-	// Revision of the object after the write, a deletion included: a read at
-	// least as new sees it. It is set beside Answer too.
-	Revision int64
-	// Created is true when update, patch or apply created the object.
-	Created bool
-	// Deleting is true when a delete left the object in place until its
-	// finalizers or its agent are done.
-	Deleting bool
-	Warnings []string
-}
+type Result = transaction.Result
 
 // List is the answer of a list: a consistent view at one revision.
-type List struct {
-	Revision int64
-	Items    []*watch.Object
-	// Continue is the opaque token of the next page; "" when there is none.
-	Continue  string
-	Remaining *int64
-}
+type List = view.List
 
 // Watcher delivers events of a watch. Events of one watcher are read by one
 // goroutine.
@@ -124,7 +104,4 @@ type BatchItem struct {
 }
 
 // BatchResult is the answer to one BatchItem.
-type BatchResult struct {
-	Result *Result
-	Err    error
-}
+type BatchResult = transaction.BatchResult

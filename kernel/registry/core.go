@@ -16,8 +16,9 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry/kinds"
 	"github.com/pintle-io/pintle/kernel/registry/patch"
 	"github.com/pintle-io/pintle/kernel/registry/recent"
-	"github.com/pintle-io/pintle/kernel/registry/selection"
 	"github.com/pintle-io/pintle/kernel/registry/status"
+	"github.com/pintle-io/pintle/kernel/registry/transaction"
+	"github.com/pintle-io/pintle/kernel/registry/view"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -61,20 +62,19 @@ type Config struct {
 // Core serves the verbs to whoever [Core.As] is told asks. It holds no goroutine
 // and needs no closing.
 type Core struct {
-	kinds     *kinds.Kinds
-	scheme    *runtime.Scheme // of the kinds without types of their own
-	codec     Codec
-	store     store.Store
-	cache     *watch.Cache
-	chain     *admission.Chain
-	actions   map[string]Action
-	virtual   map[schema.GroupResource]Virtual
-	clock     clock.PassiveClock
-	log       *slog.Logger
-	recent    *recent.States
-	revisions *recent.Revisions
-	pages     *selection.Pages
-	patches   *patch.Patcher
+	kinds   *kinds.Kinds
+	scheme  *runtime.Scheme // of the kinds without types of their own
+	codec   Codec
+	cache   *watch.Cache
+	chain   *admission.Chain
+	actions map[string]Action
+	virtual map[schema.GroupResource]Virtual
+	clock   clock.PassiveClock
+	log     *slog.Logger
+	objects *recent.Objects
+	views   *view.Views
+	tx      *transaction.Committer
+	patches *patch.Patcher
 }
 
 // New makes a Core.
@@ -83,7 +83,7 @@ func New(cfg Config) (*Core, error) {
 		return nil, fmt.Errorf("registry: catalog, codec, store and cache are required")
 	}
 	c := &Core{
-		scheme: cfg.Catalog.Snapshot().Scheme, codec: cfg.Codec, store: cfg.Store, cache: cfg.Cache,
+		scheme: cfg.Catalog.Snapshot().Scheme, codec: cfg.Codec, cache: cfg.Cache,
 		chain: cfg.Admission, actions: cfg.Actions, virtual: cfg.Virtual,
 		clock: cfg.Clock, log: cfg.Log,
 	}
@@ -96,15 +96,17 @@ func New(cfg Config) (*Core, error) {
 	if c.chain == nil {
 		c.chain = &admission.Chain{}
 	}
-	c.recent = recent.New(c.cache, c.clock)
-	c.revisions = recent.NewRevisions(c.store.Revision, storeTimeout)
-	c.pages = selection.NewPages(c.clock)
+	c.objects = recent.NewObjects(c.cache, cfg.Store, c.codec, c.clock)
+	c.views = view.New(c.cache, cfg.Store, c.objects, c.clock)
 	c.patches = patch.New(c.scheme)
 	fields := fieldmanager.Shared{Scheme: c.scheme, Convert: c.codec, Clock: c.clock, Log: c.log}
 	var err error
 	if c.kinds, err = kinds.New(cfg.Catalog, c.codec, fields); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
+	c.tx = transaction.New(transaction.Config{
+		Store: cfg.Store, Objects: c.objects, Codec: c.codec, Definitions: c.kinds, Reader: c.Reader(), Clock: c.clock, Log: c.log,
+	})
 	if c.kinds.Get(namespaces) != nil {
 		c.chain.Set(admission.LifecycleName, admission.LifecycleOrder, admission.NewLifecycle(c.namespaceState))
 	}
@@ -115,8 +117,8 @@ func New(cfg Config) (*Core, error) {
 // asks for, states of objects that the cache has caught up with. Requests do
 // that on their way, too; Trim is for the time when there are none.
 func (c *Core) Trim() {
-	c.pages.Trim()
-	c.recent.Trim()
+	c.views.Trim()
+	c.objects.Trim()
 }
 
 // namespaces is the one resource that the kernel knows by name.

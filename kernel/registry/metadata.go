@@ -2,29 +2,17 @@ package registry
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
-	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"github.com/pintle-io/pintle/kernel/registry/status"
 )
-
-// now is the time as the API keeps it: whole seconds, so that what is in
-// memory equals what is read back.
-func (c *Core) now() metav1.Time {
-	return metav1.NewTime(c.clock.Now().Truncate(time.Second))
-}
-
-func newUID() types.UID { return uuid.NewUUID() }
 
 // wipeSystem clears what a client may not set on create.
 func wipeSystem(m metav1.Object) {
@@ -80,16 +68,6 @@ func generateName(base string) string {
 	}
 	return base + utilrand.String(suffixLength)
 }
-
-func parseRevision(s string) (int64, error) {
-	if s == "" {
-		return 0, nil
-	}
-	v, err := strconv.ParseUint(s, 10, 63)
-	return int64(v), err
-}
-
-func formatRevision(rev int64) string { return strconv.FormatInt(rev, 10) }
 
 // accessor of an object that is known to have metadata.
 func accessor(obj runtime.Object) (metav1.Object, error) {

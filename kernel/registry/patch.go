@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry/kinds"
 	"github.com/pintle-io/pintle/kernel/registry/patch"
 	"github.com/pintle-io/pintle/kernel/registry/status"
+	"github.com/pintle-io/pintle/kernel/registry/transaction"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -30,7 +32,7 @@ func (c caller) Patch(ctx context.Context, t Target, pt types.PatchType, data []
 		return nil, err
 	}
 	defer p.Release()
-	return c.execute(ctx, r)
+	return c.tx.Do(ctx, &r.Write)
 }
 
 func (c caller) newPatch(k *kinds.Kind, t Target, pt types.PatchType, data []byte, o WriteOptions) (*request, *patch.Patch, error) {
@@ -51,59 +53,58 @@ func (c caller) newPatch(k *kinds.Kind, t Target, pt types.PatchType, data []byt
 	if err != nil {
 		return nil, nil, err
 	}
-	if r.key == "" {
+	if r.ID.Key == "" {
 		return nil, nil, status.BadRequest("name must be provided")
 	}
 	if r.sub != nil && (r.sub.Style == resource.StyleAction || r.sub.Style == resource.StyleConnect) {
 		return nil, nil, apierrors.NewMethodNotSupported(k.SubresourceName(r.sub), verbPatch)
 	}
-	parsed, err := c.patches.Parse(pt, data, o.FieldValidation, r.warn)
+	parsed, err := c.patches.Parse(pt, data, o.FieldValidation, r.Warn)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &patcher{c: c.Core, r: r, patch: parsed}
-	r.plan = c.guarded(p.plan)
+	p := &patcher{request: r, patch: parsed, scheme: c.scheme}
+	r.Plan = guarded(r, p.plan, c.log)
 	return r, parsed, nil
 }
 
-type planFunc = func(ctx context.Context, r *request, cur *watch.Object) (*change, error)
-
 // guarded turns a panic while a client's patch is worked on into its error:
 // the libraries that merge are not ours, and the bytes are anybody's.
-func (c *Core) guarded(plan planFunc) planFunc {
-	return func(ctx context.Context, r *request, cur *watch.Object) (ch *change, err error) {
+func guarded(r *request, plan transaction.Plan, log *slog.Logger) transaction.Plan {
+	return func(ctx context.Context, cur *watch.Object) (ch *transaction.Change, err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				c.log.Error("applying a patch panicked", "resource", r.k.GR.String(), "name", r.t.Name, "panic", p)
+				log.Error("applying a patch panicked", "resource", r.k.GR.String(), "name", r.t.Name, "panic", p)
 				ch, err = nil, status.BadRequestf("the patch cannot be applied: %v", p)
 			}
 		}()
-		return plan(ctx, r, cur)
+		return plan(ctx, cur)
 	}
 }
 
 // patcher plans one patch.
 type patcher struct {
-	c     *Core
-	r     *request
-	patch *patch.Patch
+	*request
+	patch  *patch.Patch
+	scheme *runtime.Scheme // of the kinds of projections
 }
 
-func (p *patcher) plan(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
+func (p *patcher) plan(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
+	r := p.request
 	if r.sub != nil && r.sub.Style == resource.StyleProjection {
-		return p.planProjection(ctx, r, cur)
+		return p.planProjection(ctx, cur)
 	}
 	if cur == nil {
 		if !p.patch.Applies() || r.sub != nil {
 			return nil, apierrors.NewNotFound(r.k.GR, r.t.Name)
 		}
-		return p.planApplyCreate(ctx, r)
+		return p.planApplyCreate(ctx)
 	}
 	obj, err := p.patched(ctx, cur.Obj)
 	if err != nil {
 		return nil, err
 	}
-	m, err := p.checkIdentity(r, obj)
+	m, err := p.checkIdentity(obj)
 	if err != nil {
 		return nil, err
 	}
@@ -113,11 +114,11 @@ func (p *patcher) plan(ctx context.Context, r *request, cur *watch.Object) (*cha
 	if !p.patch.Applies() {
 		obj = r.k.Fields.Update(r.write(), cur.Obj, obj)
 	}
-	return p.c.revise(ctx, r, cur, obj)
+	return r.revise(ctx, cur, obj)
 }
 
-func (p *patcher) planApplyCreate(ctx context.Context, r *request) (*change, error) {
-	empty, err := r.k.NewObject()
+func (p *patcher) planApplyCreate(ctx context.Context) (*transaction.Change, error) {
+	empty, err := p.k.NewObject()
 	if err != nil {
 		return nil, status.Plain(err)
 	}
@@ -125,18 +126,18 @@ func (p *patcher) planApplyCreate(ctx context.Context, r *request) (*change, err
 	if err != nil {
 		return nil, err
 	}
-	m, err := p.checkIdentity(r, obj)
+	m, err := p.checkIdentity(obj)
 	if err != nil {
 		return nil, err
 	}
 	if uid := m.GetUID(); uid != "" {
-		return nil, apierrors.NewConflict(r.k.GR, r.t.Name, fmt.Errorf(
+		return nil, apierrors.NewConflict(p.k.GR, p.t.Name, fmt.Errorf(
 			"uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
 	}
-	return p.c.createOver(ctx, r, obj)
+	return p.createOver(ctx, obj)
 }
 
-func (p *patcher) checkIdentity(r *request, obj runtime.Object) (metav1.Object, error) {
+func (r *request) checkIdentity(obj runtime.Object) (metav1.Object, error) {
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func (p *patcher) patched(ctx context.Context, cur runtime.Object) (runtime.Obje
 	if p.patch.Applies() {
 		return p.apply(cur)
 	}
-	k, version := p.r.k, p.r.t.Resource.Version
+	k, version := p.k, p.t.Resource.Version
 	versioned, err := k.Versioned(version, cur)
 	if err != nil {
 		return nil, err
@@ -167,7 +168,7 @@ func (p *patcher) patched(ctx context.Context, cur runtime.Object) (runtime.Obje
 // apply merges the apply configuration into live, which is not modified, and
 // gives the result in the hub version with its managedFields.
 func (p *patcher) apply(live runtime.Object) (runtime.Object, error) {
-	r := p.r
+	r := p.request
 	kind := r.k.KindIn(r.t.Resource.Version)
 	if r.sub != nil && !r.sub.Kind.Empty() {
 		kind = r.sub.Kind

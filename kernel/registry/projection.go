@@ -12,6 +12,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry/kinds"
 	"github.com/pintle-io/pintle/kernel/registry/patch"
 	"github.com/pintle-io/pintle/kernel/registry/status"
+	"github.com/pintle-io/pintle/kernel/registry/transaction"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -30,7 +31,7 @@ func project(sub *resource.Subresource, obj runtime.Object) (runtime.Object, err
 }
 
 // planProjection sets the plan of a PUT of a projected subresource.
-func (c *Core) planProjection(r *request, in runtime.Object) error {
+func (r *request) planProjection(in runtime.Object) error {
 	m, err := accessor(in)
 	if err != nil {
 		return err
@@ -38,8 +39,8 @@ func (c *Core) planProjection(r *request, in runtime.Object) error {
 	if err := matchName(r.t.Name, m); err != nil {
 		return err
 	}
-	r.plan = func(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
-		return c.throughProjection(ctx, r, cur, func(old runtime.Object) (runtime.Object, error) {
+	r.Plan = func(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
+		return r.throughProjection(ctx, cur, func(old runtime.Object) (runtime.Object, error) {
 			next := in.DeepCopyObject()
 			next.GetObjectKind().SetGroupVersionKind(r.sub.Kind)
 			return r.k.Fields.Track(r.write(), old, next), nil
@@ -49,12 +50,13 @@ func (c *Core) planProjection(r *request, in runtime.Object) error {
 }
 
 // planProjection plans a patch of a projected subresource.
-func (p *patcher) planProjection(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
-	return p.c.throughProjection(ctx, r, cur, func(old runtime.Object) (runtime.Object, error) {
+func (p *patcher) planProjection(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
+	r := p.request
+	return r.throughProjection(ctx, cur, func(old runtime.Object) (runtime.Object, error) {
 		if p.patch.Applies() {
 			return p.apply(old)
 		}
-		next, err := p.patch.To(ctx, old, patch.Subject{Kind: r.sub.Kind, Types: p.c.scheme})
+		next, err := p.patch.To(ctx, old, patch.Subject{Kind: r.sub.Kind, Types: p.scheme})
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +68,7 @@ func (p *patcher) planProjection(ctx context.Context, r *request, cur *watch.Obj
 // throughProjection changes an object by way of its projection: the present
 // projection goes through edit and what comes out is written back. The
 // projection's owners of fields become owners of the object's.
-func (c *Core) throughProjection(ctx context.Context, r *request, cur *watch.Object, edit func(runtime.Object) (runtime.Object, error)) (*change, error) {
+func (r *request) throughProjection(ctx context.Context, cur *watch.Object, edit func(runtime.Object) (runtime.Object, error)) (*transaction.Change, error) {
 	if cur == nil {
 		return nil, apierrors.NewNotFound(r.k.SubresourceName(r.sub), r.t.Name)
 	}
@@ -96,7 +98,7 @@ func (c *Core) throughProjection(ctx context.Context, r *request, cur *watch.Obj
 	if err != nil {
 		return nil, err
 	}
-	if err := c.mergeProjection(r, cur, m, nextMeta); err != nil {
+	if err := r.mergeProjection(cur, m, nextMeta); err != nil {
 		return nil, err
 	}
 	if err := r.sub.Set(obj, next); err != nil {
@@ -108,17 +110,17 @@ func (c *Core) throughProjection(ctx context.Context, r *request, cur *watch.Obj
 	if entries, err := owners.ToParent(nextMeta.GetManagedFields()); err == nil {
 		m.SetManagedFields(entries)
 	}
-	ch, err := c.revise(ctx, r, cur, obj)
+	ch, err := r.revise(ctx, cur, obj)
 	if err != nil {
 		return nil, err
 	}
-	ch.reply = func(o *watch.Object) (runtime.Object, error) { return project(r.sub, o.Obj) }
+	ch.Reply = func(o *watch.Object) (runtime.Object, error) { return project(r.sub, o.Obj) }
 	return ch, nil
 }
 
 // mergeProjection checks a projection's identity and takes its
 // resourceVersion as a precondition.
-func (c *Core) mergeProjection(r *request, cur *watch.Object, m, next metav1.Object) error {
+func (r *request) mergeProjection(cur *watch.Object, m, next metav1.Object) error {
 	if err := matchNamespace(r.t.Namespace, next); err != nil {
 		return err
 	}
@@ -126,7 +128,7 @@ func (c *Core) mergeProjection(r *request, cur *watch.Object, m, next metav1.Obj
 		return err
 	}
 	if uid := next.GetUID(); uid != "" && uid != m.GetUID() {
-		return status.Precondition(r.k.GR, r.key, r.t.Name, "UID", string(uid), string(m.GetUID()))
+		return status.Precondition(r.k.GR, r.ID.Key, r.t.Name, "UID", string(uid), string(m.GetUID()))
 	}
 	if rv := next.GetResourceVersion(); rv != "" {
 		m.SetResourceVersion(rv)

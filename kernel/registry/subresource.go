@@ -2,14 +2,18 @@ package registry
 
 import (
 	"context"
+	"errors"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry/kinds"
 	"github.com/pintle-io/pintle/kernel/registry/status"
+	"github.com/pintle-io/pintle/kernel/registry/transaction"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -38,7 +42,7 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 	if err := matchNamespace(r.t.Namespace, m); err != nil {
 		return nil, err
 	}
-	if obj, err = c.mutate(ctx, r, admission.Create, obj, nil); err != nil {
+	if obj, err = r.mutate(ctx, admission.Create, obj, nil); err != nil {
 		return nil, err
 	}
 	if k.Strategy.Validate != nil {
@@ -46,14 +50,14 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 			return nil, apierrors.NewInvalid(k.GVK.GroupKind(), m.GetName(), errs)
 		}
 	}
-	if err := c.validate(ctx, r, admission.Create, obj, nil); err != nil {
+	if err := r.validate(ctx, admission.Create, obj, nil); err != nil {
 		return nil, err
 	}
 	answer, err := serve(ctx, r.user, r.t, obj, o)
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Answer: answer, Created: true, Warnings: r.warnings}, nil
+	return &Result{Answer: answer, Created: true, Warnings: r.Warnings()}, nil
 }
 
 // runAction runs the action that a virtual resource stands for. Rules are asked
@@ -84,7 +88,7 @@ func (c caller) act(ctx context.Context, k *kinds.Kind, t Target, body runtime.O
 	if serve := c.actions[action(k, r.sub)]; serve != nil {
 		return c.serveAction(ctx, r, serve, body)
 	}
-	return c.execute(ctx, r)
+	return c.tx.Do(ctx, &r.Write)
 }
 
 // serveAction hands the request to the package that owns the subject.
@@ -109,7 +113,7 @@ func (c caller) newAction(ctx context.Context, k *kinds.Kind, t Target, body run
 		return nil, err
 	}
 	switch {
-	case r.key == "":
+	case r.ID.Key == "":
 		return nil, status.BadRequest("name must be provided")
 	case r.sub == nil || r.sub.Style != resource.StyleAction:
 		return nil, apierrors.NewMethodNotSupported(k.GR, verbCreate)
@@ -118,20 +122,20 @@ func (c caller) newAction(ctx context.Context, k *kinds.Kind, t Target, body run
 	case r.sub.Action == nil && c.actions[action(k, r.sub)] == nil:
 		return nil, apierrors.NewMethodNotSupported(k.SubresourceName(r.sub), verbCreate)
 	}
-	r.plan = func(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
-		return c.planAction(ctx, r, cur, body)
+	r.Plan = func(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
+		return r.planAction(ctx, cur, body)
 	}
 	return r, nil
 }
 
 // planAction lets the kind change a copy of the object. As upstream's, the
 // write passes by the object's own update hooks and managed fields.
-func (c *Core) planAction(ctx context.Context, r *request, cur *watch.Object, in runtime.Object) (*change, error) {
+func (r *request) planAction(ctx context.Context, cur *watch.Object, in runtime.Object) (*transaction.Change, error) {
 	k := r.k
 	if cur == nil {
 		return nil, apierrors.NewNotFound(k.GR, r.t.Name)
 	}
-	body, err := c.admitAction(ctx, r, in)
+	body, err := r.admitAction(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -158,44 +162,27 @@ func (c *Core) planAction(ctx context.Context, r *request, cur *watch.Object, in
 		}
 		return nil, apierrors.NewConflict(k.SubresourceName(r.sub), r.t.Name, err)
 	}
-	var ch *change
+	var ch *transaction.Change
 	if del, ok := answer.(*metav1.DeleteOptions); ok {
-		r.o.DryRun = r.o.DryRun || len(del.DryRun) > 0
-		ch, err = c.planDelete(ctx, r, cur, obj, *del.DeepCopy())
+		r.DryRun = r.DryRun || len(del.DryRun) > 0
+		ch, err = r.planDelete(ctx, cur, obj, *del.DeepCopy())
 		answer = nil
 	} else {
-		ch, err = c.replace(ctx, r, cur, obj)
+		ch, err = r.replace(ctx, cur, obj)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if r.sub.Companions != nil && !ch.noop {
-		list, err := r.sub.Companions(ctx, c.Reader(), obj, body)
-		if err := c.addCompanions(ch, list, err); err != nil {
+	if !ch.Noop {
+		if err := r.tx.Join(ctx, ch, r.sub.Companions, obj, body); err != nil {
 			return nil, err
 		}
 	}
 	if answer == nil {
 		answer = &metav1.Status{Status: metav1.StatusSuccess}
 	}
-	ch.reply = func(*watch.Object) (runtime.Object, error) { return answer, nil }
+	ch.Reply = func(*watch.Object) (runtime.Object, error) { return answer, nil }
 	return ch, nil
-}
-
-// admitAction asks the rules about the body of an action. Rules get a copy if
-// there may be one that changes it.
-func (c *Core) admitAction(ctx context.Context, r *request, body runtime.Object) (runtime.Object, error) {
-	if r.pass.Empty() {
-		return body, nil
-	}
-	a := r.attributes(admission.Create, body, nil)
-	if r.pass.Mutates() {
-		a.Object = body.DeepCopyObject()
-	}
-	if err := r.pass.Mutate(ctx, a); err != nil {
-		return nil, err
-	}
-	return a.Object, r.pass.Validate(ctx, a)
 }
 
 // actionPreconditions: a body that names a uid or a resourceVersion means the
@@ -210,10 +197,10 @@ func (r *request) actionPreconditions(cur *watch.Object, body runtime.Object) er
 		return err
 	}
 	if uid := b.GetUID(); uid != "" && uid != m.GetUID() {
-		return status.Precondition(r.k.GR, r.key, r.t.Name, "UID", string(uid), string(m.GetUID()))
+		return status.Precondition(r.k.GR, r.ID.Key, r.t.Name, "UID", string(uid), string(m.GetUID()))
 	}
 	if rv := b.GetResourceVersion(); rv != "" && rv != m.GetResourceVersion() {
-		return status.Precondition(r.k.GR, r.key, r.t.Name, "ResourceVersion", rv, m.GetResourceVersion())
+		return status.Precondition(r.k.GR, r.ID.Key, r.t.Name, "ResourceVersion", rv, m.GetResourceVersion())
 	}
 	return nil
 }
@@ -234,4 +221,31 @@ func (c caller) GetProjection(ctx context.Context, t Target, o metav1.GetOptions
 		return nil, err
 	}
 	return project(sub, obj.Obj)
+}
+
+var errOptionsChanged = errors.New("an admission policy changes the options of a connect request, which cannot be done")
+
+// AdmitConnect asks the admission rules about u's connect request to the
+// subresource of t, whose options they see. Nothing is stored. Nobody is refused,
+// as by the verbs.
+func (c *Core) AdmitConnect(ctx context.Context, u user.Info, t Target, options runtime.Object) error {
+	if u == nil || u.GetName() == "" {
+		return refuse(t)
+	}
+	k, err := c.kindOf(ctx, t)
+	if err != nil {
+		return err
+	}
+	r, err := caller{c, u}.newRequest(verbCreate, k, t, WriteOptions{})
+	if err != nil || r.pass.Empty() {
+		return err
+	}
+	a := r.attributes(admission.Connect, options.DeepCopyObject(), nil)
+	if err := r.pass.Mutate(ctx, a); err != nil {
+		return err
+	}
+	if a.Mutated() && !apiequality.Semantic.DeepEqual(options, a.Object) {
+		return apierrors.NewInternalError(errOptionsChanged)
+	}
+	return r.pass.Validate(ctx, a)
 }

@@ -11,9 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/registry/deletion"
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
 	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/recent"
 	"github.com/pintle-io/pintle/kernel/registry/status"
+	"github.com/pintle-io/pintle/kernel/registry/transaction"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -28,7 +31,7 @@ func (c caller) Update(ctx context.Context, t Target, obj runtime.Object, o Writ
 	if err != nil {
 		return nil, err
 	}
-	return c.execute(ctx, r)
+	return c.tx.Do(ctx, &r.Write)
 }
 
 func (c caller) newUpdate(k *kinds.Kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
@@ -46,11 +49,11 @@ func (c caller) newUpdate(k *kinds.Kind, t Target, in runtime.Object, o WriteOpt
 	if err != nil {
 		return nil, err
 	}
-	if r.key == "" {
+	if r.ID.Key == "" {
 		return nil, status.BadRequest("name must be provided")
 	}
 	if r.sub != nil && r.sub.Style == resource.StyleProjection {
-		return r, c.planProjection(r, in)
+		return r, r.planProjection(in)
 	}
 	if r.sub != nil && r.sub.Style != resource.StyleStatus && r.sub.Style != resource.StylePart {
 		return nil, apierrors.NewMethodNotSupported(k.SubresourceName(r.sub), verbUpdate)
@@ -58,12 +61,12 @@ func (c caller) newUpdate(k *kinds.Kind, t Target, in runtime.Object, o WriteOpt
 	if err := matchName(r.t.Name, m); err != nil {
 		return nil, err
 	}
-	r.plan = func(ctx context.Context, r *request, cur *watch.Object) (*change, error) {
+	r.Plan = func(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
 		obj, err := k.ToHub(t.Resource.Version, in)
 		if err != nil {
 			return nil, err
 		}
-		return c.planUpdate(ctx, r, cur, obj)
+		return r.planUpdate(ctx, cur, obj)
 	}
 	return r, nil
 }
@@ -72,7 +75,7 @@ func (c caller) newUpdate(k *kinds.Kind, t Target, in runtime.Object, o WriteOpt
 func action(k *kinds.Kind, s *resource.Subresource) string { return k.GR.String() + "/" + s.Name }
 
 // planUpdate plans a PUT of obj over cur.
-func (c *Core) planUpdate(ctx context.Context, r *request, cur *watch.Object, obj runtime.Object) (*change, error) {
+func (r *request) planUpdate(ctx context.Context, cur *watch.Object, obj runtime.Object) (*transaction.Change, error) {
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err
@@ -80,43 +83,43 @@ func (c *Core) planUpdate(ctx context.Context, r *request, cur *watch.Object, ob
 	if err := matchNamespace(r.t.Namespace, m); err != nil {
 		return nil, err
 	}
-	r.warn(dedupOwners(m, ""))
+	r.Warn(dedupOwners(m, ""))
 	if cur == nil {
 		if !r.k.Strategy.AllowCreateOnUpdate || r.sub != nil {
 			return nil, apierrors.NewNotFound(r.k.GR, r.t.Name)
 		}
 		if uid := m.GetUID(); uid != "" {
-			return nil, status.Precondition(r.k.GR, r.key, r.t.Name, "UID", string(uid), "")
+			return nil, status.Precondition(r.k.GR, r.ID.Key, r.t.Name, "UID", string(uid), "")
 		}
-		return c.createOver(ctx, r, r.k.Fields.Create(r.write(), obj))
+		return r.createOver(ctx, r.k.Fields.Create(r.write(), obj))
 	}
 	old, err := accessor(cur.Obj)
 	if err != nil {
 		return nil, err
 	}
 	if uid := m.GetUID(); uid != "" && uid != old.GetUID() {
-		return nil, status.Precondition(r.k.GR, r.key, r.t.Name, "UID", string(uid), string(old.GetUID()))
+		return nil, status.Precondition(r.k.GR, r.ID.Key, r.t.Name, "UID", string(uid), string(old.GetUID()))
 	}
 	// Before the expensive steps; revise asks again.
 	if err := r.matchRevision(m, cur); err != nil {
 		return nil, err
 	}
-	return c.revise(ctx, r, cur, r.k.Fields.Update(r.write(), cur.Obj, obj))
+	return r.revise(ctx, cur, r.k.Fields.Update(r.write(), cur.Obj, obj))
 }
 
 // createOver creates the object that an update or an apply did not find.
-func (c *Core) createOver(ctx context.Context, r *request, obj runtime.Object) (*change, error) {
-	obj, err := c.mutate(ctx, r, admission.Create, obj, nil)
+func (r *request) createOver(ctx context.Context, obj runtime.Object) (*transaction.Change, error) {
+	obj, err := r.mutate(ctx, admission.Create, obj, nil)
 	if err != nil {
 		return nil, err
 	}
-	return c.planCreate(ctx, r, obj)
+	return r.planCreate(ctx, obj)
 }
 
 // matchRevision is optimistic locking: the object's resourceVersion must be
 // the present one, or absent where the kind allows it.
 func (r *request) matchRevision(m metav1.Object, cur *watch.Object) error {
-	rv, err := parseRevision(m.GetResourceVersion())
+	rv, err := recent.ParseRevision(m.GetResourceVersion())
 	switch {
 	case err != nil:
 		return status.BadRequestf("invalid resource version %q: %v", m.GetResourceVersion(), err)
@@ -125,7 +128,7 @@ func (r *request) matchRevision(m metav1.Object, cur *watch.Object) error {
 	case rv != 0:
 		return status.Conflict(r.k.GR, r.t.Name)
 	case r.k.Strategy.AllowUnconditionalUpdate:
-		m.SetResourceVersion(formatRevision(cur.Revision))
+		m.SetResourceVersion(recent.FormatRevision(cur.Revision))
 		return nil
 	}
 	return apierrors.NewInvalid(schema.GroupKind{Group: r.k.Group, Kind: r.k.Resource}, r.t.Name, field.ErrorList{
@@ -136,8 +139,8 @@ func (r *request) matchRevision(m metav1.Object, cur *watch.Object) error {
 // revise plans obj, private to this plan and with its managed fields tracked,
 // as cur's next state. It is the common end of update, patch, apply and
 // projections.
-func (c *Core) revise(ctx context.Context, r *request, cur *watch.Object, obj runtime.Object) (*change, error) {
-	obj, err := c.mutate(ctx, r, admission.Update, obj, cur.Obj)
+func (r *request) revise(ctx context.Context, cur *watch.Object, obj runtime.Object) (*transaction.Change, error) {
+	obj, err := r.mutate(ctx, admission.Update, obj, cur.Obj)
 	if err != nil {
 		return nil, err
 	}
@@ -152,38 +155,38 @@ func (c *Core) revise(ctx context.Context, r *request, cur *watch.Object, obj ru
 	if err := r.matchRevision(m, cur); err != nil {
 		return nil, err
 	}
-	if err := c.beforeUpdate(ctx, r, obj, m, cur.Obj, old); err != nil {
+	if err := r.beforeUpdate(ctx, obj, m, cur.Obj, old); err != nil {
 		return nil, err
 	}
 	fieldmanager.KeepTimes(obj, m, cur.Obj, old)
-	if err := c.validate(ctx, r, admission.Update, obj, cur.Obj); err != nil {
+	if err := r.validate(ctx, admission.Update, obj, cur.Obj); err != nil {
 		return nil, err
 	}
-	return c.replace(ctx, r, cur, obj)
+	return r.replace(ctx, cur, obj)
 }
 
 // replace makes the change from cur to obj: a write, nothing, or the end of a
 // deletion whose last finalizer is gone.
-func (c *Core) replace(ctx context.Context, r *request, cur *watch.Object, obj runtime.Object) (*change, error) {
-	ch := newChange(r.k, r.t.Namespace, r.t.Name, cur)
-	if finished(r.k, obj, cur.Obj) {
-		ch.last = obj
-		return ch, c.withCompanions(ctx, r, ch)
+func (r *request) replace(ctx context.Context, cur *watch.Object, obj runtime.Object) (*transaction.Change, error) {
+	ch := r.change(cur)
+	if deletion.Finished(r.k.Definition, obj, cur.Obj) {
+		ch.Last = obj
+		return ch, r.join(ctx, ch)
 	}
-	ch.obj = obj
-	ch.shared = r.sub == nil || r.sub.Style != resource.StyleAction // hooks keep parts of the old object
-	if err := c.withCompanions(ctx, r, ch); err != nil {
+	ch.Obj = obj
+	ch.Shared = r.sub == nil || r.sub.Style != resource.StyleAction // hooks keep parts of the old object
+	if err := r.join(ctx, ch); err != nil {
 		return nil, err
 	}
-	if err := c.encode(r, ch); err != nil {
+	if err := r.tx.Encode(ch); err != nil {
 		return nil, err
 	}
-	ch.noop = len(ch.extra) == 0 && c.unchanged(ch)
+	ch.Noop = r.tx.Unchanged(ch)
 	return ch, nil
 }
 
 // beforeUpdate restores what an update cannot change, then asks the kind.
-func (c *Core) beforeUpdate(ctx context.Context, r *request, obj runtime.Object, m metav1.Object, oldObj runtime.Object, old metav1.Object) error {
+func (r *request) beforeUpdate(ctx context.Context, obj runtime.Object, m metav1.Object, oldObj runtime.Object, old metav1.Object) error {
 	if err := matchNamespace(r.t.Namespace, m); err != nil {
 		return err
 	}
@@ -215,7 +218,7 @@ func (c *Core) beforeUpdate(ctx context.Context, r *request, obj runtime.Object,
 	}
 	if warn != nil {
 		for _, w := range warn(ctx, obj, oldObj) {
-			r.warn(w)
+			r.Warn(w)
 		}
 	}
 	if r.k.Strategy.Canonicalize != nil {
@@ -236,21 +239,4 @@ func (r *request) hooks() (
 		return s.PrepareForUpdate, s.ValidateUpdate, s.Warnings
 	}
 	return r.sub.PrepareForUpdate, r.sub.ValidateUpdate, nil
-}
-
-// finished reports that obj may go: it was marked for deletion before, its
-// grace is over and nobody holds it any more.
-func finished(k *kinds.Kind, obj, oldObj runtime.Object) bool {
-	m, err := accessor(obj)
-	if err != nil || len(m.GetFinalizers()) > 0 {
-		return false
-	}
-	old, err := accessor(oldObj)
-	if err != nil || old.GetDeletionTimestamp() == nil {
-		return false
-	}
-	if grace := old.GetDeletionGracePeriodSeconds(); grace != nil && *grace != 0 {
-		return false
-	}
-	return k.Strategy.Held == nil || !k.Strategy.Held(obj)
 }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/recent"
 	"github.com/pintle-io/pintle/kernel/registry/selection"
 	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -36,7 +37,7 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 	if err != nil {
 		return nil, err
 	}
-	rev, err := parseRevision(o.ResourceVersion)
+	rev, err := recent.ParseRevision(o.ResourceVersion)
 	if err != nil {
 		return nil, status.BadRequestf("invalid resource version: %v", err)
 	}
@@ -46,15 +47,15 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 		opts.Initial = *o.SendInitialEvents
 	}
 	if opts.Initial || rev == 0 {
-		if err := c.beginning(ctx, k, "watch", o.ResourceVersion, rev); err != nil {
+		if err := c.views.Beginning(ctx, k, "watch", o.ResourceVersion, rev); err != nil {
 			return nil, err
 		}
 	} else {
 		// Clients know the resourceVersion of the last event that they read, not
 		// whether its revision had more.
 		opts.After, opts.Partial = rev, true
-		if err := c.ready(ctx); err != nil {
-			return nil, status.Store(k.GR, "watch", "", err)
+		if err := c.views.Ready(ctx, k, "watch"); err != nil {
+			return nil, err
 		}
 	}
 	w, err := c.cache.WatchWith(k.Cached, opts)

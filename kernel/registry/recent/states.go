@@ -2,7 +2,7 @@
 // process committed itself, and up to which revision the store has come.
 //
 // Both are hints that save round trips: the store has the last word. It writes
-// nothing and knows no kind. Start reading at [States] and [Revisions].
+// nothing. Start reading at [Objects], which put them and the cache together.
 package recent
 
 import (

@@ -1,20 +1,20 @@
-package registry
+package transaction
 
 import (
 	"context"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/pintle-io/pintle/kernel/registry/kinds"
 	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/store"
 )
 
 // errAborted is the answer to items of an atomic batch that could have been
 // written.
-func errAborted(k *kinds.Kind, name string) error {
-	return status.BadRequestf("%s %q was not written: another item of the atomic batch failed", k.GR, name)
+func errAborted(gr schema.GroupResource, name string) error {
+	return status.BadRequestf("%s %q was not written: another item of the atomic batch failed", gr, name)
 }
 
 // atomic writes all items in one commit, or none.
@@ -24,7 +24,7 @@ func (b *batch) atomic(ctx context.Context) error {
 		if err != nil || failed || len(ops) == 0 {
 			return err
 		}
-		rev, err := b.c.store.Commit(ctx, ops)
+		rev, err := b.c.Store.Commit(ctx, ops)
 		if err == nil {
 			for i := range b.slots {
 				if s := &b.slots[i]; s.change != nil {
@@ -90,7 +90,7 @@ func (b *batch) blameOne(ctx context.Context, err error) bool {
 		return true
 	}
 	s := group[i]
-	if lost := b.c.lost(ctx, s.request, s.change, err); lost != nil {
+	if lost := b.c.lost(ctx, s.write, s.change, err); lost != nil {
 		b.results[s.index].Err = lost
 		b.abort()
 		return true
@@ -105,7 +105,7 @@ func (b *batch) abort() {
 		if r := &b.results[i]; r.Err == nil {
 			s := &b.slots[i]
 			r.Result = nil
-			r.Err = errAborted(s.request.k, s.request.t.Name)
+			r.Err = errAborted(s.write.gr(), s.write.ID.Name)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package registry
+package view
 
 import (
 	"context"
@@ -9,12 +9,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/kernel/registry/kinds"
+	"github.com/pintle-io/pintle/kernel/registry/recent"
 	"github.com/pintle-io/pintle/kernel/registry/selection"
 	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
+
+// List is the answer of a list: a consistent view at one revision.
+type List struct {
+	Revision int64
+	Items    []*watch.Object
+	// Continue is the opaque token of the next page; "" when there is none.
+	Continue  string
+	Remaining *int64
+}
 
 // listing is one list being answered.
 type listing struct {
@@ -26,37 +36,27 @@ type listing struct {
 	paging bool   // after came from a token
 }
 
-// List answers a consistent view: as new as any write that finished before the
-// call, unless o names a resourceVersion or continues another list.
-func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List, error) {
-	k, err := c.kindOf(ctx, t)
+// List answers what a selection sees of a kind's objects in a namespace ("" is all),
+// at the revision that the options ask for, and no more than their limit.
+//
+// # Errors
+//   - Status: the options, the token, or the revision cannot be served
+//   - ctx's
+func (v *Views) List(ctx context.Context, k *kinds.Kind, namespace string, sel *selection.Selection, o metav1.ListOptions) (*List, error) {
+	l := &listing{k: k, sel: sel, prefix: resource.Prefix(k.Definition, k.Scope(namespace)), limit: max(o.Limit, 0)}
+	src, err := v.source(ctx, l, o)
 	if err != nil {
 		return nil, err
 	}
-	if k.Virtual {
-		return nil, apierrors.NewMethodNotSupported(k.GR, "list")
-	}
-	if err := selection.CheckOptions(o, false); err != nil {
-		return nil, err
-	}
-	sel, err := selection.Parse(k.Selected(), k.KindIn(t.Resource.Version), k.Scope(t.Namespace), t.Name, o)
-	if err != nil {
-		return nil, err
-	}
-	l := &listing{k: k, sel: sel, prefix: resource.Prefix(k.Definition, k.Scope(t.Namespace)), limit: max(o.Limit, 0)}
-	src, err := c.view(ctx, l, o)
-	if err != nil {
-		return nil, err
-	}
-	return c.collect(l, src), nil
+	return v.collect(l, src), nil
 }
 
-// view finds the objects at the revision that a list asks for.
-func (c *Core) view(ctx context.Context, l *listing, o metav1.ListOptions) (selection.Source, error) {
+// source finds the objects at the revision that a list asks for.
+func (v *Views) source(ctx context.Context, l *listing, o metav1.ListOptions) (selection.Source, error) {
 	if o.Continue != "" {
-		return c.continued(ctx, l, o)
+		return v.continued(ctx, l, o)
 	}
-	rev, err := parseRevision(o.ResourceVersion)
+	rev, err := recent.ParseRevision(o.ResourceVersion)
 	if err != nil {
 		return nil, status.BadRequestf("invalid resource version: %v", err)
 	}
@@ -66,16 +66,16 @@ func (c *Core) view(ctx context.Context, l *listing, o metav1.ListOptions) (sele
 	exact := o.ResourceVersionMatch == metav1.ResourceVersionMatchExact ||
 		(o.ResourceVersionMatch == "" && l.limit > 0 && rev > 0)
 	if exact {
-		return c.at(ctx, l, rev)
+		return v.at(ctx, l, rev)
 	}
-	if err := c.beginning(ctx, l.k, "list", o.ResourceVersion, rev); err != nil {
+	if err := v.Beginning(ctx, l.k, "list", o.ResourceVersion, rev); err != nil {
 		return nil, err
 	}
-	return c.cache.Snapshot(l.k.Cached), nil
+	return v.cache.Snapshot(l.k.Cached), nil
 }
 
 // continued goes on where a token says, at the token's revision.
-func (c *Core) continued(ctx context.Context, l *listing, o metav1.ListOptions) (selection.Source, error) {
+func (v *Views) continued(ctx context.Context, l *listing, o metav1.ListOptions) (selection.Source, error) {
 	start, rev, err := selection.DecodeToken(o.Continue, l.prefix)
 	if err != nil {
 		return nil, status.BadRequestf("invalid continue token: %v", err)
@@ -85,37 +85,37 @@ func (c *Core) continued(ctx context.Context, l *listing, o metav1.ListOptions) 
 	}
 	l.after, l.paging = strings.TrimSuffix(start, "\x00"), true
 	if rev < 0 {
-		if err := c.beginning(ctx, l.k, "list", "", 0); err != nil {
+		if err := v.Beginning(ctx, l.k, "list", "", 0); err != nil {
 			return nil, err
 		}
-		return c.cache.Snapshot(l.k.Cached), nil
+		return v.cache.Snapshot(l.k.Cached), nil
 	}
-	return c.at(ctx, l, rev)
+	return v.at(ctx, l, rev)
 }
 
 // at gives the objects at exactly a revision: a snapshot kept, the present one,
 // or the store's history.
-func (c *Core) at(ctx context.Context, l *listing, rev int64) (selection.Source, error) {
-	if s, ok := c.pages.Get(l.k.Cached, rev); ok {
+func (v *Views) at(ctx context.Context, l *listing, rev int64) (selection.Source, error) {
+	if s, ok := v.pages.Get(l.k.Cached, rev); ok {
 		return s, nil
 	}
-	if s := c.cache.Snapshot(l.k.Cached); s.Revision() == rev {
+	if s := v.cache.Snapshot(l.k.Cached); s.Revision() == rev {
 		return s, nil
 	}
-	return c.history(ctx, l, rev)
+	return v.history(ctx, l, rev)
 }
 
 // history reads a past revision from the store.
-func (c *Core) history(ctx context.Context, l *listing, rev int64) (selection.Source, error) {
+func (v *Views) history(ctx context.Context, l *listing, rev int64) (selection.Source, error) {
 	h := &past{revision: rev}
 	after := l.after
 	for {
-		kvs, more, _, err := c.store.List(ctx, l.prefix, store.ListOptions{Revision: rev, After: after, Limit: historyChunk})
+		kvs, more, _, err := v.store.List(ctx, l.prefix, store.ListOptions{Revision: rev, After: after, Limit: historyChunk})
 		switch {
 		case errors.Is(err, store.ErrCompacted):
 			return nil, l.expired()
 		case errors.Is(err, store.ErrFuture):
-			return nil, status.TooLargeRevision(rev, c.cache.Revision())
+			return nil, status.TooLargeRevision(rev, v.cache.Revision())
 		case err != nil:
 			return nil, status.Store(l.k.GR, "list", "", err)
 		}
@@ -124,7 +124,7 @@ func (c *Core) history(ctx context.Context, l *listing, rev int64) (selection.So
 			if !ok {
 				continue
 			}
-			obj, err := c.decodeCurrent(l.k, ns, name, kv)
+			obj, err := v.objects.Decode(recent.ID{Definition: l.k.Definition, Key: kv.Key, Namespace: ns, Name: name}, kv)
 			if err != nil {
 				return nil, status.Store(l.k.GR, "list", name, err)
 			}
@@ -179,7 +179,7 @@ func (l *listing) expired() error {
 }
 
 // collect takes a page from a view.
-func (c *Core) collect(l *listing, src selection.Source) *List {
+func (v *Views) collect(l *listing, src selection.Source) *List {
 	out := &List{Revision: src.Revision(), Items: []*watch.Object{}}
 	if l.sel.None() {
 		return out
@@ -199,7 +199,7 @@ func (c *Core) collect(l *listing, src selection.Source) *List {
 	}
 	out.Continue = selection.EncodeToken(last, l.prefix, out.Revision)
 	if s, ok := src.(watch.Snapshot); ok {
-		c.pages.Keep(l.k.Cached, s)
+		v.pages.Keep(l.k.Cached, s)
 	}
 	if l.sel.Whole() {
 		out.Remaining = remaining(src, l.sel.Namespace, last)

@@ -1,0 +1,179 @@
+package recent
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// ID is an object's place in the store and in the cache.
+type ID struct {
+	Definition *resource.Definition
+	Key        string
+	Namespace  string // "" for kinds without
+	Name       string
+}
+
+// IDOf is the place of an object of a kind. The namespace of a kind without
+// namespaces does not matter.
+func IDOf(d *resource.Definition, namespace, name string) ID {
+	if !d.Namespaced {
+		namespace = ""
+	}
+	return ID{Definition: d, Key: resource.Key(d, namespace, name), Namespace: namespace, Name: name}
+}
+
+// Cache is what Objects need of the watch cache.
+type Cache interface {
+	Progress
+	Get(gr schema.GroupResource, namespace, name string) *watch.Object
+	// Prime gives the cache an object before its event comes, and answers how it
+	// will hold it; nil if it will not.
+	Prime(key string, revision int64, obj runtime.Object) *watch.Object
+	WaitFor(ctx context.Context, revision int64) error
+}
+
+// Store is what Objects read of the store.
+type Store interface {
+	Get(ctx context.Context, key string) (kv store.KV, ok bool, revision int64, err error)
+	Revision(ctx context.Context) (int64, error)
+}
+
+// Decoder reads stored values.
+type Decoder interface {
+	Decode(d *resource.Definition, value []byte, revision int64) (runtime.Object, error)
+}
+
+// Objects are the newest states of objects that this process knows: what it
+// committed itself, else what the cache has; and the store's, when it is asked.
+// It is safe for concurrent use.
+type Objects struct {
+	states    *States
+	revisions *Revisions
+	cache     Cache
+	store     Store
+	codec     Decoder
+}
+
+// NewObjects makes Objects. cache must follow the store.
+func NewObjects(cache Cache, from Store, codec Decoder, c clock.PassiveClock) *Objects {
+	return &Objects{states: New(cache, c), revisions: NewRevisions(from.Revision, storeTimeout), cache: cache, store: from, codec: codec}
+}
+
+// storeTimeout bounds a store read that several requests share.
+const storeTimeout = 10 * time.Second
+
+// Lookup is the newest state that this process knows; nil if it knows of no
+// object, or that it was deleted. It asks nobody.
+func (s *Objects) Lookup(id ID) *watch.Object {
+	if o, ok := s.states.Get(id.Key); ok {
+		return o
+	}
+	return s.cache.Get(id.Definition.Stored(), id.Namespace, id.Name)
+}
+
+// Refresh is the store's state; nil if there is none.
+func (s *Objects) Refresh(ctx context.Context, id ID) (*watch.Object, error) {
+	kv, ok, _, err := s.store.Get(ctx, id.Key)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return s.Decode(id, kv)
+}
+
+// Decode makes the cache's form of a stored value; nil if there is none.
+func (s *Objects) Decode(id ID, kv store.KV) (*watch.Object, error) {
+	if kv.ModRevision == 0 {
+		return nil, nil
+	}
+	obj, err := s.codec.Decode(id.Definition, kv.Value, kv.ModRevision)
+	if err != nil {
+		return nil, fmt.Errorf("decoding %s: %w", kv.Key, err)
+	}
+	return &watch.Object{Key: kv.Key, Namespace: id.Namespace, Name: id.Name, Revision: kv.ModRevision, Obj: obj}, nil
+}
+
+// Learn takes up what a conflict told about an object, and gives that state.
+func (s *Objects) Learn(id ID, kv store.KV) (*watch.Object, error) {
+	cur, err := s.Decode(id, kv)
+	if err == nil && cur != nil {
+		s.states.Put(id.Key, kv.ModRevision, cur, len(kv.Value))
+	}
+	return cur, err
+}
+
+// Record takes up what a commit at a revision wrote: obj, whose stored value has
+// size bytes and which gets its resourceVersion, or nil for a deletion. It gives
+// the state as the cache will have it, nil for a deletion.
+func (s *Objects) Record(id ID, obj runtime.Object, size int, revision int64) *watch.Object {
+	if obj == nil {
+		s.states.Put(id.Key, revision, nil, 0)
+		return nil
+	}
+	if m, err := meta.Accessor(obj); err == nil {
+		m.SetResourceVersion(FormatRevision(revision))
+	}
+	o := s.cache.Prime(id.Key, revision, obj)
+	if o == nil {
+		o = &watch.Object{Key: id.Key, Namespace: id.Namespace, Name: id.Name, Revision: revision, Obj: obj}
+	}
+	s.states.Put(id.Key, revision, o, size)
+	return o
+}
+
+// Under calls fn with every state below a key prefix that the cache has not seen;
+// see [States.Under].
+func (s *Objects) Under(prefix string, fn func(key string, obj *watch.Object)) {
+	s.states.Under(prefix, fn)
+}
+
+// CatchUp returns when the cache has every write that finished before the call.
+func (s *Objects) CatchUp(ctx context.Context) error {
+	now, err := s.revisions.Get(ctx)
+	if err != nil {
+		return err
+	}
+	return s.cache.WaitFor(ctx, now)
+}
+
+// Trim forgets what the cache has seen.
+func (s *Objects) Trim() { s.states.Trim() }
+
+// RevisionOf is the revision of a state, 0 of none.
+func RevisionOf(o *watch.Object) int64 {
+	if o == nil {
+		return 0
+	}
+	return o.Revision
+}
+
+// Deleting reports that an object is marked for deletion.
+func Deleting(o *watch.Object) bool {
+	if o == nil {
+		return false
+	}
+	m, err := meta.Accessor(o.Obj)
+	return err == nil && m.GetDeletionTimestamp() != nil
+}
+
+// ParseRevision reads a resourceVersion; "" is 0.
+func ParseRevision(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	v, err := strconv.ParseUint(s, 10, 63)
+	return int64(v), err
+}
+
+// FormatRevision is the resourceVersion of a revision.
+func FormatRevision(revision int64) string { return strconv.FormatInt(revision, 10) }

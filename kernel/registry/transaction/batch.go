@@ -1,0 +1,332 @@
+package transaction
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pintle-io/pintle/kernel/store"
+)
+
+// BatchResult is the answer to one write of a batch.
+type BatchResult struct {
+	Result *Result
+	Err    error
+}
+
+// Batch brings n writes into the store in few commits. item makes the write of an
+// index; it is called by several goroutines, and what it panics with is the error
+// of its write. Writes are planned side by side; those that pass are committed in
+// chunks. When a commit fails for one, that one is planned again and the others go
+// again as they are. Writes of one key take effect in their order.
+//
+// atomic: every write in one commit, or none; the first that fails fails
+// all others with it. More than one commit takes are refused.
+//
+// # Errors
+// Those of a write are in its result. The batch itself fails when it cannot be
+// atomic.
+func (c *Committer) Batch(ctx context.Context, n int, item func(i int) (*Write, error), atomic bool) ([]BatchResult, error) {
+	b := &batch{c: c, results: make([]BatchResult, n), slots: make([]slot, n)}
+	b.each(n, func(i int) {
+		defer b.recovered(i)
+		b.slots[i].index = i
+		b.slots[i].write, b.results[i].Err = item(i)
+	})
+	if atomic {
+		return b.results, b.atomic(ctx)
+	}
+	return b.results, b.run(ctx)
+}
+
+// batch is a Batch under way.
+type batch struct {
+	c       *Committer
+	slots   []slot
+	results []BatchResult
+}
+
+// slot is a write on its way.
+type slot struct {
+	index  int
+	write  *Write
+	change *Change // planned and not committed
+}
+
+// recovered, deferred by a worker, makes a panic of a kind's hook the error of
+// its item.
+func (b *batch) recovered(item int) {
+	if p := recover(); p != nil {
+		b.c.Log.Error("an item of a batch panicked", "panic", p, "stack", string(debug.Stack()))
+		b.results[item] = BatchResult{Err: internal("panic: %v", p)}
+	}
+}
+
+// each runs f for 0..n-1 on as many goroutines as there are processors, and
+// returns when all are done.
+func (b *batch) each(n int, f func(int)) {
+	workers := min(runtime.GOMAXPROCS(0), (n+minPerWorker-1)/minPerWorker)
+	if workers <= 1 {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for {
+				// A few at a time, so that workers do not meet at the counter.
+				end := next.Add(grab)
+				for i := end - grab; i < min(end, int64(n)); i++ {
+					f(int(i))
+				}
+				if end >= int64(n) {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+const (
+	minPerWorker = 16
+	grab         = 8
+)
+
+// run plans and commits until every item has its answer.
+func (b *batch) run(ctx context.Context) error {
+	pending := make([]*slot, 0, len(b.slots))
+	for i := range b.slots {
+		if b.slots[i].write != nil && b.results[i].Err == nil {
+			pending = append(pending, &b.slots[i])
+		}
+	}
+	for len(pending) > 0 {
+		round, later := b.distinct(pending)
+		if pending = append(b.round(ctx, round), later...); ctx.Err() != nil {
+			for _, s := range pending {
+				b.results[s.index].Err = s.write.storeError(s.write.ID.Name, ctx.Err())
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// distinct takes the first item of every key; the others must wait for it.
+func (b *batch) distinct(pending []*slot) (round, later []*slot) {
+	seen := make(map[string]bool, len(pending))
+	round = make([]*slot, 0, len(pending))
+	for _, s := range pending {
+		key := s.write.ID.Key
+		switch {
+		case key == "": // a name is still to be generated: free by itself
+		case seen[key]:
+			later = append(later, s)
+			continue
+		default:
+			seen[key] = true
+		}
+		round = append(round, s)
+	}
+	return round, later
+}
+
+// round plans the slots, commits them in chunks, some of which are on their way
+// at once, and returns those to go again. The last item follows by itself, so
+// that what a list then answers is hardly ever a revision of several objects,
+// whose events a watch from there would repeat (RATIONALE.md, "Why may a watch
+// tell events twice?").
+func (b *batch) round(ctx context.Context, slots []*slot) (again []*slot) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	inFlight := make(chan struct{}, chunksInFlight)
+	var last []*slot
+	for len(slots) > 0 {
+		n := min(len(slots), commitOps)
+		chunk := slots[:n]
+		slots = slots[n:]
+		b.plan(ctx, chunk)
+		if len(slots) == 0 {
+			chunk, last = cutLast(chunk)
+		}
+		inFlight <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-inFlight }()
+			left := b.commitPlanned(ctx, chunk)
+			mu.Lock()
+			again = append(again, left...)
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	return append(again, b.commitPlanned(ctx, last)...)
+}
+
+// cutLast takes the last slot that has something to write off.
+func cutLast(slots []*slot) (others, last []*slot) {
+	n := len(slots)
+	for n > 0 && slots[n-1].change == nil {
+		n--
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return slots[:n-1], slots[n-1 : n]
+}
+
+// chunksInFlight: while one commit waits for the disk, the next is made ready.
+const chunksInFlight = 3
+
+// plan prepares the slots that have no change yet. Those that fail, or have
+// nothing to write, get their answer.
+func (b *batch) plan(ctx context.Context, slots []*slot) {
+	b.each(len(slots), func(i int) {
+		s := slots[i]
+		if s.change != nil {
+			return
+		}
+		defer b.recovered(s.index)
+		ch, err := b.c.prepare(ctx, s.write)
+		switch {
+		case err != nil:
+			b.results[s.index].Err = err
+		case ch.Noop || s.write.DryRun:
+			b.answer(s, ch, 0)
+		default:
+			s.change = ch
+		}
+	})
+}
+
+// answer fills in an item's result; rev 0 means that nothing was written.
+func (b *batch) answer(s *slot, ch *Change, rev int64) {
+	res := &b.results[s.index]
+	if rev == 0 {
+		res.Result, res.Err = ch.result(s.write, nil)
+		return
+	}
+	res.Result, res.Err = ch.result(s.write, b.c.applied(ch, rev))
+}
+
+// commitPlanned commits the slots' changes in as few commits as their
+// operations and keys allow, and returns the slots to go again.
+func (b *batch) commitPlanned(ctx context.Context, slots []*slot) (again []*slot) {
+	var group []*slot
+	var ops []store.Op
+	keys := make(map[string]bool, len(slots))
+	flush := func() {
+		again = append(again, b.commit(ctx, group, ops)...)
+		group, ops = group[:0], ops[:0]
+		clear(keys)
+	}
+	size := 0
+	for _, s := range slots {
+		if s.change == nil {
+			continue
+		}
+		mine := s.change.ops()
+		bytes := 0
+		clash := len(ops)+len(mine) > commitOps
+		for _, op := range mine {
+			bytes += len(op.Key) + len(op.Value)
+			clash = clash || keys[op.Key]
+		}
+		if len(group) > 0 && (clash || size+bytes > commitBytes) {
+			flush()
+			size = 0
+		}
+		size += bytes
+		group, ops = append(group, s), append(ops, mine...)
+		for _, op := range mine {
+			keys[op.Key] = true
+		}
+	}
+	if len(group) > 0 {
+		flush()
+	}
+	return again
+}
+
+// commitBytes keeps a commit below what a store takes in one transaction.
+const commitBytes = 1 << 20
+
+// commit writes one group. An item that stands in the way is taken out, and
+// the others go again, until they pass.
+func (b *batch) commit(ctx context.Context, group []*slot, ops []store.Op) (again []*slot) {
+	group = append([]*slot(nil), group...)
+	ops = append([]store.Op(nil), ops...)
+	for len(group) > 0 {
+		rev, err := b.c.Store.Commit(ctx, ops)
+		if err == nil {
+			for _, s := range group {
+				b.answer(s, s.change, rev)
+				s.change = nil
+			}
+			return again
+		}
+		i, from, to := blame(group, err)
+		if i < 0 {
+			return append(again, b.split(ctx, group, ops, err)...)
+		}
+		s := group[i]
+		if lost := b.c.lost(ctx, s.write, s.change, err); lost != nil {
+			b.results[s.index].Err = lost
+		} else {
+			again = append(again, s)
+		}
+		s.change = nil
+		group = append(group[:i], group[i+1:]...)
+		ops = append(ops[:from], ops[to:]...)
+	}
+	return again
+}
+
+// blame finds the item whose operation a conflict is about, and its range of
+// operations; -1 if the error is about none.
+func blame(group []*slot, err error) (i, from, to int) {
+	var conflict *store.ConflictError
+	if !errors.As(err, &conflict) {
+		return -1, 0, 0
+	}
+	for i, s := range group {
+		to = from + 1 + len(s.change.companions)
+		if conflict.Index < to {
+			return i, from, to
+		}
+		from = to
+	}
+	return -1, 0, 0
+}
+
+// split handles an error that is about no item: a commit that is too large is
+// tried in halves, any other error is everyone's.
+func (b *batch) split(ctx context.Context, group []*slot, ops []store.Op, err error) []*slot {
+	if errors.Is(err, store.ErrTooLarge) && len(group) > 1 {
+		half := len(group) / 2
+		cut := 0
+		for _, s := range group[:half] {
+			cut += 1 + len(s.change.companions)
+		}
+		return append(b.commit(ctx, group[:half], ops[:cut]), b.commit(ctx, group[half:], ops[cut:])...)
+	}
+	b.failAll(group, err)
+	return nil
+}
+
+func (b *batch) failAll(group []*slot, err error) {
+	for _, s := range group {
+		b.results[s.index].Err = s.write.storeError(s.change.ID.Name, err)
+		s.change = nil
+	}
+}
+
+// commitOps is the number of operations of one commit of a batch; small
+// enough that several are on their way at once.
+const commitOps = 256

@@ -1,0 +1,256 @@
+// Package transaction brings writes into the store: one, or many in a batch, each
+// with the objects of other kinds that belong to it (companions), under the
+// preconditions of the states that they were planned from.
+//
+// A [Write] says what it is about and has a [Plan], which turns the present state
+// of its object into a [Change]: the next state, and what is written with it in
+// the same commit. The [Committer] asks the plan, commits, and asks again when
+// another writer was faster. It knows no verb, no identity and no admission: who
+// makes a Write has these in its plan, so that they are asked for every write of a
+// batch too. An atomic batch is one commit: all of its writes have one revision.
+//
+// Objects go to the store through the [Codec]. That values are kept in another form
+// there (encrypted) is the store's matter: changes are told from no changes by
+// what the Codec makes.
+package transaction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
+
+	"github.com/pintle-io/pintle/kernel/registry/recent"
+	"github.com/pintle-io/pintle/kernel/registry/status"
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// Store takes commits; see [store.Store].
+type Store interface {
+	Commit(ctx context.Context, ops []store.Op) (revision int64, err error)
+}
+
+// Codec makes the stored form of objects.
+type Codec interface {
+	EncodeStorage(d *resource.Definition, obj runtime.Object) ([]byte, error)
+	// EncodeCanonical also brings obj to the form in which it will be read.
+	EncodeCanonical(d *resource.Definition, obj runtime.Object, shared bool) (runtime.Object, []byte, error)
+}
+
+// Definitions finds the kinds of companions; nil when there is none.
+type Definitions interface {
+	Definition(gr schema.GroupResource) *resource.Definition
+}
+
+// Config is what a Committer is made of. All are required.
+type Config struct {
+	Store       Store
+	Objects     *recent.Objects
+	Codec       Codec
+	Definitions Definitions
+	Reader      resource.Reader // for the hooks of companions
+	Clock       clock.PassiveClock
+	Log         *slog.Logger
+}
+
+// Committer writes. It is the only one that does. It is safe for concurrent use.
+type Committer struct{ Config }
+
+// New makes a Committer.
+func New(cfg Config) *Committer { return &Committer{cfg} }
+
+// Write is one write on its way. It is used by one goroutine at a time, and once.
+type Write struct {
+	Verb string // for the texts of errors
+	// ID is the object; Key is "" while its name is still to be drawn.
+	ID   recent.ID
+	Plan Plan
+	// Blind plans do not depend on the present state: an object is to be created.
+	// They are asked with none.
+	Blind  bool
+	DryRun bool // plan, and do not commit
+
+	cur        *watch.Object // the state the last plan began with
+	known      bool          // cur is set
+	fresh      bool          // cur came from the store, not from a cache
+	conflicts  int
+	companions int // companions' conflicts
+	warnings   []string
+}
+
+// Plan turns the present state of an object, nil if there is none, into a change of
+// it. It is asked again, with the state that won, when another writer is faster;
+// and once more from the store's state for what it refuses or calls unchanged.
+type Plan func(ctx context.Context, cur *watch.Object) (*Change, error)
+
+// Warn adds a warning for the client, "" none. What was warned of in a plan that is
+// asked again is forgotten.
+func (w *Write) Warn(msg string) {
+	if msg != "" {
+		w.warnings = append(w.warnings, msg)
+	}
+}
+
+// Warnings are those so far.
+func (w *Write) Warnings() []string { return w.warnings }
+
+func (w *Write) gr() schema.GroupResource { return w.ID.Definition.GroupResource() }
+
+// storeError words a failure of the store.
+func (w *Write) storeError(name string, err error) error {
+	return status.Store(w.gr(), w.Verb, name, err)
+}
+
+// Result is what a write answers.
+type Result struct {
+	// Object after the write (of a dry run: as it would be). Nil when Answer
+	// is set.
+	Object *watch.Object
+	// Answer is set instead of Object when the verb answers another kind: a
+	// Status, a Scale, a TokenRequest.
+	Answer runtime.Object
+	// Revision of the object after the write, a deletion included: a read at
+	// least as new sees it. It is set beside Answer too.
+	Revision int64
+	// Created is true when update, patch or apply created the object.
+	Created bool
+	// Deleting is true when a delete left the object in place until its
+	// finalizers or its agent are done.
+	Deleting bool
+	Warnings []string
+}
+
+const (
+	// maxNameTries is how often upstream draws another name for generateName.
+	maxNameTries = 8
+	// maxConflicts is how often a write is planned again after another writer
+	// was faster. Upstream has no limit but the request's deadline; ours only
+	// keeps a request without a deadline from going round for ever.
+	maxConflicts = 256
+	// maxCompanionTries is how often a companion is chosen again.
+	maxCompanionTries = 16
+)
+
+// Do plans and commits until the change is in the store.
+//
+// # Errors
+//   - Status: the plan's, or what the store refused
+//   - ctx's
+func (c *Committer) Do(ctx context.Context, w *Write) (*Result, error) {
+	for {
+		ch, err := c.prepare(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		if ch.Noop || w.DryRun {
+			return ch.result(w, nil)
+		}
+		rev, err := c.Store.Commit(ctx, ch.ops())
+		if err == nil {
+			return ch.result(w, c.applied(ch, rev))
+		}
+		if err := c.lost(ctx, w, ch, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// prepare plans from the state this process knows. What it would refuse, or
+// call unchanged, is planned again from the store's state before it is
+// answered: a cache may be behind.
+func (c *Committer) prepare(ctx context.Context, w *Write) (*Change, error) {
+	if w.Blind {
+		return w.Plan(ctx, nil)
+	}
+	if !w.known {
+		w.cur, w.known, w.fresh = c.Objects.Lookup(w.ID), true, false
+	}
+	ch, err := w.Plan(ctx, w.cur)
+	if w.fresh || (err == nil && !ch.Noop && !w.DryRun) {
+		return ch, err
+	}
+	cur, ferr := c.Objects.Refresh(ctx, w.ID)
+	if ferr != nil {
+		return nil, w.storeError(w.ID.Name, ferr)
+	}
+	same := recent.RevisionOf(cur) == recent.RevisionOf(w.cur)
+	w.cur, w.fresh = cur, true
+	if same {
+		return ch, err
+	}
+	w.warnings = nil
+	return w.Plan(ctx, cur)
+}
+
+// lost handles a commit that did not happen: nil means that the write may be
+// planned again.
+func (c *Committer) lost(ctx context.Context, w *Write, ch *Change, err error) error {
+	var conflict *store.ConflictError
+	if !errors.As(err, &conflict) {
+		return w.storeError(ch.ID.Name, err)
+	}
+	w.warnings = nil
+	if conflict.Key != ch.ID.Key {
+		return c.lostCompanion(ctx, w, ch, conflict)
+	}
+	cur, derr := c.Objects.Learn(ch.ID, conflict.Current)
+	if derr != nil {
+		return w.storeError(ch.ID.Name, derr)
+	}
+	w.conflicts++
+	switch {
+	case w.Blind && ch.Generated && w.conflicts < maxNameTries:
+		return nil // another name
+	case w.Blind:
+		return status.Exists(w.gr(), ch.ID.Name, ch.Generated, recent.Deleting(cur))
+	case w.conflicts >= maxConflicts:
+		return status.Conflict(w.gr(), ch.ID.Name)
+	}
+	w.cur, w.known, w.fresh = cur, true, true
+	return ctx.Err()
+}
+
+// lostCompanion: an object to be written together with the principal was taken
+// or changed. The next plan chooses again, from the state learned here.
+func (c *Committer) lostCompanion(ctx context.Context, w *Write, ch *Change, conflict *store.ConflictError) error {
+	for _, x := range ch.companions {
+		if x.op.Key != conflict.Key {
+			continue
+		}
+		cur, err := c.Objects.Learn(x.id, conflict.Current)
+		if err != nil {
+			return w.storeError(ch.ID.Name, err)
+		}
+		if cur == nil {
+			// It is gone: the cache must know before the hook looks again.
+			if err := status.Store(x.id.Definition.GroupResource(), w.Verb, "", c.Objects.CatchUp(ctx)); err != nil {
+				return err
+			}
+		}
+	}
+	if w.companions++; w.companions >= maxCompanionTries {
+		return status.Conflict(w.gr(), ch.ID.Name)
+	}
+	return nil
+}
+
+// CheckAbsent answers what the commit of a dry run that creates would.
+func (c *Committer) CheckAbsent(ctx context.Context, w *Write, ch *Change) error {
+	cur, err := c.Objects.Refresh(ctx, ch.ID)
+	if err != nil {
+		return w.storeError(ch.ID.Name, err)
+	}
+	if cur != nil {
+		return status.Exists(w.gr(), ch.ID.Name, ch.Generated, recent.Deleting(cur))
+	}
+	return nil
+}
+
+// internal is a fault of the code around, told to the client as it is.
+func internal(format string, args ...any) error { return status.Plain(fmt.Errorf(format, args...)) }
