@@ -3,11 +3,13 @@ package kernel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
@@ -26,8 +28,8 @@ import (
 type Config struct {
 	// Dir holds etcd's data, keys and caches. Required.
 	Dir string
-	// Table lists the kinds that the catalog begins with, the Plugin kind among
-	// them. Required.
+	// Table lists the kinds that the catalog begins with, those of plugins among
+	// them: see v1alpha1.Extend. Required.
 	Table *resource.Table
 	// Listeners serve the API over TLS. At least one.
 	Listeners []net.Listener
@@ -111,7 +113,25 @@ func (c *Config) validate() error {
 			errs = append(errs, errors.New("kernel: "+x.what))
 		}
 	}
+	if c.Table != nil {
+		errs = append(errs, needed(c.Table))
+	}
 	return errors.Join(errs...)
+}
+
+// needed checks that a table has the kinds that the control plane itself writes
+// and follows: it would wait for them for ever.
+func needed(t *resource.Table) error {
+	var missing []string
+	for _, r := range []schema.GroupVersionResource{namespaces, services, leases, endpointSlices, v1alpha1.Plugins, v1alpha1.Modules} {
+		if gr := r.GroupResource(); t.Lookup(gr) == nil {
+			missing = append(missing, gr.String())
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	return fmt.Errorf("kernel: Table lacks kinds that the control plane itself needs: %s; v1alpha1.Extend adds those of plugins, plugins/kinds the others", strings.Join(missing, ", "))
 }
 
 func (c *Config) setDefaults() {

@@ -16,20 +16,21 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/rest"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/apiserver"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
 // grant lets a user do something everywhere.
-func grant(t *testing.T, c *apitest.Cluster, user, verb, res string) {
+func grant(t *testing.T, c *kerneltest.Server, user, verb, res string) {
 	t.Helper()
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user},
 		Rules: []rbacv1.PolicyRule{{Verbs: []string{verb}, APIGroups: []string{""}, Resources: []string{res}}}}
 	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: user},
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
 		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}}}
-	cs := apitest.Client(t, c.Admin()).RbacV1()
+	cs := kerneltest.Client(t, c.Admin()).RbacV1()
 	if _, err := cs.ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func grant(t *testing.T, c *apitest.Cluster, user, verb, res string) {
 
 func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	grant(t, c, "reader", "get", "configmaps")
 	tests := []struct {
 		name string
@@ -80,11 +81,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 
 func TestImpersonation(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	grant(t, c, "reader", "get", "configmaps")
 	as := func(cfg *rest.Config, who rest.ImpersonationConfig) error {
 		cfg.Impersonate = who
-		_, err := apitest.Client(t, cfg).CoreV1().Secrets("default").Get(t.Context(), "x", metav1.GetOptions{})
+		_, err := kerneltest.Client(t, cfg).CoreV1().Secrets("default").Get(t.Context(), "x", metav1.GetOptions{})
 		return err
 	}
 	if err := as(c.Admin(), rest.ImpersonationConfig{UserName: "reader"}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `User "reader"`) {
@@ -129,10 +130,10 @@ func (s *slow) List(ctx context.Context, t registry.Target, o metav1.ListOptions
 func TestInFlightLimit(t *testing.T) {
 	t.Parallel()
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		cfg.Registry = s.over(cfg.Registry)
 		cfg.Limits.ReadInFlight = 1
-	}})
+	}}})
 	grant(t, c, "reader", "list", "configmaps")
 	hc, err := rest.HTTPClientFor(c.User(t, "reader"))
 	if err != nil {
@@ -170,9 +171,9 @@ func TestInFlightLimit(t *testing.T) {
 func TestRequestTimeout(t *testing.T) {
 	t.Parallel()
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		cfg.Registry = s.over(cfg.Registry)
-	}})
+	}}})
 	start := time.Now()
 	resp := get(t, c, "/api/v1/configmaps?timeout=100ms", nil)
 	if resp.StatusCode != http.StatusGatewayTimeout || time.Since(start) > 10*time.Second {
@@ -191,10 +192,10 @@ func (p panics) List(ctx context.Context, t registry.Target, o metav1.ListOption
 
 func TestPanicBecomesAnAnswer(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		all := cfg.Registry
 		cfg.Registry = registry.AccessFunc(func(u user.Info) registry.Registry { return panics{all.As(u)} })
-	}})
+	}}})
 	resp := get(t, c, "/api/v1/configmaps", nil)
 	body := text(t, resp)
 	id := resp.Header.Get("Audit-Id")
@@ -215,16 +216,16 @@ func (expired) Watch(context.Context, registry.Target, metav1.ListOptions) (regi
 // TestExpiredWatchIsToldInTheStream: clients look for a 410 among the events.
 func TestExpiredWatchIsToldInTheStream(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		all := cfg.Registry
 		cfg.Registry = registry.AccessFunc(func(u user.Info) registry.Registry { return expired{all.As(u)} })
-	}})
+	}}})
 	resp := get(t, c, "/api/v1/configmaps?watch=1&resourceVersion=1", nil)
 	body := text(t, resp)
 	if resp.StatusCode != 200 || !strings.HasPrefix(body, `{"type":"ERROR","object":{"kind":"Status"`) || !strings.Contains(body, `"code":410`) {
 		t.Errorf("got %d %s", resp.StatusCode, body)
 	}
-	w, err := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("").Watch(t.Context(), metav1.ListOptions{ResourceVersion: "1"})
+	w, err := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("").Watch(t.Context(), metav1.ListOptions{ResourceVersion: "1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +238,7 @@ func TestExpiredWatchIsToldInTheStream(t *testing.T) {
 // TestASlowBodyIsCutOff: the timeout covers a client that stops sending.
 func TestASlowBodyIsCutOff(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.RequestTimeout = 200 * time.Millisecond }})
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) { cfg.Limits.RequestTimeout = 200 * time.Millisecond }}})
 	r, w := io.Pipe()
 	defer w.Close()
 	req, err := http.NewRequestWithContext(t.Context(), "POST", c.URL+"/api/v1/namespaces/default/configmaps", r)
@@ -262,22 +263,22 @@ func TestASlowBodyIsCutOff(t *testing.T) {
 // take the time that they need, whatever the time-out of a request.
 func TestProfilesAreGuarded(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		cfg.Profiling = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, bounded := r.Context().Deadline(); bounded {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
 			_, _ = io.WriteString(w, "profile "+r.URL.Path)
 		})
-	}})
-	without := apitest.New(t, apitest.Options{})
+	}}})
+	without := kerneltest.Start(t, kerneltest.Options{})
 	grant(t, c, "reader", "get", "nodes")
 	for _, tt := range []struct {
 		name    string
 		cfg     *rest.Config
 		code    int
 		text    string
-		cluster *apitest.Cluster
+		cluster *kerneltest.Server
 	}{
 		{"admin", c.Admin(), 200, "profile /debug/pprof", c},
 		{"a user", c.User(t, "reader"), 403, "cannot get path", c},
@@ -330,10 +331,10 @@ func TestAClientThatGoesIsNoFault(t *testing.T) {
 	t.Parallel()
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
 	log := &notes{Handler: slog.DiscardHandler, seen: map[slog.Level]int{}}
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		cfg.Registry = s.over(cfg.Registry)
 		cfg.Log = slog.New(log)
-	}})
+	}}})
 	hc, err := rest.HTTPClientFor(c.Admin())
 	if err != nil {
 		t.Fatal(err)

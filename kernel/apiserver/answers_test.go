@@ -7,18 +7,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
 // kubernetesCluster is a cluster with the kinds of Kubernetes.
-func kubernetesCluster(t *testing.T) *apitest.Cluster {
+func kubernetesCluster(t *testing.T) *kerneltest.Server {
 	t.Helper()
-	table, err := kinds.Table(kinds.Options{})
+	table, err := kinds.Table(kinds.Options{}, v1alpha1.Extend)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return apitest.New(t, apitest.Options{Table: table})
+	return kerneltest.Start(t, kerneltest.Options{Table: table})
 }
 
 // probe is a request and what kube-apiserver answers.
@@ -35,7 +36,7 @@ const (
 	configBody = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{%s}}`
 )
 
-func (p probe) run(t *testing.T, c *apitest.Cluster) {
+func (p probe) run(t *testing.T, c *kerneltest.Server) {
 	t.Helper()
 	media := "application/json"
 	switch {

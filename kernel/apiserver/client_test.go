@@ -25,7 +25,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 func configMap(name string, data map[string]string) *corev1.ConfigMap {
@@ -40,13 +40,13 @@ func pod(name string) *corev1.Pod {
 // TestVerbs walks one object through all verbs, in each media type.
 func TestVerbs(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	for _, media := range []string{"application/json", "application/vnd.kubernetes.protobuf"} {
 		t.Run(media, func(t *testing.T) {
 			ctx := t.Context()
 			cfg := c.Admin()
 			cfg.ContentType, cfg.AcceptContentTypes = media, media
-			cms := apitest.Client(t, cfg).CoreV1().ConfigMaps("default")
+			cms := kerneltest.Client(t, cfg).CoreV1().ConfigMaps("default")
 			made, err := cms.Create(ctx, configMap("a", map[string]string{"k": "1"}), metav1.CreateOptions{})
 			if err != nil {
 				t.Fatal(err)
@@ -107,8 +107,8 @@ func TestVerbs(t *testing.T) {
 
 func TestPagesOfAList(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
-	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
+	c := kerneltest.Start(t, kerneltest.Options{})
+	cms := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	for i := range 5 {
 		if _, err := cms.Create(t.Context(), configMap(fmt.Sprint("cm", i), nil), metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -133,8 +133,8 @@ func TestPagesOfAList(t *testing.T) {
 
 func TestApplyAndDryRun(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
-	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
+	c := kerneltest.Start(t, kerneltest.Options{})
+	cms := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	ac := applycorev1.ConfigMap("applied", "default").WithData(map[string]string{"k": "v"})
 	if _, err := cms.Apply(t.Context(), ac, metav1.ApplyOptions{FieldManager: "me", DryRun: []string{"All"}}); err != nil {
 		t.Fatal(err)
@@ -160,8 +160,8 @@ func TestApplyAndDryRun(t *testing.T) {
 
 func TestSubresources(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
-	cs := apitest.Client(t, c.Admin())
+	c := kerneltest.Start(t, kerneltest.Options{})
+	cs := kerneltest.Client(t, c.Admin())
 	one := int32(1)
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default"}, Spec: appsv1.DeploymentSpec{Replicas: &one}}
 	if _, err := cs.AppsV1().Deployments("default").Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
@@ -197,13 +197,13 @@ func TestSubresources(t *testing.T) {
 
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	for _, media := range []string{"application/json", "application/vnd.kubernetes.protobuf"} {
 		t.Run(media, func(t *testing.T) {
 			ctx := t.Context()
 			cfg := c.Admin()
 			cfg.ContentType, cfg.AcceptContentTypes = media, media
-			cms := apitest.Client(t, cfg).CoreV1().ConfigMaps("default")
+			cms := kerneltest.Client(t, cfg).CoreV1().ConfigMaps("default")
 			if _, err := cms.Create(ctx, configMap("first", nil), metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -254,8 +254,8 @@ func expect(t *testing.T, w kwatch.Interface, typ kwatch.EventType, name string)
 
 func TestWatchTimeoutAndShutdown(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
-	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
+	c := kerneltest.Start(t, kerneltest.Options{})
+	cms := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	second := int64(1)
 	start := time.Now()
 	w, err := cms.Watch(t.Context(), metav1.ListOptions{TimeoutSeconds: &second})
@@ -287,8 +287,8 @@ func TestWatchTimeoutAndShutdown(t *testing.T) {
 
 func TestInformersAndOtherClients(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
-	cs := apitest.Client(t, c.Admin())
+	c := kerneltest.Start(t, kerneltest.Options{})
+	cs := kerneltest.Client(t, c.Admin())
 	if _, err := cs.CoreV1().ConfigMaps("default").Create(t.Context(), configMap("seen", map[string]string{"k": "v"}), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -330,12 +330,12 @@ func TestInformersAndOtherClients(t *testing.T) {
 	}
 }
 
-func get(t *testing.T, c *apitest.Cluster, path string, header map[string]string) *http.Response {
+func get(t *testing.T, c *kerneltest.Server, path string, header map[string]string) *http.Response {
 	t.Helper()
 	return do(t, c, http.MethodGet, path, "", header)
 }
 
-func do(t *testing.T, c *apitest.Cluster, method, path, body string, header map[string]string) *http.Response {
+func do(t *testing.T, c *kerneltest.Server, method, path, body string, header map[string]string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, c.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -368,13 +368,13 @@ func text(t *testing.T, r *http.Response) string {
 
 func TestWarningsReachTheClient(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	rec := &recorder{}
 	cfg := c.Admin()
 	cfg.WarningHandler = rec
 	p := pod("w")
 	p.Annotations = map[string]string{"warn": "please"}
-	if _, err := apitest.Client(t, cfg).CoreV1().Pods("default").Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+	if _, err := kerneltest.Client(t, cfg).CoreV1().Pods("default").Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"this pod asked for a warning"}, rec.texts); diff != "" {

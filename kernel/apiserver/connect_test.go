@@ -30,7 +30,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 	spdystream "k8s.io/streaming/pkg/httpstream/spdy"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // agent is a node's agent: it speaks SPDY, as kubelets and containerd do, and
@@ -41,7 +41,7 @@ type agent struct {
 }
 
 // withAgent makes node n1 with an agent and a pod p on it.
-func withAgent(t *testing.T, c *apitest.Cluster, certFor string) (*agent, *kubernetes.Clientset) {
+func withAgent(t *testing.T, c *kerneltest.Server, certFor string) (*agent, *kubernetes.Clientset) {
 	t.Helper()
 	a := &agent{t: t, release: make(chan struct{})}
 	serving, err := c.PKI.IssueNodeServing(certFor, []net.IP{net.IPv4(127, 0, 0, 1)})
@@ -60,7 +60,7 @@ func withAgent(t *testing.T, c *apitest.Cluster, certFor string) (*agent, *kuber
 	if err != nil {
 		t.Fatal(err)
 	}
-	cs := apitest.Client(t, c.Admin())
+	cs := kerneltest.Client(t, c.Admin())
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{
 		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: host}},
 		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(n)}},
@@ -220,7 +220,7 @@ func executor(t *testing.T, cfg *rest.Config, cs *kubernetes.Clientset, ws bool,
 
 func TestExec(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	_, cs := withAgent(t, c, "n1")
 	for _, ws := range []bool{false, true} {
 		t.Run(map[bool]string{false: "spdy", true: "websocket"}[ws], func(t *testing.T) {
@@ -250,7 +250,7 @@ func TestExec(t *testing.T) {
 
 func TestExecNeedsTheRightToCreate(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	_, admin := withAgent(t, c, "n1")
 	grant(t, c, "reader", "get", "pods/exec")
 	cfg := c.User(t, "reader")
@@ -267,7 +267,7 @@ func TestExecNeedsTheRightToCreate(t *testing.T) {
 // needs the right to create, and a plain GET does not.
 func TestANodesProxyStreamsNeedTheRightToCreate(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	withAgent(t, c, "n1")
 	grant(t, c, "reader", "get", "nodes/proxy")
 	reader := c.User(t, "reader")
@@ -287,7 +287,7 @@ func TestANodesProxyStreamsNeedTheRightToCreate(t *testing.T) {
 
 func TestPortForward(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	_, cs := withAgent(t, c, "n1")
 	u := cs.CoreV1().RESTClient().Post().Namespace("default").Resource("pods").Name("p").SubResource("portforward").URL()
 	dialers := map[string]func() (clientstream.Dialer, error){
@@ -345,7 +345,7 @@ func TestPortForward(t *testing.T) {
 
 func TestLogs(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	a, cs := withAgent(t, c, "n1")
 	pods := cs.CoreV1().Pods("default")
 	data, err := pods.GetLogs("p", &corev1.PodLogOptions{}).DoRaw(t.Context())
@@ -379,7 +379,7 @@ func TestLogs(t *testing.T) {
 
 func TestAnotherNodesCertificateIsRefused(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	_, cs := withAgent(t, c, "n2")
 	_, err := cs.CoreV1().Pods("default").GetLogs("p", &corev1.PodLogOptions{}).DoRaw(t.Context())
 	if !apierrors.IsServiceUnavailable(err) {

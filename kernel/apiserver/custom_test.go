@@ -20,7 +20,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/plugins/kinds"
 )
@@ -105,13 +106,13 @@ func gizmos(fields []string, versions ...string) *resource.Definition {
 // api reads documents of an API server.
 type api struct {
 	t *testing.T
-	c *apitest.Cluster
+	c *kerneltest.Server
 }
 
 func (a api) document(path, accept string) []byte {
 	a.t.Helper()
 	code := 0
-	req := apitest.Client(a.t, a.c.Admin()).Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", accept)
+	req := kerneltest.Client(a.t, a.c.Admin()).Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", accept)
 	res := req.Do(a.t.Context()).StatusCode(&code)
 	body, err := res.Raw()
 	if err != nil && code != 404 {
@@ -148,11 +149,11 @@ const aggregatedDiscovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIG
 // discovery and OpenAPI follow at once; what is not about the kind stays.
 func TestKindsComeAndGo(t *testing.T) {
 	t.Parallel()
-	table, err := kinds.Table(kinds.Options{})
+	table, err := kinds.Table(kinds.Options{}, v1alpha1.Extend)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := apitest.New(t, apitest.Options{Table: table})
+	c := kerneltest.Start(t, kerneltest.Options{Table: table})
 	docs, ctx := api{t, c}, t.Context()
 	client, err := dynamic.NewForConfig(c.Admin())
 	if err != nil {
@@ -160,7 +161,7 @@ func TestKindsComeAndGo(t *testing.T) {
 	}
 	v1 := schema.GroupVersionResource{Group: "shop.example", Version: "v1", Resource: "gizmos"}
 	v2 := v1.GroupResource().WithVersion("v2")
-	producer := c.Catalog.Producer("shop")
+	producer := c.Catalog().Producer("shop")
 	apply := func(d *resource.Definition) {
 		t.Helper()
 		if err := producer.Apply([]*resource.Definition{d}); err != nil {
@@ -171,7 +172,7 @@ func TestKindsComeAndGo(t *testing.T) {
 	var load sync.WaitGroup
 	var written atomic.Int64
 	load.Go(func() { // of the kind, and of another
-		others := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
+		others := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 		for i := 0; busy.Err() == nil; i++ {
 			if _, err := others.Create(ctx, configMap(fmt.Sprint("load", i), nil), metav1.CreateOptions{}); err != nil {
 				t.Errorf("another kind is disturbed: %v", err)

@@ -16,8 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/internal/history"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // selection is what a client of the test lists and watches.
@@ -61,12 +61,12 @@ type reflector struct {
 
 // server is one API server of the cluster.
 type server struct {
-	*apitest.Cluster
+	*kerneltest.Server
 	clients []*http.Client // HTTP/1.1 and 2
 }
 
-func newServer(t *testing.T, c *apitest.Cluster) *server {
-	s := &server{Cluster: c}
+func newServer(t *testing.T, c *kerneltest.Server) *server {
+	s := &server{Server: c}
 	for _, protocols := range [][]string{{"http/1.1"}, nil} {
 		cfg := c.Admin()
 		cfg.NextProtos = protocols

@@ -18,8 +18,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/internal/history"
+	"github.com/pintle-io/pintle/kernel"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
@@ -198,10 +199,11 @@ func hash(s string) (n uint64) {
 }
 
 // historyServer starts an API server whose cache keeps little: clients fall
-// behind, and are cut off inside revisions.
+// behind, and are cut off inside revisions. None of them leads, so that nothing
+// is written but what the test writes.
 func historyServer(t *testing.T, st store.Store) *server {
-	return newServer(t, apitest.New(t, apitest.Options{Store: st,
-		Cache: func(c *watch.Config) { c.History, c.Queue, c.Bookmarks = 100, 10, 60*time.Millisecond },
+	return newServer(t, kerneltest.Start(t, kerneltest.Options{Store: st, Follows: true,
+		Adjust: kernel.Adjust{Cache: func(c *watch.Config) { c.History, c.Queue, c.Bookmarks = 100, 10, 60*time.Millisecond }},
 	}))
 }
 
@@ -241,7 +243,7 @@ func (w *lateWatcher) Batches() <-chan store.Batch { return w.late }
 func recorded(t *testing.T, st store.Store, begin, end int64) (h history.Truth) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	table, err := apitest.Table()
+	table, err := kerneltest.Table()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +379,7 @@ func (w *writer) deleteCollection(ctx context.Context, s *server) {
 // foreign commits a transaction past the registry, as another program on the
 // same etcd does.
 func (w *writer) foreign(ctx context.Context, present map[string]*corev1.Pod) {
-	table, err := apitest.Table()
+	table, err := kerneltest.Table()
 	if err != nil {
 		w.t.Fatal(err)
 	}

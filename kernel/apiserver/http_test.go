@@ -19,16 +19,17 @@ import (
 	"k8s.io/client-go/restmapper"
 	"sigs.k8s.io/yaml"
 
-	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/internal/version"
+	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/apiserver"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // TestStatusErrors compares error bodies with upstream's.
 func TestStatusErrors(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
-	if _, err := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default").Create(t.Context(), configMap("there", nil), metav1.CreateOptions{}); err != nil {
+	c := kerneltest.Start(t, kerneltest.Options{})
+	if _, err := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default").Create(t.Context(), configMap("there", nil), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	const cms = "/api/v1/namespaces/default/configmaps"
@@ -98,7 +99,7 @@ func TestStatusErrors(t *testing.T) {
 
 func TestLargeBodyIsRefused(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	resp := do(t, c, "POST", "/api/v1/namespaces/default/configmaps", strings.Repeat("x", 3<<20+1), map[string]string{"Content-Type": "application/json"})
 	if resp.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("got %d: %s", resp.StatusCode, text(t, resp))
@@ -107,12 +108,12 @@ func TestLargeBodyIsRefused(t *testing.T) {
 
 func TestPathsThatAreNoAPI(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		cfg.Checks = []apiserver.Check{
 			{Name: "store", Check: func(context.Context) error { return nil }},
 			{Name: "cache", ReadyOnly: true, Check: func(context.Context) error { return errors.New("secret reason") }},
 		}
-	}})
+	}}})
 	tests := []struct {
 		path string
 		code int
@@ -150,8 +151,8 @@ func TestPathsThatAreNoAPI(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
-	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
+	c := kerneltest.Start(t, kerneltest.Options{})
+	cms := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	for _, n := range []string{"a", "b"} {
 		if _, err := cms.Create(t.Context(), configMap(n, nil), metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -197,8 +198,8 @@ func TestTable(t *testing.T) {
 
 func TestListInEveryForm(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
-	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
+	c := kerneltest.Start(t, kerneltest.Options{})
+	cms := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	if _, err := cms.Create(t.Context(), configMap("big", map[string]string{"k": strings.Repeat("x", 200<<10)}), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +235,7 @@ func TestListInEveryForm(t *testing.T) {
 
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	dc := discovery.NewDiscoveryClientForConfigOrDie(c.Admin())
 	_, aggregated, err := dc.ServerGroupsAndResources()
 	if err != nil {
@@ -279,7 +280,7 @@ func names(lists []*metav1.APIResourceList) map[string][]string {
 
 func TestDiscoveryETag(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	h := map[string]string{"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
 	first := get(t, c, "/apis", h)
 	if first.Header.Get("ETag") == "" || first.Header.Get("Content-Type") != "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList" {
@@ -293,7 +294,7 @@ func TestDiscoveryETag(t *testing.T) {
 
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	dc := discovery.NewDiscoveryClientForConfigOrDie(c.Admin())
 	doc, err := dc.OpenAPISchema()
 	if err != nil {
@@ -307,7 +308,7 @@ func TestOpenAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(gvs) != 8 {
+	if len(gvs) != 10 {
 		t.Errorf("openapi v3 has %v", gvs)
 	}
 	spec, err := root.GVSpec(schema.GroupVersion{Group: "apps", Version: "v1"})

@@ -18,13 +18,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/apiserver"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // raw sends the head of an HTTP/1.1 request and returns the status line of the
 // first answer: "100 Continue" when the server wants the body.
-func raw(t *testing.T, c *apitest.Cluster, cfg *rest.Config, head string) (net.Conn, *bufio.Reader, string) {
+func raw(t *testing.T, c *kerneltest.Server, cfg *rest.Config, head string) (net.Conn, *bufio.Reader, string) {
 	t.Helper()
 	tc, err := rest.TLSConfigFor(cfg)
 	if err != nil {
@@ -57,7 +58,7 @@ func statusLine(t *testing.T, r *bufio.Reader) string {
 
 // slowBody announces a body that never comes, at an endpoint that every account
 // may use.
-func slowBody(t *testing.T, c *apitest.Cluster, cfg *rest.Config, size int) string {
+func slowBody(t *testing.T, c *kerneltest.Server, cfg *rest.Config, size int) string {
 	t.Helper()
 	_, _, status := raw(t, c, cfg, fmt.Sprintf("POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews HTTP/1.1\r\n"+
 		"Content-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue", size))
@@ -66,7 +67,7 @@ func slowBody(t *testing.T, c *apitest.Cluster, cfg *rest.Config, size int) stri
 
 // writes makes a ConfigMap and returns the error.
 func writes(t *testing.T, cfg *rest.Config, name string) error {
-	_, err := apitest.Client(t, cfg).CoreV1().ConfigMaps("default").Create(t.Context(), configMap(name, nil), metav1.CreateOptions{})
+	_, err := kerneltest.Client(t, cfg).CoreV1().ConfigMaps("default").Create(t.Context(), configMap(name, nil), metav1.CreateOptions{})
 	return err
 }
 
@@ -76,9 +77,9 @@ const wanted = "100 Continue"
 // bodies slowly.
 func TestSlowBodiesHoldNoSlot(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		cfg.Limits.WriteInFlight, cfg.Limits.BodiesInFlight = 2, 16
-	}})
+	}}})
 	grant(t, c, "writer", "create", "configmaps")
 	mallory := c.User(t, "mallory")
 	for n := range 8 {
@@ -101,7 +102,7 @@ func TestSlowBodiesHoldNoSlot(t *testing.T) {
 // What is not allowed is refused before its body is asked for.
 func TestForbiddenBodiesAreNotRead(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	_, _, got := raw(t, c, c.User(t, "mallory"), "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\n"+
 		"Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue")
 	if !strings.HasPrefix(got, "403") {
@@ -112,7 +113,7 @@ func TestForbiddenBodiesAreNotRead(t *testing.T) {
 // The bytes of all bodies together are bounded, and each tenant's part of them.
 func TestBodyBytesAreBounded(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.BodyBytesInFlight = 64 << 10 }})
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) { cfg.Limits.BodyBytesInFlight = 64 << 10 }}})
 	grant(t, c, "writer", "create", "configmaps")
 	mallory := c.User(t, "mallory")
 	conn, r, got := raw(t, c, mallory, "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews HTTP/1.1\r\n"+
@@ -138,10 +139,10 @@ func TestBodyBytesAreBounded(t *testing.T) {
 func TestNodesHaveSlotsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	s := &slow{enter: make(chan struct{}, 10), leave: make(chan struct{})}
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		cfg.Registry = s.over(cfg.Registry)
 		cfg.Limits.ReadInFlight = 2
-	}})
+	}}})
 	defer close(s.leave)
 	for _, u := range []string{"a", "b"} {
 		grant(t, c, u, "list", "configmaps")
@@ -169,7 +170,7 @@ func TestNodesHaveSlotsOfTheirOwn(t *testing.T) {
 	if resp.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("a third user is answered %s by a server that is full", resp.Status)
 	}
-	node := apitest.Client(t, c.User(t, "system:node:n", "system:nodes"))
+	node := kerneltest.Client(t, c.User(t, "system:node:n", "system:nodes"))
 	leases := node.CoordinationV1().Leases("kube-node-lease")
 	if _, err := leases.Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "n"}}, metav1.CreateOptions{}); err != nil {
 		t.Errorf("the lease is made: %v", err)
@@ -182,9 +183,9 @@ func TestNodesHaveSlotsOfTheirOwn(t *testing.T) {
 // A client that does not read its answer holds no slot either.
 func TestSlowReadersHoldNoSlot(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.ReadInFlight = 1 }})
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) { cfg.Limits.ReadInFlight = 1 }}})
 	big := configMap("big", map[string]string{"k": strings.Repeat("x", 1<<20)})
-	cms := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
+	cms := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
 	for n := range 12 { // more than the sockets' buffers take
 		big.Name = fmt.Sprint("big-", n)
 		if _, err := cms.Create(t.Context(), big, metav1.CreateOptions{}); err != nil {
@@ -196,7 +197,7 @@ func TestSlowReadersHoldNoSlot(t *testing.T) {
 	if _, _, got := raw(t, c, c.User(t, "a"), "GET /api/v1/configmaps HTTP/1.1"); got != "200 OK" {
 		t.Fatal(got)
 	}
-	list, err := apitest.Client(t, c.User(t, "b")).CoreV1().ConfigMaps("").List(t.Context(), metav1.ListOptions{Limit: 1})
+	list, err := kerneltest.Client(t, c.User(t, "b")).CoreV1().ConfigMaps("").List(t.Context(), metav1.ListOptions{Limit: 1})
 	if err != nil || len(list.Items) != 1 {
 		t.Errorf("another user: %v", err)
 	}
@@ -205,7 +206,7 @@ func TestSlowReadersHoldNoSlot(t *testing.T) {
 // Who does not say who he is gets no HTTP/2 connection to keep.
 func TestAnonymousConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	for who, cfg := range map[string]*rest.Config{"anonymous": c.Bearer(""), "unknown": c.Bearer("nonsense")} {
 		hc, err := rest.HTTPClientFor(cfg)
 		if err != nil {
@@ -242,11 +243,11 @@ func TestAnonymousConnectionsAreClosed(t *testing.T) {
 // from frames of the watch's own. A client sees no difference.
 func TestLargeAndSmallEvents(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	for _, media := range []string{"application/json", "application/vnd.kubernetes.protobuf"} {
 		cfg := c.Admin()
 		cfg.ContentType, cfg.AcceptContentTypes = media, media
-		cms := apitest.Client(t, cfg).CoreV1().ConfigMaps("default")
+		cms := kerneltest.Client(t, cfg).CoreV1().ConfigMaps("default")
 		w, err := cms.Watch(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -274,9 +275,9 @@ func TestLargeAndSmallEvents(t *testing.T) {
 // beyond that a watch ends in words that a client understands.
 func TestWatchFramesAreBounded(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.WatchBytesInFlight = 80 << 10 }})
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) { cfg.Limits.WatchBytesInFlight = 80 << 10 }}})
 	big := configMap("big", map[string]string{"k": strings.Repeat("x", 60<<10)})
-	if _, err := apitest.Client(t, c.Admin()).CoreV1().ConfigMaps("default").Create(t.Context(), big, metav1.CreateOptions{}); err != nil {
+	if _, err := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default").Create(t.Context(), big, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	grant(t, c, "reader", "watch", "configmaps")
@@ -310,7 +311,7 @@ func TestHealthChecksAreShared(t *testing.T) {
 	t.Parallel()
 	var running, most, runs atomic.Int32
 	enter, leave := make(chan struct{}, 100), make(chan struct{})
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) {
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		cfg.Checks = []apiserver.Check{{Name: "slow", Check: func(context.Context) error {
 			if n := running.Add(1); n > most.Load() {
 				most.Store(n)
@@ -321,7 +322,7 @@ func TestHealthChecksAreShared(t *testing.T) {
 			<-leave
 			return nil
 		}}, {Name: "broken", Check: func(context.Context) error { panic("private detail") }}}
-	}})
+	}}})
 	hc := c.HTTP()
 	t.Cleanup(hc.CloseIdleConnections)
 	codes := make(chan int, 20)

@@ -14,12 +14,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 func TestProxy(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	_, cs := withAgent(t, c, "n1")
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
@@ -105,7 +105,7 @@ func TestProxy(t *testing.T) {
 // A pod is reached by TLS where the path says so, whatever its certificate.
 func TestProxyTLS(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	_, cs := withAgent(t, c, "n1")
 	backend := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `%s %s <a href="/rewriteme">`, r.Method, r.URL.RequestURI())
@@ -141,7 +141,7 @@ func TestProxyTLS(t *testing.T) {
 // OPTIONS has no verb, so that rights to other verbs do not grant it.
 func TestProxyOptionsTakesEveryVerb(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	withAgent(t, c, "n1")
 	grant(t, c, "getter", "get", "pods/proxy")
 	hc, err := rest.HTTPClientFor(c.User(t, "getter"))
@@ -167,7 +167,7 @@ func TestProxyOptionsTakesEveryVerb(t *testing.T) {
 // The log comes as messages, in the subprotocol that the client prefers.
 func TestLogsOverWebSocket(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	a, _ := withAgent(t, c, "n1")
 	dial := func(query string, protocols ...string) (*websocket.Conn, error) {
 		cfg, err := websocket.NewConfig("wss"+strings.TrimPrefix(c.URL, "https")+"/api/v1/namespaces/default/pods/p/log"+query, c.URL)

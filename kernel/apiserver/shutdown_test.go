@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // heldListener accepts connections from which nothing is read until release.
@@ -49,7 +49,7 @@ func (c *heldConn) Read(b []byte) (int, error) {
 // though its client would keep it.
 func TestShutdownEndsConnectionsThatAreBeingMade(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

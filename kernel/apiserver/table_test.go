@@ -11,13 +11,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // What a subresource shows in a table is its own kind, not its parent's.
 func TestTableOfASubresource(t *testing.T) {
 	t.Parallel()
-	tab, err := apitest.Table()
+	tab, err := kerneltest.Table()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,12 +28,12 @@ func TestTableOfASubresource(t *testing.T) {
 		}
 		return &metav1.Table{ColumnDefinitions: []metav1.TableColumnDefinition{{Name: "Desired"}}, Rows: []metav1.TableRow{{Cells: []any{sc.Spec.Replicas}}}}, nil
 	}
-	c := apitest.New(t, apitest.Options{Table: tab})
+	c := kerneltest.Start(t, kerneltest.Options{Table: tab})
 	replicas := int32(3)
 	labels := map[string]string{"app": "web"}
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: appsv1.DeploymentSpec{Replicas: &replicas,
 		Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}}}}
-	if _, err := apitest.Client(t, c.Admin()).AppsV1().Deployments("default").Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
+	if _, err := kerneltest.Client(t, c.Admin()).AppsV1().Deployments("default").Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	const accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -50,6 +50,26 @@ func TestTableOfASubresource(t *testing.T) {
 		var row metav1.PartialObjectMetadata
 		if err := json.Unmarshal(got.Rows[0].Object.Raw, &row); err != nil || row.GroupVersionKind().String() != kind || row.Name != "web" {
 			t.Errorf("includeObject=%s: the row holds %s, want a %s: %v", include, got.Rows[0].Object.Raw, kind, err)
+		}
+	}
+}
+
+// A printer that has nothing to say about a kind leaves it to the columns that
+// every object has.
+func TestTableWithoutAPrinter(t *testing.T) {
+	t.Parallel()
+	tab, err := kerneltest.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab.Columns = func(runtime.Object, metav1.TableOptions) (*metav1.Table, error) { return nil, nil }
+	c := kerneltest.Start(t, kerneltest.Options{Table: tab})
+	for _, path := range []string{"/api/v1/namespaces/default", "/api/v1/namespaces"} {
+		resp := get(t, c, path, map[string]string{"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"})
+		body := text(t, resp)
+		var got metav1.Table
+		if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Rows) == 0 || len(got.ColumnDefinitions) != 2 || got.Rows[0].Cells[0] != "default" {
+			t.Errorf("%s: %d %s: %v", path, resp.StatusCode, body, err)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // requests are of the verbs of a resource that the server has code for.
@@ -27,15 +27,15 @@ var requests = []struct{ verb, method, path, contentType, body string }{
 }
 
 // withVerbs is a cluster whose leases have these verbs alone.
-func withVerbs(t *testing.T, verbs []string, unserved string) *apitest.Cluster {
+func withVerbs(t *testing.T, verbs []string, unserved string) *kerneltest.Server {
 	t.Helper()
-	tab, err := apitest.Table()
+	tab, err := kerneltest.Table()
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := tab.Lookup(schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"})
 	d.Verbs, d.Unserved = verbs, unserved
-	return apitest.New(t, apitest.Options{Table: tab})
+	return kerneltest.Start(t, kerneltest.Options{Table: tab})
 }
 
 // A verb that a definition does not list is refused, whatever the server could

@@ -8,12 +8,13 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/apiserver"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // send sends a body and returns the code and the beginning of the answer.
-func send(t *testing.T, c *apitest.Cluster, cfg *rest.Config, method, path, media, body string) (int, string) {
+func send(t *testing.T, c *kerneltest.Server, cfg *rest.Config, method, path, media, body string) (int, string) {
 	t.Helper()
 	hc, err := rest.HTTPClientFor(cfg)
 	if err != nil {
@@ -36,7 +37,7 @@ const podsPath = "/api/v1/namespaces/default/pods"
 // Bodies that would become a thousand times as much are refused unread.
 func TestBodiesDoNotAmplify(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	empty := strings.TrimSuffix(strings.Repeat("{},", 400000), ",")
 	aliases := "metadata: {name: &a " + strings.Repeat("x", 10000) + "}\nb: [" + strings.TrimSuffix(strings.Repeat("*a,", 1000), ",") + "]\n"
 	for name, tc := range map[string]struct{ method, path, media, body, want string }{
@@ -63,7 +64,7 @@ func TestBodiesDoNotAmplify(t *testing.T) {
 // What decoding takes is bounded for all together, and for each tenant.
 func TestDecodingIsBounded(t *testing.T) {
 	t.Parallel()
-	c := apitest.New(t, apitest.Options{Server: func(cfg *apiserver.Config) { cfg.Limits.DecodeBytesInFlight = 1 << 20 }})
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) { cfg.Limits.DecodeBytesInFlight = 1 << 20 }}})
 	grant(t, c, "writer", "create", "configmaps")
 	body := func(n int) string {
 		return `{"metadata":{"name":"a` + fmt.Sprint(n) + `","finalizers":[` + strings.TrimSuffix(strings.Repeat(`"",`, n), ",") + `]}}`

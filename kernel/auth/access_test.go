@@ -16,9 +16,9 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
-	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
@@ -36,6 +36,10 @@ func (z *asked) Authorize(_ context.Context, a authorizer.Attributes) (authorize
 	return authorizer.DecisionNoOpinion, "", nil
 }
 
+// component is one whom the server refuses nothing: what is refused, another
+// authorizer refuses.
+var component = &user.DefaultInfo{Name: "component", Groups: []string{user.SystemPrivilegedGroup}}
+
 var configMaps = corev1.SchemeGroupVersion.WithResource("configmaps")
 
 func configMap(name string) *corev1.ConfigMap {
@@ -48,10 +52,9 @@ func in(name string) registry.Target {
 
 // Every verb of a component asks for what the same request of a client would.
 func TestAccessAsksForEveryVerb(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
-	u := &user.DefaultInfo{Name: "component"}
+	c := kerneltest.Start(t, kerneltest.Options{})
 	z := &asked{}
-	reg := (&auth.Access{Registry: c.Core, Authorizer: z}).As(u)
+	reg := (&auth.Access{Registry: c.Access(), Authorizer: z}).As(component)
 	ctx, o := t.Context(), registry.WriteOptions{FieldManager: "m"}
 	apply := []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b"}}`)
 	for _, x := range []struct {
@@ -83,7 +86,7 @@ func TestAccessAsksForEveryVerb(t *testing.T) {
 			t.Errorf("asked %q, want %q", got, x.want)
 		}
 	}
-	if _, err := (&auth.Access{Registry: c.Core, Authorizer: &asked{}}).As(nil).Get(ctx, in("a"), metav1.GetOptions{}); !apierrors.IsForbidden(err) {
+	if _, err := (&auth.Access{Registry: c.Access(), Authorizer: &asked{}}).As(nil).Get(ctx, in("a"), metav1.GetOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("nobody, allowed everything: %v", err)
 	}
 }
@@ -91,9 +94,9 @@ func TestAccessAsksForEveryVerb(t *testing.T) {
 // In a batch, what is not allowed is refused and the others are written; names are
 // asked about only where the answer depends on them.
 func TestAccessToABatch(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	z := &asked{}
-	reg := (&auth.Access{Registry: c.Core, Authorizer: z}).As(&user.DefaultInfo{Name: "component"})
+	reg := (&auth.Access{Registry: c.Access(), Authorizer: z}).As(component)
 	batch := func(names ...string) (items []registry.BatchItem) {
 		for _, name := range names {
 			items = append(items, registry.BatchItem{Verb: "create", Target: in(name), Object: configMap(name)})
@@ -124,7 +127,7 @@ func TestAccessToABatch(t *testing.T) {
 // TestComponentsRoles holds the roles of the server's own components against what
 // they do: allowed is what they need, and refused what they have no business with.
 func TestComponentsRoles(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	type can struct {
 		verb, group, resource, namespace, name string
 	}
@@ -183,7 +186,7 @@ func TestComponentsRoles(t *testing.T) {
 // The aggregator fills in roles whose rules it does not hold: by its role, and not
 // because nobody asks.
 func TestAggregatorMayEscalate(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{Follows: true}) // no aggregator but this one
 	res := rbacv1.SchemeGroupVersion.WithResource("clusterroles")
 	for _, r := range []*rbacv1.ClusterRole{
 		{ObjectMeta: metav1.ObjectMeta{Name: "sum"}, AggregationRule: &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"to": "sum"}}}}},
@@ -192,7 +195,7 @@ func TestAggregatorMayEscalate(t *testing.T) {
 		create(t, c.Registry, res, r)
 	}
 	for who, want := range map[user.Info]bool{auth.Scheduler: false, auth.RoleAggregator: true} {
-		agg := rbac.Aggregator{Registry: (&auth.Access{Registry: c.Core, Authorizer: c.Authorizer}).As(who)}
+		agg := rbac.Aggregator{Registry: c.Access().As(who)}
 		if err := agg.Sync(t.Context()); (err == nil) != want {
 			t.Errorf("%s: %v", who.GetName(), err)
 		}

@@ -13,14 +13,15 @@ import (
 	"k8s.io/client-go/rest"
 	testclock "k8s.io/utils/clock/testing"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // whoami asks the server.
 func whoami(t *testing.T, cfg *rest.Config) (authenticationv1.UserInfo, error) {
 	t.Helper()
-	r, err := apitest.Client(t, cfg).AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	r, err := kerneltest.Client(t, cfg).AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
 		return authenticationv1.UserInfo{}, err
 	}
@@ -28,7 +29,7 @@ func whoami(t *testing.T, cfg *rest.Config) (authenticationv1.UserInfo, error) {
 }
 
 func TestCertificates(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	u, err := whoami(t, c.User(t, "ann", "dev", "ops"))
 	if err != nil {
 		t.Fatal(err)
@@ -65,8 +66,8 @@ func TestCertificates(t *testing.T) {
 func TestBootstrapTokens(t *testing.T) {
 	now := time.Now()
 	clk := testclock.NewFakeClock(now)
-	c := apitest.New(t, apitest.Options{Clock: clk})
-	secrets := apitest.Client(t, c.Admin()).CoreV1().Secrets("kube-system")
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{Clock: clk}})
+	secrets := kerneltest.Client(t, c.Admin()).CoreV1().Secrets("kube-system")
 	const letters = "0123456789abcdef"
 	add := func(id string, change func(s *corev1.Secret)) {
 		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "bootstrap-token-" + id}, Type: corev1.SecretTypeBootstrapToken, Data: map[string][]byte{

@@ -13,11 +13,18 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/kernel"
+	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
@@ -32,13 +39,16 @@ import (
 
 // Options change what Start makes.
 type Options struct {
-	Table *resource.Table // required: the kernel has no kinds of its own
+	Table *resource.Table // nil is the small one of Table
 	// Dir is the data directory: servers that share their keys have copies of it.
 	// "" is a new one.
 	Dir    string
 	Store  store.Store // nil is a new one in memory
 	Adjust kernel.Adjust
 	Lease  lease.Times
+	// Follows makes it a server beside another that leads: nothing runs here but
+	// what every server does, and a test may bring a loop of its own.
+	Follows bool
 	// Config makes last changes, such as plugins and hosts.
 	Config func(c *kernel.Config)
 }
@@ -66,6 +76,11 @@ type Server struct {
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
+	if o.Table == nil {
+		var err error
+		o.Table, err = Table()
+		must(t, err)
+	}
 	if o.Store == nil {
 		o.Store = memory.New()
 	}
@@ -87,6 +102,9 @@ func Start(t testing.TB, o Options) *Server {
 	a := k.Auth()
 	s := &Server{Kernel: k, URL: "https://" + l.Addr().String(), Server: k.API(), Registry: k.Access().As(admin), Reader: k.Reader(), PKI: k.PKI(),
 		Tokens: a.Tokens, Authorizer: a.Authorizer, RBAC: a.RBAC, Authn: a.Authenticator}
+	if o.Follows {
+		anotherLeads(t, s.Registry)
+	}
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- k.Run(ctx, func() { close(ready) }) }()
 	stopped := false
@@ -109,6 +127,23 @@ func Start(t testing.TB, o Options) *Server {
 		t.Fatalf("the server ended: %v", err)
 	}
 	return s
+}
+
+// anotherLeads writes the lease of a leader that is somewhere else.
+func anotherLeads(t testing.TB, r registry.Registry) {
+	t.Helper()
+	ctx := admission.WithOwnObjects(t.Context()) // no policies have been read yet
+	ensure := func(gv schema.GroupVersion, resource, namespace string, o runtime.Object) {
+		t.Helper()
+		_, err := r.Create(ctx, registry.Target{Resource: gv.WithResource(resource), Namespace: namespace}, o, registry.WriteOptions{})
+		if !apierrors.IsAlreadyExists(err) {
+			must(t, err)
+		}
+	}
+	who, seconds := "elsewhere", int32(24*time.Hour/time.Second)
+	ensure(corev1.SchemeGroupVersion, "namespaces", "", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem}})
+	ensure(coordinationv1.SchemeGroupVersion, "leases", metav1.NamespaceSystem, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "pintle-leader"},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: &who, LeaseDurationSeconds: &seconds}})
 }
 
 // Stop ends the server, as a signal would.

@@ -28,7 +28,8 @@ type Pruner interface {
 }
 
 // Columns prints objects of the hub version as `kubectl get` shows them. list
-// is a hub list or a single hub object.
+// is a hub list or a single hub object. A nil table stands for the columns that
+// every object has: name and age.
 type Columns func(list runtime.Object, opts metav1.TableOptions) (*metav1.Table, error)
 
 // TypesOf are the types of a definition's objects.

@@ -11,8 +11,9 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 
-	"github.com/pintle-io/pintle/internal/apitest"
-	"github.com/pintle-io/pintle/plugins/kinds/kindtest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/plugins/kinds"
 )
 
 // edge is an API server of the real kinds.
@@ -23,7 +24,11 @@ type edge struct {
 
 func newEdge(t testing.TB) *edge {
 	t.Helper()
-	c := apitest.New(t, apitest.Options{Table: kindtest.Table(t)})
+	table, err := kinds.Table(kinds.Options{}, v1alpha1.Extend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := kerneltest.Start(t, kerneltest.Options{Table: table})
 	client, err := rest.HTTPClientFor(c.Admin())
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -72,11 +73,19 @@ func (s *Renderer) MakeTable(c *endpoint.Request, version string, objs []*watch.
 }
 
 // columns prints objects by their definition's printer, or by name and age.
+// columns prints objects as their kind has it, and as any object otherwise.
 func (s *Renderer) columns(c *endpoint.Request, objs []*watch.Object, o metav1.TableOptions, list bool) (*metav1.Table, error) {
-	print := s.Catalog.Snapshot().ColumnsOf(c.Def)
-	if print == nil {
-		return defaultTable(objs), nil
+	if print := s.Catalog.Snapshot().ColumnsOf(c.Def); print != nil {
+		if t, err := s.printed(c, print, objs, o, list); t != nil || err != nil {
+			return t, err
+		}
 	}
+	return defaultTable(objs), nil
+}
+
+// printed is what a kind's printer makes of objects; nil: it has nothing to say
+// about them.
+func (s *Renderer) printed(c *endpoint.Request, print resource.Columns, objs []*watch.Object, o metav1.TableOptions, list bool) (*metav1.Table, error) {
 	if !list && len(objs) == 1 { // of the hub's kind, or a subresource's
 		return print(objs[0].Obj, o)
 	}
@@ -87,7 +96,7 @@ func (s *Renderer) columns(c *endpoint.Request, objs []*watch.Object, o metav1.T
 	}
 	l, err := s.New(c.Def, schema.GroupVersionKind{Group: hub.Group, Version: hub.Version, Kind: kind})
 	if err != nil {
-		return defaultTable(objs), nil // a kind without a list type has no printer either
+		return nil, nil // a kind without a list type has no printer either
 	}
 	items := make([]runtime.Object, len(objs))
 	for i, o := range objs {

@@ -12,13 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 func setup(t *testing.T) (admin, n1 *kubernetes.Clientset) {
 	t.Helper()
-	c := apitest.New(t, apitest.Options{})
-	admin = apitest.Client(t, c.Admin())
+	c := kerneltest.Start(t, kerneltest.Options{})
+	admin = kerneltest.Client(t, c.Admin())
 	ctx, o := t.Context(), metav1.CreateOptions{}
 	must := func(err error) {
 		t.Helper()
@@ -47,7 +47,7 @@ func setup(t *testing.T) (admin, n1 *kubernetes.Clientset) {
 		}}, o)
 		must(err)
 	}
-	return admin, apitest.Client(t, c.User(t, "system:node:n1", "system:nodes"))
+	return admin, kerneltest.Client(t, c.User(t, "system:node:n1", "system:nodes"))
 }
 
 func TestWhatANodeMayDo(t *testing.T) {

@@ -1,7 +1,6 @@
 package rbac_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +12,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
-	"github.com/pintle-io/pintle/internal/apitest"
-	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
@@ -32,8 +30,8 @@ func rule(verbs, groups, resources string, names ...string) rbacv1.PolicyRule {
 }
 
 func TestAuthorize(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
-	cs := apitest.Client(t, c.Admin()).RbacV1()
+	c := kerneltest.Start(t, kerneltest.Options{})
+	cs := kerneltest.Client(t, c.Admin()).RbacV1()
 	ctx := t.Context()
 	must := func(err error) {
 		t.Helper()
@@ -175,9 +173,9 @@ func TestDefaultPolicy(t *testing.T) {
 }
 
 func TestEnsureRepairs(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	ctx := t.Context()
-	cs := apitest.Client(t, c.Admin()).RbacV1()
+	cs := kerneltest.Client(t, c.Admin()).RbacV1()
 	p, err := rbac.DefaultPolicy()
 	if err != nil {
 		t.Fatal(err)
@@ -233,9 +231,9 @@ func TestEnsureRepairs(t *testing.T) {
 }
 
 func TestEscalation(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	ctx := t.Context()
-	admin := apitest.Client(t, c.Admin()).RbacV1()
+	admin := kerneltest.Client(t, c.Admin()).RbacV1()
 	// ann may write roles and bindings everywhere, and read pods.
 	for _, r := range []*rbacv1.ClusterRole{
 		clusterRole("ann", rule("*", rbacv1.GroupName, "roles,rolebindings,clusterroles"), rule("get", "", "pods")),
@@ -254,8 +252,8 @@ func TestEscalation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ann := apitest.Client(t, c.User(t, "ann")).RbacV1()
-	binder := apitest.Client(t, c.User(t, "binder")).RbacV1()
+	ann := kerneltest.Client(t, c.User(t, "ann")).RbacV1()
+	binder := kerneltest.Client(t, c.User(t, "binder")).RbacV1()
 	refRole := func(name string) rbacv1.RoleRef {
 		return rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}
 	}
@@ -318,19 +316,15 @@ func TestEscalation(t *testing.T) {
 }
 
 func TestAggregator(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		done <- (&rbac.Aggregator{Registry: (&auth.Access{Registry: c.Core, Authorizer: c.Authorizer}).As(auth.RoleAggregator)}).Run(ctx)
-	}()
+	c := kerneltest.Start(t, kerneltest.Options{})
+	ctx := t.Context()
 	extra := clusterRole("crd-viewer", rule("get", "example.com", "widgets"))
 	extra.Labels = map[string]string{"rbac.authorization.k8s.io/aggregate-to-view": "true"}
 	_, err := c.Registry.Create(ctx, registry.Target{Resource: rbacv1.SchemeGroupVersion.WithResource("clusterroles")}, extra, registry.WriteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cs := apitest.Client(t, c.Admin()).RbacV1().ClusterRoles()
+	cs := kerneltest.Client(t, c.Admin()).RbacV1().ClusterRoles()
 	ask := authorizer.AttributesRecord{Verb: "get", APIGroup: "example.com", Resource: "widgets", ResourceRequest: true}
 	for _, name := range []string{"view", "edit", "admin"} {
 		deadline := time.Now().Add(10 * time.Second)
@@ -347,9 +341,5 @@ func TestAggregator(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }

@@ -7,13 +7,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 func TestAccessReviews(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
-	admin := apitest.Client(t, c.Admin()).AuthorizationV1()
-	ann := apitest.Client(t, c.User(t, "ann")).AuthorizationV1()
+	c := kerneltest.Start(t, kerneltest.Options{})
+	admin := kerneltest.Client(t, c.Admin()).AuthorizationV1()
+	ann := kerneltest.Client(t, c.User(t, "ann")).AuthorizationV1()
 	ctx, o := t.Context(), metav1.CreateOptions{}
 	pods := &authorizationv1.ResourceAttributes{Verb: "get", Resource: "pods", Namespace: "default"}
 
@@ -51,10 +51,10 @@ func TestAccessReviews(t *testing.T) {
 }
 
 func TestRulesReview(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	rules := func(who authorizationv1.SelfSubjectRulesReviewSpec, user string, groups ...string) *authorizationv1.SelfSubjectRulesReview {
 		t.Helper()
-		r, err := apitest.Client(t, c.User(t, user, groups...)).AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(),
+		r, err := kerneltest.Client(t, c.User(t, user, groups...)).AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(),
 			&authorizationv1.SelfSubjectRulesReview{Spec: who}, metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/internal/jointoken"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // token stores a join token and returns what a machine shows.
@@ -38,15 +38,14 @@ func join(t *testing.T, cfg *rest.Config, name, node string) {
 	t.Helper()
 	r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: certificatesv1.CertificateSigningRequestSpec{Request: request(t, &x509.CertificateRequest{Subject: nodeName(node)}), SignerName: clientSigner, Usages: clientUse}}
-	if _, err := apitest.Client(t, cfg).CertificatesV1().CertificateSigningRequests().Create(t.Context(), r, metav1.CreateOptions{}); err != nil {
+	if _, err := kerneltest.Client(t, cfg).CertificatesV1().CertificateSigningRequests().Create(t.Context(), r, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestTokenMakesAsManyNodesAsItSays(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
-	run(t, c)
-	admin := apitest.Client(t, c.Admin())
+	c := kerneltest.Start(t, kerneltest.Options{})
+	admin := kerneltest.Client(t, c.Admin())
 	once := c.Bearer(token(t, admin, "once00", 1, nil))
 	twice := c.Bearer(token(t, admin, "twice0", 2, nil))
 	foreign := c.Bearer(token(t, admin, "kubead", 0, nil))
@@ -100,9 +99,9 @@ func TestTokenMakesAsManyNodesAsItSays(t *testing.T) {
 // TestPersonMayGiveANameAnew: what is refused to a token waits for people when
 // somebody else asks.
 func TestPersonMayGiveANameAnew(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{Follows: true})
 	run(t, c)
-	admin := apitest.Client(t, c.Admin())
+	admin := kerneltest.Client(t, c.Admin())
 	if _, err := admin.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "old"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -113,15 +112,14 @@ func TestPersonMayGiveANameAnew(t *testing.T) {
 }
 
 func TestTokensThatRanOutAreDeleted(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
-	admin := apitest.Client(t, c.Admin())
+	c := kerneltest.Start(t, kerneltest.Options{})
+	admin := kerneltest.Client(t, c.Admin())
 	at := func(d time.Duration) map[string]string {
 		return map[string]string{"expiration": time.Now().Add(d).UTC().Format(time.RFC3339)}
 	}
 	token(t, admin, "ranout", 1, at(-time.Second))
 	token(t, admin, "lasts0", 1, at(time.Hour))
 	token(t, admin, "forev0", 1, nil)
-	run(t, c)
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		_, err := admin.CoreV1().Secrets("kube-system").Get(t.Context(), "bootstrap-token-ranout", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {

@@ -13,15 +13,15 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // TestSignerTakesItsOwnVerb: who may write approvals and statuses speaks for no
 // signer yet.
 func TestSignerTakesItsOwnVerb(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
-	admin, ctx := apitest.Client(t, c.Admin()), t.Context()
+	c := kerneltest.Start(t, kerneltest.Options{})
+	admin, ctx := kerneltest.Client(t, c.Admin()), t.Context()
 	grant := func(user, role string, rules ...rbacv1.PolicyRule) {
 		t.Helper()
 		_, err := admin.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: role}, Rules: rules}, metav1.CreateOptions{})
@@ -51,7 +51,7 @@ func TestSignerTakesItsOwnVerb(t *testing.T) {
 		{"writer", false, false}, {"approver", true, false}, {"signer", false, true}, {"other", false, false},
 	} {
 		t.Run(tt.who, func(t *testing.T) {
-			csrs := apitest.Client(t, c.User(t, tt.who)).CertificatesV1().CertificateSigningRequests()
+			csrs := kerneltest.Client(t, c.User(t, tt.who)).CertificatesV1().CertificateSigningRequests()
 			r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: tt.who}, Spec: certificatesv1.CertificateSigningRequestSpec{
 				Request: request(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "x"}}), SignerName: own, Usages: clientUse}}
 			r, err := csrs.Create(ctx, r, metav1.CreateOptions{})
@@ -81,11 +81,11 @@ func TestSignerTakesItsOwnVerb(t *testing.T) {
 }
 
 func TestNobodyAsksToBeMaster(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: "mallory"}, Spec: certificatesv1.CertificateSigningRequestSpec{
 		Request:    request(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "mallory", Organization: []string{"dev", "system:masters"}}}),
 		SignerName: certificatesv1.KubeAPIServerClientSignerName, Usages: clientUse}}
-	if _, err := apitest.Client(t, c.Admin()).CertificatesV1().CertificateSigningRequests().Create(t.Context(), r, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
+	if _, err := kerneltest.Client(t, c.Admin()).CertificatesV1().CertificateSigningRequests().Create(t.Context(), r, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("got %v, want it forbidden", err)
 	}
 }
@@ -93,12 +93,12 @@ func TestNobodyAsksToBeMaster(t *testing.T) {
 // TestOneUsersRequestsAreBounded: a node must not fill the database with
 // requests, nor keep others from asking.
 func TestOneUsersRequestsAreBounded(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{})
 	n1, n2 := c.User(t, "system:node:n1", "system:nodes"), c.User(t, "system:node:n2", "system:nodes")
 	ask := func(cfg *rest.Config, node string) error {
 		r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{GenerateName: "csr-"},
 			Spec: certificatesv1.CertificateSigningRequestSpec{Request: request(t, &x509.CertificateRequest{Subject: nodeName(node)}), SignerName: clientSigner, Usages: clientUse}}
-		_, err := apitest.Client(t, cfg).CertificatesV1().CertificateSigningRequests().Create(t.Context(), r, metav1.CreateOptions{})
+		_, err := kerneltest.Client(t, cfg).CertificatesV1().CertificateSigningRequests().Create(t.Context(), r, metav1.CreateOptions{})
 		return err
 	}
 	for i := range signer.MaxRequests {

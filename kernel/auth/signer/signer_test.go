@@ -20,18 +20,19 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/pintle-io/pintle/internal/apitest"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/node"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
-// run starts a signer that ends with the test.
-func run(t *testing.T, c *apitest.Cluster) {
+// run starts a signer that ends with the test, on a machine with an address of
+// its own. The server leads not, so that this is the only one.
+func run(t *testing.T, c *kerneltest.Server) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	as := (&auth.Access{Registry: c.Core, Authorizer: c.Authorizer}).As // no more than its roles
+	as := c.Access().As // no more than its roles
 	s := signer.New(signer.Config{Registry: as(auth.CertificateController), Tokens: as(auth.TokenCleaner), CA: c.PKI, Authorizer: c.Authorizer,
 		Local: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.7")} }})
 	go func() { done <- s.Run(ctx) }()
@@ -92,9 +93,9 @@ func settle(t *testing.T, cs *kubernetes.Clientset, name string, wait time.Durat
 }
 
 func TestApproval(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
+	c := kerneltest.Start(t, kerneltest.Options{Follows: true})
 	run(t, c)
-	admin := apitest.Client(t, c.Admin())
+	admin := kerneltest.Client(t, c.Admin())
 	ctx := t.Context()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "bootstrap-token-aaaaaa"}, Type: corev1.SecretTypeBootstrapToken, Data: map[string][]byte{
 		"token-id": []byte("aaaaaa"), "token-secret": []byte("0123456789abcdef"), "usage-bootstrap-authentication": []byte("true")}}
@@ -154,7 +155,7 @@ func TestApproval(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: tt.name},
 				Spec: certificatesv1.CertificateSigningRequestSpec{Request: request(t, tt.csr), SignerName: tt.signer, Usages: tt.usages}}
-			if _, err := apitest.Client(t, tt.who).CertificatesV1().CertificateSigningRequests().Create(ctx, r, metav1.CreateOptions{}); err != nil {
+			if _, err := kerneltest.Client(t, tt.who).CertificatesV1().CertificateSigningRequests().Create(ctx, r, metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			wait := 300 * time.Millisecond
@@ -195,9 +196,8 @@ func TestApproval(t *testing.T) {
 
 // TestApprovedByHand signs what a person approves.
 func TestApprovedByHand(t *testing.T) {
-	c := apitest.New(t, apitest.Options{})
-	run(t, c)
-	csrs := apitest.Client(t, c.Admin()).CertificatesV1().CertificateSigningRequests()
+	c := kerneltest.Start(t, kerneltest.Options{})
+	csrs := kerneltest.Client(t, c.Admin()).CertificatesV1().CertificateSigningRequests()
 	ten := int32(1200)
 	const name = "ann"
 	r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: certificatesv1.CertificateSigningRequestSpec{
@@ -211,7 +211,7 @@ func TestApprovedByHand(t *testing.T) {
 	if _, err := csrs.UpdateApproval(t.Context(), name, r, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	got := settle(t, apitest.Client(t, c.Admin()), name, 10*time.Second)
+	got := settle(t, kerneltest.Client(t, c.Admin()), name, 10*time.Second)
 	b, _ := pem.Decode(got.Status.Certificate)
 	if b == nil {
 		t.Fatalf("not signed: %+v", got.Status.Conditions)

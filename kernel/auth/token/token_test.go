@@ -20,16 +20,17 @@ import (
 	"k8s.io/client-go/kubernetes"
 	testclock "k8s.io/utils/clock/testing"
 
-	"github.com/pintle-io/pintle/internal/apitest"
+	"github.com/pintle-io/pintle/kernel"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 var start = time.Now().Truncate(time.Second)
 
-func setup(t *testing.T) (*apitest.Cluster, *kubernetes.Clientset, *testclock.FakeClock) {
+func setup(t *testing.T) (*kerneltest.Server, *kubernetes.Clientset, *testclock.FakeClock) {
 	t.Helper()
 	clk := testclock.NewFakeClock(start)
-	c := apitest.New(t, apitest.Options{Clock: clk})
-	cs := apitest.Client(t, c.Admin())
+	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{Clock: clk}})
+	cs := kerneltest.Client(t, c.Admin())
 	ctx := t.Context()
 	if _, err := cs.CoreV1().ServiceAccounts("default").Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "sa"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func bound(kind, name string) *authenticationv1.BoundObjectReference {
 func TestTokenIsItsAccount(t *testing.T) {
 	c, cs, _ := setup(t)
 	tok := issue(t, cs, authenticationv1.TokenRequestSpec{BoundObjectRef: bound("Pod", "p")})
-	me, err := apitest.Client(t, c.Bearer(tok)).AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	me, err := kerneltest.Client(t, c.Bearer(tok)).AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,9 @@
-package apitest
+package kerneltest
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -13,6 +14,7 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,20 +27,29 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
-// Table is a small table of real kinds.
+// Table is a small table of real kinds: those that the control plane itself
+// needs and some that tests of the kernel write. They have no validation,
+// defaults or columns beyond what is written here; what a kind means is tested
+// where the real table is, in plugins/kinds.
 func Table() (*resource.Table, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
 	t := &resource.Table{
-		Scheme:        clientscheme.Scheme,
+		Scheme:        scheme,
 		TypeConverter: managedfields.NewDeducedTypeConverter(),
 		GroupOrder:    []string{"", "apps"},
 		Definitions: []*resource.Definition{
 			stored(corev1.SchemeGroupVersion, "Namespace", "namespaces", false),
 			nodes(), pod(), configMap(), secret(), serviceAccount(),
 			stored(corev1.SchemeGroupVersion, "Service", "services", true),
-			deployment(), csr(), lease(),
+			deployment(), csr(), leases(),
+			stored(discoveryv1.SchemeGroupVersion, "EndpointSlice", "endpointslices", true),
 			stored(networkingv1.SchemeGroupVersion, "IPAddress", "ipaddresses", false),
 			stored(rbacv1.SchemeGroupVersion, "ClusterRole", "clusterroles", false),
 			stored(rbacv1.SchemeGroupVersion, "ClusterRoleBinding", "clusterrolebindings", false),
@@ -52,6 +63,7 @@ func Table() (*resource.Table, error) {
 			virtual(authorizationv1.SchemeGroupVersion, "LocalSubjectAccessReview", "localsubjectaccessreviews", true),
 		},
 	}
+	t.Definitions = append(t.Definitions, v1alpha1.Definitions()...)
 	return t, t.Index()
 }
 
@@ -141,7 +153,7 @@ func serviceAccount() *resource.Definition {
 	return d
 }
 
-func lease() *resource.Definition {
+func leases() *resource.Definition {
 	d := stored(coordinationv1.SchemeGroupVersion, "Lease", "leases", true)
 	d.Strategy.AllowCreateOnUpdate = true
 	return d
