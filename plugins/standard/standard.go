@@ -15,7 +15,7 @@ type Plugin struct {
 	Member string
 	// Rules are what it may do.
 	Rules []Rule
-	// Order among admission rules.
+	// Order among admission rules; docs/plugins.md lists them.
 	Order int32
 }
 

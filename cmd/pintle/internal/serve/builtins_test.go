@@ -2,10 +2,13 @@ package serve_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
@@ -25,6 +29,34 @@ import (
 	"github.com/pintle-io/pintle/node"
 	"github.com/pintle-io/pintle/plugins/standard"
 )
+
+// TestOrdersOfPolicies: those that ship have orders that a policy may have, no
+// two the same, and docs/plugins.md lists them as they are.
+func TestOrdersOfPolicies(t *testing.T) {
+	docs, err := os.ReadFile("../../../../docs/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	table.WriteString("| policy | order |\n|---|---|\n")
+	seen := map[int32]string{}
+	for _, p := range standard.Plugins {
+		if p.Order == 0 {
+			continue
+		}
+		fmt.Fprintf(&table, "| `%s` | %d |\n", p.Name, p.Order)
+		if err := admission.CheckPolicyOrder(p.Order); err != nil {
+			t.Errorf("%s: order %d: %v", p.Name, p.Order, err)
+		}
+		if other := seen[p.Order]; other != "" {
+			t.Errorf("%s and %s have the same order", other, p.Name)
+		}
+		seen[p.Order] = p.Name
+	}
+	if !strings.Contains(string(docs), table.String()+"\n") {
+		t.Errorf("docs/plugins.md has no table\n%s", table.String())
+	}
+}
 
 // TestBuiltinsAreReady: everything that ships is loaded with the permissions
 // that it ships with; one that watches what it may not would not be.
