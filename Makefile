@@ -35,6 +35,7 @@ build: payload ## build bin/pintle
 	@go build -ldflags="$(LDFLAGS)" -o bin/pintle ./cmd/pintle
 	@sync --data bin/pintle && dd if=bin/pintle iflag=nocache count=0 status=none # as written it is cached, and mapped, in pieces of megabytes: 60 MiB more are resident
 
+# RATIONALE.md: "Why is the binary built with cgo, and the rest static?"
 .PHONY: payload
 payload:
 	@echo "building plugins and node programs"

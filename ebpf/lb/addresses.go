@@ -58,6 +58,8 @@ func (a *Addresses) SetNodeAddrs(addrs []netip.Addr) error {
 // or datagram to one of them that no frontend has is refused (ECONNREFUSED), and
 // so is a SYN that comes by a device. Addresses of the node are never refused.
 // The ranges are kept with the other maps, so that they hold while no agent runs.
+// RATIONALE.md: "Why does the load balancer refuse unknown cluster IPs, when
+// there are those routes?"
 func (a *Addresses) SetServiceRanges(ranges []netip.Prefix) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -96,6 +98,7 @@ func (a *Addresses) SetServiceRanges(ranges []netip.Prefix) error {
 }
 
 // rangeKey is p as IPv6, so that one map holds both families.
+// RATIONALE.md: "Why have all addresses of the maps 128 bits?"
 func rangeKey(p netip.Prefix) bpf.LBRangeKey {
 	p = p.Masked()
 	k := bpf.LBRangeKey{Bits: uint32(p.Bits()), Addr: toAddr(p.Addr())}

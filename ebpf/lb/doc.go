@@ -41,4 +41,5 @@
 // connections end with their peer.
 //
 // All methods may be called concurrently.
+// RATIONALE.md: "Why socket-level translation?"
 package lb

@@ -24,6 +24,8 @@ import (
 var parkAddr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 
 // A Reconnector moves stray sockets.
+// RATIONALE.md: "Why are connected UDP sockets connected again, and not
+// destroyed?"
 type Reconnector struct {
 	maps   *bpf.LBMaps
 	walk   walk

@@ -3,6 +3,7 @@
 // jitter, so that what failed together is not tried together; and with a log
 // that tells when trouble begins, has another cause, and is over, rather than of
 // every try.
+// RATIONALE.md: "Why does a log line tell of a change and not of a try?"
 package backoff
 
 import (

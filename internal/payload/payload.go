@@ -60,6 +60,8 @@ func missing(name string, err error) error {
 //
 // # Errors
 //   - ErrMissing
+//
+// RATIONALE.md: "Why does what ships carry its compiled form?"
 func Cache() (fs.FS, error) {
 	f, err := Open(Compiled)
 	if err != nil {

@@ -11,4 +11,5 @@
 // cache has, and only a Differ remembers what it has told.
 //
 // It must never drop an error silently, and never write. Begin at [Informer.Run].
+// RATIONALE.md: "Why does an informer keep no objects?"
 package informer

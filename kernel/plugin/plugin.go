@@ -20,6 +20,7 @@ import (
 // Instance is one running copy of a plugin. It is used by one goroutine at a
 // time. After an error whose kind is a fault (wire.Kind.Fault) every further
 // call answers wire.ErrClosed: the instance must be closed and replaced.
+// RATIONALE.md: "Why is a faulted instance thrown away?"
 type Instance interface {
 	// Manifest is what the guest said when it was opened.
 	Manifest() wire.Manifest

@@ -20,6 +20,7 @@ var ErrQuarantined = errors.New("plugin is quarantined")
 
 // QuarantinePolicy says when a plugin that fails is left alone, and for how
 // long. The zero value takes the defaults.
+// RATIONALE.md: "Why do a plugin's faults count by namespace?"
 type QuarantinePolicy struct {
 	Faults int           // this many within Window; 0 is 3
 	Window time.Duration // 0 is a minute

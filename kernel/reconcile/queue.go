@@ -25,6 +25,7 @@ const (
 // Queue holds requests to reconcile. A request is in it at most once; one that
 // is added while a worker has it is handed out again after Done. It is safe
 // for concurrent use.
+// RATIONALE.md: "Why are expensive reconciles throttled?"
 type Queue struct {
 	clock clock.WithDelayedExecution
 

@@ -10,6 +10,7 @@
 //
 // Objects that go in may be of any registered version; objects that come out
 // are of the hub version, shared with the cache and immutable.
+// RATIONALE.md: "Why does nobody else write the store?"
 package registry
 
 import (

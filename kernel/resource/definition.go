@@ -5,6 +5,7 @@
 //
 // Everything here but the Catalog is a plain value; a Table may be read from
 // any goroutine.
+// RATIONALE.md: "Why is a kind a value in a table, and the table replaced?"
 package resource
 
 import (

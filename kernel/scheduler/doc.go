@@ -17,4 +17,5 @@
 //
 // Everything but Run, Set, Remove and Explain belongs to one goroutine. Time
 // and randomness come from Config.
+// RATIONALE.md: "Why is the scheduler one goroutine?"
 package scheduler

@@ -101,6 +101,7 @@ type Batch struct {
 }
 
 // Store is a linearizable key-value store with multi-version history.
+// RATIONALE.md: "Why one primitive, `Commit`?"
 type Store interface {
 	// Commit applies all ops atomically or none. It returns the revision of
 	// the write, which is the ModRevision of every key put. There must be one

@@ -14,6 +14,7 @@
 // catalog: which there are is in layout.go, how one is read that came later in
 // demand.go. Reading begins at Cache, what happens to an event at follow.go and
 // state.go.
+// RATIONALE.md: "Why does the cache decode, and share bytes?"
 package watch
 
 import (

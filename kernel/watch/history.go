@@ -10,6 +10,7 @@ import (
 // history is the last events of a resource, a ring that grows and shrinks with
 // what it holds, up to a limit of events. What it may hold beyond that is
 // decided for all resources together: see retention.
+// RATIONALE.md: "Why is history bounded by bytes, and who pays?"
 type history struct {
 	limit int
 	ring  []Event

@@ -95,6 +95,8 @@ func (s *System) Limit(group string, l Limits) error {
 // proportion, as kubelet does for the groups of pods: these are weighed among
 // each other. Newer OCI runtimes bend the curve for containers, so that one CPU
 // is near cgroup2's default; that is theirs to do, within a pod.
+// RATIONALE.md: "Why is the weight of a pod's group linear in its CPU, in
+// cgroup2 too?"
 func weight(shares int64) int64 {
 	shares = min(max(shares, 2), 262144)
 	return 1 + (shares-2)*9999/262142

@@ -23,6 +23,7 @@ import (
 
 // Store keeps records in a directory. Different pods' may be used at the same
 // time; callers see to it that one pod's are not.
+// RATIONALE.md: "Why does a node keep a file for each pod?"
 type Store struct{ dir string }
 
 // suffix ends the names of records.

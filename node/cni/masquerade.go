@@ -28,6 +28,7 @@ func (n *Network) filter(ctx context.Context, pods netip.Prefix) error {
 
 // masquerade gives packets from the node's pods to anything outside the pods'
 // range the node's address. It is idempotent.
+// RATIONALE.md: "Why do nodes masquerade by default?"
 func masquerade(ctx context.Context, bridgeName string, pods, all netip.Prefix) error {
 	if !all.IsValid() {
 		all = pods

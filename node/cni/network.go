@@ -144,6 +144,8 @@ func (n *Network) Ready() bool {
 	return n.ready
 }
 
+// guard keeps what has no route of its own from leaving by the default one.
+// RATIONALE.md: "Why unreachable routes under the service and pod ranges?"
 func (n *Network) guard() error {
 	var ranges []netip.Prefix
 	for _, p := range []netip.Prefix{n.cfg.PodRange, n.cfg.ServiceRange} {

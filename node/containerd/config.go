@@ -158,6 +158,7 @@ func (c Config) render(major int) ([]byte, error) {
 }
 
 // hosts makes every registry name resolve to our registry.
+// RATIONALE.md: "Why does any registry name resolve to Pintle's registry?"
 func (c Config) hosts() []byte {
 	// server keeps an image that is not there from being looked for at the
 	// registry that its name would mean elsewhere.

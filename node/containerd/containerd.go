@@ -7,6 +7,7 @@
 // The package knows nothing of pods; it never touches a process, mount or
 // cgroup that is not below its own directory and cgroup. Start reading at
 // Start and Server.Run.
+// RATIONALE.md: "Why a private containerd?"
 package containerd
 
 import (

@@ -34,6 +34,7 @@ type admission struct {
 
 // Adopt learns which pods have something in the runtime. It comes before the
 // first Update, and tries until the runtime answers or ctx ends.
+// RATIONALE.md: "Why is a pod that was taken up not asked again?"
 func (w *Workers) Adopt(ctx context.Context) error {
 	retry := backoff.New(firstRetry, maxRetry)
 	for {

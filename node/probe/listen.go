@@ -27,6 +27,7 @@ const (
 // where Services send connections to. As upstream, such an instance is ready
 // once it runs; but a program needs a moment between its start and its first
 // listen, in which connections would be refused.
+// RATIONALE.md: "Why is a pod ready only when it listens?"
 func (m *Manager) listening(ctx context.Context, i *instance, ports []uint16) {
 	if !wait(ctx, i.started) {
 		return

@@ -133,6 +133,8 @@ func looser(a, b cgroup.Limits) cgroup.Limits {
 // Check refuses work that would take memory away which is in use: the kernel
 // would end processes for it. usage is that of an instance, or of the whole
 // pod for "".
+// RATIONALE.md: "Why may a memory limit sink below what a container's group is
+// charged?"
 func (w *Work) Check(usage func(id string) (int64, error)) error {
 	var errs []error
 	check := func(id, what string, limit int64) {

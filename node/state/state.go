@@ -23,6 +23,7 @@ const (
 )
 
 // Annotations on containers.
+// RATIONALE.md: "Why do instances carry a round?"
 const (
 	AnnotationHash                = "io.kubernetes.container.hash"
 	AnnotationRestartCount        = "io.kubernetes.container.restartCount"

@@ -36,6 +36,7 @@ type Points struct {
 
 // Request names what to reconcile: an object, or with Labels everything that
 // selects objects with these labels (see [Labels]). It is comparable.
+// RATIONALE.md: "Why may a request name labels instead of an object?"
 type Request struct {
 	Namespace string // "" for cluster scoped
 	Name      string // "" with Labels

@@ -7,6 +7,8 @@ import (
 
 // Points are the extension points of scheduling that an instance serves. A nil
 // field is not served and costs nothing.
+// RATIONALE.md: "Why are extension points fields of a struct and not
+// interfaces?"
 type Points struct {
 	// Scope tells what Filter and Score depend on; see [Scope].
 	Scope Scope

@@ -9,6 +9,7 @@ import (
 
 // PushCheck says whether whoever brings this token may push and delete images.
 // It is asked for each such request, by several goroutines.
+// RATIONALE.md: "Why do registry clients bring a Kubernetes token?"
 type PushCheck func(ctx context.Context, token string) (bool, error)
 
 // access decides who may do what: anybody reads, which is what nodes do; whoever

@@ -1,6 +1,7 @@
 // Package body takes in what clients send, within bounds of size, time and of
 // what all bodies together may hold, before their request takes a slot: a client
 // that sends slowly keeps nobody else from being served.
+// RATIONALE.md: "Why is a request's body read before it has a slot?"
 package body
 
 import (

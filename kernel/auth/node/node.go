@@ -7,6 +7,7 @@
 // routes between nodes themselves.
 //
 // https://kubernetes.io/docs/reference/access-authn-authz/node/
+// RATIONALE.md: "Why may node agents read all Node objects?"
 package node
 
 import (

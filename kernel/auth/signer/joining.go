@@ -144,6 +144,7 @@ func (s *Signer) use(ctx context.Context, id, name, request string) (string, err
 const expirationKey = "expiration"
 
 // end lets a token run out.
+// RATIONALE.md: "Why is a used join token not deleted at once?"
 func (s *Signer) end(secret *corev1.Secret) {
 	end := s.cfg.Clock.Now().Add(afterUse)
 	if t, err := time.Parse(time.RFC3339, string(secret.Data[expirationKey])); err == nil && t.Before(end) {

@@ -25,6 +25,8 @@ import (
 // What a node writes into its own status is not enough: it could name the
 // API server's address there, or another node's. What this leaves open, such as
 // a node behind address translation, a person may approve.
+// RATIONALE.md: "Why do nodes' serving certificates have an authority of their
+// own?"
 func (s *Signer) approveServing(ctx context.Context, r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest) (answer, error) {
 	if nodeServing(r, csr) != nil {
 		return answer{}, nil

@@ -15,6 +15,7 @@ import (
 // standIn is in the chain for a policy that is not there. While the policy is
 // being loaded requests wait for it; when it cannot be loaded, and when it
 // takes too long, its failure policy decides.
+// RATIONALE.md: "Why do requests wait for policies?"
 type standIn struct {
 	name  string
 	mode  v1alpha1.Mode

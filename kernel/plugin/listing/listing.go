@@ -1,6 +1,7 @@
 // Package listing answers a guest's lists with what changed since the list
 // that the guest holds (see sdk/wire, list answers), so that a controller over
 // thousands of objects decodes only those that are new to it.
+// RATIONALE.md: "Why do lists answer with what changed?"
 package listing
 
 import (

@@ -2,6 +2,7 @@
 // fastest host and the least safe: a panic is caught and the instance
 // discarded, but an endless loop cannot be stopped and memory cannot be
 // bounded. It serves what ships with the kernel, and debugging.
+// RATIONALE.md: "Why WASM by default, when native is faster?"
 package native
 
 import (

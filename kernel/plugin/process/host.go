@@ -7,6 +7,7 @@
 // Each process has an unprivileged user and namespaces of its own, see package
 // sandbox. What it says is not believed: where it listens, how large the region
 // is, and how long its messages are is checked. Start at Host.Open.
+// RATIONALE.md: "Why a process host, and why a memfd?"
 package process
 
 import (

@@ -1,6 +1,7 @@
 // Package scaffold writes new plugins and builds them: what `pintle plugin
 // new` and `pintle plugin build` do. A new plugin is a Go module of its own
 // that carries the SDK's source with it, so that it builds without a network.
+// RATIONALE.md: "Why a copy of the SDK in every new plugin?"
 package scaffold
 
 import (

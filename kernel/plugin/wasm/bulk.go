@@ -107,6 +107,7 @@ func (w *rewriter) chargeRest(a *assembler) {
 
 // copyBody copies from the end when the destination lies behind the source,
 // since the two may overlap.
+// RATIONALE.md: "Why is memory filled and copied by functions of our own?"
 func (w *rewriter) copyBody(a *assembler) {
 	move := []byte{opMisc, miscMemoryCopy, 0, 0}
 	a.get(2).num(bulkPiece).op(opI32GtU, opIf, 0x40)

@@ -22,6 +22,7 @@ var errEffort = errors.New("its functions are too complex")
 // grows with the square of what a function has of locals, and faster than that
 // of its branches: 10,000 loops, in 60 KB, took a minute and a half. The
 // factors were measured; guests of Go and LLVM are bounded by their size.
+// RATIONALE.md: "Why does the rewriter estimate how long the engine compiles?"
 type effort struct{ total float64 }
 
 // function adds a function that has so many parameters and locals, places

@@ -14,6 +14,7 @@ const pageSize = 64 << 10
 // memory is the linear memory of one guest: address space for all that it may
 // ever have is reserved at once, so that growing never moves it and slices of
 // it stay valid; pages cost nothing until they are touched.
+// RATIONALE.md: "Why does a WASM guest's memory never move?"
 type memory struct {
 	limit   uint64
 	image   *image // what it begins with

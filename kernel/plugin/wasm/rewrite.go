@@ -39,6 +39,8 @@ const (
 // Of a module that does not import pintle.yield only the moves of memory are
 // rewritten, and functions that call others get a loop, and metered is false: it
 // has to run in the engine's own, slower, interruptible mode.
+// RATIONALE.md: "Why fuel and yield, instead of the engine's own
+// interruption?"
 func meter(in []byte) (out []byte, metered bool, err error) {
 	if len(in) < 8 || string(in[:4]) != "\x00asm" || string(in[4:8]) != "\x01\x00\x00\x00" {
 		return nil, false, errors.New("not a WASM module")

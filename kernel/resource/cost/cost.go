@@ -2,6 +2,7 @@
 // is done: "{}," in a list of containers is three bytes, and becomes half a
 // kilobyte of memory and two of garbage. It reads bytes once, allocates next to
 // nothing, and decides nothing: its callers have the limits.
+// RATIONALE.md: "Why are bodies weighed before they are decoded?"
 package cost
 
 import (

@@ -8,6 +8,7 @@ import (
 
 // memory keeps the verdicts of pods' signatures. A signature is what plugins
 // were seen to look at of a pod: pods of one signature are alike to them.
+// RATIONALE.md: "Why are verdicts remembered by the pod's signature?"
 type memory struct {
 	table *columns.Table
 	// reads are the parts of pods that make the signature.

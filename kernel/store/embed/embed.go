@@ -6,6 +6,7 @@
 // The member owns its data directory, under a lock. It survives being killed
 // at any moment: what Commit acknowledged is on disk (unless
 // Config.UnsafeNoFsync).
+// RATIONALE.md: "Why is etcd inside the process?"
 package embed
 
 import (

@@ -65,6 +65,7 @@ const probeTimeout = 200 * time.Millisecond
 
 // checkDatabase reads the database once. A page that is damaged makes bbolt
 // panic, and one that is missing a fault; both end here.
+// RATIONALE.md: "Why is the database read before etcd reads it?"
 func checkDatabase(path string) (index uint64, err error) {
 	old := debug.SetPanicOnFault(true) // of this goroutine
 	defer debug.SetPanicOnFault(old)

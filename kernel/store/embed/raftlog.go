@@ -36,6 +36,7 @@ const (
 // raftLog bounds the bytes of the raft log in memory. What others write, a
 // cluster's other members or foreign clients, is counted where it is written,
 // if anywhere.
+// RATIONALE.md: "Why are empty entries written into the raft log?"
 type raftLog struct {
 	limit   int
 	entries int // empty ones that push everything else out

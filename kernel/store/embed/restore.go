@@ -66,6 +66,7 @@ func Restore(c Config, file string, skipHash bool) (kept string, err error) {
 // rebuild has etcd restore. What it cannot use, such as the database of another
 // program, it takes for fatal: it would end the process, without a word when it
 // has no log.
+// RATIONALE.md: "Why does a restoration jump a billion revisions?"
 func rebuild(c snapshot.RestoreConfig) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -5,4 +5,5 @@
 //
 // It decides from sizes alone and writes no object. All of it may be used
 // concurrently. Begin at Keeper.Run.
+// RATIONALE.md: "Why is a large database not defragmented by itself?"
 package maintain

@@ -7,6 +7,7 @@
 // the kernel for little, and leaves everything else to the node agent: routes
 // between nodes, Services, and host ports, which it only writes down for the
 // agent (see node/cni/ipam). Every verb may be cut off and repeated.
+// RATIONALE.md: "Why does Pintle bring a CNI executable of its own?"
 package plugin
 
 import (

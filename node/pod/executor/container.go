@@ -145,6 +145,7 @@ func (s *Starter) createAndStart(ctx context.Context, a *lifecycle.StartContaine
 }
 
 // callFailed tells of a failed call, unless it was called off.
+// RATIONALE.md: "Why are calls that make something not called off?"
 func callFailed(ctx context.Context, events Events, pod *corev1.Pod, c *corev1.Container, reason string, err error) *Failure {
 	if ctx.Err() != nil {
 		return &Failure{Reason: reason, Err: context.Canceled}

@@ -72,6 +72,7 @@ func (e *Terminator) Terminate(ctx context.Context, a lifecycle.Terminate, withi
 }
 
 // drain takes the pod out of the balancers before it is asked to end.
+// RATIONALE.md: "Why is a pod drained before SIGTERM?"
 func (e *Terminator) drain(ctx context.Context, pod *corev1.Pod) {
 	if e.Draining == nil || podspec.Final(pod) {
 		return

@@ -19,6 +19,7 @@ const sinceAnnotation = "pintle.dev/taints-since"
 
 // sinceOf answers since when each of the taints has been there, and what
 // sinceAnnotation should hold, "" for nothing.
+// RATIONALE.md: "Why does the time of a taint stand in an annotation?"
 func sinceOf(node *nodeState, taints []corev1.Taint, now time.Time) (since []time.Time, annotation string) {
 	var known, keep map[string]metav1.Time
 	// What cannot be read is as if it were not there: all begins anew.

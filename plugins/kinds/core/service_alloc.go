@@ -35,6 +35,7 @@ func newAllocator(o Options) *allocator {
 }
 
 // claims are what a Service holds.
+// RATIONALE.md: "Why are node ports and addresses objects of their own?"
 type claims struct {
 	addresses []string
 	ports     []int32

@@ -7,6 +7,7 @@
 // validation wants, by the types that a group's package has registered with
 // legacyscheme. They may share memory with the object they were given; they
 // never change an old object.
+// RATIONALE.md: "Why import k8s.io/kubernetes at all?"
 package kind
 
 import (

@@ -9,4 +9,6 @@
 // are the pods on these nodes (see [PodTable]). Package sdk/scheduling/vector computes over columns.
 //
 // Nothing here is safe for concurrent use with a writer of the same memory.
+// RATIONALE.md: "Why does one call carry all nodes, and columns instead of
+// objects?"
 package columns

@@ -8,6 +8,7 @@ import (
 
 // HostPort is a port of the node's that a pod takes for itself, as in its
 // spec: IP "" and "0.0.0.0" are all addresses, Protocol "" is TCP.
+// RATIONALE.md: "Why are host ports a column of set numbers?"
 type HostPort struct {
 	IP, Protocol string
 	Port         int32

@@ -1,5 +1,6 @@
 // Package kubectl runs upstream's kubectl, linked in, against Pintle's own
 // kubeconfig unless the caller names another.
+// RATIONALE.md: "Why is kubectl linked in?"
 package kubectl
 
 import (

@@ -15,6 +15,7 @@ import (
 
 // cgroupName is the cgroup, in every hierarchy, of a node or of the server.
 // The node's agent runs in its "agent" child, containers in its "kubepods".
+// RATIONALE.md: "Why does a lab's node have a cgroup subtree?"
 func cgroupName(name string) string { return "/pintle-lab/" + name }
 
 // killLimit bounds the wait for killed processes to be gone.

@@ -40,6 +40,7 @@ var LocalIP = netip.MustParseAddr("169.254.20.10")
 // LocalAPI is where pods reach an API server that listens on the loopback of
 // their machine only. It is an address for documentation (RFC 5737), so no
 // network has it: the API takes no link-local endpoint.
+// RATIONALE.md: "Why 198.51.100.10?"
 var LocalAPI = netip.MustParseAddr("198.51.100.10")
 
 // Bridge is the pods' bridge on every node.

@@ -6,6 +6,8 @@
 // runs with more.
 //
 // What the program may do is said in docs/plugins.md. Start at Start.
+// RATIONALE.md: "Why does a plugin process begin as a second copy of the
+// server?"
 package sandbox
 
 import (
