@@ -100,7 +100,10 @@ func (p AssignedPod) Namespace() string {
 // Label returns a label's value and whether it is there.
 func (p AssignedPod) Label(key string) (string, bool) {
 	t := &p.s.pods
-	if col := t.labels[t.ids[key]]; int(p.row) < len(col) {
+	if key != t.last.key || t.last.col == nil {
+		t.last.key, t.last.col = key, t.labels[t.ids[key]]
+	}
+	if col := t.last.col; int(p.row) < len(col) {
 		return t.str(col[p.row]), col[p.row] != 0
 	}
 	if t.cols.podLabelSet == nil && len(t.asked) < maxLabelColumns {
@@ -216,6 +219,12 @@ type podTables struct {
 	labels   map[uint32][]uint32 // columns of labels, by key
 	extended map[uint32][]int64
 	asked    map[string]bool // labels
+	// last is the label that was looked at last: plugins look at the same one of
+	// every pod.
+	last struct {
+		key string
+		col []uint32
+	}
 
 	strings   []string // string id 1 is strings[0]
 	ids       map[string]uint32
@@ -285,7 +294,7 @@ func (t *podTables) apply(d *columns.PodDelta) {
 // bind finds the columns in the block.
 func (t *podTables) bind(block []byte) {
 	t.cols.bind(&t.layout, block)
-	t.labels, t.extended = map[uint32][]uint32{}, map[uint32][]int64{}
+	t.labels, t.extended, t.last.col = map[uint32][]uint32{}, map[uint32][]int64{}, nil
 	for _, c := range t.layout.Columns {
 		switch c.ID {
 		case columns.PodLabel:

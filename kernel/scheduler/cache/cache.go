@@ -1,5 +1,6 @@
 // Package cache is the scheduler's picture of the cluster: the nodes as columns
-// (sdk/wire/columns) and the pods that count on them, kept in step with the
+// (sdk/wire/columns) and the pods that count on them, which are columns too while
+// a plugin reads them, kept in step with the
 // registry's events and ahead of them by the pods that were assumed (decided
 // here and not yet seen from the registry). It does no I/O and starts no
 // goroutine, and it does not know which pods wait: its methods answer with the

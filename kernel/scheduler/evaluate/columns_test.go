@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,16 @@ func init() {
 	})
 	register("test-tomorrow-seen", func() *scheduling.Points {
 		return &scheduling.Points{ScoreAll: func(c *scheduling.Cycle) { c.Int64(9999) }}
+	})
+	register("test-greedy", func() *scheduling.Points {
+		return &scheduling.Points{Score: func(_ *scheduling.Pod, n scheduling.Node) int64 {
+			for o := range n.AssignedPods() {
+				for i := range 100 {
+					o.Extended(fmt.Sprint("example.com/", i))
+				}
+			}
+			return 0
+		}}
 	})
 	register("test-pods-only", func() *scheduling.Points {
 		return &scheduling.Points{Score: func(_ *scheduling.Pod, n scheduling.Node) int64 { return min(100, n.Pods()) }}
@@ -51,5 +62,23 @@ func TestUnknownColumn(t *testing.T) {
 	r := schedule.EncodePod(pod("p", "1"))
 	if _, err := b.Decide(t.Context(), &r, start); err == nil || !strings.Contains(err.Error(), "column unknown (9999): no such column") {
 		t.Errorf("seen: %v", err)
+	}
+}
+
+// A plugin that looks at more columns over pods than it may have is refused with
+// the name of the first that is too many, and nothing is kept for it.
+func TestTooManyPodColumns(t *testing.T) {
+	b := newTestBed(t, registered("test-greedy"))
+	b.threeNodes()
+	p := &columns.Pod{Namespace: "default"}
+	table := b.cfg.Table
+	table.Pods().Keep(func(yield func(string, *columns.Pod)) { yield(table.Node(0).Name, p) })
+	table.Assign(0, p)
+	r := schedule.EncodePod(pod("p", "1"))
+	if _, err := b.Decide(t.Context(), &r, start); err == nil || !strings.Contains(err.Error(), "column pod.requests.extended[example.com/64] (225): no such column") {
+		t.Errorf("error %v", err)
+	}
+	if table.Pods().Kept() {
+		t.Error("pods are kept for an instance that is discarded")
 	}
 }

@@ -139,7 +139,7 @@ func (in *Instance) sync(ctx context.Context, t *columns.Table) error {
 		}
 	}
 	d, err := in.mirror.Update(in.guest.Region())
-	if errors.Is(err, columns.ErrColumn) {
+	if errors.Is(err, columns.ErrColumn) || errors.Is(err, columns.ErrMalformed) {
 		return wrongf("%s: %v", in.name, err)
 	}
 	if err != nil || d == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -442,6 +443,18 @@ func BenchmarkPods(b *testing.B) {
 			m.Close()
 		}
 		b.ReportMetric(float64(len(region))/count, "region-B/pod")
+		heap := func() uint64 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		region = nil
+		before := heap()
+		m := mirror()
+		update(m)
+		b.ReportMetric(float64(heap()-before)/count-float64(len(region))/count, "kernel-B/pod")
+		m.Close()
 	})
 	change := func(b *testing.B, after func()) {
 		i := 0
