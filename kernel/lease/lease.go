@@ -283,7 +283,11 @@ func (e *Elector) acquire(ctx context.Context) (bool, error) {
 	first := !e.looked
 	e.looked = true
 	holder := holderOf(l)
-	if holder != "" && !(first && holder == e.c.Identity) && e.c.Clock.Since(e.since) < lasts(l) {
+	// It is this server's when a process of it had the lease before, or when it
+	// took the lease itself and the answer was lost. It writes it once more then:
+	// the others count from what they saw of the write before.
+	own := first && holder == e.c.Identity || e.mine(l)
+	if holder != "" && !own && e.c.Clock.Since(e.since) < lasts(l) {
 		return false, nil
 	}
 	now := metav1.NewMicroTime(e.c.Clock.Now().Truncate(time.Microsecond)) // as it is stored
@@ -307,7 +311,7 @@ func (e *Elector) acquire(ctx context.Context) (bool, error) {
 // mine tells whether a lease is as this server took it, rather than another, even
 // one of the same identity.
 func (e *Elector) mine(l *coordinationv1.Lease) bool {
-	return holderOf(l) == e.c.Identity && l.Spec.AcquireTime != nil && l.Spec.AcquireTime.Equal(&e.taken)
+	return l != nil && holderOf(l) == e.c.Identity && l.Spec.AcquireTime != nil && l.Spec.AcquireTime.Equal(&e.taken)
 }
 
 // lasts is how long a lease holds for who has it.

@@ -44,6 +44,7 @@ type link struct {
 	mu   sync.Mutex
 	cut  bool // nothing arrives
 	deaf bool // what arrives is not answered
+	lost bool // what is written is not answered
 }
 
 func (l *link) set(cut, deaf bool) {
@@ -53,6 +54,25 @@ func (l *link) set(cut, deaf bool) {
 }
 
 var errCut = errors.New("no route to the store")
+
+// loses makes the answers to writes be lost, or not any more.
+func (l *link) loses(v bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = v
+}
+
+func (l *link) write(ctx context.Context, f func() (*watch.Object, error)) (*watch.Object, error) {
+	o, err := l.do(ctx, f)
+	l.mu.Lock()
+	lost := l.lost
+	l.mu.Unlock()
+	if lost {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return o, err
+}
 
 func (l *link) do(ctx context.Context, f func() (*watch.Object, error)) (*watch.Object, error) {
 	l.mu.Lock()
@@ -81,7 +101,7 @@ func (l *link) Get(ctx context.Context, t registry.Target, _ metav1.GetOptions) 
 }
 
 func (l *link) Create(ctx context.Context, t registry.Target, obj runtime.Object, _ registry.WriteOptions) (*registry.Result, error) {
-	o, err := l.do(ctx, func() (*watch.Object, error) {
+	o, err := l.write(ctx, func() (*watch.Object, error) {
 		if l.s.lease != nil {
 			return nil, apierrors.NewAlreadyExists(leases, t.Name)
 		}
@@ -91,7 +111,7 @@ func (l *link) Create(ctx context.Context, t registry.Target, obj runtime.Object
 }
 
 func (l *link) Update(ctx context.Context, t registry.Target, obj runtime.Object, _ registry.WriteOptions) (*registry.Result, error) {
-	o, err := l.do(ctx, func() (*watch.Object, error) {
+	o, err := l.write(ctx, func() (*watch.Object, error) {
 		if next := obj.(*coordinationv1.Lease); l.s.lease.ResourceVersion == next.ResourceVersion {
 			return l.s.put(next), nil
 		}
@@ -224,6 +244,37 @@ func TestHandOver(t *testing.T) {
 		}
 		b.end(t)
 	})
+}
+
+// TestLostAnswer: a lease that was taken, and whose answer was lost, is not waited
+// for by the server that took it.
+func TestLostAnswer(t *testing.T) {
+	within(t, func(t *testing.T, r *record, s *store) {
+		b := r.serve(s, "b", nil, 0)
+		synctest.Wait()
+		a := r.serve(s, "a", nil, 0)
+		after(lease.DefaultTimes.RetryEvery)
+		a.loses(true)
+		b.end(t)
+		after(lease.DefaultTimes.RetryEvery + time.Second)
+		if got := holderOf(s); got != "a" {
+			t.Fatalf("%q holds the lease", got)
+		}
+		r.leads(t, "without an answer", false, false, a)
+		a.loses(false)
+		after(lease.DefaultTimes.RenewDeadline + 2*lease.DefaultTimes.RetryEvery) // the request times out, and is tried again
+		r.leads(t, "answered again", true, false, a)
+		if got := *s.lease.Spec.LeaseTransitions; got != 1 {
+			t.Errorf("%d transitions, want 1", got)
+		}
+		a.end(t)
+	})
+}
+
+func holderOf(s *store) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *s.lease.Spec.HolderIdentity
 }
 
 // TestPartition: who cannot reach the store stops before anybody else begins.
