@@ -8,7 +8,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -33,30 +32,21 @@ func (a *authority) pool() *x509.CertPool {
 // clocks lag.
 const clockSkew = 5 * time.Minute
 
-// openAuthority loads a CA, or makes it at the first start.
-func openAuthority(d directory, name, commonName string, c *Config) (*authority, error) {
-	pair, err := d.loadPair(name)
-	if err == nil {
-		if !pair.Certificate.IsCA {
-			return nil, fmt.Errorf("%s.crt is no certificate of an authority", name)
-		}
-		if now := c.Clock.Now(); now.After(pair.Certificate.NotAfter) {
-			return nil, fmt.Errorf("%s.crt expired at %s", name, pair.Certificate.NotAfter)
-		}
-		return &authority{cert: pair.Certificate, pem: pair.CertPEM, key: pair.key, clock: c.Clock}, nil
+// newAuthority makes a CA of its certificate and key.
+func newAuthority(name string, pair *Pair, c *Config) (*authority, error) {
+	if now := c.Clock.Now(); now.After(pair.Certificate.NotAfter) {
+		return nil, fmt.Errorf("%s.crt expired at %s", name, pair.Certificate.NotAfter)
 	}
-	if !os.IsNotExist(err) {
-		return nil, err
-	}
-	// A new CA would cut off every node and client of the old one.
-	if _, err := os.Stat(d.file(name + ".crt")); err == nil {
-		return nil, fmt.Errorf("%[1]s.crt exists but %[1]s.key does not", name)
-	}
+	return &authority{cert: pair.Certificate, pem: pair.CertPEM, key: pair.key, clock: c.Clock}, nil
+}
+
+// makeAuthority makes the certificate and key of a new CA.
+func makeAuthority(commonName string, now time.Time) (*Pair, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	cert, err := newCA(commonName, key, c.Clock.Now())
+	cert, err := newCA(commonName, key, now)
 	if err != nil {
 		return nil, err
 	}
@@ -64,9 +54,7 @@ func openAuthority(d directory, name, commonName string, c *Config) (*authority,
 	if err != nil {
 		return nil, err
 	}
-	c.Log.Info("made a certificate authority", "dir", string(d), "name", name)
-	a := &authority{cert: cert, pem: encodeCert(cert), key: key, clock: c.Clock}
-	return a, d.savePair(name, &Pair{Certificate: cert, CertPEM: a.pem, KeyPEM: keyPEM, key: key})
+	return &Pair{Certificate: cert, CertPEM: encodeCert(cert), KeyPEM: keyPEM, key: key}, nil
 }
 
 func newCA(commonName string, key crypto.Signer, now time.Time) (*x509.Certificate, error) {

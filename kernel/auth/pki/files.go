@@ -2,7 +2,6 @@ package pki
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -76,6 +75,10 @@ func (d directory) loadPair(name string) (*Pair, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parsePair(name, certPEM, keyPEM)
+}
+
+func parsePair(name string, certPEM, keyPEM []byte) (*Pair, error) {
 	cert, err := decodeCert(certPEM)
 	if err != nil {
 		return nil, fmt.Errorf("%s.crt: %w", name, err)
@@ -106,37 +109,4 @@ func (d directory) savePair(name string, pair *Pair) error {
 		return err
 	}
 	return d.write(name+".crt", pair.CertPEM)
-}
-
-// serviceAccountKey loads the key that signs service-account tokens, or makes it
-// at the first start.
-func (d directory) serviceAccountKey() (*ecdsa.PrivateKey, error) {
-	data, err := os.ReadFile(d.file("sa.key"))
-	if os.IsNotExist(err) {
-		return d.makeServiceAccountKey()
-	}
-	if err != nil {
-		return nil, err
-	}
-	k, err := decodeKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("sa.key: %w", err)
-	}
-	ec, ok := k.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("sa.key: a %T, not an ECDSA key", k)
-	}
-	return ec, nil
-}
-
-func (d directory) makeServiceAccountKey() (*ecdsa.PrivateKey, error) {
-	key, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	data, err := encodeKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return key, d.write("sa.key", data)
 }

@@ -9,8 +9,9 @@
 // takes it for the API server.
 //
 // Keys are ECDSA P-256. Every file is readable by its owner only and replaced
-// atomically. Private keys never leave this package but as tls.Certificate,
-// crypto.Signer, or the PEM of a pair that was issued for somebody else.
+// atomically. Private keys leave this package as tls.Certificate, as crypto.Signer,
+// as the PEM of a pair that was issued for somebody else, and as Keys, for what
+// gives them to other servers.
 //
 // A PKI is safe for concurrent use.
 package pki
@@ -44,6 +45,9 @@ const checkEvery = 12 * time.Hour
 type Config struct {
 	// Dir holds the files; it is made if it is missing.
 	Dir string
+	// Keys are the cluster's; nil: those of Dir, which are made if they are
+	// missing. What Dir lacks of them is written there.
+	Keys *Keys
 	// DNSNames and IPs are the addresses of the API server. Names of the
 	// kubernetes Service and localhost are added. A serving certificate that
 	// lacks one of them is issued anew.
@@ -58,17 +62,12 @@ type PKI struct {
 	cfg         Config
 	ca          *authority // of the API server and of everybody's client certificates
 	nodeServing *authority // of what node agents serve with
-	saKey       *ecdsa.PrivateKey
+	keys        *Keys
 	leaves      *leaves
 }
 
-// The files of the authorities.
-const (
-	clusterCA     = "ca"
-	nodeServingCA = "kubelet-serving-ca"
-)
-
-// Open loads the files of a directory and makes those that are missing.
+// Open takes the cluster's keys, those of the directory unless others are given,
+// makes those that are missing, and issues what this server needs.
 func Open(cfg Config) (*PKI, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
@@ -76,25 +75,42 @@ func Open(cfg Config) (*PKI, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	p := &PKI{cfg: cfg}
+	if err := p.open(); err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
-	p, dir := &PKI{cfg: cfg}, directory(cfg.Dir)
-	var err error
-	if p.ca, err = openAuthority(dir, clusterCA, "kubernetes", &cfg); err != nil {
-		return nil, fmt.Errorf("pki: %w", err)
-	}
-	if p.nodeServing, err = openAuthority(dir, nodeServingCA, "kubernetes-kubelet-serving", &cfg); err != nil {
-		return nil, fmt.Errorf("pki: %w", err)
-	}
-	if p.saKey, err = dir.serviceAccountKey(); err != nil {
-		return nil, fmt.Errorf("pki: %w", err)
-	}
-	p.leaves = &leaves{cfg: &p.cfg, ca: p.ca, dir: dir, pairs: map[string]*Pair{}}
 	if err := p.Renew(); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+func (p *PKI) open() (err error) {
+	if err := os.MkdirAll(p.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	if p.keys = p.cfg.Keys; p.keys == nil {
+		if p.keys, err = ReadKeys(p.cfg.Dir); err != nil {
+			return err
+		}
+	}
+	if missing := p.keys.Missing(); len(missing) > 0 {
+		if err := p.keys.Complete(p.cfg.Clock.Now()); err != nil {
+			return err
+		}
+		p.cfg.Log.Info("made keys of the cluster", "dir", p.cfg.Dir, "files", missing)
+	}
+	if err := p.keys.Save(p.cfg.Dir); err != nil {
+		return err
+	}
+	if p.ca, err = newAuthority(clusterCA, p.keys.pairs[clusterCA], &p.cfg); err != nil {
+		return err
+	}
+	if p.nodeServing, err = newAuthority(nodeServingCA, p.keys.pairs[nodeServingCA], &p.cfg); err != nil {
+		return err
+	}
+	p.leaves = &leaves{cfg: &p.cfg, ca: p.ca, dir: directory(p.cfg.Dir), pairs: map[string]*Pair{}}
+	return nil
 }
 
 // Renew makes or replaces the leaves that are missing, near their end, signed
@@ -127,7 +143,7 @@ func (p *PKI) Pool() *x509.CertPool {
 }
 
 // ServiceAccountKey signs service-account tokens.
-func (p *PKI) ServiceAccountKey() *ecdsa.PrivateKey { return p.saKey }
+func (p *PKI) ServiceAccountKey() *ecdsa.PrivateKey { return p.keys.sa }
 
 // Admin is the client certificate of the administrator (system:masters).
 func (p *PKI) Admin() *Pair { return p.leaves.leaf(leafAdmin) }
