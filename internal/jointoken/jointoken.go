@@ -4,6 +4,9 @@
 //
 //	pk1.abcdef.0123456789abcdef.<64 hex digits>
 //
+// Servers have tokens of another form, which open the cluster's keys; see
+// [Server].
+//
 // Everything here is pure; the secret part is never part of an error.
 package jointoken
 
@@ -66,6 +69,9 @@ func random(n int) (string, error) {
 // Parse reads a token.
 func Parse(s string) (Token, error) {
 	parts := strings.Split(strings.TrimSpace(s), ".")
+	if parts[0] == serverVersion {
+		return Token{}, errors.New("join token: this is one of a server (" + serverVersion + "), with which a node does not join")
+	}
 	if len(parts) != 4 || parts[0] != version {
 		return Token{}, errors.New("join token: not of the form " + version + ".<id>.<secret>.<hash>")
 	}

@@ -402,9 +402,10 @@ func TestIndexChecks(t *testing.T) {
 	alias.Group, alias.StoredAs = "shop.example", &schema.GroupResource{Resource: "nonesuch"}
 	for name, d := range map[string]*resource.Definition{
 		"twice":              pods(),
-		"no type":            {Resource: "x", Kind: "X", StorageVersion: "v1", KeyPrefix: "/x"},
+		"no type":            {Resource: "x", Kind: "X", StorageVersion: "v1", KeyPrefix: "/registry/x"},
+		"other prefix":       {Resource: "x", Kind: "Pod", StorageVersion: "v1", KeyPrefix: "/pintle/keys"},
 		"no prefix":          {Resource: "x", Kind: "Pod", StorageVersion: "v1"},
-		"no storage version": {Resource: "x", Kind: "Pod", KeyPrefix: "/x"},
+		"no storage version": {Resource: "x", Kind: "Pod", KeyPrefix: "/registry/x"},
 		"stored as nothing":  &alias,
 	} {
 		bad := &resource.Table{Scheme: table.Scheme, Definitions: append([]*resource.Definition{pods()}, d)}

@@ -3,6 +3,7 @@ package resource
 import (
 	"fmt"
 	"sort"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -63,6 +64,10 @@ func (t *Table) Index() error {
 	return t.checkSecondNames()
 }
 
+// objectKeys is what keys of objects begin with. What else is in the store, such
+// as the cluster's keys, is out of reach for every verb.
+const objectKeys = "/registry/"
+
 // check refuses a definition that is incomplete.
 func (t *Table) check(d *Definition) error {
 	gr := d.GroupResource()
@@ -73,6 +78,8 @@ func (t *Table) check(d *Definition) error {
 		return fmt.Errorf("resource %s has types of its own, which are stored as JSON only", gr)
 	case !d.Virtual && d.KeyPrefix == "":
 		return fmt.Errorf("resource %s has no key prefix", gr)
+	case !d.Virtual && !strings.HasPrefix(d.KeyPrefix, objectKeys):
+		return fmt.Errorf("resource %s: keys of objects begin with %s, not with %s", gr, objectKeys, d.KeyPrefix)
 	}
 	for _, gvk := range d.kinds() {
 		if !t.TypesOf(d).Recognizes(gvk) {

@@ -1,0 +1,180 @@
+package keystore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pintle-io/pintle/internal/jointoken"
+	"github.com/pintle-io/pintle/kernel/auth/pki"
+	"github.com/pintle-io/pintle/kernel/store"
+)
+
+// MaxTokens is how many tokens of servers there may be at the same time.
+const MaxTokens = 100
+
+// ErrTooMany: there are MaxTokens tokens.
+var ErrTooMany = errors.New("there are too many server tokens: delete some")
+
+// ErrNotFound: there is no token of that ID.
+var ErrNotFound = errors.New("there is no such server token")
+
+// Info is what may be known of a token.
+type Info struct {
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"` // zero: never
+}
+
+// Create makes a token with which servers join for ttl; 0 is for ever. The store
+// keeps nothing by which it could be made again.
+//
+// # Errors
+//   - ErrTooMany
+//   - those of the store
+func (k *Keystore) Create(ctx context.Context, ttl time.Duration) (jointoken.Server, Info, error) {
+	t, err := jointoken.NewServer()
+	if err != nil {
+		return t, Info{}, err
+	}
+	if err := k.Sweep(ctx); err != nil {
+		return t, Info{}, err
+	}
+	l, err := k.List(ctx)
+	if err != nil {
+		return t, Info{}, err
+	}
+	if len(l) >= MaxTokens {
+		return t, Info{}, ErrTooMany
+	}
+	info, op, err := k.entry(t, k.keys, ttl)
+	if err != nil {
+		return t, Info{}, err
+	}
+	_, err = k.c.Store.Commit(ctx, []store.Op{op})
+	return t, info, err
+}
+
+// entry is the write of a copy of keys for a token.
+func (k *Keystore) entry(t jointoken.Server, keys *pki.Keys, ttl time.Duration) (Info, store.Op, error) {
+	now := k.c.Clock.Now()
+	var expires time.Time
+	if ttl > 0 {
+		expires = now.Add(ttl)
+	}
+	s, err := seal(t, keys, now, expires)
+	if err != nil {
+		return Info{}, store.Op{}, fmt.Errorf("seal keys: %w", err)
+	}
+	b, err := json.Marshal(s)
+	return s.info(), store.Op{Key: sealedPrefix + s.ID, Value: b, Expect: store.Absent}, err
+}
+
+func (s *sealed) info() Info { return Info{ID: s.ID, Created: s.Created, Expires: s.Expires} }
+
+// List are the tokens that are good, by ID.
+func (k *Keystore) List(ctx context.Context) ([]Info, error) {
+	all, err := k.list(ctx)
+	out := []Info{}
+	for _, i := range all {
+		if !k.over(i) {
+			out = append(out, i)
+		}
+	}
+	return out, err
+}
+
+// over reports that a token has run out.
+func (k *Keystore) over(i Info) bool {
+	return !i.Expires.IsZero() && k.c.Clock.Now().After(i.Expires)
+}
+
+func (k *Keystore) list(ctx context.Context) ([]Info, error) {
+	kvs, _, _, err := k.c.Store.List(ctx, sealedPrefix, store.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var out []Info
+	for _, kv := range kvs {
+		s := &sealed{}
+		if err := json.Unmarshal(kv.Value, s); err != nil {
+			return nil, fmt.Errorf("%s in the store: %w", kv.Key, err)
+		}
+		i := s.info()
+		i.ID = kv.Key[len(sealedPrefix):] // what counts, whatever the entry says
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// get reads the copy for a token; nil: there is none.
+func (k *Keystore) get(ctx context.Context, id string) (*sealed, error) {
+	kv, ok, _, err := k.c.Store.Get(ctx, sealedPrefix+id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	s := &sealed{}
+	if err := json.Unmarshal(kv.Value, s); err != nil {
+		return nil, fmt.Errorf("%s in the store: %w", kv.Key, err)
+	}
+	return s, nil
+}
+
+// Delete ends a token: no server joins with it any more. Those that did keep the
+// keys, and so does an old copy of the store.
+//
+// # Errors
+//   - ErrNotFound
+func (k *Keystore) Delete(ctx context.Context, id string) error {
+	if !jointoken.IsServerID(id) {
+		return ErrNotFound
+	}
+	kv, ok, _, err := k.c.Store.Get(ctx, sealedPrefix+id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrNotFound
+	}
+	_, err = k.c.Store.Commit(ctx, []store.Op{{Key: kv.Key, Expect: store.Any}})
+	return err
+}
+
+// Sweep removes the copies whose tokens have run out.
+func (k *Keystore) Sweep(ctx context.Context) error {
+	all, err := k.list(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		if !k.over(i) {
+			continue
+		}
+		if _, err := k.c.Store.Commit(ctx, []store.Op{{Key: sealedPrefix + i.ID, Expect: store.Any}}); err != nil {
+			return err
+		}
+		k.c.Log.Info("a server token has run out", "id", i.ID)
+	}
+	return nil
+}
+
+// sweepEvery is how often Run sweeps.
+const sweepEvery = 10 * time.Minute
+
+// Run sweeps now and then until ctx ends; one server does it for all.
+func (k *Keystore) Run(ctx context.Context) error {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		if err := k.Sweep(ctx); err != nil && ctx.Err() == nil {
+			k.c.Log.Debug("server tokens that have run out are not removed yet", "error", err) // the next turn does it; they are refused anyway
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
