@@ -58,6 +58,13 @@ type Config struct {
 	// loss; for benchmarks.
 	UnsafeNoFsync bool
 
+	// ServerToken brings the token by which a server gets the cluster's keys; nil:
+	// there is none. It is asked only when Dir lacks them, or nobody has any yet.
+	ServerToken func() (string, error)
+	// ReplaceKeys makes the keys in Dir the cluster's, whatever they were before:
+	// the way out when they are lost.
+	ReplaceKeys bool
+
 	// Lease are the times after which another server takes the lead; zero:
 	// lease.DefaultTimes.
 	Lease lease.Times
@@ -69,6 +76,8 @@ type Config struct {
 	Hosts map[v1alpha1.HostKind]plugin.Host
 	// Builtins ship with this binary; they become Plugin objects.
 	Builtins []plugin.Builtin
+	// BuiltinsFor, which may be nil, makes more of them for a cluster's CA.
+	BuiltinsFor func(caPEM []byte) ([]plugin.Builtin, error)
 
 	// Implementers are parts of the distribution outside of the control plane,
 	// such as node agents, with the resources whose objects they bring about; see

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -23,6 +24,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/informer"
+	"github.com/pintle-io/pintle/kernel/keystore"
 	"github.com/pintle-io/pintle/kernel/plugin/author"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -34,6 +36,7 @@ type Kernel struct {
 	c        Config
 	closers  []io.Closer // in order of opening
 	identity *identity
+	keys     *keystore.Keystore
 	pki      *pki.PKI
 	storage  *storage
 	cache    *watch.Cache
@@ -64,7 +67,9 @@ type Auth struct {
 // served before Run. Close what New returned when Run is not called.
 //
 // # Errors
+//   - ErrInUse
 //   - embed.ErrInUse, embed.ErrCorrupt, store.ErrNoSpace and others of the store
+//   - keystore.ErrNoToken, keystore.ErrWrongToken, keystore.ErrOtherKeys
 func New(ctx context.Context, c Config) (*Kernel, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -72,7 +77,7 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 	c.setDefaults()
 	k := &Kernel{c: c, metrics: prometheus.NewRegistry(), informers: informer.NewMetrics()}
 	k.metrics.MustRegister(k.informers, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{k.openKeys, k.openStore, k.openIdentity, k.makeRegistry, k.makeLeader, k.makePlugins} {
+	for _, step := range []func(context.Context) error{k.openIdentity, k.openStore, k.openKeys, k.makeBuiltins, k.makeRegistry, k.makeLeader, k.makePlugins} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, k.Close())
 		}
@@ -117,14 +122,30 @@ func (k *Kernel) openIdentity(context.Context) (err error) {
 	return nil
 }
 
-func (k *Kernel) openKeys(context.Context) error {
-	p, err := pki.Open(pki.Config{Dir: k.c.path("pki"), DNSNames: k.c.Names, IPs: k.c.IPs, Clock: k.c.Adjust.Clock, Log: k.c.Log})
+// openKeys makes the directory hold the cluster's keys, which the store knows.
+func (k *Kernel) openKeys(ctx context.Context) (err error) {
+	dir := k.c.path("pki")
+	k.keys, err = keystore.Open(ctx, keystore.Config{Store: k.storage, Dir: dir, Token: k.c.ServerToken, Replace: k.c.ReplaceKeys, Log: k.c.Log})
+	if err != nil {
+		return err
+	}
+	p, err := pki.Open(pki.Config{Dir: dir, Keys: k.keys.Keys(), DNSNames: k.c.Names, IPs: k.c.IPs, Clock: k.c.Adjust.Clock, Log: k.c.Log})
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
 	k.pki = p
-	k.c.Progress("certificates", "%s", k.c.path("pki"))
+	k.c.Progress("certificates", "%s", dir)
 	return nil
+}
+
+// makeBuiltins completes what ships with what depends on the cluster.
+func (k *Kernel) makeBuiltins(context.Context) error {
+	if k.c.BuiltinsFor == nil {
+		return nil
+	}
+	more, err := k.c.BuiltinsFor(k.pki.CAPEM())
+	k.c.Builtins = slices.Concat(k.c.Builtins, more)
+	return err
 }
 
 func (k *Kernel) openStore(ctx context.Context) (err error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
+	"github.com/pintle-io/pintle/kernel/keystore"
 	"github.com/pintle-io/pintle/kernel/reclaim"
 	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/scheduler"
@@ -46,7 +47,7 @@ func (k *Kernel) term() (*term, error) {
 	}
 	agg := &rbac.Aggregator{Registry: k.access.As(auth.RoleAggregator), Informers: k.informers, Log: k.c.Log}
 	sign := signer.New(signer.Config{Registry: k.access.As(auth.CertificateController), Tokens: k.access.As(auth.TokenCleaner), CA: k.pki, Authorizer: k.auth.Authorizer, Informers: k.informers, Log: k.c.Log})
-	t.loops = map[string]loop{"role aggregation": agg.Run, "signer": sign.Run}
+	t.loops = map[string]loop{"role aggregation": agg.Run, "signer": sign.Run, "server tokens": k.keys.Run}
 	return t, nil
 }
 
@@ -161,6 +162,11 @@ func (k *Kernel) reclaim(ctx context.Context) error {
 // paths are this kernel's own HTTP paths, beside the API.
 func (k *Kernel) paths() map[string]http.Handler {
 	paths := map[string]http.Handler{"/explain/pods": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.leader.explainPod(w, r) })}
+	var endpoints []string
+	if k.c.Etcd != nil {
+		endpoints = k.c.Etcd.Endpoints
+	}
+	paths[keystore.TokensPath] = k.keys.Handler(endpoints)
 	if k.storage.keeper != nil {
 		maps.Copy(paths, k.storage.keeper.Handlers())
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -16,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pintle-io/pintle/internal/jointoken"
 	"github.com/pintle-io/pintle/kernel"
-	"github.com/pintle-io/pintle/kernel/auth/pki"
 	"github.com/pintle-io/pintle/kernel/kerneltest"
 	"github.com/pintle-io/pintle/kernel/lease"
 	"github.com/pintle-io/pintle/kernel/plugin"
@@ -92,19 +91,26 @@ func etcd(t *testing.T) (dial func() *link) {
 	}
 }
 
-// server starts one of several, with the cluster's keys.
-func server(t *testing.T, s store.Store, keys string) *kerneltest.Server {
+// serverToken makes a token by which the servers of a test have the same keys.
+func serverToken(t *testing.T) func() (string, error) {
+	t.Helper()
+	tok, err := jointoken.NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() (string, error) { return tok.Format(), nil }
+}
+
+// server starts one of several, by the token of the cluster.
+func server(t *testing.T, s store.Store, token func() (string, error)) *kerneltest.Server {
 	t.Helper()
 	table, err := kinds.Table(kinds.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	if err := os.CopyFS(filepath.Join(dir, "pki"), os.DirFS(keys)); err != nil {
-		t.Fatal(err)
-	}
-	return kerneltest.Start(t, kerneltest.Options{Table: table, Dir: dir, Store: s, Lease: lease.Times{Duration: 4 * time.Second, RenewDeadline: 2 * time.Second, RetryEvery: 500 * time.Millisecond},
+	return kerneltest.Start(t, kerneltest.Options{Table: table, Store: s, Lease: lease.Times{Duration: 4 * time.Second, RenewDeadline: 2 * time.Second, RetryEvery: 500 * time.Millisecond},
 		Config: func(c *kernel.Config) {
+			c.ServerToken = token
 			c.Hosts = map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}}
 			c.Builtins = []plugin.Builtin{{Name: "scheduling", Spec: v1alpha1.PluginSpec{Plugin: "scheduling", Host: v1alpha1.HostNative}}}
 		}})
@@ -201,16 +207,12 @@ func list(t *testing.T, s *kerneltest.Server) map[string]string {
 // in the middle of its work, as if it had been killed, and the other goes on with
 // it. No pod is bound twice, and both tell the same.
 func TestTwoServers(t *testing.T) {
-	keys := t.TempDir()
-	if _, err := pki.Open(pki.Config{Dir: keys}); err != nil {
-		t.Fatal(err)
-	}
-	dial := etcd(t)
+	token, dial := serverToken(t), etcd(t)
 	cut := dial()
-	a := server(t, cut, keys)
+	a := server(t, cut, token)
 	eventually(t, "a leader", func() bool { return holder(t, a) != "" })
 	first := holder(t, a)
-	b := server(t, dial(), keys)
+	b := server(t, dial(), token)
 	if got := holder(t, b); got != first {
 		t.Errorf("the second server believes that %q leads, the first has it as %q", got, first)
 	}
@@ -281,11 +283,7 @@ func TestStartAfterAKill(t *testing.T) {
 // TestEndpoints: Service kubernetes has the addresses of the servers that are
 // there; one that starts again finds its Lease of before.
 func TestEndpoints(t *testing.T) {
-	keys := t.TempDir()
-	if _, err := pki.Open(pki.Config{Dir: keys}); err != nil {
-		t.Fatal(err)
-	}
-	dial := etcd(t)
+	token, dial := serverToken(t), etcd(t)
 	table := func() kerneltest.Options {
 		tab, err := kinds.Table(kinds.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
 		if err != nil {
@@ -296,10 +294,7 @@ func TestEndpoints(t *testing.T) {
 	start := func(dir, address string) *kerneltest.Server {
 		o := table()
 		o.Dir, o.Store = dir, dial()
-		if err := os.CopyFS(filepath.Join(dir, "pki"), os.DirFS(keys)); err != nil && !os.IsExist(err) {
-			t.Fatal(err)
-		}
-		o.Config = func(c *kernel.Config) { c.Advertise = netip.MustParseAddrPort(address) }
+		o.Config = func(c *kernel.Config) { c.Advertise, c.ServerToken = netip.MustParseAddrPort(address), token }
 		return kerneltest.Start(t, o)
 	}
 	addresses := func(s *kerneltest.Server) string {

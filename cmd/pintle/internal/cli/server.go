@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/image"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/lab"
@@ -105,6 +106,7 @@ type serverFlags struct {
 	registry  []string
 	advertise string
 	quota     resource.QuantityValue
+	tokenFile string
 }
 
 func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
@@ -116,6 +118,8 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.BoolVar(&f.s.UnconfinedPlugins, "unconfined-plugins", f.s.UnconfinedPlugins, "run plugins of the process host with all rights of the server, where the system cannot confine them")
 	fl.StringVar(&f.s.PluginHost, "plugin-host", f.s.PluginHost, "where built-in plugins run: wasm, or native (linked in)")
 	fl.StringArrayVar(&f.s.DisabledPlugins, "disable-plugin", nil, "do not run this plugin, when it locks everybody out (repeatable; \"all\": none but those that ship)")
+	fl.StringVar(&f.tokenFile, "token-file", "", "file with a server token, or - for standard input, by which this server gets the cluster's keys; read only while it lacks them")
+	fl.BoolVar(&f.s.ReplaceKeys, "replace-keys", false, "begin with new keys of the cluster, or those in the data directory, when the old ones are lost: nodes, clients and servers join anew")
 	fl.StringArrayVar(&f.s.EtcdEndpoints, "etcd-endpoints", nil, "external etcd, instead of the embedded one (repeatable)")
 	fl.StringVar(&f.s.EtcdCA, "etcd-ca", "", "CA of the external etcd")
 	fl.StringVar(&f.s.EtcdCert, "etcd-cert", "", "client certificate for the external etcd")
@@ -139,7 +143,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 func (f *serverFlags) server(dir paths.Dir, report *steps.Reporter, log *slog.Logger) (*serve.Server, error) {
 	s := f.s
 	s.Dir, s.Report, s.Log, s.Profiling = dir, report, log, f.profiling
-	s.EtcdQuota = f.quota.Value()
+	s.EtcdQuota, s.Token = f.quota.Value(), f.token()
 	var err error
 	if s.Network, err = f.network(); err != nil {
 		return nil, err
@@ -159,10 +163,25 @@ func (f *serverFlags) server(dir paths.Dir, report *steps.Reporter, log *slog.Lo
 	return &s, err
 }
 
+// token reads the server token from where the user put it; nil when he named no
+// place.
+func (f *serverFlags) token() func() (string, error) {
+	if f.tokenFile == "" {
+		return nil
+	}
+	return func() (string, error) { return client.ReadToken(f.tokenFile) }
+}
+
 func serverCommand() *cobra.Command {
 	var f serverFlags
 	cmd := &cobra.Command{
 		Use: "server", Short: "Run a control plane without a node", Args: cobra.NoArgs,
+		Long: `Run a control plane without a node.
+
+Servers that use the same external etcd are one control plane. The first one makes
+the cluster's keys; the others get them from the etcd by a token, which
+` + "`pintle token create --server`" + ` on a server that runs makes. It is needed once, and
+read from a file or from standard input, as arguments are everybody's to see.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report := reporter(os.Stdout)
 			return reported(cmd.Context(), report, f.run(cmd.Context(), report))

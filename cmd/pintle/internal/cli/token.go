@@ -23,26 +23,33 @@ import (
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/internal/jointoken"
+	"github.com/pintle-io/pintle/kernel/keystore"
 )
 
 func tokenCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Tokens with which nodes join"}
+	cmd := &cobra.Command{Use: "token", Short: "Tokens with which nodes and servers join"}
 	var f client.Flags
 	f.Add(cmd)
-	cmd.AddCommand(tokenCreate(&f), tokenList(&f), tokenDelete(&f))
+	cmd.AddCommand(tokenCreate(&f), tokenGenerate(), tokenList(&f), tokenDelete(&f))
 	return cmd
 }
 
 func tokenCreate(f *client.Flags) *cobra.Command {
 	var ttl time.Duration
 	var uses int
-	var only bool
+	var only, server bool
 	cmd := &cobra.Command{
-		Use: "create", Short: "Make a token and print the command that joins a node", Args: cobra.NoArgs,
+		Use: "create", Short: "Make a token and print the command that joins a node, or a server", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.Config()
 			if err != nil {
 				return err
+			}
+			if server {
+				if cmd.Flags().Changed("uses") {
+					return errors.New("--uses is for nodes: a server token is good for any number of servers until it runs out or is deleted")
+				}
+				return createServerToken(cmd.Context(), c, ttl, only, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
 			t, err := createToken(cmd.Context(), c, ttl, uses)
 			if err != nil {
@@ -62,6 +69,7 @@ func tokenCreate(f *client.Flags) *cobra.Command {
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", 24*time.Hour, "how long the token is good for; 0 is for ever")
 	cmd.Flags().IntVar(&uses, "uses", 1, fmt.Sprintf("how many nodes may join with it, at most %d", jointoken.MaxUses))
+	cmd.Flags().BoolVar(&server, "server", false, "for a server rather than a node: whoever has the token and can read the etcd has the cluster's keys")
 	cmd.Flags().BoolVar(&only, "print-token", false, "print the token alone")
 	return cmd
 }
@@ -80,7 +88,11 @@ func tokenList(f *client.Flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List tokens, without their secrets", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := f.Clientset()
+			c, err := f.Config()
+			if err != nil {
+				return err
+			}
+			client, err := kubernetes.NewForConfig(c)
 			if err != nil {
 				return err
 			}
@@ -89,14 +101,18 @@ func tokenList(f *client.Flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printTokens(cmd.OutOrStdout(), l.Items, time.Now())
+			servers, err := listServerTokens(cmd.Context(), c)
+			if err != nil {
+				return fmt.Errorf("server tokens: %w", err)
+			}
+			return printTokens(cmd.OutOrStdout(), l.Items, servers, time.Now())
 		},
 	}
 }
 
-func printTokens(out io.Writer, secrets []corev1.Secret, now time.Time) error {
+func printTokens(out io.Writer, secrets []corev1.Secret, servers []keystore.Info, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tEXPIRES\tNODES LEFT\tJOINED")
+	fmt.Fprintln(w, "ID\tFOR\tEXPIRES\tNODES LEFT\tJOINED")
 	for _, s := range secrets {
 		l := jointoken.ReadLedger(s.Annotations)
 		left := "any"
@@ -107,7 +123,14 @@ func printTokens(out io.Writer, secrets []corev1.Secret, now time.Time) error {
 		if joined == "" {
 			joined = "-"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", strings.TrimPrefix(s.Name, jointoken.SecretPrefix), expires(s.Data["expiration"], now), left, joined)
+		fmt.Fprintf(w, "%s\tnodes\t%s\t%s\t%s\n", strings.TrimPrefix(s.Name, jointoken.SecretPrefix), expires(s.Data["expiration"], now), left, joined)
+	}
+	for _, s := range servers {
+		end := ""
+		if !s.Expires.IsZero() {
+			end = s.Expires.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%s\tservers\t%s\t-\t-\n", s.ID, expires([]byte(end), now))
 	}
 	return w.Flush()
 }
@@ -128,23 +151,15 @@ func expires(data []byte, now time.Time) string {
 
 func tokenDelete(f *client.Flags) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete ID…", Short: "Delete tokens, so that no node joins with them any more", Args: cobra.MinimumNArgs(1),
+		Use: "delete ID…", Short: "Delete tokens, so that nobody joins with them any more", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := f.Clientset()
+			c, err := f.Config()
 			if err != nil {
 				return err
 			}
 			var errs []error
 			for _, id := range slices.Compact(args) {
-				if len(id) != 6 {
-					// Whoever has the whole token should not put it into arguments.
-					errs = append(errs, errors.New("name tokens by their ID, six characters; `pintle token list` shows them"))
-					continue
-				}
-				err := client.CoreV1().Secrets(metav1.NamespaceSystem).Delete(cmd.Context(), jointoken.SecretPrefix+id, metav1.DeleteOptions{})
-				if apierrors.IsNotFound(err) {
-					err = fmt.Errorf("there is no token %s; `pintle token list` shows them", id)
-				}
+				err := deleteToken(cmd.Context(), c, id)
 				if err == nil {
 					fmt.Fprintf(cmd.OutOrStdout(), "token %s deleted\n", id)
 				}
@@ -153,6 +168,26 @@ func tokenDelete(f *client.Flags) *cobra.Command {
 			return errors.Join(errs...)
 		},
 	}
+}
+
+// deleteToken ends one token, a node's or a server's.
+func deleteToken(ctx context.Context, c *rest.Config, id string) error {
+	if jointoken.IsServerID(id) {
+		return deleteServerToken(ctx, c, id)
+	}
+	if len(id) != 6 {
+		// Whoever has the whole token should not put it into arguments.
+		return errors.New("name tokens by their ID, six characters or eight; `pintle token list` shows them")
+	}
+	client, err := kubernetes.NewForConfig(c)
+	if err != nil {
+		return err
+	}
+	err = client.CoreV1().Secrets(metav1.NamespaceSystem).Delete(ctx, jointoken.SecretPrefix+id, metav1.DeleteOptions{})
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("there is no token %s; `pintle token list` shows them", id)
+	}
+	return err
 }
 
 // createToken stores a bootstrap token and returns it with the hash of the

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/internal/jointoken"
+	"github.com/pintle-io/pintle/kernel/keystore"
 )
 
 func TestPrintTokens(t *testing.T) {
@@ -31,15 +33,17 @@ func TestPrintTokens(t *testing.T) {
 		secret("bbbbbb", "2026-07-01T11:00:00Z", jointoken.Ledger{Uses: 2, Joined: []jointoken.Join{{Node: "n1", Request: "u1"}}}),
 		secret("cccccc", "", jointoken.Ledger{}),
 		secret("dddddd", "soon", jointoken.Ledger{Uses: 1}),
-	}, now)
+	}, []keystore.Info{{ID: "eeeeeeee", Created: now, Expires: now.Add(time.Hour)}, {ID: "ffffffff", Created: now}}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `ID      EXPIRES                NODES LEFT  JOINED
-aaaaaa  in 24h0m0s             1           -
-bbbbbb  expired                1           n1
-cccccc  never                  any         -
-dddddd  unreadable: not valid  1           -
+	want := `ID        FOR      EXPIRES                NODES LEFT  JOINED
+aaaaaa    nodes    in 24h0m0s             1           -
+bbbbbb    nodes    expired                1           n1
+cccccc    nodes    never                  any         -
+dddddd    nodes    unreadable: not valid  1           -
+eeeeeeee  servers  in 1h0m0s              -           -
+ffffffff  servers  never                  -           -
 `
 	if d := cmp.Diff(want, out.String()); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
@@ -49,8 +53,13 @@ dddddd  unreadable: not valid  1           -
 // TestTokenIsNoArgument: a join token is read from a file, and only when it is
 // needed.
 func TestTokenIsNoArgument(t *testing.T) {
-	if f := nodeCommand().Flags().Lookup("token"); f != nil {
-		t.Error("--token shows the token to everybody who lists processes")
+	for _, cmd := range []*cobra.Command{nodeCommand(), serverCommand(), upCommand()} {
+		if f := cmd.Flags().Lookup("token"); f != nil {
+			t.Errorf("%s: --token shows the token to everybody who lists processes", cmd.Name())
+		}
+		if f := cmd.Flags().Lookup("token-file"); f == nil && cmd.Name() != "up" {
+			t.Errorf("%s: no --token-file", cmd.Name())
+		}
 	}
 	dir := t.TempDir()
 	good, bad := filepath.Join(dir, "good"), filepath.Join(dir, "bad")
@@ -73,6 +82,42 @@ func TestTokenIsNoArgument(t *testing.T) {
 		}
 	}
 	if (&nodeFlags{}).token() != nil {
+		t.Error("a token from nowhere")
+	}
+}
+
+// TestServerTokenIsNoArgument: the command that is printed reads the token from
+// its standard input.
+func TestServerTokenIsNoArgument(t *testing.T) {
+	tok, err := jointoken.NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, endpoints := range [][]string{nil, {"http://10.0.0.5:2379", "http://10.0.0.6:2379"}} {
+		var out, hints strings.Builder
+		printServerToken(&keystore.Created{Token: tok.Format(), EtcdEndpoints: endpoints}, &out, &hints)
+		command, _, _ := strings.Cut(out.String(), "\n")
+		if strings.Contains(command, tok.Format()) || !strings.Contains(command, "--token-file -") || !strings.Contains(out.String(), tok.Format()) {
+			t.Errorf("got %q", out.String())
+		}
+		for _, e := range endpoints {
+			if !strings.Contains(command, "--etcd-endpoints "+e) {
+				t.Errorf("%q does not name %s", command, e)
+			}
+		}
+		if hints.Len() == 0 || strings.Contains(hints.String(), tok.Format()) {
+			t.Errorf("hints: %q", hints.String())
+		}
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "token")
+	if err := os.WriteFile(file, []byte(tok.Format()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := (&serverFlags{tokenFile: file}).token()(); err != nil || got != tok.Format() {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if (&serverFlags{}).token() != nil {
 		t.Error("a token from nowhere")
 	}
 }

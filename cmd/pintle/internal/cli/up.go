@@ -78,6 +78,9 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 		}
 		return f.mergeInto(out, dir)
 	}
+	if f.tokenFile == "-" {
+		return errors.New("--token-file -: what runs in the background reads no standard input; name a file, or use --foreground")
+	}
 	if err := checkMachine(); err != nil {
 		return err
 	}

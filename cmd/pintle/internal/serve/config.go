@@ -70,6 +70,12 @@ type Server struct {
 	// the server.
 	UnconfinedPlugins bool
 
+	// Token brings the token by which a server gets the cluster's keys; nil:
+	// there is none.
+	Token func() (string, error)
+	// ReplaceKeys begins with new keys of the cluster when the old ones are lost.
+	ReplaceKeys bool
+
 	EtcdEndpoints             []string
 	EtcdCA, EtcdCert, EtcdKey string
 	// EtcdQuota is the size in bytes that the embedded etcd's database may

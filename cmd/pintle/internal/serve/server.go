@@ -20,7 +20,6 @@ import (
 	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
-	"github.com/pintle-io/pintle/kernel/auth/pki"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/native"
 	"github.com/pintle-io/pintle/kernel/plugin/process"
@@ -93,20 +92,11 @@ func (s *Server) seedModules() {
 }
 
 func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map[v1alpha1.HostKind]plugin.Host) (*kernel.Kernel, error) {
-	// Keys are made before the kernel, which opens them again: the list of
-	// built-in plugins publishes the CA.
 	names, ips := s.names()
-	keys, err := pki.Open(pki.Config{Dir: s.Dir.PKI(), DNSNames: names, IPs: ips, Log: s.Log})
-	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
-	}
-	builtins, err := s.builtins(keys.CAPEM())
-	if err != nil {
-		return nil, err
-	}
 	c := kernel.Config{
 		Dir: string(s.Dir), Table: table, Listeners: s.Listeners, Advertise: s.Advertise, ServiceIP: s.Network.KubernetesIP(),
-		Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, Builtins: builtins, DisabledPlugins: s.DisabledPlugins, Progress: s.Report.Done, Log: s.Log,
+		Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, BuiltinsFor: s.builtins,
+		ServerToken: s.Token, ReplaceKeys: s.ReplaceKeys, DisabledPlugins: s.DisabledPlugins, Progress: s.Report.Done, Log: s.Log,
 	}
 	c.Implementers = map[string][]schema.GroupResource{"node agents": node.Implements()}
 	c.ExternalIPs = externalip.Config{Mode: s.ExternalIPs, Services: s.Network.Services, Pods: s.Network.Pods}
