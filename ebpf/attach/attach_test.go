@@ -2,6 +2,7 @@ package attach_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,15 +160,19 @@ func device(t *testing.T) int {
 	return l.Attrs().Index
 }
 
-// Two links on one hook: the one that comes later can be made to run first.
-func TestTCXBefore(t *testing.T) {
+// Links on one hook: one that comes later can be made to run before another, or
+// before all.
+func TestTCXOrder(t *testing.T) {
 	index := device(t)
 	dir := filepath.Join(pins(t), "links")
 	at := attach.TCX{Index: index, Way: attach.Ingress}
-	one, two := verdict(t, ebpf.SchedCLS, ebpf.AttachNone, -1), verdict(t, ebpf.SchedCLS, ebpf.AttachNone, -1)
+	var programs []*ebpf.Program
+	for range 4 {
+		programs = append(programs, verdict(t, ebpf.SchedCLS, ebpf.AttachNone, -1))
+	}
 	l := attach.NewLinks(dir)
 	defer l.Close()
-	err := l.Attach("one", at, one)
+	err := l.Attach("one", at, programs[0])
 	if errors.Is(err, attach.ErrNotSupported) {
 		return // a kernel without tcx: TestClassic is about it
 	}
@@ -178,23 +183,33 @@ func TestTCXBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer at.Before.Close()
-	if err := l.Attach("two", at, two); err != nil {
+	// Others are another program's own, which knows nothing of the first.
+	other := attach.NewLinks(filepath.Join(dir, "..", "others"))
+	defer func() {
+		if err := errors.Join(other.Drop("first"), other.Drop("last"), other.Close(), os.Remove(filepath.Join(dir, "..", "others"))); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := errors.Join(l.Attach("before", at, programs[1]),
+		other.Attach("first", attach.TCX{Index: index, Way: attach.Ingress, First: true}, programs[2]),
+		other.Attach("last", attach.TCX{Index: index, Way: attach.Ingress}, programs[3]),
+		l.Attach("one", attach.TCX{Index: index, Way: attach.Ingress}, programs[0])); err != nil { // again: it keeps its place
 		t.Fatal(err)
 	}
 	got, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXIngress})
-	if err != nil || len(got.Programs) != 2 {
+	if err != nil || len(got.Programs) != 4 {
 		t.Fatalf("programs: %+v, %v", got, err)
 	}
-	for i, p := range []*ebpf.Program{two, one} {
-		info, err := p.Info()
+	for i, n := range []int{2, 1, 0, 3} {
+		info, err := programs[n].Info()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if id, _ := info.ID(); got.Programs[i].ID != id {
-			t.Errorf("place %d: program %d, want %d", i, got.Programs[i].ID, id)
+			t.Errorf("place %d: program %d, want number %d, which is %d", i, got.Programs[i].ID, n, id)
 		}
 	}
-	if err := l.Attach("none", attach.TCX{Index: index + 1000, Way: attach.Egress}, one); err == nil {
+	if err := l.Attach("none", attach.TCX{Index: index + 1000, Way: attach.Egress}, programs[0]); err == nil {
 		t.Error("attached to a device that is not there")
 	}
 }
@@ -228,6 +243,12 @@ func TestClassic(t *testing.T) {
 		{func() error { return one.Attach(index, p, p) }, 2},
 		{func() error { return two.Attach(index, p, p) }, 4},
 		{func() error { return other.Attach(index, p, p) }, 6},
+		{func() error { // a second program of another purpose does not take the first's place
+			if err := (attach.Classic{Name: "theirs", Handle: 1}).Attach(index, p, p); !errors.Is(err, attach.ErrTaken) {
+				return fmt.Errorf("the handle of another name: %w", err)
+			}
+			return nil
+		}, 6},
 		{func() error { return one.Detach(index) }, 4},
 		{func() error { return attach.Classic{Name: "ours"}.DetachAll() }, 2},
 		{func() error { return other.Detach(index + 1000) }, 2},

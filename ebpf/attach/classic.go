@@ -3,6 +3,7 @@ package attach
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
@@ -14,19 +15,30 @@ import (
 type Classic struct {
 	// Name marks the filters as ours.
 	Name string
-	// Handle tells filters of one name apart; of several, the one that was added
-	// last runs first. It is not 0.
+	// Handle is what the kernel tells filters apart by, so each has its own,
+	// whatever its name: Attach refuses one that has another name's. Of several,
+	// the one that was added last runs first. It is not 0.
 	Handle uint32
 }
+
+// priority is the filters': one for all, in which the order is theirs.
+const priority = 1
 
 var classicParents = []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS}
 
 // Attach runs the programs on a device, in place of what the same Classic
 // attached there before, each in one step.
+//
+// # Errors
+//
+// An error wraps [ErrTaken] when a filter of another name has the handle.
 func (c Classic) Attach(index int, ingress, egress *ebpf.Program) error {
 	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
 	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("add clsact to device %d: %w", index, err)
+	}
+	if err := c.free(index); err != nil {
+		return err
 	}
 	// Egress first: a reply must find its way before a request goes.
 	for _, h := range []struct {
@@ -34,13 +46,30 @@ func (c Classic) Attach(index int, ingress, egress *ebpf.Program) error {
 		program *ebpf.Program
 	}{{netlink.HANDLE_MIN_EGRESS, egress}, {netlink.HANDLE_MIN_INGRESS, ingress}} {
 		f := &netlink.BpfFilter{
-			FilterAttrs:  netlink.FilterAttrs{LinkIndex: index, Parent: h.parent, Handle: c.Handle, Priority: 1, Protocol: unix.ETH_P_ALL},
+			FilterAttrs:  netlink.FilterAttrs{LinkIndex: index, Parent: h.parent, Handle: c.Handle, Priority: priority, Protocol: unix.ETH_P_ALL},
 			Fd:           h.program.FD(),
 			Name:         c.Name,
 			DirectAction: true,
 		}
 		if err := netlink.FilterReplace(f); err != nil {
 			return fmt.Errorf("add a filter to device %d: %w", index, err)
+		}
+	}
+	return nil
+}
+
+// ErrTaken is wrapped when a filter would take the place of another purpose's.
+var ErrTaken = errors.New("the handle is another filter's")
+
+// free refuses to take another name's place on a device.
+func (c Classic) free(index int) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return fmt.Errorf("device %d: %w", index, err)
+	}
+	for _, f := range bpfFilters(l) {
+		if f.Handle == c.Handle && f.Priority == priority && f.Name != c.Name {
+			return fmt.Errorf("add filter %s, handle %d, to device %d, which has %s: %w", c.Name, c.Handle, index, f.Name, ErrTaken)
 		}
 	}
 	return nil
@@ -93,16 +122,23 @@ func (c Classic) detach(l netlink.Link) error {
 	return errors.Join(errs...)
 }
 
-func (c Classic) filters(l netlink.Link) []netlink.Filter {
-	var out []netlink.Filter
+func (c Classic) filters(l netlink.Link) []*netlink.BpfFilter {
+	return slices.DeleteFunc(bpfFilters(l), func(f *netlink.BpfFilter) bool {
+		return f.Name != c.Name || c.Handle != 0 && f.Handle != c.Handle
+	})
+}
+
+// bpfFilters are the eBPF filters of a device, of all names.
+func bpfFilters(l netlink.Link) []*netlink.BpfFilter {
+	var out []*netlink.BpfFilter
 	for _, parent := range classicParents {
 		all, err := netlink.FilterList(l, parent)
 		if err != nil {
 			continue // no clsact here, or the device is gone
 		}
 		for _, f := range all {
-			if bf, ok := f.(*netlink.BpfFilter); ok && bf.Name == c.Name && (c.Handle == 0 || bf.Handle == c.Handle) {
-				out = append(out, f)
+			if bf, ok := f.(*netlink.BpfFilter); ok {
+				out = append(out, bf)
 			}
 		}
 	}

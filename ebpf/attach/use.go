@@ -8,7 +8,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 )
 
 // Use reports whether a program of a pinned link uses the map.
@@ -50,7 +49,7 @@ func (c Classic) Use(m *ebpf.Map) (bool, error) {
 	var programs []ebpf.ProgramID
 	for _, l := range links {
 		for _, f := range c.filters(l) {
-			programs = append(programs, ebpf.ProgramID(f.(*netlink.BpfFilter).Id))
+			programs = append(programs, ebpf.ProgramID(f.Id))
 		}
 	}
 	return use(programs, m)
