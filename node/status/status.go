@@ -46,13 +46,8 @@ type Input struct {
 // Make computes the status.
 func Make(in Input) corev1.PodStatus {
 	old := &in.Pod.Status
-	s := corev1.PodStatus{
-		QOSClass:              podspec.QOS(in.Pod),
-		StartTime:             old.StartTime,
-		NominatedNodeName:     old.NominatedNodeName,
-		ResourceClaimStatuses: old.ResourceClaimStatuses,
-		ObservedGeneration:    in.Pod.Generation,
-	}
+	s := others(old)
+	s.QOSClass, s.StartTime, s.ObservedGeneration = podspec.QOS(in.Pod), old.StartTime, in.Pod.Generation
 	if s.StartTime == nil {
 		t := metav1.NewTime(in.Now)
 		s.StartTime = &t
@@ -77,6 +72,16 @@ func Make(in Input) corev1.PodStatus {
 	}
 	s.Conditions = conditions(in, &s)
 	return s
+}
+
+// others keeps what other components write: what a status lacks is removed.
+func others(old *corev1.PodStatus) corev1.PodStatus {
+	return corev1.PodStatus{
+		NominatedNodeName:                    old.NominatedNodeName,
+		ResourceClaimStatuses:                old.ResourceClaimStatuses,
+		ExtendedResourceClaimStatus:          old.ExtendedResourceClaimStatus,
+		NodeAllocatableResourceClaimStatuses: old.NodeAllocatableResourceClaimStatuses,
+	}
 }
 
 // inits reports whether initialization is over: a regular container exists.

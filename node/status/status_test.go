@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -232,5 +233,23 @@ func TestRestartingCondition(t *testing.T) {
 	in.Plan.Restarting = false
 	if got := find(t, status.Make(in), corev1.AllContainersRestarting); got.Status != corev1.ConditionFalse {
 		t.Errorf("afterwards: got %+v", got)
+	}
+}
+
+// TestOthersFieldsStay: a status that lacks what the scheduler and the claims'
+// controller wrote would remove it.
+func TestOthersFieldsStay(t *testing.T) {
+	p := pod()
+	p.Status = corev1.PodStatus{
+		NominatedNodeName:                    "n2",
+		ResourceClaimStatuses:                []corev1.PodResourceClaimStatus{{Name: "gpu"}},
+		ExtendedResourceClaimStatus:          &corev1.PodExtendedResourceClaimStatus{ResourceClaimName: "c"},
+		NodeAllocatableResourceClaimStatuses: []corev1.NodeAllocatableResourceClaimStatus{{ResourceClaimName: "c"}},
+	}
+	s := status.Make(status.Input{Pod: p, Observed: &state.Pod{}, Now: now, Health: func(string) status.Health { return status.Health{} }})
+	got := corev1.PodStatus{NominatedNodeName: s.NominatedNodeName, ResourceClaimStatuses: s.ResourceClaimStatuses,
+		ExtendedResourceClaimStatus: s.ExtendedResourceClaimStatus, NodeAllocatableResourceClaimStatuses: s.NodeAllocatableResourceClaimStatuses}
+	if diff := cmp.Diff(p.Status, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -20,6 +20,9 @@ import (
 // /etc/hosts. The pod's volumes have been prepared. Images are named as the pod
 // names them. ips are the pod's addresses.
 func (m *Manager) Mounts(ctx context.Context, pod *corev1.Pod, c *corev1.Container, env *podspec.Env, ips []string) ([]*runtimeapi.Mount, error) {
+	if len(c.VolumeDevices) > 0 {
+		return nil, fmt.Errorf("volume %q of container %q is to be a block device: this node makes file systems only", c.VolumeDevices[0].Name, c.Name)
+	}
 	var out []*runtimeapi.Mount
 	hosts := true
 	for i := range c.VolumeMounts {

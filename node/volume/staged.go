@@ -33,12 +33,13 @@ type stages struct {
 type driverVolume struct{ driver, id string }
 
 type stageLock struct {
-	sync.Mutex
-	users int // who hold it or wait; guarded by stages.mu
+	held  chan struct{} // has room for the one who holds it
+	users int           // who hold it or wait; guarded by stages.mu
 }
 
-// lock waits until nobody else works on a volume.
-func (s *stages) lock(h driver.Handle) (unlock func()) {
+// lock waits until nobody else works on a volume, or until ctx ends: a pod that
+// is deleted does not wait for another's storage.
+func (s *stages) lock(ctx context.Context, h driver.Handle) (unlock func(), err error) {
 	key := driverVolume{h.Driver, h.ID}
 	s.mu.Lock()
 	if s.locks == nil {
@@ -46,20 +47,28 @@ func (s *stages) lock(h driver.Handle) (unlock func()) {
 	}
 	l := s.locks[key]
 	if l == nil {
-		l = &stageLock{}
+		l = &stageLock{held: make(chan struct{}, 1)}
 		s.locks[key] = l
 	}
 	l.users++
 	s.mu.Unlock()
-	l.Lock()
-	return func() {
-		l.Unlock()
+	leave := func() {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		if l.users--; l.users == 0 {
 			delete(s.locks, key)
 		}
-		s.mu.Unlock()
 	}
+	select {
+	case l.held <- struct{}{}:
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+	return func() {
+		<-l.held
+		leave()
+	}, nil
 }
 
 // place is where a volume is staged.
@@ -75,7 +84,11 @@ func (s *stages) setup(ctx context.Context, d driver.Staged, r *driver.Request) 
 		return driver.Mount{}, err
 	}
 	h.Driver = d.Name()
-	defer s.lock(h)()
+	unlock, err := s.lock(ctx, h)
+	if err != nil {
+		return driver.Mount{}, err
+	}
+	defer unlock()
 	if err := keepHandle(recordOf(r.Dir), h); err != nil {
 		return driver.Mount{}, err
 	}
@@ -116,7 +129,11 @@ func (s *stages) undo(ctx context.Context, file, dir string, find func(name stri
 	if err != nil {
 		return err
 	}
-	defer s.lock(h)()
+	unlock, err := s.lock(ctx, h)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := d.TearDown(ctx, h, dir); err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ import (
 type remote struct {
 	calls []string
 	fail  map[string]error // by call
+	hang  func()           // called by Stage, if set
 }
 
 func (*remote) Name() string                { return "remote" }
@@ -43,6 +44,9 @@ func (d *remote) call(what string) error {
 func (d *remote) Stage(_ context.Context, _ *driver.Request, h driver.Handle, dir string) error {
 	if err := d.call("stage " + h.ID); err != nil {
 		return err
+	}
+	if d.hang != nil {
+		d.hang()
 	}
 	return mount.TmpfsOnce(dir, 0)
 }
@@ -159,3 +163,37 @@ func TestStaged(t *testing.T) {
 }
 
 var _ driver.Staged = (*remote)(nil)
+
+// TestStagingHangs: a pod that is deleted does not wait for the storage that
+// another pod waits for.
+func TestStagingHangs(t *testing.T) {
+	testenv.RequireNetwork(t)
+	root, d := t.TempDir(), &remote{}
+	m := newStaged(t, root, d)
+	staging, answer, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	d.fail, d.hang = map[string]error{"setup": errors.New("enough")}, func() {
+		close(staging)
+		<-answer
+	}
+	go func() {
+		defer close(done)
+		if _, err := m.Prepare(context.Background(), sharing("a")); err == nil {
+			t.Error("set up")
+		}
+	}()
+	<-staging
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.Prepare(ctx, sharing("b")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	close(answer)
+	<-done
+	d.said(t, "stage disk-1", "setup a")
+	d.fail, d.hang = map[string]error{}, nil
+	for _, name := range []types.UID{"a", "b"} {
+		if err := m.TearDown(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+	}
+}

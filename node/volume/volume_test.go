@@ -482,3 +482,14 @@ func TestReadFile(t *testing.T) {
 		t.Error("a volume that is not: no error")
 	}
 }
+
+// TestBlockDevices: a container does not start without what it asks for.
+func TestBlockDevices(t *testing.T) {
+	w := newWorld(t)
+	p := pod(vol("raw", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}))
+	w.prepare(p)
+	_, err := w.m.Mounts(t.Context(), p, &corev1.Container{Name: "app", VolumeDevices: []corev1.VolumeDevice{{Name: "raw", DevicePath: "/dev/x"}}}, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), `volume "raw" of container "app"`) {
+		t.Errorf("got %v", err)
+	}
+}

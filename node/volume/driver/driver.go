@@ -95,7 +95,10 @@ type Staged interface {
 	// Handle names the volume. It is pure.
 	Handle(r *Request) (Handle, error)
 	// Stage makes the volume available at dir, which exists, for all pods. It is
-	// called before each Setup, so one that is staged already is no error.
+	// called before each Setup, so one that is staged already is no error. Other
+	// pods of the volume wait meanwhile, those too that end: what it takes from
+	// others, such as an attachment, it does not wait for, but fails and is
+	// called again.
 	Stage(ctx context.Context, r *Request, h Handle, dir string) error
 	// TearDown undoes Setup. The pod may have been gone for long: h and dir are
 	// all that is known. A volume that was never set up is no error.
