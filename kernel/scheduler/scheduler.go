@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,7 +20,6 @@ import (
 	"github.com/pintle-io/pintle/kernel/scheduler/bind"
 	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
 	"github.com/pintle-io/pintle/kernel/watch"
-	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // Config of a Scheduler.
@@ -84,9 +82,8 @@ type Scheduler struct {
 	cfg   Config
 	cycle *cycle
 
-	mu      sync.Mutex
-	updates []update // guarded by mu; plugins to put in place
-	over    bool     // Run has ended: whoever comes late is closed; guarded by mu
+	plugins pending
+	awaited map[string]bool // plugins that decisions wait for; the loop's own
 	wake    chan struct{}
 
 	nodes, pods informer.Updates
@@ -102,12 +99,6 @@ type Scheduler struct {
 	reports  backlog[report]
 	tokens   float64 // of Scheduled events
 	tokensAt time.Time
-}
-
-// update is a plugin to set, or to remove when instance is nil.
-type update struct {
-	name     string
-	instance *evaluate.Instance
 }
 
 type (
@@ -149,6 +140,7 @@ func New(cfg Config) (*Scheduler, error) {
 	return &Scheduler{
 		cfg:      cfg,
 		cycle:    newCycle(ours, cfg.Seed, m, cfg.Log, cfg.Remember),
+		awaited:  map[string]bool{},
 		wake:     make(chan struct{}, 1),
 		nodes:    make(informer.Updates, 4),
 		pods:     make(informer.Updates, 4),
@@ -156,39 +148,6 @@ func New(cfg Config) (*Scheduler, error) {
 		bound:    make(chan []bound, binders),
 		toReport: make(chan []report),
 	}, nil
-}
-
-// Set opens a plugin, or a new version of the one of that name, and puts it in
-// place between two decisions. Plugins are asked in the order of their names,
-// however they came. When opening fails, what was there before stays.
-func (s *Scheduler) Set(ctx context.Context, name string, p Plugin) error {
-	in, err := evaluate.Open(ctx, name, p)
-	if err != nil {
-		return err
-	}
-	if !s.post(update{name, in}) {
-		return in.Close()
-	}
-	return nil
-}
-
-// Remove takes a plugin out. Removing one that is not there is no error.
-func (s *Scheduler) Remove(name string) { s.post(update{name: name}) }
-
-// post hands an update to the loop; it reports false when Run has ended.
-func (s *Scheduler) post(u update) bool {
-	s.mu.Lock()
-	if s.over {
-		s.mu.Unlock()
-		return false
-	}
-	s.updates = append(s.updates, u)
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-	return true
 }
 
 // Explain returns the last verdict about a pod, false when none is remembered.
@@ -217,9 +176,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 }
 
 func (s *Scheduler) close() error {
-	s.mu.Lock()
-	s.over = true
-	s.mu.Unlock()
+	s.plugins.end()
 	s.applyUpdates()
 	return errors.Join(s.cycle.evaluator.Close(), s.cycle.rehearsals.Close())
 }
@@ -229,6 +186,7 @@ func (s *Scheduler) close() error {
 func (s *Scheduler) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
 		s.drain()
+		s.applyUpdates() // what is in place before a decision takes part in it
 		now := s.cfg.Clock.Now()
 		var d *decision
 		if s.ready() && s.inFlight < maxInFlight {
@@ -252,9 +210,10 @@ func (s *Scheduler) loop(ctx context.Context) error {
 	return nil
 }
 
-// ready tells whether the cache is complete and there is a plugin to ask.
+// ready tells whether the cache is complete, there is a plugin to ask, and none
+// is about to come.
 func (s *Scheduler) ready() bool {
-	return s.synced.nodes && s.synced.pods && s.cycle.evaluator.Len() > 0
+	return s.synced.nodes && s.synced.pods && s.cycle.evaluator.Len() > 0 && len(s.awaited) == 0
 }
 
 // dispatch puts a decision into the batch of bindings, or reports a refusal.
@@ -296,7 +255,6 @@ func (s *Scheduler) drain() {
 		case b := <-s.bound:
 			s.finishBindings(b)
 		case <-s.wake:
-			s.applyUpdates()
 		default:
 			return
 		}
@@ -347,30 +305,12 @@ func (s *Scheduler) wait(ctx context.Context, now time.Time) {
 	case b := <-s.bound:
 		s.finishBindings(b)
 	case <-s.wake:
-		s.applyUpdates()
 	case toBind <- next:
 		s.outbox.drop(1)
 	case toReport <- reports:
 		s.reports.drop(len(reports))
 	case <-timer.C():
 	case <-ctx.Done():
-	}
-}
-
-// applyUpdates puts plugins in place.
-func (s *Scheduler) applyUpdates() {
-	s.mu.Lock()
-	list := s.updates
-	s.updates = nil
-	s.mu.Unlock()
-	for _, u := range list {
-		if err := s.cycle.setPlugin(u.name, u.instance); err != nil {
-			s.cfg.Log.Warn("close plugin", "plugin", u.name, "error", err)
-		}
-	}
-	if len(list) > 0 {
-		// Another plugin may judge otherwise: everybody gets another try.
-		s.cycle.queue.Event(schedule.AnyEvent, s.cfg.Clock.Now())
 	}
 }
 

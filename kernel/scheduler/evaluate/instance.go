@@ -40,6 +40,7 @@ type Instance struct {
 	req    []byte
 
 	// Of the tries to open an instance, when there is none.
+	absent   bool // there will be none: refused says why
 	refused  error
 	retryAt  time.Time
 	failures int
@@ -60,6 +61,12 @@ func Open(ctx context.Context, name string, p Plugin) (*Instance, error) {
 		return nil, err
 	}
 	return in, nil
+}
+
+// Absent stands in for a plugin that does not come, because of err: a decision
+// that it would take part in fails, or is made without it, by its failure policy.
+func Absent(name string, p Plugin, err error) *Instance {
+	return &Instance{name: name, plugin: p, absent: true, refused: fmt.Errorf("it is not in place: %w", err)}
 }
 
 func (in *Instance) open(ctx context.Context) error {
@@ -289,7 +296,7 @@ func (in *Instance) discard() {
 // reopen starts another instance. When that fails it is not tried again for a
 // while that doubles up to a minute.
 func (in *Instance) reopen(ctx context.Context, now time.Time) error {
-	if now.Before(in.retryAt) {
+	if in.absent || now.Before(in.retryAt) {
 		return in.refused
 	}
 	err := in.open(ctx)
