@@ -72,7 +72,7 @@ unit: ## unit tests, suites on real etcd, containerd and eBPF
 # k8s.io/kubernetes (minutes to compile once more) or run etcd, and the tests
 # that compile WASM (a minute each under the detector), are left to race-all.
 RACE := ./kernel/store ./kernel/store/memory ./kernel/store/maintain ./kernel/watch/... ./kernel/registry ./kernel/admission ./kernel/apiserver/... \
-  ./kernel/plugin ./kernel/plugin/loader ./internal/backoff ./node/dns ./node/membership ./node/pod/... ./node/probe ./node/service ./node/source
+  ./kernel/plugin ./kernel/plugin/loader ./kernel/roster ./internal/backoff ./node/dns ./node/membership ./node/pod/... ./node/probe ./node/service ./node/source
 .PHONY: race
 race: ## the same with the race detector, where goroutines are ours
 	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -skip WASM -parallel 8 -timeout 10m $(RACE)

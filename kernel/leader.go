@@ -14,6 +14,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/lease"
 	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/roster"
 	"github.com/pintle-io/pintle/kernel/scheduler"
 )
 
@@ -32,8 +33,8 @@ type leader struct {
 	informer *informer.Informer // of the Lease: one that is released is taken at once
 	begin    func() (*term, error)
 	// plugins and controllers are those that are loaded, on every server.
-	plugins     *roster[scheduler.Plugin]
-	controllers *roster[reconcile.Controller]
+	plugins     *roster.Roster[scheduler.Plugin]
+	controllers *roster.Roster[reconcile.Controller]
 	log         *slog.Logger
 
 	mu  sync.Mutex
@@ -46,6 +47,9 @@ type term struct {
 	manager   *reconcile.Manager
 	metrics   *prometheus.Registry
 	loops     map[string]loop // beside these two
+
+	plugins     *roster.Term[scheduler.Plugin]
+	controllers *roster.Term[reconcile.Controller]
 }
 
 type leaderConfig struct {
@@ -54,12 +58,18 @@ type leaderConfig struct {
 	informers *informer.Metrics
 	times     lease.Times
 	begin     func() (*term, error)
-	log       *slog.Logger
+	// refused is told that a consumer of a term, "scheduler" or "controllers",
+	// does not take a plugin that is loaded; with nil, that it does now.
+	refused func(ctx context.Context, consumer, name string, err error)
+	log     *slog.Logger
 }
 
 func newLeader(c leaderConfig) *leader {
 	changed := make(informer.Signal, 1)
-	l := &leader{begin: c.begin, plugins: newRoster[scheduler.Plugin](), controllers: newRoster[reconcile.Controller](), log: c.log}
+	refused := func(consumer string) roster.Config {
+		return roster.Config{Refused: func(ctx context.Context, name string, err error) { c.refused(ctx, consumer, name, err) }}
+	}
+	l := &leader{begin: c.begin, plugins: roster.New[scheduler.Plugin](refused(schedulerName)), controllers: roster.New[reconcile.Controller](refused(controllersName)), log: c.log}
 	l.elector = lease.New(lease.Config{Registry: c.own, Namespace: metav1.NamespaceSystem, Name: leaderLease, Identity: c.identity, Times: c.times, Changed: changed, Log: c.log})
 	l.informer = informer.New(informer.Config{Name: "leader", Registry: c.own, Handler: changed, Metrics: c.informers, Log: c.log,
 		Target: registry.Target{Resource: leases, Namespace: metav1.NamespaceSystem}, Fields: "metadata.name=" + leaderLease})
@@ -91,20 +101,20 @@ func (l *leader) lead(ctx context.Context) error {
 			return nil
 		})
 	}
+	// Before the scheduler runs: it decides nothing without the plugins that it is
+	// told to expect. See RATIONALE.md, "Why does a new term wait for its plugins?".
+	t.plugins, t.controllers = l.plugins.Begin(t.scheduler), l.controllers.Begin(managed{t.manager})
 	l.set(t)
 	run("controllers", t.manager.Run)
 	run("scheduler", t.scheduler.Run)
 	for name, f := range t.loops {
 		run(name, f)
 	}
-	failed := func(name string, err error) {
-		l.log.Error("a plugin that was loaded is not taken by the new leader", "plugin", name, "error", err)
-	}
-	group.Go(func() error { l.plugins.begin(ctx, t.scheduler, failed); return nil })
-	group.Go(func() error { l.controllers.begin(ctx, managed{t.manager}, failed); return nil })
+	group.Go(func() error { t.plugins.Run(ctx); return nil })
+	group.Go(func() error { t.controllers.Run(ctx); return nil })
 	err = group.Wait()
-	l.plugins.end()
-	l.controllers.end()
+	t.plugins.End()
+	t.controllers.End()
 	l.set(nil)
 	return err
 }
@@ -120,6 +130,23 @@ func (l *leader) term() *term {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.now
+}
+
+// established tells whether this server leads and has told of every plugin that
+// was loaded before whether this term uses it. It writes their status then, and
+// not before: a plugin that is loaded is not Ready if the term does not take it.
+func (l *leader) established() bool {
+	t := l.term()
+	return t != nil && l.elector.Leads() && isClosed(t.plugins.Placed()) && isClosed(t.controllers.Placed())
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
 }
 
 // Describe implements prometheus.Collector: what there is depends on the term.
@@ -145,5 +172,8 @@ type managed struct{ *reconcile.Manager }
 func (m managed) Set(_ context.Context, name string, c reconcile.Controller) error {
 	return m.Manager.Set(name, c)
 }
+
+// Expect: a controller that is not there holds up nobody.
+func (m managed) Expect(string, reconcile.Controller, error) {}
 
 func (m managed) Remove(name string) { m.Manager.Remove(name) }

@@ -17,8 +17,15 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/modules"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
+	"github.com/pintle-io/pintle/kernel/roster"
 	"github.com/pintle-io/pintle/kernel/scheduler"
 	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// The consumers of plugins of the leader, for messages.
+const (
+	schedulerName   = "scheduler"
+	controllersName = "controllers"
 )
 
 // plugins are those that are loaded, and who uses them.
@@ -36,11 +43,11 @@ func (k *Kernel) makePlugins(context.Context) error {
 	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Metrics: k.metrics, Log: k.c.Log})
 	implement := k.implementers()
 	k.plugins = plugins{policies: policies, loader: loader.New(loader.Config{
-		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, WritesStatus: k.leader.elector.Leads, Informers: k.informers, Log: k.c.Log,
+		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, WritesStatus: k.leader.established, Informers: k.informers, Log: k.c.Log,
 		Consumers: []loader.Consumer{
-			{Name: "scheduler", Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
+			{Name: schedulerName, Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
 			{Name: "admission", Points: wire.Admission, Sink: policies},
-			{Name: "controllers", Points: wire.PointController, Sink: controllerSink{access, k.leader.controllers}},
+			{Name: controllersName, Points: wire.PointController, Sink: controllerSink{access, k.leader.controllers}},
 			{Name: "implementers", Points: wire.Scheduling | wire.Admission | wire.PointController, Sink: implementersSink{implement}},
 		},
 	})}
@@ -121,8 +128,15 @@ func (p *plugins) run(ctx context.Context, synced func()) error {
 // PluginsSynced is closed when every plugin has been loaded or has failed to.
 func (k *Kernel) PluginsSynced() <-chan struct{} { return k.plugins.loader.Synced() }
 
+// refused tells the loader that the leader's term does not take a plugin.
+func (p *plugins) refused(ctx context.Context, consumer, name string, err error) {
+	p.loader.Refused(ctx, consumer, name, err)
+}
+
 // schedulerSink gives plugins to the scheduler of the leader.
-type schedulerSink struct{ plugins *roster[scheduler.Plugin] }
+type schedulerSink struct {
+	plugins *roster.Roster[scheduler.Plugin]
+}
 
 func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	use := map[string]scheduler.Use{}
@@ -132,15 +146,28 @@ func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) e
 	if p.Spec.Weight != nil {
 		use[p.Manifest.Name] = scheduler.Use{Weight: *p.Spec.Weight}
 	}
-	return x.plugins.set(ctx, name, scheduler.Plugin{
-		Open:          func(ctx context.Context) (plugin.Instance, error) { return p.Open(ctx, nil) },
-		Use:           use,
-		FailurePolicy: scheduler.FailurePolicy(p.Spec.FailurePolicy),
-		Rehearse:      p.Spec.Mode.Rehearses(),
-	})
+	next := schedulerPlugin(&p.Spec)
+	next.Open = func(ctx context.Context) (plugin.Instance, error) { return p.Open(ctx, nil) }
+	next.Use = use
+	return x.plugins.Set(ctx, name, next)
 }
 
-func (x schedulerSink) Remove(name string) { x.plugins.remove(name) }
+// schedulerPlugin is what a spec says of a plugin that need not be there.
+func schedulerPlugin(spec *v1alpha1.PluginSpec) scheduler.Plugin {
+	return scheduler.Plugin{FailurePolicy: scheduler.FailurePolicy(spec.FailurePolicy), Rehearse: spec.Mode.Rehearses()}
+}
+
+// Expect implements plugin.Expecter: no pod passes by a filter that is not there.
+func (x schedulerSink) Expect(name string, e plugin.Expected) error {
+	if e.Points.Has(wire.Scheduling) {
+		x.plugins.Expect(name, schedulerPlugin(&e.Spec), e.Err)
+	} else {
+		x.plugins.Remove(name)
+	}
+	return nil
+}
+
+func (x schedulerSink) Remove(name string) { x.plugins.Remove(name) }
 
 func weight(w *int64) int64 {
 	if w == nil {
@@ -148,3 +175,5 @@ func weight(w *int64) int64 {
 	}
 	return *w
 }
+
+var _ plugin.Expecter = schedulerSink{}

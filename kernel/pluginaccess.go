@@ -17,6 +17,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/roster"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -67,7 +68,7 @@ func (a pluginAccess) awaits(name string, p *plugin.Plugin) admit.Exists {
 // identity of its own, with the permissions of its Plugin resource.
 type controllerSink struct {
 	access      pluginAccess
-	controllers *roster[reconcile.Controller] // of the leader
+	controllers *roster.Roster[reconcile.Controller] // of the leader
 }
 
 func (x controllerSink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
@@ -75,10 +76,10 @@ func (x controllerSink) Set(ctx context.Context, name string, p *plugin.Plugin) 
 	if err := mayWatch(c, p.Manifest.Watches); err != nil {
 		return err
 	}
-	return x.controllers.set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
+	return x.controllers.Set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
 }
 
-func (x controllerSink) Remove(name string) { x.controllers.remove(name) }
+func (x controllerSink) Remove(name string) { x.controllers.Remove(name) }
 
 // mayWatch checks what a controller watches before it is run: the plugin that
 // may not is not loaded, and its status says why.

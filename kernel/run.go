@@ -29,7 +29,8 @@ func versionInfo() version.Info {
 
 // makeLeader makes what one server does for all.
 func (k *Kernel) makeLeader(context.Context) error {
-	k.leader = newLeader(leaderConfig{own: ownWrites{k.access.As(auth.APIServer)}, identity: k.identity.Name, informers: k.informers, times: k.c.Lease, begin: k.term, log: k.c.Log})
+	k.leader = newLeader(leaderConfig{own: ownWrites{k.access.As(auth.APIServer)}, identity: k.identity.Name, informers: k.informers, times: k.c.Lease, begin: k.term,
+		refused: k.plugins.refused, log: k.c.Log})
 	return k.metrics.Register(k.leader)
 }
 

@@ -19,19 +19,17 @@ type Sink interface {
 	Remove(name string)
 }
 
-// Expecter is a Sink whose plugins decide about requests. What a plugin would
-// be asked about must not pass by while the plugin is not there, and a request
-// that began with a plugin must end with it.
+// Expecter is a Sink whose plugins decide: about requests, or where pods go. What
+// a plugin would be asked about must not pass by while the plugin is not there,
+// and a decision that began with a plugin must end with it: the loader never takes
+// one away because the server stops. Whoever made the sink ends what it holds once
+// nothing is asked any more.
 type Expecter interface {
 	Sink
 	// Expect stands in for a plugin that is not there: while it is being loaded
 	// for the first time, and when it could not be loaded. It is called instead
 	// of, before or after Set, never beside it, and may be repeated.
 	Expect(name string, e Expected) error
-	// Close releases all plugins. The loader never takes a plugin away because
-	// the server stops: whoever made the sink closes it once nothing is asked
-	// any more.
-	Close() error
 }
 
 // Expected is what is known of a plugin that is not there.

@@ -134,8 +134,8 @@ func (s *Sink) Remove(name string) {
 	s.put(name, state{}, func() { s.chain.RemovePolicy(RuleName(name)) })
 }
 
-// Close implements plugin.Expecter. The rules stay: what asks one of them now
-// is answered by its failure policy.
+// Close releases all policies, once nothing is asked any more. The rules stay: what
+// asks one of them now is answered by its failure policy.
 func (s *Sink) Close() error {
 	var err error
 	for _, pool := range s.pools() {

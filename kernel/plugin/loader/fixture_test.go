@@ -34,6 +34,7 @@ type cluster struct {
 	modules *modules.Store
 	// controllers takes plugins with a controller.
 	controllers *sink
+	loader      *loader.Loader
 	stop        func()
 }
 
@@ -95,6 +96,7 @@ func (c *cluster) run(t testing.TB, change ...func(*loader.Config)) {
 		f(&cfg)
 	}
 	l := loader.New(cfg)
+	c.loader = l
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -58,7 +58,8 @@ type Config struct {
 	// once.
 	StatusEvery time.Duration
 	// WritesStatus tells whether this server writes status, when there are
-	// several; nil is yes.
+	// several: of those the one whose scheduler and controllers use the plugins,
+	// once it has told what they refuse (see Loader.Refused). nil is yes.
 	WritesStatus func() bool
 	Clock        Clock             // nil is the real clock
 	Informers    *informer.Metrics // nil: what is followed is not counted
@@ -79,6 +80,7 @@ type Loader struct {
 	opener  *opener
 	faults  chan fault
 	results chan result
+	refused chan refusal
 	first   *progress
 	jobs    jobs
 	logs    *logs
@@ -108,6 +110,7 @@ type entry struct {
 	tries    int
 	dirty    bool // there is news since status was written
 	faulty   time.Time
+	refused  map[string]string // by consumer, why it does not use what is running
 }
 
 // New makes a loader.
@@ -122,7 +125,7 @@ func New(c Config) *Loader {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	l := &Loader{Config: c, entries: map[string]*entry{}, faults: make(chan fault, 64),
-		results: make(chan result), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Registry, c.Clock, c.Log)}
+		results: make(chan result), refused: make(chan refusal), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Registry, c.Clock, c.Log)}
 	l.jobs = newJobs(l)
 	l.logs = newLogs(c.Log, c.Clock)
 	l.shipped = newShipped(c.Registry, c.Builtins, c.Log)
@@ -154,6 +157,17 @@ func (l *Loader) Check(context.Context) error {
 		return errors.New("the policies have not been read yet")
 	}
 	return fmt.Errorf("policies are being loaded: %s", strings.Join(names, ", "))
+}
+
+// Refused tells that a consumer has lost a plugin that it took before, because of
+// err, and tries again to get it in place; with a nil err, that it is in place
+// again. The status says so as long. It returns when the loader has taken notice,
+// or ctx has ended, and may be called while Run runs.
+func (l *Loader) Refused(ctx context.Context, consumer, name string, err error) {
+	select {
+	case l.refused <- refusal{consumer, name, err}:
+	case <-ctx.Done():
+	}
 }
 
 // see takes notice of a Plugin resource and loads it when its spec is new.

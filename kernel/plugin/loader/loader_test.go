@@ -245,3 +245,22 @@ func TestBuiltins(t *testing.T) {
 		t.Errorf("the Plugin of the old name: %v", err)
 	}
 }
+
+// TestRefusedIsTold: the status says when a consumer has lost a plugin, and when
+// it has it back, whatever else happens to the plugin.
+func TestRefusedIsTold(t *testing.T) {
+	c := newCluster(t)
+	c.create(t, "p", nativeSpec)
+	c.phase(t, "p", v1alpha1.Ready)
+	c.loader.Refused(t.Context(), "scheduler", "p", errors.New("boom"))
+	c.loader.Refused(t.Context(), "scheduler", "nobody", errors.New("boom"))
+	s := c.phase(t, "p", v1alpha1.Failed)
+	if want := "loaded, but not in place, which is tried again: scheduler: boom"; s.Message != want || s.Conditions[0].Status != metav1.ConditionFalse || len(s.Points) == 0 {
+		t.Errorf("status %+v, want the message %q", s, want)
+	}
+	c.loader.Refused(t.Context(), "scheduler", "p", nil)
+	if s := c.phase(t, "p", v1alpha1.Ready); s.Message != "" || s.Conditions[0].Status != metav1.ConditionTrue {
+		t.Errorf("status %+v", s)
+	}
+	waitFor(t, "event", func() bool { return c.events(t)["FailedToLoad"] == 1 })
+}

@@ -13,7 +13,7 @@ import (
 )
 
 // Run loads plugins until ctx ends, then takes them from their consumers, but
-// for an Expecter: requests that policies decide about may be under way.
+// for an Expecter: what plugins decide about may be under way.
 func (l *Loader) Run(ctx context.Context) error {
 	defer l.stop()
 	if !l.ship(ctx) {
@@ -79,6 +79,8 @@ func (l *Loader) loop(ctx context.Context, updates <-chan informer.Update) {
 			l.finish(ctx, r)
 		case f := <-l.faults:
 			l.noteFault(ctx, f)
+		case r := <-l.refused:
+			l.noteRefusal(ctx, r)
 		case now := <-tick.C():
 			l.retry(ctx, now)
 			all := !now.Before(counters)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +54,54 @@ func (l *Loader) noteFault(ctx context.Context, f fault) {
 			e.set(v1alpha1.Degraded, wire.Detail(f.Err))
 		}
 	}
+}
+
+// refusal is what a consumer says of a plugin that it took before.
+type refusal struct {
+	consumer, name string
+	err            error // nil: it is in place again
+}
+
+// noteRefusal keeps what a consumer says for the status.
+func (l *Loader) noteRefusal(ctx context.Context, r refusal) {
+	e := l.entries[r.name]
+	if e == nil {
+		return
+	}
+	if r.err == nil {
+		if e.refused[r.consumer] == "" {
+			return
+		}
+		delete(e.refused, r.consumer)
+		l.Log.Info("plugin is in place again", "plugin", r.name, "consumer", r.consumer)
+	} else {
+		why := clip(wire.Detail(r.err), maxMessage)
+		level := slog.LevelWarn
+		if e.refused[r.consumer] == why {
+			level = slog.LevelDebug // it was told
+		}
+		l.Log.Log(ctx, level, "a plugin that is loaded is not in place: it is tried again", "plugin", r.name, "consumer", r.consumer, "error", r.err)
+		if e.refused == nil {
+			e.refused = map[string]string{}
+		}
+		e.refused[r.consumer] = why
+		l.events.note(e.object, reasonNotLoaded, r.consumer+": "+r.err.Error())
+	}
+	e.dirty = true
+	l.writeStatus(ctx, false)
+}
+
+// shown is the phase with its message: what a consumer refuses is not Ready,
+// however it goes elsewhere.
+func (e *entry) shown() (v1alpha1.Phase, string) {
+	if len(e.refused) == 0 {
+		return e.phase, e.message
+	}
+	var list []string
+	for _, consumer := range slices.Sorted(maps.Keys(e.refused)) {
+		list = append(list, consumer+": "+e.refused[consumer])
+	}
+	return v1alpha1.Failed, clip("loaded, but not in place, which is tried again: "+strings.Join(list, "; "), maxMessage)
 }
 
 // calm is how long a plugin must go without a fault to be Ready again.
@@ -126,11 +176,12 @@ func (l *Loader) writeStatus(ctx context.Context, all bool) {
 func (e *entry) status(now time.Time) v1alpha1.PluginStatus {
 	s := *e.object.DeepCopy()
 	out := s.Status
-	out.ObservedGeneration, out.Phase, out.Message = e.observed, e.phase, e.message
+	out.ObservedGeneration = e.observed
+	out.Phase, out.Message = e.shown()
 	out.Calls, out.Errors, out.Faults, out.Instances, out.Memory = 0, 0, 0, 0, nil
-	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: string(e.phase), Message: e.message,
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: string(out.Phase), Message: out.Message,
 		ObservedGeneration: e.observed, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second))}
-	if e.running == nil || e.phase == v1alpha1.Quarantined {
+	if e.running == nil || e.phase == v1alpha1.Quarantined || len(e.refused) > 0 {
 		ready.Status = metav1.ConditionFalse
 	}
 	meta.SetStatusCondition(&out.Conditions, ready)

@@ -180,7 +180,7 @@ const (
 	Ready       Phase = "Ready"
 	Degraded    Phase = "Degraded"    // runs, but an older version, or after faults
 	Quarantined Phase = "Quarantined" // not asked until its back-off is over
-	Failed      Phase = "Failed"      // cannot be loaded
+	Failed      Phase = "Failed"      // cannot be loaded, or is not used although it is
 	Disabled    Phase = "Disabled"    // the server was told not to run it
 )
 
