@@ -14,9 +14,7 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
-// encoder knows how the API's own types look in JSON, so that they need not be
-// marshaled.
-var encoder = record.NewEncoder(forms())
+var encoder = record.NewEncoder(Forms())
 
 // Of prepares to write what a guest declares; see [record.Fields].
 //
@@ -27,7 +25,9 @@ func Of(text string) (*record.Plan, error) {
 	return encoder.Plan(f), err
 }
 
-func forms() record.Forms {
+// Forms are how the API's own types look in JSON, so that they need not be
+// marshaled. The caller may add to them.
+func Forms() record.Forms {
 	f := record.Forms{}
 	record.AddForm(f, timeForm)
 	record.AddForm(f, microTimeForm)

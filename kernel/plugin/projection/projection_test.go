@@ -253,7 +253,10 @@ func TestConcurrent(t *testing.T) {
 func TestOwnMaps(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app.kubernetes.io/name": "web", "b": "c"}},
 		Spec: corev1.PodSpec{Overhead: corev1.ResourceList{"cpu": resource.MustParse("1"), "memory": resource.MustParse("2")}}}
-	f := record.MustParseFields("metadata(labels(app.kubernetes.io/name,zz)),spec(overhead(memory),nodeSelector(x))")
+	f, err := record.ParseFields("metadata(labels(app.kubernetes.io/name,zz)),spec(overhead(memory),nodeSelector(x))")
+	if err != nil {
+		t.Fatal(err)
+	}
 	v, err := record.Parse(written(t, f.String(), pod), f)
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func Decode(body []byte, v any) error {
 		return fmt.Errorf("decode into %T: a pointer to a struct is needed", v)
 	}
 	d := decoder{cursor{text: string(body)}}
-	if err := d.value(layoutOf(p.Type().Elem()), p.UnsafePointer(), 0); err != nil {
+	if err := d.value(layoutOf(p.Type().Elem()), nil, p.UnsafePointer(), 0); err != nil {
 		return err
 	}
 	if d.at != len(d.text) {
@@ -29,8 +29,9 @@ func Decode(body []byte, v any) error {
 
 type decoder struct{ cursor }
 
-// value decodes the next value into what p points to.
-func (d *decoder) value(l *layout, p unsafe.Pointer, depth int) error {
+// value decodes the next value into what p points to. f names the fields of
+// structs; nil when they are those of the Go type.
+func (d *decoder) value(l *layout, f *Fields, p unsafe.Pointer, depth int) error {
 	if d.at >= len(d.text) {
 		return errShort
 	}
@@ -71,13 +72,13 @@ func (d *decoder) value(l *layout, p unsafe.Pointer, depth int) error {
 			return d.bytes(p)
 		}
 	case intoPointer, intoList, intoStrings, intoMap, intoStruct, intoAny:
-		return d.nested(l, p, tag, depth)
+		return d.nested(l, f, p, tag, depth)
 	}
-	return d.other(l, p)
+	return d.other(l, f, p)
 }
 
 // nested decodes into what holds other values.
-func (d *decoder) nested(l *layout, p unsafe.Pointer, tag byte, depth int) error {
+func (d *decoder) nested(l *layout, f *Fields, p unsafe.Pointer, tag byte, depth int) error {
 	if depth > maxDepth {
 		return errDeep
 	}
@@ -87,34 +88,61 @@ func (d *decoder) nested(l *layout, p unsafe.Pointer, tag byte, depth int) error
 		if *to == nil {
 			*to = reflect.New(l.elem.typ).UnsafePointer()
 		}
-		return d.value(l.elem, *to, depth+1)
+		return d.value(l.elem, f, *to, depth+1)
 	case l.into == intoAny:
-		v, err := d.any(depth)
+		v, err := d.any(f, depth)
 		if err == nil {
 			*(*any)(p) = v
 		}
 		return err
 	case l.into == intoStruct && tag == Struct:
+		if f != nil {
+			return d.declared(l, f, p, depth)
+		}
 		return d.structure(l, p, depth)
 	case l.into == intoStruct && tag == Map:
 		return d.object(l, p, depth)
 	case l.into == intoList && tag == List:
-		return d.list(l, p, depth)
+		return d.list(l, f, p, depth)
 	case l.into == intoStrings && tag == Map:
 		return d.strings((*map[string]string)(p))
 	case l.into == intoMap && tag == Map:
 		return d.mapping(l, p, depth)
 	}
-	return d.other(l, p)
+	return d.other(l, f, p)
 }
 
-// structure reads the values of declared fields.
+// declared reads the values of the fields that f names, as far as the type has
+// them.
+func (d *decoder) declared(l *layout, f *Fields, p unsafe.Pointer, depth int) error {
+	d.at++
+	end, err := d.size()
+	for i := 0; err == nil && i < len(f.list) && d.at < end; i++ {
+		w := &f.list[i]
+		k, ok := i, i < len(l.fields) && l.fields[i].name == w.name
+		if !ok {
+			k, ok = l.byName[w.name]
+		}
+		if !ok {
+			err = d.skip()
+			continue
+		}
+		err = d.value(l.fields[k].layout, w.fields, unsafe.Add(p, l.fields[k].offset), depth+1)
+	}
+	if err == nil && d.at > end {
+		err = errShort
+	}
+	d.at = end
+	return err
+}
+
+// structure reads the values of the fields that [FieldsOf] declares.
 func (d *decoder) structure(l *layout, p unsafe.Pointer, depth int) error {
 	d.at++
 	end, err := d.size()
 	for i := 0; err == nil && i < len(l.fields) && d.at < end; i++ {
 		f := &l.fields[i]
-		err = d.value(f.layout, unsafe.Add(p, f.offset), depth+1)
+		err = d.value(f.layout, nil, unsafe.Add(p, f.offset), depth+1)
 	}
 	if err == nil && d.at > end {
 		err = errShort
@@ -146,7 +174,7 @@ func (d *decoder) object(l *layout, p unsafe.Pointer, depth int) error {
 			continue
 		}
 		next = i + 1
-		err = d.value(l.fields[i].layout, unsafe.Add(p, l.fields[i].offset), depth+1)
+		err = d.value(l.fields[i].layout, nil, unsafe.Add(p, l.fields[i].offset), depth+1)
 	}
 	return d.close(end, err)
 }
@@ -194,7 +222,7 @@ func (d *decoder) bytes(p unsafe.Pointer) error {
 	return err
 }
 
-func (d *decoder) list(l *layout, p unsafe.Pointer, depth int) error {
+func (d *decoder) list(l *layout, f *Fields, p unsafe.Pointer, depth int) error {
 	d.at++
 	end, n, err := d.counted()
 	if err != nil {
@@ -204,7 +232,7 @@ func (d *decoder) list(l *layout, p unsafe.Pointer, depth int) error {
 	reflect.NewAt(l.typ, p).Elem().Set(s)
 	data, size := s.UnsafePointer(), l.elem.typ.Size()
 	for i := 0; err == nil && i < n; i++ {
-		err = d.value(l.elem, unsafe.Add(data, uintptr(i)*size), depth+1)
+		err = d.value(l.elem, f, unsafe.Add(data, uintptr(i)*size), depth+1)
 	}
 	return d.close(end, err)
 }
@@ -223,7 +251,7 @@ func (d *decoder) mapping(l *layout, p unsafe.Pointer, depth int) error {
 			break
 		}
 		x := reflect.New(l.elem.typ)
-		if err = d.value(l.elem, x.UnsafePointer(), depth+1); err == nil {
+		if err = d.value(l.elem, nil, x.UnsafePointer(), depth+1); err == nil {
 			m.SetMapIndex(reflect.ValueOf(key).Convert(l.typ.Key()), x.Elem())
 		}
 	}
@@ -261,7 +289,7 @@ func (d *decoder) strings(to *map[string]string) error {
 }
 
 // any reads a value as encoding/json would.
-func (d *decoder) any(depth int) (any, error) {
+func (d *decoder) any(f *Fields, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, errDeep
 	}
@@ -288,7 +316,7 @@ func (d *decoder) any(depth int) (any, error) {
 		}
 		out := make([]any, n)
 		for i := 0; err == nil && i < n; i++ {
-			out[i], err = d.any(depth + 1)
+			out[i], err = d.any(f, depth+1)
 		}
 		return out, d.close(end, err)
 	case Map:
@@ -300,26 +328,43 @@ func (d *decoder) any(depth int) (any, error) {
 		for ; err == nil && n > 0; n-- {
 			var key string
 			if key, err = d.string(); err == nil {
-				out[key], err = d.any(depth + 1)
+				out[key], err = d.any(nil, depth+1)
 			}
 		}
 		return out, d.close(end, err)
 	case Struct:
-		return nil, errNoNames
+		if f == nil {
+			return nil, errNoNames
+		}
+		return d.names(f, depth)
 	default:
 		return nil, fmt.Errorf("a value of tag %d where none can be", tag)
 	}
 }
 
+// names reads the values of declared fields as a map.
+func (d *decoder) names(f *Fields, depth int) (any, error) {
+	end, err := d.size()
+	out := map[string]any{}
+	for i := 0; err == nil && i < len(f.list) && d.at < end; i++ {
+		if d.text[d.at] == None {
+			d.at++
+			continue
+		}
+		out[f.list[i].name], err = d.any(f.list[i].fields, depth+1)
+	}
+	return out, d.close(end, err)
+}
+
 func boxed[T any](v T, err error) (any, error) { return v, err }
 
 // other decodes by way of JSON what is of another form here than there.
-func (d *decoder) other(l *layout, p unsafe.Pointer) error {
+func (d *decoder) other(l *layout, f *Fields, p unsafe.Pointer) error {
 	from := d.at
 	if err := d.skip(); err != nil {
 		return err
 	}
-	text, err := Value{doc: &doc{text: d.text}, at: from}.AppendJSON(nil)
+	text, err := Value{doc: &doc{text: d.text}, at: from, fields: f}.AppendJSON(nil)
 	if err != nil {
 		return err
 	}

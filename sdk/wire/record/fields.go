@@ -8,7 +8,7 @@ import (
 
 // Bounds of a declaration, which comes from a guest.
 const (
-	maxText        = 4096
+	MaxText        = 4096 // bytes
 	maxFieldsDepth = 32
 )
 
@@ -56,8 +56,8 @@ func ParseFields(text string) (*Fields, error) {
 	if text == "" {
 		return nil, nil
 	}
-	if len(text) > maxText {
-		return nil, fmt.Errorf("fields in %d bytes; at most %d are taken", len(text), maxText)
+	if len(text) > MaxText {
+		return nil, fmt.Errorf("fields in %d bytes; at most %d are taken", len(text), MaxText)
 	}
 	p := parser{rest: text}
 	f, err := p.list(0)
@@ -68,15 +68,6 @@ func ParseFields(text string) (*Fields, error) {
 		return nil, fmt.Errorf("fields at %q: a bracket that was not opened", p.rest)
 	}
 	return f, nil
-}
-
-// MustParseFields is ParseFields for a text of one's own; it panics.
-func MustParseFields(text string) *Fields {
-	f, err := ParseFields(text)
-	if err != nil {
-		panic(err)
-	}
-	return f
 }
 
 type parser struct{ rest string }
@@ -116,6 +107,107 @@ func (p *parser) list(depth int) (*Fields, error) {
 		}
 		p.rest = p.rest[1:]
 	}
+}
+
+// Has tells whether all of what lies at a path is declared; nil declares
+// everything. Get of a declared path finds what the object has there.
+func (f *Fields) Has(path string) bool {
+	for f != nil && path != "" {
+		s, rest, ok := next(path)
+		if !ok {
+			return false
+		}
+		i := f.index(s.Key)
+		if i < 0 && s.Index < 0 {
+			return false
+		}
+		if i >= 0 { // else an element of a list
+			f = f.list[i].fields
+		}
+		path = rest
+	}
+	return f == nil
+}
+
+// Covers tells whether f declares all that other does.
+func (f *Fields) Covers(other *Fields) bool {
+	if f == nil || other == nil {
+		return f == nil
+	}
+	for _, w := range other.list {
+		if i := f.index(w.name); i < 0 || !f.list[i].fields.Covers(w.fields) {
+			return false
+		}
+	}
+	return true
+}
+
+// Union declares what a or b does. The fields of a come first, in their order. It
+// may be more than [ParseFields] takes.
+func Union(a, b *Fields) *Fields {
+	if a == nil || b == nil {
+		return nil
+	}
+	list := append([]fieldWanted(nil), a.list...)
+	for _, w := range b.list {
+		if i := a.index(w.name); i >= 0 {
+			list[i].fields = Union(list[i].fields, w.fields)
+		} else {
+			list = append(list, w)
+		}
+	}
+	return fieldsOf(list)
+}
+
+// fieldsOf makes a declaration of a list.
+func fieldsOf(list []fieldWanted) *Fields {
+	var text strings.Builder
+	for i, w := range list {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		text.WriteString(w.name)
+		if w.fields != nil {
+			text.WriteByte('(')
+			text.WriteString(w.fields.text)
+			text.WriteByte(')')
+		}
+	}
+	return &Fields{text.String(), list}
+}
+
+// At declares what f does, of the value at a path that is all names: At
+// ("spec.tolerations", key) is spec(tolerations(key)).
+//
+// # Errors
+//   - those of [FieldsOfPaths]
+func At(path string, f *Fields) (*Fields, error) {
+	at, err := FieldsOfPaths(path)
+	if err != nil || f == nil {
+		return at, err
+	}
+	return at.within(f), nil
+}
+
+// within puts f where a declaration of one path ends.
+func (f *Fields) within(inner *Fields) *Fields {
+	if f == nil {
+		return inner
+	}
+	return fieldsOf([]fieldWanted{{f.list[0].name, f.list[0].fields.within(inner)}})
+}
+
+// Names declares the fields that f names at its first levels, each whole: it is
+// shorter and covers f.
+func (f *Fields) Names(levels int) *Fields {
+	if f == nil || levels == 0 {
+		return nil
+	}
+	list := make([]fieldWanted, len(f.list))
+	for i, w := range f.list {
+		list[i] = fieldWanted{w.name, w.fields.Names(levels - 1)}
+	}
+	return fieldsOf(list)
 }
 
 // FieldsOfPaths declares what lies at paths such as "spec.containers.image" or

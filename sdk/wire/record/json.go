@@ -60,8 +60,11 @@ func (v Value) appendJSON(b []byte, depth int) ([]byte, error) {
 	return append(b, "null"...), nil
 }
 
-// Decode unmarshals the value into out, as encoding/json does. It costs many
-// times a Get: prefer Get for single fields.
+// Decode reads the value into what out points to. It costs more than a Get:
+// prefer Get for single fields.
+//
+// # Errors
+//   - a value that does not exist, or does not fit the type of out
 func (v Value) Decode(out any) error {
 	if !v.Exists() {
 		return errAbsent
@@ -69,15 +72,12 @@ func (v Value) Decode(out any) error {
 	if tag, _ := v.tag(); tag == Struct && v.fields == nil {
 		return errNoNames
 	}
-	if p := reflect.ValueOf(out); v.fields == nil && p.Kind() == reflect.Pointer && !p.IsNil() {
-		d := decoder{cursor{v.doc.text, v.at}}
-		return d.value(layoutOf(p.Type().Elem()), p.UnsafePointer(), 0)
+	p := reflect.ValueOf(out)
+	if p.Kind() != reflect.Pointer || p.IsNil() {
+		return fmt.Errorf("decode into %T: a pointer is needed", out)
 	}
-	b, err := v.AppendJSON(nil)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(b, out)
+	d := decoder{cursor{v.doc.text, v.at}}
+	return d.value(layoutOf(p.Type().Elem()), v.fields, p.UnsafePointer(), 0)
 }
 
 func appendInt(b []byte, v int64) []byte { return strconv.AppendInt(b, v, 10) }

@@ -51,6 +51,15 @@ type inner struct {
 	Deep string `json:"deep,omitempty"`
 }
 
+// declare is the declaration of a text that is right.
+func declare(text string) *record.Fields {
+	f, err := record.ParseFields(text)
+	if err != nil {
+		panic(err)
+	}
+	return f
+}
+
 func full() *object {
 	five, since := int32(5), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	return &object{Name: "näme \"x\"", Count: &five, Labels: map[string]string{"app.kubernetes.io/name": "web", "0": "zero"},
@@ -64,7 +73,7 @@ var encoder = record.NewEncoder(nil)
 
 func encode(t testing.TB, fields string, v any) []byte {
 	t.Helper()
-	b, err := encoder.Plan(record.MustParseFields(fields)).Append(nil, v)
+	b, err := encoder.Plan(declare(fields)).Append(nil, v)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +82,7 @@ func encode(t testing.TB, fields string, v any) []byte {
 
 func parse(t testing.TB, fields string, v any) record.Value {
 	t.Helper()
-	got, err := record.Parse(encode(t, fields, v), record.MustParseFields(fields))
+	got, err := record.Parse(encode(t, fields, v), declare(fields))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -485,5 +494,99 @@ func TestForms(t *testing.T) {
 	v, err := record.Parse(b, nil)
 	if err != nil || v.Get("when").Int() != (time.Time{}).Unix() || !v.Get("inner.short").Bool() {
 		t.Errorf("%v, when %d", err, v.Get("when").Int())
+	}
+}
+
+// What a guest declares grows, and is asked for by path or by type.
+func TestDeclarationsGrow(t *testing.T) {
+	type toleration struct {
+		Key   string `json:"key"`
+		Value string `json:"value"`
+	}
+	at, err := record.At("spec.tolerations", record.FieldsOf(reflect.TypeFor[toleration]()))
+	if err != nil || at.String() != "spec(tolerations(key,value))" {
+		t.Fatalf("declared %q, %v", at, err)
+	}
+	if whole, err := record.At("metadata.labels[a.b/c]", nil); err != nil || whole.String() != "metadata(labels(a.b/c))" {
+		t.Errorf("declared %q, %v", whole, err)
+	}
+	if _, err := record.At("", nil); err == nil {
+		t.Error("no path")
+	}
+	for _, c := range []struct{ a, b, union string }{
+		{"x", "y", "x,y"},
+		{"b,a", "a,b", "b,a"},
+		{"spec(x)", "spec(y(z))", "spec(x,y(z))"},
+		{"spec(x),a", "spec", "spec,a"},
+		{"spec", "spec(x),b", "spec,b"},
+		{"", "x", ""},
+	} {
+		a, b := declare(c.a), declare(c.b)
+		u := record.Union(a, b)
+		if u.String() != c.union {
+			t.Errorf("%q and %q are %q, want %q", c.a, c.b, u, c.union)
+		}
+		if !u.Covers(a) || !u.Covers(b) || c.a != c.union && a.Covers(u) {
+			t.Errorf("%q does not cover %q and %q, or is covered", u, a, b)
+		}
+		if again := declare(u.String()); !again.Covers(u) || !u.Covers(again) {
+			t.Errorf("%q is not what its text says", u)
+		}
+	}
+	f := declare("metadata(labels(a.b/c),name),spec(containers(image),affinity)")
+	for path, want := range map[string]bool{
+		"metadata.labels[a.b/c]": true, "metadata.labels[x]": false, "metadata.labels": false, "metadata": false, "spec.containers[0].image": true,
+		"spec.containers.image": true, "spec.containers[3]": false, "spec.affinity.nodeAffinity": true, "": false, "spec..x": false,
+	} {
+		if got := f.Has(path); got != want {
+			t.Errorf("has %q: %v, want %v", path, got, want)
+		}
+	}
+	if !(*record.Fields)(nil).Has("a.b") {
+		t.Error("all of the object has no a.b")
+	}
+	if n := f.Names(1); n.String() != "metadata,spec" || !n.Covers(f) {
+		t.Errorf("first names %q", n)
+	}
+	if n := f.Names(2); n.String() != "metadata(labels,name),spec(containers,affinity)" || !n.Covers(f) {
+		t.Errorf("second names %q", n)
+	}
+}
+
+// A part of a record decodes into a Go type whatever was declared of it: in the
+// type's order, in another, more, less, or all.
+func TestDecodeOfDeclared(t *testing.T) {
+	type small struct {
+		Image string `json:"image"`
+		On    bool   `json:"on"`
+	}
+	want := []small{{Image: "a:1"}, {Image: "b:2", On: true}}
+	for _, fields := range []string{"items(image,on)", "items(on,image)", "items(raw,on,nosuch,image)", "items", "name,items(image,on)", ""} {
+		var got []small
+		if err := parse(t, fields, full()).Get("items").Decode(&got); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v, %v, want %+v", fields, got, err, want)
+		}
+	}
+	var less []small
+	if err := parse(t, "items(on)", full()).Get("items").Decode(&less); err != nil || less[0].Image != "" || !less[1].On {
+		t.Errorf("less: %+v, %v", less, err)
+	}
+	var labels map[string]string
+	if err := parse(t, "labels(0)", full()).Get("labels").Decode(&labels); err != nil || !reflect.DeepEqual(labels, map[string]string{"0": "zero"}) {
+		t.Errorf("one key of a map: %v, %v", labels, err)
+	}
+	var loose any
+	if err := parse(t, "items(on,image)", full()).Get("items").Decode(&loose); err != nil ||
+		!reflect.DeepEqual(loose, []any{map[string]any{"image": "a:1"}, map[string]any{"on": true, "image": "b:2"}}) {
+		t.Errorf("any: %v, %v", loose, err)
+	}
+	if err := parse(t, "items(image)", full()).Get("name").Decode(&labels); err == nil {
+		t.Error("what is not there was decoded")
+	}
+	if err := parse(t, "name", full()).Get("name").Decode(&labels); err == nil {
+		t.Error("a string was decoded into a map")
+	}
+	if err := parse(t, "name", full()).Get("name").Decode(labels); err == nil {
+		t.Error("decoded into what is no pointer")
 	}
 }

@@ -24,7 +24,11 @@ func TestReader(t *testing.T) {
 		if !ok {
 			return nil, wire.Errorf(wire.KindNotFound, "%s", q.Name)
 		}
-		return record.NewEncoder(nil).Plan(record.MustParseFields(q.Only)).Append(nil, setting{Data: map[string]string{"text": text}})
+		f, err := record.ParseFields(q.Only)
+		if err != nil {
+			return nil, err
+		}
+		return record.NewEncoder(nil).Plan(f).Append(nil, setting{Data: map[string]string{"text": text}})
 	})
 	check := func(namespace, want string) {
 		t.Helper()

@@ -1,0 +1,66 @@
+package scheduling
+
+import "github.com/pintle-io/pintle/sdk/wire/record"
+
+// declaration is what the plugins of an instance declare of pods, or were seen to
+// look at (RATIONALE.md, "Why are verdicts remembered by the pod's signature?").
+// It only grows: a field that is looked at for the first time reads as not there,
+// what is said then is thrown away, and the question is put again.
+type declaration struct {
+	some   bool           // false: nothing of the pod
+	fields *record.Fields // nil: all of it
+	grew   bool           // the kernel does not know yet
+	parts  uint32         // that are known to be declared
+}
+
+// has tells whether all that f declares is declared, and asks for it otherwise.
+func (d *declaration) has(f *record.Fields) bool {
+	if d.some && d.fields.Covers(f) {
+		return true
+	}
+	if d.some {
+		f = record.Union(d.fields, f)
+	}
+	for levels := 2; len(f.String()) > record.MaxText; levels-- {
+		f = f.Names(levels)
+	}
+	d.some, d.fields, d.grew = true, f, true
+	return false
+}
+
+// hasPath is has for what lies at a path. A malformed one is not asked for:
+// nothing is there.
+func (d *declaration) hasPath(path string) bool {
+	if d.some && d.fields.Has(path) {
+		return true
+	}
+	f, err := record.FieldsOfPaths(path)
+	return err == nil && d.has(f)
+}
+
+// hasPart is has for a part of a Pod.
+func (d *declaration) hasPart(x part) bool {
+	if d.parts&(1<<x) != 0 {
+		return true
+	}
+	var of *record.Fields
+	if t := parts[x].of; t != nil {
+		of = record.FieldsOf(t)
+	}
+	f, err := record.At(parts[x].path, of)
+	if err != nil || !d.has(f) {
+		return false
+	}
+	d.parts |= 1 << x
+	return true
+}
+
+// text is the declaration as the kernel is told; nil for nothing.
+func (d *declaration) text() *string {
+	d.grew = false
+	if !d.some {
+		return nil
+	}
+	text := d.fields.String()
+	return &text
+}
