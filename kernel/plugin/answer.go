@@ -83,7 +83,9 @@ func checkAnswer(op wire.Op, resp []byte) error {
 	case wire.OpMutate, wire.OpValidate:
 		c.verdict()
 	case schedule.OpNormalize:
-		c.columns()
+		c.missing()
+	case schedule.OpProfile:
+		c.fields()
 	case wire.OpReconcile:
 		c.Int()
 		c.requests()
@@ -142,6 +144,19 @@ func (c *checker) requests() {
 	}
 }
 
+// missing is what was looked at and not given.
+func (c *checker) missing() {
+	c.columns()
+	c.fields()
+}
+
+// fields are a declaration, or none.
+func (c *checker) fields() {
+	if c.Bool() {
+		c.text("a declaration of fields", maxText)
+	}
+}
+
 // columns are those that a member reads, or that are missing.
 func (c *checker) columns() {
 	for range c.count("columns", 3, columns.MaxColumns) {
@@ -188,7 +203,7 @@ func (c *checker) preFilter() {
 		c.text("a label selector", maxKey)
 		c.Bool()
 	}
-	c.columns()
+	c.missing()
 }
 
 func (c *checker) cycle() {
@@ -199,7 +214,7 @@ func (c *checker) cycle() {
 		c.Bool()
 		c.texts("reasons", maxReasons, maxReason)
 	}
-	c.columns()
+	c.missing()
 }
 
 // checkManifest holds what a guest says of itself against the bounds.

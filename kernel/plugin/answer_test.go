@@ -11,7 +11,7 @@ import (
 )
 
 // answerOps are the operations whose answers are looked into.
-var answerOps = []wire.Op{wire.OpValidate, wire.OpReconcile, wire.OpMap, schedule.OpDescribe, schedule.OpPreFilter, schedule.OpCycle, schedule.OpNormalize}
+var answerOps = []wire.Op{wire.OpValidate, wire.OpReconcile, wire.OpMap, schedule.OpDescribe, schedule.OpPreFilter, schedule.OpCycle, schedule.OpNormalize, schedule.OpProfile}
 
 // FuzzAnswers: whatever a guest answers, the check does not panic, and what
 // passes it can be decoded and is within the bounds.
@@ -21,14 +21,17 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(0, verdict.Append(nil))
 	f.Add(1, wire.AppendReconcileResult(nil, 1, []wire.Request{{Namespace: "a", Name: "b"}, {Labels: "c=d"}}))
 	f.Add(2, wire.AppendRequests(nil, []wire.Request{{Name: "b"}}))
-	missing := []columns.Ref{{ID: columns.AllocCPU, Name: "n"}, {ID: columns.Label, Key: "zone"}}
-	f.Add(3, schedule.AppendMembers(nil, []schedule.MemberInfo{{Name: "m", Filters: true, Scores: true, Column: 1, Weight: 1, Columns: missing}}))
+	fields := "metadata(name),spec"
+	refs := []columns.Ref{{ID: columns.AllocCPU, Name: "n"}, {ID: columns.Label, Key: "zone"}}
+	f.Add(3, schedule.AppendMembers(nil, []schedule.MemberInfo{{Name: "m", Filters: true, Scores: true, Column: 1, Weight: 1, Columns: refs}}))
+	missing := schedule.Missing{Columns: refs, Fields: &fields}
 	pre := schedule.PreFilterAnswer{RejectedBy: 1, Reasons: []string{"r"}, Only: []schedule.OnlyNodes{{Nodes: []string{"n"}}}, Missing: missing,
 		Counts: []schedule.PodCounts{{TopologyKey: "zone", Namespaces: []string{"n"}, Selector: "a=b"}}}
 	f.Add(4, pre.Append(nil))
 	cycle := schedule.CycleAnswer{Feasible: 2, Reasons: []schedule.ReasonInfo{{Reasons: []string{"r"}}}, Missing: missing}
 	f.Add(5, cycle.Append(nil))
-	f.Add(6, columns.AppendRefs(nil, missing))
+	f.Add(6, missing.Append(nil))
+	f.Add(7, wire.AppendOptional(nil, &fields))
 	f.Fuzz(func(t *testing.T, which int, b []byte) {
 		op := answerOps[uint(which)%uint(len(answerOps))]
 		if err := checkAnswer(op, b); err != nil {
@@ -58,6 +61,8 @@ func FuzzAnswers(f *testing.F) {
 			_, err = schedule.ReadCycleAnswer(b)
 		case schedule.OpNormalize:
 			_, err = schedule.ReadMissing(b)
+		case schedule.OpProfile:
+			_, err = schedule.ReadFields(b)
 		}
 		if err != nil {
 			t.Fatalf("%s passed and cannot be decoded: %v", op, err)

@@ -79,12 +79,13 @@ func (c *cycle) next(ctx context.Context, now time.Time) *decision {
 		return nil
 	}
 	ctx = plugin.ForNamespace(ctx, p.Key.Namespace)
-	out, err := c.evaluator.Decide(ctx, &p.Record, now)
+	pod := evaluate.NewPod(p.Object, &p.Usage)
+	out, err := c.evaluator.Decide(ctx, pod, now)
 	if ctx.Err() != nil {
 		c.queue.Add(p)
 		return nil
 	}
-	beside := c.rehearsals.Ask(ctx, &p.Record, &out, now)
+	beside := c.rehearsals.Ask(ctx, pod, &out, now)
 	d := &decision{pod: p}
 	attempts := p.Attempts() + 1
 	switch {

@@ -19,7 +19,6 @@ import (
 	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
 	"github.com/pintle-io/pintle/plugins/scheduling"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
-	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 var start = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
@@ -62,10 +61,7 @@ func newTestCycle(t testing.TB, plugins ...Plugin) *cycle {
 }
 
 // record is what plugins are given of a pod.
-func record(o *corev1.Pod, u *columns.Usage) *schedule.PodRecord {
-	r := evaluate.Encode(o, u)
-	return &r
-}
+func record(o *corev1.Pod, u *columns.Usage) *evaluate.Pod { return evaluate.NewPod(o, u) }
 
 // decide places a pod and counts it.
 func (c *cycle) decide(t *testing.T, o *corev1.Pod) evaluate.Outcome {

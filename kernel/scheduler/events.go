@@ -65,7 +65,6 @@ func (c *cycle) putWaiting(p *queue.Pod, key types.NamespacedName, o *corev1.Pod
 		return // only its status changed
 	}
 	p.Usage = cache.UsageOf(o)
-	p.Record = evaluate.Encode(o, &p.Usage)
 	p.Priority = evaluate.PriorityOf(o)
 	c.queue.Add(p)
 }

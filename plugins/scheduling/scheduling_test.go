@@ -32,7 +32,7 @@ func required(terms ...scheduling.NodeTerm) *scheduling.NodeAffinity {
 	if terms == nil {
 		terms = []scheduling.NodeTerm{}
 	}
-	return &scheduling.NodeAffinity{Required: terms}
+	return &scheduling.NodeAffinity{Required: &scheduling.NodeSelector{Terms: terms}}
 }
 
 func field(values ...string) scheduling.Requirement {

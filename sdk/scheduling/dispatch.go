@@ -1,11 +1,13 @@
 package scheduling
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
@@ -19,6 +21,7 @@ type server struct {
 	members []member
 	snap    Snapshot
 	pod     *Pod
+	fields  declaration // of pods
 
 	reasons   []schedule.ReasonInfo
 	reasonIDs map[string]uint32
@@ -35,9 +38,10 @@ type server struct {
 type member struct {
 	name   string
 	points *Points
-	filter bool  // used as a filter
-	weight int64 // 0: not used as a score
-	usual  int64 // the weight unless the profile says otherwise
+	fields *record.Fields // that are known to be read; nil for none
+	filter bool           // used as a filter
+	weight int64          // 0: not used as a score
+	usual  int64          // the weight unless the profile says otherwise
 	column uint32
 	// skipFilter and skipScore hold for the pod.
 	skipFilter, skipScore bool
@@ -47,8 +51,8 @@ type member struct {
 }
 
 // newServer prepares to serve the points of an opened plugin, or those of
-// its members.
-func newServer(name string, p *Points) *server {
+// its members. A malformed path is an error.
+func newServer(name string, p *Points) (*server, error) {
 	s := &server{}
 	list := p.Members
 	if len(list) == 0 {
@@ -67,9 +71,15 @@ func newServer(name string, p *Points) *server {
 			x.column = column
 		}
 		x.usual = x.weight
+		if len(m.Points.Fields) > 0 {
+			var err error
+			if x.fields, err = record.FieldsOfPaths(m.Points.Fields...); err != nil {
+				return nil, fmt.Errorf("scheduling.Points.Fields of %s: %w", m.Name, err)
+			}
+		}
 		s.members = append(s.members, x)
 	}
-	return s
+	return s, nil
 }
 
 // handle answers one operation. region is the memory shared with the kernel.
@@ -79,7 +89,7 @@ func (s *server) handle(op wire.Op, req, region []byte) ([]byte, error) {
 	case schedule.OpDescribe:
 		return schedule.AppendMembers(nil, s.describe()), nil
 	case schedule.OpProfile:
-		return nil, s.profile(req)
+		return s.profile(req)
 	case schedule.OpSnapshot:
 		return nil, s.snapshot(req, region)
 	case schedule.OpPreFilter, schedule.OpCycle, schedule.OpNormalize:
@@ -88,15 +98,15 @@ func (s *server) handle(op wire.Op, req, region []byte) ([]byte, error) {
 	return nil, wire.Errorf(wire.KindUnsupported, "%v", op)
 }
 
-// ask puts a question to the plugins. When they looked at columns that they do
-// not have, the answer names these and nothing else: it was made from zeros,
-// and so were a panic and an error.
+// ask puts a question to the plugins. When they looked at columns, or fields of
+// the pod, that they do not have, the answer names these and nothing else: it was
+// made from zeros, and so were a panic and an error.
 func (s *server) ask(op wire.Op, req, region []byte) (resp []byte, err error) {
 	returned := false
 	defer func() {
-		missing := s.snap.asks.take()
-		if len(missing) == 0 {
-			if e := s.snap.asks.err(); returned && err == nil && e != nil {
+		missing := s.missing()
+		if !missing.Any() {
+			if e := s.refused(); returned && err == nil && e != nil {
 				resp, err = nil, e
 			}
 			return // and the panic goes on, if there is one
@@ -104,7 +114,7 @@ func (s *server) ask(op wire.Op, req, region []byte) (resp []byte, err error) {
 		if !returned {
 			_ = recover()
 		}
-		resp, err = s.missing(op, missing), nil
+		resp, err = answer(op, missing), nil
 	}()
 	switch op {
 	case schedule.OpPreFilter:
@@ -112,23 +122,41 @@ func (s *server) ask(op wire.Op, req, region []byte) (resp []byte, err error) {
 	case schedule.OpCycle:
 		resp, err = s.cycle(req, region)
 	case schedule.OpNormalize:
-		resp, err = []byte{0}, s.normalize(req, region)
+		resp, err = (&schedule.Missing{}).Append(nil), s.normalize(req, region)
 	}
 	returned = true
 	return resp, err
 }
 
-// missing is the answer when columns are.
-func (s *server) missing(op wire.Op, list []columns.Ref) []byte {
+// missing takes what was looked at and is not there.
+func (s *server) missing() schedule.Missing {
+	m := schedule.Missing{Columns: s.snap.asks.take()}
+	if s.fields.grew {
+		m.Fields = s.fields.text()
+		s.pod = nil // it does not have them
+	}
+	return m
+}
+
+// refused tells of what the kernel did not give, or not as it should be.
+func (s *server) refused() error {
+	if s.pod != nil && s.pod.err != nil {
+		return wire.Errorf(wire.KindProtocol, "%v", s.pod.err)
+	}
+	return s.snap.asks.err()
+}
+
+// answer is the one when something is missing.
+func answer(op wire.Op, missing schedule.Missing) []byte {
 	switch op {
 	case schedule.OpPreFilter:
-		a := schedule.PreFilterAnswer{Missing: list}
+		a := schedule.PreFilterAnswer{Missing: missing}
 		return a.Append(nil)
 	case schedule.OpCycle:
-		a := schedule.CycleAnswer{Missing: list}
+		a := schedule.CycleAnswer{Missing: missing}
 		return a.Append(nil)
 	}
-	return columns.AppendRefs(nil, list)
+	return missing.Append(nil)
 }
 
 func (s *server) describe() []schedule.MemberInfo {
@@ -145,13 +173,13 @@ func (s *server) describe() []schedule.MemberInfo {
 	return out
 }
 
-func (s *server) profile(req []byte) error {
+func (s *server) profile(req []byte) ([]byte, error) {
 	uses, err := schedule.ReadUses(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(uses) != len(s.members) {
-		return wire.Errorf(wire.KindProtocol, "profile for %d plugins, there are %d", len(uses), len(s.members))
+		return nil, wire.Errorf(wire.KindProtocol, "profile for %d plugins, there are %d", len(uses), len(s.members))
 	}
 	for i, u := range uses {
 		m := &s.members[i]
@@ -160,9 +188,12 @@ func (s *server) profile(req []byte) error {
 		if m.points.scores() {
 			m.weight = u.Weight
 		}
+		if m.fields != nil && (m.filter || m.weight != 0) {
+			s.fields.has(m.fields)
+		}
 	}
 	s.pod = nil
-	return nil
+	return wire.AppendOptional(nil, s.fields.text()), nil
 }
 
 func (s *server) snapshot(req, region []byte) error {
@@ -178,11 +209,10 @@ func (s *server) snapshot(req, region []byte) error {
 }
 
 func (s *server) preFilter(req []byte) ([]byte, error) {
-	info, err := schedule.DecodePod(req)
+	pod, err := newPod(req, &s.fields)
 	if err != nil {
-		return nil, err
+		return nil, wire.Errorf(wire.KindProtocol, "pod: %v", err)
 	}
-	pod := NewPod(info)
 	s.pod = pod
 	s.reasons, s.sent = s.reasons[:0], 0
 	clear(s.reasonIDs)
@@ -193,7 +223,7 @@ func (s *server) preFilter(req []byte) ([]byte, error) {
 		m.last, m.skipFilter, m.skipScore = nil, false, false
 		s.snap.reads = 0
 		if m.filter && m.points.PreFilter != nil && a.RejectedBy == 0 {
-			s.answer(&a, i, m.points.PreFilter(pod, &s.snap))
+			s.note(&a, i, m.points.PreFilter(pod, &s.snap))
 		}
 		if m.weight != 0 && m.points.PreScore != nil {
 			st := m.points.PreScore(pod, &s.snap)
@@ -204,14 +234,13 @@ func (s *server) preFilter(req []byte) ([]byte, error) {
 		}
 		a.Reads |= s.snap.reads
 	}
-	a.Reads |= pod.reads
 	a.Counts = s.snap.counts.asked
 	s.out = a.Append(s.out[:0])
 	return s.out, nil
 }
 
-// answer notes what the PreFilter of member i said.
-func (s *server) answer(a *schedule.PreFilterAnswer, i int, st *Status) {
+// note adds what the PreFilter of member i said.
+func (s *server) note(a *schedule.PreFilterAnswer, i int, st *Status) {
 	m := &s.members[i]
 	switch {
 	case st == nil:

@@ -265,11 +265,11 @@ func TestTryCounts(t *testing.T) {
 			return nil
 		},
 	}
-	running := func(namespace, app, tier string, terminating bool) scheduling.PodOnNode {
-		return scheduling.PodOnNode{Namespace: namespace, Labels: map[string]string{"app": app, "tier": tier}, Terminating: terminating}
+	running := func(namespace, app, tier string, terminating bool) scheduling.AssignedPodInfo {
+		return scheduling.AssignedPodInfo{Namespace: namespace, Labels: map[string]string{"app": app, "tier": tier}, Terminating: terminating}
 	}
-	on := func(name, zone string, list ...scheduling.PodOnNode) scheduling.NodeInfo {
-		n := scheduling.NodeInfo{Name: name, Labels: map[string]string{"host": name}, Running: list}
+	on := func(name, zone string, list ...scheduling.AssignedPodInfo) scheduling.NodeInfo {
+		n := scheduling.NodeInfo{Name: name, Labels: map[string]string{"host": name}, Assigned: list}
 		if zone != "" {
 			n.Labels["zone"] = zone
 		}

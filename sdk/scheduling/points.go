@@ -39,6 +39,9 @@ type Points struct {
 	// any: what it looks at is noticed, and the first pod is then asked about
 	// again.
 	Columns []Column
+	// Fields are paths of what the plugin is known to read of pods, such as
+	// "spec.topologySpreadConstraints". It need not name any, as with Columns.
+	Fields []string
 	// Members, when set, are scheduling plugins that are asked together in
 	// place of the fields above; see [Member].
 	Members []Member
@@ -83,7 +86,11 @@ func (p *Points) scores() bool { return p.Score != nil || p.ScoreAll != nil }
 
 // Open is called by the hosts.
 func (p *Points) Open(h instance.Host) instance.Instance {
-	return &opened{server: newServer(h.Plugin, p), points: p}
+	s, err := newServer(h.Plugin, p)
+	if err != nil {
+		panic(err)
+	}
+	return &opened{server: s, points: p}
 }
 
 // opened is the points as the dispatcher of a guest sees them.

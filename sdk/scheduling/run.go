@@ -60,7 +60,7 @@ func (s *server) cycle(req, region []byte) ([]byte, error) {
 		return nil, wire.Errorf(wire.KindProtocol, "%d counts, %d were asked for", len(q.Counts), len(s.snap.counts.asked))
 	}
 	s.snap.bindCounts(q.Counts, region)
-	s.pod.reads, s.snap.reads = 0, 0
+	s.snap.reads = 0
 	a := schedule.CycleAnswer{}
 	pos := 0
 	for _, run := range q.Runs {
@@ -74,7 +74,7 @@ func (s *server) cycle(req, region []byte) ([]byte, error) {
 		a.Feasible += n
 		pos += run.Count
 	}
-	a.Reads = s.pod.reads | s.snap.reads
+	a.Reads = s.snap.reads
 	a.Reasons = s.reasons[s.sent:]
 	s.sent = len(s.reasons)
 	s.out = a.Append(s.out[:0])

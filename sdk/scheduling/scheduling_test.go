@@ -132,60 +132,14 @@ func TestPreFilter(t *testing.T) {
 	}
 }
 
-func TestPodRecord(t *testing.T) {
-	info := scheduling.PodInfo{
-		Namespace: "ns", Name: "n", UID: "u", Labels: map[string]string{"a": "b", "c": ""}, Annotations: map[string]string{"x": "y"},
-		NodeName: "node", SchedulerName: "s", Priority: -5,
-		Requests:     scheduling.Resources{MilliCPU: 1, Memory: 2, Ephemeral: 3, Extended: []scheduling.Amount{{Name: "e/gpu", Value: 4}}},
-		NonZero:      scheduling.Resources{MilliCPU: 100, Memory: 200},
-		NodeSelector: map[string]string{"k": "v"},
-		Affinity: &scheduling.NodeAffinity{
-			Required:  []scheduling.NodeTerm{{Expressions: []scheduling.Requirement{{Key: "k", Operator: "In", Values: []string{"1", "2"}}}}, {}},
-			Preferred: []scheduling.PreferredTerm{{Weight: 7, Term: scheduling.NodeTerm{Fields: []scheduling.Requirement{{Key: "metadata.name", Operator: "In", Values: []string{"x"}}}}}},
-		},
-		Tolerations: []scheduling.Toleration{{Key: "t", Operator: "Exists", Effect: "NoSchedule"}},
-		Images:      []string{"i"}, Ports: []scheduling.HostPort{{IP: "0.0.0.0", Protocol: "TCP", Port: 80}},
-	}
-	rec := schedule.EncodePod(&info)
-	pod, err := schedule.DecodePod(rec.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(pod, info) {
-		t.Errorf("got %+v\nwant %+v", pod, info)
-	}
-	for n := range rec.Bytes() {
-		if _, err := schedule.DecodePod(rec.Bytes()[:n]); err == nil {
-			t.Fatalf("a record cut at %d was taken", n)
-		}
-	}
-
-	other := info
-	other.Name, other.UID, other.Labels = "m", "w", map[string]string{"a": "z"}
-	rec2 := schedule.EncodePod(&other)
-	same := func(reads schedule.Reads) bool {
-		return string(rec.AppendKey(nil, reads)) == string(rec2.AppendKey(nil, reads))
-	}
-	if !same(0) || !same(schedule.ReadAnnotations) {
-		t.Error("pods of one shape have different keys")
-	}
-	for _, r := range []schedule.Reads{schedule.ReadName, schedule.ReadUID, schedule.ReadLabels} {
-		if same(r) {
-			t.Errorf("keys do not tell pods apart by part %d", r)
-		}
-	}
-}
-
-// What plugins look at is reported, so that the kernel shares verdicts only
-// between pods that are alike in it.
+// What plugins look at beyond the pod and the row is reported, so that the kernel
+// remembers verdicts only as long as it stays.
 func TestReads(t *testing.T) {
 	for _, tt := range []struct {
 		want schedule.Reads
 		read func(*scheduling.Pod, *scheduling.Snapshot)
 	}{
-		{0, func(p *scheduling.Pod, _ *scheduling.Snapshot) { _, _, _ = p.Namespace(), p.CPU(), p.NodeSelector() }},
-		{schedule.ReadName, func(p *scheduling.Pod, _ *scheduling.Snapshot) { _ = p.Name() }},
-		{schedule.ReadLabels, func(p *scheduling.Pod, _ *scheduling.Snapshot) { p.Label("x") }},
+		{0, func(*scheduling.Pod, *scheduling.Snapshot) {}},
 		{schedule.ReadCluster, func(_ *scheduling.Pod, s *scheduling.Snapshot) { s.Len() }},
 		{schedule.ReadNodes, func(_ *scheduling.Pod, s *scheduling.Snapshot) { s.Node(0) }},
 	} {
@@ -193,8 +147,7 @@ func TestReads(t *testing.T) {
 			tt.read(p, snap)
 			return nil
 		}})
-		rec := schedule.EncodePod(&scheduling.PodInfo{})
-		resp, err := s.Serve(nil, schedule.OpPreFilter, rec.Bytes(), nil)
+		resp, err := s.Serve(nil, schedule.OpPreFilter, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,15 +211,20 @@ func TestNode(t *testing.T) {
 
 // A kernel's mistakes, or another's, must not bring a guest down.
 func FuzzHandle(f *testing.F) {
-	rec := schedule.EncodePod(&scheduling.PodInfo{Name: "p"})
+	fields := "effective(requests(milliCPU,memory,ephemeralStorage,extended(name,value)))"
+	rec, err := scheduling.PodInfo{Name: "p", Requests: scheduling.Resources{MilliCPU: 1}}.Record(&fields)
+	if err != nil {
+		f.Fatal(err)
+	}
 	q := schedule.CycleRequest{Runs: []schedule.Run{{Start: 0, Count: 3}, {Start: 1 << 40, Count: 2}}}
-	f.Add(uint32(schedule.OpPreFilter), rec.Bytes())
+	f.Add(uint32(schedule.OpPreFilter), rec)
 	f.Add(uint32(schedule.OpCycle), q.Append(nil))
 	f.Add(uint32(schedule.OpSnapshot), (&columns.Delta{Reset: true, Layout: true, Rows: 5}).Append(nil))
 	f.Add(uint32(schedule.OpNormalize), schedule.AppendNormalize(nil, 0, 2))
 	f.Add(uint32(schedule.OpProfile), schedule.AppendUses(nil, []schedule.MemberUse{{Filter: true, Weight: 1}}))
 	f.Fuzz(func(t *testing.T, op uint32, req []byte) {
 		p := zoneFit()
+		p.Fields = []string{"effective.requests.milliCPU", "effective.requests.memory", "effective.requests.ephemeralStorage", "effective.requests.extended.name", "effective.requests.extended.value"}
 		p.Normalize = func(*scheduling.Pod, *scheduling.Scores) {}
 		s := open(p)
 		table := columns.NewTable()
@@ -285,11 +243,11 @@ func FuzzHandle(f *testing.F) {
 		if _, err := s.Serve(nil, schedule.OpSnapshot, d.Append(nil), region); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Serve(nil, schedule.OpPreFilter, rec.Bytes(), region); err != nil {
+		if _, err := s.Serve(nil, schedule.OpPreFilter, rec, region); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = s.Serve(nil, wire.Op(op), req, region) // may refuse; must return
-		_, _ = s.Serve(nil, schedule.OpPreFilter, rec.Bytes(), region)
+		_, _ = s.Serve(nil, schedule.OpPreFilter, rec, region)
 		_, _ = s.Serve(nil, schedule.OpCycle, q.Append(nil), region)
 	})
 }
@@ -300,7 +258,8 @@ type kernel struct {
 	plugin instance.Instance
 	mirror *columns.Mirror
 	region []byte
-	told   [][]string // columns asked for, by round
+	fields *string    // of the pod, that are declared
+	told   [][]string // columns and fields asked for, by round
 }
 
 func newKernel(t *testing.T, p *scheduling.Points, nodes ...columns.Node) *kernel {
@@ -329,10 +288,14 @@ func (k *kernel) sync() {
 }
 
 // give answers a question for columns.
-func (k *kernel) give(missing []columns.Ref) {
+func (k *kernel) give(missing *schedule.Missing) {
 	k.t.Helper()
 	var names []string
-	for _, r := range missing {
+	if missing.Fields != nil {
+		k.fields = missing.Fields
+		names = append(names, "pod: "+*k.fields)
+	}
+	for _, r := range missing.Columns {
 		name := r.Name
 		if r.Key != "" {
 			name += "[" + r.Key + "]"
@@ -341,7 +304,7 @@ func (k *kernel) give(missing []columns.Ref) {
 	}
 	slices.Sort(names)
 	k.told = append(k.told, names)
-	if err := k.mirror.Want(missing...); err != nil {
+	if err := k.mirror.Want(missing.Columns...); err != nil {
 		k.t.Fatal(err)
 	}
 }
@@ -349,10 +312,13 @@ func (k *kernel) give(missing []columns.Ref) {
 // place asks about a pod until the plugin has what it wants.
 func (k *kernel) place(pod scheduling.PodInfo, rows int) (schedule.CycleAnswer, error) {
 	k.t.Helper()
-	rec := schedule.EncodePod(&pod)
 	for range 20 {
 		k.sync()
-		resp, err := k.plugin.Serve(nil, schedule.OpPreFilter, rec.Bytes(), k.region)
+		rec, err := pod.Record(k.fields)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		resp, err := k.plugin.Serve(nil, schedule.OpPreFilter, rec, k.region)
 		if err != nil {
 			return schedule.CycleAnswer{}, err
 		}
@@ -360,8 +326,8 @@ func (k *kernel) place(pod scheduling.PodInfo, rows int) (schedule.CycleAnswer, 
 		if err != nil {
 			k.t.Fatal(err)
 		}
-		if len(pre.Missing) > 0 {
-			k.give(pre.Missing)
+		if pre.Missing.Any() {
+			k.give(&pre.Missing)
 			continue
 		}
 		q := schedule.CycleRequest{Runs: []schedule.Run{{Count: rows}}}
@@ -373,10 +339,10 @@ func (k *kernel) place(pod scheduling.PodInfo, rows int) (schedule.CycleAnswer, 
 		if err != nil {
 			k.t.Fatal(err)
 		}
-		if len(a.Missing) == 0 {
+		if !a.Missing.Any() {
 			return a, nil
 		}
-		k.give(a.Missing)
+		k.give(&a.Missing)
 	}
 	k.t.Fatal("the plugin never has what it wants")
 	return schedule.CycleAnswer{}, nil
@@ -431,11 +397,10 @@ func TestColumnThatDoesNotCome(t *testing.T) {
 			t.Fatal(err)
 		}
 		k.sync()
-		rec := schedule.EncodePod(&scheduling.PodInfo{})
 		q := schedule.CycleRequest{Runs: []schedule.Run{{Count: 1}}}
 		var err error
 		for range 2 {
-			if _, err = k.plugin.Serve(nil, schedule.OpPreFilter, rec.Bytes(), k.region); err != nil {
+			if _, err = k.plugin.Serve(nil, schedule.OpPreFilter, nil, k.region); err != nil {
 				t.Fatal(err)
 			}
 			if _, err = k.plugin.Serve(nil, schedule.OpCycle, q.Append(nil), k.region); err != nil {
@@ -473,8 +438,7 @@ func TestMaskOfSeveralRuns(t *testing.T) {
 	}
 	k := newKernel(t, &scheduling.Points{Filter: func(*scheduling.Pod, scheduling.Node) *scheduling.Status { return nil }}, nodes...)
 	k.sync()
-	rec := schedule.EncodePod(&scheduling.PodInfo{})
-	if _, err := k.plugin.Serve(nil, schedule.OpPreFilter, rec.Bytes(), k.region); err != nil {
+	if _, err := k.plugin.Serve(nil, schedule.OpPreFilter, nil, k.region); err != nil {
 		t.Fatal(err)
 	}
 	feasible := k.mirror.Layout().Mask(k.region, columns.ResultFeasible, 0)

@@ -8,7 +8,7 @@ import (
 // What the protocol and an author call alike.
 type (
 	// Scope says what the verdicts of a plugin depend on. The kernel remembers
-	// node-local verdicts per pod shape and node revision.
+	// node-local verdicts per signature of pods and node revision.
 	Scope = schedule.Scope
 	// Scaling says how raw scores are brought to 0..[MaxNodeScore] over all
 	// nodes that fit. The kernel does it; a plugin that needs another way sets
@@ -18,17 +18,8 @@ type (
 	// plugin rejected may fit.
 	ClusterEvent = schedule.ClusterEvent
 
-	// PodInfo is a pod for [NewPod].
-	PodInfo = schedule.PodInfo
 	// NodeInfo is a node for [NewSnapshot].
 	NodeInfo = schedule.NodeInfo
-	// Toleration is as in the pod's spec.
-	Toleration = schedule.Toleration
-	// NodeAffinity is the node affinity of a pod, made of the next three.
-	NodeAffinity  = schedule.NodeAffinity
-	PreferredTerm = schedule.PreferredTerm
-	NodeTerm      = schedule.NodeTerm
-	Requirement   = schedule.Requirement
 
 	// Resources is an amount of each resource. CPU is in thousandths of a core,
 	// the others in bytes or pieces.
@@ -82,9 +73,9 @@ const (
 
 // The effects of taints.
 const (
-	NoSchedule       = schedule.NoSchedule
-	PreferNoSchedule = schedule.PreferNoSchedule
-	NoExecute        = schedule.NoExecute
+	NoSchedule       = "NoSchedule"
+	PreferNoSchedule = "PreferNoSchedule"
+	NoExecute        = "NoExecute"
 )
 
 // Column names a column of the nodes, for [Cycle.Int64] and [Cycle.Uint32].

@@ -1,7 +1,8 @@
 // Package sdktest helps authors to test plugins natively, with go test: policies
 // are asked with plain structs, controllers run against a small store in
-// memory. Scheduling plugins need no help: scheduling.NewPod and scheduling.NewSnapshot make
-// their arguments.
+// memory, scheduling plugins are asked about a pod and nodes by [Try].
+// scheduling.NewPod and scheduling.NewSnapshot make the arguments of their single
+// points.
 //
 // What it does not model is told at [Store]. A test in a real cluster is
 // `pintle plugin load` away.

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/internal/instance"
 	"github.com/pintle-io/pintle/sdk/scheduling"
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
@@ -27,38 +29,32 @@ type Placement struct {
 func (p *Placement) Fits() bool { return len(p.Reasons) == 0 }
 
 // Try asks the points of a plugin about a pod and nodes, the way a kernel
-// does, for tests of plugins. Placements are in the order of nodes. Other pods are
-// those that the nodes name as assigned; a plugin that counts pods by topology
-// domain is an error.
+// does, for tests of plugins. Placements are in the order of nodes. Other pods
+// are those that the nodes name as assigned.
 func Try(p *scheduling.Points, pod scheduling.PodInfo, nodes ...scheduling.NodeInfo) ([]Placement, error) {
-	t := trial{plugin: p.Open(instance.Host{Plugin: "plugin"}), table: schedule.NewTable(nodes...)}
-	resp, err := t.call(schedule.OpDescribe, nil)
-	if err != nil {
+	t := trial{plugin: p.Open(instance.Host{Plugin: "plugin"}), table: schedule.NewTable(nodes...), nodes: nodes}
+	if err := t.open(); err != nil {
 		return nil, err
 	}
-	if t.members, err = schedule.ReadMembers(resp); err != nil {
-		return nil, err
-	}
-	if err := t.load(); err != nil {
-		return nil, err
-	}
-	record := schedule.EncodePod(&pod)
 	for range columns.MaxWanted {
-		out, err := t.attempt(record.Bytes())
+		out, err := t.attempt(pod)
 		if !errors.Is(err, errAgain) {
 			return out, err
 		}
 	}
-	return nil, fmt.Errorf("the plugin looks at more than %d columns", columns.MaxWanted)
+	return nil, fmt.Errorf("the plugin looks at more than %d columns and fields", columns.MaxWanted)
 }
 
-// errAgain asks for another attempt: the plugin looked at a column for the first
-// time, such as that of a label that only few nodes have, and what it said is
-// thrown away.
-var errAgain = errors.New("the plugin looks at more columns")
+// errAgain asks for another attempt: the plugin looked at a column or a field of
+// the pod for the first time, and what it said is thrown away.
+var errAgain = errors.New("the plugin looks at more")
 
 // attempt asks about the pod once.
-func (t *trial) attempt(record []byte) ([]Placement, error) {
+func (t *trial) attempt(pod scheduling.PodInfo) ([]Placement, error) {
+	record, err := pod.Record(t.fields)
+	if err != nil {
+		return nil, err
+	}
 	resp, err := t.call(schedule.OpPreFilter, record)
 	if err != nil {
 		return nil, err
@@ -67,11 +63,11 @@ func (t *trial) attempt(record []byte) ([]Placement, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(pre.Missing) > 0 {
-		return nil, t.give(pre.Missing)
+	if pre.Missing.Any() {
+		return nil, t.give(&pre.Missing)
 	}
-	if len(pre.Counts) > 0 {
-		return nil, errors.New("sdktest.Try has no other pods to count: try a plugin that counts pods in a cluster")
+	if err := t.count(pre.Counts); err != nil {
+		return nil, err
 	}
 	out := make([]Placement, t.table.Rows())
 	for i := range out {
@@ -95,18 +91,63 @@ func (t *trial) attempt(record []byte) ([]Placement, error) {
 type trial struct {
 	plugin  instance.Instance
 	members []schedule.MemberInfo
+	fields  *string // of the pod, that the plugin declares
 	table   *columns.Table
+	nodes   []scheduling.NodeInfo // as in table
 	mirror  *columns.Mirror
 	region  []byte
 	layout  columns.Layout
+	counts  []schedule.CountsAt
+	slots   int // columns for counts
+}
+
+// open learns what the plugin holds and gives it the nodes.
+func (t *trial) open() error {
+	resp, err := t.call(schedule.OpDescribe, nil)
+	if err != nil {
+		return err
+	}
+	if t.members, err = schedule.ReadMembers(resp); err != nil {
+		return err
+	}
+	uses := make([]schedule.MemberUse, len(t.members))
+	for i, m := range t.members {
+		uses[i] = schedule.MemberUse{Filter: m.Filters}
+		if m.Scores {
+			uses[i].Weight = m.Weight
+		}
+	}
+	if resp, err = t.call(schedule.OpProfile, schedule.AppendUses(nil, uses)); err != nil {
+		return err
+	}
+	if t.fields, err = schedule.ReadFields(resp); err != nil {
+		return err
+	}
+	t.mirror = columns.NewMirror(t.table, t.columns(), func(size int) ([]byte, error) {
+		t.region = columns.Alloc(size)
+		return t.region, nil
+	})
+	t.mirror.WantAll()
+	return t.load()
+}
+
+// give adds what the plugin looked at and did not have, and answers errAgain.
+func (t *trial) give(m *schedule.Missing) error {
+	if m.Fields != nil {
+		t.fields = m.Fields
+	}
+	if err := t.mirror.Want(m.Columns...); err != nil {
+		return err
+	}
+	return cmp.Or(t.load(), errAgain)
 }
 
 func (t *trial) call(op wire.Op, req []byte) ([]byte, error) {
 	return t.plugin.Serve(nil, op, req, t.region)
 }
 
-// load hands the nodes to the plugin.
-func (t *trial) load() error {
+// columns are those for answers and counts.
+func (t *trial) columns() []columns.Column {
 	cols := []columns.Column{{ID: columns.ResultFeasible, Type: columns.Bits}, {ID: columns.ResultReason, Type: columns.Uint32},
 		{ID: columns.ResultScore, Type: columns.Int64}}
 	for _, m := range t.members {
@@ -114,16 +155,14 @@ func (t *trial) load() error {
 			cols = append(cols, columns.Column{ID: columns.ResultScore, Type: columns.Int64, Key: m.Column})
 		}
 	}
-	t.mirror = columns.NewMirror(t.table, cols, func(size int) ([]byte, error) {
-		t.region = columns.Alloc(size)
-		return t.region, nil
-	})
-	t.mirror.WantAll()
-	return t.sync()
+	for k := range t.slots {
+		cols = append(cols, columns.Column{ID: columns.DomainPods, Type: columns.Int64, Key: uint32(k + 1)})
+	}
+	return cols
 }
 
-// sync brings the plugin's columns up to date.
-func (t *trial) sync() error {
+// load hands the nodes to the plugin.
+func (t *trial) load() error {
 	d, err := t.mirror.Update(t.region)
 	if err != nil || d == nil {
 		return err
@@ -133,12 +172,53 @@ func (t *trial) sync() error {
 	return err
 }
 
-// give adds the columns that the plugin looked at, and answers errAgain.
-func (t *trial) give(missing []columns.Ref) error {
-	if err := t.mirror.Want(missing...); err != nil {
-		return err
+// count counts the pods that run as the plugin asks for it.
+func (t *trial) count(list []schedule.PodCounts) error {
+	if len(list) > t.slots {
+		t.slots = len(list)
+		t.mirror.SetExtra(t.columns())
+		return cmp.Or(t.load(), errAgain)
 	}
-	return cmp.Or(t.sync(), errAgain)
+	t.counts = t.counts[:0]
+	for i, c := range list {
+		at, err := t.domains(c, t.layout.Int64s(t.region, columns.DomainPods, uint32(i+1)))
+		if err != nil {
+			return err
+		}
+		at.Slot = uint32(i + 1)
+		t.counts = append(t.counts, at)
+	}
+	return nil
+}
+
+// domains writes for each node the pods in its domain, -1 where it has none.
+func (t *trial) domains(c schedule.PodCounts, col []int64) (at schedule.CountsAt, err error) {
+	selector, err := metav1.ParseToLabelSelector(c.Selector)
+	if err != nil {
+		return at, err
+	}
+	pods := map[string]int64{}
+	for i := range t.nodes {
+		if domain, ok := t.nodes[i].Labels[c.TopologyKey]; ok {
+			pods[domain] += 0
+			for _, p := range t.nodes[i].Assigned {
+				if (len(c.Namespaces) == 0 || slices.Contains(c.Namespaces, p.Namespace)) && !(c.SkipTerminating && p.Terminating) && selector.Matches(p.Labels) {
+					pods[domain]++
+				}
+			}
+		}
+	}
+	for i := range t.nodes {
+		col[i] = -1
+		if domain, ok := t.nodes[i].Labels[c.TopologyKey]; ok {
+			col[i] = pods[domain]
+		}
+	}
+	all := slices.Collect(maps.Values(pods))
+	if at.Domains = uint32(len(all)); len(all) > 0 {
+		at.Min, at.Max = slices.Min(all), slices.Max(all)
+	}
+	return at, nil
 }
 
 // ask puts all nodes to the members of both scopes and adds their scores up.
@@ -153,7 +233,7 @@ func (t *trial) ask(out []Placement) error {
 		}
 	}
 	for _, scope := range []schedule.Scope{schedule.NodeLocal, schedule.Cluster} {
-		q := schedule.CycleRequest{Scope: scope, Masked: true, Runs: []schedule.Run{{Count: len(out)}}}
+		q := schedule.CycleRequest{Scope: scope, Masked: true, Runs: []schedule.Run{{Count: len(out)}}, Counts: t.counts}
 		resp, err := t.call(schedule.OpCycle, q.Append(nil))
 		if err != nil {
 			return err
@@ -162,8 +242,8 @@ func (t *trial) ask(out []Placement) error {
 		if err != nil {
 			return err
 		}
-		if len(a.Missing) > 0 {
-			return t.give(a.Missing)
+		if a.Missing.Any() {
+			return t.give(&a.Missing)
 		}
 		known = append(known, a.Reasons...)
 		for i := range out {
@@ -203,8 +283,8 @@ func (t *trial) add(out []Placement, scope schedule.Scope, feasible vector.Mask)
 			if err != nil {
 				return err
 			}
-			if len(missing) > 0 {
-				return t.give(missing)
+			if missing.Any() {
+				return t.give(&missing)
 			}
 		}
 		var highest int64

@@ -24,11 +24,11 @@ func rawScheduler(member string, number int64) func(testing.TB, *server) v1alpha
 			wire.OpHandshake:     string(wire.AppendManifest([]byte{0, 1}, m)),
 			wire.OpOpen:          string(wire.AppendManifest([]byte{0}, m)),
 			schedule.OpDescribe:  "\x00\x01" + member,
-			schedule.OpProfile:   "\x00",
+			schedule.OpProfile:   "\x00\x00",
 			schedule.OpSnapshot:  "\x00",
 			schedule.OpPreFilter: string(pre.Append([]byte{0})),
-			schedule.OpCycle:     "\x00\x00\x02\x00\x00",
-			schedule.OpNormalize: "\x00\x00",
+			schedule.OpCycle:     "\x00\x00\x02\x00\x00\x00",
+			schedule.OpNormalize: "\x00\x00\x00",
 		}, number)
 		return v1alpha1.PluginSpec{Host: v1alpha1.HostWASM, Digest: s.upload(t, assembleText(t, text))}
 	}

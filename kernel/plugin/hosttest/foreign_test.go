@@ -13,22 +13,29 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/pintle-io/pintle/internal/testenv"
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/kernel/plugin/wasm"
 	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
-	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // inC compiles the guest that is written in C.
 func inC(t *testing.T) plugin.Module {
 	t.Helper()
 	testenv.RequireCommands(t, "clang", "wasm-ld")
-	out := filepath.Join(t.TempDir(), "guest.wasm")
+	dir := t.TempDir()
+	out := filepath.Join(dir, "guest.wasm")
+	if err := os.WriteFile(filepath.Join(dir, "record.h"), readerOfDocs(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(t.Context(), "clang", "--target=wasm32", "-O2", "-nostdlib", "-ffreestanding", "-mbulk-memory", "-Wall", "-Werror",
-		"-Wl,--no-entry", "-o", out, "testdata/guest.c")
+		"-I", dir, "-Wl,--no-entry", "-o", out, "testdata/guest.c")
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("clang: %v\n%s", err, b)
 	}
@@ -38,6 +45,21 @@ func inC(t *testing.T) plugin.Module {
 	}
 	sum := sha256.Sum256(b)
 	return plugin.Module{Digest: "sha256:" + hex.EncodeToString(sum[:]), Bytes: b}
+}
+
+// readerOfDocs is the reader of objects that docs/abi.md shows.
+func readerOfDocs(t *testing.T) []byte {
+	t.Helper()
+	page, err := os.ReadFile("../../../docs/abi.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "```c\n")
+	code, _, closed := strings.Cut(rest, "```")
+	if !found || !closed || strings.Contains(rest[len(code):], "```c") {
+		t.Fatal("docs/abi.md shows no C, or more than one piece")
+	}
+	return []byte(code)
 }
 
 // TestGuestInC: docs/abi.md is enough to write a plugin by, in a language that
@@ -72,15 +94,44 @@ func testRuleInC(t *testing.T, open func(context.Context) (plugin.Instance, erro
 	if got.Name != "memory-guard" || got.Points != wire.PointFilter|wire.PointValidate || len(got.Match) != 1 || strings.Join(got.Match[0].Namespaces, "") != "prod" {
 		t.Errorf("manifest %+v", got)
 	}
-	for groups, denied := range map[string]bool{"": true, "dev": true, "dev ops": false, "operators": true} {
-		h := wire.ReviewHeader{Operation: "CREATE", Resource: "v1/pods", Kind: "v1/Pod", Namespace: "prod", Name: "web", User: "ann", Groups: strings.Fields(groups)}
-		resp, err := in.Call(t.Context(), wire.OpValidate, wire.AppendReview(nil, h, nil, nil))
+	plan, err := projection.Of(got.Fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := func(team string, images ...string) *corev1.Pod {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web", Labels: map[string]string{"app": "x"}}}
+		if team != "" {
+			p.Labels["team"] = team
+		}
+		for _, image := range images {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: strings.Repeat("long", 50), Image: image})
+		}
+		return p
+	}
+	const nobody, noRegistry = "only the group ops creates objects here without a team", "an image has no registry"
+	for _, c := range []struct {
+		groups string
+		pod    *corev1.Pod
+		want   string
+	}{
+		{"", object(""), nobody}, {"dev", object(""), nobody}, {"dev ops", object(""), ""}, {"operators", object(""), nobody},
+		{"dev", object("blue"), ""}, {"dev", object("blue", "r.local/a:1", "r.local/b:1"), ""},
+		{"ops", object("", "r.local/a:1", "b:1"), noRegistry}, {"dev", object("blue", ""), ""}, {"ops", nil, ""}, {"dev", nil, nobody},
+	} {
+		var body []byte
+		if c.pod != nil {
+			if body, err = plan.Append(nil, c.pod); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := wire.ReviewHeader{Operation: "CREATE", Resource: "v1/pods", Kind: "v1/Pod", Namespace: "prod", Name: "web", User: "ann", Groups: strings.Fields(c.groups), DryRun: true}
+		resp, err := in.Call(t.Context(), wire.OpValidate, wire.AppendReview(nil, h, body, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := wire.NewReader(resp)
-		if v := r.Verdict(); r.Err() != nil || v.Denied != denied || denied && v.Message != "only the group ops creates objects here" {
-			t.Errorf("groups %q: %+v, %v, want denied %v", groups, v, r.Err(), denied)
+		if v := r.Verdict(); r.Err() != nil || v.Message != c.want || v.Denied != (c.want != "") {
+			t.Errorf("groups %q, %v: %+v, %v, want %q", c.groups, c.pod, v, r.Err(), c.want)
 		}
 	}
 	if _, err := in.Call(t.Context(), wire.OpReconcile, nil); wire.KindOf(err) != wire.KindUnsupported {
@@ -103,10 +154,10 @@ func testFilterInC(t *testing.T, open func(context.Context) (plugin.Instance, er
 			t.Error(err)
 		}
 	})
-	decide := func() evaluate.Outcome {
+	decide := func(asks int64) evaluate.Outcome {
 		t.Helper()
-		r := schedule.EncodePod(&schedule.PodInfo{Namespace: "default", Name: "p"})
-		out, err := e.Decide(t.Context(), &r, time.Now())
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p", UID: "u"}}
+		out, err := e.Decide(t.Context(), evaluate.NewPod(pod, &columns.Usage{Requests: columns.Resources{Memory: asks}}), time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,12 +175,15 @@ func testFilterInC(t *testing.T, open func(context.Context) (plugin.Instance, er
 			use(row, 800)
 		}
 	}
-	if out := decide(); out.Fit != nil || out.Node != "node-cz" || out.Feasible != 1 {
+	if out := decide(50); out.Fit != nil || out.Node != "node-cz" || out.Feasible != 1 {
 		t.Errorf("outcome %+v, want node-cz alone", out)
+	}
+	if out := decide(150); out.Fit == nil || !strings.Contains(out.Fit.Error(), "100 node(s) would keep too little memory free") {
+		t.Errorf("outcome %+v", out)
 	}
 	row, _ := table.Row("node-cz")
 	use(row, 150)
-	if out := decide(); out.Fit == nil || !strings.Contains(out.Fit.Error(), "100 node(s) would keep too little memory free") {
+	if out := decide(0); out.Fit == nil || !strings.Contains(out.Fit.Error(), "100 node(s) would keep too little memory free") {
 		t.Errorf("outcome %+v", out)
 	}
 }

@@ -31,6 +31,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("region", func(t *testing.T) { testRegion(t, open) })
 	t.Run("reconcile", func(t *testing.T) { testReconcile(t, open) })
 	t.Run("declared fields", func(t *testing.T) { testFields(t, open) })
+	t.Run("pod", func(t *testing.T) { testPod(t, open) })
 	t.Run("review reads", func(t *testing.T) { testReads(t, open) })
 	t.Run("no kernel", func(t *testing.T) { testNoKernel(t, open) })
 	t.Run("closed", func(t *testing.T) { testClosed(t, open) })

@@ -22,62 +22,66 @@ type attempt struct {
 	verdicts  *verdicts // of the pod's signature
 }
 
-// run finds the node. again asks for another attempt: the signature of pods
-// became longer. bad is the instance that err is about.
-func (a *attempt) run(ctx context.Context, rec *schedule.PodRecord) (out Outcome, again bool, bad *Instance, err error) {
+// run finds the node. errMoreColumns and errMoreFields ask for another attempt.
+// bad is the instance that err is about.
+func (a *attempt) run(ctx context.Context, pod *Pod) (out Outcome, bad *Instance, err error) {
 	v := a.verdicts
 	for _, in := range a.instances {
 		if err := in.sync(ctx, a.table); err != nil {
-			return out, false, in, err
+			return out, in, err
 		}
 	}
 	if v.filled && (v.reads&schedule.ReadNodes != 0 || v.reads&schedule.ReadCluster != 0 && v.cluster != a.table.Cluster()) {
 		v.filled = false
 	}
 	if bad, err := a.findCounts(); err != nil {
-		return out, false, bad, err
+		return out, bad, err
 	}
 	rows, all := a.memory.changed(v)
 	// Without a question to ask, what the PreFilters said holds as long as
 	// their tables do.
 	idle := !all && len(rows) == 0 && !v.needsAllRows(a.instances)
-	if again, bad, err := a.preFilter(ctx, rec, idle); err != nil || again {
-		return out, again, bad, err
+	if bad, err := a.preFilter(ctx, pod, idle); err != nil {
+		return out, bad, err
 	}
 	if bad, err := a.findCounts(); err != nil {
-		return out, false, bad, err
+		return out, bad, err
 	}
 	if all = all || !v.filled; a.giveCounts(ctx) {
-		return out, true, nil, nil
+		return out, nil, errMoreColumns
 	}
 	if fit := a.rejected(); fit != nil {
-		return Outcome{Fit: fit}, false, nil, nil
+		return Outcome{Fit: fit}, nil, nil
 	}
 	only, fit := a.narrowed()
 	if fit != nil {
-		return Outcome{Fit: fit}, false, nil, nil
+		return Outcome{Fit: fit}, nil, nil
 	}
 	if only != nil {
 		return a.chooseAmong(ctx, only)
 	}
 	a.memory.keep(a.instances, v)
-	if again, bad, err := a.refresh(ctx, rows, all); err != nil || again {
-		return out, again, bad, err
+	if bad, err := a.refresh(ctx, rows, all); err != nil {
+		return out, bad, err
 	}
 	return a.choose(ctx)
 }
 
 // preFilter gives the pod to those instances whose answer is not known.
-func (a *attempt) preFilter(ctx context.Context, rec *schedule.PodRecord, idle bool) (again bool, bad *Instance, err error) {
+func (a *attempt) preFilter(ctx context.Context, pod *Pod, idle bool) (bad *Instance, err error) {
 	v := a.verdicts
 	known := v.reads&(schedule.ReadNodes|schedule.ReadAgain) == 0
 	for i, in := range a.instances {
 		if known && v.pre[i].gen == in.gen && (in.loaded == v || idle) {
 			continue
 		}
-		answer, err := in.preFilter(ctx, rec.Bytes())
+		b, err := pod.record(in.plan)
 		if err != nil {
-			return false, in, err
+			return in, err
+		}
+		answer, err := in.preFilter(ctx, b)
+		if err != nil {
+			return in, err
 		}
 		counts := v.pre[i].counts
 		if !equalCounts(v.pre[i].answer.Counts, answer.Counts) {
@@ -85,16 +89,14 @@ func (a *attempt) preFilter(ctx context.Context, rec *schedule.PodRecord, idle b
 		}
 		v.pre[i] = preState{gen: in.gen, answer: answer, counts: counts}
 		in.loaded = v
-		if a.memory.widen(a.instances, v, answer.Reads) {
-			return true, nil, nil
-		}
+		v.reads |= answer.Reads
 	}
-	return false, nil, nil
+	return nil, nil
 }
 
 // refresh asks about the rows that changed and writes the answers into the
 // verdicts.
-func (a *attempt) refresh(ctx context.Context, rows []uint32, all bool) (again bool, bad *Instance, err error) {
+func (a *attempt) refresh(ctx context.Context, rows []uint32, all bool) (bad *Instance, err error) {
 	v := a.verdicts
 	n := a.table.Rows()
 	pos := a.table.Position()
@@ -102,28 +104,27 @@ func (a *attempt) refresh(ctx context.Context, rows []uint32, all bool) (again b
 		v.resize(n)
 		v.pos = pos
 		v.keepCounts()
-		return false, nil, nil
+		return nil, nil
 	}
 	v.filled = false // until all answers are in
 	v.resize(n)
 	if all {
-		again, bad, err = a.refreshAll(ctx, n)
+		bad, err = a.refreshAll(ctx, n)
 	} else {
-		again, bad, err = a.refreshRows(ctx, rows)
+		bad, err = a.refreshRows(ctx, rows)
 	}
-	if again || err != nil {
-		return again, bad, err
+	if err != nil {
+		return bad, err
 	}
 	v.filled, v.pos, v.cluster = true, pos, a.table.Cluster()
 	v.keepCounts()
-	return false, nil, nil
+	return nil, nil
 }
 
-func (a *attempt) refreshAll(ctx context.Context, n int) (again bool, bad *Instance, err error) {
+func (a *attempt) refreshAll(ctx context.Context, n int) (bad *Instance, err error) {
 	for start := 0; start < n; start += chunkRows {
-		again, bad, err = a.ask(ctx, []schedule.Run{{Start: start, Count: min(chunkRows, n-start)}})
-		if again || err != nil {
-			return again, bad, err
+		if bad, err = a.ask(ctx, []schedule.Run{{Start: start, Count: min(chunkRows, n-start)}}); err != nil {
+			return bad, err
 		}
 	}
 	v := a.verdicts
@@ -131,17 +132,17 @@ func (a *attempt) refreshAll(ctx context.Context, n int) (again bool, bad *Insta
 		v.raw[i].max, v.raw[i].top = 1, 0 // updateMaxima looks for the maximum
 	}
 	v.updateMaxima(true)
-	return false, nil, nil
+	return nil, nil
 }
 
-func (a *attempt) refreshRows(ctx context.Context, rows []uint32) (again bool, bad *Instance, err error) {
+func (a *attempt) refreshRows(ctx context.Context, rows []uint32) (bad *Instance, err error) {
 	v := a.verdicts
 	for _, row := range rows {
 		v.remove(int(row))
 	}
 	slices.Sort(rows)
-	if again, bad, err = a.ask(ctx, runsOf(rows)); again || err != nil {
-		return again, bad, err
+	if bad, err = a.ask(ctx, runsOf(rows)); err != nil {
+		return bad, err
 	}
 	rose := false
 	for _, row := range rows {
@@ -150,44 +151,42 @@ func (a *attempt) refreshRows(ctx context.Context, rows []uint32) (again bool, b
 		}
 	}
 	v.updateMaxima(rose)
-	return false, nil, nil
+	return nil, nil
 }
 
 // ask puts runs of rows to every instance and writes the answers of node-local
 // members into the verdicts. Rows that one instance rejects are not asked of
 // the next.
-func (a *attempt) ask(ctx context.Context, runs []schedule.Run) (again bool, bad *Instance, err error) {
+func (a *attempt) ask(ctx context.Context, runs []schedule.Run) (bad *Instance, err error) {
 	for len(runs) > 0 {
 		part, rest := takeRows(runs, chunkRows)
 		runs = rest
 		for i, in := range a.instances {
-			if again, err = a.askInstance(ctx, in, i, part); err != nil || again {
-				return again, in, err
+			if err = a.askInstance(ctx, in, i, part); err != nil {
+				return in, err
 			}
 		}
 	}
-	return false, nil, nil
+	return nil, nil
 }
 
-func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []schedule.Run) (again bool, err error) {
+func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []schedule.Run) error {
 	v := a.verdicts
 	q := schedule.CycleRequest{Scope: schedule.NodeLocal, Masked: i > 0, Runs: runs}
 	if q.Masked {
 		out, err := in.bind()
 		if err != nil {
-			return false, err
+			return err
 		}
 		eachRow(runs, func(pos, row int) { setBit(out.feasible, pos, v.row[row] == 0) })
 	}
 	answer, out, err := in.cycle(ctx, &q)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if a.memory.widen(a.instances, v, answer.Reads) {
-		return true, nil
-	}
+	v.reads |= answer.Reads
 	if err := v.addReasons(i, answer.Reasons); err != nil {
-		return false, err
+		return err
 	}
 	var wrong error
 	eachRow(runs, func(pos, row int) {
@@ -222,7 +221,7 @@ func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []s
 			}
 		}
 	})
-	return false, wrong
+	return wrong
 }
 
 // runsOf joins sorted rows that follow each other.

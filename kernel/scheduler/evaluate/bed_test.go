@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/native"
@@ -16,7 +19,6 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/scheduling"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
-	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 var start = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
@@ -79,15 +81,25 @@ func node(name, cpu, memory string) columns.Node {
 		Allocatable: columns.Resources{MilliCPU: c.MilliValue(), Memory: m.Value(), Ephemeral: 100 << 30}}
 }
 
-func pod(name, cpu string, change ...func(*schedule.PodInfo)) *schedule.PodInfo {
+// testPod is a pod with what it takes from a node.
+type testPod struct {
+	*corev1.Pod
+	usage columns.Usage
+}
+
+func pod(name, cpu string, change ...func(*corev1.Pod)) testPod {
 	c := amount(cpu)
-	p := &schedule.PodInfo{Namespace: "default", Name: name, UID: "uid-" + name, Images: []string{"registry.local/app:1"},
-		Requests: columns.Resources{MilliCPU: c.MilliValue()}, NonZero: schedule.Resources{MilliCPU: max(100, c.MilliValue()), Memory: 200 << 20}}
+	p := testPod{usage: columns.Usage{Requests: columns.Resources{MilliCPU: c.MilliValue()}, NonZeroCPU: max(100, c.MilliValue()), NonZeroMemory: 200 << 20},
+		Pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID("uid-" + name)},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "registry.local/app:1"}}}}}
 	for _, f := range change {
-		f(p)
+		f(p.Pod)
 	}
 	return p
 }
+
+// asked is the pod as an evaluator is asked about it.
+func (p testPod) asked() *Pod { return NewPod(p.Pod, &p.usage) }
 
 func (b bed) put(n columns.Node) { b.cfg.Table.Put(n) }
 
@@ -98,10 +110,9 @@ func (b bed) threeNodes() {
 }
 
 // try decides about a pod and leaves the nodes as they are.
-func (b bed) try(t testing.TB, p *schedule.PodInfo) Outcome {
+func (b bed) try(t testing.TB, p testPod) Outcome {
 	t.Helper()
-	r := schedule.EncodePod(p)
-	out, err := b.Decide(t.Context(), &r, start)
+	out, err := b.Decide(t.Context(), p.asked(), start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +120,11 @@ func (b bed) try(t testing.TB, p *schedule.PodInfo) Outcome {
 }
 
 // place decides about a pod and counts it.
-func (b bed) place(t testing.TB, p *schedule.PodInfo) Outcome {
+func (b bed) place(t testing.TB, p testPod) Outcome {
 	t.Helper()
 	out := b.try(t, p)
 	if out.Fit == nil {
-		b.cfg.Table.Use(out.Row, &columns.Usage{Requests: p.Requests, NonZeroCPU: p.NonZero.MilliCPU, NonZeroMemory: p.NonZero.Memory}, 1)
+		b.cfg.Table.Use(out.Row, &p.usage, 1)
 	}
 	return out
 }

@@ -8,10 +8,10 @@ import (
 
 // choose takes the best row. When plugins depend on more than the row, their
 // part is computed anew over all rows.
-func (a *attempt) choose(ctx context.Context) (out Outcome, again bool, bad *Instance, err error) {
+func (a *attempt) choose(ctx context.Context) (out Outcome, bad *Instance, err error) {
 	v := a.verdicts
 	if !v.needsAllRows(a.instances) {
-		return a.winner(&v.rank, v.counts[0], nil), false, nil, nil
+		return a.winner(&v.rank, v.counts[0], nil), nil, nil
 	}
 	n := a.table.Rows()
 	a.totals.resize(n)
@@ -20,14 +20,14 @@ func (a *attempt) choose(ctx context.Context) (out Outcome, again bool, bad *Ins
 	var rejected map[int]reason // by cluster scope
 	for i, in := range a.instances {
 		if err := a.normalizeLocal(ctx, in, i); err != nil {
-			return out, false, in, err
+			return out, in, err
 		}
 		if !in.cluster {
 			continue
 		}
-		again, more, err := a.askCluster(ctx, in, i)
-		if err != nil || again {
-			return out, again, in, err
+		more, err := a.askCluster(ctx, in, i)
+		if err != nil {
+			return out, in, err
 		}
 		for row, r := range more {
 			if rejected == nil {
@@ -38,7 +38,7 @@ func (a *attempt) choose(ctx context.Context) (out Outcome, again bool, bad *Ins
 		}
 	}
 	a.totals.rebuild()
-	return a.winner(a.totals, feasible, rejected), false, nil, nil
+	return a.winner(a.totals, feasible, rejected), nil, nil
 }
 
 // normalizeLocal lets an instance's node-local members that do it by themselves
@@ -83,12 +83,12 @@ func (a *attempt) normalize(ctx context.Context, in *Instance, member int, colum
 
 // askCluster asks an instance's members of cluster scope about every row that
 // is left, and adds their scores to the totals.
-func (a *attempt) askCluster(ctx context.Context, in *Instance, i int) (again bool, rejected map[int]reason, err error) {
+func (a *attempt) askCluster(ctx context.Context, in *Instance, i int) (rejected map[int]reason, err error) {
 	v := a.verdicts
 	n := a.table.Rows()
 	out, err := in.bind()
 	if err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	out.feasible.Zero()
 	for row, s := range a.totals.scores {
@@ -98,13 +98,11 @@ func (a *attempt) askCluster(ctx context.Context, in *Instance, i int) (again bo
 	}
 	answer, out, err := in.cycle(ctx, &schedule.CycleRequest{Scope: schedule.Cluster, Masked: true, Runs: []schedule.Run{{Start: 0, Count: n}}})
 	if err != nil {
-		return false, nil, err
+		return nil, err
 	}
-	if a.memory.widen(a.instances, v, answer.Reads&^(schedule.ReadCluster|schedule.ReadNodes)) {
-		return true, nil, nil
-	}
+	v.reads |= answer.Reads &^ (schedule.ReadCluster | schedule.ReadNodes)
 	if err := v.addReasons(i, answer.Reasons); err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	rejected = map[int]reason{}
 	for row := range n {
@@ -121,11 +119,11 @@ func (a *attempt) askCluster(ctx context.Context, in *Instance, i int) (again bo
 			continue
 		}
 		if err := in.checkScore(out.scores[0][row], in.most); err != nil {
-			return false, nil, err
+			return nil, err
 		}
 		a.totals.scores[row] += out.scores[0][row]
 	}
-	return false, rejected, a.scaleCluster(ctx, in)
+	return rejected, a.scaleCluster(ctx, in)
 }
 
 // scaleCluster adds the scores of cluster members that need scaling.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/pintle-io/pintle/sdk/scheduling"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
-	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 func init() {
@@ -59,8 +58,8 @@ func TestUnknownColumn(t *testing.T) {
 	}
 	b := newTestBed(t, registered("test-tomorrow-seen"))
 	b.threeNodes()
-	r := schedule.EncodePod(pod("p", "1"))
-	if _, err := b.Decide(t.Context(), &r, start); err == nil || !strings.Contains(err.Error(), "column unknown (9999): no such column") {
+	p := pod("p", "1").asked()
+	if _, err := b.Decide(t.Context(), p, start); err == nil || !strings.Contains(err.Error(), "column unknown (9999): no such column") {
 		t.Errorf("seen: %v", err)
 	}
 }
@@ -74,8 +73,7 @@ func TestTooManyPodColumns(t *testing.T) {
 	table := b.cfg.Table
 	table.Pods().Keep(func(yield func(string, *columns.Pod)) { yield(table.Node(0).Name, p) })
 	table.Assign(0, p)
-	r := schedule.EncodePod(pod("p", "1"))
-	if _, err := b.Decide(t.Context(), &r, start); err == nil || !strings.Contains(err.Error(), "column pod.requests.extended[example.com/64] (225): no such column") {
+	if _, err := b.Decide(t.Context(), pod("p", "1").asked(), start); err == nil || !strings.Contains(err.Error(), "column pod.requests.extended[example.com/64] (225): no such column") {
 		t.Errorf("error %v", err)
 	}
 	if table.Pods().Kept() {

@@ -8,7 +8,6 @@ import (
 	"github.com/pintle-io/pintle/kernel/scheduler/index"
 	"github.com/pintle-io/pintle/sdk/scheduling"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
-	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 func init() {
@@ -59,8 +58,8 @@ func TestCountsAreBounded(t *testing.T) {
 			b.put(x)
 		}
 		set.Count("b", index.Pod{Labels: map[string]string{"a": "0"}}, 1)
-		r := schedule.EncodePod(pod("p", "1"))
-		out, err := b.Decide(t.Context(), &r, start)
+		p := pod("p", "1").asked()
+		out, err := b.Decide(t.Context(), p, start)
 		if want == "" {
 			if err != nil || out.Feasible != 2 {
 				t.Errorf("%s: %+v, %v", name, out, err)

@@ -1,9 +1,9 @@
 // Package evaluate decides where a pod goes: it asks the plugins about the
 // nodes and remembers what they said. What a plugin says about a node depends
-// on the node's row and on the pod's signature only (the parts of the pod that
-// plugins were seen to look at), unless it declares cluster scope; so verdicts
-// are remembered by signature, and for the next pod of that signature only the
-// rows that changed are asked about again.
+// on the node's row and on the pod's signature only (the records of what the
+// plugins declare of it), unless it declares cluster scope; so verdicts are
+// remembered by signature, and for the next pod of that signature only the rows
+// that changed are asked about again.
 //
 // It has no clock, starts no goroutine and knows neither queue nor registry.
 // Read in this order: [Evaluator] (faults, and the instances that work),

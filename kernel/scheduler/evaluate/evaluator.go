@@ -64,7 +64,7 @@ type Outcome struct {
 // Decide finds the node for a pod. An error is a fault of a plugin whose
 // policy is Fail: it is this pod's alone, the next one is asked about on a new
 // instance. ctx carries the pod's namespace (plugin.ForNamespace).
-func (e *Evaluator) Decide(ctx context.Context, rec *schedule.PodRecord, now time.Time) (Outcome, error) {
+func (e *Evaluator) Decide(ctx context.Context, pod *Pod, now time.Time) (Outcome, error) {
 	if e.cfg.Table.Rows() == 0 {
 		return Outcome{Fit: &FitError{empty: true, Events: schedule.NodeAdded}}, nil
 	}
@@ -74,11 +74,14 @@ func (e *Evaluator) Decide(ctx context.Context, rec *schedule.PodRecord, now tim
 		if err != nil {
 			return Outcome{}, err
 		}
-		out, again, bad, err := e.attempt(ctx, instances, rec)
-		if err == nil && !again {
+		out, bad, err := e.attempt(ctx, instances, pod)
+		switch {
+		case err == nil:
 			return out, nil
-		}
-		if err == nil {
+		case errors.Is(err, errMoreColumns):
+			continue
+		case errors.Is(err, errMoreFields):
+			e.Forget()
 			continue
 		}
 		if ctx.Err() != nil {
@@ -97,18 +100,16 @@ func (e *Evaluator) Decide(ctx context.Context, rec *schedule.PodRecord, now tim
 // at more of the pod, or at more columns, than before.
 const maxAttempts = 32
 
-// attempt is one try with the instances that work. again asks for another: the
-// signature of pods became longer,
-// or a plugin gets more columns. bad is the instance that err is about.
-func (e *Evaluator) attempt(ctx context.Context, instances []*Instance, rec *schedule.PodRecord) (out Outcome, again bool, bad *Instance, err error) {
-	v := e.memory.find(instances, e.without, rec)
+// attempt is one try with the instances that work. bad is the instance that err
+// is about.
+func (e *Evaluator) attempt(ctx context.Context, instances []*Instance, pod *Pod) (out Outcome, bad *Instance, err error) {
+	v, bad, err := e.memory.find(instances, e.without, pod)
+	if err != nil {
+		return out, bad, err
+	}
 	e.last = v
 	e.current = attempt{table: e.cfg.Table, indexes: e.cfg.Indexes, memory: &e.memory, rand: e.rand, totals: &e.totals, instances: instances, verdicts: v}
-	out, again, bad, err = e.current.run(ctx, rec)
-	if errors.Is(err, errMoreColumns) {
-		return out, true, nil, nil
-	}
-	return out, again, bad, err
+	return e.current.run(ctx, pod)
 }
 
 // failed takes note of an instance that gave no answer.
@@ -176,7 +177,6 @@ func (e *Evaluator) Forget() {
 // order of their names.
 func (e *Evaluator) Replace(name string, in *Instance) error {
 	e.Forget()
-	e.memory.reads = 0
 	for i, old := range e.instances {
 		if old.name != name {
 			continue

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/pintle-io/pintle/sdk/scheduling"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
@@ -85,8 +87,8 @@ func init() {
 	})
 }
 
-func labeled(v string) func(*schedule.PodInfo) {
-	return func(p *schedule.PodInfo) { p.Labels = map[string]string{"run": v} }
+func labeled(v string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Labels = map[string]string{"run": v} }
 }
 
 // Pods that differ in labels only share verdicts until a plugin looks at
@@ -193,7 +195,7 @@ func TestSignaturesAreEvicted(t *testing.T) {
 	c := newTestBed(t)
 	c.threeNodes()
 	for i := range 2 * maxSignatures {
-		o := pod(fmt.Sprint("p", i), "", func(p *schedule.PodInfo) { p.Images = []string{fmt.Sprint("image:", i)} })
+		o := pod(fmt.Sprint("p", i), "", func(p *corev1.Pod) { p.Spec.Containers[0].Image = fmt.Sprint("image:", i) })
 		c.try(t, o)
 	}
 	if n := len(c.memory.bySignature); n != maxSignatures {

@@ -10,6 +10,7 @@ import (
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
@@ -30,6 +31,8 @@ type Instance struct {
 	// most is the highest sum of scores that are not scaled.
 	most int64
 
+	fields *record.Fields // that the guest declares of pods
+	plan   *record.Plan   // of fields; nil when there are none
 	mirror *columns.Mirror
 	gen    uint64    // of tables and layout in the guest
 	loaded *verdicts // whose pod the guest holds
@@ -91,8 +94,9 @@ func (in *Instance) open(ctx context.Context) error {
 	if err == nil {
 		in.uses, err = usesOf(in.members, in.plugin.Use)
 	}
+	in.fields, in.plan = nil, nil
 	if err == nil {
-		_, err = guest.Call(ctx, schedule.OpProfile, schedule.AppendUses(nil, in.uses))
+		err = in.profile(ctx, guest)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("open %s: %w", in.name, err), guest.Close())
@@ -105,6 +109,34 @@ func (in *Instance) open(ctx context.Context) error {
 		}
 	}
 	in.guest, in.mirror, in.loaded, in.slots = guest, nil, nil, nil
+	return nil
+}
+
+// profile tells the guest how its members are used, and takes what they are
+// known to read of pods.
+func (in *Instance) profile(ctx context.Context, guest plugin.Instance) error {
+	resp, err := guest.Call(ctx, schedule.OpProfile, schedule.AppendUses(nil, in.uses))
+	if err != nil {
+		return err
+	}
+	fields, err := schedule.ReadFields(resp)
+	if err != nil || fields == nil {
+		return err
+	}
+	return in.declare(*fields)
+}
+
+// declare takes what the guest declares of pods from now on. A declaration can
+// only grow, so that it cannot keep pods from sharing verdicts for ever.
+func (in *Instance) declare(text string) error {
+	f, err := record.ParseFields(text)
+	if err != nil {
+		return wrongf("%s: %v", in.name, err)
+	}
+	if in.plan != nil && (!f.Covers(in.fields) || in.fields.Covers(f)) {
+		return wrongf("%s declares the fields %q of pods after %q: not more than before", in.name, f, in.fields)
+	}
+	in.fields, in.plan = f, encoder.Plan(f)
 	return nil
 }
 
@@ -212,27 +244,37 @@ func (in *Instance) normalize(ctx context.Context, member, n int) (*resultColumn
 	if err != nil {
 		return nil, err
 	}
-	if err := in.give(missing); err != nil {
+	if err := in.give(&missing); err != nil {
 		return nil, err
 	}
 	return in.bind()
 }
 
-// errMoreColumns asks for another attempt: the guest looked at columns that it
-// did not have, and has from the next sync on.
-var errMoreColumns = errors.New("the plugin looks at more columns")
+// Both ask for another attempt. errMoreColumns: the guest looked at columns that
+// it did not have, and has from the next sync on. errMoreFields: it looked at
+// fields of the pod, so that signatures are others from now on.
+var (
+	errMoreColumns = errors.New("the plugin looks at more columns")
+	errMoreFields  = errors.New("the plugin looks at more fields of pods")
+)
 
-// give adds the columns that the guest looked at and did not have. It answers
-// errMoreColumns when there are any.
-func (in *Instance) give(missing []columns.Ref) error {
-	if len(missing) == 0 {
+// give adds what the guest looked at and did not have. It answers errMoreFields
+// or errMoreColumns when there is any.
+func (in *Instance) give(missing *schedule.Missing) error {
+	if !missing.Any() {
 		return nil
 	}
 	in.loaded = nil
-	if err := in.mirror.Want(missing...); err != nil {
+	if err := in.mirror.Want(missing.Columns...); err != nil {
 		return wrongf("%s: %v", in.name, err)
 	}
-	return errMoreColumns
+	if missing.Fields == nil {
+		return errMoreColumns
+	}
+	if err := in.declare(*missing.Fields); err != nil {
+		return err
+	}
+	return errMoreFields
 }
 
 // preFilter gives the guest the pod.
@@ -244,7 +286,7 @@ func (in *Instance) preFilter(ctx context.Context, record []byte) (schedule.PreF
 	}
 	a, err := schedule.ReadPreFilter(resp)
 	if err == nil {
-		err = in.give(a.Missing)
+		err = in.give(&a.Missing)
 	}
 	if err == nil && len(a.Counts) > maxCounts {
 		err = wrongf("%d counts of pods for one pod, more than %d", len(a.Counts), maxCounts)
@@ -270,7 +312,7 @@ func (in *Instance) cycle(ctx context.Context, q *schedule.CycleRequest) (schedu
 	}
 	a, err := schedule.ReadCycleAnswer(resp)
 	if err == nil {
-		err = in.give(a.Missing)
+		err = in.give(&a.Missing)
 	}
 	if err != nil {
 		return a, nil, err

@@ -3,16 +3,13 @@ package evaluate
 import (
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
-	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // memory keeps the verdicts of pods' signatures. A signature is what plugins
-// were seen to look at of a pod: pods of one signature are alike to them.
+// declare of a pod: pods of one signature are alike to them.
 // RATIONALE.md: "Why are verdicts remembered by the pod's signature?"
 type memory struct {
-	table *columns.Table
-	// reads are the parts of pods that make the signature.
-	reads       schedule.Reads
+	table       *columns.Table
 	bySignature map[string]*verdicts
 	tick        uint64
 	signature   []byte    // that find was asked for last
@@ -35,21 +32,28 @@ const (
 )
 
 // find returns what is remembered for pods like this one, or empty verdicts
-// that keep remembers. without are the instances that are left out.
-func (m *memory) find(instances []*Instance, without []int, rec *schedule.PodRecord) *verdicts {
+// that keep remembers. without are the instances that are left out. An error is
+// a pod that cannot be written as bad wants it.
+func (m *memory) find(instances []*Instance, without []int, pod *Pod) (v *verdicts, bad *Instance, err error) {
 	m.tick++
 	m.signature = append(m.signature[:0], byte(len(without)))
 	for _, i := range without { // what others said without them is another story
 		m.signature = append(m.signature, byte(i), byte(i>>8))
 	}
-	m.signature = rec.AppendKey(m.signature, m.reads)
-	v := m.bySignature[string(m.signature)]
+	for _, in := range instances {
+		b, err := pod.record(in.plan)
+		if err != nil {
+			return nil, in, err
+		}
+		m.signature = append(m.signature, b...) // a record tells where it ends
+	}
+	v = m.bySignature[string(m.signature)]
 	if m.known = v != nil && len(v.pre) == len(instances); !m.known {
 		v = newVerdicts(instances, m.spare)
 		m.spare = nil
 	}
 	v.used = m.tick
-	return v
+	return v, nil, nil
 }
 
 // keep remembers what find returned last.
@@ -88,23 +92,6 @@ func (m *memory) forget() {
 		break
 	}
 	clear(m.bySignature)
-}
-
-// widen notes what plugins looked at. It answers true when pods of one
-// signature may differ now: everything remembered is dropped then.
-func (m *memory) widen(instances []*Instance, v *verdicts, reads schedule.Reads) bool {
-	const cluster = schedule.ReadCluster | schedule.ReadNodes | schedule.ReadAgain | schedule.ReadDomains
-	v.reads |= reads & cluster
-	more := reads &^ cluster &^ m.reads
-	if more == 0 {
-		return false
-	}
-	m.reads |= more
-	m.forget()
-	for _, in := range instances {
-		in.loaded = nil
-	}
-	return true
 }
 
 // changed lists the rows that must be asked about again; all when that is

@@ -61,7 +61,7 @@ func (a *attempt) narrowed() (names []string, fit *FitError) {
 
 // chooseAmong decides between a few named nodes, without remembering: pods that name
 // their node differ from each other.
-func (a *attempt) chooseAmong(ctx context.Context, names []string) (out Outcome, again bool, bad *Instance, err error) {
+func (a *attempt) chooseAmong(ctx context.Context, names []string) (out Outcome, bad *Instance, err error) {
 	v := a.verdicts
 	var rows []uint32
 	for _, name := range names {
@@ -74,8 +74,8 @@ func (a *attempt) chooseAmong(ctx context.Context, names []string) (out Outcome,
 	n := a.table.Rows()
 	v.filled = false
 	v.resize(n)
-	if again, bad, err := a.ask(ctx, runsOf(rows)); again || err != nil {
-		return Outcome{}, again, bad, err
+	if bad, err := a.ask(ctx, runsOf(rows)); err != nil {
+		return Outcome{}, bad, err
 	}
 	defer v.clear()
 	if v.rankOnly(rows) > 0 {
@@ -90,7 +90,7 @@ func (a *attempt) chooseAmong(ctx context.Context, names []string) (out Outcome,
 		}
 	}
 	a.addAbsent(fit, n-len(rows))
-	return Outcome{Fit: fit}, false, nil, nil
+	return Outcome{Fit: fit}, nil, nil
 }
 
 // addAbsent counts the nodes that PreFilters left out.

@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // Rehearsal is what a plugin that decides nothing said of a pod.
@@ -64,9 +62,9 @@ func (r *Rehearsals) Replace(name string, in *Instance) error {
 }
 
 // Ask asks all about a pod before what was decided is carried out.
-func (r *Rehearsals) Ask(ctx context.Context, rec *schedule.PodRecord, decided *Outcome, now time.Time) (out []Rehearsal) {
+func (r *Rehearsals) Ask(ctx context.Context, pod *Pod, decided *Outcome, now time.Time) (out []Rehearsal) {
 	for _, x := range r.list {
-		said, err := x.evaluator.Decide(ctx, rec, now)
+		said, err := x.evaluator.Decide(ctx, pod, now)
 		if ctx.Err() != nil {
 			return out
 		}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/sdk/scheduling"
-	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 func init() {
@@ -68,8 +67,7 @@ func TestRehearsedPluginsDecideNothing(t *testing.T) {
 			if out.Node != "b" {
 				t.Fatalf("outcome %+v, want node b", out)
 			}
-			rec := schedule.EncodePod(p)
-			said := r.Ask(t.Context(), &rec, &out, start)
+			said := r.Ask(t.Context(), p.asked(), &out, start)
 			if len(said) != 1 || !strings.HasPrefix(said[0].Message, want) || (want == "") != (said[0].Message == "") {
 				t.Errorf("rehearsed %+v, want %q", said, want)
 			}

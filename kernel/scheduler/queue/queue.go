@@ -26,14 +26,13 @@ const (
 )
 
 // Pod is a pod without a node. The fields above the line are the caller's to
-// set before Add; the queue does not look at Usage and Record.
+// set before Add; the queue does not look at Usage.
 type Pod struct {
 	Key      types.NamespacedName
 	UID      types.UID
 	Object   *corev1.Pod // shared with the watch cache
 	Priority int32
 	Usage    columns.Usage
-	Record   schedule.PodRecord // what plugins are given
 	// Message of the last FailedScheduling event, and when it was recorded.
 	Message    string
 	RecordedAt time.Time

@@ -64,12 +64,12 @@ func (t *plugin) preFilter(p *scheduling.Pod, s *scheduling.Snapshot) *schedulin
 	if !t.limited {
 		return nil
 	}
-	for i := range a.Required {
-		if x, ok := newTerm(&a.Required[i], s); ok {
+	for i := range a.Required.Terms {
+		if x, ok := newTerm(&a.Required.Terms[i], s); ok {
 			t.required = append(t.required, x)
 		}
 	}
-	return named(a.Required)
+	return named(a.Required.Terms)
 }
 
 // named narrows the search when every term names its nodes, as the pods of a

@@ -10,8 +10,9 @@ import (
 // spec: IP "" and "0.0.0.0" are all addresses, Protocol "" is TCP.
 // RATIONALE.md: "Why are host ports a column of set numbers?"
 type HostPort struct {
-	IP, Protocol string
-	Port         int32
+	IP       string `json:"hostIP,omitempty"`
+	Protocol string `json:"protocol,omitempty"`
+	Port     int32  `json:"hostPort"`
 }
 
 // everywhere stands for all addresses of a node.

@@ -35,14 +35,16 @@ type Image struct {
 // Resources is an amount of each resource. CPU is in thousandths of a core,
 // the others in bytes or pieces.
 type Resources struct {
-	MilliCPU, Memory, Ephemeral int64
-	Extended                    []Amount // without zeros
+	MilliCPU  int64    `json:"milliCPU,omitempty"`
+	Memory    int64    `json:"memory,omitempty"`
+	Ephemeral int64    `json:"ephemeralStorage,omitempty"`
+	Extended  []Amount `json:"extended,omitempty"` // without zeros
 }
 
 // Amount is some of an extended resource.
 type Amount struct {
-	Name  string
-	Value int64
+	Name  string `json:"name"`
+	Value int64  `json:"value"`
 }
 
 // Of returns the amount of an extended resource.

@@ -9,17 +9,19 @@ import (
 const (
 	// OpDescribe () → []MemberInfo: the plugins that the instance holds.
 	OpDescribe = wire.OpScheduling + iota
-	// OpProfile ([]MemberUse) → (): which of them filter, and their weights.
+	// OpProfile ([]MemberUse) → fields?: which of them filter, and their weights;
+	// what these are known to read of pods.
 	OpProfile
 	// OpSnapshot ([columns.Delta]) → (): tables and layout changed. The pod is
 	// forgotten: OpPreFilter follows before the next cycle.
 	OpSnapshot
-	// OpPreFilter (pod record) → PreFilterAnswer.
+	// OpPreFilter (record of the pod, empty when nothing is declared) →
+	// PreFilterAnswer.
 	OpPreFilter
 	// OpCycle (CycleRequest) → CycleAnswer; feasibility, reasons and scores are
 	// in the result columns of the region.
 	OpCycle
-	// OpNormalize (member, rows) → columns that are missing: scores in the region are normalized in
+	// OpNormalize (member, rows) → Missing: scores in the region are normalized in
 	// place.
 	OpNormalize
 )
@@ -57,11 +59,29 @@ type PreFilterAnswer struct {
 	Reasons      []string
 	Only         []OnlyNodes
 	// Counts are those that the filters and scores of this pod look at.
-	Counts []PodCounts
-	// Missing are columns that the plugins looked at and do not have. The rest
-	// of the answer says nothing then: the question is asked again.
-	Missing []columns.Ref
+	Counts  []PodCounts
+	Missing Missing
 }
+
+// Missing is what plugins looked at and were not given. When there is any, the
+// rest of the answer says nothing, and the question is put again, from
+// OpPreFilter on, with what is missing.
+type Missing struct {
+	Columns []columns.Ref
+	// Fields, when not nil, is what is declared of pods from now on, as
+	// record.Fields has it; it covers what was declared before.
+	Fields *string
+}
+
+// Any tells whether something is missing.
+func (m *Missing) Any() bool { return len(m.Columns) > 0 || m.Fields != nil }
+
+// Append encodes what is missing.
+func (m *Missing) Append(b []byte) []byte {
+	return wire.AppendOptional(columns.AppendRefs(b, m.Columns), m.Fields)
+}
+
+func readMissing(r *wire.Reader) Missing { return Missing{columns.ReadRefs(r), r.Optional()} }
 
 // OnlyNodes narrows the nodes that can fit.
 type OnlyNodes struct {
@@ -91,8 +111,7 @@ type CycleAnswer struct {
 	// Reasons are new since the last answer for this pod. Ids in the
 	// ResultReason column begin at 1 in the order of all of them.
 	Reasons []ReasonInfo
-	// Missing is as in PreFilterAnswer.
-	Missing []columns.Ref
+	Missing Missing
 }
 
 // ReasonInfo is a status that one of the members gave to nodes.
@@ -146,6 +165,14 @@ func ReadUses(b []byte) ([]MemberUse, error) {
 	return out, r.Err()
 }
 
+// ReadFields reads the answer of OpProfile: what is declared of pods, nil for
+// nothing.
+func ReadFields(b []byte) (*string, error) {
+	r := wire.NewReader(b)
+	text := r.Optional()
+	return text, r.Err()
+}
+
 // Append encodes the answer of OpPreFilter.
 func (a *PreFilterAnswer) Append(b []byte) []byte {
 	b = wire.AppendUint(b, uint64(a.Reads))
@@ -156,7 +183,7 @@ func (a *PreFilterAnswer) Append(b []byte) []byte {
 	for _, o := range a.Only {
 		b = wire.AppendStrings(wire.AppendUint(b, uint64(o.Member)), o.Nodes)
 	}
-	return columns.AppendRefs(appendCounts(b, a.Counts), a.Missing)
+	return a.Missing.Append(appendCounts(b, a.Counts))
 }
 
 // ReadPreFilter reads the answer of OpPreFilter.
@@ -166,7 +193,7 @@ func ReadPreFilter(b []byte) (PreFilterAnswer, error) {
 	for range r.Count(2) {
 		a.Only = append(a.Only, OnlyNodes{Member: int(r.Uint()), Nodes: r.Strings()})
 	}
-	a.Counts, a.Missing = readCounts(r), columns.ReadRefs(r)
+	a.Counts, a.Missing = readCounts(r), readMissing(r)
 	return a, r.Err()
 }
 
@@ -200,7 +227,7 @@ func (a *CycleAnswer) Append(b []byte) []byte {
 		b = wire.AppendUint(b, uint64(x.Member))
 		b = wire.AppendStrings(wire.AppendBool(b, x.Unresolvable), x.Reasons)
 	}
-	return columns.AppendRefs(b, a.Missing)
+	return a.Missing.Append(b)
 }
 
 // ReadCycleAnswer reads the answer of OpCycle.
@@ -210,7 +237,7 @@ func ReadCycleAnswer(b []byte) (CycleAnswer, error) {
 	for range r.Count(3) {
 		a.Reasons = append(a.Reasons, ReasonInfo{Member: int(r.Uint()), Unresolvable: r.Bool(), Reasons: r.Strings()})
 	}
-	a.Missing = columns.ReadRefs(r)
+	a.Missing = readMissing(r)
 	return a, r.Err()
 }
 
@@ -228,8 +255,8 @@ func ReadNormalize(b []byte) (member, rows int, err error) {
 }
 
 // ReadMissing reads the answer of OpNormalize.
-func ReadMissing(b []byte) ([]columns.Ref, error) {
+func ReadMissing(b []byte) (Missing, error) {
 	r := wire.NewReader(b)
-	list := columns.ReadRefs(r)
-	return list, r.Err()
+	m := readMissing(r)
+	return m, r.Err()
 }

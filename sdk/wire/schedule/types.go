@@ -1,7 +1,7 @@
 package schedule
 
 // Scope says what the verdicts of a plugin depend on. The kernel remembers
-// node-local verdicts per pod shape and node revision.
+// node-local verdicts per signature of pods and node revision.
 type Scope uint8
 
 // The scopes.
@@ -78,20 +78,15 @@ const (
 	AnyEvent ClusterEvent = 1<<iota - 1
 )
 
-// Reads is the set of parts of the pod, and of the cluster, that plugins
-// looked at beyond what all pods of a shape share. The scheduler remembers
+// Reads is the set of what plugins looked at beyond the fields of the pod that
+// they declare and the row that they were asked about. The scheduler remembers
 // verdicts accordingly.
 type Reads uint32
 
 // The parts.
 const (
-	ReadName Reads = 1 << iota
-	ReadUID
-	ReadLabels
-	ReadAnnotations
-	ReadPriority
 	// ReadCluster: the number of nodes, or how many of them have an image.
-	ReadCluster
+	ReadCluster Reads = 1 << iota
 	// ReadNodes: a node other than the one asked about. Nothing is remembered.
 	ReadNodes
 	// ReadAgain: the PreFilter or PreScore of a plugin of cluster scope looked

@@ -1,9 +1,12 @@
-// A plugin in C, written from docs/abi.md alone: a filter of nodes that would
-// leave too little memory free, and an admission rule that keeps everybody but
-// the group "ops" from creating anything in the namespace "prod".
+// A plugin in C, written from docs/abi.md alone: a filter of nodes that the pod
+// would leave too little memory free, and an admission rule that keeps everybody
+// but the group "ops" from creating anything in the namespace "prod" that has no
+// label "team", and everybody from creating what has an image without a registry.
+//
+// record.h is the reader of objects that docs/abi.md shows.
 //
 //   clang --target=wasm32 -O2 -nostdlib -ffreestanding -mbulk-memory -Wl,--no-entry -o guest.wasm guest.c
-#include <stdint.h>
+#include "record.h"
 
 #define EXPORT(f) __attribute__((export_name(f)))
 __attribute__((import_module("pintle"), import_name("yield"))) void yield(void); // has the module metered
@@ -16,6 +19,7 @@ enum { PROTOCOL = 5, UNSUPPORTED = 42 };                         // kinds of err
 static uint8_t out[4096], *scratch, *region;                     // the answer; what the server writes to
 static uint32_t used, scratch_size, region_size, told;           // told: the server knows reason 1
 static const uint8_t *in, *end;                                  // what is left of the request
+static int64_t wanted;                                           // memory that the pod asks for
 
 // Memory is taken in pages of 64 KiB and kept.
 static uint8_t *room(uint8_t *had, uint32_t *size, uint32_t n) {
@@ -44,6 +48,12 @@ static uint64_t get(void) {
   }
   return v;
 }
+static rec body(void) { // reads bytes: an object
+  uint64_t n = get();
+  rec r = { in, in + (n > (uint64_t)(end - in) ? (uint64_t)(end - in) : n) };
+  in = r.end;
+  return r;
+}
 static int is(const char *want) { // reads a string
   uint64_t n = get(), i = 0;
   if (n > (uint64_t)(end - in)) n = end - in;
@@ -56,15 +66,51 @@ static void manifest(void) {
   str("memory-guard"); str("in C"); uint(2); uint(0); // name, version, ABI
   uint(FILTER | RULE); byte(0); uint(0);              // points, scope of the node, workers
   uint(1); list("CREATE"); list("*"); list("prod"); list(0); list(0); // one rule: operations, resources, namespaces …
-  uint(0); str(""); uint(0);                          // watches; fields of the objects: it looks at none; what it implements
+  uint(0); str("metadata(labels(team)),spec(containers(image))"); // watches; what the rule reads of objects
+  uint(0);                                            // what it implements
+}
+
+// inside is what the i-th declared field of a struct holds.
+static rec inside(rec s, int i, uint8_t *tag, int64_t *number) {
+  rec at = field(s, i);
+  return next(&at, tag, number);
+}
+
+// bare tells whether a container has an image without a registry.
+static int bare(rec containers) { // list of struct(image)
+  uint8_t tag; int64_t number;
+  for (uint32_t n = word(&containers); n > 0; n--) {
+    rec image = inside(next(&containers, &tag, &number), 0, &tag, &number);
+    while (image.p < image.end && *image.p != '/') image.p++;
+    if (tag == STRING && image.p == image.end) return 1;
+  }
+  return 0;
 }
 
 static void validate(void) {
   for (int i = 0; i < 7; i++) is(""); // operation, resource, subresource, kind, namespace, name, user
   int ops = 0;
   for (uint64_t n = get(); n > 0 && in < end; n--) ops |= is("ops");
-  byte(!ops); str(ops ? "" : "only the group ops creates objects here");
+  in++;                               // dryRun
+  uint8_t tag; int64_t number;
+  rec object = body(), fields = next(&object, &tag, &number);
+  rec labels = inside(inside(fields, 0, &tag, &number), 0, &tag, &number);
+  inside(labels, 0, &tag, &number);
+  const char *why = ops ? "" : tag != STRING ? "only the group ops creates objects here without a team" : "";
+  rec containers = inside(inside(fields, 1, &tag, &number), 0, &tag, &number);
+  if (tag == LIST && bare(containers)) why = "an image has no registry";
+  byte(*why != 0); str(why);
   uint(0); uint(0); byte(0); uint(0); // warnings, changes, worded as the API's own, objects to wait for
+}
+
+// prefilter keeps what the pod asks for of what was declared: effective(requests(memory)).
+static void prefilter(void) {
+  uint8_t tag; int64_t number = 0;
+  rec pod = { in, end }, fields = next(&pod, &tag, &number);
+  inside(inside(inside(fields, 0, &tag, &number), 0, &tag, &number), 0, &tag, &number);
+  wanted = tag == INT ? number : 0;
+  told = 0;
+  for (int i = 0; i < 8; i++) byte(0); // reads, rejected by, unresolvable, reasons, nodes, counts, missing columns and fields
 }
 
 static void *column(uint32_t id) {
@@ -86,7 +132,7 @@ static void cycle(void) {
     if (start > capacity || count > capacity - start || count > capacity - at) return fail(PROTOCOL, "rows beyond the columns");
     for (uint64_t row = start; row < start + count; row++, at++) {
       uint64_t bit = 1ull << (at & 63), was = !masked || (fits[at >> 6] & bit);
-      int no = mine && was && asked[row] / 9 > has[row] / 10; // more than nine tenths are asked for
+      int no = mine && was && (asked[row] + wanted) / 9 > has[row] / 10; // more than nine tenths would be asked for
       reason[at] = no, score[at] = 0, refused |= no, feasible += was && !no;
       fits[at >> 6] = was && !no ? fits[at >> 6] | bit : fits[at >> 6] & ~bit;
     }
@@ -94,7 +140,7 @@ static void cycle(void) {
   uint(0); uint(feasible);
   uint(refused && !told);                              // reasons that are new: number 1, of member 0
   if (refused && !told) { uint(0); byte(0); list("node(s) would keep too little memory free"); told = 1; }
-  uint(0);                                             // columns that are missing
+  uint(0); byte(0);                                    // columns and fields that are missing
 }
 
 EXPORT("pintle_abi") uint32_t abi(void) { return 2 << 16; }
@@ -113,9 +159,10 @@ EXPORT("pintle_call") uint64_t call(uint32_t op, uint32_t n) {
     uint(1); str("memory-guard"); byte(1); byte(0); byte(0); byte(0); byte(0); uint(0); uint(0); uint(0);
     uint(2); uint(ALLOCATABLE_MEMORY); str(""); str("node.allocatable.memory"); uint(REQUESTED_MEMORY); str(""); str("node.requested.memory");
     break;
-  case PREFILTER: told = 0; for (int i = 0; i < 7; i++) byte(0); break; // reads, rejected by, unresolvable, reasons, nodes, counts, missing
+  case PROFILE: byte(1); str("effective(requests(memory))"); break; // what is read of pods
+  case PREFILTER: prefilter(); break;
   case CYCLE: cycle(); break;
-  case PROFILE: case SNAPSHOT: case CLOSE: break;
+  case SNAPSHOT: case CLOSE: break;
   default: fail(UNSUPPORTED, "memory-guard does not serve this");
   }
   return (uint64_t)(uintptr_t)out << 32 | used;
