@@ -111,6 +111,10 @@ func (v *village) newPod() *corev1.Pod {
 		if v.r.IntN(3) == 0 {
 			p.Spec.Containers[0].Ports = []corev1.ContainerPort{{HostPort: int32(v.r.IntN(3000) + 1)}}
 		}
+		if v.r.IntN(5) == 0 {
+			p.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+				TopologyKey: v.pick("zone", "kubernetes.io/hostname"), LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": v.pick("x", "y")}}}}}}
+		}
 		if v.r.IntN(4) == 0 {
 			p.Spec.Containers[0].Resources.Requests["example.com/gpu"] = resource.MustParse("1")
 		}
@@ -139,7 +143,7 @@ func (v *village) fits(p *corev1.Pod) (best []string, message string) {
 	reasons := map[string]int{}
 	fewest, elder := 0, v.elder()
 	for name, n := range v.nodes {
-		alone, victims := true, 0
+		alone, repelled, victims := true, false, 0
 		cpu, memory := n.Status.Allocatable.Cpu().MilliValue(), n.Status.Allocatable.Memory().Value()
 		for _, o := range append([]*corev1.Pod{p}, v.on(name)...) {
 			app, has := o.Labels["app"]
@@ -152,10 +156,17 @@ func (v *village) fits(p *corev1.Pod) (best []string, message string) {
 			if want, ok := p.Labels["app"]; o != p && has && ok && app == want && o.Namespace == p.Namespace && o.DeletionTimestamp == nil {
 				alone = false
 			}
+			if o != p && o.Spec.Affinity != nil {
+				t := o.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0]
+				own, ok := p.Labels["app"]
+				repelled = repelled || ok && t.TopologyKey != "zone" && t.LabelSelector.MatchLabels["app"] == own
+			}
 		}
 		switch {
 		case !alone:
 			reasons["node(s) have a pod of the app"]++
+		case repelled:
+			reasons["node(s) have a pod that keeps the app away"]++
 		case cpu < 0 || memory < 0:
 			reasons["node(s) have no room without the pods of lower priority"]++
 		case name == elder:

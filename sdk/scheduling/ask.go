@@ -14,6 +14,7 @@ type asks struct {
 	asked   map[columns.Ref]bool
 	pending []columns.Ref
 	refused *columns.Ref // a column that was asked for and did not come
+	broken  error        // in what came
 
 	zeros64 []int64
 	zeros32 []uint32
@@ -72,6 +73,10 @@ func (a *asks) take() []columns.Ref {
 
 // err tells of a column that the kernel did not give.
 func (a *asks) err() error {
+	if err := a.broken; err != nil {
+		a.broken = nil
+		return err
+	}
 	if a.refused == nil {
 		return nil
 	}

@@ -4,7 +4,10 @@ import (
 	"iter"
 	"time"
 
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/record"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
@@ -22,6 +25,18 @@ type AssignedPod struct {
 
 // AssignedPodInfo is an assigned pod for [NodeInfo].
 type AssignedPodInfo = columns.Pod
+
+// AffinityOf is the affinity of an [AssignedPodInfo]. Its nodeAffinity is left
+// out; nil is none.
+func AffinityOf(a *corev1.Affinity) func() string {
+	if a == nil || a.PodAffinity == nil && a.PodAntiAffinity == nil {
+		return nil
+	}
+	return func() string {
+		b, _ := record.NewEncoder(nil).Plan(nil).Append(nil, &corev1.Affinity{PodAffinity: a.PodAffinity, PodAntiAffinity: a.PodAntiAffinity}) // has a form
+		return string(b)
+	}
+}
 
 // Bits of the column of pods' flags.
 const (
@@ -181,6 +196,26 @@ func (p AssignedPod) Ports() []HostPort {
 	return out
 }
 
+// Affinity is the podAffinity and podAntiAffinity of the pod's spec.affinity; nil
+// when it has neither. Pods with the same affinity share it, so that what a plugin
+// makes of it can be kept by its address until the point returns. The caller must
+// not change it.
+func (p AssignedPod) Affinity() *corev1.Affinity {
+	t := &p.s.pods
+	set := p.uint32(t.cols.podAffinitySet, columns.PodAffinitySet)
+	if set == 0 || int(set) >= len(t.affinities) {
+		return nil
+	}
+	x := &t.affinities[set]
+	if x.value == nil {
+		x.value = &corev1.Affinity{}
+		if err := record.Decode([]byte(x.record), x.value); err != nil {
+			p.s.asks.broken = wire.Errorf(wire.KindProtocol, "affinity of pods: %v", err)
+		}
+	}
+	return x.value
+}
+
 // uint32 is the pod's element of a column; 0 and a question for the column when
 // the plugin does not have it yet.
 func (p AssignedPod) uint32(col []uint32, id columns.ID) uint32 {
@@ -231,6 +266,14 @@ type podTables struct {
 	labelSets [][]columns.LabelRef
 	labelMaps []map[string]string // of labelSets, made when they are looked at
 	portSets  [][]columns.PortRef
+
+	affinities []affinity
+}
+
+// affinity is decoded when it is looked at.
+type affinity struct {
+	record string
+	value  *corev1.Affinity
 }
 
 func (t *podTables) note(key string) {
@@ -289,6 +332,9 @@ func (t *podTables) apply(d *columns.PodDelta) {
 	}
 	t.labelSets = append(t.labelSets, d.LabelSets...)
 	t.portSets = append(t.portSets, d.PortSets...)
+	for _, r := range d.Affinities {
+		t.affinities = append(t.affinities, affinity{record: r})
+	}
 }
 
 // bind finds the columns in the block.

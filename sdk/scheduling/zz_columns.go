@@ -51,6 +51,8 @@ const (
 	PodLabelSet = columns.PodLabelSet
 	// PodPortSet is an index into the table of pods' host ports.
 	PodPortSet = columns.PodPortSet
+	// PodAffinitySet is an index into the table of affinities to other pods; 0: the pod has none.
+	PodAffinitySet = columns.PodAffinitySet
 	// PodPriority is the pod's priority.
 	PodPriority = columns.PodPriority
 	// PodStarted is when the pod was started, in seconds since 1970; 0: not yet.
@@ -183,17 +185,18 @@ func (f *fixedColumns) uint32(id Column) []uint32 {
 // podColumns are the columns over pods that there is one of; nil is one that the plugin
 // has not asked for yet.
 type podColumns struct {
-	podNode      []uint32
-	podNext      []uint32
-	podNamespace []uint32
-	podFlags     []uint32
-	podLabelSet  []uint32
-	podPortSet   []uint32
-	podPriority  []int64
-	podStarted   []int64
-	podCPU       []int64
-	podMemory    []int64
-	podEphemeral []int64
+	podNode        []uint32
+	podNext        []uint32
+	podNamespace   []uint32
+	podFlags       []uint32
+	podLabelSet    []uint32
+	podPortSet     []uint32
+	podAffinitySet []uint32
+	podPriority    []int64
+	podStarted     []int64
+	podCPU         []int64
+	podMemory      []int64
+	podEphemeral   []int64
 }
 
 func (f *podColumns) bind(l *columns.Layout, region []byte) {
@@ -212,6 +215,8 @@ func (f *podColumns) bind(l *columns.Layout, region []byte) {
 			f.podLabelSet = l.Uint32s(region, c.ID, 0)
 		case columns.PodPortSet:
 			f.podPortSet = l.Uint32s(region, c.ID, 0)
+		case columns.PodAffinitySet:
+			f.podAffinitySet = l.Uint32s(region, c.ID, 0)
 		case columns.PodPriority:
 			f.podPriority = l.Int64s(region, c.ID, 0)
 		case columns.PodStarted:
@@ -258,6 +263,8 @@ func (f *podColumns) uint32(id Column) []uint32 {
 		return f.podLabelSet
 	case columns.PodPortSet:
 		return f.podPortSet
+	case columns.PodAffinitySet:
+		return f.podAffinitySet
 	}
 	return nil
 }

@@ -27,6 +27,18 @@ func init() {
 			return 0
 		}}
 	})
+	register("test-many-labels", func() *scheduling.Points {
+		return &scheduling.Points{Score: func(_ *scheduling.Pod, n scheduling.Node) (found int64) {
+			for o := range n.AssignedPods() {
+				for i := range 80 {
+					if v, ok := o.Label(fmt.Sprint("key", i)); ok && v == fmt.Sprint(i) {
+						found++
+					}
+				}
+			}
+			return found
+		}}
+	})
 	register("test-pods-only", func() *scheduling.Points {
 		return &scheduling.Points{Score: func(_ *scheduling.Pod, n scheduling.Node) int64 { return min(100, n.Pods()) }}
 	})
@@ -78,5 +90,20 @@ func TestTooManyPodColumns(t *testing.T) {
 	}
 	if table.Pods().Kept() {
 		t.Error("pods are kept for an instance that is discarded")
+	}
+}
+
+// Labels of pods beyond those that have a column are read from the sets.
+func TestManyPodLabels(t *testing.T) {
+	b := newTestBed(t, registered("test-many-labels"))
+	b.threeNodes()
+	p := &columns.Pod{Namespace: "default", Labels: map[string]string{}}
+	for i := range 80 {
+		p.Labels[fmt.Sprint("key", i)] = fmt.Sprint(i)
+	}
+	b.cfg.Table.Pods().Keep(func(yield func(string, *columns.Pod)) { yield(b.cfg.Table.Node(1).Name, p) })
+	b.cfg.Table.Assign(1, p)
+	if out := b.place(t, pod("p", "1")); out.Row != 1 || out.Score != 80 {
+		t.Errorf("outcome %+v, want row 1 with 80 labels", out)
 	}
 }

@@ -31,6 +31,8 @@ type PodDelta struct {
 	Strings   []string
 	LabelSets [][]LabelRef // sorted by the names of the labels
 	PortSets  [][]PortRef  // sorted by port
+	// Affinities are records of spec.affinity, without its nodeAffinity.
+	Affinities []string
 }
 
 // Empty tells whether the reader's tables are unchanged.
@@ -82,7 +84,7 @@ func (d *Delta) Append(b []byte) []byte {
 	b = wire.AppendBool(appendPortSets(b, d.PortSets), d.Pods != nil)
 	if p := d.Pods; p != nil {
 		b = wire.AppendStrings(wire.AppendBool(b, p.Reset), p.Strings)
-		b = appendPortSets(appendLabelSets(b, p.LabelSets), p.PortSets)
+		b = wire.AppendStrings(appendPortSets(appendLabelSets(b, p.LabelSets), p.PortSets), p.Affinities)
 	}
 	return b
 }
@@ -133,7 +135,7 @@ func ReadDelta(b []byte) (*Delta, error) {
 	}
 	d.PortSets = readPortSets(r)
 	if r.Bool() {
-		d.Pods = &PodDelta{Reset: r.Bool(), Strings: r.Strings(), LabelSets: readLabelSets(r), PortSets: readPortSets(r)}
+		d.Pods = &PodDelta{Reset: r.Bool(), Strings: r.Strings(), LabelSets: readLabelSets(r), PortSets: readPortSets(r), Affinities: r.Strings()}
 	}
 	if d.Rows < 0 || d.Rows > MaxRows {
 		return nil, wire.Errorf(wire.KindProtocol, "%d rows", d.Rows)

@@ -7,7 +7,11 @@ type Pod struct {
 	Namespace string
 	Labels    map[string]string // shared, and not changed
 	Usage     Usage
-	Priority  int32
+	// Affinity gives the record (sdk/wire/record) of the podAffinity and
+	// podAntiAffinity of spec.affinity, all fields of them; nil: it has neither.
+	// A function, because few plugins ask.
+	Affinity func() string
+	Priority int32
 	// Started is the pod's status.startTime in seconds since 1970; 0: not yet.
 	Started uint32
 	// Terminating: it has a deletion timestamp. NeverPreempts: its

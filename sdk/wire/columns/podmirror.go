@@ -26,6 +26,7 @@ type podMirror struct {
 	epoch, pos      uint64
 	strings         int
 	labels, portSet int
+	affinities      int
 }
 
 // want adds a column.
@@ -135,7 +136,7 @@ func (m *podMirror) delta(a *PodTable) *PodDelta {
 	}
 	d := &PodDelta{Reset: m.epoch != a.epoch}
 	if d.Reset {
-		m.epoch, m.strings, m.labels, m.portSet = a.epoch, 0, 0, 0
+		m.epoch, m.strings, m.labels, m.portSet, m.affinities = a.epoch, 0, 0, 0, 0
 	}
 	d.Strings, m.strings = a.strings.values[m.strings:], len(a.strings.values)
 	if m.has(PodLabelSet) {
@@ -144,7 +145,10 @@ func (m *podMirror) delta(a *PodTable) *PodDelta {
 	if m.has(PodPortSet) {
 		d.PortSets, m.portSet = a.portSets.values[m.portSet:], len(a.portSets.values)
 	}
-	if !d.Reset && len(d.Strings) == 0 && len(d.LabelSets) == 0 && len(d.PortSets) == 0 {
+	if m.has(PodAffinitySet) {
+		d.Affinities, m.affinities = a.affinities.values[m.affinities:], len(a.affinities.values)
+	}
+	if !d.Reset && len(d.Affinities) == 0 && len(d.Strings) == 0 && len(d.LabelSets) == 0 && len(d.PortSets) == 0 {
 		return nil
 	}
 	return d

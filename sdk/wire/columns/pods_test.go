@@ -20,6 +20,7 @@ type podReader struct {
 	strings     []string
 	labelSets   [][]columns.LabelRef
 	portSets    [][]columns.PortRef
+	affinities  []string
 }
 
 func (r *podReader) take(t *testing.T, d *columns.Delta) {
@@ -40,11 +41,12 @@ func (r *podReader) take(t *testing.T, d *columns.Delta) {
 		return
 	}
 	if d.Pods.Reset {
-		r.strings, r.labelSets, r.portSets = nil, nil, nil
+		r.strings, r.labelSets, r.portSets, r.affinities = nil, nil, nil, nil
 	}
 	r.strings = append(r.strings, d.Pods.Strings...)
 	r.labelSets = append(r.labelSets, d.Pods.LabelSets...)
 	r.portSets = append(r.portSets, d.Pods.PortSets...)
+	r.affinities = append(r.affinities, d.Pods.Affinities...)
 }
 
 func (r *podReader) str(id uint32) string {
@@ -86,7 +88,7 @@ func (r *podReader) dump(t *testing.T, names []string) (pods map[string]string, 
 		}
 		pods[labels["id"]] = fmt.Sprint(names[n-1], r.str(u32(columns.PodNamespace, 0)[row]), labels, app, ports, u32(columns.PodFlags, 0)[row],
 			i64(columns.PodPriority, 0)[row], i64(columns.PodStarted, 0)[row], i64(columns.PodCPU, 0)[row], i64(columns.PodMemory, 0)[row],
-			i64(columns.PodEphemeral, 0)[row], gpu)
+			i64(columns.PodEphemeral, 0)[row], gpu, r.affinities[u32(columns.PodAffinitySet, 0)[row]])
 	}
 	first, next := r.nodes.Uint32s(r.region, columns.FirstPod, 0), u32(columns.PodNext, 0)
 	for row := range names {
@@ -141,6 +143,10 @@ func (h *hamlet) pod(id string) *columns.Pod {
 	p.Usage.Requests = columns.Resources{MilliCPU: int64(h.r.IntN(9)), Memory: int64(h.r.IntN(9)), Ephemeral: int64(h.r.IntN(9))}
 	if h.r.IntN(3) == 0 {
 		p.Usage.Requests.Extended = []columns.Amount{{Name: "gpu", Value: int64(1 + h.r.IntN(3))}}
+	}
+	if h.r.IntN(3) == 0 {
+		record := fmt.Sprint("record", h.r.IntN(3))
+		p.Affinity = func() string { return record }
 	}
 	for range h.r.IntN(3) {
 		p.Usage.Ports = append(p.Usage.Ports, columns.HostPort{Port: int32(h.r.IntN(3) + 1)})
@@ -216,8 +222,12 @@ func (h *hamlet) want() map[string]string {
 		if p.NeverPreempts {
 			flags |= 2
 		}
+		affinity := ""
+		if p.Affinity != nil {
+			affinity = p.Affinity()
+		}
 		q := p.Usage.Requests
-		out[id] = fmt.Sprint(h.on[id], p.Namespace, p.Labels, app, ports, flags, p.Priority, p.Started, q.MilliCPU, q.Memory, q.Ephemeral, q.Of("gpu"))
+		out[id] = fmt.Sprint(h.on[id], p.Namespace, p.Labels, app, ports, flags, p.Priority, p.Started, q.MilliCPU, q.Memory, q.Ephemeral, q.Of("gpu"), affinity)
 	}
 	return out
 }
@@ -233,7 +243,7 @@ func (h *hamlet) names() []string {
 
 var podColumns = []columns.Ref{{ID: columns.FirstPod}, {ID: columns.PodNode}, {ID: columns.PodNext}, {ID: columns.PodNamespace}, {ID: columns.PodFlags},
 	{ID: columns.PodLabelSet}, {ID: columns.PodPortSet}, {ID: columns.PodPriority}, {ID: columns.PodStarted}, {ID: columns.PodCPU}, {ID: columns.PodMemory},
-	{ID: columns.PodEphemeral}, {ID: columns.PodLabel, Key: "app"}, {ID: columns.PodExtended, Key: "gpu"}}
+	{ID: columns.PodEphemeral}, {ID: columns.PodAffinitySet}, {ID: columns.PodLabel, Key: "app"}, {ID: columns.PodExtended, Key: "gpu"}}
 
 // TestPodsAgainstModel: whatever happened, and whenever a plugin came, went or
 // had its memory moved, its columns say what is.

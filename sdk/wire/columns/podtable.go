@@ -26,7 +26,7 @@ type PodTable struct {
 	pods       []*Pod   // by row; nil is free
 	node       []uint32 // the row of the pod's node plus one; 0 is free
 	next, prev []uint32 // rows of pods on the same node, plus one
-	sets       []uint32 // the pod's set of labels plus one; 0: not looked up yet
+	sets       []podSets
 	free       []uint32
 	first      []uint32 // by the node's row: that of its first pod plus one
 	capacity   int
@@ -36,10 +36,16 @@ type PodTable struct {
 	strings   intern[string, string]
 	labelSets intern[string, []LabelRef]
 	portSets  intern[string, []PortRef]
+	// affinities are records.
+	affinities intern[string, string]
 
 	keys []string // of internLabels
 	key  []byte
 }
+
+// podSets are numbers that take some time to find, plus one; 0: not looked up
+// yet.
+type podSets struct{ labels, affinity uint32 }
 
 // minPods is the fewest rows that the columns have room for.
 const minPods = 256
@@ -63,7 +69,7 @@ func (a *PodTable) place(node int, p *Pod) {
 		a.first = append(a.first, 0)
 	}
 	at, next := a.take(), a.first[node]
-	a.pods[at], a.node[at], a.next[at], a.sets[at] = p, uint32(node+1), next, 0
+	a.pods[at], a.node[at], a.next[at], a.sets[at] = p, uint32(node+1), next, podSets{}
 	if next != 0 {
 		a.prev[next-1] = at + 1
 	}
@@ -82,7 +88,7 @@ func (a *PodTable) take() uint32 {
 	if at >= a.capacity {
 		a.capacity = alignUp(at+at/2, 64)
 	}
-	a.pods, a.node, a.sets = append(a.pods, nil), append(a.node, 0), append(a.sets, 0)
+	a.pods, a.node, a.sets = append(a.pods, nil), append(a.node, 0), append(a.sets, podSets{})
 	a.next, a.prev = append(a.next, 0), append(a.prev, 0)
 	return uint32(at)
 }
@@ -183,7 +189,8 @@ func (a *PodTable) leave() {
 // to pods that are gone.
 func (a *PodTable) wasteful() bool {
 	slack := len(a.pods) + 1024
-	return len(a.free) > len(a.pods)/2+1024 || a.strings.grown(slack) || a.labelSets.grown(slack) || a.portSets.grown(slack)
+	return len(a.free) > len(a.pods)/2+1024 || a.strings.grown(slack) || a.labelSets.grown(slack) ||
+		a.portSets.grown(slack) || a.affinities.grown(slack)
 }
 
 // rebuild gives all pods new rows without gaps; everything is interned again.
@@ -204,6 +211,8 @@ func (a *PodTable) reset() {
 	a.capacity = minPods
 	a.log = rowLog{base: a.log.position()}
 	a.strings, a.labelSets, a.portSets = intern[string, string]{}, intern[string, []LabelRef]{}, intern[string, []PortRef]{}
+	a.affinities = intern[string, string]{}
+	a.affinities.add("", "")
 	a.labelSets.add("", nil)
 	a.portSets.add("", nil)
 }
@@ -213,6 +222,7 @@ func (a *PodTable) mark() {
 	a.strings.mark()
 	a.labelSets.mark()
 	a.portSets.mark()
+	a.affinities.mark()
 }
 
 // id interns a string; ids begin at 1.
@@ -220,10 +230,24 @@ func (a *PodTable) id(s string) uint32 { return a.strings.add(s, s) + 1 }
 
 // labelSet numbers the labels of the pod in a row.
 func (a *PodTable) labelSet(row int, labels map[string]string) uint32 {
-	if a.sets[row] == 0 {
-		a.sets[row] = a.internLabels(labels) + 1
+	x := &a.sets[row].labels
+	if *x == 0 {
+		*x = a.internLabels(labels) + 1
 	}
-	return a.sets[row] - 1
+	return *x - 1
+}
+
+// affinity numbers the affinity of the pod in a row.
+func (a *PodTable) affinity(row int, p *Pod) uint32 {
+	if p.Affinity == nil {
+		return 0
+	}
+	x := &a.sets[row].affinity
+	if *x == 0 {
+		r := p.Affinity()
+		*x = a.affinities.add(r, r) + 1
+	}
+	return *x - 1
 }
 
 func (a *PodTable) internLabels(labels map[string]string) uint32 {

@@ -66,6 +66,8 @@ const (
 	PodLabelSet ID = 196
 	// PodPortSet is an index into the table of pods' host ports.
 	PodPortSet ID = 197
+	// PodAffinitySet is an index into the table of affinities to other pods; 0: the pod has none.
+	PodAffinitySet ID = 198
 	// PodPriority is the pod's priority.
 	PodPriority ID = 208
 	// PodStarted is when the pod was started, in seconds since 1970; 0: not yet.
@@ -115,6 +117,7 @@ var declared = [...]Declaration{
 	{PodFlags, "pod.flags", Uint32, false, false, true},
 	{PodLabelSet, "pod.labels", Uint32, false, false, true},
 	{PodPortSet, "pod.ports", Uint32, false, false, true},
+	{PodAffinitySet, "pod.affinity", Uint32, false, false, true},
 	{PodPriority, "pod.priority", Int64, false, false, true},
 	{PodStarted, "pod.started", Int64, false, false, true},
 	{PodCPU, "pod.requests.cpu", Int64, false, false, true},
@@ -153,6 +156,7 @@ var fixedPodColumns = []Column{
 	{ID: PodFlags, Type: Uint32},
 	{ID: PodLabelSet, Type: Uint32},
 	{ID: PodPortSet, Type: Uint32},
+	{ID: PodAffinitySet, Type: Uint32},
 	{ID: PodPriority, Type: Int64},
 	{ID: PodStarted, Type: Int64},
 	{ID: PodCPU, Type: Int64},

@@ -84,17 +84,18 @@ func (v *fixedView) writeTouch(t *Table, row int) {
 // fixedPodView holds the columns over pods that there is one of; nil is one
 // that was not asked for.
 type fixedPodView struct {
-	podNode      []uint32
-	podNext      []uint32
-	podNamespace []uint32
-	podFlags     []uint32
-	podLabelSet  []uint32
-	podPortSet   []uint32
-	podPriority  []int64
-	podStarted   []int64
-	podCPU       []int64
-	podMemory    []int64
-	podEphemeral []int64
+	podNode        []uint32
+	podNext        []uint32
+	podNamespace   []uint32
+	podFlags       []uint32
+	podLabelSet    []uint32
+	podPortSet     []uint32
+	podAffinitySet []uint32
+	podPriority    []int64
+	podStarted     []int64
+	podCPU         []int64
+	podMemory      []int64
+	podEphemeral   []int64
 }
 
 func (v *fixedPodView) bind(l Layout, region []byte) {
@@ -104,6 +105,7 @@ func (v *fixedPodView) bind(l Layout, region []byte) {
 	v.podFlags = l.Uint32s(region, PodFlags, 0)
 	v.podLabelSet = l.Uint32s(region, PodLabelSet, 0)
 	v.podPortSet = l.Uint32s(region, PodPortSet, 0)
+	v.podAffinitySet = l.Uint32s(region, PodAffinitySet, 0)
 	v.podPriority = l.Int64s(region, PodPriority, 0)
 	v.podStarted = l.Int64s(region, PodStarted, 0)
 	v.podCPU = l.Int64s(region, PodCPU, 0)
@@ -130,6 +132,9 @@ func (v *fixedPodView) write(a *PodTable, p *Pod, row int) {
 	}
 	if v.podPortSet != nil {
 		v.podPortSet[row] = a.ports(p.Usage.Ports)
+	}
+	if v.podAffinitySet != nil {
+		v.podAffinitySet[row] = a.affinity(row, p)
 	}
 	if v.podPriority != nil {
 		v.podPriority[row] = int64(p.Priority)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pintle-io/pintle/sdk"
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	"github.com/pintle-io/pintle/sdk/scheduling"
 )
 
@@ -14,13 +15,15 @@ func init() {
 }
 
 var (
+	repelled = scheduling.Unschedulable("node(s) have a pod that keeps the app away")
 	notAlone = scheduling.Unschedulable("node(s) have a pod of the app")
 	noRoom   = scheduling.Unschedulable("node(s) have no room without the pods of lower priority")
 	hasElder = scheduling.Unschedulable("node(s) have the oldest pod")
 )
 
 // alone puts no two pods of one namespace with the same value of the label "app"
-// on a node; pods that end do not count.
+// on a node, where pods that end do not count, and none where the anti-affinity of
+// a pod names its app.
 func alone() *scheduling.Points {
 	return &scheduling.Points{Filter: func(p *scheduling.Pod, n scheduling.Node) *scheduling.Status {
 		app, ok := p.Label("app")
@@ -32,8 +35,25 @@ func alone() *scheduling.Points {
 				return notAlone
 			}
 		}
+		for o := range n.AssignedPods() {
+			if keepsAway(o.Affinity(), app) {
+				return repelled
+			}
+		}
 		return nil
 	}}
+}
+
+func keepsAway(a *corev1.Affinity, app string) bool {
+	if a == nil || a.PodAntiAffinity == nil {
+		return false
+	}
+	for _, t := range a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+		if t.TopologyKey == "kubernetes.io/hostname" && t.LabelSelector != nil && t.LabelSelector.MatchLabels["app"] == app {
+			return true
+		}
+	}
+	return false
 }
 
 // victims lets a pod on nodes where it has room when pods of lower priority go,
