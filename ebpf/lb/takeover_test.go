@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pintle-io/pintle/ebpf/lb"
+	"github.com/pintle-io/pintle/ebpf/lbtest"
 	"github.com/pintle-io/pintle/internal/testenv"
 )
 
@@ -240,7 +241,7 @@ func load(t *testing.T, how string) *loaded {
 		}
 	}
 	dir := w.cfg.PinDir
-	old := startOld(t, dir, w.cfg.CgroupPath, w.cfg.Classic, w.devices...)
+	old := lbtest.StartOld(t, dir, w.cfg.CgroupPath, w.cfg.Classic, w.devices...)
 	t.Cleanup(func() { remove(t, dir) })
 	one, two := echo(t, nil, "127.0.0.1:0", "one"), echo(t, nil, "127.0.0.1:0", "two")
 	echo(t, n.pod, podIP+":8080", "here")
@@ -254,7 +255,7 @@ func load(t *testing.T, how string) *loaded {
 		node.Key += proto.String()
 		node.Backends = []lb.Backend{{Addr: netip.MustParseAddrPort(podIP + ":8080"), Local: true}, {Addr: netip.MustParseAddrPort(thereIP + ":8080")}}
 		for _, x := range []lb.Service{s, kept, node} {
-			old.serve(x)
+			old.Serve(x)
 			w.all = append(w.all, x)
 		}
 	}
@@ -437,8 +438,8 @@ func TestDowngrade(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	old := startOld(t, dir, cgroup, false)
-	old.serve(service("s", vip, lb.TCP, two))
+	old := lbtest.StartOld(t, dir, cgroup, false)
+	old.Serve(service("s", vip, lb.TCP, two))
 	mustAsk(t, vip, "two")
 
 	b = open(t, lb.Config{PinDir: dir})
@@ -455,10 +456,10 @@ func TestDowngrade(t *testing.T) {
 func TestTakeoverOfTheUnknown(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bpf")
 	cgroup := testenv.RequireNetwork(t)
-	old := startOld(t, dir, cgroup, false)
+	old := lbtest.StartOld(t, dir, cgroup, false)
 	t.Cleanup(func() { remove(t, dir) })
 	one := serveTCP(t, "127.0.0.1:0", "one")
-	old.serve(service("s", vip, lb.TCP, one))
+	old.Serve(service("s", vip, lb.TCP, one))
 	if err := os.Remove(filepath.Join(dir, "maps", "flows")); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
-// Package lbtest makes and reads the packets with which tests try the load
-// balancer's programs. A [Packet] is what a test cares about; headers, lengths
-// and checksums are filled in, and verified when read back.
+// Package lbtest is for tests of the load balancer: it makes and reads the
+// packets with which its programs are tried, and stands for an agent of an older
+// version. A [Packet] is what a test cares about; headers, lengths and checksums
+// are filled in, and verified when read back. An [OldVersion] leaves in the kernel
+// what a new one takes over.
 package lbtest
 
 import (

@@ -12,7 +12,7 @@ import (
 // The sizes by which this layout is known are those of the objects that a
 // machine runs which has it.
 func TestSizes(t *testing.T) {
-	spec, err := ebpf.LoadCollectionSpec("testdata/v1.o")
+	spec, err := ebpf.LoadCollectionSpec("../../lbtest/layout1.o")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
-package lb_test
+package lbtest
 
 import (
+	"bytes"
+	_ "embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,18 +20,24 @@ import (
 	"github.com/pintle-io/pintle/ebpf/lb/layout1"
 )
 
-// oldVersion does what an agent with layout 1 leaves in the kernel: its objects
-// (layout1/testdata), pinned and attached where it pinned and attached them.
-type oldVersion struct {
+// Layout1 are the programs and maps of the last version with layout 1, as its
+// agents loaded them.
+//
+//go:embed layout1.o
+var Layout1 []byte
+
+// OldVersion does what an agent with layout 1 leaves in the kernel: its objects,
+// pinned and attached where it pinned and attached them.
+type OldVersion struct {
 	t    *testing.T
 	dir  string
 	maps map[string]*ebpf.Map
 	next uint32 // id of a service or backend
 }
 
-// startOld loads the old programs; what is pinned already is used. Its sockets
+// StartOld loads the old programs; what is pinned already is used. Its sockets
 // are those of cgroup, its devices get filters or tcx links.
-func startOld(t *testing.T, dir, cgroup string, classic bool, devices ...lb.Device) *oldVersion {
+func StartOld(t *testing.T, dir, cgroup string, classic bool, devices ...lb.Device) *OldVersion {
 	t.Helper()
 	if err := attach.Mount(dir); err != nil {
 		t.Fatal(err)
@@ -38,7 +46,7 @@ func startOld(t *testing.T, dir, cgroup string, classic bool, devices ...lb.Devi
 	if err := errors.Join(os.MkdirAll(maps, 0o700), os.MkdirAll(filepath.Join(dir, "links"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	spec, err := ebpf.LoadCollectionSpec("layout1/testdata/v1.o")
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(Layout1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +68,7 @@ func startOld(t *testing.T, dir, cgroup string, classic bool, devices ...lb.Devi
 			p.Close()
 		}
 	}()
-	o := &oldVersion{t: t, dir: dir, maps: c.Maps, next: 1}
+	o := &OldVersion{t: t, dir: dir, maps: c.Maps, next: 1}
 	t.Cleanup(o.close)
 	if cgroup != "" {
 		for name, at := range map[string]ebpf.AttachType{
@@ -96,7 +104,7 @@ func startOld(t *testing.T, dir, cgroup string, classic bool, devices ...lb.Devi
 
 // attach is what every version does with a hook: the link that has this name
 // gets the program, or a new one is pinned.
-func (o *oldVersion) attach(name string, p *ebpf.Program, make func() (link.Link, error)) {
+func (o *OldVersion) attach(name string, p *ebpf.Program, make func() (link.Link, error)) {
 	o.t.Helper()
 	path := filepath.Join(o.dir, "links", name)
 	l, err := link.LoadPinnedLink(path, nil)
@@ -110,15 +118,15 @@ func (o *oldVersion) attach(name string, p *ebpf.Program, make func() (link.Link
 	}
 }
 
-func (o *oldVersion) put(name string, k, v any) {
+func (o *OldVersion) put(name string, k, v any) {
 	o.t.Helper()
 	if err := o.maps[name].Put(k, v); err != nil {
 		o.t.Fatalf("%s: %v", name, err)
 	}
 }
 
-// serve writes a service as the old agent did.
-func (o *oldVersion) serve(s lb.Service) {
+// Serve writes a service as the old agent did.
+func (o *OldVersion) Serve(s lb.Service) {
 	o.t.Helper()
 	proto := uint8(s.Frontends[0].Proto)
 	f := bpf.LBFrontend{Service: o.next, Count: uint16(len(s.Backends))}
@@ -140,7 +148,7 @@ func (o *oldVersion) serve(s lb.Service) {
 	}
 }
 
-func (o *oldVersion) close() {
+func (o *OldVersion) close() {
 	for _, m := range o.maps {
 		m.Close()
 	}
