@@ -83,6 +83,12 @@ type Definition struct {
 	// called when a client asks, and what it returns is not kept. Nil: the
 	// table's OpenAPI, or if there are Types, any object.
 	Schema func(version string, v2 bool) *spec.Schema
+	// SchemaID names what Schema says: two definitions of a resource with the
+	// same one, on whatever server, have the same schemas. A hash of them, or uid
+	// and generation of the object that they come from. "": the schemas have no
+	// name, and every change of the API makes their documents in full to find
+	// out.
+	SchemaID string
 
 	Strategy     Strategy
 	Subresources []Subresource

@@ -35,7 +35,7 @@ func listKind(d *resource.Definition) string {
 }
 
 // with adds the models of a group version's own kinds, and their names, to those
-// of the table, which are not changed. Either may be nil: it is not wanted.
+// of the table, which are not changed.
 func (b *builder) with(gv *endpoint.GroupVersion, models map[string]common.OpenAPIDefinition, names modelNames, ref common.ReferenceCallback, v2 bool) (map[string]common.OpenAPIDefinition, modelNames) {
 	if !slices.ContainsFunc(gv.Definitions, custom) {
 		return models, names
@@ -46,14 +46,10 @@ func (b *builder) with(gv *endpoint.GroupVersion, models map[string]common.OpenA
 			continue
 		}
 		one, list := gv.WithKind(d.Kind), gv.WithKind(listKind(d))
-		if names != nil {
-			names[string(modelOf(one))] = []schema.GroupVersionKind{one}
-			names[string(modelOf(list))] = []schema.GroupVersionKind{list}
-		}
-		if models != nil {
-			models[string(modelOf(one))] = objectModel(d, gv.Version, ref, v2)
-			models[string(modelOf(list))] = listModel(one, list, ref)
-		}
+		names[string(modelOf(one))] = []schema.GroupVersionKind{one}
+		names[string(modelOf(list))] = []schema.GroupVersionKind{list}
+		models[string(modelOf(one))] = objectModel(d, gv.Version, ref, v2)
+		models[string(modelOf(list))] = listModel(one, list, ref)
 	}
 	return models, names
 }

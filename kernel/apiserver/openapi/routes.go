@@ -27,7 +27,7 @@ func (b *builder) routes(gv *endpoint.GroupVersion) common.RouteContainer {
 		if k.GroupVersion() == gv.GroupVersion && own[k.Kind] {
 			return modelOf(k)
 		}
-		obj, err := b.table.Scheme.New(k)
+		obj, err := b.scheme.New(k)
 		if err != nil {
 			return nil
 		}

@@ -24,17 +24,20 @@ import (
 // clients find their way by it.
 const extensionKind = "x-kubernetes-group-version-kind"
 
-// builder makes OpenAPI documents from a table. It is used once, by one
-// goroutine.
+// builder makes OpenAPI documents. Of a table it takes what every table of a
+// catalog has. It is used by one goroutine at a time.
 type builder struct {
-	table   *resource.Table
+	scheme  *runtime.Scheme
+	known   common.GetOpenAPIDefinitions // may be nil
 	version string
 	names   modelNames
-	models  map[string]common.OpenAPIDefinition // of v3; made when first asked for
+
+	// The models of kinds that are Go types; made when first asked for.
+	modelsV2, modelsV3 map[string]common.OpenAPIDefinition
 }
 
 func newBuilder(t *resource.Table, version string) *builder {
-	return &builder{table: t, version: version}
+	return &builder{scheme: t.Scheme, known: t.OpenAPI, version: version, names: namesOf(t.Scheme)}
 }
 
 func (b *builder) info() *spec.Info {
@@ -45,15 +48,16 @@ func refV3(name string) spec.Ref {
 	return spec.MustCreateRef("#/components/schemas/" + common.EscapeJsonPointer(friendly(name)))
 }
 
-// v3 makes the document of one group version.
-func (b *builder) v3(gv *endpoint.GroupVersion) (*document, error) {
-	if b.names == nil {
-		b.names = namesOf(b.table.Scheme)
+func refV2(name string) spec.Ref {
+	return spec.MustCreateRef("#/definitions/" + common.EscapeJsonPointer(friendly(name)))
+}
+
+// v3 makes the document of one group version, as JSON.
+func (b *builder) v3(gv *endpoint.GroupVersion) ([]byte, error) {
+	if b.modelsV3 == nil {
+		b.modelsV3 = b.definitions(refV3)
 	}
-	if b.models == nil {
-		b.models = b.definitions(b.names, refV3)
-	}
-	models, names := b.with(gv, b.models, b.names, refV3, false)
+	models, names := b.with(gv, b.modelsV3, b.names, refV3, false)
 	s, err := builder3.BuildOpenAPISpecFromRoutes([]common.RouteContainer{b.routes(gv)}, &common.OpenAPIV3Config{
 		Info:              b.info(),
 		Definitions:       models,
@@ -66,40 +70,30 @@ func (b *builder) v3(gv *endpoint.GroupVersion) (*document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openapi v3 of %s: %w", gv, err)
 	}
-	return newDocument(data, toProtoV3)
+	return data, nil
 }
 
 // v2 makes one document of some group versions.
-func (b *builder) v2(gvs []*endpoint.GroupVersion) (*document, error) {
-	if b.names == nil {
-		b.names = namesOf(b.table.Scheme)
+func (b *builder) v2(gvs []*endpoint.GroupVersion) (*spec.Swagger, error) {
+	if b.modelsV2 == nil {
+		b.modelsV2 = b.definitions(refV2)
 	}
-	names := b.names
+	models, names := b.modelsV2, b.names
 	var routes []common.RouteContainer
 	for _, gv := range gvs {
 		routes = append(routes, b.routes(gv))
-		_, names = b.with(gv, nil, names, nil, true)
+		models, names = b.with(gv, models, names, refV2, true)
 	}
 	s, err := builder2.BuildOpenAPISpecFromRoutes(routes, &common.Config{
-		ProtocolList: []string{"https"},
-		Info:         b.info(),
-		GetDefinitions: func(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
-			models := b.definitions(b.names, ref)
-			for _, gv := range gvs {
-				models, _ = b.with(gv, models, nil, ref, true)
-			}
-			return models
-		},
+		ProtocolList:      []string{"https"},
+		Info:              b.info(),
+		GetDefinitions:    func(common.ReferenceCallback) map[string]common.OpenAPIDefinition { return models },
 		GetDefinitionName: func(n string) (string, spec.Extensions) { return friendly(n), names.extensions(n) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("openapi v2: %w", err)
 	}
-	data, err := s.MarshalJSON()
-	if err != nil {
-		return nil, fmt.Errorf("openapi v2: %w", err)
-	}
-	return newDocument(data, toProtoV2)
+	return s, nil
 }
 
 // friendly makes a model name of a Go type's name where the type has none.
@@ -148,12 +142,12 @@ func canonical(model any) string { return util.GetCanonicalTypeName(model) }
 
 // definitions are the table's models, and an open object for each kind that
 // the table does not describe.
-func (b *builder) definitions(names modelNames, ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
+func (b *builder) definitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	defs := map[string]common.OpenAPIDefinition{}
-	if b.table.OpenAPI != nil {
-		defs = b.table.OpenAPI(ref)
+	if b.known != nil {
+		defs = b.known(ref)
 	}
-	for n := range names {
+	for n := range b.names {
 		addOpen(defs, n)
 	}
 	for _, n := range []string{canonical(&metav1.Patch{}), objectMeta, listMeta} {

@@ -1,0 +1,105 @@
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
+)
+
+// v3Documents are those of one snapshot of the catalog.
+type v3Documents struct {
+	of        *endpoint.Snapshot
+	byVersion map[*endpoint.GroupVersion]*named
+	byPath    map[string]*named // below /openapi/v3: "api/v1", "apis/apps/v1"
+	index     []byte
+	etag      string // of index, quoted
+}
+
+// currentV3 returns the newest documents. Those of group versions that have not
+// changed are taken over.
+func (o *Documents) currentV3() (*v3Documents, error) {
+	if d := o.v3.Load(); d != nil && d.of == o.catalog.Snapshot() {
+		return d, nil
+	}
+	o.next.Lock()
+	defer o.next.Unlock()
+	old, now := o.v3.Load(), o.catalog.Snapshot()
+	if old == nil {
+		old = &v3Documents{}
+	} else if old.of == now {
+		return old, nil
+	}
+	next := &v3Documents{of: now, byVersion: map[*endpoint.GroupVersion]*named{}, byPath: map[string]*named{}}
+	for _, gv := range versions(now) {
+		d := old.byVersion[gv]
+		if d == nil {
+			var err error
+			if d, err = o.nameV3(gv); err != nil {
+				return nil, err
+			}
+		}
+		next.byVersion[gv], next.byPath[pathOf(gv.GroupVersion)] = d, d
+	}
+	type entry struct {
+		URL string `json:"serverRelativeURL"`
+	}
+	index := struct {
+		Paths map[string]entry `json:"paths"`
+	}{map[string]entry{}}
+	for path, d := range next.byPath {
+		u := url.URL{Path: "/openapi/v3/" + path, RawQuery: url.Values{"hash": {d.etag}}.Encode()}
+		index.Paths[path] = entry{u.String()}
+	}
+	var err error
+	if next.index, err = json.Marshal(index); err != nil {
+		return nil, err
+	}
+	next.etag = fmt.Sprintf("%q", hash(next.index))
+	o.v3.Store(next)
+	return next, nil
+}
+
+// nameV3 makes the document of a group version, or prepares to.
+func (o *Documents) nameV3(gv *endpoint.GroupVersion) (*named, error) {
+	get := sync.OnceValues(func() (d *document, err error) {
+		err = o.build(func(b *builder) error {
+			data, err := b.v3(gv)
+			if err != nil {
+				return err
+			}
+			d, err = newDocument(data, toProtoV3)
+			return err
+		})
+		return d, err
+	})
+	if name, ok := o.nameOf("v3", gv); ok {
+		return &named{name, get}, nil
+	}
+	d, err := get()
+	if err != nil {
+		return nil, err
+	}
+	data, err := decompress(d.json)
+	return &named{hash(data), get}, err
+}
+
+func versions(s *endpoint.Snapshot) []*endpoint.GroupVersion {
+	var out []*endpoint.GroupVersion
+	for _, g := range s.Groups() {
+		out = append(out, g.Versions...)
+	}
+	return out
+}
+
+// pathOf is a group version's path below the root: "api/v1", "apis/apps/v1".
+func pathOf(gv schema.GroupVersion) string {
+	if gv.Group == "" {
+		return "api/" + gv.Version
+	}
+	return "apis/" + gv.Group + "/" + gv.Version
+}
