@@ -3,7 +3,6 @@ package resource
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,10 +34,13 @@ const BuiltIn = "built-in"
 func NewCatalog(t *Table) *Catalog {
 	first := *t
 	first.Generation, first.superseded = 1, make(chan struct{})
-	first.owners = make(map[schema.GroupResource]string, len(t.Definitions))
+	first.Definitions, first.seconds = slices.Clip(t.Definitions), slices.Clip(t.seconds) // later tables append
+	first.owners = overlay[schema.GroupResource, string]{}.edit()
+	first.claims = overlay[claim, holder]{}.edit()
 	for _, d := range t.Definitions {
-		first.owners[d.GroupResource()] = BuiltIn
+		first.hold(BuiltIn, d)
 	}
+	first.owners, first.claims = first.owners.flat(), first.claims.flat()
 	c := &Catalog{}
 	c.current.Store(&first)
 	return c
@@ -97,32 +99,48 @@ func (t *Table) edit(producer string, set []*Definition, remove []schema.GroupRe
 	}
 	next := *t
 	next.Generation, next.superseded = t.Generation+1, make(chan struct{})
-	next.Definitions = make([]*Definition, 0, len(t.Definitions)+len(set))
-	next.owners, next.byResource = maps.Clone(t.owners), maps.Clone(t.byResource)
-	next.byKind, next.JSONStored = maps.Clone(t.byKind), maps.Clone(t.JSONStored)
-	for _, d := range t.Definitions {
-		gr := d.GroupResource()
-		now, ok := changed[gr]
-		if !ok {
-			next.Definitions = append(next.Definitions, d)
-			continue
-		}
-		next.leave(d)
-		if now != nil {
-			next.Definitions = append(next.Definitions, now)
-		}
-	}
+	next.owners, next.claims = t.owners.edit(), t.claims.edit()
+	next.byResource, next.byKind = t.byResource.edit(), t.byKind.edit()
+	next.replace(changed)
 	for _, d := range set {
-		if t.byResource[d.GroupResource()] == nil {
-			next.Definitions = append(next.Definitions, d)
-		}
-		next.owners[d.GroupResource()] = producer
 		if err := errors.Join(next.check(d), next.conflict(producer, d)); err != nil {
 			return nil, err
 		}
+		if t.Lookup(d.GroupResource()) == nil {
+			// Behind the end of what older tables see.
+			next.Definitions = append(next.Definitions, d)
+		}
+		next.hold(producer, d)
 		next.enter(d)
 	}
 	return &next, next.checkSecondNames()
+}
+
+// replace takes out the definitions that are changed or removed, and puts the
+// new ones in their places.
+func (t *Table) replace(changed map[schema.GroupResource]*Definition) {
+	var gone []*Definition
+	for gr := range changed {
+		if d := t.Lookup(gr); d != nil {
+			gone = append(gone, d)
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	definitions := make([]*Definition, 0, len(t.Definitions))
+	for _, d := range t.Definitions {
+		if !slices.Contains(gone, d) {
+			definitions = append(definitions, d)
+		} else if now := changed[d.GroupResource()]; now != nil {
+			definitions = append(definitions, now)
+		}
+	}
+	t.Definitions = definitions
+	t.seconds = slices.DeleteFunc(slices.Clone(t.seconds), func(d *Definition) bool { return slices.Contains(gone, d) })
+	for _, d := range gone {
+		t.leave(d)
+	}
 }
 
 // changes are what a producer asks for, by resource; nil is a removal.
@@ -139,33 +157,67 @@ func (t *Table) changes(producer string, set []*Definition, remove []schema.Grou
 		changed[gr] = d
 	}
 	for gr := range changed {
-		if owner, ok := t.owners[gr]; ok && owner != producer {
+		if owner, ok := t.owners.get(gr); ok && owner != producer {
 			return nil, fmt.Errorf("resource %s belongs to producer %s", gr, owner)
 		}
 	}
 	return changed, nil
 }
 
+// claim is a name that one producer may have: a kind, a list's kind, or a prefix
+// of keys.
+type claim struct{ group, kind, prefix string }
+
+// holder is who has it, by how many definitions.
+type holder struct {
+	producer string
+	resource schema.GroupResource // the last of them that came
+	count    int
+}
+
+func claims(d *Definition) []claim {
+	out := []claim{{group: d.Group, kind: d.Kind}}
+	if d.ListKind != "" && d.ListKind != d.Kind {
+		out = append(out, claim{group: d.Group, kind: d.ListKind})
+	}
+	if d.KeyPrefix != "" {
+		out = append(out, claim{prefix: d.KeyPrefix})
+	}
+	return out
+}
+
+// hold notes whose a definition is.
+func (t *Table) hold(producer string, d *Definition) {
+	t.owners.set(d.GroupResource(), producer)
+	for _, c := range claims(d) {
+		h, _ := t.claims.get(c)
+		t.claims.set(c, holder{producer, d.GroupResource(), h.count + 1})
+	}
+}
+
 func (t *Table) leave(d *Definition) {
 	gr, gk := d.GroupResource(), schema.GroupKind{Group: d.Group, Kind: d.Kind}
-	delete(t.owners, gr)
-	delete(t.byResource, gr)
-	if t.byKind[gk] == d {
-		delete(t.byKind, gk)
+	for _, c := range claims(d) {
+		if h, _ := t.claims.get(c); h.count > 1 {
+			h.count--
+			t.claims.set(c, h)
+		} else {
+			t.claims.remove(c)
+		}
 	}
-	delete(t.JSONStored, d.Hub().GroupKind())
+	t.owners.remove(gr)
+	t.byResource.remove(gr)
+	if t.LookupKind(gk) == d {
+		t.byKind.remove(gk)
+	}
 }
 
 // conflict refuses a definition whose kind or keys are another producer's.
 func (t *Table) conflict(producer string, d *Definition) error {
-	same := func(o *Definition) bool {
-		return o.Group == d.Group && (o.Kind == d.Kind || o.ListKind != "" && o.ListKind == d.ListKind) ||
-			o.KeyPrefix != "" && o.KeyPrefix == d.KeyPrefix
+	for _, c := range claims(d) {
+		if h, ok := t.claims.get(c); ok && h.producer != producer {
+			return fmt.Errorf("resource %s has the kind or the keys of %s, which belongs to producer %s", d.GroupResource(), h.resource, h.producer)
+		}
 	}
-	i := slices.IndexFunc(t.Definitions, func(o *Definition) bool { return t.owners[o.GroupResource()] != producer && same(o) })
-	if i < 0 {
-		return nil
-	}
-	o := t.Definitions[i]
-	return fmt.Errorf("resource %s has the kind or the keys of %s, which belongs to producer %s", d.GroupResource(), o.GroupResource(), t.owners[o.GroupResource()])
+	return nil
 }

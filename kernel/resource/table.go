@@ -33,12 +33,11 @@ type Table struct {
 	OpenAPI       common.GetOpenAPIDefinitions
 	TypeConverter managedfields.TypeConverter
 
-	// JSONStored are the kinds of the definitions that say so. Index makes it.
-	JSONStored map[schema.GroupKind]bool
-
-	byResource map[schema.GroupResource]*Definition
-	byKind     map[schema.GroupKind]*Definition
-	owners     map[schema.GroupResource]string // the producer of each definition
+	byResource overlay[schema.GroupResource, *Definition]
+	byKind     overlay[schema.GroupKind, *Definition]
+	claims     overlay[claim, holder]
+	seconds    []*Definition                         // those with StoredAs
+	owners     overlay[schema.GroupResource, string] // the producer of each definition
 	superseded chan struct{}
 }
 
@@ -49,11 +48,10 @@ func (t *Table) Superseded() <-chan struct{} { return t.superseded }
 // Index prepares the table for look-ups and checks it: two definitions of one
 // resource, a version without a registered type, a missing key prefix.
 func (t *Table) Index() error {
-	t.byResource = make(map[schema.GroupResource]*Definition, len(t.Definitions))
-	t.byKind = make(map[schema.GroupKind]*Definition, len(t.Definitions))
-	t.JSONStored = map[schema.GroupKind]bool{}
+	t.byResource = overlayOf(map[schema.GroupResource]*Definition(nil)).edit()
+	t.byKind, t.seconds = overlayOf(map[schema.GroupKind]*Definition(nil)).edit(), nil
 	for _, d := range t.Definitions {
-		if gr := d.GroupResource(); t.byResource[gr] != nil {
+		if gr := d.GroupResource(); t.Lookup(gr) != nil {
 			return fmt.Errorf("resource %s is defined twice", gr)
 		}
 		if err := t.check(d); err != nil {
@@ -61,6 +59,7 @@ func (t *Table) Index() error {
 		}
 		t.enter(d)
 	}
+	t.byResource, t.byKind = t.byResource.flat(), t.byKind.flat()
 	return t.checkSecondNames()
 }
 
@@ -90,21 +89,18 @@ func (t *Table) check(d *Definition) error {
 }
 
 func (t *Table) enter(d *Definition) {
-	t.byResource[d.GroupResource()] = d
-	t.byKind[schema.GroupKind{Group: d.Group, Kind: d.Kind}] = d
-	if d.JSONStored {
-		t.JSONStored[d.Hub().GroupKind()] = true
+	t.byResource.set(d.GroupResource(), d)
+	t.byKind.set(schema.GroupKind{Group: d.Group, Kind: d.Kind}, d)
+	if d.StoredAs != nil {
+		t.seconds = append(t.seconds, d)
 	}
 }
 
 // checkSecondNames refuses a resource that is stored as one which is not there
 // or has other keys.
 func (t *Table) checkSecondNames() error {
-	for _, d := range t.Definitions {
-		if d.StoredAs == nil {
-			continue
-		}
-		if to := t.byResource[*d.StoredAs]; to == nil || to.StoredAs != nil || to.Hub() != d.Hub() || to.KeyPrefix != d.KeyPrefix {
+	for _, d := range t.seconds {
+		if to := t.Lookup(*d.StoredAs); to == nil || to.StoredAs != nil || to.Hub() != d.Hub() || to.KeyPrefix != d.KeyPrefix {
 			return fmt.Errorf("resource %s is stored as %s, which is not stored alike", d.GroupResource(), d.StoredAs)
 		}
 	}
@@ -121,10 +117,16 @@ func (d *Definition) kinds() []schema.GroupVersionKind {
 }
 
 // Lookup finds a definition by resource; nil when there is none.
-func (t *Table) Lookup(gr schema.GroupResource) *Definition { return t.byResource[gr] }
+func (t *Table) Lookup(gr schema.GroupResource) *Definition {
+	d, _ := t.byResource.get(gr)
+	return d
+}
 
 // LookupKind finds a definition by kind; nil when there is none.
-func (t *Table) LookupKind(gk schema.GroupKind) *Definition { return t.byKind[gk] }
+func (t *Table) LookupKind(gk schema.GroupKind) *Definition {
+	d, _ := t.byKind.get(gk)
+	return d
+}
 
 // Groups lists the API groups in discovery order.
 func (t *Table) Groups() []string {

@@ -124,10 +124,14 @@ func (r *resources) restart() *layout {
 // state finds a resource in the catalog's newest table, nil if there is none.
 func (r *resources) state(gr schema.GroupResource) *state {
 	l := r.layout.Load()
-	if l.table != r.catalog.Snapshot() {
-		l = r.rearrange()
+	s := l.resources[gr]
+	if t := r.catalog.Snapshot(); l.table != t {
+		if s != nil && s.definition.Load() == t.Lookup(gr) {
+			return s // what has changed are others
+		}
+		s = r.rearrange().resources[gr]
 	}
-	return l.resources[gr]
+	return s
 }
 
 // rearrange follows the catalog. A resource that is new is read from the store

@@ -52,6 +52,9 @@ func New(catalog *resource.Catalog, codec Converter, fields fieldmanager.Shared)
 func (x *Kinds) Get(gr schema.GroupResource) *Kind {
 	set := x.current.Load()
 	if t := x.catalog.Snapshot(); t != set.table {
+		if k := set.byResource[gr]; k != nil && k.Definition == t.Lookup(gr) {
+			return k // what has changed are others
+		}
 		// A definition without a type is left out, and is not found.
 		set, _ = x.follow(t)
 	}
