@@ -12,17 +12,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/endpoints"
 )
 
 var (
-	namespaces     = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	services       = schema.GroupVersionResource{Version: "v1", Resource: "services"}
-	leases         = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
-	endpointSlices = schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
+	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	services   = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	leases     = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 )
 
 // firstObjects are what every cluster has: the system namespaces, the default
@@ -31,13 +30,14 @@ type firstObjects struct {
 	own       ownWrites
 	service   netip.Addr // the Service's address
 	port      int32      // behind it
-	endpoints *endpoints
+	endpoints *endpoints.Endpoints
 	log       *slog.Logger
 }
 
-func newFirstObjects(own ownWrites, identity string, c *Config) *firstObjects {
+// newFirstObjects makes what own may write; server writes where this server is.
+func newFirstObjects(own, server ownWrites, identity string, c *Config) *firstObjects {
 	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), log: c.Log,
-		endpoints: &endpoints{own: own, identity: identity, advertise: c.Advertise, clock: clock.RealClock{}, log: c.Log}}
+		endpoints: endpoints.New(endpoints.Config{Registry: server, Identity: identity, Advertise: c.Advertise, Log: c.Log})}
 }
 
 // ensure writes what is missing. It changes nothing that is there already,
@@ -64,27 +64,24 @@ func (f *firstObjects) publish(ctx context.Context, read metav1.GetOptions) erro
 	if err := f.own.ensure(ctx, services, f.kubernetes(), read); err != nil {
 		return err
 	}
-	return f.endpoints.publish(ctx, read)
+	return f.endpoints.Publish(ctx, read)
 }
-
-// keepEvery is how soon the Service of the API is back after somebody deleted
-// it, and how often a server says that it is there; upstream's interval.
-const keepEvery = 10 * time.Second
 
 // fromCache is a read that costs an idle server nothing.
 var fromCache = metav1.GetOptions{ResourceVersion: "0"}
 
-// keep brings back what pods need to reach the API, until ctx ends; then this
+// keep brings back what pods need to reach the API, within endpoints.Every, until
+// ctx ends; then this
 // server is no endpoint any more, unless it is the only one.
 func (f *firstObjects) keep(ctx context.Context) error {
-	t := time.NewTicker(keepEvery)
+	t := time.NewTicker(endpoints.Every)
 	defer t.Stop()
-	retry := backoff.New(keepEvery, keepEvery)
+	retry := backoff.New(endpoints.Every, endpoints.Every)
 	for {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			f.endpoints.leave(ctx)
+			f.endpoints.Leave(ctx)
 			return nil
 		}
 		switch err := f.publish(ctx, fromCache); {
@@ -107,7 +104,7 @@ func (f *firstObjects) kubernetes() *corev1.Service {
 	}
 }
 
-// kubernetesName is upstream's name of the Service and of its EndpointSlice.
+// kubernetesName is upstream's name of the Service.
 const kubernetesName = "kubernetes"
 
 func metaOf(obj runtime.Object) (metav1.Object, error) {

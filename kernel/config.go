@@ -16,6 +16,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
+	"github.com/pintle-io/pintle/kernel/endpoints"
 	"github.com/pintle-io/pintle/kernel/lease"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
@@ -132,7 +133,7 @@ func (c *Config) validate() error {
 // and follows: it would wait for them for ever.
 func needed(t *resource.Table) error {
 	var missing []string
-	for _, r := range []schema.GroupVersionResource{namespaces, services, leases, endpointSlices, v1alpha1.Plugins, v1alpha1.Modules} {
+	for _, r := range []schema.GroupVersionResource{namespaces, services, endpoints.Leases, endpoints.Slices, v1alpha1.Plugins, v1alpha1.Modules} {
 		if gr := r.GroupResource(); t.Lookup(gr) == nil {
 			missing = append(missing, gr.String())
 		}

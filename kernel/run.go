@@ -99,7 +99,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 	for _, l := range k.c.Listeners {
 		group.Go(func() error { return k.api.Run(ctx, l, k.pki.ServerTLS()) })
 	}
-	first := newFirstObjects(ownWrites{k.access.As(auth.APIServer)}, k.identity.Name, &k.c)
+	first := newFirstObjects(ownWrites{k.access.As(auth.APIServer)}, ownWrites{k.access.As(auth.APIServer)}, k.identity.Name, &k.c)
 	if err := first.ensure(ctx); err != nil {
 		if ctx.Err() != nil { // one of the others ended it, or whoever called
 			return group.Wait()
