@@ -16,12 +16,14 @@ import (
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/endpoints"
+	"github.com/pintle-io/pintle/kernel/registry"
 )
 
 var (
-	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	services   = schema.GroupVersionResource{Version: "v1", Resource: "services"}
-	leases     = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
+	namespaces   = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	services     = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	roleBindings = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
+	leases       = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 )
 
 // firstObjects are what every cluster has: the system namespaces, the default
@@ -53,6 +55,11 @@ func (f *firstObjects) ensure(ctx context.Context) error {
 		return err
 	}
 	if err := policy.Ensure(f.own.context(ctx), f.own.Registry); err != nil {
+		return fmt.Errorf("default roles: %w", err)
+	}
+	// A list waits until the cache, by which the authorizer decides, has what was
+	// just written: this server's own parts have their power from these roles.
+	if _, err := f.own.List(ctx, registry.Target{Resource: roleBindings}, metav1.ListOptions{Limit: 1}); err != nil {
 		return fmt.Errorf("default roles: %w", err)
 	}
 	return f.publish(ctx, metav1.GetOptions{})

@@ -29,7 +29,7 @@ func versionInfo() version.Info {
 
 // makeLeader makes what one server does for all.
 func (k *Kernel) makeLeader(context.Context) error {
-	k.leader = newLeader(leaderConfig{own: ownWrites{k.access.As(auth.APIServer)}, identity: k.identity.Name, informers: k.informers, times: k.c.Lease, begin: k.term,
+	k.leader = newLeader(leaderConfig{own: ownWrites{k.access.As(auth.LeaderElection)}, identity: k.identity.Name, informers: k.informers, times: k.c.Lease, begin: k.term,
 		refused: k.plugins.refused, log: k.c.Log})
 	return k.metrics.Register(k.leader)
 }
@@ -99,7 +99,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 	for _, l := range k.c.Listeners {
 		group.Go(func() error { return k.api.Run(ctx, l, k.pki.ServerTLS()) })
 	}
-	first := newFirstObjects(ownWrites{k.access.As(auth.APIServer)}, ownWrites{k.access.As(auth.APIServer)}, k.identity.Name, &k.c)
+	first := newFirstObjects(ownWrites{k.access.As(auth.APIServer)}, ownWrites{k.access.As(auth.Endpoints)}, k.identity.Name, &k.c)
 	if err := first.ensure(ctx); err != nil {
 		if ctx.Err() != nil { // one of the others ended it, or whoever called
 			return group.Wait()

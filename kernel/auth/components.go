@@ -10,8 +10,8 @@ import (
 // where upstream has the component. The default policy (rbac/policy.yaml) gives
 // each its role; only APIServer needs none.
 var (
-	// APIServer makes the objects that every cluster has and asks reviews, as
-	// upstream's loopback client does.
+	// APIServer makes the objects that every cluster has, as upstream's loopback
+	// client does: who gives the first roles holds all of them.
 	APIServer user.Info = &user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}}
 	// Scheduler binds pods and says why it could not.
 	Scheduler user.Info = &user.DefaultInfo{Name: user.KubeScheduler, Groups: []string{user.AllAuthenticated}}
@@ -20,6 +20,13 @@ var (
 	ControllerManager user.Info = &user.DefaultInfo{Name: user.KubeControllerManager, Groups: []string{user.AllAuthenticated}}
 	// PluginLoader reads Plugins, keeps those that ship, and writes how they fare.
 	PluginLoader user.Info = &user.DefaultInfo{Name: "system:pintle:plugin-loader", Groups: []string{user.AllAuthenticated}}
+
+	// LeaderElection takes and renews the Lease of the server that leads.
+	LeaderElection user.Info = &user.DefaultInfo{Name: "system:pintle:leader-election", Groups: []string{user.AllAuthenticated}}
+	// Endpoints keeps the servers' Leases and the endpoints of Service kubernetes.
+	Endpoints user.Info = &user.DefaultInfo{Name: "system:pintle:endpoints", Groups: []string{user.AllAuthenticated}}
+	// ImageRegistry asks whose a token is and whether he may push images.
+	ImageRegistry user.Info = &user.DefaultInfo{Name: "system:pintle:image-registry", Groups: []string{user.AllAuthenticated}}
 
 	// RoleAggregator fills in the rules of aggregated ClusterRoles.
 	RoleAggregator = controller("clusterrole-aggregation-controller")

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
@@ -37,11 +38,11 @@ const pushCheckTimeout = 10 * time.Second
 // the verb push on images.pintle.dev, by RBAC like everything else; and this
 // process.
 type pushers struct {
-	api func() registry.Registry // the server's own; usable when the kernel runs
-	own string                   // this process's token
+	api func() registry.Access // usable when the kernel runs
+	own string                 // this process's token
 }
 
-func newPushers(api func() registry.Registry) *pushers { return &pushers{api: api, own: rand.Text()} }
+func newPushers(api func() registry.Access) *pushers { return &pushers{api: api, own: rand.Text()} }
 
 // check is the image registry's PushCheck.
 func (p *pushers) check(ctx context.Context, token string) (bool, error) {
@@ -51,7 +52,7 @@ func (p *pushers) check(ctx context.Context, token string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, pushCheckTimeout)
 	defer cancel()
 	who := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{ImageAudience}}}
-	who, err := review(ctx, p.api(), authenticationv1.SchemeGroupVersion.WithResource("tokenreviews"), who)
+	who, err := review(ctx, p.api().As(auth.ImageRegistry), authenticationv1.SchemeGroupVersion.WithResource("tokenreviews"), who)
 	if err != nil || !who.Status.Authenticated {
 		return false, err
 	}
@@ -63,7 +64,7 @@ func (p *pushers) check(ctx context.Context, token string) (bool, error) {
 	for k, v := range u.Extra {
 		may.Spec.Extra[k] = authorizationv1.ExtraValue(v)
 	}
-	may, err = review(ctx, p.api(), authorizationv1.SchemeGroupVersion.WithResource("subjectaccessreviews"), may)
+	may, err = review(ctx, p.api().As(auth.ImageRegistry), authorizationv1.SchemeGroupVersion.WithResource("subjectaccessreviews"), may)
 	return err == nil && may.Status.Allowed, err
 }
 
@@ -85,6 +86,7 @@ func (p *pushers) ensure(ctx context.Context) error {
 	rules := []rbacv1.PolicyRule{{APIGroups: []string{"pintle.dev"}, Resources: []string{"images"}, Verbs: []string{"push"}}}
 	role := metav1.ObjectMeta{Name: imagePusherRole}
 	rbac := rbacv1.SchemeGroupVersion
+	own := p.api().As(auth.APIServer) // who gives a role holds it
 	for _, x := range []struct {
 		gvr       schema.GroupVersionResource
 		namespace string
@@ -99,7 +101,7 @@ func (p *pushers) ensure(ctx context.Context) error {
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: metav1.NamespaceSystem, Name: ImagePusher}},
 		}},
 	} {
-		_, err := p.api().Create(ctx, registry.Target{Resource: x.gvr, Namespace: x.namespace}, x.obj, registry.WriteOptions{FieldManager: "pintle"})
+		_, err := own.Create(ctx, registry.Target{Resource: x.gvr, Namespace: x.namespace}, x.obj, registry.WriteOptions{FieldManager: "pintle"})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("%s for pushing images: %w", x.gvr.Resource, err)
 		}

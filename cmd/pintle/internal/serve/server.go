@@ -18,7 +18,6 @@ import (
 	imageregistry "github.com/pintle-io/pintle/internal/images/registry"
 	"github.com/pintle-io/pintle/internal/payload"
 	"github.com/pintle-io/pintle/kernel"
-	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/native"
@@ -66,7 +65,7 @@ func (s *Server) New(ctx context.Context) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.push = newPushers(func() registry.Registry { return p.kernel.Access().As(auth.APIServer) })
+	p.push = newPushers(func() registry.Access { return p.kernel.Access() })
 	if p.images, err = imageregistry.New(imageregistry.Config{Dir: s.Dir.Images(), Push: p.push.check, Log: s.Log}); err != nil {
 		return nil, err
 	}
