@@ -66,11 +66,13 @@ func (m *Mirror) Want(list ...Ref) error {
 		if len(m.want) >= MaxWanted {
 			return fmt.Errorf("column %s: %w for a plugin that has %d", r, ErrColumn, MaxWanted)
 		}
-		if d, _ := Lookup(r.ID); d.Pods {
+		d, _ := Lookup(r.ID)
+		if d.Pods {
 			if err := m.pods.want(r, d.Type); err != nil {
 				return err
 			}
 		}
+		m.pods.wanted = m.pods.wanted || d.Pods || r.ID == FirstPod
 		m.want[key], m.grew = true, true
 	}
 	return nil
@@ -109,7 +111,7 @@ func (m *Mirror) Close() {
 // join begins to read pods when the plugin asks for any of their columns.
 func (m *Mirror) join() {
 	a := &m.table.pods
-	if m.pods.reading || !m.all && len(m.pods.cols) == 0 && !m.want[Ref{ID: FirstPod}] {
+	if m.pods.reading || !m.all && !m.pods.wanted {
 		return
 	}
 	a.join()

@@ -19,6 +19,7 @@ type podMirror struct {
 	cols    []Column // in the order in which they were asked for, without keys
 	keys    []string // of the column at the same place; "" for none
 	keyed   int
+	wanted  bool // the plugin asks for pods, or for what leads to them
 	reading bool // counted among the readers
 
 	layout          Layout // without columns: there is no block
