@@ -44,7 +44,17 @@ func (r *resources) load(ctx context.Context, gr schema.GroupResource) error {
 	if s.serving.Load() {
 		return nil
 	}
+	return r.read(ctx, s)
+}
+
+// read joins the reading of a resource that was not served a moment ago, or
+// begins one, and waits for it.
+func (r *resources) read(ctx context.Context, s *state) error {
+	gr := s.resource
 	f := s.fly(func(f *flight) { go r.demand(s, f) })
+	if f == nil {
+		return nil
+	}
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -64,10 +74,15 @@ type flight struct {
 	err  error // set before done is closed
 }
 
-// fly joins the flight under way or starts one.
+// fly joins the flight under way or starts one; nil: one has ended well, and the
+// resource is served. A second reading would have a state to itself no more: it
+// and one by a changed definition would forget each other's deletions.
 func (s *state) fly(start func(*flight)) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.serving.Load() { // set under mu, before the flight is forgotten
+		return nil
+	}
 	if s.flight == nil {
 		s.flight = &flight{done: make(chan struct{})}
 		start(s.flight)
