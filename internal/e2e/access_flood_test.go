@@ -60,11 +60,11 @@ func TestFloods(t *testing.T) {
 }
 
 // repeat sends the same request again and again.
-func (p *plane) repeat(a attempt) func(context.Context) {
+func (p *controlPlane) repeat(a attempt) func(context.Context) {
 	return func(ctx context.Context) { p.repeatWith(ctx, func() attempt { return a }) }
 }
 
-func (p *plane) repeatWith(ctx context.Context, next func() attempt) {
+func (p *controlPlane) repeatWith(ctx context.Context, next func() attempt) {
 	var wg sync.WaitGroup
 	for range floodWorkers {
 		wg.Go(func() {
@@ -77,11 +77,11 @@ func (p *plane) repeatWith(ctx context.Context, next func() attempt) {
 }
 
 // slow opens requests whose bodies are announced and do not come.
-func (p *plane) slow(path string) func(context.Context) {
+func (p *controlPlane) slow(path string) func(context.Context) {
 	return func(ctx context.Context) { p.slowWith(ctx, path) }
 }
 
-func (p *plane) slowWith(ctx context.Context, path string) {
+func (p *controlPlane) slowWith(ctx context.Context, path string) {
 	cfg := p.actors["nobody"].client.Transport.(*http.Transport).TLSClientConfig
 	addr := strings.TrimPrefix(p.url, "https://")
 	var conns []net.Conn
@@ -100,7 +100,7 @@ func (p *plane) slowWith(ctx context.Context, path string) {
 }
 
 // underFlood measures a neighbour's reads and writes while a flood runs.
-func (p *plane) underFlood(t *testing.T, flood func(context.Context)) {
+func (p *controlPlane) underFlood(t *testing.T, flood func(context.Context)) {
 	ctx, cancel := context.WithTimeout(t.Context(), floodFor)
 	defer cancel()
 	done := make(chan struct{})

@@ -25,7 +25,7 @@ const (
 // testAccess: what nodes answer to strangers, tenants and each other, and what
 // their certificates are good for.
 func testAccess(t *testing.T, c *cluster) {
-	p := &plane{cluster: c, actors: map[string]*actor{}}
+	p := &controlPlane{cluster: c, actors: map[string]*actor{}}
 	p.meet(t)
 	tenantCert := writePair(t, p.person(t, "lab-tenant", "tenants"))
 	t.Cleanup(func() { c.kubectl(t, "delete", "csr", "person-lab-tenant") })

@@ -20,7 +20,7 @@ func leaseOf(name string) string {
 	return `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"` + name + `"}}`
 }
 
-func nodeRows(t *testing.T, p *plane) []attempt {
+func nodeRows(t *testing.T, p *controlPlane) []attempt {
 	request := func(pod, spec string) string {
 		return fmt.Sprintf(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{%s"boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":%q,"uid":%q}}}`,
 			spec, pod, p.uid(t, tenant+"/pods/"+pod))
@@ -89,7 +89,7 @@ func nodeRows(t *testing.T, p *plane) []attempt {
 }
 
 // joinRows: what a join token is good for, besides the node that it made.
-func joinRows(t *testing.T, p *plane) []attempt {
+func joinRows(t *testing.T, p *controlPlane) []attempt {
 	tok := strings.Split(strings.TrimSpace(p.pintle(t, "token", "create", "--print-token")), ".")
 	p.bearer("fresh token", tok[1]+"."+tok[2])
 	ask := func(who, name, node string) (string, string) {
@@ -126,7 +126,7 @@ func reads(resource string) string {
 	return `,"permissions":[{"apiGroups":[""],"resources":["` + resource + `"],"verbs":["get","list","watch"]}]`
 }
 
-func pluginRows(t *testing.T, p *plane) []attempt {
+func pluginRows(t *testing.T, p *controlPlane) []attempt {
 	with := func(name, host, permissions string) string {
 		return fmt.Sprintf(`{"apiVersion":"pintle.dev/v1alpha1","kind":"Plugin","metadata":{"name":%q},"spec":{"host":%q,"digest":"sha256:%s","permissions":[%s]}}`,
 			name, host, strings.Repeat("0", 64), permissions)
@@ -150,7 +150,7 @@ func pluginRows(t *testing.T, p *plane) []attempt {
 	}
 }
 
-func tokenRows(t *testing.T, p *plane) []attempt {
+func tokenRows(t *testing.T, p *controlPlane) []attempt {
 	who := func(name string, code int, reason string) attempt {
 		return attempt{who: name, what: "who am I", method: "POST", path: self, body: review("SelfSubjectReview", ""), code: code, reason: reason}
 	}
@@ -170,7 +170,7 @@ func tokenRows(t *testing.T, p *plane) []attempt {
 
 // imageRows: whoever reaches the registry pulls; pushing takes a token for it,
 // of somebody with the verb push.
-func imageRows(t *testing.T, p *plane) []attempt {
+func imageRows(t *testing.T, p *controlPlane) []attempt {
 	at := "http://" + p.registry + "/v2/"
 	p.bearer("pusher without the verb", p.token(t, "tenant", "web", `{"audiences":["images.pintle.dev"]}`))
 	p.bearer("token for the API", p.token(t, "tenant", "web", "{}"))
@@ -194,7 +194,7 @@ func imageRows(t *testing.T, p *plane) []attempt {
 
 // listensOnly: the server listens where it was told to, and nowhere else; its
 // etcd has no socket that a local process could speak to.
-func (p *plane) listensOnly(t *testing.T) {
+func (p *controlPlane) listensOnly(t *testing.T) {
 	api := strings.TrimPrefix(p.url, "https://")
 	_, port, err := net.SplitHostPort(api)
 	if err != nil {

@@ -46,7 +46,7 @@ type csrStatus struct {
 }
 
 // signed waits until a request has its certificate or is refused.
-func (p *plane) signed(t *testing.T, name string) csrStatus {
+func (p *controlPlane) signed(t *testing.T, name string) csrStatus {
 	t.Helper()
 	var s csrStatus
 	eventually(t, 20*time.Second, "request "+name+" is answered", func() error {
@@ -66,7 +66,7 @@ func (p *plane) signed(t *testing.T, name string) csrStatus {
 }
 
 // person makes an actor with a client certificate, as an administrator would.
-func (p *plane) person(t *testing.T, name string, groups ...string) *tls.Certificate {
+func (p *controlPlane) person(t *testing.T, name string, groups ...string) *tls.Certificate {
 	t.Helper()
 	body, key := csrBody(t, "person-"+name, clientSigner, "client auth", name, groups...)
 	p.must(t, "POST", csrs, body, nil)
@@ -87,7 +87,7 @@ func pairOf(t *testing.T, certificate []byte, key *ecdsa.PrivateKey) *tls.Certif
 
 // node makes an actor with a node's identity, by a join token as a node does,
 // and registers the node.
-func (p *plane) node(t *testing.T, name string) {
+func (p *controlPlane) node(t *testing.T, name string) {
 	t.Helper()
 	tok := strings.Split(strings.TrimSpace(p.pintle(t, "token", "create", "--print-token")), ".")
 	p.bearer("joiner", tok[1]+"."+tok[2])
@@ -100,7 +100,7 @@ func (p *plane) node(t *testing.T, name string) {
 		`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"}],"daemonEndpoints":{"kubeletEndpoint":{"Port":1}}}}`)
 }
 
-func (p *plane) asks(t *testing.T, who, method, path, body string) []byte {
+func (p *controlPlane) asks(t *testing.T, who, method, path, body string) []byte {
 	t.Helper()
 	got, err := p.ask(t.Context(), attempt{who: who, method: method, path: path, body: body})
 	if err != nil || got.code >= 300 {
@@ -110,14 +110,14 @@ func (p *plane) asks(t *testing.T, who, method, path, body string) []byte {
 }
 
 // grant binds a user to a role of its own; namespace "" is the whole cluster.
-func (p *plane) grant(t *testing.T, user, namespace, rules string) {
+func (p *controlPlane) grant(t *testing.T, user, namespace, rules string) {
 	t.Helper()
 	const group = "/apis/rbac.authorization.k8s.io/v1"
 	p.must(t, "POST", group+"/clusterroles", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"test-`+user+`"},"rules":`+rules+`}`, nil)
 	p.bind(t, user, namespace, "test-"+user)
 }
 
-func (p *plane) bind(t *testing.T, user, namespace, role string) {
+func (p *controlPlane) bind(t *testing.T, user, namespace, role string) {
 	t.Helper()
 	const group = "/apis/rbac.authorization.k8s.io/v1"
 	kind, path := "ClusterRoleBinding", group+"/clusterrolebindings"
@@ -137,7 +137,7 @@ func podOn(node, name, account string) string {
 }
 
 // uid reads an object's UID.
-func (p *plane) uid(t *testing.T, path string) string {
+func (p *controlPlane) uid(t *testing.T, path string) string {
 	t.Helper()
 	var o struct{ Metadata struct{ UID string } }
 	p.must(t, "GET", path, "", &o)
@@ -145,7 +145,7 @@ func (p *plane) uid(t *testing.T, path string) string {
 }
 
 // populate makes the tenants, the nodes and what is theirs.
-func (p *plane) populate(t *testing.T) {
+func (p *controlPlane) populate(t *testing.T) {
 	t.Helper()
 	for _, ns := range []string{"tenant", "other"} {
 		p.must(t, "POST", "/api/v1/namespaces", `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"`+ns+`"}}`, nil)

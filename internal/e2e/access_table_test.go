@@ -13,7 +13,7 @@ func TestAccess(t *testing.T) {
 	p.populate(t)
 	for _, s := range []struct {
 		name string
-		rows func(*testing.T, *plane) []attempt
+		rows func(*testing.T, *controlPlane) []attempt
 	}{
 		{"anonymous", anonymousRows}, {"tenant without rights", nobodyRows}, {"tenant with edit in one namespace", editorRows},
 		{"tenant with admin in one namespace", ownerRows}, {"streams", streamRows}, {"certificates", certificateRows},
@@ -52,7 +52,7 @@ const (
 	attributes = `"resourceAttributes":{"verb":"get","resource":"pods","namespace":"tenant"}`
 )
 
-func anonymousRows(*testing.T, *plane) []attempt {
+func anonymousRows(*testing.T, *controlPlane) []attempt {
 	rows := []attempt{}
 	for path, code := range map[string]int{"/version": 200, "/livez": 200, "/readyz": 200, "/healthz": 200} {
 		rows = append(rows, attempt{who: "anonymous", what: "GET " + path, method: "GET", path: path, code: code})
@@ -71,7 +71,7 @@ func anonymousRows(*testing.T, *plane) []attempt {
 	)
 }
 
-func nobodyRows(t *testing.T, p *plane) []attempt {
+func nobodyRows(t *testing.T, p *controlPlane) []attempt {
 	rows := []attempt{
 		{what: "GET /api", method: "GET", path: "/api", code: 200},
 		{what: "who am I", method: "POST", path: self, body: review("SelfSubjectReview", ""), code: 201},
@@ -121,7 +121,7 @@ func eventOn(namespace, name string) string {
 	return fmt.Sprintf(`{"apiVersion":"v1","kind":"Event","metadata":{"name":%q},"involvedObject":{"kind":"Pod","namespace":%q,"name":"mine"},"reason":"R","message":"m","type":"Normal"}`, name, namespace)
 }
 
-func editorRows(t *testing.T, p *plane) []attempt {
+func editorRows(t *testing.T, p *controlPlane) []attempt {
 	account := func(ns string) map[string]string {
 		return map[string]string{"Impersonate-User": "system:serviceaccount:" + ns + ":web"}
 	}
@@ -175,7 +175,7 @@ func editorRows(t *testing.T, p *plane) []attempt {
 	return by("editor", rows)
 }
 
-func ownerRows(t *testing.T, p *plane) []attempt {
+func ownerRows(t *testing.T, p *controlPlane) []attempt {
 	role := func(name, rules string) string {
 		return `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"` + name + `"},"rules":[` + rules + `]}`
 	}
@@ -203,7 +203,7 @@ func ownerRows(t *testing.T, p *plane) []attempt {
 	return by("owner", rows)
 }
 
-func streamRows(t *testing.T, p *plane) []attempt {
+func streamRows(t *testing.T, p *controlPlane) []attempt {
 	upgrade := map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "v5.channel.k8s.io"}
 	var rows []attempt
 	for _, x := range []string{"exec?command=id&stdout=true", "attach?stdout=true", "portforward?ports=80"} {
@@ -224,7 +224,7 @@ func streamRows(t *testing.T, p *plane) []attempt {
 	)
 }
 
-func certificateRows(t *testing.T, p *plane) []attempt {
+func certificateRows(t *testing.T, p *controlPlane) []attempt {
 	ask := func(name, signer, usage, user string, groups ...string) string {
 		body, _ := csrBody(t, name, signer, usage, user, groups...)
 		return body

@@ -54,8 +54,8 @@ func (a answer) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", a.code, a.reason))
 }
 
-// plane is a control plane without nodes, and everybody who talks to it.
-type plane struct {
+// controlPlane is a control plane without nodes, and everybody who talks to it.
+type controlPlane struct {
 	*cluster
 	url    string
 	pid    int
@@ -64,12 +64,12 @@ type plane struct {
 }
 
 // startPlane starts `pintle server` for one test.
-func startPlane(t *testing.T) *plane {
+func startPlane(t *testing.T) *controlPlane {
 	t.Helper()
 	dir := t.TempDir()
 	ports := freeAddresses(t, 2)
 	api, images := ports[0], ports[1]
-	p := &plane{cluster: &cluster{bin: pintleBin(t), dir: dir, kubeconfig: filepath.Join(dir, "admin.kubeconfig"), registry: images},
+	p := &controlPlane{cluster: &cluster{bin: pintleBin(t), dir: dir, kubeconfig: filepath.Join(dir, "admin.kubeconfig"), registry: images},
 		url: "https://" + api, actors: map[string]*actor{}}
 	log, err := os.Create(filepath.Join(t.TempDir(), "server.log"))
 	if err != nil {
@@ -120,7 +120,7 @@ func freeAddresses(t *testing.T, n int) []string {
 }
 
 // meet makes the administrator and the anonymous client from the kubeconfig.
-func (p *plane) meet(t *testing.T) {
+func (p *controlPlane) meet(t *testing.T) {
 	t.Helper()
 	b, err := os.ReadFile(p.kubeconfig)
 	if err != nil {
@@ -155,7 +155,7 @@ func (p *plane) meet(t *testing.T) {
 }
 
 // enter makes an actor with a certificate or with headers.
-func (p *plane) enter(name string, cert *tls.Certificate, header map[string]string) {
+func (p *controlPlane) enter(name string, cert *tls.Certificate, header map[string]string) {
 	cfg := &tls.Config{RootCAs: p.ca}
 	if cert != nil {
 		cfg.Certificates = []tls.Certificate{*cert}
@@ -165,12 +165,12 @@ func (p *plane) enter(name string, cert *tls.Certificate, header map[string]stri
 		TLSClientConfig: cfg, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}, MaxIdleConnsPerHost: 64}}}
 }
 
-func (p *plane) bearer(name, token string) {
+func (p *controlPlane) bearer(name, token string) {
 	p.enter(name, nil, map[string]string{"Authorization": "Bearer " + token})
 }
 
 // ask sends one request.
-func (p *plane) ask(ctx context.Context, a attempt) (answer, error) {
+func (p *controlPlane) ask(ctx context.Context, a attempt) (answer, error) {
 	who := p.actors[a.who]
 	if who == nil {
 		return answer{}, fmt.Errorf("nobody is called %q", a.who)
@@ -209,7 +209,7 @@ func (p *plane) ask(ctx context.Context, a attempt) (answer, error) {
 }
 
 // must asks as the administrator what the test itself needs.
-func (p *plane) must(t *testing.T, method, path, body string, into any) {
+func (p *controlPlane) must(t *testing.T, method, path, body string, into any) {
 	t.Helper()
 	got, err := p.ask(t.Context(), attempt{who: "admin", method: method, path: path, body: body})
 	if err != nil {
@@ -227,7 +227,7 @@ func (p *plane) must(t *testing.T, method, path, body string, into any) {
 }
 
 // token is a token of a service account, with the TokenRequest's spec.
-func (p *plane) token(t *testing.T, namespace, account, spec string) string {
+func (p *controlPlane) token(t *testing.T, namespace, account, spec string) string {
 	t.Helper()
 	var r struct{ Status struct{ Token string } }
 	p.must(t, "POST", "/api/v1/namespaces/"+namespace+"/serviceaccounts/"+account+"/token", `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":`+spec+`}`, &r)
@@ -235,7 +235,7 @@ func (p *plane) token(t *testing.T, namespace, account, spec string) string {
 }
 
 // try makes the attempts in order, checks each answer and prints the table.
-func (p *plane) try(t *testing.T, table []attempt) {
+func (p *controlPlane) try(t *testing.T, table []attempt) {
 	t.Helper()
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)

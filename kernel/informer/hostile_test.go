@@ -16,6 +16,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -142,7 +143,7 @@ func TestLosesNothing(t *testing.T) {
 			k := newKit(t)
 			f := &flaky{Registry: k, rand: rand.New(rand.NewPCG(1, 1)), plain: plain}
 			m := &model{known: map[string]*watch.Object{}}
-			background(t, informer.New(informer.Config{Registry: f, Target: registry.Target{Resource: configMaps}, Clock: hasty{}, Handler: informer.NewDiffer(m.event)}).Run)
+			registrytest.Background(t, informer.New(informer.Config{Registry: f, Target: registry.Target{Resource: configMaps}, Clock: hasty{}, Handler: informer.NewDiffer(m.event)}).Run)
 			r := rand.New(rand.NewPCG(2, 2))
 			there := map[string]*watch.Object{}
 			for range 2000 {
@@ -160,7 +161,7 @@ func TestLosesNothing(t *testing.T) {
 					}
 				}
 			}
-			eventually(t, "same state", func() bool {
+			registrytest.Eventually(t, "same state", func() bool {
 				m.mu.Lock()
 				defer m.mu.Unlock()
 				if len(m.known) != len(there) {
@@ -190,7 +191,7 @@ func TestLosesNothing(t *testing.T) {
 func TestWaitForAnothersRevision(t *testing.T) {
 	k := newKit(t)
 	i := informer.New(informer.Config{Registry: k, Target: registry.Target{Resource: configMaps}, Handler: informer.NewDiffer(func(watch.Event) {})})
-	background(t, i.Run)
+	registrytest.Background(t, i.Run)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := i.WaitFor(ctx, 0); err != nil || !i.HasSynced() {
@@ -215,7 +216,7 @@ func TestIndexByOwnFunction(t *testing.T) {
 		return nil
 	})
 	i := informer.New(informer.Config{Registry: k, Target: registry.Target{Resource: configMaps}, Handler: informer.NewDiffer(index.Apply)})
-	background(t, i.Run)
+	registrytest.Background(t, i.Run)
 	want := func(value string, rev int64, want ...string) {
 		t.Helper()
 		if err := i.WaitFor(t.Context(), rev); err != nil {

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -125,7 +124,7 @@ func TestOneLineForEachChange(t *testing.T) {
 func TestRetryIsNoError(t *testing.T) {
 	k := newKit(t)
 	reg := prometheus.NewRegistry()
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, Metrics: reg})
+	m, err := New(Config{Registry: k, Catalog: k.Catalog, Codec: k.Codec, Metrics: reg})
 	if err != nil {
 		t.Fatal(err)
 	}

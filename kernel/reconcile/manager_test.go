@@ -13,7 +13,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/registry"
-	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -23,7 +23,7 @@ type untold struct{ registry.Registry }
 // newManager runs a manager on a kit.
 func newManager(t *testing.T, k *kit) *Manager {
 	t.Helper()
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec})
+	m, err := New(Config{Registry: k, Catalog: k.Catalog, Codec: k.Codec})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func newManager(t *testing.T, k *kit) *Manager {
 }
 
 func run(t *testing.T, m *Manager) {
-	background(t, func(ctx context.Context) {
+	registrytest.Background(t, func(ctx context.Context) {
 		if err := m.Run(ctx); err != nil {
 			t.Errorf("Run: %v", err)
 		}
@@ -84,11 +84,11 @@ func TestManagerSetsAndRemoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, m)
-	eventually(t, "set before Run", func() bool { return early.times("first") == 1 })
+	registrytest.Eventually(t, "set before Run", func() bool { return early.times("first") == 1 })
 	if err := m.Set("late", late.controller(1)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "set while it runs", func() bool { return late.times("first") == 1 })
+	registrytest.Eventually(t, "set while it runs", func() bool { return late.times("first") == 1 })
 	if !m.Remove("early") || m.Remove("early") {
 		t.Error("Remove does not say whether there was one")
 	}
@@ -96,7 +96,7 @@ func TestManagerSetsAndRemoves(t *testing.T) {
 		t.Errorf("%d instances opened, %d closed", early.opened.Load(), early.closed.Load())
 	}
 	k.config(t, "second")
-	eventually(t, "the other goes on", func() bool { return late.times("second") == 1 })
+	registrytest.Eventually(t, "the other goes on", func() bool { return late.times("second") == 1 })
 	if early.times("second") != 0 {
 		t.Error("a controller that was removed still works")
 	}
@@ -139,7 +139,7 @@ func TestRemoveWaits(t *testing.T) {
 	if !ended.Load() || broken.Load() {
 		t.Errorf("replaced with the work in hand ended %v, broken off %v", ended.Load(), broken.Load())
 	}
-	eventually(t, "the new one works", func() bool { return next.times("slow") == 1 })
+	registrytest.Eventually(t, "the new one works", func() bool { return next.times("slow") == 1 })
 }
 
 func TestSetByMany(t *testing.T) {
@@ -155,7 +155,7 @@ func TestSetByMany(t *testing.T) {
 	}
 	group.Wait()
 	k.config(t, "c")
-	eventually(t, "one of them works", func() bool {
+	registrytest.Eventually(t, "one of them works", func() bool {
 		n := 0
 		for _, r := range all {
 			n += r.times("c")
@@ -181,8 +181,8 @@ func TestFaultReplacesInstance(t *testing.T) {
 	}
 	k.config(t, "c")
 	run(t, m)
-	eventually(t, "reconciled in the end", func() bool { return r.times("c") == 3 })
-	eventually(t, "counted", func() bool { return r.calls.Load() == 3 })
+	registrytest.Eventually(t, "reconciled in the end", func() bool { return r.times("c") == 3 })
+	registrytest.Eventually(t, "counted", func() bool { return r.calls.Load() == 3 })
 	if opened, closed := r.opened.Load(), r.closed.Load(); opened != 3 || closed != 2 {
 		t.Errorf("%d instances opened, %d closed, want 3 and 2", opened, closed)
 	}
@@ -193,7 +193,7 @@ func TestFaultReplacesInstance(t *testing.T) {
 func TestOvergrownInstance(t *testing.T) {
 	k := newKit(t)
 	clock := clocktesting.NewFakeClock(time.Now())
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, Clock: clock})
+	m, err := New(Config{Registry: k, Catalog: k.Catalog, Codec: k.Codec, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,20 +212,20 @@ func TestOvergrownInstance(t *testing.T) {
 	}
 	k.config(t, "a")
 	run(t, m)
-	eventually(t, "reconciled", func() bool { return r.times("a") == 1 })
+	registrytest.Eventually(t, "reconciled", func() bool { return r.times("a") == 1 })
 	clock.Step(10 * idleGuest)
 	memory.Store(40 << 20)
 	k.config(t, "b")
-	eventually(t, "reconciled by the same", func() bool { return r.times("b") == 1 })
+	registrytest.Eventually(t, "reconciled by the same", func() bool { return r.times("b") == 1 })
 	if n := r.closed.Load(); n != 0 {
 		t.Fatalf("%d instances closed, none had grown", n)
 	}
-	eventually(t, "given up", func() bool { clock.Step(idleGuest); return r.closed.Load() == 1 })
+	registrytest.Eventually(t, "given up", func() bool { clock.Step(idleGuest); return r.closed.Load() == 1 })
 	if n := r.opened.Load(); n != 1 {
 		t.Errorf("%d instances opened, nothing was to be done", n)
 	}
 	k.config(t, "c")
-	eventually(t, "reconciled by the next", func() bool { return r.times("c") == 1 && r.opened.Load() == 2 })
+	registrytest.Eventually(t, "reconciled by the next", func() bool { return r.times("c") == 1 && r.opened.Load() == 2 })
 }
 
 // An instance that something comes back to is not idle, however long that takes
@@ -234,7 +234,7 @@ func TestOvergrownInstance(t *testing.T) {
 func TestInstanceIsKeptForWhatComesBack(t *testing.T) {
 	k := newKit(t)
 	clock := clocktesting.NewFakeClock(time.Now())
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, Clock: ownGoroutine{clock}})
+	m, err := New(Config{Registry: k, Catalog: k.Catalog, Codec: k.Codec, Clock: ownGoroutine{clock}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,12 +260,12 @@ func TestInstanceIsKeptForWhatComesBack(t *testing.T) {
 	}
 	k.config(t, "a")
 	run(t, m)
-	eventually(t, "reconciled", func() bool { return r.times("a") == 1 })
-	eventually(t, "came back", func() bool { clock.Step(idleGuest / 4); return r.times("a") == 2 })
+	registrytest.Eventually(t, "reconciled", func() bool { return r.times("a") == 1 })
+	registrytest.Eventually(t, "came back", func() bool { clock.Step(idleGuest / 4); return r.times("a") == 2 })
 	if n := r.opened.Load(); n != 1 {
 		t.Errorf("%d instances opened, want the first to be kept", n)
 	}
-	eventually(t, "given up", func() bool { clock.Step(idleGuest); return r.closed.Load() == 1 })
+	registrytest.Eventually(t, "given up", func() bool { clock.Step(idleGuest); return r.closed.Load() == 1 })
 }
 
 // ownGoroutine calls timers' functions in goroutines of their own, as the real
@@ -280,7 +280,7 @@ func (c ownGoroutine) AfterFunc(d time.Duration, f func()) clock.Timer {
 func TestIdleInstances(t *testing.T) {
 	k := newKit(t)
 	clock := clocktesting.NewFakeClock(time.Now())
-	m, err := New(Config{Registry: k, Catalog: resource.NewCatalog(k.table), Codec: k.codec, Clock: clock})
+	m, err := New(Config{Registry: k, Catalog: k.Catalog, Codec: k.Codec, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,13 +302,13 @@ func TestIdleInstances(t *testing.T) {
 		k.config(t, fmt.Sprintf("c%d", i))
 	}
 	run(t, m)
-	eventually(t, "reconciled", func() bool { return r.calls.Load() >= 40 })
-	eventually(t, "all but one given up", func() bool {
+	registrytest.Eventually(t, "reconciled", func() bool { return r.calls.Load() >= 40 })
+	registrytest.Eventually(t, "all but one given up", func() bool {
 		clock.Step(idleGuest)
 		return r.opened.Load() >= 3 && r.opened.Load()-r.closed.Load() == 1
 	})
 	k.config(t, "late")
-	eventually(t, "reconciled later", func() bool { return r.times("late") == 1 })
+	registrytest.Eventually(t, "reconciled later", func() bool { return r.times("late") == 1 })
 }
 
 // What a reconcile asks for besides comes, and an error brings the request
@@ -336,7 +336,7 @@ func TestResults(t *testing.T) {
 		k.config(t, name)
 	}
 	want := map[string]int{"fails": 4, "again": 2, "many": 1, "x": 1, "y": 1}
-	eventually(t, "all", func() bool {
+	registrytest.Eventually(t, "all", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return fmt.Sprint(r.seen) == fmt.Sprint(want)
@@ -360,7 +360,7 @@ func TestOpenIsTriedAgain(t *testing.T) {
 	}
 	k.config(t, "c")
 	run(t, m)
-	eventually(t, "opened", func() bool { return r.times("c") == 1 })
+	registrytest.Eventually(t, "opened", func() bool { return r.times("c") == 1 })
 	if got := r.calls.Load(); got != 3 {
 		t.Errorf("Called was told %d times, want 3: two failures and a success", got)
 	}
@@ -397,10 +397,10 @@ func TestQueueKeepsWorkers(t *testing.T) {
 		return len(q.idle) == 4 && len(q.ready) == 0
 	}
 	for i := range 200 {
-		eventually(t, "all workers are free", free)
+		registrytest.Eventually(t, "all workers are free", free)
 		q.Add(Request{Name: fmt.Sprint("r", i%5)})
 	}
-	eventually(t, "all is done", free)
+	registrytest.Eventually(t, "all is done", free)
 	mu.Lock()
 	defer mu.Unlock()
 	for r, workers := range had {

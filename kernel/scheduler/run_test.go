@@ -2,7 +2,6 @@ package scheduler_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -17,18 +16,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/internal/simnodes"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/native"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	kresource "github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/scheduler"
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/store/embed"
 	"github.com/pintle-io/pintle/kernel/store/memory"
-	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/plugins/kinds"
 	shipped "github.com/pintle-io/pintle/plugins/scheduling"
 	"github.com/pintle-io/pintle/sdk"
@@ -52,36 +50,11 @@ func newStack(t testing.TB, on store.Store) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec := kresource.NewCodec(kresource.NewCatalog(kinds))
-	cache := watch.New(watch.Config{Store: on, Catalog: kresource.NewCatalog(kinds), Decode: codec.Decode})
-	s := &stack{t: t}
-	s.run("cache", cache.Run)
-	select {
-	case <-cache.Ready():
-	case <-time.After(10 * time.Second):
-		t.Fatal("cache is not ready")
-	}
-	core, err := registry.New(registry.Config{Catalog: kresource.NewCatalog(kinds), Codec: codec, Store: on, Cache: cache})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Registry = core.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
-	ns := &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: "default"}}
-	s.create(registry.Target{Resource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}}, ns)
-	return s
+	return &stack{registrytest.Start(t, registrytest.Options{Table: kinds, Store: on}).Registry, t}
 }
 
 // run runs something until the test ends.
-func (s *stack) run(what string, f func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			s.t.Errorf("%s: %v", what, err)
-		}
-	})
-	s.t.Cleanup(func() { cancel(); wg.Wait() })
-}
+func (s *stack) run(what string, f func(context.Context) error) { registrytest.Run(s.t, what, f) }
 
 func (s *stack) create(t registry.Target, obj runtime.Object) {
 	s.t.Helper()
@@ -145,7 +118,7 @@ func (s *stack) createPod(p *corev1.Pod) {
 func (s *stack) until(name, what string, ok func(*corev1.Pod) bool) *corev1.Pod {
 	s.t.Helper()
 	var last *corev1.Pod
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		o, err := s.Get(s.t.Context(), registry.Target{Resource: podsR, Namespace: "default", Name: name}, metav1.GetOptions{})
 		if err != nil {
 			s.t.Fatal(err)
@@ -230,7 +203,7 @@ func TestRun(t *testing.T) {
 	}
 	for reason, note := range map[string]string{"Scheduled": "Successfully assigned default/small to ", "FailedScheduling": want} {
 		found := false
-		for end := time.Now().Add(5 * time.Second); !found && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); !found && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			for _, e := range s.events(reason) {
 				found = found || strings.HasPrefix(e, note)
 			}

@@ -357,7 +357,7 @@ func BenchmarkUnusedResource(b *testing.B) {
 // waitUntil looks again and again, for what nobody can be told of.
 func waitUntil(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("it does not come about that %s", what)

@@ -115,7 +115,7 @@ func runUntil(t testing.TB, c watch.Config) (*watch.Cache, func()) {
 	}
 	select {
 	case <-cache.Ready():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		stop()
 		t.Fatal("the cache does not become ready")
 	}
@@ -126,7 +126,7 @@ func runUntil(t testing.TB, c watch.Config) (*watch.Cache, func()) {
 func settle(t testing.TB, s store.Store, c *watch.Cache) {
 	t.Helper()
 	rev := mustRevision(t, s)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := c.WaitFor(ctx, rev); err != nil {
 		t.Fatal(err)

@@ -260,7 +260,7 @@ func TestSnapshotSuperseded(t *testing.T) {
 	s.set(restored)
 	put(t, restored, pod("a", "y", "", nil))
 	f.interrupt(store.ErrUnavailable)
-	for end := time.Now().Add(20 * time.Second); c.Get(pods, "a", "y") == nil; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); c.Get(pods, "a", "y") == nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the cache does not follow the restored store")
 		}

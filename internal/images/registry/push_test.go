@@ -279,7 +279,7 @@ func TestUploadsAreBoundedInNumberAndTime(t *testing.T) {
 func openUploads(t *testing.T, reg *registry.Registry, n int) {
 	t.Helper()
 	got := -1
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if got = reg.OpenUploads(); got == n {
 			return
 		}

@@ -327,7 +327,7 @@ func TestAggregator(t *testing.T) {
 	cs := kerneltest.Client(t, c.Admin()).RbacV1().ClusterRoles()
 	ask := authorizer.AttributesRecord{Verb: "get", APIGroup: "example.com", Resource: "widgets", ResourceRequest: true}
 	for _, name := range []string{"view", "edit", "admin"} {
-		deadline := time.Now().Add(10 * time.Second)
+		deadline := time.Now().Add(time.Minute)
 		for {
 			r, err := cs.Get(ctx, name, metav1.GetOptions{})
 			if err != nil {

@@ -160,7 +160,7 @@ func TestApproval(t *testing.T) {
 			}
 			wait := 300 * time.Millisecond
 			if tt.ok {
-				wait = 10 * time.Second
+				wait = time.Minute
 			}
 			got := settle(t, admin, tt.name, wait)
 			if signed := len(got.Status.Certificate) > 0; signed != tt.ok {
@@ -211,7 +211,7 @@ func TestApprovedByHand(t *testing.T) {
 	if _, err := csrs.UpdateApproval(t.Context(), name, r, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	got := settle(t, kerneltest.Client(t, c.Admin()), name, 10*time.Second)
+	got := settle(t, kerneltest.Client(t, c.Admin()), name, time.Minute)
 	b, _ := pem.Decode(got.Status.Certificate)
 	if b == nil {
 		t.Fatalf("not signed: %+v", got.Status.Conditions)

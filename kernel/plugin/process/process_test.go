@@ -158,7 +158,7 @@ func pids(t *testing.T, dir string) []string {
 
 func noProcess(t *testing.T, dir string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		left := pids(t, dir)
 		if len(left) == 0 {
 			return

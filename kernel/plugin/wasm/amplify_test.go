@@ -90,7 +90,7 @@ func TestRecursionWithoutMetering(t *testing.T) {
 	if !errors.Is(err, wire.ErrDeadline) {
 		t.Errorf("error %v, want a deadline", err)
 	}
-	if took > 5*time.Second {
+	if took > 30*time.Second {
 		t.Errorf("the call took %s", took)
 	}
 }

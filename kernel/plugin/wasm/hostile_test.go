@@ -60,7 +60,7 @@ func TestHostile(t *testing.T) {
 			if err == nil || !wire.KindOf(err).Fault() || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("error %v, want %v with %q", err, c.want, c.text)
 			}
-			if took > 3*time.Second {
+			if took > 30*time.Second { // it would loop for ever; a busy machine is no fault
 				t.Errorf("the call took %s", took)
 			}
 			if worst := stalls(); worst > time.Second {
@@ -138,7 +138,7 @@ func TestCancelStopsLoop(t *testing.T) {
 	if _, err := in.Call(ctx, wire.OpValidate, ask("loop")); !errors.Is(err, wire.ErrDeadline) {
 		t.Errorf("error %v, want a deadline", err)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 30*time.Second { // a minute is what it may take
 		t.Errorf("the call took %s", took)
 	}
 }

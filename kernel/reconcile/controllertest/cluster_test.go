@@ -290,7 +290,7 @@ func (c *cluster) mustDelete(t testing.TB, obj runtime.Object, policy metav1.Del
 // eventually waits until check answers "".
 func eventually(t testing.TB, what string, check func() string) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	var last string
 	for time.Now().Before(deadline) {
 		if last = check(); last == "" {

@@ -20,9 +20,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
-	"github.com/pintle-io/pintle/kernel/resource"
-	"github.com/pintle-io/pintle/kernel/store/memory"
-	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	"github.com/pintle-io/pintle/plugins/kinds"
 	lightcore "github.com/pintle-io/pintle/sdk/api/core/v1"
 	lightmeta "github.com/pintle-io/pintle/sdk/api/meta/v1"
@@ -35,9 +33,7 @@ var robot = &user.DefaultInfo{Name: "system:serviceaccount:kube-system:robot"}
 
 // bench is a plugin's client on a registry in memory.
 type bench struct {
-	registry.Registry // the administrator's
-	*registry.Core
-	table  *resource.Table
+	*registrytest.Registry
 	config *hostclient.Config
 	c      client.Client
 	calls  int // of the host
@@ -49,32 +45,10 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec := resource.NewCodec(resource.NewCatalog(table))
-	s := memory.New()
-	cache := watch.New(watch.Config{Store: s, Catalog: resource.NewCatalog(table), Decode: codec.Decode})
-	b := &bench{table: table}
-	if b.Core, err = registry.New(registry.Config{Catalog: resource.NewCatalog(table), Codec: codec, Store: s, Cache: cache}); err != nil {
-		t.Fatal(err)
-	}
-	b.Registry = b.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
-	owned := reconcile.NewOwned(resource.NewCatalog(table), informer.Config{Registry: b.Registry, Clock: realClock})
-	for _, f := range []func(context.Context) error{cache.Run, owned.Run} {
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- f(ctx) }()
-		t.Cleanup(func() {
-			cancel()
-			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
-		})
-	}
-	<-cache.Ready()
-	if _, err := b.Create(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("namespaces")},
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, registry.WriteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	b.config = &hostclient.Config{Plugin: "robot", Registry: b.As(robot), Catalog: resource.NewCatalog(table), Codec: codec, Owned: owned, Seen: &hostclient.Seen{}}
+	b := &bench{Registry: registrytest.Start(t, registrytest.Options{Table: table})}
+	owned := reconcile.NewOwned(b.Catalog, informer.Config{Registry: b.Registry, Clock: realClock})
+	registrytest.Run(t, "owned", owned.Run)
+	b.config = &hostclient.Config{Plugin: "robot", Registry: b.As(robot), Catalog: b.Catalog, Codec: b.Codec, Owned: owned, Seen: &hostclient.Seen{}}
 	b.c = b.client(t)
 	return b
 }

@@ -75,7 +75,7 @@ func TestEvents(t *testing.T) {
 	}
 	var got []string
 	noise := 0
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && len(got) < len(want); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && len(got) < len(want); time.Sleep(5 * time.Millisecond) {
 		got, noise = nil, 0
 		for _, e := range b.events(t) {
 			if strings.Contains(e, "noisy") {

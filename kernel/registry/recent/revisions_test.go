@@ -5,12 +5,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // Readers that come while a read is under way share the next one, and nobody
 // is answered by a read that began before the reader came.
-func TestRevisionsAreShared(t *testing.T) {
+func TestRevisionsAreShared(t *testing.T) { synctest.Test(t, revisionsAreShared) }
+
+func revisionsAreShared(t *testing.T) {
 	var reads, now atomic.Int64
 	gate := make(chan struct{})
 	r := NewRevisions(func(context.Context) (int64, error) {
@@ -21,25 +24,19 @@ func TestRevisionsAreShared(t *testing.T) {
 	}, time.Minute)
 	var wg sync.WaitGroup
 	wg.Go(func() { r.Get(context.Background()) })
-	for reads.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	synctest.Wait() // it reads
 	now.Store(7) // a write finishes while the first read is under way
-	var asked sync.WaitGroup
 	for range 1000 {
-		asked.Add(1)
 		wg.Go(func() {
-			asked.Done()
 			if rev, err := r.Get(context.Background()); err != nil || rev < 7 {
 				t.Errorf("revision %d, %v; a write at 7 had finished", rev, err)
 			}
 		})
 	}
-	asked.Wait()
-	time.Sleep(20 * time.Millisecond) // they are in get
+	synctest.Wait() // they wait for the next read
 	close(gate)
 	wg.Wait()
-	if n := reads.Load(); n > 3 {
+	if n := reads.Load(); n != 2 {
 		t.Errorf("%d reads for 1,001 readers", n)
 	}
 	// One who gives up does not take the others' answer away.
@@ -55,9 +52,9 @@ func TestRevisionsAreShared(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	time.Sleep(20 * time.Millisecond)
+	synctest.Wait()
 	cancel()
-	time.Sleep(20 * time.Millisecond)
+	synctest.Wait()
 	close(gate)
 	wg.Wait()
 }
