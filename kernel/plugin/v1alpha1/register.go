@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"sync"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,8 +21,18 @@ var (
 	Modules = GroupVersion.WithResource("pluginmodules")
 )
 
-// AddToScheme registers the types.
+// adding is held while types are added: tables share a scheme, and one may be in
+// use while another is made.
+var adding sync.Mutex
+
+// AddToScheme registers the types. A scheme that has them is not written, so that
+// it may be in use.
 func AddToScheme(s *runtime.Scheme) error {
+	adding.Lock()
+	defer adding.Unlock()
+	if s.Recognizes(GroupVersion.WithKind("Plugin")) {
+		return nil
+	}
 	s.AddKnownTypes(GroupVersion, &Plugin{}, &PluginList{}, &PluginModule{}, &PluginModuleList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
