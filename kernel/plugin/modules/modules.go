@@ -51,6 +51,9 @@ func (s *Store) Put(ctx context.Context, module []byte) (digest string, err erro
 	pieces := (len(module) + pieceSize - 1) / pieceSize
 	// The first piece is written last: a module that has it is whole.
 	for i := pieces - 1; i >= 0; i-- {
+		if s.has(ctx, digest, i) {
+			continue
+		}
 		end := min((i+1)*pieceSize, len(module))
 		obj := &v1alpha1.PluginModule{
 			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "PluginModule"},
@@ -62,6 +65,13 @@ func (s *Store) Put(ctx context.Context, module []byte) (digest string, err erro
 		}
 	}
 	return digest, nil
+}
+
+// has tells that a piece is stored: a look is cheaper than half a megabyte that is
+// encoded, read back and then refused. Who may not look writes.
+func (s *Store) has(ctx context.Context, digest string, piece int) bool {
+	_, err := s.registry.Get(ctx, target(v1alpha1.PieceName(digest, piece)), metav1.GetOptions{})
+	return err == nil
 }
 
 // discard removes the pieces of an upload that came to nothing.
