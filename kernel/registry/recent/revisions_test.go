@@ -25,7 +25,7 @@ func revisionsAreShared(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { r.Get(context.Background()) })
 	synctest.Wait() // it reads
-	now.Store(7) // a write finishes while the first read is under way
+	now.Store(7)    // a write finishes while the first read is under way
 	for range 1000 {
 		wg.Go(func() {
 			if rev, err := r.Get(context.Background()); err != nil || rev < 7 {
