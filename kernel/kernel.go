@@ -191,7 +191,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	if err != nil {
 		return err
 	}
-	k.access = &auth.Access{Registry: k.core, Authorizer: k.auth.Authorizer}
+	k.access = &auth.Access{Registry: k.core, Authorizer: k.auth.Authorizer, Log: k.c.Log}
 	return k.makeAPI()
 }
 

@@ -17,10 +17,10 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	served "github.com/pintle-io/pintle/internal/version"
-	"github.com/pintle-io/pintle/kernel/apiserver/filters"
 	"github.com/pintle-io/pintle/kernel/apiserver/handlers"
 	"github.com/pintle-io/pintle/kernel/apiserver/health"
 	"github.com/pintle-io/pintle/kernel/apiserver/render"
+	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -104,8 +104,8 @@ type Codec interface {
 	render.Codec
 }
 
-func (c *Config) authorization() filters.Authorization {
-	return filters.Authorization{Authorizer: c.Authorizer, Log: c.Log}
+func (c *Config) authorization() auth.Authorization {
+	return auth.Authorization{Authorizer: c.Authorizer, Log: c.Log}
 }
 
 func (c *Config) validate() error {

@@ -2,14 +2,14 @@ package auth
 
 import (
 	"context"
+	"log/slog"
+	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -21,49 +21,37 @@ import (
 type Access struct {
 	Registry   registry.Access
 	Authorizer authorizer.UnconditionalAuthorizer
+	Log        *slog.Logger // nil discards
 }
 
 // As implements registry.Access. What the authorizer does not allow is answered
 // Forbidden.
 func (a *Access) As(u user.Info) registry.Registry {
-	return authorized{reg: a.Registry.As(u), z: a.Authorizer, user: u}
+	return authorized{reg: a.Registry.As(u), z: Authorization{a.Authorizer, a.Log}, user: u}
 }
 
 // authorized asks about every request of one identity.
 type authorized struct {
 	reg  registry.Registry
-	z    authorizer.UnconditionalAuthorizer
+	z    Authorization
 	user user.Info
 }
 
 // may returns nil or Forbidden.
 func (r authorized) may(ctx context.Context, verb string, t registry.Target) error {
-	a := authorizer.AttributesRecord{User: r.user, Verb: verb, ResourceRequest: true, Namespace: t.Namespace, Name: t.Name,
-		APIGroup: t.Resource.Group, APIVersion: t.Resource.Version, Resource: t.Resource.Resource, Subresource: t.Subresource}
-	d, reason, err := r.z.Authorize(ctx, a)
-	switch {
-	case d == authorizer.DecisionAllow:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		return apierrors.NewInternalError(err)
-	}
-	return responsewriters.ForbiddenStatusError(a, reason)
+	return r.z.Check(ctx, authorizer.AttributesRecord{User: r.user, Verb: verb, ResourceRequest: true, Namespace: t.Namespace, Name: t.Name,
+		APIGroup: t.Resource.Group, APIVersion: t.Resource.Version, Resource: t.Resource.Resource, Subresource: t.Subresource})
 }
 
-// mayWrite is may for a write that creates the object where it is not there yet.
-func (r authorized) mayWrite(ctx context.Context, verb string, t registry.Target) error {
-	if err := r.may(ctx, verb, t); err != nil || t.Subresource != "" {
-		return err
+// mayCreate is what writes ask that would create their object; then comes what
+// they would have asked without.
+func (r authorized) mayCreate(next func(context.Context, registry.Target) error) func(context.Context, registry.Target) error {
+	return func(ctx context.Context, t registry.Target) error {
+		if err := r.may(ctx, "create", t); err != nil || next == nil {
+			return err
+		}
+		return next(ctx, t)
 	}
-	if t.Name == "" { // it is in the object, which may be a new one
-		return r.may(ctx, "create", t)
-	}
-	if _, err := r.reg.Get(ctx, t, metav1.GetOptions{ResourceVersion: "0"}); !apierrors.IsNotFound(err) {
-		return nil // the write itself will say what is wrong
-	}
-	return r.may(ctx, "create", t)
 }
 
 func (r authorized) Get(ctx context.Context, t registry.Target, o metav1.GetOptions) (*watch.Object, error) {
@@ -102,20 +90,18 @@ func (r authorized) Create(ctx context.Context, t registry.Target, obj runtime.O
 }
 
 func (r authorized) Update(ctx context.Context, t registry.Target, obj runtime.Object, o registry.WriteOptions) (*registry.Result, error) {
-	if err := r.mayWrite(ctx, "update", t); err != nil {
+	if err := r.may(ctx, "update", t); err != nil {
 		return nil, err
 	}
+	o.MayCreate = r.mayCreate(o.MayCreate)
 	return r.reg.Update(ctx, t, obj, o)
 }
 
 func (r authorized) Patch(ctx context.Context, t registry.Target, pt types.PatchType, patch []byte, o registry.WriteOptions) (*registry.Result, error) {
-	may := r.may
-	if pt == types.ApplyYAMLPatchType {
-		may = r.mayWrite
-	}
-	if err := may(ctx, "patch", t); err != nil {
+	if err := r.may(ctx, "patch", t); err != nil {
 		return nil, err
 	}
+	o.MayCreate = r.mayCreate(o.MayCreate)
 	return r.reg.Patch(ctx, t, pt, patch, o)
 }
 
@@ -139,9 +125,12 @@ func (r authorized) DeleteCollection(ctx context.Context, t registry.Target, o m
 func (r authorized) Batch(ctx context.Context, items []registry.BatchItem, atomic bool) ([]registry.BatchResult, error) {
 	var out []registry.BatchResult // made when the first item is refused
 	var places []int               // in out, of what is allowed
+	items = slices.Clone(items)
 	allowed := items
 	known := decisions{r: r, all: map[question]bool{}}
 	for i := range items {
+		o := &items[i].Options
+		o.MayCreate = r.mayCreate(o.MayCreate)
 		err := known.may(ctx, &items[i])
 		switch {
 		case err == nil && out != nil:
@@ -189,15 +178,10 @@ func (d decisions) may(ctx context.Context, it *registry.BatchItem) error {
 		all = d.r.may(ctx, q.verb, q.t) == nil
 		d.all[q] = all
 	}
-	may := d.r.may
-	if it.Verb == "update" && it.Target.Subresource == "" {
-		may = d.r.mayWrite
-		all = all && d.all[question{"create", q.t}]
-	}
 	if all {
 		return nil
 	}
-	return may(ctx, it.Verb, it.Target)
+	return d.r.may(ctx, it.Verb, it.Target)
 }
 
 var _ registry.Access = (*Access)(nil)

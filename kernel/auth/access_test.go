@@ -2,10 +2,12 @@ package auth_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -88,6 +90,57 @@ func TestAccessAsksForEveryVerb(t *testing.T) {
 	}
 	if _, err := (&auth.Access{Registry: c.Access(), Authorizer: &asked{}}).As(nil).Get(ctx, in("a"), metav1.GetOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("nobody, allowed everything: %v", err)
+	}
+}
+
+// broken is an authorizer that cannot decide.
+type broken struct{}
+
+func (broken) Authorize(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
+	return authorizer.DecisionNoOpinion, "", errors.New("no webhook")
+}
+
+// Who may update and patch, but not create, creates nothing; what an update cannot
+// create is not found. An authorizer that fails allows nothing.
+func TestAccessToCreate(t *testing.T) {
+	c := kerneltest.Start(t, kerneltest.Options{})
+	z := &asked{allow: func(a authorizer.Attributes) bool { return a.GetVerb() != "create" }}
+	reg := (&auth.Access{Registry: c.Access(), Authorizer: z}).As(component)
+	ctx, o := t.Context(), registry.WriteOptions{FieldManager: "m"}
+	lease := registry.Target{Resource: coordinationv1.SchemeGroupVersion.WithResource("leases"), Namespace: "default", Name: "l"}
+	leaseObj := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "l"}}
+	if _, err := reg.Update(ctx, lease, leaseObj, o); !apierrors.IsForbidden(err) {
+		t.Errorf("an update that would create: %v", err)
+	}
+	if _, err := reg.Update(ctx, in("a"), configMap("a"), o); !apierrors.IsNotFound(err) {
+		t.Errorf("an update of what it cannot create: %v", err)
+	}
+	if _, err := reg.Patch(ctx, in("a"), types.ApplyYAMLPatchType, []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}`), o); !apierrors.IsForbidden(err) {
+		t.Errorf("an apply that would create: %v", err)
+	}
+	items := []registry.BatchItem{{Verb: "update", Target: lease, Object: leaseObj}, {Verb: "update", Target: in("a"), Object: configMap("a")}}
+	results, err := reg.Batch(ctx, items, false)
+	if err != nil || !apierrors.IsForbidden(results[0].Err) || !apierrors.IsNotFound(results[1].Err) || items[0].Options.MayCreate != nil {
+		t.Errorf("a batch: %+v, %v; the items %+v", results, err, items)
+	}
+	if _, err := c.Registry.Update(ctx, lease, leaseObj, o); err != nil {
+		t.Fatal(err)
+	}
+	there, err := reg.Get(ctx, lease, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reg.Update(ctx, lease, there.Obj, o); err != nil {
+		t.Errorf("an update of what is there: %v", err)
+	}
+	reg = (&auth.Access{Registry: c.Access(), Authorizer: broken{}}).As(component)
+	if _, err := reg.Get(ctx, lease, metav1.GetOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("an authorizer that fails: %v", err)
+	}
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := reg.Get(gone, lease, metav1.GetOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a request that has ended: %v", err)
 	}
 }
 

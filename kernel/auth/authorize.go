@@ -3,10 +3,38 @@ package auth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 )
+
+// Authorization asks an authorizer and words its refusals as upstream does. It is
+// the one way from a decision to an answer, at the edge and in the process.
+type Authorization struct {
+	Authorizer authorizer.UnconditionalAuthorizer
+	Log        *slog.Logger // nil discards
+}
+
+// Check returns nil when a is allowed.
+//
+// # Errors
+//   - Forbidden, also when the authorizer fails: that is logged, and is not the
+//     client's to know
+//   - ctx's
+func (z Authorization) Check(ctx context.Context, a authorizer.Attributes) error {
+	decision, reason, err := z.Authorizer.Authorize(ctx, a)
+	switch {
+	case decision == authorizer.DecisionAllow:
+		return nil
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && z.Log != nil:
+		z.Log.Warn("authorizer", "error", err)
+	}
+	return responsewriters.ForbiddenStatusError(a, reason)
+}
 
 // Authorizers asks each in turn until one decides.
 type Authorizers []authorizer.UnconditionalAuthorizer

@@ -40,6 +40,10 @@ type WriteOptions struct {
 	FieldManager    string
 	FieldValidation string // metav1.FieldValidationStrict, Warn or Ignore; "" is Warn at the edge
 	Force           bool   // apply only
+	// MayCreate is asked before an update or an apply creates the object that it did
+	// not find; its error is the answer. Whoever lets requests in by rights sets it:
+	// the right to update or to patch is not the right to create. Nil asks nobody.
+	MayCreate func(ctx context.Context, t Target) error
 }
 
 // Result is what a writing verb answers.

@@ -109,6 +109,11 @@ func (r *request) planUpdate(ctx context.Context, cur *watch.Object, obj runtime
 
 // createOver creates the object that an update or an apply did not find.
 func (r *request) createOver(ctx context.Context, obj runtime.Object) (*transaction.Change, error) {
+	if r.o.MayCreate != nil {
+		if err := r.o.MayCreate(ctx, r.t); err != nil {
+			return nil, err
+		}
+	}
 	obj, err := r.mutate(ctx, admission.Create, obj, nil)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,8 @@ package registry_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -140,6 +142,50 @@ func TestUpdateSeesOtherServersWrites(t *testing.T) {
 	}
 	if got := res.Object.Obj.(*corev1.ConfigMap).Data; got["from"] != "other" || got["mine"] != "2" {
 		t.Errorf("data %v: the patch must be made again on what the other server wrote", got)
+	}
+}
+
+// MayCreate is asked where a write would create its object, with its name, and
+// nowhere else; also when the object went after the write began.
+func TestMayCreate(t *testing.T) {
+	c := newCluster(t)
+	var asked []string
+	no := errors.New("no")
+	o := registry.WriteOptions{FieldManager: "m", MayCreate: func(_ context.Context, t registry.Target) error {
+		asked = append(asked, t.Resource.Resource+"/"+t.Name)
+		return no
+	}}
+	widgets := widgetV1.WithResource("widgets")
+	w := &Widget{ObjectMeta: metav1.ObjectMeta{Name: "w"}}
+	update := func() error {
+		_, err := c.Update(t.Context(), at(widgets, ""), w, o)
+		return err
+	}
+	apply := func(value string) error {
+		_, err := c.Patch(t.Context(), at(configMapsR, "a"), types.ApplyYAMLPatchType, []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":"`+value+`"}}`), o)
+		return err
+	}
+	_, byUpdate := c.Update(t.Context(), at(configMapsR, "a"), configMap("a", nil), o)
+	if !apierrors.IsNotFound(byUpdate) || !errors.Is(update(), no) || !errors.Is(apply("1"), no) {
+		t.Errorf("update of a ConfigMap: %v", byUpdate)
+	}
+	if want := []string{"widgets/w", "configmaps/a"}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+	w = c.mustCreate(t, widgets, w).DeepCopyObject().(*Widget)
+	c.mustCreate(t, configMapsR, configMap("a", nil))
+	asked = nil
+	if err := errors.Join(update(), apply("1")); err != nil || asked != nil {
+		t.Errorf("%v; asked %q", err, asked)
+	}
+	c.store.intercept(func([]store.Op) {
+		c.store.intercept(nil)
+		if _, err := c.Delete(t.Context(), at(configMapsR, "a"), metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := apply("2"); !errors.Is(err, no) || len(asked) != 1 {
+		t.Errorf("it went meanwhile: %v; asked %q", err, asked)
 	}
 }
 

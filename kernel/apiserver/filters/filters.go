@@ -25,6 +25,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 	"github.com/pintle-io/pintle/kernel/apiserver/metrics"
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
+	"github.com/pintle-io/pintle/kernel/auth"
 )
 
 // Chain is what every request passes before it is served, in the order of
@@ -41,7 +42,7 @@ type Chain struct {
 	// system:anonymous.
 	Authenticator authenticator.Request
 	Audiences     authenticator.Audiences
-	Authorization Authorization
+	Authorization auth.Authorization
 }
 
 // paths of the API, by which a request's info is found.

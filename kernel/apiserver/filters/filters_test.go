@@ -27,6 +27,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 	"github.com/pintle-io/pintle/kernel/apiserver/metrics"
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
+	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
@@ -70,7 +71,7 @@ func newChain(t *testing.T, allow ...string) *Chain {
 		Catalog: endpoint.NewCatalog(resource.NewCatalog(table)), Response: response.Writer{Log: log}, Metrics: m, Timeout: time.Minute,
 		Flow:   flow.New(flow.Limits{Reads: 4, Writes: 4, Bodies: 4, Answers: 4, BodyBytes: 1 << 20, Frames: 1 << 20, Decode: 1 << 30}),
 		Bodies: body.Receiver{Bytes: 1000, Timeout: time.Minute}, Authenticator: authenticator.RequestFunc(byHeader),
-		Authorization: Authorization{Authorizer: rules(allow), Log: log},
+		Authorization: auth.Authorization{Authorizer: rules(allow), Log: log},
 	}
 }
 

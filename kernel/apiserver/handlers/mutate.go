@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -73,15 +74,11 @@ func (s *Handlers) update(c *endpoint.Request) error {
 	if err := checkName(obj, c.Target); err != nil {
 		return err
 	}
-	if c.Sub == nil && c.Def.Strategy.AllowCreateOnUpdate {
-		if err := s.authorizeCreate(c); err != nil {
-			return err
-		}
-	}
 	res, err := c.As(s.Registry).Update(c.R.Context(), c.Target, obj, registry.WriteOptions{
 		DryRun:          len(o.DryRun) > 0,
 		FieldManager:    fieldManager(o.FieldManager, c.R),
 		FieldValidation: directive(o.FieldValidation),
+		MayCreate:       s.mayCreate(c),
 	})
 	if err != nil {
 		return err
@@ -89,15 +86,13 @@ func (s *Handlers) update(c *endpoint.Request) error {
 	return s.writeResult(c, http.StatusOK, a, res)
 }
 
-// authorizeCreate asks for the right to create when a PUT or an apply would.
-func (s *Handlers) authorizeCreate(c *endpoint.Request) error {
-	_, err := c.As(s.Registry).Get(c.R.Context(), c.Target, metav1.GetOptions{ResourceVersion: "0"})
-	if !apierrors.IsNotFound(err) {
-		return nil // it exists, or the write itself will say what is wrong
+// mayCreate asks for the right to create when a PUT or an apply would.
+func (s *Handlers) mayCreate(c *endpoint.Request) func(context.Context, registry.Target) error {
+	return func(ctx context.Context, _ registry.Target) error {
+		attrs := endpoint.Attributes(c.R)
+		attrs.Verb = "create"
+		return s.Authorize(ctx, attrs)
 	}
-	attrs := endpoint.Attributes(c.R)
-	attrs.Verb = "create"
-	return s.Authorize(c.R.Context(), attrs)
 }
 
 func (s *Handlers) patch(c *endpoint.Request) error {
@@ -119,16 +114,12 @@ func (s *Handlers) patch(c *endpoint.Request) error {
 	if err := invalidOptions("PatchOptions", metavalidation.ValidatePatchOptions(&o, pt)); err != nil {
 		return err
 	}
-	if c.Sub == nil && pt == types.ApplyYAMLPatchType {
-		if err := s.authorizeCreate(c); err != nil {
-			return err
-		}
-	}
 	res, err := c.As(s.Registry).Patch(c.R.Context(), c.Target, pt, data, registry.WriteOptions{
 		DryRun:          len(o.DryRun) > 0,
 		FieldManager:    fieldManager(o.FieldManager, c.R),
 		FieldValidation: directive(o.FieldValidation),
 		Force:           o.Force != nil && *o.Force,
+		MayCreate:       s.mayCreate(c),
 	})
 	if err != nil {
 		return err

@@ -3,16 +3,13 @@ package response
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
 // Status is the one place where an error becomes what a client sees. Errors
@@ -75,39 +72,6 @@ func NotFound() error {
 // MethodNotAllowed is upstream's answer to a method that a path does not have.
 func MethodNotAllowed() error {
 	return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, "", schema.GroupResource{}, "", "405: Method Not Allowed", 0, false)
-}
-
-// noHTML keeps an error message from being taken for a page.
-var noHTML = strings.NewReplacer(`&`, "&amp;", `<`, "&lt;", `>`, "&gt;")
-
-// Forbidden is the 403 of a request that no authorizer allowed, with upstream's
-// words.
-func Forbidden(a authorizer.Attributes, reason string) error {
-	msg := noHTML.Replace(forbiddenMessage(a))
-	if reason != "" {
-		msg += ": " + reason
-	}
-	gr := schema.GroupResource{Group: a.GetAPIGroup(), Resource: a.GetResource()}
-	return apierrors.NewForbidden(gr, a.GetName(), errors.New(msg))
-}
-
-func forbiddenMessage(a authorizer.Attributes) string {
-	name := ""
-	if u := a.GetUser(); u != nil {
-		name = u.GetName()
-	}
-	if !a.IsResourceRequest() {
-		return fmt.Sprintf("User %q cannot %s path %q", name, a.GetVerb(), a.GetPath())
-	}
-	res := a.GetResource()
-	if sub := a.GetSubresource(); sub != "" {
-		res += "/" + sub
-	}
-	where := "at the cluster scope"
-	if ns := a.GetNamespace(); ns != "" {
-		where = fmt.Sprintf("in the namespace %q", ns)
-	}
-	return fmt.Sprintf("User %q cannot %s resource %q in API group %q %s", name, a.GetVerb(), res, a.GetAPIGroup(), where)
 }
 
 // TooManyRequests is upstream's answer to a client for whom there is no room.

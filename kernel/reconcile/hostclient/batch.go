@@ -64,9 +64,6 @@ func (k *Client) item(ctx context.Context, it wire.BatchItem) (registry.BatchIte
 		return registry.BatchItem{}, err
 	}
 	t, obj, err := k.c.decode(it.Write)
-	if err == nil {
-		err = k.c.mayReplace(ctx, it.Write.Verb, t)
-	}
 	return registry.BatchItem{Verb: it.Write.Verb, Target: t, Object: obj, Options: k.c.options()}, err
 }
 

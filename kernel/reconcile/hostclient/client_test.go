@@ -22,6 +22,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	"github.com/pintle-io/pintle/plugins/kinds"
+	lightcoordination "github.com/pintle-io/pintle/sdk/api/coordination/v1"
 	lightcore "github.com/pintle-io/pintle/sdk/api/core/v1"
 	lightmeta "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/client"
@@ -358,6 +359,16 @@ func TestMakingTakesCreate(t *testing.T) {
 	}
 	if err := b.c.Apply(config("m", "two"), true); err != nil {
 		t.Errorf("an apply to an object that is there: %v", err)
+	}
+	lease := &lightcoordination.Lease{ObjectMeta: lightmeta.ObjectMeta{Namespace: "default", Name: "l"}}
+	if err := b.c.Update(lease); !client.IsForbidden(err) {
+		t.Errorf("an update that makes an object: %v, want forbidden", err)
+	}
+	if err := b.c.Update(config("new", "one")); !client.IsNotFound(err) {
+		t.Errorf("an update of what it cannot make: %v, want not found", err)
+	}
+	if errs, err := b.c.Batch([]client.Op{{Verb: client.VerbUpdate, Object: lease}}, false); err != nil || !client.IsForbidden(errs[0]) {
+		t.Errorf("a batch: %v, %v, want forbidden", errs, err)
 	}
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
-	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,7 +16,8 @@ import (
 )
 
 func (c *Config) options() registry.WriteOptions {
-	return registry.WriteOptions{FieldManager: c.Plugin, FieldValidation: metav1.FieldValidationIgnore}
+	return registry.WriteOptions{FieldManager: c.Plugin, FieldValidation: metav1.FieldValidationIgnore,
+		MayCreate: func(_ context.Context, t registry.Target) error { return c.May("create", t) }}
 }
 
 // decode reads the object of a write and completes the target from it.
@@ -60,9 +59,6 @@ func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 		return err
 	}
 	t, obj, err := k.c.decode(q)
-	if err == nil {
-		err = k.c.mayReplace(ctx, q.Verb, t)
-	}
 	if err != nil {
 		return err
 	}
@@ -79,27 +75,6 @@ func (k *Client) write(ctx context.Context, r *wire.Reader) error {
 		return wire.Errorf(wire.KindBadRequest, "verb %q: want create, update or apply", q.Verb)
 	}
 	return k.finish(res, err, t, only)
-}
-
-// mayMake asks for the right to create when an apply, which asks for that to
-// patch, would make the object.
-func (c *Config) mayMake(ctx context.Context, t registry.Target) error {
-	if t.Subresource != "" || c.May("create", t) == nil {
-		return nil
-	}
-	_, err := c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: c.since()})
-	if !apierrors.IsNotFound(err) {
-		return nil // it is there, or the write itself says what is wrong
-	}
-	return c.May("create", t)
-}
-
-// mayReplace is mayMake for an update, which makes objects of some kinds.
-func (c *Config) mayReplace(ctx context.Context, verb string, t registry.Target) error {
-	if d := c.Catalog.Lookup(t.Resource.GroupResource()); verb != "update" || d == nil || !d.Strategy.AllowCreateOnUpdate {
-		return nil
-	}
-	return c.mayMake(ctx, t)
 }
 
 // finish answers the object as stored.
@@ -119,9 +94,6 @@ func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
 	// Decoded for its name only: apply takes the fields as they were sent.
 	t, _, err := k.c.decode(wire.WriteRequest{Verb: "patch", Resource: q.Resource, Subresource: q.Subresource, Object: q.Object})
 	if err != nil {
-		return err
-	}
-	if err := k.c.mayMake(ctx, t); err != nil {
 		return err
 	}
 	if err := k.c.spend(len(q.Object)); err != nil {
@@ -167,11 +139,6 @@ func (k *Client) patch(ctx context.Context, r *wire.Reader) error {
 	}
 	if err := k.c.May("patch", t); err != nil {
 		return err
-	}
-	if strings.Contains(q.Type, "apply") {
-		if err := k.c.mayMake(ctx, t); err != nil {
-			return err
-		}
 	}
 	if err := k.c.spend(len(q.Data)); err != nil {
 		return err
