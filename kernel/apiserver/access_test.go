@@ -109,9 +109,14 @@ type slow struct {
 	enter, leave chan struct{}
 }
 
+// accessFunc is a function as registry.Access.
+type accessFunc func(u user.Info) registry.Registry
+
+func (f accessFunc) As(u user.Info) registry.Registry { return f(u) }
+
 // over lets requests to a registry wait.
 func (s *slow) over(all registry.Access) registry.Access {
-	return registry.AccessFunc(func(u user.Info) registry.Registry { return &slow{all.As(u), s.enter, s.leave} })
+	return accessFunc(func(u user.Info) registry.Registry { return &slow{all.As(u), s.enter, s.leave} })
 }
 
 func (s *slow) List(ctx context.Context, t registry.Target, o metav1.ListOptions) (*registry.List, error) {
@@ -194,7 +199,7 @@ func TestPanicBecomesAnAnswer(t *testing.T) {
 	t.Parallel()
 	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		all := cfg.Registry
-		cfg.Registry = registry.AccessFunc(func(u user.Info) registry.Registry { return panics{all.As(u)} })
+		cfg.Registry = accessFunc(func(u user.Info) registry.Registry { return panics{all.As(u)} })
 	}}})
 	resp := get(t, c, "/api/v1/configmaps", nil)
 	body := text(t, resp)
@@ -218,7 +223,7 @@ func TestExpiredWatchIsToldInTheStream(t *testing.T) {
 	t.Parallel()
 	c := kerneltest.Start(t, kerneltest.Options{Adjust: kernel.Adjust{API: func(cfg *apiserver.Config) {
 		all := cfg.Registry
-		cfg.Registry = registry.AccessFunc(func(u user.Info) registry.Registry { return expired{all.As(u)} })
+		cfg.Registry = accessFunc(func(u user.Info) registry.Registry { return expired{all.As(u)} })
 	}}})
 	resp := get(t, c, "/api/v1/configmaps?watch=1&resourceVersion=1", nil)
 	body := text(t, resp)

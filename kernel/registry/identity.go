@@ -22,12 +22,6 @@ type Access interface {
 	As(u user.Info) Registry
 }
 
-// AccessFunc adapts a function to Access.
-type AccessFunc func(u user.Info) Registry
-
-// As calls f.
-func (f AccessFunc) As(u user.Info) Registry { return f(u) }
-
 // As implements [Access]. It is the only way to the verbs.
 func (c *Core) As(u user.Info) Registry {
 	if u == nil || u.GetName() == "" {
