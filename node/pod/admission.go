@@ -133,13 +133,13 @@ func (w *Workers) ask(pod *corev1.Pod, active map[types.UID]*corev1.Pod) *admit.
 func (w *Workers) active() map[types.UID]*corev1.Pod {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.activeLocked()
+	return activeOf(w.workers)
 }
 
-// activeLocked is called with mu held.
-func (w *Workers) activeLocked() map[types.UID]*corev1.Pod {
-	out := make(map[types.UID]*corev1.Pod, len(w.workers))
-	for uid, k := range w.workers {
+// activeOf is called with the Workers' mu held.
+func activeOf(workers map[types.UID]*worker) map[types.UID]*corev1.Pod {
+	out := make(map[types.UID]*corev1.Pod, len(workers))
+	for uid, k := range workers {
 		if p := k.view.current(); k.view.refused == nil && admit.Active(p) {
 			out[uid] = p
 		}

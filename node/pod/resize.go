@@ -69,7 +69,7 @@ func (w *Workers) waitingResizes() (all []waitingPod, active map[types.UID]*core
 		}
 	}
 	w.admission.waiting.Store(int32(len(all)))
-	return all, w.activeLocked()
+	return all, activeOf(w.workers)
 }
 
 // grant grants a resize beside the active pods, or has it wait. news tells that
