@@ -41,7 +41,7 @@ func (k *Kernel) makePlugins(context.Context) error {
 	store := modules.New(own)
 	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
 	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Metrics: k.metrics, Log: k.c.Log})
-	implement := k.implementers()
+	implement := declaredImplementers(k.c.Implementers)
 	k.plugins = plugins{policies: policies, loader: loader.New(loader.Config{
 		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, WritesStatus: k.leader.established, Informers: k.informers, Log: k.c.Log,
 		Consumers: []loader.Consumer{
@@ -58,16 +58,16 @@ func (k *Kernel) makePlugins(context.Context) error {
 	return nil
 }
 
-// implementers are those who act on kinds without being plugins: each says so
-// in its own package.
-func (k *Kernel) implementers() *implementers.Set {
+// declaredImplementers are those who act on kinds without being plugins: each says
+// so in its own package, and the distribution for what it runs beside.
+func declaredImplementers(distribution map[string][]schema.GroupResource) *implementers.Set {
 	s := &implementers.Set{}
 	for name, resources := range map[string][]schema.GroupResource{
 		"scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(),
 	} {
 		s.Declare("server/"+name, resources...)
 	}
-	for name, resources := range k.c.Implementers {
+	for name, resources := range distribution {
 		s.Declare("distribution/"+name, resources...)
 	}
 	return s

@@ -86,7 +86,7 @@ type Loader struct {
 	logs    *logs
 
 	// Used by Run's goroutine.
-	entries map[string]*entry // by name
+	entries entries
 	events  *eventSeries
 	garbage *garbage
 }
@@ -124,7 +124,7 @@ func New(c Config) *Loader {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Loader{Config: c, entries: map[string]*entry{}, faults: make(chan fault, 64),
+	l := &Loader{Config: c, entries: entries{}, faults: make(chan fault, 64),
 		results: make(chan result), refused: make(chan refusal), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Registry, c.Clock, c.Log)}
 	l.jobs = newJobs(l)
 	l.logs = newLogs(c.Log, c.Clock)

@@ -126,7 +126,7 @@ func (l *Loader) replace(ctx context.Context, objects []*watch.Object) {
 		}
 	}
 	if l.first.allListed() {
-		if unknown := l.leftOut.unknown(l.known); len(unknown) > 0 {
+		if unknown := l.leftOut.unknown(l.entries.known); len(unknown) > 0 {
 			l.Log.Warn("--disable-plugin names no plugin that there is", "plugins", unknown)
 		}
 	}
@@ -142,19 +142,22 @@ func (l *Loader) gone(name string) {
 // sweep forgets what was kept for plugins that are gone.
 func (l *Loader) sweep(ctx context.Context, now time.Time) {
 	if l.Modules != nil && (l.WritesStatus == nil || l.WritesStatus()) {
-		l.garbage.collect(ctx, now, l.digests())
+		l.garbage.collect(ctx, now, l.entries.digests())
 	}
-	l.jobs.sweep(l.known)
-	l.logs.sweep(l.known)
+	l.jobs.sweep(l.entries.known)
+	l.logs.sweep(l.entries.known)
 }
 
+// entries are the Plugins that there are, by name.
+type entries map[string]*entry
+
 // known tells whether there is a Plugin of that name.
-func (l *Loader) known(name string) bool { return l.entries[name] != nil }
+func (all entries) known(name string) bool { return all[name] != nil }
 
 // digests are those of the modules that Plugins name or that run.
-func (l *Loader) digests() map[string]bool {
+func (all entries) digests() map[string]bool {
 	used := map[string]bool{}
-	for _, e := range l.entries {
+	for _, e := range all {
 		used[e.object.Spec.Digest] = true
 		if e.running != nil {
 			used[e.running.Spec.Digest] = true
