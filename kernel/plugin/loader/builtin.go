@@ -20,7 +20,8 @@ import (
 )
 
 // shipped is what ships with Pintle: it becomes Plugin resources, which come
-// back when they are deleted. It is used by one goroutine, but for has and runs.
+// back when they are deleted. RATIONALE.md, "What does a plugin that ships have
+// that others have not?". It is used by one goroutine, but for has and runs.
 type shipped struct {
 	registry registry.Registry
 	list     []plugin.Builtin
