@@ -48,8 +48,9 @@ type Kernel struct {
 	auth     Auth
 	api      *apiserver.Server
 
-	leader  *leader // what one server does for all
-	plugins plugins
+	leader    *leader // what one server does for all
+	explainer *explainer
+	plugins   plugins
 
 	metrics   *prometheus.Registry
 	informers *informer.Metrics

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -31,6 +32,8 @@ func versionInfo() version.Info {
 func (k *Kernel) makeLeader(context.Context) error {
 	k.leader = newLeader(leaderConfig{own: ownWrites{k.access.As(auth.LeaderElection)}, identity: k.identity.Name, informers: k.informers, times: k.c.Lease, begin: k.term,
 		refused: k.plugins.refused, log: k.c.Log})
+	transport := &http.Transport{TLSClientConfig: k.pki.AdminTLS(), MaxIdleConns: 4, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true}
+	k.explainer = &explainer{leader: k.leader, servers: k.access.As(auth.Endpoints), client: &http.Client{Transport: transport}}
 	return k.metrics.Register(k.leader)
 }
 
@@ -162,7 +165,7 @@ func (k *Kernel) reclaim(ctx context.Context) error {
 
 // paths are this kernel's own HTTP paths, beside the API.
 func (k *Kernel) paths() map[string]http.Handler {
-	paths := map[string]http.Handler{"/explain/pods": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.leader.explainPod(w, r) })}
+	paths := map[string]http.Handler{explainPath: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.explainer.ServeHTTP(w, r) })}
 	var endpoints []string
 	if k.c.Etcd != nil {
 		endpoints = k.c.Etcd.Endpoints

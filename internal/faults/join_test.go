@@ -2,6 +2,7 @@ package faults
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -125,6 +126,7 @@ func TestServerJoins(t *testing.T) {
 	write(token)
 	b.start()
 	trustEachOther(t, a, b)
+	explainAtBoth(t, a, b)
 
 	first, at := leader(t, clientset(t, a.at(a))), clientset(t, b.at(b))
 	a.kill()
@@ -161,6 +163,29 @@ func TestServerJoins(t *testing.T) {
 	b.kill()
 	b.start()
 	trustEachOther(t, a, b)
+}
+
+// explainAtBoth: who does not lead asks who does.
+func explainAtBoth(t *testing.T, servers ...*server) {
+	t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "lost", Namespace: "default"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}},
+		AutomountServiceAccountToken: new(bool)}}
+	wait(t, "the default account is there", func() error {
+		_, err := servers[0].client().CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{})
+		return err
+	})
+	for _, s := range servers {
+		wait(t, "a verdict", func() error {
+			out, err := s.run(t.Context(), "explain", "pod", "lost")
+			if err == nil && !strings.Contains(out, "lost is not placed") {
+				err = errors.New(out)
+			}
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			return nil
+		})
+	}
 }
 
 // leads checks that a leader does its work: a Deployment gets its ReplicaSet.

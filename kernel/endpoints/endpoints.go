@@ -107,9 +107,30 @@ const (
 	endpointAnnotation = "pintle.dev/endpoint"
 )
 
-// leaseName is upstream's form: letters and digits of whatever the identity is.
-func (e *Endpoints) leaseName() string {
-	sum := sha256.Sum256([]byte(e.c.Identity))
+// Reader is what Address needs of the registry.
+type Reader interface {
+	Get(ctx context.Context, t registry.Target, o metav1.GetOptions) (*watch.Object, error)
+}
+
+// Address is where the server of an identity is reached, as its Lease says. It may
+// have ended meanwhile.
+func Address(ctx context.Context, r Reader, identity string) (netip.AddrPort, error) {
+	t := registry.Target{Resource: Leases, Namespace: metav1.NamespaceSystem, Name: leaseName(identity)}
+	o, err := r.Get(ctx, t, metav1.GetOptions{ResourceVersion: "0"})
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	l, ok := o.Obj.(*coordinationv1.Lease)
+	if !ok {
+		return netip.AddrPort{}, fmt.Errorf("lease %s is a %T", t.Name, o.Obj)
+	}
+	return netip.ParseAddrPort(l.Annotations[endpointAnnotation])
+}
+
+// leaseName names a server's Lease in upstream's form: letters and digits of
+// whatever the identity is.
+func leaseName(identity string) string {
+	sum := sha256.Sum256([]byte(identity))
 	return "apiserver-" + hex.EncodeToString(sum[:10])
 }
 
@@ -141,7 +162,7 @@ func (e *Endpoints) Leave(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	t := registry.Target{Resource: Leases, Namespace: metav1.NamespaceSystem, Name: e.leaseName()}
+	t := registry.Target{Resource: Leases, Namespace: metav1.NamespaceSystem, Name: leaseName(e.c.Identity)}
 	_, err := e.c.Registry.Delete(ctx, t, metav1.DeleteOptions{})
 	if err == nil || apierrors.IsNotFound(err) {
 		var addrs []netip.AddrPort
@@ -156,7 +177,7 @@ func (e *Endpoints) Leave(ctx context.Context) {
 
 // renew writes this server's Lease.
 func (e *Endpoints) renew(ctx context.Context, read metav1.GetOptions) error {
-	t := registry.Target{Resource: Leases, Namespace: metav1.NamespaceSystem, Name: e.leaseName()}
+	t := registry.Target{Resource: Leases, Namespace: metav1.NamespaceSystem, Name: leaseName(e.c.Identity)}
 	now, seconds := metav1.NewMicroTime(e.c.Clock.Now()), int32(lasts/time.Second)
 	want := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: t.Namespace, Name: t.Name, Labels: map[string]string{identityLabel: identityValue}},
