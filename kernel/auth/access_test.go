@@ -3,6 +3,9 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"slices"
 	"strings"
 	"testing"
@@ -184,50 +187,54 @@ func TestComponentsRoles(t *testing.T) {
 	type can struct {
 		verb, group, resource, namespace, name string
 	}
+	missing := components(t)
+	delete(missing, "APIServer") // it may do everything
 	for _, x := range []struct {
+		name             string
 		who              user.Info
 		allowed, refused []can
 	}{
-		{auth.Scheduler,
+		{"Scheduler", auth.Scheduler,
 			[]can{{"watch", "", "nodes", "", ""}, {"watch", "", "pods", "", ""}, {"create", "", "pods/binding", "default", "p"},
 				{"update", "", "pods/status", "default", "p"}, {"create", "events.k8s.io", "events", "default", ""}},
 			[]can{{"create", "", "pods", "default", ""}, {"get", "", "secrets", "default", "s"}, {"update", "", "nodes", "", "n"},
 				{"create", "", "pods/eviction", "default", "p"}}},
-		{auth.ControllerManager,
+		{"ControllerManager", auth.ControllerManager,
 			[]can{{"list", "apps", "deployments", "", ""}, {"watch", "example.com", "anything", "", ""}, {"create", "", "events", "default", ""}, {"patch", "", "events", "default", "e"}},
 			[]can{{"delete", "", "pods", "default", "p"}, {"update", "apps", "deployments", "default", "d"}, {"get", "", "pods", "default", "p"}}},
-		{auth.PluginLoader,
+		{"PluginLoader", auth.PluginLoader,
 			[]can{{"watch", "pintle.dev", "plugins", "", ""}, {"create", "pintle.dev", "plugins", "", "p"}, {"update", "pintle.dev", "plugins/status", "", "p"},
 				{"escalate", "pintle.dev", "plugins", "", "p"}, {"use-process-host", "pintle.dev", "plugins", "", "p"},
 				{"get", "pintle.dev", "pluginmodules", "", "m"}, {"delete", "pintle.dev", "pluginmodules", "", "m"}, {"update", "", "events", "default", "e"}},
 			[]can{{"delete", "pintle.dev", "plugins", "", "p"}, {"create", "pintle.dev", "pluginmodules", "", "m"}, {"get", "", "secrets", "default", "s"},
 				{"create", "rbac.authorization.k8s.io", "clusterroles", "", "r"}}},
-		{auth.LeaderElection,
+		{"LeaderElection", auth.LeaderElection,
 			[]can{{"watch", "coordination.k8s.io", "leases", "kube-system", ""}, {"create", "coordination.k8s.io", "leases", "kube-system", ""}, {"update", "coordination.k8s.io", "leases", "kube-system", "pintle-leader"}},
 			[]can{{"update", "coordination.k8s.io", "leases", "kube-system", "other"}, {"delete", "coordination.k8s.io", "leases", "kube-system", "pintle-leader"},
 				{"update", "coordination.k8s.io", "leases", "kube-node-lease", "n"}, {"get", "", "secrets", "kube-system", "s"}}},
-		{auth.Endpoints,
+		{"Endpoints", auth.Endpoints,
 			[]can{{"list", "coordination.k8s.io", "leases", "kube-system", ""}, {"delete", "coordination.k8s.io", "leases", "kube-system", "apiserver-x"},
 				{"update", "discovery.k8s.io", "endpointslices", "default", "kubernetes"}, {"create", "discovery.k8s.io", "endpointslices", "default", ""}},
 			[]can{{"update", "discovery.k8s.io", "endpointslices", "default", "web"}, {"create", "discovery.k8s.io", "endpointslices", "kube-system", ""},
 				{"update", "coordination.k8s.io", "leases", "kube-node-lease", "n"}, {"update", "", "services", "default", "kubernetes"}}},
-		{auth.ImageRegistry,
+		{"ImageRegistry", auth.ImageRegistry,
 			[]can{{"create", "authentication.k8s.io", "tokenreviews", "", ""}, {"create", "authorization.k8s.io", "subjectaccessreviews", "", ""}},
 			[]can{{"push", "pintle.dev", "images", "", ""}, {"get", "", "secrets", "kube-system", "s"}, {"create", "", "serviceaccounts/token", "kube-system", "image-pusher"}}},
-		{auth.RoleAggregator,
+		{"RoleAggregator", auth.RoleAggregator,
 			[]can{{"watch", "rbac.authorization.k8s.io", "clusterroles", "", ""}, {"update", "rbac.authorization.k8s.io", "clusterroles", "", "r"}, {"escalate", "rbac.authorization.k8s.io", "clusterroles", "", "r"}},
 			[]can{{"create", "rbac.authorization.k8s.io", "clusterroles", "", "r"}, {"bind", "rbac.authorization.k8s.io", "clusterroles", "", "r"}, {"update", "rbac.authorization.k8s.io", "clusterrolebindings", "", "r"}}},
-		{auth.CertificateController,
+		{"CertificateController", auth.CertificateController,
 			[]can{{"watch", "certificates.k8s.io", "certificatesigningrequests", "", ""}, {"delete", "certificates.k8s.io", "certificatesigningrequests", "", "r"},
 				{"update", "certificates.k8s.io", "certificatesigningrequests/approval", "", "r"}, {"update", "certificates.k8s.io", "certificatesigningrequests/status", "", "r"},
 				{"approve", "certificates.k8s.io", "signers", "", "kubernetes.io/kube-apiserver-client-kubelet"}, {"approve", "certificates.k8s.io", "signers", "", "kubernetes.io/kubelet-serving"},
 				{"sign", "certificates.k8s.io", "signers", "", "kubernetes.io/kube-apiserver-client"}, {"get", "", "nodes", "", "n"}, {"get", "networking.k8s.io", "ipaddresses", "", "10.0.0.1"}},
 			[]can{{"approve", "certificates.k8s.io", "signers", "", "kubernetes.io/kube-apiserver-client"}, {"sign", "certificates.k8s.io", "signers", "", "example.com/own"},
 				{"get", "", "secrets", "kube-system", "bootstrap-token-abcdef"}, {"update", "", "nodes", "", "n"}, {"create", "certificates.k8s.io", "certificatesigningrequests", "", "r"}}},
-		{auth.TokenCleaner,
+		{"TokenCleaner", auth.TokenCleaner,
 			[]can{{"list", "", "secrets", "kube-system", ""}, {"delete", "", "secrets", "kube-system", "s"}, {"update", "", "secrets", "kube-system", "s"}},
 			[]can{{"list", "", "secrets", "default", ""}, {"list", "", "secrets", "", ""}, {"create", "", "secrets", "kube-system", "s"}}},
 	} {
+		delete(missing, x.name)
 		if slices.Contains(x.who.GetGroups(), user.SystemPrivilegedGroup) {
 			t.Errorf("%s may do everything", x.who.GetName())
 		}
@@ -246,6 +253,32 @@ func TestComponentsRoles(t *testing.T) {
 			check(q, authorizer.DecisionNoOpinion)
 		}
 	}
+	for name := range missing {
+		t.Errorf("nothing is checked about auth.%s", name)
+	}
+}
+
+// components are the identities that components.go declares, by name.
+func components(t *testing.T) map[string]bool {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "components.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok {
+			for _, name := range v.Names {
+				out[name.Name] = true
+			}
+		}
+		_, isFunc := n.(*ast.FuncDecl)
+		return !isFunc
+	})
+	if !out["APIServer"] {
+		t.Fatalf("components.go declares %v", out)
+	}
+	return out
 }
 
 // The aggregator fills in roles whose rules it does not hold: by its role, and not
