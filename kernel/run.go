@@ -50,7 +50,7 @@ func (k *Kernel) term() (*term, error) {
 		return nil, err
 	}
 	agg := &rbac.Aggregator{Registry: k.access.As(auth.RoleAggregator), Informers: k.informers, Log: k.c.Log}
-	sign := signer.New(signer.Config{Registry: k.access.As(auth.CertificateController), Tokens: k.access.As(auth.TokenCleaner), CA: k.pki, Authorizer: k.auth.Authorizer, Informers: k.informers, Log: k.c.Log})
+	sign := signer.New(signer.Config{Registry: k.access.As(auth.CertificateController), Tokens: k.access.As(auth.TokenCleaner), CA: k.pki, Authorizer: k.auth.Authorizer, Clock: k.c.Adjust.Clock, Informers: k.informers, Log: k.c.Log})
 	t.loops = map[string]loop{"role aggregation": agg.Run, "signer": sign.Run, "server tokens": k.keys.Run}
 	return t, nil
 }
