@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -171,19 +172,39 @@ func (r policyRole) subjects() (out []rbacv1.Subject, err error) {
 // subjects. Objects whose annotation autoupdate is "false" are left alone, as
 // are rules and subjects that people added.
 func (p *Policy) Ensure(ctx context.Context, reg registry.Registry) error {
-	var errs []error
+	var work []func() error
 	for _, r := range p.ClusterRoles {
-		errs = append(errs, ensure(ctx, reg, clusterRoles.Resource, "", r, extendClusterRole))
+		work = append(work, func() error { return ensure(ctx, reg, clusterRoles.Resource, "", r, extendClusterRole) })
 	}
 	for _, r := range p.Roles {
-		errs = append(errs, ensure(ctx, reg, roles.Resource, r.Namespace, r, extendRole))
+		work = append(work, func() error { return ensure(ctx, reg, roles.Resource, r.Namespace, r, extendRole) })
 	}
 	for _, b := range p.ClusterRoleBindings {
-		errs = append(errs, ensure(ctx, reg, clusterRoleBindings.Resource, "", b, extendClusterBinding))
+		work = append(work, func() error { return ensure(ctx, reg, clusterRoleBindings.Resource, "", b, extendClusterBinding) })
 	}
 	for _, b := range p.RoleBindings {
-		errs = append(errs, ensure(ctx, reg, roleBindings.Resource, b.Namespace, b, extendBinding))
+		work = append(work, func() error { return ensure(ctx, reg, roleBindings.Resource, b.Namespace, b, extendBinding) })
 	}
+	return together(work)
+}
+
+// ensuring is how many objects are written at the same time: a new cluster waits
+// for the disk a few times, and not for each of two hundred objects.
+const ensuring = 32
+
+// together does the work, in any order, and returns all errors.
+func together(work []func() error) error {
+	errs := make([]error, len(work))
+	places := make(chan struct{}, ensuring)
+	var group sync.WaitGroup
+	for i, f := range work {
+		places <- struct{}{}
+		group.Go(func() {
+			errs[i] = f()
+			<-places
+		})
+	}
+	group.Wait()
 	return errors.Join(errs...)
 }
 
