@@ -37,13 +37,13 @@ type plugins struct {
 // makePlugins joins the loader with those who use plugins.
 func (k *Kernel) makePlugins(context.Context) error {
 	own := k.access.As(auth.PluginLoader)
-	access := pluginAccess{core: k.core, catalog: k.catalog, codec: k.codec}
+	access := pluginAccess{core: k.core, catalog: k.catalog, codec: k.codec, builtins: k.c.Builtins}
 	store := modules.New(own)
 	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
 	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Metrics: k.metrics, Log: k.c.Log})
 	implement := declaredImplementers(k.c.Implementers)
 	k.plugins = plugins{policies: policies, loader: loader.New(loader.Config{
-		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, WritesStatus: k.leader.established, Informers: k.informers, Log: k.c.Log,
+		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Server: k.identity.Name, WritesStatus: k.leader.established, Informers: k.informers, Log: k.c.Log,
 		Consumers: []loader.Consumer{
 			{Name: schedulerName, Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
 			{Name: "admission", Points: wire.Admission, Sink: policies},

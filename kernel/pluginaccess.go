@@ -10,9 +10,11 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
+	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/reconcile"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -27,6 +29,8 @@ type pluginAccess struct {
 	core    *registry.Core // asks no authorizer: each way asks for the plugin's permissions
 	catalog *resource.Catalog
 	codec   *resource.Codec
+	// builtins are what ships.
+	builtins []plugin.Builtin
 }
 
 // of is what a plugin may ask of the API: in its own name, and no more than
@@ -34,7 +38,7 @@ type pluginAccess struct {
 // configuration from here and is checked by its May; the hostile suite lists
 // the ways (TestDoors).
 func (a pluginAccess) of(name string, p *plugin.Plugin) *hostclient.Config {
-	u := pluginUser(name)
+	u := a.user(name, &p.Spec)
 	return &hostclient.Config{Plugin: name, Registry: a.core.As(u), Catalog: a.catalog, Codec: a.codec,
 		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Seen: &hostclient.Seen{}}
 }
@@ -99,7 +103,19 @@ func mayWatch(c *hostclient.Config, list []wire.Watch) error {
 	return errors.Join(errs...)
 }
 
-// pluginUser is the identity of a plugin.
+// user is the identity of a plugin. A controller that ships acts under the service
+// account that upstream's has: see RATIONALE.md, "Why do the controllers that ship
+// act as upstream's?".
+func (a pluginAccess) user(name string, spec *v1alpha1.PluginSpec) user.Info {
+	for i := range a.builtins {
+		if b := &a.builtins[i]; b.Account != "" && b.Runs(name, spec) {
+			return auth.PluginController(b.Account, name)
+		}
+	}
+	return pluginUser(name)
+}
+
+// pluginUser is the identity of a plugin that does not ship.
 func pluginUser(name string) user.Info {
 	return &user.DefaultInfo{Name: "system:pintle:plugin:" + name, Groups: []string{"system:pintle:plugins", user.AllAuthenticated}}
 }

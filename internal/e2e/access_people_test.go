@@ -176,7 +176,7 @@ func (p *controlPlane) populate(t *testing.T) {
 	}
 	// A plugin has no credentials outside of the server; this is its identity.
 	admin := p.actors["admin"]
-	p.actors["plugin"] = &actor{client: admin.client, header: map[string]string{"Impersonate-User": "system:pintle:plugin:replicaset", "Impersonate-Group": "system:pintle:plugins"}}
+	p.actors["plugin"] = &actor{client: admin.client, header: map[string]string{"Impersonate-User": "system:pintle:plugin:welcome", "Impersonate-Group": "system:pintle:plugins"}}
 
 	bound := func(pod string) string {
 		return fmt.Sprintf(`{"boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":%q,"uid":%q}}`, pod, p.uid(t, "/api/v1/namespaces/tenant/pods/"+pod))

@@ -37,6 +37,17 @@ var (
 	TokenCleaner = controller("token-cleaner")
 )
 
+// PluginName is the key of what a user is besides, by which a controller that ships
+// tells its plugin.
+const PluginName = "pintle.dev/plugin"
+
+// PluginController is a plugin's controller that acts under the service account of
+// upstream's controller.
+func PluginController(account, plugin string) user.Info {
+	u := controller(account)
+	return &user.DefaultInfo{Name: u.GetName(), Groups: u.GetGroups(), Extra: map[string][]string{PluginName: {plugin}}}
+}
+
 // controller is a controller of the kernel's own as upstream's controller manager
 // lets it act: under its service account. No such account need exist.
 func controller(name string) user.Info {

@@ -10,7 +10,22 @@ type Builtin struct {
 	// Formerly is the name that it shipped under before; "" when it had none. A
 	// Plugin of that name, which an older version made, gives way to this one.
 	Formerly string
-	Spec     v1alpha1.PluginSpec // Digest is filled in from Module
+	// Account is the service account of kube-system under whose name its
+	// controller acts; "": under the plugin's own name.
+	Account string
+	Spec    v1alpha1.PluginSpec // Digest is filled in from Module
 	// Module's bytes are used without being stored; empty for the native host.
 	Module Module
+}
+
+// Runs tells whether a Plugin resource of a name runs this very plugin, and not
+// what an operator has put in its place.
+func (b *Builtin) Runs(name string, spec *v1alpha1.PluginSpec) bool {
+	if name != b.Name || spec.Plugin != b.Spec.Plugin {
+		return false
+	}
+	if spec.Host == v1alpha1.HostNative {
+		return b.Spec.Host == v1alpha1.HostNative
+	}
+	return b.Module.Digest != "" && spec.Digest == b.Module.Digest
 }

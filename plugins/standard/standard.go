@@ -15,6 +15,9 @@ type Plugin struct {
 	Member string
 	// Rules are what it may do.
 	Rules []Rule
+	// Account is the service account of kube-system under whose name it acts: that
+	// of the controller in Kubernetes that does the same. "": under its own name.
+	Account string
 	// Order among admission rules; docs/plugins.md lists them.
 	Order int32
 }
@@ -44,47 +47,47 @@ var Plugins = []Plugin{
 		{[]string{"node.k8s.io"}, []string{"runtimeclasses"}, []string{"get"}},
 	}},
 
-	{Name: "deployment", Member: "deployment", Rules: []Rule{
+	{Name: "deployment", Member: "deployment", Account: "deployment-controller", Rules: []Rule{
 		events,
 		{[]string{"apps"}, []string{"deployments", "deployments/status", "replicasets"}, write},
 		{[]string{""}, []string{"pods"}, read},
 	}},
-	{Name: "replicaset", Member: "replicaset", Rules: []Rule{
+	{Name: "replicaset", Member: "replicaset", Account: "replicaset-controller", Rules: []Rule{
 		events,
 		{[]string{"apps"}, []string{"replicasets", "replicasets/status"}, write},
 		{[]string{""}, []string{"pods"}, write},
 	}},
-	{Name: "endpointslice", Member: "endpointslice", Rules: []Rule{
+	{Name: "endpointslice", Member: "endpointslice", Account: "endpointslice-controller", Rules: []Rule{
 		{[]string{""}, []string{"services", "pods", "nodes"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
 	}},
-	{Name: "node-lifecycle", Member: "node-lifecycle", Rules: []Rule{
+	{Name: "node-lifecycle", Member: "node-lifecycle", Account: "node-controller", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"nodes", "nodes/status", "pods", "pods/status"}, write},
 		{[]string{"coordination.k8s.io"}, []string{"leases"}, read},
 	}},
-	{Name: "node-ipam", Member: "node-ipam", Rules: []Rule{
+	{Name: "node-ipam", Member: "node-ipam", Account: "node-controller", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"nodes"}, write},
 	}},
-	{Name: "namespace", Member: "namespace", Rules: []Rule{
+	{Name: "namespace", Member: "namespace", Account: "namespace-controller", Rules: []Rule{
 		{[]string{"*"}, []string{"*"}, []string{"get", "list", "watch", "update", "patch", "delete"}},
 	}},
-	{Name: "garbage-collector", Member: "garbage-collector", Rules: []Rule{
+	{Name: "garbage-collector", Member: "garbage-collector", Account: "generic-garbage-collector", Rules: []Rule{
 		{[]string{"*"}, []string{"*"}, []string{"get", "list", "watch", "update", "patch", "delete"}},
 	}},
-	{Name: "default-service-account", Formerly: "serviceaccount", Member: "default-service-account", Rules: []Rule{
+	{Name: "default-service-account", Formerly: "serviceaccount", Member: "default-service-account", Account: "service-account-controller", Rules: []Rule{
 		{[]string{""}, []string{"namespaces"}, read},
 		{[]string{""}, []string{"serviceaccounts"}, write},
 	}},
-	{Name: "pvc-protection", Member: "pvc-protection", Rules: []Rule{
+	{Name: "pvc-protection", Member: "pvc-protection", Account: "pvc-protection-controller", Rules: []Rule{
 		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "patch"}},
 		{[]string{""}, []string{"pods"}, read},
 	}},
-	{Name: "pv-protection", Member: "pv-protection", Rules: []Rule{
+	{Name: "pv-protection", Member: "pv-protection", Account: "pv-protection-controller", Rules: []Rule{
 		{[]string{""}, []string{"persistentvolumes"}, []string{"get", "list", "watch", "patch"}},
 	}},
-	{Name: "root-ca", Member: "root-ca", Rules: []Rule{
+	{Name: "root-ca", Member: "root-ca", Account: "root-ca-cert-publisher", Rules: []Rule{
 		{[]string{""}, []string{"namespaces"}, read},
 		{[]string{""}, []string{"configmaps"}, write},
 	}},

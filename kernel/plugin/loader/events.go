@@ -35,8 +35,11 @@ var eventResource = corev1.SchemeGroupVersion.WithResource("events")
 // eventSeries are the events of Plugins: one object for each plugin and reason,
 // whose count grows. The first is written within a second; what comes after it
 // is counted and written at most once in every. It is used by one goroutine.
+//
+// Every server writes its own, whether it leads or not: policies are asked on each.
 type eventSeries struct {
 	every    time.Duration
+	server   string
 	registry registry.Registry
 	clock    clock.PassiveClock
 	log      *slog.Logger
@@ -57,8 +60,8 @@ type series struct {
 	written time.Time
 }
 
-func newEventSeries(every time.Duration, r registry.Registry, c clock.PassiveClock, log *slog.Logger) *eventSeries {
-	return &eventSeries{every: every, registry: r, clock: c, log: log, series: map[seriesKey]*series{}}
+func newEventSeries(every time.Duration, server string, r registry.Registry, c clock.PassiveClock, log *slog.Logger) *eventSeries {
+	return &eventSeries{every: every, server: server, registry: r, clock: c, log: log, series: map[seriesKey]*series{}}
 }
 
 // note counts something that an operator should know of.
@@ -71,7 +74,7 @@ func (e *eventSeries) note(p *v1alpha1.Plugin, reason, message string) {
 			ObjectMeta:     metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s.%x", p.Name, now.UnixNano())},
 			InvolvedObject: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Plugin", Name: p.Name, UID: p.UID},
 			Type:           corev1.EventTypeWarning, Reason: reason, FirstTimestamp: metav1.NewTime(now),
-			Source: corev1.EventSource{Component: "plugin-loader"},
+			Source: corev1.EventSource{Component: "plugin-loader", Host: e.server},
 		}}
 		e.series[key] = s
 	}
@@ -88,8 +91,8 @@ func (e *eventSeries) forget(p *v1alpha1.Plugin) {
 	}
 }
 
-// write writes what is due. Others write for the cluster when write is false.
-func (e *eventSeries) write(ctx context.Context, now time.Time, write bool) {
+// write writes what is due. What cannot be written is due again later.
+func (e *eventSeries) write(ctx context.Context, now time.Time) {
 	for _, s := range e.series {
 		if s.pending == 0 || now.Sub(s.written) < e.every {
 			continue
@@ -97,17 +100,14 @@ func (e *eventSeries) write(ctx context.Context, now time.Time, write bool) {
 		next := s.event.DeepCopy()
 		next.Count += s.pending
 		next.Message, next.LastTimestamp = s.message, metav1.NewTime(s.last)
-		s.written, s.pending = now, 0
-		if !write {
-			continue
-		}
+		s.written = now
 		if err := e.put(ctx, s, next); err != nil {
 			if !errors.Is(err, context.Canceled) {
 				e.log.Warn("event not recorded", "plugin", next.InvolvedObject.Name, "error", err)
 			}
 			continue
 		}
-		s.event, s.created = next, true
+		s.event, s.created, s.pending = next, true, 0
 	}
 }
 
@@ -126,10 +126,8 @@ func (e *eventSeries) put(ctx context.Context, s *series, next *corev1.Event) er
 		t.Name = next.Name
 	}
 	_, err := e.registry.Create(ctx, t, next, registry.WriteOptions{})
+	if apierrors.IsAlreadyExists(err) { // the answer to the last try was lost
+		_, err = e.registry.Update(ctx, t, next, registry.WriteOptions{})
+	}
 	return err
-}
-
-// writeEvents writes the events that are due.
-func (l *Loader) writeEvents(ctx context.Context, now time.Time) {
-	l.events.write(ctx, now, l.WritesStatus == nil || l.WritesStatus())
 }

@@ -61,9 +61,12 @@ type Config struct {
 	// several: of those the one whose scheduler and controllers use the plugins,
 	// once it has told what they refuse (see Loader.Refused). nil is yes.
 	WritesStatus func() bool
-	Clock        Clock             // nil is the real clock
-	Informers    *informer.Metrics // nil: what is followed is not counted
-	Log          *slog.Logger      // nil discards
+	// Server names this server in events: each tells of what happens to plugins on
+	// it. May be "".
+	Server    string
+	Clock     Clock             // nil is the real clock
+	Informers *informer.Metrics // nil: what is followed is not counted
+	Log       *slog.Logger      // nil discards
 }
 
 // Clock is what a loader needs of time.
@@ -125,7 +128,7 @@ func New(c Config) *Loader {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	l := &Loader{Config: c, entries: entries{}, faults: make(chan fault, 64),
-		results: make(chan result), refused: make(chan refusal), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Registry, c.Clock, c.Log)}
+		results: make(chan result), refused: make(chan refusal), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Server, c.Registry, c.Clock, c.Log)}
 	l.jobs = newJobs(l)
 	l.logs = newLogs(c.Log, c.Clock)
 	l.shipped = newShipped(c.Registry, c.Builtins, c.Log)

@@ -88,7 +88,7 @@ func (l *Loader) loop(ctx context.Context, updates <-chan informer.Update) {
 				counters = now.Add(l.StatusEvery)
 			}
 			l.writeStatus(ctx, all)
-			l.writeEvents(ctx, now)
+			l.events.write(ctx, now)
 			l.shipped.restore(ctx)
 			if !now.Before(collect) {
 				collect = now.Add(collectEvery)

@@ -132,3 +132,26 @@ var unimplemented = []string{
 	"validatingadmissionpolicies.admissionregistration.k8s.io", "validatingwebhookconfigurations.admissionregistration.k8s.io",
 	"volumeattachments.storage.k8s.io",
 }
+
+// TestControllersAccounts: whoever acts under the name of upstream's controller has
+// that controller's role bound to the name, and what ships and controls has one.
+func TestControllersAccounts(t *testing.T) {
+	policy, err := rbac.DefaultPolicy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := map[string]string{}
+	for _, b := range policy.ClusterRoleBindings {
+		for _, s := range b.Subjects {
+			if s.Kind == "ServiceAccount" && s.Namespace == "kube-system" {
+				bound[s.Name] = b.RoleRef.Name
+			}
+		}
+	}
+	for _, p := range standard.Plugins {
+		decides := p.Name == "scheduling" || p.Order != 0 // and is no controller
+		if want := "system:controller:" + p.Account; !decides && bound[p.Account] != want || decides && p.Account != "" {
+			t.Errorf("plugin %s acts as %q, to which %q is bound", p.Name, p.Account, bound[p.Account])
+		}
+	}
+}
