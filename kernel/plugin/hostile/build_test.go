@@ -43,9 +43,9 @@ var (
 // would. The native host needs none: its guests are linked into the test.
 func build(t testing.TB, host v1alpha1.HostKind, cmd string) []byte {
 	t.Helper()
-	args := []string{"build"}
+	args := []string{"build", "-ldflags=-s -w"}
 	if host == v1alpha1.HostWASM {
-		args = append(args, "-buildmode=c-shared", "-ldflags=-s -w")
+		args = append(args, "-buildmode=c-shared")
 	}
 	return produce(t, string(host)+"/"+cmd, func(out string) *exec.Cmd {
 		c := exec.Command("go", append(args, "-o", out, "./guests/cmd/"+cmd)...)
