@@ -76,7 +76,7 @@ RACE := ./kernel/store ./kernel/store/memory ./kernel/store/maintain ./kernel/wa
   ./kernel/informer ./kernel/lease ./kernel/reconcile ./kernel/reconcile/hostclient \
   ./kernel/registry ./kernel/registry/recent ./kernel/registry/selection ./kernel/registry/transaction ./kernel/registry/view \
   ./kernel/scheduler/bind ./kernel/scheduler/cache ./kernel/scheduler/evaluate ./kernel/scheduler/index ./kernel/scheduler/queue \
-  ./kernel/plugin ./kernel/plugin/admit ./kernel/plugin/loader ./internal/backoff ./internal/images/registry \
+  ./kernel/plugin ./kernel/plugin/admit ./kernel/plugin/loader ./kernel/roster ./internal/backoff ./internal/images/registry \
   ./node/dns ./node/membership ./node/pod/... ./node/probe ./node/service ./node/source ./node/volume
 .PHONY: race
 race: ## the same with the race detector, where goroutines are ours
