@@ -44,7 +44,7 @@ func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
 		if !w.present.In(e.Object.Obj) && (e.Prev == nil || !w.present.In(e.Prev.Obj)) {
 			continue
 		}
-		if controller.MapKind(w.Map) == controller.MapFieldChanged && e.Type == watch.Modified && e.Prev != nil && m.field(w, e.Object) == m.field(w, e.Prev) {
+		if controller.MapKind(w.Map) == controller.MapFieldChanged && e.Type == watch.Modified && e.Prev != nil && m.sameField(ctx, w, e) {
 			continue
 		}
 		if controller.MapKind(w.Map) == controller.MapFunc && w.Arg != "" {
@@ -100,12 +100,12 @@ func (m *mapper) object(ctx context.Context, w *numbered, o *watch.Object) {
 	case controller.MapFunc:
 		m.call(ctx, w, o)
 	default:
-		m.meta(w, o)
+		m.meta(ctx, w, o)
 	}
 }
 
 // meta serves the maps that look at labels, owners and fields.
-func (m *mapper) meta(w *numbered, o *watch.Object) {
+func (m *mapper) meta(ctx context.Context, w *numbered, o *watch.Object) {
 	acc, err := meta.Accessor(o.Obj)
 	if err != nil {
 		return
@@ -128,7 +128,7 @@ func (m *mapper) meta(w *numbered, o *watch.Object) {
 			m.r.queue.Add(q)
 		}
 	case controller.MapField, controller.MapFieldChanged:
-		if v := m.field(w, o); v != "" {
+		if v, ok := m.field(ctx, w, o); ok && v != "" {
 			m.r.queue.Add(Request{Name: v})
 		}
 	}
@@ -155,26 +155,35 @@ func parseKind(s string) (schema.GroupKind, bool) {
 	return schema.GroupKind{Group: gv.Group, Kind: s[i+1:]}, err == nil
 }
 
+// sameField reports whether a change left the field of a watch as it was. One
+// that cannot be read counts as changed.
+func (m *mapper) sameField(ctx context.Context, w *numbered, e watch.Event) bool {
+	now, ok := m.field(ctx, w, e.Object)
+	was, okBefore := m.field(ctx, w, e.Prev)
+	return ok && okBefore && now == was
+}
+
 // field reads a field: from the selectable ones where it is one of them, which
-// is cheap, else by its path.
-func (m *mapper) field(w *numbered, o *watch.Object) string {
+// is cheap, else by its path. One that cannot be read is noted.
+func (m *mapper) field(ctx context.Context, w *numbered, o *watch.Object) (value string, ok bool) {
 	gvr, _ := hostclient.ParseResource(w.Resource)
 	if d := m.r.catalog.Lookup(gvr.GroupResource()); d != nil && d.Strategy.Fields != nil {
 		if set := d.Strategy.Fields(o.Obj); set.Has(w.Arg) {
-			return set.Get(w.Arg)
+			return set.Get(w.Arg), true
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b, err := m.recordOf(w, o)
-	if err != nil {
-		return ""
+	var v record.Value
+	if err == nil {
+		v, err = record.Parse(b, w.fields.Fields())
 	}
-	v, err := record.Parse(b, w.fields.Fields())
 	if err != nil {
-		return ""
+		m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, fmt.Errorf("%s/%s: %w", o.Namespace, o.Name, err))
+		return "", false
 	}
-	return v.Get(w.Arg).String()
+	return v.Get(w.Arg).String(), true
 }
 
 // recordOf is what of an object a watch wants; several maps of one event share

@@ -17,7 +17,6 @@ import (
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
-	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/record"
@@ -86,13 +85,7 @@ func (r *runner) run(ctx context.Context) {
 		group.Go(func() { r.work(ctx, r.newSlot(), i, workers) })
 	}
 	mapper := &mapper{r: r, slot: r.newSlot()}
-	for gvr, watches := range r.byResource(manifest.Watches) {
-		c := r.follow
-		c.Target = registry.Target{Resource: gvr}
-		c.Handler = informer.NewDiffer(func(e watch.Event) { mapper.event(r.intake, watches, e) })
-		group.Go(func() { informer.New(c).Run(r.intake) })
-	}
-	group.Go(func() { r.followAll(r.overAll(manifest.Watches), mapper) })
+	group.Go(func() { r.followKinds(r.byResource(manifest.Watches), r.overAll(manifest.Watches), mapper) })
 	group.Wait()
 	mapper.end()
 }
@@ -124,6 +117,8 @@ func fieldsOf(w wire.Watch) (*record.Plan, error) {
 	return projection.Of(f.String())
 }
 
+// byResource are the watches of a manifest that name a resource, whether or not
+// that is defined yet.
 func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][]numbered {
 	out := map[schema.GroupVersionResource][]numbered{}
 	for i, w := range list {
@@ -131,8 +126,8 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 			continue // see overAll
 		}
 		gvr, ok := hostclient.ParseResource(w.Resource)
-		if !ok || r.catalog.Lookup(gvr.GroupResource()) == nil {
-			r.log.Error("controller watches a resource that does not exist", "resource", w.Resource)
+		if !ok {
+			r.log.Error("controller watches what is no resource: want [GROUP/]VERSION/RESOURCE", "resource", w.Resource)
 			continue
 		}
 		if err := r.host.MayWatch(registry.Target{Resource: gvr}); err != nil {
@@ -149,10 +144,6 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 		if n.fields, err = fieldsOf(w); err != nil {
 			r.log.Error("controller watches fields that cannot be", "resource", w.Resource, "error", err)
 			continue
-		}
-		if gk, ok := parseKind(w.Arg); ok && controller.MapKind(w.Map) == controller.MapOwner {
-			d := r.catalog.LookupKind(gk)
-			n.ownerless = d != nil && !d.Namespaced
 		}
 		out[gvr] = append(out[gvr], n)
 	}

@@ -1,0 +1,199 @@
+package reconcile
+
+import (
+	"context"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/informer"
+	"github.com/pintle-io/pintle/kernel/plugin/present"
+	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/watch"
+	"github.com/pintle-io/pintle/sdk/controller"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// overAll are the watches of a manifest that are of all resources.
+func (r *runner) overAll(list []wire.Watch) []numbered {
+	var out []numbered
+	for i, w := range list {
+		if w.Resource != wire.AllResources {
+			continue
+		}
+		if err := r.host.MayWatch(registry.Target{Resource: hostclient.Everything}); err != nil {
+			r.log.Error("controller watches what it may not", "resource", w.Resource, "error", err)
+			continue
+		}
+		n := numbered{Watch: w, index: i}
+		// What discovery tells is decided for a whole resource.
+		var paths []string
+		for _, p := range w.Present {
+			if p == hostclient.Namespaced || p == hostclient.Collected {
+				n.where = append(n.where, p)
+			} else {
+				paths = append(paths, p)
+			}
+		}
+		var err error
+		if n.present, err = present.Parse(paths); err != nil {
+			r.log.Error("controller watches a field that cannot be", "resource", w.Resource, "error", err)
+			continue
+		}
+		if n.fields, err = fieldsOf(w); err != nil {
+			r.log.Error("controller watches fields that cannot be", "resource", w.Resource, "error", err)
+			continue
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// A topic is a resource that a controller follows, for a watch of it or for
+// those of all resources.
+type topic struct {
+	resource schema.GroupVersionResource
+	all      bool
+}
+
+// subject is what a topic stands for while the catalog is as it is.
+type subject struct {
+	definition *resource.Definition
+	watches    []numbered
+}
+
+// follows reports whether following one is following the other: the same
+// definition, looked at alike.
+func (s subject) follows(o subject) bool {
+	return s.definition == o.definition && slices.EqualFunc(s.watches, o.watches, func(a, b numbered) bool {
+		return a.index == b.index && a.ownerless == b.ownerless
+	})
+}
+
+// subjects are what there is to follow by a catalog: of the named resources
+// those that it has, and of all those that a watch of all takes part in.
+func subjects(table *resource.Table, named map[schema.GroupVersionResource][]numbered, all []numbered) map[topic]subject {
+	out := map[topic]subject{}
+	for gvr, watches := range named {
+		d := table.Lookup(gvr.GroupResource())
+		if d == nil || !slices.Contains(d.Versions, gvr.Version) {
+			continue
+		}
+		out[topic{resource: gvr}] = subject{d, withOwners(table, watches)}
+	}
+	if len(all) == 0 {
+		return out
+	}
+	for _, res := range hostclient.Resources(table) {
+		if of := watchesOf(all, res); len(of) > 0 {
+			out[topic{res.GroupVersionResource, true}] = subject{res.Definition, withOwners(table, of)}
+		}
+	}
+	return out
+}
+
+// withOwners are watches that know whether the owners which they look for have
+// a namespace.
+func withOwners(table *resource.Table, watches []numbered) []numbered {
+	out := slices.Clone(watches)
+	for i, w := range out {
+		if gk, ok := parseKind(w.Arg); ok && controller.MapKind(w.Map) == controller.MapOwner {
+			d := table.LookupKind(gk)
+			out[i].ownerless = d != nil && !d.Namespaced
+		}
+	}
+	return out
+}
+
+// follower follows one topic. It outlives the definition that it began with:
+// what it has told of is what a change of the definition is compared with.
+type follower struct {
+	subject
+	differ *informer.Differ
+	end    func() // and waits until nothing is told any more
+}
+
+// followKinds follows the resources that a controller watches, by name and as
+// part of all: those that are there, those that come, and those that change. Of
+// one that goes it tells that its objects are gone. It returns when intake has
+// ended and nothing is followed any more.
+func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, all []numbered, m *mapper) {
+	followers := map[topic]*follower{}
+	defer func() {
+		for _, f := range followers {
+			f.end()
+		}
+	}()
+	for first := true; ; first = false {
+		table := r.catalog.Snapshot()
+		now := subjects(table, named, all)
+		for t, f := range followers {
+			if _, ok := now[t]; !ok {
+				f.end()
+				f.differ.Replace(r.intake, &registry.List{})
+				delete(followers, t)
+			}
+		}
+		for t, s := range now {
+			f := followers[t]
+			switch {
+			case f == nil:
+				f = &follower{}
+				f.differ = informer.NewDiffer(func(e watch.Event) { m.event(r.intake, f.watches, e) })
+				followers[t] = f
+			case f.follows(s):
+				continue
+			default:
+				f.end()
+			}
+			f.subject = s
+			f.end = r.followOne(t, f.differ)
+		}
+		if first {
+			r.tellAwaited(named, now)
+		}
+		select {
+		case <-table.Superseded():
+		case <-r.intake.Done():
+			return
+		}
+	}
+}
+
+// followOne begins to follow a resource and returns what ends that.
+func (r *runner) followOne(t topic, handler informer.Handler) (end func()) {
+	ctx, cancel := context.WithCancel(r.intake)
+	c := r.follow
+	c.Target, c.Handler = registry.Target{Resource: t.resource}, handler
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		informer.New(c).Run(ctx)
+	}()
+	return func() { cancel(); <-done }
+}
+
+// tellAwaited logs what the controller watches and nobody has defined yet.
+func (r *runner) tellAwaited(named map[schema.GroupVersionResource][]numbered, now map[topic]subject) {
+	for gvr := range named {
+		if _, ok := now[topic{resource: gvr}]; !ok {
+			r.log.Info("controller watches a resource that is not defined yet, and waits for it", "resource", gvr.String())
+		}
+	}
+}
+
+// watchesOf are the watches of all resources that one takes part in.
+func watchesOf(watches []numbered, res hostclient.Resource) []numbered {
+	var out []numbered
+	for _, n := range watches {
+		if slices.Contains(n.where, hostclient.Namespaced) && !res.Namespaced ||
+			slices.Contains(n.where, hostclient.Collected) && res.Strategy.NotCollected {
+			continue
+		}
+		n.resource, n.all = res.Definition.GroupResource(), &res
+		out = append(out, n)
+	}
+	return out
+}
