@@ -68,10 +68,11 @@ type Informer struct {
 	progress progress
 	refresh  chan struct{} // holds a token when a new list was asked for
 
-	// Run's own: where a watch goes on, 0 when a list is needed; and that the last
-	// one told nothing before its revision was gone.
-	from int64
-	vain bool
+	// Run's own: where a watch goes on, 0 when a list is needed; that the last one
+	// told nothing before its revision was gone; and when it ended.
+	from  int64
+	vain  bool
+	ended time.Time // the last watch, or the pause after it
 
 	lists, watches, resume atomic.Int64
 	failures               atomic.Int64
@@ -105,17 +106,30 @@ func (i *Informer) Run(ctx context.Context) {
 			i.from = 0
 		case gone(err):
 			i.from = 0
-			if i.vain { // the list before it was of no use either
-				i.pause(ctx, fmt.Errorf("watch %s: %w", i.c.Target.Resource.Resource, err))
-			}
+			// Only when the list before it was of no use either.
+			i.interrupted(ctx, err, i.vain)
 			i.vain = !told
-		case told: // cut off because the handler was slow, or ended: go on
+		default: // cut off because the handler was slow, ended, or failed
 			i.resume.Add(1)
-		default:
-			i.resume.Add(1)
-			i.pause(ctx, fmt.Errorf("watch %s: %w", i.c.Target.Resource.Resource, err))
+			i.interrupted(ctx, err, !told)
 		}
 	}
+}
+
+// interrupted is told of a watch that ended. Going on waits if it must, or if
+// the watch before this one ended a moment ago too: one that ends behind every
+// event would cost a list, or a watch, for each.
+func (i *Informer) interrupted(ctx context.Context, err error, wait bool) {
+	now := i.c.Clock.Now()
+	again := !i.ended.IsZero() && now.Sub(i.ended) < firstPause
+	i.ended = now
+	err = fmt.Errorf("watch %s: %w", i.c.Target.Resource.Resource, err)
+	if wait || again {
+		i.pause(ctx, err)
+		i.ended = i.c.Clock.Now()
+		return
+	}
+	i.c.Log.Debug("a watch ended and is begun again", "informer", i.c.Name, "error", err)
 }
 
 // errRefresh ends a watch because a new list was asked for.
@@ -137,7 +151,7 @@ func (i *Informer) pause(ctx context.Context, err error) {
 		return
 	}
 	i.failures.Add(1)
-	t := i.c.Clock.NewTimer(i.retry.Failed(i.c.Log, "informer", err, "informer", i.c.Name))
+	t := i.c.Clock.NewTimer(i.retry.Failed(i.c.Log, "following a resource is interrupted", err, "informer", i.c.Name))
 	defer t.Stop()
 	select {
 	case <-t.C():

@@ -120,6 +120,12 @@ var (
 	slow    = apierrors.NewTimeoutError("the watcher is too slow and was cut off", 1)
 )
 
+// What the log says of a watch that was cut off twice within a moment.
+const (
+	cutOff     = "level=WARN msg=\"following a resource is interrupted\" informer=test error=\"watch configmaps: Timeout: the watcher is too slow and was cut off\"\n"
+	cutOffOver = "level=INFO msg=\"over: following a resource is interrupted\" informer=test failures=1\n"
+)
+
 // rounded leaves the times away: jitter is in them.
 func rounded(lines []string) string {
 	var b strings.Builder
@@ -170,20 +176,37 @@ func TestTransitions(t *testing.T) {
 		script: &script{lists: []any{listAt(5), listAt(6), listAt(7)}, watches: []any{
 			&scripted{err: expired}, expired, &scripted{}}},
 		asked:  "list: at 5\nwatch from 5\nlist: at 6\nwatch from 6: too old resource version\nlist: at 7\nwatch from 7\n",
-		log:    "level=WARN msg=informer informer=test error=\"watch configmaps: too old resource version\"\n",
+		log:    "level=WARN msg=\"following a resource is interrupted\" informer=test error=\"watch configmaps: too old resource version\"\n",
+		paused: 75 * time.Millisecond,
+	}, {
+		name: "a watch that ends behind every event is not begun again at once each time",
+		script: &script{lists: []any{listAt(5, a)}, watches: []any{
+			&scripted{batches: [][]watch.Event{{modified("a", 6)}}, err: slow}, &scripted{batches: [][]watch.Event{{modified("a", 7)}}, err: slow},
+			&scripted{batches: [][]watch.Event{{modified("a", 8)}}, err: slow}, &scripted{}}},
+		asked:  "list: at 5\nwatch from 5\nwatch from 6\nwatch from 7\nwatch from 8\n",
+		told:   "ADDED a@1\nMODIFIED a@6\nMODIFIED a@7\nMODIFIED a@8\n",
+		log:    cutOff + cutOffOver + cutOff,
+		paused: 150 * time.Millisecond,
+	}, {
+		name: "nor is a list made behind every event",
+		script: &script{lists: []any{listAt(5, a), listAt(9, object("a", 8)), listAt(12, object("a", 11)), listAt(13, object("a", 11))}, watches: []any{
+			&scripted{batches: [][]watch.Event{{modified("a", 6)}}, err: expired}, &scripted{batches: [][]watch.Event{{modified("a", 10)}}, err: expired}, &scripted{}}},
+		asked:  "list: at 5\nwatch from 5\nlist: at 9\nwatch from 9\nlist: at 12\nwatch from 12\n",
+		told:   "ADDED a@1\nMODIFIED a@6\nMODIFIED a@8\nMODIFIED a@10\nMODIFIED a@11\n",
+		log:    "level=WARN msg=\"following a resource is interrupted\" informer=test error=\"watch configmaps: too old resource version\"\n",
 		paused: 75 * time.Millisecond,
 	}, {
 		name:   "lists that fail wait longer each time, and one line is told",
 		script: &script{lists: []any{errAway, errAway, errAway, errAway, listAt(5)}, watches: []any{&scripted{batches: [][]watch.Event{{bookmark(6)}}}}},
 		asked:  "list: the store is away\nlist: the store is away\nlist: the store is away\nlist: the store is away\nlist: at 5\nwatch from 5\n",
-		log:    "level=WARN msg=informer informer=test error=\"list configmaps: the store is away\"\nlevel=INFO msg=\"over: informer\" informer=test failures=4\n",
+		log:    "level=WARN msg=\"following a resource is interrupted\" informer=test error=\"list configmaps: the store is away\"\nlevel=INFO msg=\"over: following a resource is interrupted\" informer=test failures=4\n",
 		paused: 1125 * time.Millisecond, // three quarters of 100 + 200 + 400 + 800
 	}, {
 		name:   "a watch that cannot be begun is tried again from where it was",
 		script: &script{lists: []any{listAt(5, a)}, watches: []any{errAway, errAway, &scripted{}}},
 		asked:  "list: at 5\nwatch from 5: the store is away\nwatch from 5: the store is away\nwatch from 5\n",
 		told:   "ADDED a@1\n",
-		log:    "level=WARN msg=informer informer=test error=\"watch configmaps: the store is away\"\n",
+		log:    "level=WARN msg=\"following a resource is interrupted\" informer=test error=\"watch configmaps: the store is away\"\n",
 		paused: 225 * time.Millisecond,
 	}}
 	for _, tt := range tests {
