@@ -66,7 +66,7 @@ type Informer struct {
 	c        Config
 	retry    *backoff.Retry
 	progress progress
-	refresh  chan struct{} // holds a token when a new list was asked for
+	refresh  refresh
 
 	// Run's own: where a watch goes on, 0 when a list is needed; that the last one
 	// told nothing before its revision was gone; and when it ended.
@@ -86,7 +86,7 @@ func New(c Config) *Informer {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Informer{c: c, retry: backoff.New(firstPause, maxPause), refresh: make(chan struct{}, 1), progress: newProgress()}
+	return &Informer{c: c, retry: backoff.New(firstPause, maxPause), progress: newProgress()}
 }
 
 // Run follows until ctx ends. It is called once.
@@ -139,12 +139,7 @@ func gone(err error) bool { return apierrors.IsGone(err) || apierrors.IsResource
 
 // Refresh asks for a new list, for those who wait for a revision that no event
 // of the resource may ever reach.
-func (i *Informer) Refresh() {
-	select {
-	case i.refresh <- struct{}{}:
-	default:
-	}
-}
+func (i *Informer) Refresh() { i.refresh.ask() }
 
 func (i *Informer) pause(ctx context.Context, err error) {
 	if ctx.Err() != nil {
@@ -164,10 +159,7 @@ func (i *Informer) options() metav1.ListOptions {
 }
 
 func (i *Informer) list(ctx context.Context) error {
-	select {
-	case <-i.refresh: // the list that comes now is new enough
-	default:
-	}
+	i.refresh.granted() // the list that comes now is new enough
 	i.lists.Add(1)
 	l, err := i.c.Registry.List(ctx, i.c.Target, i.options())
 	if err != nil {
@@ -186,16 +178,9 @@ func (i *Informer) list(ctx context.Context) error {
 // it did and whether it told anything.
 func (i *Informer) watch(ctx context.Context) (told bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		select {
-		case <-i.refresh:
-			cancel(errRefresh)
-		case <-ctx.Done():
-		}
-	}()
-	defer func() { cancel(nil); <-over }()
+	defer cancel(nil)
+	i.refresh.during(cancel)
+	defer i.refresh.during(nil)
 	o := i.options()
 	o.ResourceVersion, o.AllowWatchBookmarks = strconv.FormatInt(i.from, 10), true
 	i.watches.Add(1)
