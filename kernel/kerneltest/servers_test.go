@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -30,10 +31,51 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/scheduling"
 )
 
-// link is a server's way to etcd, which may be cut.
+// link is a server's way to etcd, which may be cut. It counts what the server tries
+// to write.
 type link struct {
 	store.Store
-	cut atomic.Bool
+	cut breaker
+
+	mu     sync.Mutex
+	writes map[string]int // by key; guarded by mu
+}
+
+// breaker is whether a link is cut; what is under way ends when it is.
+type breaker struct {
+	mu   sync.Mutex
+	open chan struct{} // closed while the link is cut; guarded by mu
+}
+
+// ends is closed when the link is cut.
+func (b *breaker) ends() chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open == nil {
+		b.open = make(chan struct{})
+	}
+	return b.open
+}
+
+func (b *breaker) Load() bool {
+	select {
+	case <-b.ends():
+		return true
+	default:
+		return false
+	}
+}
+
+func (b *breaker) Store(cut bool) {
+	ends, was := b.ends(), b.Load()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case cut && !was:
+		close(ends)
+	case !cut && was:
+		b.open = nil
+	}
 }
 
 func (l *link) err() error {
@@ -43,10 +85,67 @@ func (l *link) err() error {
 	return nil
 }
 
+// written is how often the server tried to write a key.
+func (l *link) written(key string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writes[key]
+}
+
+func (l *link) note(ops []store.Op) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writes == nil {
+		l.writes = map[string]int{}
+	}
+	for _, op := range ops {
+		l.writes[op.Key]++
+	}
+}
+
+// cutWatcher is a watch that ends when the link is cut.
+type cutWatcher struct {
+	out chan store.Batch
+	err error // set before out is closed
+}
+
+func (w *cutWatcher) Batches() <-chan store.Batch { return w.out }
+func (w *cutWatcher) Err() error                  { return w.err }
+
+func (l *link) Watch(ctx context.Context, prefix string, after int64) store.Watcher {
+	ctx, cancel := context.WithCancel(ctx)
+	inner, ends := l.Store.Watch(ctx, prefix, after), l.cut.ends()
+	w := &cutWatcher{out: make(chan store.Batch)}
+	go func() {
+		defer close(w.out)
+		defer cancel()
+		for {
+			select {
+			case <-ends:
+				w.err = fmt.Errorf("%w: cut", store.ErrUnavailable)
+				return
+			case b, ok := <-inner.Batches():
+				if !ok {
+					w.err = inner.Err()
+					return
+				}
+				select {
+				case w.out <- b:
+				case <-ends:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	return w
+}
+
 func (l *link) Commit(ctx context.Context, ops []store.Op) (int64, error) {
 	if err := l.err(); err != nil {
 		return 0, err
 	}
+	l.note(ops)
 	return l.Store.Commit(ctx, ops)
 }
 
@@ -203,6 +302,32 @@ func list(t *testing.T, s *kerneltest.Server) map[string]string {
 	return out
 }
 
+// aggregated makes an aggregated role, by one request through the server that does
+// not lead, and waits until it is filled in: by the one that leads alone.
+func aggregated(t *testing.T, follower *kerneltest.Server, name string, leads, follows *link) {
+	t.Helper()
+	roles := registry.Target{Resource: rbacv1.SchemeGroupVersion.WithResource("clusterroles")}
+	labels := map[string]string{"aggregates-to": name}
+	part := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name + "-part", Labels: labels},
+		Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}
+	whole := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, AggregationRule: &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: labels}}}}
+	for _, r := range []*rbacv1.ClusterRole{part, whole} {
+		if _, err := follower.Registry.Create(t.Context(), roles, r, registry.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "an aggregated role", func() bool {
+		at := roles
+		at.Name = name
+		o, err := follower.Registry.Get(t.Context(), at, metav1.GetOptions{})
+		return err == nil && len(o.Obj.(*rbacv1.ClusterRole).Rules) == 1
+	})
+	key := "/registry/clusterroles/" + name
+	if l, f := leads.written(key), follows.written(key); l == 0 || f != 1 {
+		t.Errorf("role %s was written %d times by the server that leads, %d times by the other, through which it was made", name, l, f)
+	}
+}
+
 // TestTwoServers: both serve, one leads; the one that leads is cut off from etcd
 // in the middle of its work, as if it had been killed, and the other goes on with
 // it. No pod is bound twice, and both tell the same.
@@ -212,7 +337,9 @@ func TestTwoServers(t *testing.T) {
 	a := server(t, cut, token)
 	eventually(t, "a leader", func() bool { return holder(t, a) != "" })
 	first := holder(t, a)
-	b := server(t, dial(), token)
+	other := dial()
+	b := server(t, other, token)
+	aggregated(t, b, "first", cut, other)
 	if got := holder(t, b); got != first {
 		t.Errorf("the second server believes that %q leads, the first has it as %q", got, first)
 	}
@@ -247,6 +374,12 @@ func TestTwoServers(t *testing.T) {
 		}
 		return true
 	})
+	aggregated(t, a, "second", other, cut)
+	for i := 2 * each; i < 3*each; i++ {
+		if n := cut.written(fmt.Sprint("/registry/pods/default/p-", i)); n > 0 {
+			t.Errorf("the server that leads no longer tried to write pod p-%d, %d times", i, n)
+		}
+	}
 	second := holder(t, b)
 	b.Stop()
 	eventually(t, "the first leads again", func() bool { h := holder(t, a); return h == first && h != second })
