@@ -19,7 +19,7 @@ func (k *Client) batch(ctx context.Context, r *wire.Reader) error {
 	var items []registry.BatchItem
 	var at []int
 	for i, it := range q.Items {
-		item, err := k.item(ctx, it)
+		item, err := k.item(it)
 		targets[i] = item.Target
 		if err != nil {
 			if q.Atomic {
@@ -51,7 +51,7 @@ func bytesOf(items []wire.BatchItem, at []int) (n int) {
 	return n
 }
 
-func (k *Client) item(ctx context.Context, it wire.BatchItem) (registry.BatchItem, error) {
+func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {
 	if it.Write.Verb == "delete" {
 		d := it.Delete
 		t, _, err := k.c.target(d.Resource, d.Namespace, d.Name, "")
