@@ -10,20 +10,32 @@ import (
 	"sync/atomic"
 	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	kwatch "k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/restmapper"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
+	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/kerneltest"
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/native"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/plugins/kinds"
+	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
 
 // gizmoTypes are the objects of a custom kind: unstructured, with the fields
@@ -144,18 +156,92 @@ func (a api) hashes() map[string]string {
 
 const aggregatedDiscovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
+// The plugins of TestKindsComeAndGo: both are loaded before the kind is there.
+var (
+	byName = newReconciled("kinds-by-name", controller.Watch{Resource: "shop.example/v1/gizmos"})
+	ofAll  = newReconciled("kinds-of-all", controller.Watch{Resource: controller.AllResources, Metadata: true})
+)
+
+// reconciled is a plugin that counts what it was asked to reconcile.
+type reconciled struct {
+	name string
+	mu   sync.Mutex
+	seen map[string]int // by name; guarded by mu
+}
+
+func newReconciled(name string, w controller.Watch) *reconciled {
+	r := &reconciled{name: name, seen: map[string]int{}}
+	sdk.Register(sdk.Plugin{Name: name, New: func([]byte) (sdk.Points, error) {
+		return &controller.Points{Watches: []controller.Watch{w}, Reconcile: func(_ client.Client, q controller.Request) (controller.Result, error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.seen[q.Name]++
+			return controller.Result{}, nil
+		}}, nil
+	}})
+	return r
+}
+
+func (r *reconciled) times(name string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen[name]
+}
+
+// load makes the Plugin and waits until it is in use.
+func (r *reconciled) load(t *testing.T, c *kerneltest.Server) {
+	t.Helper()
+	target := registry.Target{Resource: v1alpha1.Plugins, Name: r.name}
+	p := &v1alpha1.Plugin{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Plugin"}, ObjectMeta: metav1.ObjectMeta{Name: r.name},
+		Spec: v1alpha1.PluginSpec{Plugin: r.name, Host: v1alpha1.HostNative,
+			Permissions: []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"get", "list", "watch"}}}}}
+	if _, err := c.Registry.Create(t.Context(), target, p, registry.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	registrytest.Eventually(t, "plugin "+r.name+" is ready", func() bool {
+		o, err := c.Registry.Get(t.Context(), target, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status := o.Obj.(*v1alpha1.Plugin).Status
+		if status.Phase == v1alpha1.Failed {
+			t.Fatalf("plugin %s: %s", r.name, status.Message)
+		}
+		return status.Phase == v1alpha1.Ready
+	})
+}
+
+// told waits until both plugins were asked about an object more often than
+// before, and returns how often they were.
+func told(t *testing.T, what, name string, before [2]int) [2]int {
+	t.Helper()
+	var now [2]int
+	registrytest.Eventually(t, what+": plugins are asked about "+name, func() bool {
+		now = [2]int{byName.times(name), ofAll.times(name)}
+		return now[0] > before[0] && now[1] > before[1]
+	})
+	return now
+}
+
 // TestKindsComeAndGo adds a kind while the server runs and is under load, gives
 // it another version and another schema, and takes it away. Clients, watches,
-// discovery and OpenAPI follow at once; what is not about the kind stays.
+// discovery, OpenAPI, kubectl's mapping of kinds and plugins follow at once; what
+// is not about the kind stays.
 func TestKindsComeAndGo(t *testing.T) {
 	t.Parallel()
 	table, err := kinds.Table(kinds.Options{}, v1alpha1.Extend)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := kerneltest.Start(t, kerneltest.Options{Table: table})
+	c := kerneltest.Start(t, kerneltest.Options{Table: table, Config: func(c *kernel.Config) {
+		c.Hosts = map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}}
+	}})
+	byName.load(t, c)
+	ofAll.load(t, c)
 	docs, ctx := api{t, c}, t.Context()
-	client, err := dynamic.NewForConfig(c.Admin())
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kerneltest.Client(t, c.Admin()).Discovery()))
+	kind := schema.GroupKind{Group: "shop.example", Kind: "Gizmo"}
+	dyn, err := dynamic.NewForConfig(c.Admin())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +263,7 @@ func TestKindsComeAndGo(t *testing.T) {
 			if _, err := others.Create(ctx, configMap(fmt.Sprint("load", i), nil), metav1.CreateOptions{}); err != nil {
 				t.Errorf("another kind is disturbed: %v", err)
 			}
-			if _, err := client.Resource(v1).Namespace("default").Create(ctx, gizmo(fmt.Sprint("load", i), "v1", nil), metav1.CreateOptions{}); err == nil {
+			if _, err := dyn.Resource(v1).Namespace("default").Create(ctx, gizmo(fmt.Sprint("load", i), "v1", nil), metav1.CreateOptions{}); err == nil {
 				written.Add(1)
 			} else if !apierrors.IsNotFound(err) {
 				t.Errorf("create under load: %v", err)
@@ -190,7 +276,14 @@ func TestKindsComeAndGo(t *testing.T) {
 	if body := docs.document("/apis/shop.example/v1", "application/json"); body != nil {
 		t.Fatal("the kind is there before it comes")
 	}
+	if m, err := mapper.RESTMapping(kind); !meta.IsNoMatchError(err) {
+		t.Fatalf("the kind is mapped before it comes: %v, %v", m, err)
+	}
 	apply(gizmos([]string{"size"}, "v1"))
+	mapper.Reset()
+	if m, err := mapper.RESTMapping(kind); err != nil || m.Resource != v1 {
+		t.Errorf("kubectl's mapping: %v, %v", m, err)
+	}
 	if body := docs.document("/apis/shop.example/v1", "application/json"); !strings.Contains(string(body), `"shortNames":["gz"]`) {
 		t.Errorf("discovery: %s", body)
 	}
@@ -205,7 +298,7 @@ func TestKindsComeAndGo(t *testing.T) {
 		t.Error("openapi v2 does not have the kind beside the others")
 	}
 
-	things := client.Resource(v1).Namespace("default")
+	things := dyn.Resource(v1).Namespace("default")
 	made, err := things.Create(ctx, gizmo("a", "v1", map[string]any{"size": "l", "junk": "x"}), metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -223,6 +316,7 @@ func TestKindsComeAndGo(t *testing.T) {
 	if err != nil || applied.Object["size"] != "xl" {
 		t.Errorf("apply: %v, %v", applied, err)
 	}
+	asked := told(t, "a kind that comes", "a", [2]int{})
 	w, err := things.Watch(ctx, metav1.ListOptions{ResourceVersion: applied.GetResourceVersion(), FieldSelector: "metadata.name=a"})
 	if err != nil {
 		t.Fatal(err)
@@ -240,13 +334,14 @@ func TestKindsComeAndGo(t *testing.T) {
 	if body := docs.document("/openapi/v3/apis/shop.example/v2", "application/json"); !strings.Contains(string(body), `"color"`) {
 		t.Error("openapi v3 does not have the new field")
 	}
-	patched, err := client.Resource(v2).Namespace("default").Patch(ctx, "a", types.MergePatchType, []byte(`{"size":"m"}`), metav1.PatchOptions{})
+	patched, err := dyn.Resource(v2).Namespace("default").Patch(ctx, "a", types.MergePatchType, []byte(`{"size":"m"}`), metav1.PatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if patched.GetAPIVersion() != "shop.example/v2" || patched.Object["color"] != "default" {
 		t.Errorf("patched in the new version: %v", patched.Object)
 	}
+	asked = told(t, "a kind that changed", "a", asked)
 	e, ok := <-w.ResultChan()
 	if !ok || e.Type != kwatch.Modified {
 		t.Fatalf("the watch from before the change ended, or tells %v", e)
@@ -257,6 +352,11 @@ func TestKindsComeAndGo(t *testing.T) {
 
 	if err := producer.Apply(nil, v1.GroupResource()); err != nil {
 		t.Fatal(err)
+	}
+	told(t, "a kind that goes", "a", asked)
+	mapper.Reset()
+	if m, err := mapper.RESTMapping(kind); !meta.IsNoMatchError(err) {
+		t.Errorf("what is gone is mapped: %v, %v", m, err)
 	}
 	if e, ok := <-w.ResultChan(); ok {
 		t.Errorf("the watch of what is gone tells %v", e)

@@ -177,9 +177,9 @@ func (r *runner) followOne(t topic, handler informer.Handler) (end func()) {
 
 // tellAwaited logs what the controller watches and nobody has defined yet.
 func (r *runner) tellAwaited(named map[schema.GroupVersionResource][]numbered, now map[topic]subject) {
-	for gvr := range named {
+	for gvr, watches := range named {
 		if _, ok := now[topic{resource: gvr}]; !ok {
-			r.log.Info("controller watches a resource that is not defined yet, and waits for it", "resource", gvr.String())
+			r.log.Info("controller watches a resource that is not defined yet, and waits for it", "resource", watches[0].Resource)
 		}
 	}
 }
