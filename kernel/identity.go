@@ -68,5 +68,8 @@ func serverID(file string) (string, error) {
 	return id, atomicfile.Write(file, []byte(id+"\n"), 0o600)
 }
 
-// Close gives the lock up.
-func (i *identity) Close() error { return i.lock.Close() }
+// Close gives the lock up. It is not enough to close the file: a child that is
+// being started has it too, until its program begins.
+func (i *identity) Close() error {
+	return errors.Join(syscall.Flock(int(i.lock.Fd()), syscall.LOCK_UN), i.lock.Close())
+}
