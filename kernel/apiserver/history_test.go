@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/pintle-io/pintle/internal/history"
 	"github.com/pintle-io/pintle/kernel"
+	"github.com/pintle-io/pintle/kernel/auth/pki"
 	"github.com/pintle-io/pintle/kernel/kerneltest"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -61,7 +64,8 @@ func histories(t *testing.T, st store.Store, r *rand.Rand) {
 	const rounds, starting = 40, 25 // a third server joins
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	servers := []*server{historyServer(t, st), historyServer(t, lagging{st})}
+	keys := clusterKeys(t)
+	servers := []*server{historyServer(t, st, keys), historyServer(t, lagging{st}, keys)}
 	begin, err := st.Revision(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +80,7 @@ func histories(t *testing.T, st store.Store, r *rand.Rand) {
 	w := &writer{t: t, store: st, rand: r}
 	for round := range rounds {
 		if round == starting {
-			servers = append(servers, historyServer(t, st))
+			servers = append(servers, historyServer(t, st, keys))
 		}
 		w.servers = servers
 		each(clients, func(c *reflector) {
@@ -127,12 +131,13 @@ func TestWatchAfterARestart(t *testing.T) {
 	t.Parallel()
 	st := memory.New()
 	w := &writer{t: t, store: st, rand: rand.New(rand.NewPCG(1, 1))}
-	w.batch(t.Context(), historyServer(t, st), nil, 3, true)
+	keys := clusterKeys(t)
+	w.batch(t.Context(), historyServer(t, st, keys), nil, 3, true)
 	last, err := st.Revision(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := historyServer(t, st)
+	c := historyServer(t, st, keys)
 	if rev, err := st.Revision(t.Context()); err != nil || rev != last {
 		t.Fatalf("the start wrote something: revision %d, %v, want %d", rev, err, last)
 	}
@@ -200,11 +205,26 @@ func hash(s string) (n uint64) {
 
 // historyServer starts an API server whose cache keeps little: clients fall
 // behind, and are cut off inside revisions. None of them leads, so that nothing
-// is written but what the test writes.
-func historyServer(t *testing.T, st store.Store) *server {
-	return newServer(t, kerneltest.Start(t, kerneltest.Options{Store: st, Follows: true,
+// is written but what the test writes. Those of one store have the same keys.
+func historyServer(t *testing.T, st store.Store, keys string) *server {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "pki"), os.DirFS(keys)); err != nil {
+		t.Fatal(err)
+	}
+	return newServer(t, kerneltest.Start(t, kerneltest.Options{Store: st, Dir: dir, Follows: true,
 		Adjust: kernel.Adjust{Cache: func(c *watch.Config) { c.History, c.Queue, c.Bookmarks = 100, 10, 60*time.Millisecond }},
 	}))
+}
+
+// clusterKeys makes the keys of a cluster, and says where.
+func clusterKeys(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := pki.Open(pki.Config{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // lagging is a store whose changes are heard of late, as by a server that is
