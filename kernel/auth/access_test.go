@@ -266,15 +266,17 @@ func components(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	out := map[string]bool{}
-	ast.Inspect(f, func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok {
-			for _, name := range v.Names {
+	for _, d := range f.Decls {
+		vars, ok := d.(*ast.GenDecl)
+		if !ok || vars.Tok != token.VAR {
+			continue
+		}
+		for _, v := range vars.Specs {
+			for _, name := range v.(*ast.ValueSpec).Names {
 				out[name.Name] = true
 			}
 		}
-		_, isFunc := n.(*ast.FuncDecl)
-		return !isFunc
-	})
+	}
 	if !out["APIServer"] {
 		t.Fatalf("components.go declares %v", out)
 	}
