@@ -38,7 +38,8 @@ type Instance interface {
 	// Region is the region as the kernel sees it; fetch it again after each
 	// Call. Nil before Reserve.
 	Region() []byte
-	// Memory is what the instance takes, in bytes; 0 when the host cannot tell.
+	// Memory is what the instance takes, in bytes; 0 when the host cannot tell. It
+	// may be asked beside everything else.
 	Memory() int64
 	// Close releases the instance. It may be called more than once.
 	Close() error

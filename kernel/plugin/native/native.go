@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
@@ -42,6 +43,7 @@ type instance struct {
 	guest    *guest.Guest
 	ctx      context.Context // of the call under way
 	region   []byte
+	size     atomic.Int64 // of region: whoever counts memory reads it beside calls
 	closed   bool
 }
 
@@ -77,16 +79,18 @@ func (in *instance) Reserve(_ context.Context, n int) ([]byte, error) {
 	b := make([]byte, n+page)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (page - 1))
 	in.region = b[skip : skip+n : skip+n]
+	in.size.Store(int64(n))
 	return in.region, nil
 }
 
 func (in *instance) Region() []byte { return in.region }
-func (in *instance) Memory() int64  { return int64(cap(in.region)) }
+func (in *instance) Memory() int64  { return in.size.Load() }
 
 func (in *instance) Close() error {
 	if !in.closed {
 		_, _ = in.Call(context.Background(), wire.OpClose, nil) // a plugin that cannot close is closed all the same
 		in.closed, in.region = true, nil
+		in.size.Store(0)
 	}
 	return nil
 }
