@@ -10,6 +10,7 @@ import (
 // TestAnswers: what a guest answers is held against bounds before anybody uses,
 // keeps or prints it.
 func TestAnswers(t *testing.T) {
+	beside(t)
 	s := start(t)
 	const wasm, native = v1alpha1.HostWASM, v1alpha1.HostNative
 	patient := timeout(20 * time.Second) // what is made is large, the making is not the point

@@ -241,6 +241,7 @@ func (s *server) guest(t testing.TB, name string, permissions ...string) v1alpha
 
 // TestSecretsStaySecret: plugins that may not read Secrets do not, by any point.
 func TestSecretsStaySecret(t *testing.T) {
+	beside(t)
 	s := start(t)
 	s.create(t, secretResource, "bystander", &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "bystander", Name: guests.SecretName},
 		Data: map[string][]byte{guests.SecretKey: {1, 2, 3}}})

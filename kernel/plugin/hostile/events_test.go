@@ -56,6 +56,7 @@ func (s *server) lastError(t *testing.T, name, want string) {
 // TestEventsNeedPermission: an event takes the right to create events and to
 // read what it is about.
 func TestEventsNeedPermission(t *testing.T) {
+	beside(t)
 	s := start(t)
 	s.loud(t, "forger", "forge")
 	s.lastError(t, "forger", "record event: plugin forger may not create events")
@@ -73,6 +74,7 @@ func TestEventsNeedPermission(t *testing.T) {
 
 // TestEventsAreBounded in size and in number.
 func TestEventsAreBounded(t *testing.T) {
+	beside(t)
 	s := start(t)
 	s.loud(t, "large", "large event", allowing("create:events"))
 	s.lastError(t, "large", "record event: event: reason has 1048576 bytes, 128 are the most")
@@ -90,6 +92,7 @@ func TestEventsAreBounded(t *testing.T) {
 // TestWritesAreBounded: a plugin that writes without end is refused beyond its
 // share, in words that say what to do.
 func TestWritesAreBounded(t *testing.T) {
+	beside(t)
 	s := start(t)
 	s.loud(t, "writer", "flood writes", allowing("create:configmaps"), func(p *v1alpha1.PluginSpec) { p.Limits.WritesPerSecond = 50 })
 	s.lastError(t, "writer", "plugin writer writes too much: 50 objects a second are allowed, 1000 at once; spec.limits.writesPerSecond of the Plugin raises it")

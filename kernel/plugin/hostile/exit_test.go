@@ -9,6 +9,7 @@ import (
 // TestExit: a program that ends by itself is a plugin that is not there, and
 // never memory that is looked at after it was given back.
 func TestExit(t *testing.T) {
+	beside(t)
 	s := start(t)
 	const wasm, process = v1alpha1.HostWASM, v1alpha1.HostProcess
 	exits := func(host v1alpha1.HostKind) func(testing.TB, *server) v1alpha1.PluginSpec {
@@ -37,6 +38,7 @@ func TestExit(t *testing.T) {
 // TestExitAtEveryStart: a plugin that is there when the server starts is opened
 // before anybody could remove it.
 func TestExitAtEveryStart(t *testing.T) {
+	beside(t)
 	s := start(t)
 	s.load(t, "bad", v1alpha1.PluginSpec{Digest: s.upload(t, build(t, v1alpha1.HostWASM, "exits"))})
 	s.phase(t, "bad", v1alpha1.Failed)

@@ -151,6 +151,7 @@ func (s *server) lose(t *testing.T, digest string) {
 // matched is refused under Fail and passes with a warning under Ignore; other
 // requests go on, and mending or removing the Plugin ends it.
 func TestMissingPolicies(t *testing.T) {
+	beside(t)
 	for _, host := range []v1alpha1.HostKind{v1alpha1.HostWASM, v1alpha1.HostProcess} {
 		t.Run(string(host), func(t *testing.T) {
 			s := start(t)
@@ -234,6 +235,7 @@ func TestNeverLoadedPolicy(t *testing.T) {
 // TestReplacedUnderLoad: while versions of a policy are exchanged, every request
 // is asked by one of them.
 func TestReplacedUnderLoad(t *testing.T) {
+	beside(t)
 	s := start(t)
 	for _, failure := range []v1alpha1.FailurePolicy{v1alpha1.Fail, v1alpha1.Ignore} {
 		spec := s.hostilePlugin(t, v1alpha1.HostWASM, "validate", "deny")
@@ -275,6 +277,7 @@ func TestReplacedUnderLoad(t *testing.T) {
 // TestWayIn: a policy that refuses everything locks the cluster out. Plugins
 // can be removed all the same; and a server that is told to leaves it out.
 func TestWayIn(t *testing.T) {
+	beside(t)
 	for _, tell := range []string{"lockout", loader.DisableAll} {
 		t.Run(tell, func(t *testing.T) {
 			s := start(t)
@@ -312,6 +315,7 @@ func TestWayIn(t *testing.T) {
 // TestSlowPolicy: a policy that never ends its start holds up what it matches
 // and nothing else.
 func TestSlowPolicy(t *testing.T) {
+	beside(t)
 	s := start(t)
 	spec := s.hostilePlugin(t, v1alpha1.HostWASM, "open", "sleep")
 	spec.Match = []v1alpha1.MatchRule{{Resources: []string{"v1/pods"}, Namespaces: []string{guests.Namespace}}}
@@ -351,6 +355,7 @@ func (s *server) readyz() (code int, body string) {
 
 // TestReadiness: /readyz names the policies while one is being loaded.
 func TestReadiness(t *testing.T) {
+	beside(t)
 	s := start(t)
 	spec := s.hostilePlugin(t, v1alpha1.HostWASM, "open", "sleep")
 	spec.Match = []v1alpha1.MatchRule{{Resources: []string{"v1/pods"}, Namespaces: []string{guests.Namespace}}}
@@ -405,6 +410,7 @@ func (s *server) do(t *testing.T, method, path string) (code int, body string) {
 // TestConnectIsAsked: a policy about CONNECT is asked about exec and proxies,
 // and not about what it does not match.
 func TestConnectIsAsked(t *testing.T) {
+	beside(t)
 	s := start(t)
 	if _, err := s.createPod("bystander", "target"); err != nil {
 		t.Fatal(err)

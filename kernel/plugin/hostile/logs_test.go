@@ -16,6 +16,7 @@ import (
 // TestLogFlood: what a plugin prints does not fill the disk, and the log says how
 // much it was.
 func TestLogFlood(t *testing.T) {
+	beside(t)
 	s := start(t)
 	log := &sizes{}
 	s.configure = func(c *kernel.Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) }

@@ -10,6 +10,7 @@ import (
 // TestLoops: code that never comes back is stopped by the deadline, at every
 // point.
 func TestLoops(t *testing.T) {
+	beside(t)
 	s := start(t)
 	short := timeout(100 * time.Millisecond)
 	for _, a := range []attack{

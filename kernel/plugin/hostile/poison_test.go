@@ -13,6 +13,7 @@ import (
 // TestPoison: objects of one namespace, on which a plugin with the failure
 // policy Fail faults, stop nobody else.
 func TestPoison(t *testing.T) {
+	beside(t)
 	s := start(t)
 	const wasm, process, native = v1alpha1.HostWASM, v1alpha1.HostProcess, v1alpha1.HostNative
 	short := timeout(100 * time.Millisecond)
@@ -34,6 +35,7 @@ func TestPoison(t *testing.T) {
 // TestPoisonIsNamed: a pod on which a plugin faults says so itself, and is tried
 // again and bound when the plugin is gone.
 func TestPoisonIsNamed(t *testing.T) {
+	beside(t)
 	s := start(t)
 	s.load(t, "bad", s.hostilePlugin(t, v1alpha1.HostWASM, "filter", "panic"))
 	s.phase(t, "bad", v1alpha1.Ready)

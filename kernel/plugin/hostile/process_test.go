@@ -14,6 +14,7 @@ import (
 // TestProcesses: a plugin in a process of its own neither takes the server with
 // it nor leaves anything behind.
 func TestProcesses(t *testing.T) {
+	beside(t)
 	s := start(t)
 	for _, a := range []attack{
 		// The scheduler looks at the region all the time.

@@ -23,6 +23,7 @@ func mode(m v1alpha1.Mode) func(*v1alpha1.PluginSpec) {
 // TestControllersThatLoop: a controller is stopped like everybody else, and its
 // errors have words.
 func TestControllersThatLoop(t *testing.T) {
+	beside(t)
 	s := start(t)
 	t.Run("loop", func(t *testing.T) {
 		s.withstand(t, attack{spec: hostileAt(v1alpha1.HostWASM, "reconcile", "loop", watching, timeout(300*time.Millisecond)),
@@ -43,6 +44,7 @@ func TestControllersThatLoop(t *testing.T) {
 // TestRehearsedDecideNothing: what is in the mode Shadow is asked, and neither
 // what it says nor that it fails touches a pod.
 func TestRehearsedDecideNothing(t *testing.T) {
+	beside(t)
 	s := start(t)
 	for _, at := range []string{"validate", "mutate", "prefilter", "filter", "score"} {
 		for _, do := range []string{"error", "panic"} {
@@ -61,6 +63,7 @@ func TestRehearsedDecideNothing(t *testing.T) {
 
 // TestHangingInit: plugins that hang while they are opened hold up no other.
 func TestHangingInit(t *testing.T) {
+	beside(t)
 	s := start(t)
 	for _, name := range []string{"hang-1", "hang-2"} {
 		s.load(t, name, hostileAt(v1alpha1.HostProcess, "open", "sleep")(t, s))

@@ -87,6 +87,7 @@ func member(name string, column uint64, scaling schedule.Scaling) string {
 // TestRawAnswers: a guest need not be made with the SDK, which checks what it
 // says.
 func TestRawAnswers(t *testing.T) {
+	beside(t)
 	s := start(t)
 	const huge = 1_000_000_000_003 // of which the two low bits say that both nodes fit
 	for _, a := range []attack{

@@ -52,6 +52,19 @@ type server struct {
 	early     func()
 }
 
+// slots bound how many control planes run side by side: what a test waits for is
+// mostly a clock, and none should wait for the processors.
+var slots = make(chan struct{}, 3)
+
+// beside lets a test run beside others of its kind. Those that hold the process
+// itself up or measure it do not.
+func beside(t *testing.T) {
+	t.Helper()
+	t.Parallel()
+	slots <- struct{}{}
+	t.Cleanup(func() { <-slots })
+}
+
 // start starts a control plane; a test has one for all its cases, which also
 // shows that what a case did is gone after it.
 func start(t testing.TB) *server {
