@@ -51,23 +51,24 @@ func (r *runner) overAll(list []wire.Watch) []numbered {
 	return out
 }
 
-// A topic is a resource that a controller follows, for a watch of it or for
-// those of all resources.
+// A topic is a resource that a controller follows: in the version that a watch
+// names, or for watches of all resources in whichever is preferred.
 type topic struct {
-	resource schema.GroupVersionResource
-	all      bool
+	resource schema.GroupResource
+	version  string // "" for watches of all resources
 }
 
 // subject is what a topic stands for while the catalog is as it is.
 type subject struct {
+	resource   schema.GroupVersionResource
 	definition *resource.Definition
 	watches    []numbered
 }
 
-// follows reports whether following one is following the other: the same
-// definition, looked at alike.
-func (s subject) follows(o subject) bool {
-	return s.definition == o.definition && slices.EqualFunc(s.watches, o.watches, func(a, b numbered) bool {
+// alike reports whether the same watches lead to the same requests, so that what
+// was told once need not be told again.
+func (s subject) alike(o subject) bool {
+	return slices.EqualFunc(s.watches, o.watches, func(a, b numbered) bool {
 		return a.index == b.index && a.ownerless == b.ownerless
 	})
 }
@@ -81,14 +82,14 @@ func subjects(table *resource.Table, named map[schema.GroupVersionResource][]num
 		if d == nil || !slices.Contains(d.Versions, gvr.Version) {
 			continue
 		}
-		out[topic{resource: gvr}] = subject{d, withOwners(table, watches)}
+		out[topic{gvr.GroupResource(), gvr.Version}] = subject{gvr, d, withOwners(table, watches)}
 	}
 	if len(all) == 0 {
 		return out
 	}
 	for _, res := range hostclient.Resources(table) {
 		if of := watchesOf(all, res); len(of) > 0 {
-			out[topic{res.GroupVersionResource, true}] = subject{res.Definition, withOwners(table, of)}
+			out[topic{resource: res.Definition.GroupResource()}] = subject{res.GroupVersionResource, res.Definition, withOwners(table, of)}
 		}
 	}
 	return out
@@ -108,7 +109,7 @@ func withOwners(table *resource.Table, watches []numbered) []numbered {
 }
 
 // follower follows one topic. It outlives the definition that it began with:
-// what it has told of is what a change of the definition is compared with.
+// what it has told of is not told again.
 type follower struct {
 	subject
 	differ *informer.Differ
@@ -117,8 +118,10 @@ type follower struct {
 
 // followKinds follows the resources that a controller watches, by name and as
 // part of all: those that are there, those that come, and those that change. Of
-// one that goes it tells that its objects are gone. It returns when intake has
-// ended and nothing is followed any more.
+// one that goes nothing more is told, not that its objects are gone either: who
+// takes a definition away has them deleted before, or they are still there and
+// come back with it. It returns when intake has ended and nothing is followed any
+// more.
 func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, all []numbered, m *mapper) {
 	followers := map[topic]*follower{}
 	defer func() {
@@ -132,24 +135,24 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 		for t, f := range followers {
 			if _, ok := now[t]; !ok {
 				f.end()
-				f.differ.Replace(r.intake, &registry.List{})
 				delete(followers, t)
 			}
 		}
 		for t, s := range now {
 			f := followers[t]
-			switch {
-			case f == nil:
+			if f != nil && f.definition == s.definition && f.alike(s) {
+				continue
+			}
+			if f != nil {
+				f.end()
+			}
+			if f == nil || !f.alike(s) { // who looks otherwise is told of everything
 				f = &follower{}
 				f.differ = informer.NewDiffer(func(e watch.Event) { m.event(r.intake, f.watches, e) })
 				followers[t] = f
-			case f.follows(s):
-				continue
-			default:
-				f.end()
 			}
 			f.subject = s
-			f.end = r.followOne(t, f.differ)
+			f.end = r.followOne(s.resource, f.differ)
 		}
 		if first {
 			r.tellAwaited(named, now)
@@ -163,10 +166,10 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 }
 
 // followOne begins to follow a resource and returns what ends that.
-func (r *runner) followOne(t topic, handler informer.Handler) (end func()) {
+func (r *runner) followOne(gvr schema.GroupVersionResource, handler informer.Handler) (end func()) {
 	ctx, cancel := context.WithCancel(r.intake)
 	c := r.follow
-	c.Target, c.Handler = registry.Target{Resource: t.resource}, handler
+	c.Target, c.Handler = registry.Target{Resource: gvr}, handler
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -178,7 +181,7 @@ func (r *runner) followOne(t topic, handler informer.Handler) (end func()) {
 // tellAwaited logs what the controller watches and nobody has defined yet.
 func (r *runner) tellAwaited(named map[schema.GroupVersionResource][]numbered, now map[topic]subject) {
 	for gvr, watches := range named {
-		if _, ok := now[topic{resource: gvr}]; !ok {
+		if _, ok := now[topic{gvr.GroupResource(), gvr.Version}]; !ok {
 			r.log.Info("controller watches a resource that is not defined yet, and waits for it", "resource", watches[0].Resource)
 		}
 	}

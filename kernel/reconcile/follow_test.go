@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,8 +57,9 @@ func (k *kit) gizmo(t *testing.T, name string) {
 
 // TestFollowsKinds: controllers that were loaded before a kind was defined, one
 // by its name and one of all resources, are told of its objects when it comes,
-// go by what it says when it changes, and are told that its objects are gone
-// when it goes. None of it is told twice.
+// and go by what it says when it changes. What was told is not told again by a
+// change, and an object is not gone because its definition is: it comes back with
+// that.
 func TestFollowsKinds(t *testing.T) {
 	k := newKit(t)
 	m := newManager(t, k)
@@ -81,32 +83,62 @@ func TestFollowsKinds(t *testing.T) {
 	told("a controller of all resources works", "other", 0, 1)
 
 	shop := k.Catalog.Producer("shop")
-	for round := range 2 {
-		if err := shop.Apply(gizmoDefinition()); err != nil {
+	apply := func(change ...func(*resource.Definition)) {
+		t.Helper()
+		if err := shop.Apply(gizmoDefinition(change...)); err != nil {
 			t.Fatal(err)
 		}
-		before := 0
-		if round == 0 {
+	}
+	for round := 1; round <= 2; round++ {
+		apply()
+		if round == 1 {
 			k.gizmo(t, "a")
-		} else {
-			before = 2 // what is stored outlives its definition, and comes again with it
 		}
-		told("a kind that comes", "a", before+1, before+1)
+		told("a kind that comes", "a", round, round)
 
-		// Another definition of the same: what is known is not told again, but
-		// garbage collection has no part in it any more.
-		if err := shop.Apply(gizmoDefinition(func(d *resource.Definition) { d.Strategy.NotCollected = true })); err != nil {
-			t.Fatal(err)
-		}
-		late := []string{"b", "c"}[round]
-		told("a kind that leaves those of a watch", "a", before+1, before+2)
+		apply(func(d *resource.Definition) { d.Versions = []string{"v2", "v1"} })
+		late := []string{"", "b", "c"}[round]
 		k.gizmo(t, late)
-		told("a kind that changes", late, 1, 0)
-		told("what was known", "a", before+1, before+2)
+		told("another version is preferred", late, 1, 1)
+		told("what was known then", "a", round, round)
+
+		// Garbage collection has no part in it any more.
+		apply(func(d *resource.Definition) { d.Strategy.NotCollected = true })
+		n := 0
+		registrytest.Eventually(t, "a kind that is not collected", func() bool {
+			n++
+			later := fmt.Sprintf("later-%d-%d", round, n)
+			k.gizmo(t, later)
+			registrytest.Eventually(t, "a kind that is not collected is still one", func() bool { return named.times(later) == 1 })
+			return all.times(later) == 0
+		})
+		told("what was known before", "a", round, round)
 
 		if err := shop.Apply(nil, gizmos.GroupResource()); err != nil {
 			t.Fatal(err)
 		}
-		told("a kind that goes", "a", before+2, before+2)
+		k.set(t, "other", fmt.Sprint(round))
+		told("a kind that goes disturbs nobody", "other", 0, 1+round)
+		told("what it leaves behind", "a", round, round)
 	}
+}
+
+// TestFollowsOwners: a map to owners goes by whether their kind has a namespace,
+// also when that comes after what they own.
+func TestFollowsOwners(t *testing.T) {
+	k := newKit(t)
+	m := newManager(t, k)
+	yes := true
+	k.config(t, "owned", metav1.OwnerReference{APIVersion: "shop.example/v1", Kind: "Gizmo", Name: "g", UID: "u", Controller: &yes})
+	r := newRecorder()
+	r.maps = []wire.Watch{{Resource: "v1/configmaps", Map: uint8(controller.MapOwner), Arg: "shop.example/v1/Gizmo"}}
+	if err := m.Set("owners", r.controller(1)); err != nil {
+		t.Fatal(err)
+	}
+	run(t, m)
+	registrytest.Eventually(t, "asked about the owner", func() bool { return r.times("g") == 1 && r.wide.Load() == 0 })
+	if err := k.Catalog.Producer("shop").Apply(gizmoDefinition(func(d *resource.Definition) { d.Namespaced = false })); err != nil {
+		t.Fatal(err)
+	}
+	registrytest.Eventually(t, "asked about the owner without a namespace", func() bool { return r.wide.Load() == 1 })
 }

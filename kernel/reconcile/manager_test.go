@@ -44,6 +44,7 @@ type recorder struct {
 	seen   map[string]int // guarded by mu
 	opened atomic.Int32
 	closed atomic.Int32
+	wide   atomic.Int32 // requests without a namespace
 	answer func(name string) ([]byte, error)
 	maps   []wire.Watch
 	calls  atomic.Int32 // told by Called
@@ -69,6 +70,9 @@ func (r *recorder) controller(workers uint32) Controller {
 					q := wire.NewReader(req).Request()
 					r.mu.Lock()
 					r.seen[q.Name]++
+					if q.Namespace == "" {
+						r.wide.Add(1)
+					}
 					r.mu.Unlock()
 					return r.answer(q.Name)
 				}}, nil

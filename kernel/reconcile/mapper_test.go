@@ -117,7 +117,7 @@ func (r *runner) drain(t *testing.T) (out []Request) {
 
 // watchesOfPods is a watch of pods, as it is followed.
 func (r *runner) watchesOfPods(w wire.Watch) []numbered {
-	return subjects(r.catalog.Snapshot(), r.byResource([]wire.Watch{w}), nil)[topic{resource: podsR}].watches
+	return subjects(r.catalog.Snapshot(), r.byResource([]wire.Watch{w}), nil)[topic{podsR.GroupResource(), podsR.Version}].watches
 }
 
 // mapped answers OpMap with a request that says which object was seen.

@@ -103,3 +103,54 @@ func TestControllersFollowKinds(t *testing.T) {
 		d = &again
 	}
 }
+
+// TestChangingKindsCollectNothing: what an object of a custom kind owns stays when
+// the definition of the kind changes, goes, and comes back: the object is there.
+func TestChangingKindsCollectNothing(t *testing.T) {
+	c := newCluster(t, nativeHost(t), "garbage-collector")
+	p := c.catalog.Producer("shop")
+	apply := func(versions ...string) {
+		t.Helper()
+		d := &resource.Definition{Group: "shop.example", Resource: "gizmos", Singular: "gizmo", Kind: "Gizmo", ListKind: "GizmoList", Namespaced: true,
+			Versions: versions, StorageVersion: "v1", KeyPrefix: "/registry/shop.example/gizmos", Types: anything{}, JSONStored: true,
+			Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"}}
+		if err := p.Apply([]*resource.Definition{d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply("v1")
+	c.gizmo(t, namespace, "owner", nil)
+	o, err := c.Get(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace, Name: "owner"}, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := []metav1.OwnerReference{{APIVersion: "shop.example/v1", Kind: "Gizmo", Name: "owner", UID: o.Obj.(metav1.Object).GetUID()}}
+	c.mustCreate(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "owned", OwnerReferences: ref}})
+	// One whose owner is not there shows when the collector has seen a change.
+	seen := func(what, name string) {
+		t.Helper()
+		lost := []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "never", UID: "never"}}
+		c.mustCreate(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, OwnerReferences: lost}})
+		eventually(t, what, func() string {
+			return equal("collected", get[corev1.ConfigMap](t, c, name) == nil, true)
+		})
+		if get[corev1.ConfigMap](t, c, "owned") == nil {
+			t.Fatalf("%s: the dependent of an owner that is there is gone", what)
+		}
+	}
+	seen("at first", "a")
+	apply("v2", "v1")
+	seen("another version is preferred", "b")
+	if err := p.Apply(nil, gizmos.GroupResource()); err != nil {
+		t.Fatal(err)
+	}
+	seen("the kind is away", "c")
+	apply("v1")
+	seen("the kind is back", "d")
+	if _, err := c.Delete(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace, Name: "owner"}, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what a deleted object owns is collected", func() string {
+		return equal("gone", get[corev1.ConfigMap](t, c, "owned") == nil, true)
+	})
+}

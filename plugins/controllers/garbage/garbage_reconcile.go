@@ -20,11 +20,15 @@ func dependents(c client.Client, uid, namespace string) ([]*object, error) {
 	return out, nil
 }
 
-// collect deletes the dependents of an owner that is gone. One that has
-// another owner which stays only loses the reference.
+// collect deletes the dependents of an owner that is gone, once it has looked
+// that it is. One that has another owner which stays only loses the reference.
 func collect(c client.Client, s subject, namespace string) error {
 	deps, err := dependents(c, s.uid, namespace)
-	if err != nil {
+	if err != nil || len(deps) == 0 {
+		return err
+	}
+	// Whatever was told of the owner: what is deleted wrongly does not come back.
+	if state, err := owner(c, s, namespace); err != nil || state != ownerGone {
 		return err
 	}
 	var ops []client.Op
