@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ import (
 type stages struct {
 	root string // of the pods' directories
 	dir  string // of staged volumes
+	log  *slog.Logger
 
 	mu    sync.Mutex
 	locks map[driverVolume]*stageLock // guarded by mu
@@ -77,13 +79,19 @@ func (s *stages) place(h driver.Handle) string {
 	return filepath.Join(s.dir, h.Driver, hex.EncodeToString(sum[:16]))
 }
 
+// finder finds the driver of a name.
+type finder func(name string) (driver.Staged, error)
+
 // setup stages a volume and sets it up for one pod.
-func (s *stages) setup(ctx context.Context, d driver.Staged, r *driver.Request) (driver.Mount, error) {
+func (s *stages) setup(ctx context.Context, d driver.Staged, r *driver.Request, find finder) (driver.Mount, error) {
 	h, err := d.Handle(r)
 	if err != nil {
 		return driver.Mount{}, err
 	}
 	h.Driver = d.Name()
+	if err := s.undoOther(ctx, h, r.Dir, find); err != nil {
+		return driver.Mount{}, err
+	}
 	unlock, err := s.lock(ctx, h)
 	if err != nil {
 		return driver.Mount{}, err
@@ -103,9 +111,25 @@ func (s *stages) setup(ctx context.Context, d driver.Staged, r *driver.Request) 
 	return d.Setup(ctx, r)
 }
 
+// undoOther undoes the volume that the record of dir names, if it is another
+// than h: with its record it would stay staged for ever.
+func (s *stages) undoOther(ctx context.Context, h driver.Handle, dir string, find finder) error {
+	old, err := s.read(recordOf(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || old.Driver == h.Driver && old.ID == h.ID {
+		return err
+	}
+	if err := s.undo(ctx, recordOf(dir), dir, find); err != nil {
+		return fmt.Errorf("undo volume %q, which was here before: %w", old.ID, err)
+	}
+	return nil
+}
+
 // tearDown undoes what drivers did for the pod of a directory, and what they
 // did for all pods if it was the last.
-func (s *stages) tearDown(ctx context.Context, pod string, find func(name string) (driver.Staged, error)) error {
+func (s *stages) tearDown(ctx context.Context, pod string, find finder) error {
 	records, err := filepath.Glob(filepath.Join(escape(pod), "staged", "*.json"))
 	if err != nil {
 		return err
@@ -120,8 +144,11 @@ func (s *stages) tearDown(ctx context.Context, pod string, find func(name string
 	return errors.Join(errs...)
 }
 
-func (s *stages) undo(ctx context.Context, file, dir string, find func(name string) (driver.Staged, error)) error {
-	h, err := readHandle(file)
+func (s *stages) undo(ctx context.Context, file, dir string, find finder) error {
+	h, err := s.read(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -164,7 +191,7 @@ func (s *stages) last(h driver.Handle, except string) (bool, error) {
 		if file == except {
 			continue
 		}
-		o, err := readHandle(file)
+		o, err := s.read(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -194,13 +221,32 @@ func keepHandle(file string, h driver.Handle) error {
 	return atomicfile.Write(file, b, 0o640)
 }
 
-func readHandle(file string) (driver.Handle, error) {
-	var h driver.Handle
+// quarantined is the suffix of records that say nothing.
+const quarantined = ".corrupt"
+
+// read reads a record. One that names no volume is renamed, so that it does not
+// stand in the way of every other volume, and is not there from then on: the
+// next setup of its pod writes it anew. What cannot be read at all is an error,
+// because it may be readable later.
+func (s *stages) read(file string) (driver.Handle, error) {
 	b, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(b, &h)
+	if err != nil {
+		return driver.Handle{}, err
 	}
-	return h, err
+	var h driver.Handle
+	err = json.Unmarshal(b, &h)
+	if err == nil && (h.Driver == "" || h.ID == "") {
+		err = errors.New("it names no volume")
+	}
+	if err == nil {
+		return h, nil
+	}
+	s.log.Warn("the record of a staged volume is corrupt and was set aside: the volume may stay staged when its pod is gone",
+		"file", file+quarantined, "error", err)
+	if err := os.Rename(file, file+quarantined); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return driver.Handle{}, fmt.Errorf("set a corrupt record aside: %w", err)
+	}
+	return driver.Handle{}, &fs.PathError{Op: "read", Path: file, Err: fs.ErrNotExist}
 }
 
 // escape makes a path a pattern of itself.

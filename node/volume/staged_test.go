@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,7 +90,7 @@ func (d *remote) said(t *testing.T, want ...string) {
 
 func newStaged(t *testing.T, root string, d ...driver.Driver) *volume.Manager {
 	return volume.New(volume.Config{Root: filepath.Join(root, "pods"), Staging: filepath.Join(root, "staged"), Drivers: d,
-		Node: func() *podspec.Node { return &podspec.Node{} }})
+		Node: func() *podspec.Node { return &podspec.Node{} }, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 }
 
 func sharing(name string) *corev1.Pod {
@@ -195,5 +196,90 @@ func TestStagingHangs(t *testing.T) {
 		if err := m.TearDown(t.Context(), name); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestCorruptRecord: a record that says nothing keeps neither its own pod nor
+// the volumes of others from being undone.
+func TestCorruptRecord(t *testing.T) {
+	testenv.RequireNetwork(t)
+	for what, text := range map[string]string{"empty": "", "cut off": `{"driver":"rem`, "of no volume": "{}"} {
+		t.Run(what, func(t *testing.T) {
+			root, d := t.TempDir(), &remote{}
+			m := newStaged(t, root, d)
+			a, b, other := sharing("a"), sharing("b"), sharing("other")
+			other.Spec.Volumes[0].CSI.Driver = "disk-2"
+			for _, p := range []*corev1.Pod{a, b, other} {
+				if _, err := m.Prepare(t.Context(), p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.calls = nil
+			record := filepath.Join(root, "pods/a/staged/data.json")
+			spoil := func() {
+				if err := os.WriteFile(record, []byte(text), 0o640); err != nil {
+					t.Fatal(err)
+				}
+			}
+			spoil()
+			if err := m.TearDown(t.Context(), "other"); err != nil {
+				t.Fatal(err)
+			}
+			d.said(t, "tear-down other", "unstage disk-2")
+			if got, err := os.ReadFile(record + ".corrupt"); err != nil || string(got) != text {
+				t.Errorf("it was not set aside: %q %v", got, err)
+			}
+
+			// Whoever sets the volume up again has a record again.
+			if _, err := m.Prepare(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.TearDown(t.Context(), "b"); err != nil {
+				t.Fatal(err)
+			}
+			d.said(t, "stage disk-1", "setup a", "tear-down b")
+
+			spoil()
+			if err := m.TearDown(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+			d.said(t)
+			if left, err := m.Pods(); err != nil || len(left) > 0 {
+				t.Errorf("left: %v %v", left, err)
+			}
+			if err := mount.DetachBelow(filepath.Join(root, "staged")); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestAnotherVolume: what a pod had under a name is undone before it has another
+// volume under it, and is not forgotten when that fails.
+func TestAnotherVolume(t *testing.T) {
+	testenv.RequireNetwork(t)
+	root, d := t.TempDir(), &remote{fail: map[string]error{}}
+	m := newStaged(t, root, d)
+	p := sharing("a")
+	if _, err := m.Prepare(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	p = p.DeepCopy()
+	p.Spec.Volumes[0].CSI.Driver = "disk-2"
+	d.fail["unstage"] = errors.New("not now")
+	if _, err := m.Prepare(t.Context(), p); err == nil || !strings.Contains(err.Error(), `undo volume "disk-1", which was here before: not now`) {
+		t.Errorf("got %v", err)
+	}
+	delete(d.fail, "unstage")
+	if _, err := m.Prepare(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	d.said(t, "stage disk-1", "setup a", "tear-down a", "unstage disk-1", "tear-down a", "unstage disk-1", "stage disk-2", "setup a")
+	if err := m.TearDown(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	d.said(t, "tear-down a", "unstage disk-2")
+	if left, err := mount.Below(root); err != nil || len(left) > 0 {
+		t.Errorf("mounts left: %v %v", left, err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -49,6 +50,8 @@ type Config struct {
 	RecursiveReadOnly func(ctx context.Context, pod *corev1.Pod) (bool, error)
 	// Node is read for the hosts file; it is called at each use. Required.
 	Node func() *podspec.Node
+	// Log is told of records that are corrupt; nil: nobody is.
+	Log *slog.Logger
 }
 
 // Manager keeps volumes.
@@ -62,7 +65,10 @@ type Manager struct {
 
 // New makes a manager.
 func New(cfg Config) *Manager {
-	return &Manager{cfg: cfg, staged: stages{root: cfg.Root, dir: cfg.Staging}, ready: map[types.UID]map[string]driver.Mount{}}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Manager{cfg: cfg, staged: stages{root: cfg.Root, dir: cfg.Staging, log: cfg.Log}, ready: map[types.UID]map[string]driver.Mount{}}
 }
 
 // Dir is the directory of a pod.
@@ -117,7 +123,7 @@ func (m *Manager) prepare(ctx context.Context, pod *corev1.Pod, v *corev1.Volume
 	}
 	var mounted driver.Mount
 	if s, ok := d.(driver.Staged); ok {
-		mounted, err = m.staged.setup(ctx, s, r)
+		mounted, err = m.staged.setup(ctx, s, r, m.stagedDriver)
 	} else {
 		mounted, err = d.Setup(ctx, r)
 	}
