@@ -121,7 +121,8 @@ func (c *Core) Trim() {
 	c.objects.Trim()
 }
 
-// namespaces is the one resource that the kernel knows by name.
+// namespaces are what objects of other resources live in: where a catalog has them,
+// a creation asks for its own.
 var namespaces = schema.GroupResource{Resource: "namespaces"}
 
 // kindOf finds the kind of a request, its objects in the cache.
