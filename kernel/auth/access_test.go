@@ -6,10 +6,13 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -34,7 +37,7 @@ type asked struct {
 }
 
 func (z *asked) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
-	z.list = append(z.list, a.GetVerb()+" "+a.GetResource()+"/"+a.GetName())
+	z.list = append(z.list, path.Join(a.GetVerb()+" "+a.GetResource(), a.GetSubresource())+"/"+a.GetName())
 	if z.allow == nil || z.allow(a) {
 		return authorizer.DecisionAllow, "", nil
 	}
@@ -62,34 +65,52 @@ func TestAccessAsksForEveryVerb(t *testing.T) {
 	reg := (&auth.Access{Registry: c.Access(), Authorizer: z}).As(component)
 	ctx, o := t.Context(), registry.WriteOptions{FieldManager: "m"}
 	apply := []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b"}}`)
+	scale := registry.Target{Resource: appsv1.SchemeGroupVersion.WithResource("deployments"), Namespace: "default", Name: "d", Subresource: "scale"}
+	missing := map[string]bool{}
+	for verb := range reflect.TypeFor[registry.Registry]().Methods() {
+		missing[verb.Name] = true
+	}
 	for _, x := range []struct {
-		want string
-		do   func() error
+		verb, want string
+		do         func() error
+		absent     bool // allowed, it finds nothing
 	}{
-		{"create configmaps/a", func() error { _, err := reg.Create(ctx, in("a"), configMap("a"), o); return err }},
-		{"get configmaps/a", func() error { _, err := reg.Get(ctx, in("a"), metav1.GetOptions{}); return err }},
-		{"list configmaps/", func() error { _, err := reg.List(ctx, in(""), metav1.ListOptions{}); return err }},
-		{"watch configmaps/", func() error { _, err := reg.Watch(ctx, in(""), metav1.ListOptions{}); return err }},
-		{"update configmaps/a", func() error { _, err := reg.Update(ctx, in("a"), configMap("a"), o); return err }},
-		{"patch configmaps/a", func() error { _, err := reg.Patch(ctx, in("a"), types.MergePatchType, []byte(`{}`), o); return err }},
-		{"patch configmaps/b, create configmaps/b", func() error { _, err := reg.Patch(ctx, in("b"), types.ApplyYAMLPatchType, apply, o); return err }},
-		{"delete configmaps/a", func() error { _, err := reg.Delete(ctx, in("a"), metav1.DeleteOptions{}); return err }},
-		{"deletecollection configmaps/", func() error {
+		{verb: "Create", want: "create configmaps/a", do: func() error { _, err := reg.Create(ctx, in("a"), configMap("a"), o); return err }},
+		{verb: "Get", want: "get configmaps/a", do: func() error { _, err := reg.Get(ctx, in("a"), metav1.GetOptions{}); return err }},
+		{verb: "GetProjection", want: "get deployments/scale/d", do: func() error { _, err := reg.GetProjection(ctx, scale, metav1.GetOptions{}); return err }, absent: true},
+		{verb: "List", want: "list configmaps/", do: func() error { _, err := reg.List(ctx, in(""), metav1.ListOptions{}); return err }},
+		{verb: "Watch", want: "watch configmaps/", do: func() error { _, err := reg.Watch(ctx, in(""), metav1.ListOptions{}); return err }},
+		{verb: "Update", want: "update configmaps/a", do: func() error { _, err := reg.Update(ctx, in("a"), configMap("a"), o); return err }},
+		{verb: "Patch", want: "patch configmaps/a", do: func() error { _, err := reg.Patch(ctx, in("a"), types.MergePatchType, []byte(`{}`), o); return err }},
+		{verb: "Patch", want: "patch configmaps/b, create configmaps/b", do: func() error {
+			_, err := reg.Patch(ctx, in("b"), types.ApplyYAMLPatchType, apply, o)
+			return err
+		}},
+		{verb: "Delete", want: "delete configmaps/a", do: func() error { _, err := reg.Delete(ctx, in("a"), metav1.DeleteOptions{}); return err }},
+		{verb: "DeleteCollection", want: "deletecollection configmaps/", do: func() error {
 			_, err := reg.DeleteCollection(ctx, in(""), metav1.DeleteOptions{}, metav1.ListOptions{})
 			return err
 		}},
+		{verb: "Batch", want: "create configmaps/", do: func() error {
+			_, err := reg.Batch(ctx, []registry.BatchItem{{Verb: "create", Target: in(""), Object: configMap("z"), Options: o}}, true)
+			return err
+		}},
 	} {
+		delete(missing, x.verb)
 		z.allow, z.list = func(authorizer.Attributes) bool { return false }, nil
 		if err := x.do(); !apierrors.IsForbidden(err) {
 			t.Errorf("%s, not allowed: %v", x.want, err)
 		}
 		z.allow, z.list = nil, nil
-		if err := x.do(); err != nil {
+		if err := x.do(); x.absent != apierrors.IsNotFound(err) || !x.absent && err != nil {
 			t.Errorf("%s, allowed: %v", x.want, err)
 		}
 		if got := strings.Join(z.list, ", "); got != x.want {
 			t.Errorf("asked %q, want %q", got, x.want)
 		}
+	}
+	for verb := range missing {
+		t.Errorf("this test does not ask %s", verb)
 	}
 	if _, err := (&auth.Access{Registry: c.Access(), Authorizer: &asked{}}).As(nil).Get(ctx, in("a"), metav1.GetOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("nobody, allowed everything: %v", err)
