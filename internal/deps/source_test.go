@@ -78,6 +78,43 @@ func TestStoreHasOneWriter(t *testing.T) {
 	}
 }
 
+// No policy is asked about writes that admission.WithOwnObjects marks, and the mark
+// is a value of a context that whoever imports admission can make. Who does is here
+// with the reason; nobody who writes for somebody else may be.
+func TestWhoPassesByPolicies(t *testing.T) {
+	markers := []string{}
+	for _, p := range list(t, "../..", "linux", "amd64") {
+		for _, name := range p.GoFiles {
+			if mentions(p.files(t, []string{name}), "WithOwnObjects") {
+				markers = append(markers, p.name()+"/"+name)
+			}
+		}
+	}
+	slices.Sort(markers)
+	want := []string{
+		"kernel/kerneltest/kerneltest.go", // a test's lease of another leader, before any policy has been read
+		"kernel/own.go",                   // what every cluster has: a policy that refused it would keep the server from starting
+		"kernel/plugin/loader/events.go",  // what is said about policies' own modules
+	}
+	if !slices.Equal(markers, want) {
+		t.Errorf("policies are passed by in %v, want %v", markers, want)
+	}
+}
+
+// mentions says whether any of the files has a selector of this name: a call, or
+// the function as a value.
+func mentions(files []*ast.File, name string) bool {
+	found := false
+	for _, f := range files {
+		ast.Inspect(f, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			found = found || ok && s.Sel.Name == name
+			return !found
+		})
+	}
+	return found
+}
+
 // A test that cannot run where it must run has to fail, not to skip: only
 // testenv decides which of the two it is.
 func TestOnlyTestenvSkips(t *testing.T) {

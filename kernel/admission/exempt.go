@@ -17,7 +17,7 @@ type ownObjects struct{}
 // WithOwnObjects marks writes of the server itself that policies are not asked
 // about: of the objects that every cluster has, since a policy that refused them
 // would keep the server from starting, and of what it says about policies. No
-// request from outside carries the mark.
+// request from outside carries the mark; a test of internal/deps lists who sets it.
 func WithOwnObjects(ctx context.Context) context.Context {
 	return context.WithValue(ctx, ownObjects{}, true)
 }
