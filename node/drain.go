@@ -14,9 +14,9 @@ import (
 // drainer waits until the EndpointSlices name a pod as ready no more: the
 // balancers of every node follow them.
 type drainer struct {
-	node   string
-	own    func(context.Context, *corev1.Pod) error // Config.Draining
-	settle time.Duration
+	node  string
+	own   func(context.Context, *corev1.Pod) error // Config.Draining
+	delay time.Duration
 
 	mu      sync.Mutex
 	slices  map[string]map[types.UID]bool // ready pods of this node, by slice; guarded by mu
@@ -24,8 +24,8 @@ type drainer struct {
 	waiters map[types.UID][]chan struct{} // closed at zero; guarded by mu
 }
 
-func newDrainer(node string, own func(context.Context, *corev1.Pod) error, settle time.Duration) *drainer {
-	return &drainer{node: node, own: own, settle: settle, slices: map[string]map[types.UID]bool{},
+func newDrainer(node string, own func(context.Context, *corev1.Pod) error, delay time.Duration) *drainer {
+	return &drainer{node: node, own: own, delay: delay, slices: map[string]map[types.UID]bool{},
 		count: map[types.UID]int{}, waiters: map[types.UID][]chan struct{}{}}
 }
 
@@ -113,7 +113,7 @@ func (d *drainer) drain(ctx context.Context, pod *corev1.Pod) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	t := time.NewTimer(d.settle)
+	t := time.NewTimer(d.delay)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -18,19 +18,19 @@ import (
 // has the address next. It is connected anew, by a duplicate of its process'
 // descriptor, so that the process notices nothing.
 
-// parkAddr is where a stray waits while its service has no backend: the loopback
+// refusingAddr is where a stray waits while its service has no backend: the loopback
 // of its own network namespace, on a port on which nobody can listen, so that a
 // send is refused.
-var parkAddr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
+var refusingAddr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 
 // A Reconnector moves stray sockets.
 // RATIONALE.md: "Why are connected UDP sockets connected again, and not
 // destroyed?"
 type Reconnector struct {
-	maps   *bpf.LBMaps
-	walk   walk
-	strays chan struct{} // of one place: there may be stray sockets
-	parked atomic.Bool   // some wait for a backend
+	maps    *bpf.LBMaps
+	walk    walk
+	strays  chan struct{} // of one place: there may be stray sockets
+	waiting atomic.Bool   // some wait for a backend
 }
 
 func newReconnector(maps *bpf.LBMaps) *Reconnector {
@@ -44,7 +44,7 @@ func (r *Reconnector) backendsGone() { r.poke() }
 
 // served is told by the table: a service has backends.
 func (r *Reconnector) served() {
-	if r.parked.Load() {
+	if r.waiting.Load() {
 		r.poke()
 	}
 }
@@ -65,8 +65,8 @@ func (r *Reconnector) Strays() <-chan struct{} { return r.strays }
 type Moved struct {
 	// Connected sockets have another backend of the service that they asked for.
 	Connected int
-	// Parked sockets wait for one: what they send is refused.
-	Parked int
+	// Waiting sockets have no backend yet: what they send is refused.
+	Waiting int
 	// Cut sockets could be neither, and are connected to nobody.
 	Cut int
 }
@@ -90,11 +90,11 @@ func (r *Reconnector) MoveStrays() (Moved, error) {
 		errs []error
 	)
 	// Before the first waits: a backend that comes meanwhile must be announced.
-	r.parked.Store(true)
+	r.waiting.Store(true)
 	for _, h := range found {
 		errs = append(errs, r.moveHeld(h, &m))
 	}
-	r.parked.Store(m.Parked > 0)
+	r.waiting.Store(m.Waiting > 0)
 	return m, errors.Join(errs...)
 }
 
@@ -135,7 +135,7 @@ func (r *Reconnector) stray(fd int, p bpf.LBPeer) (bool, error) {
 	case !errors.Is(err, ebpf.ErrKeyNotExist):
 		return false, fmt.Errorf("read backend: %w", err)
 	}
-	// The process may have connected it elsewhere in between. A parked socket
+	// The process may have connected it elsewhere in between. A waiting socket
 	// has no peer's name, since its port is 0.
 	name, err := unix.Getpeername(fd)
 	if p.BackendPort == 0 {
@@ -158,15 +158,15 @@ func (r *Reconnector) move(fd int, p bpf.LBPeer, m *Moved) error {
 		}
 		// Untranslated: nothing has this address any more, and it must not stay so.
 	} else if p.BackendPort == 0 {
-		m.Parked++ // still
+		m.Waiting++ // still
 		return nil
 	}
-	if err := connectTo(fd, parkAddr); err != nil {
+	if err := connectTo(fd, refusingAddr); err != nil {
 		m.Cut++
 		return disconnect(fd)
 	}
-	p.BackendAddr, p.BackendPort, p.Backend = toAddr(parkAddr.Addr()), 0, 0
-	m.Parked++
+	p.BackendAddr, p.BackendPort, p.Backend = toAddr(refusingAddr.Addr()), 0, 0
+	m.Waiting++
 	if err := r.maps.Peers.Put(int32(fd), p); err != nil {
 		return fmt.Errorf("note that a socket waits: %w", err)
 	}

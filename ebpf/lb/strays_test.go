@@ -137,7 +137,7 @@ func TestStrayWaits(t *testing.T) {
 		}
 	}
 	upsert(t, b, service("s", vip, lb.UDP))
-	moveStrays(t, b, lb.Moved{Parked: 1})
+	moveStrays(t, b, lb.Moved{Waiting: 1})
 	refused("no backend")
 	upsert(t, b, service("s", vip, lb.UDP, two))
 	moveStrays(t, b, lb.Moved{Connected: 1})
@@ -146,7 +146,7 @@ func TestStrayWaits(t *testing.T) {
 	if err := b.Delete("s"); err != nil {
 		t.Fatal(err)
 	}
-	moveStrays(t, b, lb.Moved{Parked: 1})
+	moveStrays(t, b, lb.Moved{Waiting: 1})
 	refused("no service")
 	upsert(t, b, service("again", vip, lb.UDP, one))
 	moveStrays(t, b, lb.Moved{Connected: 1})
@@ -168,13 +168,13 @@ func TestStrayStaysInside(t *testing.T) {
 	if err := b.Delete("s"); err != nil {
 		t.Fatal(err)
 	}
-	moveStrays(t, b, lb.Moved{Parked: 1})
+	moveStrays(t, b, lb.Moved{Waiting: 1})
 	for look := range 3 {
 		if _, err := say(c); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("after its service, %d looks later: %v, want %v", look, err, unix.ECONNREFUSED)
 		}
 		// Each look tries to connect it again, which nothing refuses.
-		if got, err := b.MoveStrays(); err != nil || got != (lb.Moved{Parked: 1}) {
+		if got, err := b.MoveStrays(); err != nil || got != (lb.Moved{Waiting: 1}) {
 			t.Errorf("look again: %+v, %v", got, err)
 		}
 	}
@@ -257,9 +257,9 @@ func TestStrayWaitsInPod(t *testing.T) {
 	if err := b.Delete("s"); err != nil {
 		t.Fatal(err)
 	}
-	moveStrays(t, b, lb.Moved{Parked: 1})
+	moveStrays(t, b, lb.Moved{Waiting: 1})
 	for range 2 {
-		if got, err := b.MoveStrays(); err != nil || got != (lb.Moved{Parked: 1}) {
+		if got, err := b.MoveStrays(); err != nil || got != (lb.Moved{Waiting: 1}) {
 			t.Errorf("look again: %+v, %v", got, err)
 		}
 		if _, err := say(c); !errors.Is(err, unix.ECONNREFUSED) {

@@ -67,8 +67,8 @@ func (b *bench) decisions(ctx context.Context) error {
 		name, what string
 		limit      float64
 	}{
-		{"FirstWASM", "decision over 5,000 nodes, new shape, WASM", 500}, {"First", "the same, linked in natively", 0},
-		{"RepeatWASM", "decision over 5,000 nodes, same shape again, WASM", 50}, {"Repeat", "the same, linked in natively", 0},
+		{"FirstWASM", "decision over 5,000 nodes, new signature, WASM", 500}, {"First", "the same, linked in natively", 0},
+		{"RepeatWASM", "decision over 5,000 nodes, same signature again, WASM", 50}, {"Repeat", "the same, linked in natively", 0},
 	} {
 		ns, err := need(all, x.name, "ns/op")
 		if err != nil {

@@ -14,7 +14,7 @@ const opReserve wire.Op = 0
 var callNames = map[wire.Op]string{
 	opReserve: "reserve memory", wire.OpHandshake: "handshake", wire.OpOpen: "open", wire.OpClose: "close",
 	wire.OpMutate: "mutate", wire.OpValidate: "validate", wire.OpReconcile: "reconcile", wire.OpMap: "map an event",
-	schedule.OpDescribe: "describe", schedule.OpProfile: "take its profile", schedule.OpSnapshot: "take in the nodes", schedule.OpPreFilter: "prefilter",
+	schedule.OpDescribe: "describe", schedule.OpProfile: "take its profile", schedule.OpSnapshot: "sync the nodes", schedule.OpPreFilter: "prefilter",
 	schedule.OpCycle: "filter and score", schedule.OpNormalize: "normalize scores",
 }
 

@@ -220,7 +220,7 @@ func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 		m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, fmt.Errorf("%s/%s: %w", o.Namespace, o.Name, err))
 		return
 	}
-	defer m.rest()
+	defer m.closeWhenIdle()
 	frame := wire.AppendMap(nil, w.index, b)
 	ctx = plugin.ForNamespace(ctx, o.Namespace)
 	for range 2 {
@@ -240,9 +240,9 @@ func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 	m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, err)
 }
 
-// rest has an instance that has grown for good closed when nothing is asked of
+// closeWhenIdle has an instance that has grown for good closed when nothing is asked of
 // it for a while. Callers hold mu.
-func (m *mapper) rest() {
+func (m *mapper) closeWhenIdle() {
 	if !m.slot.overgrown() {
 		return
 	}

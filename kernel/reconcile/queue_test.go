@@ -137,7 +137,7 @@ func TestQueueCooldown(t *testing.T) {
 		step(99 * time.Millisecond)
 		ready(t, q, 0, "cooling")
 		step(time.Millisecond)
-		ready(t, q, 1, "rested")
+		ready(t, q, 1, "cooled down")
 		get(t, q)
 		q.Done(a, false, 0)
 		step(time.Minute)

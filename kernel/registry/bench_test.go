@@ -111,8 +111,8 @@ func BenchmarkUpdate(b *testing.B) {
 
 func BenchmarkPatchStatus(b *testing.B) {
 	for name, patch := range map[string]string{
-		"same shape": `{"status":{"message":"n %d"}}`,
-		"new shape":  `{"status":{"conditions":[{"type":"Ready","status":"True","message":"%d"}]}}`,
+		"same fields": `{"status":{"message":"n %d"}}`,
+		"new fields":  `{"status":{"conditions":[{"type":"Ready","status":"True","message":"%d"}]}}`,
 	} {
 		b.Run(name, func(b *testing.B) {
 			c := newCluster(b)

@@ -228,10 +228,10 @@ func TestApplyAnswersAsUpstream(t *testing.T) {
 }
 
 // The fields of an object that was created by an ordinary create are owned
-// precisely, also when they came from the set kept for its shape.
-func TestApplyAfterCreateByShape(t *testing.T) {
+// precisely, also when they came from the set kept for its template.
+func TestApplyAfterCreateByTemplate(t *testing.T) {
 	c := newCluster(t)
-	for _, name := range []string{"x", "y", "z"} { // y and z have x's shape
+	for _, name := range []string{"x", "y", "z"} { // y and z have x's template
 		c.mustCreate(t, deploymentsR, deployment(name, 2))
 	}
 	fieldsOf := func(name string) string {

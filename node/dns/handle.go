@@ -95,7 +95,7 @@ func (s *Server) respond(ctx context.Context, ask *dns.Msg) (m *dns.Msg, kind st
 		return m, "cluster"
 	}
 	if a, ours := s.reverse.find(name); ours {
-		s.settle(m, s.reverse.answer(q.Name, q.Qtype, a), s.reverse.apex(a))
+		s.addResult(m, s.reverse.answer(q.Name, q.Qtype, a), s.reverse.apex(a))
 		return m, "reverse"
 	}
 	return s.forward(ctx, m, ask)
@@ -112,7 +112,7 @@ func (s *Server) cluster(ctx context.Context, m, ask *dns.Msg, name string) {
 	qtype := ask.Question[0].Qtype
 	for range maxAliases {
 		r := s.zone.answer(name, qtype)
-		s.settle(m, r, s.zone.domain)
+		s.addResult(m, r, s.zone.domain)
 		if r.alias == "" {
 			return
 		}
@@ -124,8 +124,8 @@ func (s *Server) cluster(ctx context.Context, m, ask *dns.Msg, name string) {
 	m.Answer, m.Rcode = nil, dns.RcodeServerFailure
 }
 
-// settle adds what a zone knows; an end without records gets the SOA.
-func (s *Server) settle(m *dns.Msg, r result, apex string) {
+// addResult adds what a zone knows; an end without records gets the SOA.
+func (s *Server) addResult(m *dns.Msg, r result, apex string) {
 	m.Authoritative = true
 	m.Answer = append(m.Answer, r.answer...)
 	m.Extra = append(m.Extra, r.extra...)

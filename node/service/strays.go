@@ -52,7 +52,7 @@ func FollowStrays(ctx context.Context, b StrayBalancer, log *slog.Logger, c cloc
 		}
 		m, err := b.MoveStrays()
 		if m != (lb.Moved{}) {
-			log.Debug("connected UDP sockets moved", "connected", m.Connected, "parked", m.Parked, "cut", m.Cut)
+			log.Debug("connected UDP sockets moved", "connected", m.Connected, "waiting", m.Waiting, "cut", m.Cut)
 		}
 		if err != nil {
 			again = c.After(retry.Failed(log, "connected UDP sockets may stay on endpoints that are gone", err))

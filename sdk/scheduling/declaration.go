@@ -7,10 +7,10 @@ import "github.com/pintle-io/pintle/sdk/wire/record"
 // It only grows: a field that is looked at for the first time reads as not there,
 // what is said then is thrown away, and the question is put again.
 type declaration struct {
-	some   bool           // false: nothing of the pod
-	fields *record.Fields // nil: all of it
-	grew   bool           // the kernel does not know yet
-	parts  uint32         // that are known to be declared
+	some    bool           // false: nothing of the pod
+	fields  *record.Fields // nil: all of it
+	changed bool           // the kernel does not know yet
+	parts   uint32         // that are known to be declared
 }
 
 // has tells whether all that f declares is declared, and asks for it otherwise.
@@ -24,7 +24,7 @@ func (d *declaration) has(f *record.Fields) bool {
 	for levels := 2; len(f.String()) > record.MaxText; levels-- {
 		f = f.Names(levels)
 	}
-	d.some, d.fields, d.grew = true, f, true
+	d.some, d.fields, d.changed = true, f, true
 	return false
 }
 
@@ -57,7 +57,7 @@ func (d *declaration) hasPart(x part) bool {
 
 // text is the declaration as the kernel is told; nil for nothing.
 func (d *declaration) text() *string {
-	d.grew = false
+	d.changed = false
 	if !d.some {
 		return nil
 	}

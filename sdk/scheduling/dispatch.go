@@ -131,7 +131,7 @@ func (s *server) ask(op wire.Op, req, region []byte) (resp []byte, err error) {
 // missing takes what was looked at and is not there.
 func (s *server) missing() schedule.Missing {
 	m := schedule.Missing{Columns: s.snap.asks.take()}
-	if s.fields.grew {
+	if s.fields.changed {
 		m.Fields = s.fields.text()
 		s.pod = nil // it does not have them
 	}

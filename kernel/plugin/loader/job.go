@@ -74,7 +74,7 @@ func (j *jobs) begin(ctx context.Context, name string, f func(context.Context, *
 	})
 }
 
-// load opens p and hands it to its consumers. The number that it returns is in
+// load opens p and delivers it to its consumers. The number that it returns is in
 // the result.
 func (j *jobs) load(ctx context.Context, p *v1alpha1.Plugin, again bool) (number int) {
 	j.count++
@@ -116,7 +116,7 @@ func (j *jobs) open(opening, ctx context.Context, s *slot, p *v1alpha1.Plugin, p
 	if err != nil {
 		return err
 	}
-	if err := s.hand(ctx, j.l, p, loaded); err != nil {
+	if err := s.deliver(ctx, j.l, p, loaded); err != nil {
 		return err
 	}
 	s.running = loaded
@@ -157,9 +157,9 @@ func (j *jobs) sweep(known func(name string) bool) {
 	}
 }
 
-// hand gives p to the consumers of its points. When one refuses, those that
+// deliver gives p to the consumers of its points. When one refuses, those that
 // took it are given the version before again.
-func (s *slot) hand(ctx context.Context, l *Loader, object *v1alpha1.Plugin, p *plugin.Plugin) error {
+func (s *slot) deliver(ctx context.Context, l *Loader, object *v1alpha1.Plugin, p *plugin.Plugin) error {
 	var done []int
 	for i, c := range l.Consumers {
 		if !serves(c, p) {
@@ -167,7 +167,7 @@ func (s *slot) hand(ctx context.Context, l *Loader, object *v1alpha1.Plugin, p *
 		}
 		if err := c.Sink.Set(ctx, p.Name, p); err != nil {
 			err = fmt.Errorf("%s: %w", c.Name, err)
-			s.unhand(ctx, l, object, done, err)
+			s.withdraw(ctx, l, object, done, err)
 			return err
 		}
 		done = append(done, i)
@@ -182,8 +182,8 @@ func (s *slot) hand(ctx context.Context, l *Loader, object *v1alpha1.Plugin, p *
 	return nil
 }
 
-// unhand takes back what a consumer after those that are done refused with err.
-func (s *slot) unhand(ctx context.Context, l *Loader, object *v1alpha1.Plugin, done []int, err error) {
+// withdraw takes back what a consumer after those that are done refused with err.
+func (s *slot) withdraw(ctx context.Context, l *Loader, object *v1alpha1.Plugin, done []int, err error) {
 	name := object.Name
 	if s.running == nil {
 		l.expect(object, err) // in its place, with no moment in between

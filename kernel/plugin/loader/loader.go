@@ -1,8 +1,8 @@
 // Package loader keeps the running plugins in step with the Plugin resources:
-// it fetches modules, opens and warms them, hands them to their consumers,
+// it fetches modules, opens and warms them, delivers them to their consumers,
 // swaps versions while they run, and writes status.
 //
-// One goroutine takes in what an informer tells of the resources, and decides; what takes time (compiling,
+// One goroutine handles what an informer tells of the resources, and decides; what takes time (compiling,
 // opening, the consumers' own warming) is done in jobs, see job.go, so that a
 // plugin that hangs holds up nobody else. A plugin that cannot be loaded leaves
 // the version before it running. Start at Loader.Run.
@@ -231,7 +231,7 @@ func (l *Loader) load(ctx context.Context, e *entry) {
 	e.job = l.jobs.load(ctx, e.object, e.tries > 0)
 }
 
-// finish takes in how a load went.
+// finish handles the result of a load.
 func (l *Loader) finish(ctx context.Context, r result) {
 	e := l.entries[r.object.Name]
 	if e == nil || e.job != r.job {

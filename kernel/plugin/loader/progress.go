@@ -49,7 +49,7 @@ func (p *progress) allListed() (first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	first, p.listed = !p.listed, true
-	p.settle()
+	p.closeReached()
 	return first
 }
 
@@ -58,11 +58,11 @@ func (p *progress) ended(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.first, name)
-	p.settle()
+	p.closeReached()
 }
 
-// settle closes what nothing stands against any more; p.mu is held.
-func (p *progress) settle() {
+// closeReached closes the channels of what nothing stands against any more; p.mu is held.
+func (p *progress) closeReached() {
 	if !p.listed {
 		return
 	}

@@ -63,7 +63,7 @@ func (l *Loader) stop() {
 	l.jobs.wait()
 }
 
-// loop owns the entries: it takes in what happens until ctx ends.
+// loop owns the entries: it handles what happens until ctx ends.
 func (l *Loader) loop(ctx context.Context, updates <-chan informer.Update) {
 	tick := l.Clock.NewTicker(time.Second)
 	defer tick.Stop()
@@ -98,7 +98,7 @@ func (l *Loader) loop(ctx context.Context, updates <-chan informer.Update) {
 	}
 }
 
-// update takes in what the informer tells.
+// update handles what the informer tells.
 func (l *Loader) update(ctx context.Context, u informer.Update) {
 	if u.Replace {
 		l.replace(ctx, u.Objects)
@@ -113,7 +113,7 @@ func (l *Loader) update(ctx context.Context, u informer.Update) {
 	}
 }
 
-// replace takes in all Plugins that there are.
+// replace brings the entries in line with all Plugins that there are.
 func (l *Loader) replace(ctx context.Context, objects []*watch.Object) {
 	present := map[string]bool{}
 	for _, o := range objects {

@@ -20,9 +20,9 @@ const (
 	MaxStored  = 256 << 20 // bytes, of all modules
 )
 
-// settle is for how long a piece that was let through counts although the cache
+// pendingFor is for how long a piece that was let through counts although the cache
 // does not show it: it is being written, or was refused by others.
-const settle = 30 * time.Second
+const pendingFor = 30 * time.Second
 
 // Quota is the admission rule that bounds what is stored. It is asked about
 // pieces, however they come.
@@ -100,7 +100,7 @@ func (q *Quota) pieces(ctx context.Context) (map[string]piece, error) {
 	out := make(map[string]piece, len(l.Items)+len(q.coming))
 	now := q.now()
 	for name, p := range q.coming {
-		if now.Sub(p.at) > settle {
+		if now.Sub(p.at) > pendingFor {
 			delete(q.coming, name)
 			continue
 		}

@@ -1,6 +1,6 @@
 // Package present tells whether a path is set in an object. It looks at the Go
 // value and encodes nothing: a plugin that is asked about a rare field only
-// costs the other objects next to nothing. It keeps no state beyond the shapes
+// costs the other objects next to nothing. It keeps no state beyond the layouts
 // of Go types and may be used from any goroutine. Start at Parse.
 package present
 

@@ -182,7 +182,7 @@ func (f *Manager) Update(w Write, live, obj runtime.Object) runtime.Object {
 	*key = u.b
 	after, known := f.templates.updated.get(u.b)
 	if !known {
-		after = u.learn(f.Track(w, u.probe(live), obj))
+		after = u.entriesAfter(f.Track(w, u.probe(live), obj))
 		f.templates.updated.put(u.b, after, entryBytes(after))
 	}
 	u.write(after, f.now())

@@ -85,7 +85,7 @@ func (f *Manager) fromTemplate(w Write, obj runtime.Object) bool {
 	}
 	set, ok := f.templates.created.get(key)
 	if !ok {
-		return f.learn(w, obj, m, key)
+		return f.fillTemplate(w, obj, m, key)
 	}
 	if set == nil {
 		return true
@@ -103,8 +103,8 @@ func (f *Manager) fromTemplate(w Write, obj runtime.Object) bool {
 	return true
 }
 
-// learn lets the field manager find the set of a template.
-func (f *Manager) learn(w Write, obj runtime.Object, m metav1.Object, key []byte) bool {
+// fillTemplate has the field manager compute the set of a template.
+func (f *Manager) fillTemplate(w Write, obj runtime.Object, m metav1.Object, key []byte) bool {
 	live, err := f.empty()
 	if err != nil {
 		return false

@@ -107,8 +107,8 @@ func (u *templatedUpdate) probe(live runtime.Object) runtime.Object {
 	return out
 }
 
-// learn reads off what the field manager made of the probe's entries.
-func (u *templatedUpdate) learn(obj runtime.Object) []entryAfter {
+// entriesAfter reads off what the field manager made of the probe's entries.
+func (u *templatedUpdate) entriesAfter(obj runtime.Object) []entryAfter {
 	m, err := meta.Accessor(obj)
 	if err != nil {
 		return nil

@@ -109,7 +109,7 @@ type slot struct {
 
 // giveCounts copies the values of indexes into slots. It answers true when there
 // were too few: there are enough after the next sync.
-func (in *Instance) giveCounts(list []countState) (grew bool) {
+func (in *Instance) giveCounts(list []countState) (resized bool) {
 	in.counts = in.counts[:0]
 	if len(list) == 0 {
 		return false

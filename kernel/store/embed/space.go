@@ -42,23 +42,23 @@ func (s *Server) Compact(ctx context.Context, revision int64) error {
 	if err != nil && !errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted) {
 		return fmt.Errorf("compact to %d: %w", revision, err)
 	}
-	return s.settle(ctx)
+	return s.commitFreed(ctx)
 }
 
 // Pages that a transaction of the database frees count as free in the next
 // one, and only if no reader began before; readers end a moment later.
 const (
-	settleTries = 10
-	settlePause = 20 * time.Millisecond
+	commitTries = 10
+	commitPause = 20 * time.Millisecond
 )
 
-// settle commits until what is in use gets no less.
-func (s *Server) settle(ctx context.Context) error {
+// commitFreed commits until what is in use gets no less.
+func (s *Server) commitFreed(ctx context.Context) error {
 	b := s.etcd.Server.Backend()
 	b.ForceCommit()
-	for i, used := 0, b.SizeInUse(); i < settleTries; i++ {
+	for i, used := 0, b.SizeInUse(); i < commitTries; i++ {
 		select {
-		case <-time.After(settlePause):
+		case <-time.After(commitPause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

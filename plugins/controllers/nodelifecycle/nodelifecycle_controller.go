@@ -142,7 +142,7 @@ func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.
 		}
 		delete(k.seen, req.Name)
 		k.zones.remove(req.Name)
-		s := k.zones.settle(now)
+		s := k.zones.updateRates(now)
 		res, err := k.forget(c, req.Name)
 		res.Enqueue = requests(s.again)
 		return res, err
@@ -188,7 +188,7 @@ func (k *keeper) attend(c client.Client, now time.Time) error {
 		for _, n := range nodes {
 			k.zones.observe(n, isReady(n))
 		}
-		k.zones.settle(now)
+		k.zones.updateRates(now)
 	}
 	k.last = now
 	if !last.IsZero() && now.Sub(last) > k.grace/2 {
@@ -208,7 +208,7 @@ func (k *keeper) restart(now time.Time) {
 func (k *keeper) weigh(c client.Client, node *nodeState, now time.Time) []controller.Request {
 	ready := isReady(node)
 	k.zones.observe(node, ready)
-	s := k.zones.settle(now)
+	s := k.zones.updateRates(now)
 	if s.left {
 		k.restart(now)
 	}

@@ -111,14 +111,14 @@ func (z *zones) remove(name string) {
 	}
 }
 
-// shift is what settle found to have changed.
+// shift is what updateRates found to have changed.
 type shift struct {
 	entered, left bool     // the full disruption
 	again         []string // nodes that must be looked at again
 }
 
-// settle brings the rates in line with what was observed.
-func (z *zones) settle(now time.Time) shift {
+// updateRates brings the rates in line with what was observed.
+func (z *zones) updateRates(now time.Time) shift {
 	var s shift
 	ready := 0
 	for _, at := range z.zones {
@@ -167,7 +167,7 @@ func (r *disruptionRules) in(at *zone) float64 {
 }
 
 // admit tells whether a node may be emptied now; otherwise in which time to ask
-// again, 0 for when settle says so.
+// again, 0 for when updateRates says so.
 func (z *zones) admit(name string, now time.Time) (ok bool, wait time.Duration) {
 	m, known := z.nodes[name]
 	if !known {

@@ -312,14 +312,14 @@ func TestZonesForget(t *testing.T) {
 	for _, at := range []string{"a", "b", "a"} {
 		n.Labels = map[string]string{corev1.LabelTopologyZone: at}
 		z.observe(n, false)
-		z.settle(start)
+		z.updateRates(start)
 		if len(z.zones) != 1 || len(z.nodes) != 1 {
 			t.Errorf("in zone %s: %d zones, %d nodes", at, len(z.zones), len(z.nodes))
 		}
 	}
 	z.remove(n.Name)
 	z.remove(n.Name)
-	if s := z.settle(start); len(z.zones) != 0 || len(z.nodes) != 0 || z.full || !s.left {
+	if s := z.updateRates(start); len(z.zones) != 0 || len(z.nodes) != 0 || z.full || !s.left {
 		t.Errorf("without nodes: %+v, %+v", z, s)
 	}
 }

@@ -77,7 +77,7 @@ func TestDeletionOrder(t *testing.T) {
 		"unassigned before assigned":   {newPodOf(rs, "b", unassigned), newPodOf(rs, "a", pending, unready)},
 		"pending before running":       {newPodOf(rs, "b", pending), newPodOf(rs, "a", unready)},
 		"not ready before ready":       {newPodOf(rs, "b", unready), newPodOf(rs, "a", cheap)},
-		"cheap before dear":            {newPodOf(rs, "b", cheap), newPodOf(rs, "a", on("crowded"))},
+		"low deletion cost first":      {newPodOf(rs, "b", cheap), newPodOf(rs, "a", on("crowded"))},
 		"crowded node before others":   {newPodOf(rs, "b", on("crowded")), newPodOf(rs, "a", readyFor(time.Second))},
 		"ready shortly before long":    {newPodOf(rs, "b", readyFor(time.Minute)), newPodOf(rs, "a", restarting)},
 		"ready about as long: by uid":  {newPodOf(rs, "a", readyFor(50*time.Minute)), newPodOf(rs, "b", readyFor(49*time.Minute))},

@@ -14,7 +14,7 @@ type Mirror struct {
 	extra []Column
 	want  map[Ref]bool // without names
 	all   bool         // whatever the table has
-	grew  bool         // want did since the last layout
+	stale bool         // more is wanted than the last layout has
 	// reserve gives memory for a layout; the old region is no longer used.
 	reserve func(size int) ([]byte, error)
 
@@ -73,7 +73,7 @@ func (m *Mirror) Want(list ...Ref) error {
 			}
 		}
 		m.pods.wanted = m.pods.wanted || d.Pods || r.ID == FirstPod
-		m.want[key], m.grew = true, true
+		m.want[key], m.stale = true, true
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func (m *Mirror) WantAll() { m.all = true }
 
 // SetExtra replaces the columns beyond the table's own; the next Update lays the
 // region out anew.
-func (m *Mirror) SetExtra(extra []Column) { m.extra, m.grew = extra, true }
+func (m *Mirror) SetExtra(extra []Column) { m.extra, m.stale = extra, true }
 
 // Close says that the mirror is not used any more.
 func (m *Mirror) Close() {
@@ -115,7 +115,7 @@ func (m *Mirror) join() {
 		return
 	}
 	a.join()
-	m.pods.reading, m.grew = true, true
+	m.pods.reading, m.stale = true, true
 	if m.all {
 		m.pods.wantAll(a)
 	}
@@ -169,7 +169,7 @@ func (m *Mirror) Update(region []byte) (*Delta, error) {
 	t := m.table
 	d := &Delta{Rows: t.Rows()}
 	m.join()
-	if m.epoch != t.epoch || m.grew || m.pods.stale(&t.pods) {
+	if m.epoch != t.epoch || m.stale || m.pods.stale(&t.pods) {
 		if err := m.relayout(d); err != nil {
 			return nil, err
 		}
@@ -243,7 +243,7 @@ func (m *Mirror) relayout(d *Delta) error {
 		}
 		m.pods.writeAll(&t.pods)
 	}
-	m.grew, d.Layout = false, true
+	m.stale, d.Layout = false, true
 	if m.epoch == t.epoch {
 		return nil // the plugin knows the tables
 	}
