@@ -14,6 +14,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/sdk"
+	"github.com/pintle-io/pintle/sdk/admission"
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
 )
@@ -24,6 +25,9 @@ func init() {
 			Watches:   []controller.Watch{{Resource: "v1/pods"}},
 			Reconcile: func(client.Client, controller.Request) (controller.Result, error) { return controller.Result{}, nil },
 		}, nil
+	}})
+	sdk.Register(sdk.Plugin{Name: "validator", New: func([]byte) (sdk.Points, error) {
+		return &admission.Points{Validate: func(*admission.Review) error { return nil }}, nil
 	}})
 }
 

@@ -242,6 +242,7 @@ func (l *Loader) finish(ctx context.Context, r result) {
 	if r.running != e.running {
 		e.running, e.faulty = r.running, time.Time{}
 	}
+	e.keepRefusals(l.Consumers)
 	if r.err == nil {
 		e.set(v1alpha1.Ready, "")
 		l.Log.Info("plugin loaded", "plugin", r.object.Name, "digest", r.object.Spec.Digest, "points", r.running.Manifest.Points.Names())

@@ -264,3 +264,26 @@ func TestRefusedIsTold(t *testing.T) {
 	}
 	waitFor(t, "event", func() bool { return c.events(t)["FailedToLoad"] == 1 })
 }
+
+// TestRefusalEndsWithItsPoint: a plugin that a consumer has lost is not missing
+// there any more once a version without that point is in place, or none.
+func TestRefusalEndsWithItsPoint(t *testing.T) {
+	for what, next := range map[string]struct {
+		plugin string
+		phase  v1alpha1.Phase
+	}{"another point": {"validator", v1alpha1.Ready}, "back at its point": {"controller", v1alpha1.Failed}} {
+		t.Run(what, func(t *testing.T) {
+			c := newCluster(t)
+			c.create(t, "p", v1alpha1.PluginSpec{Host: v1alpha1.HostNative, Plugin: "controller"})
+			c.phase(t, "p", v1alpha1.Ready)
+			c.loader.Refused(t.Context(), "controllers", "p", errors.New("boom"))
+			c.phase(t, "p", v1alpha1.Failed)
+			c.update(t, "p", func(p *v1alpha1.Plugin) {
+				p.Spec.Plugin, p.Spec.FailurePolicy = next.plugin, v1alpha1.Ignore
+			})
+			if s := c.phase(t, "p", next.phase); strings.Contains(s.Message, "boom") != (next.phase == v1alpha1.Failed) {
+				t.Errorf("status %+v", s)
+			}
+		})
+	}
+}

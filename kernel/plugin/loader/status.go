@@ -91,6 +91,16 @@ func (l *Loader) noteRefusal(ctx context.Context, r refusal) {
 	l.writeStatus(ctx, false)
 }
 
+// keepRefusals forgets what those say who are no consumers of what is running:
+// nothing is tried again for them.
+func (e *entry) keepRefusals(all []Consumer) {
+	for _, c := range all {
+		if e.running == nil || !serves(c, e.running) {
+			delete(e.refused, c.Name)
+		}
+	}
+}
+
 // shown is the phase with its message: what a consumer refuses is not Ready,
 // however it goes elsewhere.
 func (e *entry) shown() (v1alpha1.Phase, string) {
