@@ -3,13 +3,13 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
@@ -72,7 +72,11 @@ func printServerToken(made *keystore.Created, out, hints io.Writer) {
 // have them.
 func listServerTokens(ctx context.Context, c *rest.Config) ([]keystore.Info, error) {
 	var l []keystore.Info
-	return l, askTokens(ctx, c, "GET", nil, &l)
+	err := askTokens(ctx, c, "GET", nil, &l)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return l, err
 }
 
 func deleteServerToken(ctx context.Context, c *rest.Config, id string) error {
@@ -84,9 +88,19 @@ func askTokens(ctx context.Context, c *rest.Config, verb string, query map[strin
 	b, err := client.Raw(ctx, c, verb, keystore.TokensPath, query, nil)
 	if err != nil {
 		if text := strings.TrimSpace(string(b)); text != "" && text[0] != '{' {
-			return errors.New(text)
+			return &tokenError{text, err}
 		}
 		return err
 	}
 	return json.Unmarshal(b, answer)
 }
+
+// tokenError is what a server says of a request about tokens in its own words,
+// with the status that came with them.
+type tokenError struct {
+	text   string
+	status error
+}
+
+func (e *tokenError) Error() string { return e.text }
+func (e *tokenError) Unwrap() error { return e.status }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/internal/jointoken"
 	"github.com/pintle-io/pintle/kernel/keystore"
@@ -83,6 +86,45 @@ func TestTokenIsNoArgument(t *testing.T) {
 	}
 	if (&nodeFlags{}).token() != nil {
 		t.Error("a token from nowhere")
+	}
+}
+
+// TestListServerTokens: what a server has is listed; one that is too old to have
+// any has none, and every other failure is told.
+func TestListServerTokens(t *testing.T) {
+	for what, x := range map[string]struct {
+		code int
+		body string
+		want []string
+		fail string
+	}{
+		"tokens":      {200, `[{"id":"eeeeeeee"},{"id":"ffffffff"}]`, []string{"eeeeeeee", "ffffffff"}, ""},
+		"none":        {200, `[]`, nil, ""},
+		"too old":     {404, "404 page not found\n", nil, ""},
+		"not allowed": {403, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","message":"it is forbidden","code":403}`, nil, "forbidden"},
+		"no store":    {503, "the store is away", nil, "the store is away"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodGet || r.URL.Path != keystore.TokensPath {
+					t.Errorf("%s %s", r.Method, r.URL)
+				}
+				w.WriteHeader(x.code)
+				_, _ = w.Write([]byte(x.body))
+			}))
+			t.Cleanup(s.Close)
+			l, err := listServerTokens(t.Context(), &rest.Config{Host: s.URL})
+			if x.fail == "" && err != nil || x.fail != "" && (err == nil || !strings.Contains(err.Error(), x.fail)) {
+				t.Errorf("got the error %v, want %q", err, x.fail)
+			}
+			var got []string
+			for _, i := range l {
+				got = append(got, i.ID)
+			}
+			if d := cmp.Diff(x.want, got); d != "" {
+				t.Errorf("(-want +got)\n%s", d)
+			}
+		})
 	}
 }
 
