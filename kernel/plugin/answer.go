@@ -167,25 +167,34 @@ func (c *checker) columns() {
 }
 
 func (c *checker) members() {
-	for range c.count("members", 10, maxMembers) {
-		if len(c.text("the name of a member", maxName)) == 0 {
-			c.failf("a member without a name")
-		}
-		filters, scores := c.Bool(), c.Bool()
-		if scope := schedule.Scope(c.Byte()); scope > schedule.Cluster {
-			c.failf("a member of scope %d", scope)
-		}
-		if scaling := schedule.Scaling(c.Byte()); scaling > schedule.ScaleReversed {
-			c.failf("a member whose scores are scaled by %d", scaling)
-		}
-		normalizes, column := c.Bool(), c.Uint()
-		if !scores && (normalizes || column > 0) {
-			c.failf("a member that does not score has a score column (it filters: %v)", filters)
-		}
-		c.Int()
-		c.Uint()
-		c.columns()
+	for range c.count("members", 11, maxMembers) {
+		wire.ReadSized(c.Reader, func(r *wire.Reader) {
+			in := checker{Reader: r}
+			if in.member(); c.err == nil {
+				c.err = in.err
+			}
+		})
 	}
+}
+
+func (c *checker) member() {
+	if len(c.text("the name of a member", maxName)) == 0 {
+		c.failf("a member without a name")
+	}
+	filters, scores := c.Bool(), c.Bool()
+	if scope := schedule.Scope(c.Byte()); scope > schedule.Cluster {
+		c.failf("a member of scope %d", scope)
+	}
+	if scaling := schedule.Scaling(c.Byte()); scaling > schedule.ScaleReversed {
+		c.failf("a member whose scores are scaled by %d", scaling)
+	}
+	normalizes, column := c.Bool(), c.Uint()
+	if !scores && (normalizes || column > 0) {
+		c.failf("a member that does not score has a score column (it filters: %v)", filters)
+	}
+	c.Int()
+	c.Uint()
+	c.columns()
 }
 
 func (c *checker) preFilter() {

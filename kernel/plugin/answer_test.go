@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,6 +69,31 @@ func FuzzAnswers(f *testing.F) {
 			t.Fatalf("%s passed and cannot be decoded: %v", op, err)
 		}
 	})
+}
+
+// TestGrownAnswers: what a later minor version adds passes the check, and what
+// stands behind it is held against the bounds.
+func TestGrownAnswers(t *testing.T) {
+	one := func(name string) []byte {
+		r := wire.NewReader(schedule.AppendMembers(nil, []schedule.MemberInfo{{Name: name, Filters: true}})[1:])
+		return append(slices.Clone(r.Bytes()), "a field that came later"...)
+	}
+	two := func(second string) []byte {
+		b := wire.AppendBytes(wire.AppendBytes([]byte{2}, one("a")), one(second))
+		return append(b, "and one of the answer"...)
+	}
+	if err := checkAnswer(schedule.OpDescribe, two("b")); err != nil {
+		t.Errorf("members that have grown: %v", err)
+	}
+	if err := checkAnswer(schedule.OpDescribe, two("")); err == nil || !strings.Contains(err.Error(), "a member without a name") {
+		t.Errorf("a second member without a name: %v", err)
+	}
+	var pre schedule.PreFilterAnswer
+	for op, b := range map[wire.Op][]byte{wire.OpValidate: wire.Verdict{}.Append(nil), wire.OpReconcile: wire.AppendReconcileResult(nil, 1, nil), schedule.OpPreFilter: pre.Append(nil)} {
+		if err := checkAnswer(op, append(b, "a field that came later"...)); err != nil {
+			t.Errorf("%s that has grown: %v", op, err)
+		}
+	}
 }
 
 // TestErrorsAreCut: what a guest says as an error is kept, printed and written,

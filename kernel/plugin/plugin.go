@@ -145,8 +145,7 @@ func Open(ctx context.Context, call func(context.Context, wire.Op, []byte) ([]by
 	}
 	r := wire.NewReader(resp)
 	var names []string
-	for range r.Count(1) {
-		held := r.Manifest()
+	for _, held := range wire.ReadManifests(r) {
 		if err := wire.CheckVersion(wire.Version(held.Major, held.Minor)); err != nil {
 			return m, err
 		}
@@ -165,6 +164,9 @@ func Open(ctx context.Context, call func(context.Context, wire.Op, []byte) ([]by
 	r = wire.NewReader(resp)
 	m = r.Manifest()
 	if err := r.Err(); err != nil {
+		return m, err
+	}
+	if err := wire.CheckVersion(wire.Version(m.Major, m.Minor)); err != nil {
 		return m, err
 	}
 	return m, checkManifest(&m)

@@ -8,7 +8,7 @@ import (
 
 // Frames of the operations that a kernel asks of a guest.
 //
-//	OpOpen      name string, config bytes → manifest
+//	OpOpen      name string, config bytes, version of the server uint → manifest
 //	OpReconcile Request                   → RequeueAfter, count, requests to queue
 //	OpMap       watch uint, object        → count, requests
 //	OpMutate, OpValidate  ReviewHeader, length and object, length and old object → Verdict
@@ -63,9 +63,10 @@ func (s LabelSet) Map() map[string]string {
 	return out
 }
 
-// AppendOpen encodes an OpOpen request.
+// AppendOpen encodes an OpOpen request, with the version of this side at its end:
+// by that a guest knows which fields of later versions are read.
 func AppendOpen(b []byte, name string, config []byte) []byte {
-	return AppendBytes(AppendString(b, name), config)
+	return AppendUint(AppendBytes(AppendString(b, name), config), uint64(Version(Major, Minor)))
 }
 
 // ReconcileResult reads the answer of OpReconcile.

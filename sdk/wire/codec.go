@@ -66,7 +66,8 @@ func (r *Reader) Err() error {
 	return nil
 }
 
-// Rest is what has not been read.
+// Rest is what has not been read. A field that a later minor version put at the
+// end of a frame is read only when there is some: an older side does not send it.
 func (r *Reader) Rest() []byte { return r.b }
 
 func (r *Reader) fail() {
@@ -131,6 +132,15 @@ func (r *Reader) Optional() *string {
 	}
 	s := r.Str()
 	return &s
+}
+
+// ReadSized reads an element that carries its size, so that it may have grown: what
+// read leaves of it is skipped.
+func ReadSized(r *Reader, read func(*Reader)) {
+	in := Reader{b: r.Bytes()}
+	if read(&in); in.err != nil {
+		r.fail()
+	}
 }
 
 // Count reads the number of elements that follow, each at least min bytes

@@ -132,10 +132,32 @@ func AppendManifest(b []byte, m Manifest) []byte {
 	return AppendStrings(b, m.Implements)
 }
 
-// Manifest reads what AppendManifest wrote.
+// AppendManifests encodes the answer of OpHandshake.
+func AppendManifests(b []byte, list []Manifest) []byte {
+	b = AppendUint(b, uint64(len(list)))
+	for _, m := range list {
+		b = AppendBytes(b, AppendManifest(nil, m))
+	}
+	return b
+}
+
+// ReadManifests reads what AppendManifests wrote.
+func ReadManifests(r *Reader) []Manifest {
+	var out []Manifest
+	for range r.Count(2) {
+		ReadSized(r, func(r *Reader) { out = append(out, r.Manifest()) })
+	}
+	return out
+}
+
+// Manifest reads what AppendManifest wrote; of another major version, which is
+// for the caller to refuse, the first four fields.
 func (r *Reader) Manifest() Manifest {
-	m := Manifest{Name: r.Str(), Version: r.Str(), Major: uint32(r.Uint()), Minor: uint32(r.Uint()),
-		Points: Point(r.Uint()), Scope: r.Byte(), Workers: uint32(r.Uint())}
+	m := Manifest{Name: r.Str(), Version: r.Str(), Major: uint32(r.Uint()), Minor: uint32(r.Uint())}
+	if m.Major != Major {
+		return m
+	}
+	m.Points, m.Scope, m.Workers = Point(r.Uint()), r.Byte(), uint32(r.Uint())
 	for range r.Count(5) {
 		m.Match = append(m.Match, Match{Operations: r.Strings(), Resources: r.Strings(), Namespaces: r.Strings(), ExceptNamespaces: r.Strings(), Present: r.Strings()})
 	}

@@ -17,6 +17,7 @@ var frames = []struct {
 	read   func(*wire.Reader) any
 }{
 	{manifest, func(b []byte) []byte { return wire.AppendManifest(b, manifest) }, func(r *wire.Reader) any { return r.Manifest() }},
+	{[]wire.Manifest{manifest, manifest}, func(b []byte) []byte { return wire.AppendManifests(b, []wire.Manifest{manifest, manifest}) }, func(r *wire.Reader) any { return wire.ReadManifests(r) }},
 	{get, get.Append, func(r *wire.Reader) any { return r.GetRequest() }},
 	{list, list.Append, func(r *wire.Reader) any { return r.ListRequest() }},
 	{write, write.Append, func(r *wire.Reader) any { return r.WriteRequest() }},
@@ -29,7 +30,7 @@ var frames = []struct {
 }
 
 var (
-	manifest = wire.Manifest{Name: "n", Version: "1", Major: 1, Minor: 7, Points: wire.PointFilter | wire.PointController, Scope: 1, Workers: 4,
+	manifest = wire.Manifest{Name: "n", Version: "1", Major: wire.Major, Minor: 7, Points: wire.PointFilter | wire.PointController, Scope: 1, Workers: 4,
 		Match:   []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"a", ""}, Namespaces: []string{"x"}, Present: []string{"spec.a"}}},
 		Watches: []wire.Watch{{Resource: "v1/pods", Map: 6, Arg: "a", ToNamespace: "b", ToName: "c", Present: []string{"spec.b"}, Fields: "data(for)"}}, Fields: "metadata(name)", Implements: []string{"v1/pods"}}
 	get     = wire.GetRequest{Resource: "v1/pods", Namespace: "a", Name: "b", Only: "metadata(name)"}
@@ -55,12 +56,45 @@ func TestFrames(t *testing.T) {
 		if !reflect.DeepEqual(got, f.value) {
 			t.Errorf("%T: got %+v, want %+v", f.value, got, f.value)
 		}
+		r = wire.NewReader(append(b[:len(b):len(b)], "of a later minor version"...))
+		if got := f.read(r); r.Err() != nil || !reflect.DeepEqual(got, f.value) {
+			t.Errorf("%T with a field of a later minor version: got %+v, %v", f.value, got, r.Err())
+		}
 		for n := range b {
 			r := wire.NewReader(b[:n])
 			if f.read(r); !errors.Is(r.Err(), wire.ErrProtocol) {
 				t.Errorf("%T cut to %d of %d bytes: %v, want ErrProtocol", f.value, n, len(b), r.Err())
 			}
 		}
+	}
+}
+
+// TestManifestsGrow: manifests that stand in a list have fields of a later minor
+// version, or are of another major.
+func TestManifestsGrow(t *testing.T) {
+	later := append(wire.AppendManifest(nil, manifest), 7, 7, 7)
+	other := append(wire.AppendUint(wire.AppendUint([]byte{1, 'o', 1, '3'}, wire.Major+1), 4), 0xff, 0xff)
+	b := wire.AppendUint(nil, 3)
+	for _, m := range [][]byte{later, other, later} {
+		b = wire.AppendBytes(b, m)
+	}
+	r := wire.NewReader(b)
+	got := wire.ReadManifests(r)
+	want := []wire.Manifest{manifest, {Name: "o", Version: "3", Major: wire.Major + 1, Minor: 4}, manifest}
+	if r.Err() != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, r.Err(), want)
+	}
+	r = wire.NewReader([]byte{1, 2, 1, 'n', 1, '1', 2, 0})
+	if wire.ReadManifests(r); !errors.Is(r.Err(), wire.ErrProtocol) {
+		t.Errorf("a manifest longer than its size: %v", r.Err())
+	}
+}
+
+func TestOpenTellsTheVersion(t *testing.T) {
+	r := wire.NewReader(wire.AppendOpen(nil, "n", []byte("{}")))
+	name, config := r.Str(), r.Bytes()
+	if v := r.Uint(); name != "n" || string(config) != "{}" || v != uint64(wire.Version(wire.Major, wire.Minor)) || len(r.Rest()) > 0 || r.Err() != nil {
+		t.Errorf("open says %q, %q, version %#x, %v", name, config, v, r.Err())
 	}
 }
 

@@ -21,9 +21,9 @@ func rawScheduler(member string, number int64) func(testing.TB, *server) v1alpha
 		m := wire.Manifest{Name: "raw", Major: wire.Major, Minor: wire.Minor, Points: wire.PointFilter | wire.PointScore}
 		var pre schedule.PreFilterAnswer
 		text := rawModule(map[wire.Op]string{
-			wire.OpHandshake:     string(wire.AppendManifest([]byte{0, 1}, m)),
+			wire.OpHandshake:     string(wire.AppendManifests([]byte{0}, []wire.Manifest{m})),
 			wire.OpOpen:          string(wire.AppendManifest([]byte{0}, m)),
-			schedule.OpDescribe:  "\x00\x01" + member,
+			schedule.OpDescribe:  string(wire.AppendString([]byte{0, 1}, member)),
 			schedule.OpProfile:   "\x00\x00",
 			schedule.OpSnapshot:  "\x00",
 			schedule.OpPreFilter: string(pre.Append([]byte{0})),

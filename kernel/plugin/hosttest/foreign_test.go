@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/pintle-io/pintle/internal/testenv"
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/hosttest"
 	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/kernel/plugin/wasm"
 	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
@@ -25,8 +27,8 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 )
 
-// inC compiles the guest that is written in C.
-func inC(t *testing.T) plugin.Module {
+// inC compiles the guest that is written in C, as one of a minor version of the ABI.
+func inC(t *testing.T, minor int) plugin.Module {
 	t.Helper()
 	testenv.RequireCommands(t, "clang", "wasm-ld")
 	dir := t.TempDir()
@@ -35,7 +37,7 @@ func inC(t *testing.T) plugin.Module {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "clang", "--target=wasm32", "-O2", "-nostdlib", "-ffreestanding", "-mbulk-memory", "-Wall", "-Werror",
-		"-I", dir, "-Wl,--no-entry", "-o", out, "testdata/guest.c")
+		fmt.Sprintf("-DMINOR=%d", minor), "-I", dir, "-Wl,--no-entry", "-o", out, "testdata/guest.c")
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("clang: %v\n%s", err, b)
 	}
@@ -65,7 +67,6 @@ func readerOfDocs(t *testing.T) []byte {
 // TestGuestInC: docs/abi.md is enough to write a plugin by, in a language that
 // has no SDK.
 func TestGuestInC(t *testing.T) {
-	m := inC(t)
 	h, err := wasm.New(t.Context(), wasm.Config{CacheDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -75,9 +76,25 @@ func TestGuestInC(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	open := func(ctx context.Context) (plugin.Instance, error) { return h.Open(ctx, m, plugin.OpenOptions{}) }
-	t.Run("admission", func(t *testing.T) { testRuleInC(t, open) })
-	t.Run("scheduling", func(t *testing.T) { testFilterInC(t, open) })
+	for name, c := range map[string]struct {
+		minor int
+		wrap  func(plugin.Instance) plugin.Instance
+	}{
+		"":             {wire.Minor, func(in plugin.Instance) plugin.Instance { return in }},
+		"later guest":  {wire.Minor + 1, func(in plugin.Instance) plugin.Instance { return in }},
+		"later server": {wire.Minor, func(in plugin.Instance) plugin.Instance { return hosttest.Later{Instance: in} }},
+	} {
+		m := inC(t, c.minor)
+		open := func(ctx context.Context) (plugin.Instance, error) {
+			in, err := h.Open(ctx, m, plugin.OpenOptions{})
+			if err != nil {
+				return nil, err
+			}
+			return c.wrap(in), nil
+		}
+		t.Run(name+"/admission", func(t *testing.T) { testRuleInC(t, open) })
+		t.Run(name+"/scheduling", func(t *testing.T) { testFilterInC(t, open) })
+	}
 }
 
 func testRuleInC(t *testing.T, open func(context.Context) (plugin.Instance, error)) {

@@ -6,6 +6,7 @@ package hosttest
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/projection"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/record"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // Open opens an instance of the suite's plugin in the host under test.
@@ -34,8 +36,34 @@ func Run(t *testing.T, open Open) {
 	t.Run("pod", func(t *testing.T) { testPod(t, open) })
 	t.Run("review reads", func(t *testing.T) { testReads(t, open) })
 	t.Run("no kernel", func(t *testing.T) { testNoKernel(t, open) })
+	t.Run("later server", func(t *testing.T) { testLaterServer(t, open) })
 	t.Run("closed", func(t *testing.T) { testClosed(t, open) })
 	t.Run("cancelled", func(t *testing.T) { testCancelled(t, open) })
+}
+
+// Later wraps an instance so that it is asked as by a server of a later minor
+// version, whose requests have a field more at their end.
+type Later struct{ plugin.Instance }
+
+// Call implements plugin.Instance.
+func (l Later) Call(ctx context.Context, op wire.Op, req []byte) ([]byte, error) {
+	if op != wire.OpMap && op != schedule.OpPreFilter { // these end with an object, and have no end to grow at
+		req = append(slices.Clone(req), "a field that came later"...)
+	}
+	return l.Instance.Call(ctx, op, req)
+}
+
+func testLaterServer(t *testing.T, open Open) {
+	later := func(ctx context.Context, o plugin.OpenOptions) (plugin.Instance, error) {
+		in, err := open(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return Later{in}, nil
+	}
+	t.Run("operations", func(t *testing.T) { testOperations(t, later) })
+	t.Run("reconcile", func(t *testing.T) { testReconcile(t, later) })
+	t.Run("pod", func(t *testing.T) { testPod(t, later) })
 }
 
 func mustOpen(t *testing.T, open Open, o plugin.OpenOptions) plugin.Instance {

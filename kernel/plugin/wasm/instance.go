@@ -97,7 +97,7 @@ func (in *instance) instantiate(ctx context.Context) (err error) {
 	return err
 }
 
-// bind finds the functions of ABI version 1.
+// bind finds the functions that every guest has.
 func (in *instance) bind() error {
 	for _, f := range []struct {
 		name            string

@@ -56,12 +56,11 @@ func (g *Guest) handle(out []byte, op wire.Op, req, region []byte) ([]byte, erro
 }
 
 func handshake(out []byte) []byte {
-	all := sdk.Registered()
-	out = wire.AppendUint(out, uint64(len(all)))
-	for _, p := range all {
-		out = wire.AppendManifest(out, manifest(p))
+	var all []wire.Manifest
+	for _, p := range sdk.Registered() {
+		all = append(all, manifest(p))
 	}
-	return out
+	return wire.AppendManifests(out, all)
 }
 
 func manifest(p sdk.Plugin) wire.Manifest {

@@ -124,24 +124,30 @@ type ReasonInfo struct {
 // AppendMembers encodes the answer of OpDescribe.
 func AppendMembers(b []byte, list []MemberInfo) []byte {
 	b = wire.AppendUint(b, uint64(len(list)))
-	for _, m := range list {
-		b = wire.AppendString(b, m.Name)
-		b = wire.AppendBool(wire.AppendBool(b, m.Filters), m.Scores)
-		b = append(b, byte(m.Scope), byte(m.Scaling))
-		b = wire.AppendBool(b, m.Normalizes)
-		b = wire.AppendInt(wire.AppendUint(b, uint64(m.Column)), m.Weight)
-		b = columns.AppendRefs(wire.AppendUint(b, uint64(m.Events)), m.Columns)
+	for i := range list {
+		b = wire.AppendBytes(b, list[i].append(nil))
 	}
 	return b
+}
+
+func (m *MemberInfo) append(b []byte) []byte {
+	b = wire.AppendString(b, m.Name)
+	b = wire.AppendBool(wire.AppendBool(b, m.Filters), m.Scores)
+	b = append(b, byte(m.Scope), byte(m.Scaling))
+	b = wire.AppendBool(b, m.Normalizes)
+	b = wire.AppendInt(wire.AppendUint(b, uint64(m.Column)), m.Weight)
+	return columns.AppendRefs(wire.AppendUint(b, uint64(m.Events)), m.Columns)
 }
 
 // ReadMembers reads the answer of OpDescribe.
 func ReadMembers(b []byte) ([]MemberInfo, error) {
 	r := wire.NewReader(b)
 	var out []MemberInfo
-	for range r.Count(10) {
-		out = append(out, MemberInfo{Name: r.Str(), Filters: r.Bool(), Scores: r.Bool(), Scope: Scope(r.Byte()),
-			Scaling: Scaling(r.Byte()), Normalizes: r.Bool(), Column: uint32(r.Uint()), Weight: r.Int(), Events: ClusterEvent(r.Uint()), Columns: columns.ReadRefs(r)})
+	for range r.Count(11) {
+		wire.ReadSized(r, func(r *wire.Reader) {
+			out = append(out, MemberInfo{Name: r.Str(), Filters: r.Bool(), Scores: r.Bool(), Scope: Scope(r.Byte()),
+				Scaling: Scaling(r.Byte()), Normalizes: r.Bool(), Column: uint32(r.Uint()), Weight: r.Int(), Events: ClusterEvent(r.Uint()), Columns: columns.ReadRefs(r)})
+		})
 	}
 	return out, r.Err()
 }

@@ -8,6 +8,10 @@
 //   clang --target=wasm32 -O2 -nostdlib -ffreestanding -mbulk-memory -Wl,--no-entry -o guest.wasm guest.c
 #include "record.h"
 
+#ifndef MINOR
+#define MINOR 0 // of the ABI; the tests build one that is ahead
+#endif
+
 #define EXPORT(f) __attribute__((export_name(f)))
 __attribute__((import_module("pintle"), import_name("yield"))) void yield(void); // has the module metered
 
@@ -62,12 +66,29 @@ static int is(const char *want) { // reads a string
   return i == n && !want[i];
 }
 
+// sized writes the size of what f writes before it, as a varint of two bytes.
+static void sized(void (*f)(void)) {
+  uint32_t at = used += 2;
+  f();
+  out[at - 2] = (used - at) | 128, out[at - 1] = (used - at) >> 7;
+}
+
+// later is a field that only a later minor version knows.
+static void later(void) { if (MINOR > 0) str("a field that came later"); }
+
 static void manifest(void) {
-  str("memory-guard"); str("in C"); uint(2); uint(0); // name, version, ABI
+  str("memory-guard"); str("in C"); uint(2); uint(MINOR); // name, version, ABI
   uint(FILTER | RULE); byte(0); uint(0);              // points, scope of the node, workers
   uint(1); list("CREATE"); list("*"); list("prod"); list(0); list(0); // one rule: operations, resources, namespaces …
   uint(0); str("metadata(labels(team)),spec(containers(image))"); // watches; what the rule reads of objects
   uint(0);                                            // what it implements
+  later();
+}
+
+static void member(void) { // name, filters, scores, scope, scaling, normalizes, column, weight, events, columns
+  str("memory-guard"); byte(1); byte(0); byte(0); byte(0); byte(0); uint(0); uint(0); uint(0);
+  uint(2); uint(ALLOCATABLE_MEMORY); str(""); str("node.allocatable.memory"); uint(REQUESTED_MEMORY); str(""); str("node.requested.memory");
+  later();
 }
 
 // inside is what the i-th declared field of a struct holds.
@@ -143,7 +164,7 @@ static void cycle(void) {
   uint(0); byte(0);                                    // columns and fields that are missing
 }
 
-EXPORT("pintle_abi") uint32_t abi(void) { return 2 << 16; }
+EXPORT("pintle_abi") uint32_t abi(void) { return 2 << 16 | MINOR; }
 EXPORT("pintle_scratch") uint8_t *get_scratch(uint32_t n) { return scratch = room(scratch, &scratch_size, n); }
 EXPORT("pintle_region") uint8_t *get_region(uint32_t n) { return region = room(region, &region_size, n); }
 
@@ -152,18 +173,16 @@ EXPORT("pintle_call") uint64_t call(uint32_t op, uint32_t n) {
   in = scratch, end = scratch + n, used = 0;
   byte(0);
   switch (op) {
-  case HANDSHAKE: uint(1); manifest(); break;
+  case HANDSHAKE: uint(1); sized(manifest); break;
   case OPEN: if (is("memory-guard")) manifest(); else fail(UNSUPPORTED, "this module holds memory-guard"); break;
   case VALIDATE: validate(); break;
-  case DESCRIBE: // one member: name, filters, scores, scope, scaling, normalizes, column, weight, events
-    uint(1); str("memory-guard"); byte(1); byte(0); byte(0); byte(0); byte(0); uint(0); uint(0); uint(0);
-    uint(2); uint(ALLOCATABLE_MEMORY); str(""); str("node.allocatable.memory"); uint(REQUESTED_MEMORY); str(""); str("node.requested.memory");
-    break;
+  case DESCRIBE: uint(1); sized(member); break;
   case PROFILE: byte(1); str("effective(requests(memory))"); break; // what is read of pods
   case PREFILTER: prefilter(); break;
   case CYCLE: cycle(); break;
   case SNAPSHOT: case CLOSE: break;
   default: fail(UNSUPPORTED, "memory-guard does not serve this");
   }
+  if (out[0] == 0) later(); // what follows an answer is not read
   return (uint64_t)(uintptr_t)out << 32 | used;
 }

@@ -1,0 +1,68 @@
+package schedule_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/pintle-io/pintle/sdk/wire"
+	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
+)
+
+var (
+	fields  = "metadata(name)"
+	missing = schedule.Missing{Columns: []columns.Ref{{ID: 64, Key: "zone", Name: "node.label"}}, Fields: &fields}
+	members = []schedule.MemberInfo{
+		{Name: "a", Filters: true, Scope: 1, Events: 7, Columns: missing.Columns},
+		{Name: "b", Scores: true, Scaling: 1, Normalizes: true, Column: 1, Weight: -5},
+	}
+	uses = []schedule.MemberUse{{Filter: true}, {Weight: 3}}
+	pre  = schedule.PreFilterAnswer{Reads: 8, RejectedBy: 1, Unresolvable: true, Reasons: []string{"r"}, Only: []schedule.OnlyNodes{{Member: 1, Nodes: []string{"n"}}},
+		Counts: []schedule.PodCounts{{TopologyKey: "zone", Namespaces: []string{"x"}, Selector: "a=b", SkipTerminating: true}}, Missing: missing}
+	cycle = schedule.CycleRequest{Scope: 1, Masked: true, Runs: []schedule.Run{{Start: 64, Count: 2}}, Counts: []schedule.CountsAt{{Slot: 1, Domains: 2, Min: -1, Max: 4}}}
+	found = schedule.CycleAnswer{Reads: 1, Feasible: 2, Reasons: []schedule.ReasonInfo{{Member: 1, Unresolvable: true, Reasons: []string{"r"}}}, Missing: missing}
+)
+
+// TestFrames: every frame is read as it was written, also when a later minor
+// version has put a field behind it, and in no way when it is cut short.
+func TestFrames(t *testing.T) {
+	for name, f := range map[string]struct {
+		value any
+		frame []byte
+		read  func([]byte) (any, error)
+	}{
+		"members":   {members, schedule.AppendMembers(nil, members), func(b []byte) (any, error) { return schedule.ReadMembers(b) }},
+		"uses":      {uses, schedule.AppendUses(nil, uses), func(b []byte) (any, error) { return schedule.ReadUses(b) }},
+		"fields":    {&fields, wire.AppendOptional(nil, &fields), func(b []byte) (any, error) { return schedule.ReadFields(b) }},
+		"prefilter": {pre, pre.Append(nil), func(b []byte) (any, error) { return schedule.ReadPreFilter(b) }},
+		"cycle":     {cycle, cycle.Append(nil), func(b []byte) (any, error) { var q schedule.CycleRequest; err := q.Read(b); return q, err }},
+		"answer":    {found, found.Append(nil), func(b []byte) (any, error) { return schedule.ReadCycleAnswer(b) }},
+		"missing":   {missing, missing.Append(nil), func(b []byte) (any, error) { return schedule.ReadMissing(b) }},
+		"normalize": {[2]int{3, 400}, schedule.AppendNormalize(nil, 3, 400), func(b []byte) (any, error) { m, n, err := schedule.ReadNormalize(b); return [2]int{m, n}, err }},
+	} {
+		for _, later := range []string{"", "a field that came later"} {
+			got, err := f.read(append(f.frame[:len(f.frame):len(f.frame)], later...))
+			if err != nil || !reflect.DeepEqual(got, f.value) {
+				t.Errorf("%s, then %q: got %+v, %v, want %+v", name, later, got, err, f.value)
+			}
+		}
+		for n := range f.frame {
+			if got, err := f.read(f.frame[:n]); err == nil {
+				t.Errorf("%s cut to %d of %d bytes is read as %+v", name, n, len(f.frame), got)
+			}
+		}
+	}
+}
+
+// TestMembersGrow: a member that stands before another has a field more.
+func TestMembersGrow(t *testing.T) {
+	b := wire.AppendUint(nil, 2)
+	for i := range members {
+		one := schedule.AppendMembers(nil, members[i:i+1])
+		r := wire.NewReader(one[1:])
+		b = wire.AppendBytes(b, append(append([]byte(nil), r.Bytes()...), "later"...))
+	}
+	if got, err := schedule.ReadMembers(b); err != nil || !reflect.DeepEqual(got, members) {
+		t.Errorf("got %+v, %v, want %+v", got, err, members)
+	}
+}
