@@ -70,7 +70,8 @@ type Auth struct {
 // # Errors
 //   - ErrInUse
 //   - embed.ErrInUse, embed.ErrCorrupt, store.ErrNoSpace and others of the store
-//   - keystore.ErrNoToken, keystore.ErrWrongToken, keystore.ErrOtherKeys
+//   - keystore.ErrNoToken, keystore.ErrNoIdentity, keystore.ErrWrongToken,
+//     keystore.ErrOtherKeys
 func New(ctx context.Context, c Config) (*Kernel, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -126,7 +127,7 @@ func (k *Kernel) openIdentity(context.Context) (err error) {
 // openKeys makes the directory hold the cluster's keys, which the store knows.
 func (k *Kernel) openKeys(ctx context.Context) (err error) {
 	dir := k.c.path("pki")
-	k.keys, err = keystore.Open(ctx, keystore.Config{Store: k.storage, Dir: dir, Token: k.c.ServerToken, Replace: k.c.ReplaceKeys, Log: k.c.Log})
+	k.keys, err = keystore.Open(ctx, keystore.Config{Store: k.storage, Dir: dir, Token: k.c.ServerToken, Replace: k.c.ReplaceKeys, Clock: k.c.Adjust.Clock, Log: k.c.Log})
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,11 @@ func (k *Keystore) agree(ctx context.Context) error {
 		return fmt.Errorf("keys of the cluster: %w", err)
 	}
 	for {
+		// Before the identity: who writes objects has written that.
+		old, err := k.foreign(ctx, have)
+		if err != nil {
+			return err
+		}
 		id, err := k.identity(ctx)
 		if err != nil {
 			return err
@@ -29,12 +34,26 @@ func (k *Keystore) agree(ctx context.Context) error {
 		if id.revision != 0 && !(k.c.Replace && k.replaces(&id, have)) {
 			return k.follow(ctx, &id, have)
 		}
+		if old && id.revision == 0 {
+			return fmt.Errorf("%w: it holds objects, and %s lacks %s; new keys would shut out the servers, nodes and clients that there are. Start a server first that has all keys in its data directory, "+
+				"or put the files back from a backup; if they are lost, --replace-keys begins with new ones", ErrNoIdentity, k.c.Dir, strings.Join(have.Missing(), ", "))
+		}
 		err = k.claim(ctx, id.revision, have)
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 		// Another server was first.
 	}
+}
+
+// foreign tells whether there are objects that were made under other keys than
+// this server would make. A version that knew no identities has left none.
+func (k *Keystore) foreign(ctx context.Context, have *pki.Keys) (bool, error) {
+	if k.c.Replace || len(have.Missing()) == 0 {
+		return false, nil
+	}
+	kvs, _, _, err := k.c.Store.List(ctx, objects, store.ListOptions{Limit: 1, KeysOnly: true})
+	return len(kvs) > 0, err
 }
 
 // replaces tells whether a server that may replace the cluster's keys has to.

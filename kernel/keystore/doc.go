@@ -6,7 +6,8 @@
 // There are two sorts of entries. The identity names the public keys of the
 // cluster. The first server writes it, on condition that there is none; whoever
 // comes later compares it with what he has, so that there are never two
-// authorities for one cluster. A sealed entry is a copy of the private keys for
+// authorities for one cluster. Where there are objects already, only who has all
+// keys writes it. A sealed entry is a copy of the private keys for
 // one token: AES-256-GCM under a key that HKDF-SHA256 derives from the token's
 // secret, 32 random bytes. Whoever reads the store, or an old copy of it, and has
 // no token, learns nothing of the keys.

@@ -43,9 +43,13 @@ type Config struct {
 	// Replace makes the keys of Dir those of the cluster, and new ones if Dir has
 	// none, whatever they were before; tokens are good no longer.
 	Replace bool
-	Clock   clock.PassiveClock // nil is the real one
-	Log     *slog.Logger       // nil discards
+	Clock   clock.WithTicker // nil is the real one
+	Log     *slog.Logger     // nil discards
 }
+
+// objects is what the keys of the API's objects begin with, which are there once
+// there is a cluster.
+const objects = "/registry/"
 
 // Errors that say what is the matter with the keys of a server. Their texts name
 // the remedy.
@@ -54,6 +58,9 @@ var (
 	ErrOtherKeys = errors.New("the keys of this server are not those of the cluster")
 	// ErrNoToken: the directory lacks keys, and there is no token to get them.
 	ErrNoToken = errors.New("this server lacks keys of the cluster")
+	// ErrNoIdentity: the store holds the objects of a cluster and does not know its
+	// keys, and the directory lacks some.
+	ErrNoIdentity = errors.New("the store does not know the keys of its cluster")
 	// ErrWrongToken: the token opens none of the copies in the store.
 	ErrWrongToken = errors.New("the server token opens no keys of this cluster")
 )
@@ -69,7 +76,7 @@ type Keystore struct {
 // moment agree.
 //
 // # Errors
-//   - ErrOtherKeys, ErrNoToken, ErrWrongToken
+//   - ErrOtherKeys, ErrNoToken, ErrNoIdentity, ErrWrongToken
 //   - those of the store
 func Open(ctx context.Context, c Config) (*Keystore, error) {
 	if c.Clock == nil {

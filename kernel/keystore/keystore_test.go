@@ -29,11 +29,11 @@ var files = []string{"ca.crt", "ca.key", "kubelet-serving-ca.crt", "kubelet-serv
 type cluster struct {
 	*testing.T
 	store keystore.Store
-	clock *testclock.FakePassiveClock
+	clock *testclock.FakeClock
 }
 
 func newCluster(t *testing.T) *cluster {
-	return &cluster{T: t, store: memory.New(), clock: testclock.NewFakePassiveClock(time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC))}
+	return &cluster{T: t, store: memory.New(), clock: testclock.NewFakeClock(time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC))}
 }
 
 func text(token string) func() (string, error) {
@@ -321,6 +321,87 @@ func TestReplaceLostKeys(t *testing.T) {
 			t.Errorf("%s is the old one", name)
 		}
 	}
+}
+
+// TestObjectsWithoutAnIdentity: a store that a version without identities wrote
+// is a cluster too. Only a server with all of its keys says which they are; new
+// ones would shut all others out.
+func TestObjectsWithoutAnIdentity(t *testing.T) {
+	tok, err := jointoken.NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := func(t *testing.T) *cluster {
+		c := newCluster(t)
+		if _, err := c.store.Commit(t.Context(), []store.Op{{Key: "/registry/namespaces/default", Value: []byte("{}"), Expect: store.Absent}}); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	before := newCluster(t).start(t.TempDir(), "").Keys()
+	for _, token := range []string{"", tok.Format()} {
+		c, dir := written(t), t.TempDir()
+		c.refused(dir, token, keystore.ErrNoIdentity, "--replace-keys")
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("a server that was refused left %v, %v", left, err)
+		}
+		for name, b := range before.Files() {
+			write(t, filepath.Join(dir, name), b)
+		}
+		if err := os.Remove(filepath.Join(dir, "sa.key")); err != nil {
+			t.Fatal(err)
+		}
+		c.refused(dir, token, keystore.ErrNoIdentity, "sa.key")
+		write(t, filepath.Join(dir, "sa.key"), before.Files()["sa.key"])
+		if d := cmp.Diff(before.Files(), c.start(dir, token).Keys().Files()); d != "" {
+			t.Errorf("a server with all keys has others now\n%s", d)
+		}
+		c.refused(t.TempDir(), "", keystore.ErrNoToken, "--token-file")
+	}
+	c, dir := written(t), t.TempDir()
+	k, err := keystore.Open(t.Context(), keystore.Config{Store: c.store, Dir: dir, Replace: true, Clock: c.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.same(k, c.start(dir, ""))
+}
+
+// overtaken is a store in which another server begins the cluster, and writes
+// objects, just before the first read.
+type overtaken struct {
+	keystore.Store
+	other func()
+}
+
+func (o *overtaken) Get(ctx context.Context, key string) (store.KV, bool, int64, error) {
+	kv, ok, revision, err := o.Store.Get(ctx, key)
+	if other := o.other; other != nil {
+		o.other = nil
+		other()
+	}
+	return kv, ok, revision, err
+}
+
+// TestAnotherBeginsMeanwhile: its objects are no reason to refuse who comes with
+// its token.
+func TestAnotherBeginsMeanwhile(t *testing.T) {
+	tok, err := jointoken.NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCluster(t)
+	var first *keystore.Keystore
+	s := &overtaken{c.store, func() {
+		first = c.start(t.TempDir(), tok.Format())
+		if _, err := c.store.Commit(t.Context(), []store.Op{{Key: "/registry/namespaces/default", Value: []byte("{}"), Expect: store.Absent}}); err != nil {
+			t.Error(err)
+		}
+	}}
+	k, err := keystore.Open(t.Context(), keystore.Config{Store: s, Dir: t.TempDir(), Token: text(tok.Format()), Clock: c.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.same(first, k)
 }
 
 // TestNoSecretInTheStore: whoever reads the store has no private key and no

@@ -165,14 +165,14 @@ const sweepEvery = 10 * time.Minute
 
 // Run sweeps now and then until ctx ends; one server does it for all.
 func (k *Keystore) Run(ctx context.Context) error {
-	t := time.NewTicker(sweepEvery)
+	t := k.c.Clock.NewTicker(sweepEvery)
 	defer t.Stop()
 	for {
 		if err := k.Sweep(ctx); err != nil && ctx.Err() == nil {
 			k.c.Log.Debug("server tokens that have run out are not removed yet", "error", err) // the next turn does it; they are refused anyway
 		}
 		select {
-		case <-t.C:
+		case <-t.C():
 		case <-ctx.Done():
 			return nil
 		}

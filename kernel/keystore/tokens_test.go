@@ -1,6 +1,7 @@
 package keystore_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -143,6 +144,35 @@ func TestTokensRunOut(t *testing.T) {
 		if _, ok, _, err := c.store.Get(t.Context(), entry(token)); err != nil || ok != want {
 			t.Errorf("%s is there: %v, %v, want %v", entry(token), ok, err, want)
 		}
+	}
+}
+
+// TestRunSweeps: by the clock of the server, whoever lists tokens or not.
+func TestRunSweeps(t *testing.T) {
+	c := newCluster(t)
+	a := c.start(t.TempDir(), "")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	token := c.token(a, time.Hour)
+	there := func() bool {
+		_, ok, _, err := c.store.Get(t.Context(), entry(token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	for deadline := time.Now().Add(time.Minute); there(); time.Sleep(time.Millisecond) { // for another goroutine to wait at the clock
+		if time.Now().After(deadline) {
+			t.Fatal("a token that has run out is still there")
+		}
+		if c.clock.HasWaiters() {
+			c.clock.Step(2 * time.Hour)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
