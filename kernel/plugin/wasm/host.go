@@ -32,6 +32,7 @@ type Config struct {
 // concurrent use.
 type Host struct {
 	log     *slog.Logger
+	dir     string // of the cache; "" is none
 	cache   wazero.CompilationCache
 	metered wazero.Runtime
 	// closing runs modules that cannot be metered. Its code looks at the
@@ -60,7 +61,7 @@ type module struct {
 
 // New makes a host; Close releases it.
 func New(ctx context.Context, c Config) (*Host, error) {
-	h := &Host{log: c.Log, modules: map[string]*module{}}
+	h := &Host{log: c.Log, dir: c.CacheDir, modules: map[string]*module{}}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -206,6 +207,9 @@ func (h *Host) compile(ctx context.Context, m plugin.Module, to *module) error {
 		runtime = h.closing
 	}
 	compiled, err := compile(ctx, runtime, code)
+	if err != nil && h.emptyCache(err) {
+		compiled, err = compile(ctx, runtime, code)
+	}
 	if err != nil {
 		return wire.Errorf(wire.KindABI, "not a valid WASM module: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
@@ -53,10 +54,33 @@ func Seed(dir string, compiled fs.FS) error {
 			return fmt.Errorf("compiled modules: %w", err)
 		}
 		// A process that is killed here must not leave half a file; after a power
-		// loss, the size or the module's checksum tells, and it is compiled.
+		// loss, the size or the file's checksum tells (emptyCache).
 		if err := os.WriteFile(to+".new", b, 0o600); err != nil {
 			return err
 		}
 		return os.Rename(to+".new", to)
 	})
+}
+
+// emptyCache removes what is cached on the disk if err says that it is damaged,
+// and reports whether it did: the engine refuses such a file for ever, and the
+// module can be compiled again.
+func (h *Host) emptyCache(err error) bool {
+	if h.dir == "" || !strings.Contains(err.Error(), "compilationcache:") {
+		return false
+	}
+	h.log.Warn("the cache of compiled modules is damaged and is made anew", "dir", h.dir, "error", err)
+	emptied := filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // another module found it, too
+			return err
+		}
+		return nil
+	})
+	if emptied != nil {
+		h.log.Warn("the cache of compiled modules cannot be emptied", "dir", h.dir, "error", emptied)
+	}
+	return emptied == nil
 }

@@ -47,6 +47,52 @@ func TestSeed(t *testing.T) {
 	}
 }
 
+// TestDamagedCache: a cached module that is not what was written, or only a part
+// of it, is compiled again; the plugin does not fail for it.
+func TestDamagedCache(t *testing.T) {
+	m := hostileModule(t)
+	for name, damage := range map[string]func(b []byte) []byte{
+		"another content": func(b []byte) []byte { clear(b[len(b)/2:]); return b },
+		"half a file":     func(b []byte) []byte { return b[:len(b)/2] },
+		"an empty file":   func([]byte) []byte { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := wasm.Precompile(t.Context(), dir, m.Bytes); err != nil {
+				t.Fatal(err)
+			}
+			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() {
+					return err
+				}
+				b, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				return os.WriteFile(path, damage(b), 0o600)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the cache is good again, too
+				h, err := wasm.New(t.Context(), wasm.Config{CacheDir: dir})
+				if err != nil {
+					t.Fatal(err)
+				}
+				in, err := h.Open(t.Context(), m, plugin.OpenOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				in.Close()
+				h.Close(t.Context())
+			}
+			if files(t, dir) == 0 {
+				t.Error("nothing is cached")
+			}
+		})
+	}
+}
+
 func files(t *testing.T, dir string) int {
 	t.Helper()
 	n := 0
