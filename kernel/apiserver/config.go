@@ -19,6 +19,7 @@ import (
 	served "github.com/pintle-io/pintle/internal/version"
 	"github.com/pintle-io/pintle/kernel/apiserver/handlers"
 	"github.com/pintle-io/pintle/kernel/apiserver/health"
+	"github.com/pintle-io/pintle/kernel/apiserver/proxy"
 	"github.com/pintle-io/pintle/kernel/apiserver/render"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -130,7 +131,7 @@ func (c *Config) setDefaults() {
 		c.Metrics = prometheus.NewRegistry()
 	}
 	if c.Dial == nil {
-		c.Dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+		c.Dial = proxy.Dialer().DialContext
 	}
 	setDefault(&c.Limits.BodyBytes, 3<<20)
 	setDefault(&c.Limits.BodyTimeout, 30*time.Second)

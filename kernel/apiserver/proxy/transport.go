@@ -10,7 +10,10 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -28,6 +31,26 @@ type nodeTransports struct {
 	mu    sync.Mutex
 	nodes map[string]*http.Transport // guarded by mu
 	plain *http.Transport            // pods and services
+}
+
+// unanswered is how long a connection lives on whose peer acknowledges nothing.
+const unanswered = 20 * time.Second
+
+// Dialer connects to nodes, pods and services. A machine that dies says nothing:
+// a request on a connection that was kept, or a log that is followed, would wait
+// for TCP, a quarter of an hour.
+func Dialer() *net.Dialer {
+	return &net.Dialer{
+		Timeout:         10 * time.Second,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: unanswered / 2, Interval: unanswered / 4, Count: 2},
+		Control: func(_, _ string, c syscall.RawConn) error {
+			var set error
+			err := c.Control(func(fd uintptr) {
+				set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unanswered.Milliseconds()))
+			})
+			return errors.Join(err, set)
+		},
+	}
 }
 
 // maxNodeTransports bounds the cache; past it, idle connections are dropped
