@@ -75,6 +75,8 @@ type Producer struct {
 // Nothing is applied, and the error names the resource, and in a conflict both
 // producers, when
 //   - a resource, kind or key prefix belongs to another producer
+//   - a kind or key prefix belongs to another resource of this producer, unless
+//     one is stored as the other
 //   - a definition is incomplete (see [Table.Index])
 //   - another resource is stored as one that would be removed
 func (p *Producer) Apply(set []*Definition, remove ...schema.GroupResource) error {
@@ -164,24 +166,33 @@ func (t *Table) changes(producer string, set []*Definition, remove []schema.Grou
 	return changed, nil
 }
 
-// claim is a name that one producer may have: a kind, a list's kind, or a prefix
+// claim is a name that one resource may have: a kind, a list's kind, or a prefix
 // of keys.
 type claim struct{ group, kind, prefix string }
 
-// holder is who has it, by how many definitions.
+// claimed is a claim with the resource that it is for.
+type claimed struct {
+	claim
+	of schema.GroupResource
+}
+
+// holder is who has it, by how many definitions: a prefix is also that of second
+// names.
 type holder struct {
 	producer string
-	resource schema.GroupResource // the last of them that came
+	resource schema.GroupResource
 	count    int
 }
 
-func claims(d *Definition) []claim {
-	out := []claim{{group: d.Group, kind: d.Kind}}
+// claims are what a definition claims: keys for the resource whose objects are
+// below them.
+func claims(d *Definition) []claimed {
+	out := []claimed{{claim{group: d.Group, kind: d.Kind}, d.GroupResource()}}
 	if d.ListKind != "" && d.ListKind != d.Kind {
-		out = append(out, claim{group: d.Group, kind: d.ListKind})
+		out = append(out, claimed{claim{group: d.Group, kind: d.ListKind}, d.GroupResource()})
 	}
 	if d.KeyPrefix != "" {
-		out = append(out, claim{prefix: d.KeyPrefix})
+		out = append(out, claimed{claim{prefix: d.KeyPrefix}, d.Stored()})
 	}
 	return out
 }
@@ -190,19 +201,19 @@ func claims(d *Definition) []claim {
 func (t *Table) hold(producer string, d *Definition) {
 	t.owners.set(d.GroupResource(), producer)
 	for _, c := range claims(d) {
-		h, _ := t.claims.get(c)
-		t.claims.set(c, holder{producer, d.GroupResource(), h.count + 1})
+		h, _ := t.claims.get(c.claim)
+		t.claims.set(c.claim, holder{producer, c.of, h.count + 1})
 	}
 }
 
 func (t *Table) leave(d *Definition) {
 	gr, gk := d.GroupResource(), schema.GroupKind{Group: d.Group, Kind: d.Kind}
 	for _, c := range claims(d) {
-		if h, _ := t.claims.get(c); h.count > 1 {
+		if h, _ := t.claims.get(c.claim); h.count > 1 {
 			h.count--
-			t.claims.set(c, h)
+			t.claims.set(c.claim, h)
 		} else {
-			t.claims.remove(c)
+			t.claims.remove(c.claim)
 		}
 	}
 	t.owners.remove(gr)
@@ -212,10 +223,11 @@ func (t *Table) leave(d *Definition) {
 	}
 }
 
-// conflict refuses a definition whose kind or keys are another producer's.
+// conflict refuses a definition whose kind or keys are another producer's or another
+// resource's.
 func (t *Table) conflict(producer string, d *Definition) error {
 	for _, c := range claims(d) {
-		if h, ok := t.claims.get(c); ok && h.producer != producer {
+		if h, ok := t.claims.get(c.claim); ok && (h.producer != producer || h.resource != c.of) {
 			return fmt.Errorf("resource %s has the kind or the keys of %s, which belongs to producer %s", d.GroupResource(), h.resource, h.producer)
 		}
 	}

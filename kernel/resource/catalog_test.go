@@ -47,6 +47,18 @@ func (free) Prune(obj runtime.Object) []error {
 	return []error{fmt.Errorf(`unknown field "junk"`)}
 }
 
+// makesNothing knows a kind of which it makes no object.
+type makesNothing struct{ free }
+
+func (makesNothing) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
+	return nil, fmt.Errorf("no object of %s", gvk)
+}
+
+// everyGroup recognizes second names as well.
+type everyGroup struct{ free }
+
+func (everyGroup) Recognizes(schema.GroupVersionKind) bool { return true }
+
 func freeKind(kind string, versions ...string) *resource.Definition {
 	plural := strings.ToLower(kind) + "s"
 	return &resource.Definition{Group: "free.example", Resource: plural, Kind: kind, ListKind: kind + "List", Namespaced: true, Versions: versions,
@@ -107,21 +119,45 @@ func TestProducersKeepApart(t *testing.T) {
 	alike.Resource, alike.KeyPrefix = "others", "/registry/others"
 	keys := freeKind("Other", "v1")
 	keys.KeyPrefix = "/registry/pods"
+	list := freeKind("Listed", "v1")
+	list.ListKind = "TwinList"
+	second := freeKind("Base", "v1")
+	second.Types = everyGroup{}
+	second.Group, second.StoredAs = "second.example", &schema.GroupResource{Group: "free.example", Resource: "bases"}
+	if err := c.Producer("two").Apply([]*resource.Definition{freeKind("Base", "v1"), second}); err != nil {
+		t.Fatal(err)
+	}
 	untyped := freeKind("Bare", "v1")
 	untyped.Types, untyped.JSONStored = nil, false
+	unmade := freeKind("Unmade", "v1")
+	unmade.Types = makesNothing{}
+	with := func(plural string, change func(*resource.Definition)) *resource.Definition {
+		d := freeKind("Twin", "v1")
+		d.Resource = plural
+		change(d)
+		return d
+	}
 	before := c.Snapshot()
 	for name, tt := range map[string]struct {
 		set    []*resource.Definition
 		remove []schema.GroupResource
 		want   []string
 	}{
-		"the other's resource": {set: []*resource.Definition{freeKind("Gizmo", "v1")}, want: []string{"two", "gizmos.free.example", "one"}},
-		"the other's removal":  {remove: []schema.GroupResource{gr("gizmos")}, want: []string{"two", "gizmos.free.example", "one"}},
-		"built in":             {remove: []schema.GroupResource{{Resource: "pods"}}, want: []string{"two", "pods", resource.BuiltIn}},
-		"the other's kind":     {set: []*resource.Definition{alike}, want: []string{"two", "others.free.example", "gizmos.free.example", "one"}},
-		"the other's keys":     {set: []*resource.Definition{keys}, want: []string{"two", "others.free.example", "pods", resource.BuiltIn}},
-		"twice":                {set: []*resource.Definition{freeKind("Twin", "v1"), freeKind("Twin", "v1")}, want: []string{"two", "twins.free.example"}},
-		"no type":              {set: []*resource.Definition{freeKind("Good", "v1"), untyped}, want: []string{"two", "bares.free.example"}},
+		"the other's resource":     {set: []*resource.Definition{freeKind("Gizmo", "v1")}, want: []string{"two", "gizmos.free.example", "one"}},
+		"the other's removal":      {remove: []schema.GroupResource{gr("gizmos")}, want: []string{"two", "gizmos.free.example", "one"}},
+		"built in":                 {remove: []schema.GroupResource{{Resource: "pods"}}, want: []string{"two", "pods", resource.BuiltIn}},
+		"the other's kind":         {set: []*resource.Definition{alike}, want: []string{"two", "others.free.example", "gizmos.free.example", "one"}},
+		"the other's keys":         {set: []*resource.Definition{keys}, want: []string{"two", "others.free.example", "pods", resource.BuiltIn}},
+		"twice":                    {set: []*resource.Definition{freeKind("Twin", "v1"), freeKind("Twin", "v1")}, want: []string{"two", "twins.free.example"}},
+		"a kind of its own":        {set: []*resource.Definition{freeKind("Twin", "v1"), with("others", func(d *resource.Definition) { d.KeyPrefix = "/registry/others" })}, want: []string{"two", "twins.free.example", "others.free.example"}},
+		"a list's kind of its own": {set: []*resource.Definition{freeKind("Twin", "v1"), list}, want: []string{"two", "twins.free.example", "listeds.free.example"}},
+		"keys of its own":          {set: []*resource.Definition{with("others", func(d *resource.Definition) { d.Kind, d.ListKind = "Other", "OtherList" }), freeKind("Twin", "v1")}, want: []string{"two", "twins.free.example", "others.free.example"}},
+		"keys of what it has": {set: []*resource.Definition{with("others", func(d *resource.Definition) {
+			d.Kind, d.ListKind, d.KeyPrefix = "Other", "OtherList", "/registry/free.example/bases"
+		})}, want: []string{"two", "bases.free.example", "others.free.example"}},
+		"stored as what goes": {remove: []schema.GroupResource{gr("bases")}, want: []string{"two", "bases.second.example", "bases.free.example"}},
+		"no object":           {set: []*resource.Definition{freeKind("Good", "v1"), unmade}, want: []string{"two", "unmades.free.example", "Unmade"}},
+		"no type":             {set: []*resource.Definition{freeKind("Good", "v1"), untyped}, want: []string{"two", "bares.free.example"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.Producer("two").Apply(tt.set, tt.remove...)

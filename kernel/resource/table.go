@@ -46,7 +46,8 @@ type Table struct {
 func (t *Table) Superseded() <-chan struct{} { return t.superseded }
 
 // Index prepares the table for look-ups and checks it: two definitions of one
-// resource, a version without a registered type, a missing key prefix.
+// resource, a version without a registered type or of which no object can be made, a
+// missing key prefix.
 func (t *Table) Index() error {
 	t.byResource = overlayOf(map[schema.GroupResource]*Definition(nil)).edit()
 	t.byKind, t.seconds = overlayOf(map[schema.GroupKind]*Definition(nil)).edit(), nil
@@ -83,6 +84,11 @@ func (t *Table) check(d *Definition) error {
 	for _, gvk := range d.kinds() {
 		if !t.TypesOf(d).Recognizes(gvk) {
 			return fmt.Errorf("resource %s: no type is registered for %s", gr, gvk)
+		}
+		// The verbs need one of the hub: a resource without would be in discovery,
+		// and not found.
+		if _, err := t.TypesOf(d).New(gvk); err != nil {
+			return fmt.Errorf("resource %s: %w", gr, err)
 		}
 	}
 	return nil

@@ -29,7 +29,8 @@ type spelled struct {
 	spelling string
 }
 
-func (*spelled) Recognizes(schema.GroupVersionKind) bool { return true }
+func (*spelled) Recognizes(schema.GroupVersionKind) bool             { return true }
+func (*spelled) New(schema.GroupVersionKind) (runtime.Object, error) { return &corev1.Pod{}, nil }
 
 func spelledPods(spelling string) *resource.Definition {
 	return spelledKind("pods", "Pod", spelling)

@@ -55,7 +55,8 @@ func (x *Kinds) Get(gr schema.GroupResource) *Kind {
 		if k := set.byResource[gr]; k != nil && k.Definition == t.Lookup(gr) {
 			return k // what has changed are others
 		}
-		// A definition without a type is left out, and is not found.
+		// The catalog has refused definitions of which no object can be made
+		// (resource.Producer.Apply): none is left out here.
 		set, _ = x.follow(t)
 	}
 	return set.byResource[gr]
