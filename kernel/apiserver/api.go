@@ -44,7 +44,7 @@ func newAPI(c *Config, m *metrics.Metrics, checks *health.Checks, lifetime *stre
 	return &api{
 		c: c, catalog: catalog, response: answers, checks: checks, metrics: m,
 		discovery: &discovery.Discovery{Catalog: catalog, Response: answers},
-		openapi:   openapi.New(catalog, c.Version.GitVersion),
+		openapi:   openapi.New(catalog, c.Version.GitVersion, c.Log),
 		handlers: &handlers.Handlers{
 			Registry: c.Registry, Codec: c.Codec, Render: r, Deprecated: old, Authorize: authorize,
 			Stream: &stream.Watches{Registry: c.Registry, Render: r, Metrics: m, Lifetime: lifetime, Log: c.Log, MinTimeout: c.Limits.MinWatchTimeout},

@@ -3,10 +3,12 @@
 // for, and the index of v3 asks for nothing: a document is named by what it is
 // made of (see identity.go). What is built is kept as compressed bytes, never as
 // models. A change of the catalog has only those group versions built again
-// that it touches.
+// that it touches. A group version that cannot be described is left out, and the
+// log says so once.
 package openapi
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,6 +26,7 @@ type Documents struct {
 	catalog *endpoint.Catalog
 	version string // of Kubernetes
 	program string // what built-in kinds say is part of the program
+	log     *slog.Logger
 
 	next sync.Mutex // of whoever follows the catalog
 	v3   atomic.Pointer[v3Documents]
@@ -41,9 +44,12 @@ const (
 )
 
 // New makes the documents of what a catalog serves; kubernetes is the version
-// that they name.
-func New(c *endpoint.Catalog, kubernetes string) *Documents {
-	return &Documents{catalog: c, version: kubernetes, program: version.Build()}
+// that they name. A nil log discards.
+func New(c *endpoint.Catalog, kubernetes string, log *slog.Logger) *Documents {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Documents{catalog: c, version: kubernetes, program: version.Build(), log: log}
 }
 
 // build has something built, one thing at a time: models are large, and live no

@@ -1,8 +1,10 @@
 package openapi_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,11 +33,15 @@ type anything struct{ resource.Types }
 func (anything) Recognizes(schema.GroupVersionKind) bool             { return true }
 func (anything) New(schema.GroupVersionKind) (runtime.Object, error) { return nil, nil }
 
+// unwritable is the field of a schema of which no JSON can be made.
+const unwritable = "unwritable"
+
 // shop is what documents are made of.
 type shop struct {
 	t       *testing.T
 	catalog *resource.Catalog
 	asked   int // how often a schema was
+	log     bytes.Buffer
 }
 
 func newShop(t *testing.T) *shop {
@@ -57,7 +63,11 @@ func (s *shop) put(id, field string, names ...string) {
 			Verbs: []string{"create", "get", "list"}, Types: anything{}, SchemaID: id,
 			Schema: func(string, bool) *spec.Schema {
 				s.asked++
-				return &spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{"object"}, Properties: map[string]spec.Schema{field: *spec.StringProperty()}}}
+				out := &spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{"object"}, Properties: map[string]spec.Schema{field: *spec.StringProperty()}}}
+				if field == unwritable {
+					out.Default = func() {}
+				}
+				return out
 			},
 		}
 		if err := s.catalog.Producer("shop").Apply([]*resource.Definition{d}); err != nil {
@@ -67,7 +77,7 @@ func (s *shop) put(id, field string, names ...string) {
 }
 
 func (s *shop) documents() *openapi.Documents {
-	return openapi.New(endpoint.NewCatalog(s.catalog), "v1.2.3")
+	return openapi.New(endpoint.NewCatalog(s.catalog), "v1.2.3", slog.New(slog.NewTextHandler(&s.log, nil)))
 }
 
 func get(serve http.HandlerFunc, path, accept, known string) *httptest.ResponseRecorder {
@@ -166,6 +176,37 @@ func TestNamelessSchemas(t *testing.T) {
 	}
 	if again := get(d.ServeV2, "/openapi/v2", mediaJSON, "").Header().Get("Etag"); again == v2 {
 		t.Error("v2: another document has the same name")
+	}
+}
+
+// TestLeftOut: a group version that cannot be described takes no other with it, and
+// the log says so once for each of the two documents, whatever else changes.
+func TestLeftOut(t *testing.T) {
+	for name, id := range map[string]string{"nameless": "", "named": "1"} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			d := s.documents()
+			s.put(id, unwritable, "cup")
+			for _, other := range []string{"jar", "box"} {
+				s.put(id, "size", other)
+				paths := index(t, d)
+				if paths["api/v1"] == "" || paths["apis/"+other+".example/v1"] == "" || id == "" && paths["apis/cup.example/v1"] != "" {
+					t.Errorf("the index: %v", paths)
+				}
+				if w := get(d.ServeV3, "/openapi/v3/apis/cup.example/v1", mediaJSON, ""); w.Code < 400 {
+					t.Errorf("what cannot be described: %d", w.Code)
+				}
+				for _, media := range []string{mediaJSON, mediaProtoV2} {
+					w := get(d.ServeV2, "/openapi/v2", media, "")
+					if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "/apis/"+other+".example/v1/") || strings.Contains(w.Body.String(), "/apis/cup.example/v1/") {
+						t.Errorf("v2 as %s: %d, %d bytes", media, w.Code, w.Body.Len())
+					}
+				}
+			}
+			if n := strings.Count(s.log.String(), "level=WARN"); n != 2 {
+				t.Errorf("%d lines, want 2:\n%s", n, s.log.String())
+			}
+		})
 	}
 }
 

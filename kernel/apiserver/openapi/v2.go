@@ -54,19 +54,14 @@ func (o *Documents) currentV2() (*v2Document, error) {
 			next.base = append(next.base, gv)
 		}
 	}
-	var err error
 	if next.first = old.first; next.first == nil || !slices.Equal(old.base, next.base) {
-		if next.first, err = o.nameV2(nil, next.base...); err != nil {
-			return nil, err
-		}
+		next.first = o.nameV2(nil, next.base...)
 	}
 	list := []*v2Part{next.first}
 	for _, gv := range others {
 		part := old.parts[gv]
 		if part == nil || next.first != old.first {
-			if part, err = o.nameV2(next.first, gv); err != nil {
-				return nil, err
-			}
+			part = o.nameV2(next.first, gv)
 		}
 		next.parts[gv], list = part, append(list, part)
 	}
@@ -76,8 +71,9 @@ func (o *Documents) currentV2() (*v2Document, error) {
 }
 
 // nameV2 makes a part of the document, or prepares to. What first has already
-// is left out; nil: it is the first.
-func (o *Documents) nameV2(first *v2Part, gvs ...*endpoint.GroupVersion) (*v2Part, error) {
+// is left out; nil: it is the first. A part that had to be made and could not has
+// no name.
+func (o *Documents) nameV2(first *v2Part, gvs ...*endpoint.GroupVersion) *v2Part {
 	get := sync.OnceValues(func() (f *fragment, err error) {
 		var before *fragment
 		if first != nil {
@@ -92,16 +88,19 @@ func (o *Documents) nameV2(first *v2Part, gvs ...*endpoint.GroupVersion) (*v2Par
 			}
 			return err
 		})
+		if err != nil {
+			o.log.Warn("a group version cannot be described", "document", "/openapi/v2", "groupVersion", fmt.Sprint(gvs), "error", err)
+		}
 		return f, err
 	})
 	if name, ok := o.nameOf("v2", gvs...); ok {
-		return &v2Part{name, get}, nil
+		return &v2Part{name, get}
 	}
 	f, err := get()
 	if err != nil {
-		return nil, err
+		return &v2Part{"", get}
 	}
-	return &v2Part{f.hash, get}, nil
+	return &v2Part{f.hash, get}
 }
 
 // sections are the members of the document that all parts have.
@@ -192,13 +191,17 @@ func joinedName(parts []*v2Part) string {
 	return hash(all)
 }
 
-// joined puts the parts together. Nothing is held uncompressed.
+// joined puts the parts together, without those that could not be made; but there
+// is none without the first. Nothing is held uncompressed.
 func joined(parts []*v2Part) (*document, error) {
-	list := make([]*fragment, len(parts))
+	var list []*fragment
 	for i, p := range parts {
-		var err error
-		if list[i], err = p.get(); err != nil {
+		f, err := p.get()
+		if i == 0 && err != nil {
 			return nil, err
+		}
+		if err == nil {
+			list = append(list, f)
 		}
 	}
 	z, err := compressed(func(w io.Writer) error { return join(w, list) })

@@ -14,8 +14,8 @@ import (
 // v3Documents are those of one snapshot of the catalog.
 type v3Documents struct {
 	of        *endpoint.Snapshot
-	byVersion map[*endpoint.GroupVersion]*named
-	byPath    map[string]*named // below /openapi/v3: "api/v1", "apis/apps/v1"
+	byVersion map[*endpoint.GroupVersion]*named // nil: it cannot be described
+	byPath    map[string]*named                 // below /openapi/v3: "api/v1", "apis/apps/v1"
 	index     []byte
 	etag      string // of index, quoted
 }
@@ -36,14 +36,13 @@ func (o *Documents) currentV3() (*v3Documents, error) {
 	}
 	next := &v3Documents{of: now, byVersion: map[*endpoint.GroupVersion]*named{}, byPath: map[string]*named{}}
 	for _, gv := range versions(now) {
-		d := old.byVersion[gv]
-		if d == nil {
-			var err error
-			if d, err = o.nameV3(gv); err != nil {
-				return nil, err
-			}
+		d, known := old.byVersion[gv]
+		if !known {
+			d = o.nameV3(gv)
 		}
-		next.byVersion[gv], next.byPath[pathOf(gv.GroupVersion)] = d, d
+		if next.byVersion[gv] = d; d != nil {
+			next.byPath[pathOf(gv.GroupVersion)] = d
+		}
 	}
 	type entry struct {
 		URL string `json:"serverRelativeURL"`
@@ -64,8 +63,9 @@ func (o *Documents) currentV3() (*v3Documents, error) {
 	return next, nil
 }
 
-// nameV3 makes the document of a group version, or prepares to.
-func (o *Documents) nameV3(gv *endpoint.GroupVersion) (*named, error) {
+// nameV3 makes the document of a group version, or prepares to. It is nil when the
+// document had to be made and could not: others are served without it.
+func (o *Documents) nameV3(gv *endpoint.GroupVersion) *named {
 	get := sync.OnceValues(func() (d *document, err error) {
 		err = o.build(func(b *builder) error {
 			data, err := b.v3(gv)
@@ -75,17 +75,23 @@ func (o *Documents) nameV3(gv *endpoint.GroupVersion) (*named, error) {
 			d, err = newDocument(data, toProtoV3)
 			return err
 		})
+		if err != nil {
+			o.log.Warn("a group version cannot be described", "document", "/openapi/v3", "groupVersion", gv.String(), "error", err)
+		}
 		return d, err
 	})
 	if name, ok := o.nameOf("v3", gv); ok {
-		return &named{name, get}, nil
+		return &named{name, get}
 	}
 	d, err := get()
 	if err != nil {
-		return nil, err
+		return nil
 	}
 	data, err := decompress(d.json)
-	return &named{hash(data), get}, err
+	if err != nil {
+		return nil
+	}
+	return &named{hash(data), get}
 }
 
 func versions(s *endpoint.Snapshot) []*endpoint.GroupVersion {
