@@ -203,7 +203,12 @@ func TestListInEveryForm(t *testing.T) {
 	if _, err := cms.Create(t.Context(), configMap("big", map[string]string{"k": strings.Repeat("x", 200<<10)}), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	path := "/api/v1/namespaces/default/configmaps"
+	// At one revision: the server's own loops write meanwhile.
+	l, err := cms.List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/api/v1/namespaces/default/configmaps?resourceVersionMatch=Exact&resourceVersion=" + l.ResourceVersion
 	plain := text(t, get(t, c, path, nil))
 	zipped := get(t, c, path, map[string]string{"Accept-Encoding": "gzip"})
 	if zipped.Header.Get("Content-Encoding") != "gzip" {
@@ -224,7 +229,7 @@ func TestListInEveryForm(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(text(t, get(t, c, path, map[string]string{"Accept": "application/yaml"}))), &fromYAML); err != nil {
 		t.Fatal(err)
 	}
-	pretty := text(t, get(t, c, path+"?pretty=true", nil))
+	pretty := text(t, get(t, c, path+"&pretty=true", nil))
 	if err := json.Unmarshal([]byte(pretty), &fromPretty); err != nil {
 		t.Fatal(err)
 	}
