@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,13 +29,13 @@ var (
 
 // blind is a cache that has seen nothing: what is known are own commits, and what
 // the store says.
-type blind struct{}
+type blind struct{ waited *atomic.Int64 } // for this revision, last
 
 func (blind) Revision() int64                                        { return 0 }
 func (blind) Rewinds() int64                                         { return 0 }
 func (blind) Get(schema.GroupResource, string, string) *watch.Object { return nil }
 func (blind) Prime(string, int64, runtime.Object) *watch.Object      { return nil }
-func (blind) WaitFor(context.Context, int64) error                   { return nil }
+func (b blind) WaitFor(_ context.Context, rev int64) error           { b.waited.Store(rev); return nil }
 
 // spied is a store that shows what is committed, and gives others their chance.
 type spied struct {
@@ -100,6 +101,7 @@ type fixture struct {
 	objects *recent.Objects
 	codec   *resource.Codec
 	store   *spied
+	waited  *atomic.Int64 // for this revision of the cache, last
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -116,9 +118,9 @@ func newFixture(t testing.TB) *fixture {
 	if err := table.Index(); err != nil {
 		t.Fatal(err)
 	}
-	x := &fixture{catalog: resource.NewCatalog(table), store: &spied{Store: memory.New()}}
+	x := &fixture{catalog: resource.NewCatalog(table), store: &spied{Store: memory.New()}, waited: new(atomic.Int64)}
 	x.codec = resource.NewCodec(x.catalog)
-	x.objects = recent.NewObjects(blind{}, x.store, x.codec, clock.RealClock{})
+	x.objects = recent.NewObjects(blind{x.waited}, x.store, x.codec, clock.RealClock{})
 	x.Committer = transaction.New(transaction.Config{Store: x.store, Objects: x.objects, Codec: x.codec,
 		Definitions: definitions{x.catalog}, Reader: reader{x}, Clock: clock.RealClock{}, Log: slog.New(slog.DiscardHandler)})
 	return x

@@ -223,15 +223,14 @@ func (c *Committer) lostCompanion(ctx context.Context, w *Write, ch *Change, con
 		if x.op.Key != conflict.Key {
 			continue
 		}
-		cur, err := c.Objects.Learn(x.id, conflict.Current)
-		if err != nil {
+		if _, err := c.Objects.Learn(x.id, conflict.Current); err != nil {
 			return w.storeError(ch.ID.Name, err)
 		}
-		if cur == nil {
-			// It is gone: the cache must know before the hook looks again.
-			if err := status.Store(x.id.Definition.GroupResource(), w.Verb, "", c.Objects.CatchUp(ctx)); err != nil {
-				return err
-			}
+		// Before the hook looks again the cache must know what was written with the
+		// companion, by another server: a claim whose owner it does not see yet
+		// looks like one that was left behind, and would be taken over.
+		if err := status.Store(x.id.Definition.GroupResource(), w.Verb, "", c.Objects.CatchUp(ctx)); err != nil {
+			return err
 		}
 	}
 	if w.companions++; w.companions >= maxCompanionTries {

@@ -149,7 +149,11 @@ func TestCompanions(t *testing.T) {
 		}
 		return nil
 	})
+	before := x.waited.Load()
 	x.must(t, x.create("n", take))
+	if by := x.waited.Load(); by <= before {
+		t.Errorf("the hook looked again while the cache had revision %d, not what the other wrote", by)
+	}
 	if x.value(t, "n") != "s3" || x.stored(t, secrets, "s3") == nil {
 		t.Errorf("n took %q", x.value(t, "n"))
 	}
