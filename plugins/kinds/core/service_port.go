@@ -139,6 +139,12 @@ func (a *allocation) claimPort(p int32) (bool, error) {
 	case err != nil:
 		return false, err
 	default:
+		// What is listed after the claim was read holds the Service that has it; the
+		// list from before may be older than both.
+		a.used = nil
+		if used, err := a.usedPorts(); err != nil || used[p] {
+			return false, err
+		}
 		m := kind.Hub[corev1.RangeAllocation](stale).ObjectMeta
 		claim.UID, claim.CreationTimestamp, claim.ResourceVersion = m.UID, m.CreationTimestamp, m.ResourceVersion
 	}

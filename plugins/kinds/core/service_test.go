@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -475,5 +477,46 @@ func TestStoredServicesOfOldServers(t *testing.T) {
 	decoded(old)
 	if !slices.Equal(old.Spec.ClusterIPs, []string{"10.96.0.9"}) || !slices.Equal(old.Spec.IPFamilies, []corev1.IPFamily{"IPv4"}) || *old.Spec.IPFamilyPolicy != corev1.IPFamilyPolicySingleStack {
 		t.Errorf("completed: %+v", old.Spec)
+	}
+}
+
+// lateCache shows Services only once a claim was read: another server has just
+// made both.
+type lateCache struct {
+	kindtest.Cache
+	read bool
+}
+
+func (c *lateCache) Get(ctx context.Context, gr schema.GroupResource, namespace, name string) (runtime.Object, error) {
+	o, err := c.Cache.Get(ctx, gr, namespace, name)
+	c.read = c.read || gr.Resource == "rangeallocations" && err == nil
+	return o, err
+}
+
+func (c *lateCache) List(ctx context.Context, gr schema.GroupResource, namespace string) ([]runtime.Object, error) {
+	if !c.read {
+		return nil, nil
+	}
+	return c.Cache.List(ctx, gr, namespace)
+}
+
+// TestClaimThatCameMeanwhile: the claim of a Service that the list of Services was
+// too old for is not taken for one that was left behind.
+func TestClaimThatCameMeanwhile(t *testing.T) {
+	s := newShop(t, kinds.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}})
+	service := func(name string) *corev1.Service {
+		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+			Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Ports: []corev1.ServicePort{{Port: 80, NodePort: 30080}}}}
+	}
+	if err := s.create(service("first")); err != nil {
+		t.Fatal(err)
+	}
+	second := service("second")
+	if errs := kindtest.Create(t, s.d, second); len(errs) > 0 {
+		t.Fatal(errs.ToAggregate())
+	}
+	late := &lateCache{Cache: s.cache}
+	if _, err := s.d.Strategy.Companions(t.Context(), late, second, nil); err == nil || !late.read {
+		t.Errorf("two Services have node port 30080: %v", err)
 	}
 }
