@@ -175,7 +175,7 @@ func (k *Keystore) unseal(ctx context.Context, have *pki.Keys) (*pki.Keys, error
 	switch {
 	case e == nil:
 		why = "there is none with its ID: it was deleted, has run out, or is another cluster's"
-	case !e.Expires.IsZero() && k.c.Clock.Now().After(e.Expires):
+	case k.over(e.info()):
 		why = "it ran out at " + e.Expires.String()
 	default:
 		keys, err := e.open(t)

@@ -1,4 +1,4 @@
-// Package registry is the only writer of the store. It serves the verbs of
+// Package registry is the only writer of objects. It serves the verbs of
 // every resource alike (get, list, watch, create, update, patch, apply,
 // delete, batch), whoever calls: the HTTP edge, plugins through their host, or
 // a component in this process. Admission and validation stand in between; authorization does not:

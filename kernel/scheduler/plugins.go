@@ -63,7 +63,7 @@ func (s *Scheduler) Set(ctx context.Context, name string, p Plugin) error {
 
 // Expect says that a plugin is not in place. With err nil it is about to come:
 // nothing is decided until it has been set, removed, or expected with an error.
-// With an error it does not come for now, and its failure policy says what that
+// With an error it could not be set, and its failure policy says what that
 // means: with Fail no pod is placed and each is told err, with Ignore pods are
 // placed without it. A plugin that only rehearses is never waited for.
 func (s *Scheduler) Expect(name string, p Plugin, err error) {

@@ -121,7 +121,7 @@ func (p AssignedPod) Label(key string) (string, bool) {
 	if col := t.last.col; int(p.row) < len(col) {
 		return t.str(col[p.row]), col[p.row] != 0
 	}
-	if t.cols.podLabelSet == nil && len(t.asked) < maxLabelColumns {
+	if t.cols.podLabelSet == nil && (t.asked[key] || len(t.asked) < maxLabelColumns) {
 		p.s.ask(columns.PodLabel, key)
 		t.note(key)
 		return "", false

@@ -29,8 +29,11 @@ type Pod struct {
 	images                  []string
 	ports                   []HostPort
 
-	entries map[string]entry // of labels and annotations, by path
+	entries map[entryKey]entry // of labels and annotations
 }
+
+// entryKey names a label or annotation.
+type entryKey struct{ in, key string }
 
 // entry is the value of a label or annotation.
 type entry struct {
@@ -168,23 +171,24 @@ func (p *Pod) Name() string { p.load(partName, &p.name); return p.name }
 func (p *Pod) UID() string { p.load(partUID, &p.uid); return p.uid }
 
 // Label returns a label's value and whether it is there.
-func (p *Pod) Label(key string) (string, bool) { return p.entry("metadata.labels[" + key + "]") }
+func (p *Pod) Label(key string) (string, bool) { return p.entry(entryKey{"metadata.labels", key}) }
 
 // Annotation returns an annotation's value and whether it is there.
 func (p *Pod) Annotation(key string) (string, bool) {
-	return p.entry("metadata.annotations[" + key + "]")
+	return p.entry(entryKey{"metadata.annotations", key})
 }
 
-// entry is the value at a path, which filters look at for every node.
-func (p *Pod) entry(path string) (string, bool) {
-	e, seen := p.entries[path]
+// entry is the value of a label or annotation, which filters look at for every
+// node.
+func (p *Pod) entry(k entryKey) (string, bool) {
+	e, seen := p.entries[k]
 	if !seen {
-		v := p.Get(path)
+		v := p.Get(k.in + "[" + k.key + "]")
 		e = entry{v.String(), v.Exists()}
 		if p.entries == nil {
-			p.entries = map[string]entry{}
+			p.entries = map[entryKey]entry{}
 		}
-		p.entries[path] = e
+		p.entries[k] = e
 	}
 	return e.value, e.ok
 }

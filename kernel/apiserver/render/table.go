@@ -72,7 +72,6 @@ func (s *Renderer) MakeTable(c *endpoint.Request, version string, objs []*watch.
 	return t, nil
 }
 
-// columns prints objects by their definition's printer, or by name and age.
 // columns prints objects as their kind has it, and as any object otherwise.
 func (s *Renderer) columns(c *endpoint.Request, objs []*watch.Object, o metav1.TableOptions, list bool) (*metav1.Table, error) {
 	if print := s.Catalog.Snapshot().ColumnsOf(c.Def); print != nil {

@@ -59,7 +59,7 @@ type Config struct {
 	Log         *slog.Logger
 }
 
-// Committer writes. It is the only one that does. It is safe for concurrent use.
+// Committer writes objects. It is the only one that does. It is safe for concurrent use.
 type Committer struct{ Config }
 
 // New makes a Committer.

@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/kubectl/pkg/scheme"
@@ -73,15 +72,6 @@ func REST(c *rest.Config) (*rest.RESTClient, error) {
 	c = rest.CopyConfig(c)
 	c.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	return rest.UnversionedRESTClientFor(c)
-}
-
-// Clientset is a typed client.
-func (f *Flags) Clientset() (*kubernetes.Clientset, error) {
-	c, err := f.Config()
-	if err != nil {
-		return nil, err
-	}
-	return kubernetes.NewForConfig(c)
 }
 
 // ReadToken reads the token of --token-file; "-" is standard input.
