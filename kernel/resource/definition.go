@@ -205,9 +205,12 @@ type Companion struct {
 	Resource  schema.GroupResource
 	Namespace string
 	Name      string
-	// Object of the hub version to create; nil deletes the named object if it
-	// exists.
+	// Object of the hub version to create; nil deletes the named object.
 	Object runtime.Object
+	// Old is the state that a deletion follows, as the [Reader] gave it; nil: there
+	// was none, and nothing is done. The write is made only if the store says so
+	// too: what is to go with an object goes, however far the cache is behind.
+	Old runtime.Object
 	// Update replaces an existing object at the resourceVersion that Object
 	// carries instead of creating a new one.
 	Update bool

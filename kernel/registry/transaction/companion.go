@@ -62,8 +62,15 @@ func (c *Committer) companion(x *resource.Companion) (companion, error) {
 	}
 	out := companion{id: recent.IDOf(d, x.Namespace, x.Name)}
 	if x.Object == nil {
-		out.op = store.Op{Key: out.id.Key, Expect: store.Any}
-		return out, nil
+		out.op = store.Op{Key: out.id.Key, Expect: store.Absent}
+		if x.Old == nil {
+			return out, nil
+		}
+		m, err := meta.Accessor(x.Old)
+		if err == nil {
+			out.op.Expect, err = expected(out.id, m.GetResourceVersion())
+		}
+		return out, err
 	}
 	out.obj = x.Object.DeepCopyObject()
 	out.obj.GetObjectKind().SetGroupVersionKind(d.Hub())
@@ -86,9 +93,16 @@ func (c *Committer) companion(x *resource.Companion) (companion, error) {
 	}
 	out.op = store.Op{Key: out.id.Key, Value: value, Expect: store.Absent}
 	if x.Update {
-		if out.op.Expect, err = recent.ParseRevision(rv); err != nil || out.op.Expect == 0 {
-			return companion{}, internal("companion %s: invalid resource version %q", out.id.Key, rv)
-		}
+		out.op.Expect, err = expected(out.id, rv)
 	}
-	return out, nil
+	return out, err
+}
+
+// expected is the revision of the state that a hook has seen.
+func expected(id recent.ID, resourceVersion string) (int64, error) {
+	rev, err := recent.ParseRevision(resourceVersion)
+	if err != nil || rev == 0 {
+		return 0, internal("companion %s: invalid resource version %q", id.Key, resourceVersion)
+	}
+	return rev, nil
 }

@@ -164,6 +164,7 @@ func TestCompanions(t *testing.T) {
 	for name, list := range map[string][]resource.Companion{
 		"unknown":    {{Resource: schemaOf("nothings"), Namespace: "default", Name: "x", Object: &corev1.Secret{}}},
 		"unrevised":  {{Resource: secrets, Namespace: "default", Name: "s1", Object: &corev1.Secret{}, Update: true}},
+		"unseen":     {{Resource: secrets, Namespace: "default", Name: "s1", Old: &corev1.Secret{}}},
 		"old secret": {{Resource: secrets, Namespace: "default", Name: "s1", Object: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1"}}, Update: true}},
 	} {
 		hook := func(context.Context, resource.Reader, runtime.Object, runtime.Object) ([]resource.Companion, error) {
@@ -173,14 +174,40 @@ func TestCompanions(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Deletions go with the object too.
-	hook := func(context.Context, resource.Reader, runtime.Object, runtime.Object) ([]resource.Companion, error) {
+}
+
+// Companions that go with their object go, whatever the hook had seen of them: what
+// the store has is learned, and the hook asked again.
+func TestCompanionsThatGo(t *testing.T) {
+	x := newFixture(t)
+	s1 := recent.IDOf(x.catalog.Lookup(secrets), "default", "s1")
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "s1"}}
+	for name, seen := range map[string]runtime.Object{
+		"as it is":       nil,
+		"never seen":     nil,
+		"an older state": &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "s1", ResourceVersion: "1"}},
+	} {
+		x.other(t, s1, secret)
+		asked := 0
+		hook := func(ctx context.Context, r resource.Reader, _, _ runtime.Object) ([]resource.Companion, error) {
+			out := resource.Companion{Resource: secrets, Namespace: "default", Name: "s1", Old: seen}
+			if asked++; asked > 1 || name == "as it is" {
+				var err error
+				if out.Old, err = r.Get(ctx, secrets, "default", "s1"); err != nil {
+					return nil, err
+				}
+			}
+			return []resource.Companion{out}, nil
+		}
+		x.must(t, x.create(strings.ReplaceAll(name, " ", "-"), hook))
+		if again := asked > 1; x.stored(t, secrets, "s1") != nil || again == (name == "as it is") {
+			t.Errorf("%s: asked %d times, s1 is there: %v", name, asked, x.stored(t, secrets, "s1") != nil)
+		}
+	}
+	// There is none, as was seen.
+	x.must(t, x.create("none", func(context.Context, resource.Reader, runtime.Object, runtime.Object) ([]resource.Companion, error) {
 		return []resource.Companion{{Resource: secrets, Namespace: "default", Name: "s1"}}, nil
-	}
-	x.must(t, x.create("q", hook))
-	if x.stored(t, secrets, "s1") != nil {
-		t.Error("s1 is still there")
-	}
+	}))
 }
 
 // An object that is too large is tried without its managedFields, unless it rests

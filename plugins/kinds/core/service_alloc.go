@@ -95,12 +95,16 @@ func (a *allocator) companions(ctx context.Context, r resource.Reader, obj, old 
 	has := claimsOf(after)
 	for _, ip := range had.addresses {
 		if !slices.Contains(has.addresses, ip) {
-			alloc.releaseAddress(before, ip)
+			if err := alloc.releaseAddress(before, ip); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, p := range had.ports {
 		if !slices.Contains(has.ports, p) {
-			alloc.releasePort(before, p)
+			if err := alloc.releasePort(before, p); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return alloc.out, nil

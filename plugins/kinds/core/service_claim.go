@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -226,12 +228,28 @@ func (a *allocation) claimAddress(ip netip.Addr) {
 	}})
 }
 
-func (a *allocation) releaseAddress(s *corev1.Service, ip string) {
-	obj, err := a.r.Get(a.ctx, ipAddressesResource, "", ip)
-	if err != nil {
-		return
+func (a *allocation) releaseAddress(s *corev1.Service, ip string) error {
+	return a.release(ipAddressesResource, ip, func(claim runtime.Object) bool {
+		p := kind.Hub[networkingv1.IPAddress](claim).Spec.ParentRef
+		return p != nil && p.Resource == "services" && p.Namespace == s.Namespace && p.Name == s.Name
+	})
+}
+
+// release gives up a claim, if it is ours. Whichever way that is decided, the
+// claim must still be as it was read: another server may have made it with the
+// Service a moment ago.
+func (a *allocation) release(gr schema.GroupResource, name string, ours func(claim runtime.Object) bool) error {
+	x := resource.Companion{Resource: gr, Name: name}
+	claim, err := a.r.Get(a.ctx, gr, "", name)
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return err
+	case ours(claim):
+		x.Old = claim
+	default:
+		x.Object, x.Update = claim, true // it stays as it is
 	}
-	if p := kind.Hub[networkingv1.IPAddress](obj).Spec.ParentRef; p != nil && p.Resource == "services" && p.Namespace == s.Namespace && p.Name == s.Name {
-		a.out = append(a.out, resource.Companion{Resource: ipAddressesResource, Name: ip})
-	}
+	a.out = append(a.out, x)
+	return nil
 }

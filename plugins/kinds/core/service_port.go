@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -159,14 +160,10 @@ func (a *allocation) claimPort(p int32) (bool, error) {
 // portClaim names the object that stands for a port.
 func portClaim(p int32) string { return "nodeport-" + strconv.Itoa(int(p)) }
 
-func (a *allocation) releasePort(s *corev1.Service, p int32) {
-	obj, err := a.r.Get(a.ctx, rangesResource, "", portClaim(p))
-	if err != nil {
-		return
-	}
-	if kind.Hub[corev1.RangeAllocation](obj).Annotations[claimedBy] == s.Namespace+"/"+s.Name {
-		a.out = append(a.out, resource.Companion{Resource: rangesResource, Name: portClaim(p)})
-	}
+func (a *allocation) releasePort(s *corev1.Service, p int32) error {
+	return a.release(rangesResource, portClaim(p), func(claim runtime.Object) bool {
+		return kind.Hub[corev1.RangeAllocation](claim).Annotations[claimedBy] == s.Namespace+"/"+s.Name
+	})
 }
 
 func (a *allocation) usedPorts() (map[int32]bool, error) {

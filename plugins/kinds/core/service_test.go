@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -519,4 +520,81 @@ func TestClaimThatCameMeanwhile(t *testing.T) {
 	if _, err := s.d.Strategy.Companions(t.Context(), late, second, nil); err == nil || !late.read {
 		t.Errorf("two Services have node port 30080: %v", err)
 	}
+}
+
+// TestReleaseByAServerThatIsBehind: whatever a server's cache shows of the claims of
+// a Service that goes, the write says what it takes them for, so that the store
+// refuses it where that is wrong. Nothing is left out.
+func TestReleaseByAServerThatIsBehind(t *testing.T) {
+	s := newShop(t, kinds.Options{})
+	svc := kindtest.NewService("a", withNodePort(30080))
+	if err := s.create(svc); err != nil {
+		t.Fatal(err)
+	}
+	ip, port := svc.Spec.ClusterIP, "nodeport-30080"
+	foreign := kindtest.Cache{}
+	foreign.Put(addressGR, &networkingv1.IPAddress{ObjectMeta: metav1.ObjectMeta{Name: ip, ResourceVersion: "7"},
+		Spec: networkingv1.IPAddressSpec{ParentRef: &networkingv1.ParentReference{Resource: "services", Namespace: "ns", Name: "gone"}}})
+	foreign.Put(rangeGR, &corev1.RangeAllocation{ObjectMeta: metav1.ObjectMeta{Name: port, ResourceVersion: "7", Annotations: map[string]string{"pintle.dev/service": "ns/gone"}}})
+	for name, tc := range map[string]struct {
+		cache resource.Reader
+		want  string
+	}{
+		"knows":     {s.cache, "delete 1, delete 1"},
+		"not yet":   {kindtest.Cache{}, "absent, absent"},
+		"the other": {foreign, "keep 7, keep 7"}, // the claims of a Service before it
+	} {
+		companions, err := s.d.Strategy.Companions(t.Context(), tc.cache, nil, svc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := names(companions); !slices.Equal(got, []string{ip, port}) {
+			t.Errorf("%s: claims %q", name, got)
+		}
+		if got := expected(t, companions); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
+	broken := errors.New("no cache")
+	if _, err := s.d.Strategy.Companions(t.Context(), failing{broken}, nil, svc); !errors.Is(err, broken) {
+		t.Errorf("claims that could not be read: %v", err)
+	}
+}
+
+func names(list []resource.Companion) (out []string) {
+	for _, x := range list {
+		out = append(out, x.Name)
+	}
+	return out
+}
+
+// expected says what the store must have for companions to be written.
+func expected(t *testing.T, list []resource.Companion) string {
+	t.Helper()
+	var out []string
+	revision := func(o runtime.Object) string { return o.(metav1.Object).GetResourceVersion() }
+	for _, x := range list {
+		switch {
+		case x.Object != nil && x.Update:
+			out = append(out, "keep "+revision(x.Object))
+		case x.Object != nil:
+			out = append(out, "create")
+		case x.Old != nil:
+			out = append(out, "delete "+revision(x.Old))
+		default:
+			out = append(out, "absent")
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// failing reads nothing.
+type failing struct{ err error }
+
+func (f failing) Get(context.Context, schema.GroupResource, string, string) (runtime.Object, error) {
+	return nil, f.err
+}
+
+func (f failing) List(context.Context, schema.GroupResource, string) ([]runtime.Object, error) {
+	return nil, f.err
 }
