@@ -15,18 +15,17 @@ import (
 
 // A Balancer is the load balancer of one node, live in the kernel: the tables of
 // services, the hooks that read them, and what is noted of the node. Each part
-// owns its maps and its lock.
+// owns its maps and its lock; the Balancer loads and closes what they share.
 type Balancer struct {
-	*Table
-	*Addresses
-	*Sockets
-	*Packets
-	*Reconnector
+	Table       *Table
+	Addresses   *Addresses
+	Sockets     *Sockets
+	Packets     *Packets
+	Reconnector *Reconnector
 
 	cfg     Config
 	objects bpf.LBObjects
 	links   *attach.Links
-	fresh   bool // no service was found
 
 	mu  sync.Mutex
 	old *predecessor // who is to be replaced; nil: nobody; guarded by mu
@@ -60,23 +59,15 @@ func Open(cfg Config) (*Balancer, error) {
 	b.Reconnector = newReconnector(maps)
 	b.Table = newTable(maps, b.Reconnector)
 	b.Addresses = &Addresses{node: maps.NodeAddrs, ranges: maps.ServiceRanges}
-	b.Sockets = &Sockets{cgroup: cfg.CgroupPath, programs: programs, links: b.links}
-	b.Packets = &Packets{classicOnly: cfg.Classic, devices: maps.Devices, programs: programs, links: b.links}
-	if err := b.Reload(); err != nil {
+	b.Sockets = &Sockets{cgroup: cfg.CgroupPath, programs: programs, links: b.links, takeOver: b.takeOver}
+	b.Packets = &Packets{classicOnly: cfg.Classic, devices: maps.Devices, programs: programs, links: b.links, takeOver: b.takeOver}
+	if err := b.Table.Reload(); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	b.fresh = b.empty()
-	return b, nil
-}
-
-// Stale reports whether sockets are translated by a predecessor's programs from
-// maps that Open could not take over. They serve what they know until Attach.
-func (b *Balancer) Stale() bool {
-	if !b.fresh || b.links.Active() || b.cfg.PinDir == "" {
-		return false
+	if cfg.PinDir != "" && b.Table.empty() {
+		b.Sockets.predecessor = filepath.Join(cfg.linkDir(), "connect4")
 	}
-	_, err := os.Stat(filepath.Join(b.cfg.linkDir(), "connect4"))
-	return err == nil
+	return b, nil
 }
 
 func (b *Balancer) load(spec *Spec) error {
@@ -103,27 +94,8 @@ func (b *Balancer) load(spec *Spec) error {
 	return b.old.tables(&b.objects.LBMaps)
 }
 
-// Attach translates the sockets of [Config.CgroupPath] from now on. Links that
-// a predecessor pinned get this version's programs, each in one step. Beside
-// programs of others on the same cgroup, all are run. A predecessor whose maps
-// had another layout is replaced at its devices, too, so that no connection is
-// lost: call it on a thread in the network namespace of the devices.
-func (b *Balancer) Attach() error {
-	if err := b.takeOver(); err != nil {
-		return err
-	}
-	return b.Sockets.Attach()
-}
-
-// AttachDevice translates packets that pass by d from now on. It must be called
-// on a thread in the network namespace of the device.
-func (b *Balancer) AttachDevice(d Device) error {
-	if err := b.takeOver(); err != nil {
-		return err
-	}
-	return b.Packets.AttachDevice(d)
-}
-
+// takeOver ends a predecessor whose maps have another layout, once: see
+// [Sockets.Attach].
 func (b *Balancer) takeOver() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -176,7 +148,7 @@ func unpinIncompatible(spec *Spec, dir string) error {
 func (b *Balancer) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return errors.Join(b.links.Close(), b.walk.close(), b.old.close(), b.objects.Close())
+	return errors.Join(b.links.Close(), b.Reconnector.walk.close(), b.old.close(), b.objects.Close())
 }
 
 // Remove takes everything of a Balancer with this PinDir out of the kernel:

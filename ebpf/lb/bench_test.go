@@ -51,7 +51,7 @@ func BenchmarkConnect(b *testing.B) {
 	for _, n := range []int{1, 10000} {
 		b.Run(fmt.Sprintf("services=%d", n), func(b *testing.B) {
 			l := open(b, lb.Config{})
-			if err := l.Replace(many(n-1, 2)); err != nil {
+			if err := l.Table.Replace(many(n-1, 2)); err != nil {
 				b.Fatal(err)
 			}
 			backend := serveTCP(b, "127.0.0.1:0", "")
@@ -79,7 +79,7 @@ func BenchmarkUpsert(b *testing.B) {
 		b.Run(fmt.Sprintf("services=%d", n), func(b *testing.B) {
 			l := open(b, lb.Config{})
 			all := many(n, 10)
-			if err := l.Replace(all); err != nil {
+			if err := l.Table.Replace(all); err != nil {
 				b.Fatal(err)
 			}
 			s := all[0]
@@ -103,7 +103,7 @@ func BenchmarkReplace(b *testing.B) {
 			b.StopTimer()
 			l := open(b, lb.Config{})
 			b.StartTimer()
-			if err := l.Replace(all); err != nil {
+			if err := l.Table.Replace(all); err != nil {
 				b.Fatal(err)
 			}
 			b.StopTimer()
@@ -113,11 +113,11 @@ func BenchmarkReplace(b *testing.B) {
 	})
 	b.Run("unchanged", func(b *testing.B) {
 		l := open(b, lb.Config{})
-		if err := l.Replace(all); err != nil {
+		if err := l.Table.Replace(all); err != nil {
 			b.Fatal(err)
 		}
 		for b.Loop() {
-			if err := l.Replace(all); err != nil {
+			if err := l.Table.Replace(all); err != nil {
 				b.Fatal(err)
 			}
 		}

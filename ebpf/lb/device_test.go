@@ -152,11 +152,11 @@ func TestPacketsOnDevices(t *testing.T) {
 			defer b.Close()
 			t.Cleanup(func() { remove(t, dir) })
 			for _, d := range []lb.Device{{Index: n.uplink, Kind: lb.Uplink, Addr: netip.MustParseAddr(nodeIP)}, {Index: n.bridge, Kind: lb.Bridge, Addr: netip.MustParseAddr("10.244.1.1")}} {
-				if err := errors.Join(b.AttachDevice(d), b.AttachDevice(d)); err != nil { // twice does no harm
+				if err := errors.Join(b.Packets.AttachDevice(d), b.Packets.AttachDevice(d)); err != nil { // twice does no harm
 					t.Fatal(err)
 				}
 			}
-			if err := b.SetNodeAddrs([]netip.Addr{netip.MustParseAddr(nodeIP), netip.MustParseAddr("10.244.1.1")}); err != nil {
+			if err := b.Addresses.SetNodeAddrs([]netip.Addr{netip.MustParseAddr(nodeIP), netip.MustParseAddr("10.244.1.1")}); err != nil {
 				t.Fatal(err)
 			}
 			serve(t, n.pod, podIP+":8080", "here")
@@ -204,10 +204,10 @@ func TestPacketsOnDevices(t *testing.T) {
 			// Much data, both segmented and coalesced by the devices.
 			n.client.Do(func() error { return bulk(t, n.podThere, thereIP+":8081", b, nodeIP+":30004") })
 
-			if err := errors.Join(b.DetachDevice(n.uplink), b.DetachDevice(n.bridge), b.DetachDevice(n.bridge)); err != nil {
+			if err := errors.Join(b.Packets.DetachDevice(n.uplink), b.Packets.DetachDevice(n.bridge), b.Packets.DetachDevice(n.bridge)); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := b.Devices(); err != nil || len(got) > 0 {
+			if got, err := b.Packets.Devices(); err != nil || len(got) > 0 {
 				t.Errorf("devices left: %v, %v", got, err)
 			}
 			err = n.client.Try(func() error { _, _, err := ask(nodeIP + ":30001"); return err })
@@ -223,7 +223,7 @@ func bulk(t *testing.T, ns *testenv.Netns, addr string, b *lb.Balancer, front st
 	_, port, _ := strings.Cut(front, ":")
 	s := service("bulk", "0.0.0.0:"+port, lb.TCP, netip.MustParseAddrPort(addr))
 	s.Backends[0].Local = false
-	if err := b.Upsert(s); err != nil {
+	if err := b.Table.Upsert(s); err != nil {
 		return err
 	}
 	var l net.Listener
@@ -285,7 +285,7 @@ func index(t testing.TB, name string) int {
 func TestBadDevices(t *testing.T) {
 	b := open(t, lb.Config{})
 	for _, d := range []lb.Device{{}, {Index: 1}, {Index: 1 << 20, Addr: netip.MustParseAddr(nodeIP)}, {Index: 1, Addr: netip.MustParseAddr("fd00::1")}} {
-		if err := b.AttachDevice(d); err == nil {
+		if err := b.Packets.AttachDevice(d); err == nil {
 			t.Errorf("%+v: accepted", d)
 		}
 	}

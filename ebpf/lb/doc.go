@@ -15,14 +15,14 @@
 // With a [Config.PinDir], maps and links outlive the process: connections and
 // translation go on while nobody runs. The next Open finds them, reads back
 // what is there, and replaces the programs under the links atomically. A map
-// whose size changed is made anew; then [Table.Replace] before [Balancer.Attach]
+// whose size changed is made anew; then [Table.Replace] before [Sockets.Attach]
 // fills it before a program looks at it.
 //
 // # Layouts
 //
 // Maps are pinned by version of their layout (PinDir/v2), links in one place for
 // all (PinDir/links). Where an older layout is found, Open copies its services,
-// and [Balancer.Attach] replaces its programs without losing a connection: what
+// and [Sockets.Attach] replaces its programs without losing a connection: what
 // they noted is copied while both versions run ([layout1]). An older version that
 // is started again finds the links, and puts its programs there, by maps that it
 // fills anew; the next Open discards what was left here and begins from those.

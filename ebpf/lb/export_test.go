@@ -14,4 +14,4 @@ func (b *Balancer) TakeOverPartly(n int) (int, error) {
 }
 
 // Fresh reports whether Open found no service in the kernel.
-func (b *Balancer) Fresh() bool { return b.fresh }
+func (b *Balancer) Fresh() bool { return b.Sockets.predecessor != "" }

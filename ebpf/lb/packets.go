@@ -36,6 +36,7 @@ type Packets struct {
 	devices     *ebpf.Map
 	programs    *bpf.LBPrograms
 	links       *attach.Links
+	takeOver    func() error // from a predecessor, before anything is attached
 }
 
 // classicName marks the filters that are ours.
@@ -48,8 +49,13 @@ var (
 	beside  = attach.Classic{Name: classicName, Handle: 2}
 )
 
-// AttachDevice runs the programs on a device; see [Balancer.AttachDevice].
+// AttachDevice translates packets that pass by d from now on, and ends a
+// predecessor as [Sockets.Attach] does. It must be called on a thread in the
+// network namespace of the device.
 func (p *Packets) AttachDevice(d Device) error {
+	if err := p.takeOver(); err != nil {
+		return err
+	}
 	if !d.Addr.Is4() || d.Index <= 0 {
 		return fmt.Errorf("device %d, address %s: want an index and an IPv4 address", d.Index, d.Addr)
 	}

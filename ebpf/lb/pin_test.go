@@ -39,14 +39,14 @@ func TestRestart(t *testing.T) {
 	mustAsk(t, vip, "one")
 
 	b = open(t, cfg)
-	if b.Fresh() || b.Stale() {
+	if b.Fresh() || b.Sockets.Stale() {
 		t.Error("the second one did not take over")
 	}
 	mustAsk(t, vip, "one")
 	if peer := peerName(t, c); peer != vip {
 		t.Errorf("old connection: peer %s, want %s", peer, vip)
 	}
-	if err := b.Replace([]lb.Service{service("another name", vip, lb.TCP, one)}); err != nil {
+	if err := b.Table.Replace([]lb.Service{service("another name", vip, lb.TCP, one)}); err != nil {
 		t.Fatal(err)
 	}
 	mustAsk(t, vip, "one")
@@ -115,17 +115,17 @@ func TestShapeChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if !b.Fresh() || !b.Stale() {
+	if !b.Fresh() || !b.Sockets.Stale() {
 		t.Error("maps of another size were taken over")
 	}
 	mustAsk(t, vip, "one")
-	if err := b.Replace([]lb.Service{service("s", vip, lb.TCP, one)}); err != nil {
+	if err := b.Table.Replace([]lb.Service{service("s", vip, lb.TCP, one)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Attach(); err != nil {
+	if err := b.Sockets.Attach(); err != nil {
 		t.Fatal(err)
 	}
-	if b.Stale() {
+	if b.Sockets.Stale() {
 		t.Error("still stale after Attach")
 	}
 	mustAsk(t, vip, "one")
@@ -145,7 +145,7 @@ func TestCgroupComesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(b.Attach(), b.Attach(), b.Close()); err != nil {
+		if err := errors.Join(b.Sockets.Attach(), b.Sockets.Attach(), b.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if err := unix.Rmdir(path); err != nil {
@@ -164,15 +164,15 @@ func TestMapFull(t *testing.T) {
 	for i := range 8 {
 		big.Backends = append(big.Backends, lb.Backend{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, 1, byte(i)}), 80)})
 	}
-	if err := b.Upsert(big); err == nil {
+	if err := b.Table.Upsert(big); err == nil {
 		t.Fatal("eight backends fit into four places")
 	}
 	mustAsk(t, vip, "one")
-	if err := b.Reload(); err != nil {
+	if err := b.Table.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	big.Backends = big.Backends[:3]
-	if err := b.Replace([]lb.Service{service("s", vip, lb.TCP, one), big}); err != nil {
+	if err := b.Table.Replace([]lb.Service{service("s", vip, lb.TCP, one), big}); err != nil {
 		t.Fatal(err)
 	}
 	mustAsk(t, vip, "one")
@@ -189,11 +189,11 @@ func TestBadServices(t *testing.T) {
 		"two protocols": {Key: "s", Frontends: []lb.Frontend{{Addr: four, Proto: lb.TCP}, {Addr: four, Proto: lb.UDP}}},
 		"no address":    {Key: "s", Frontends: []lb.Frontend{{Proto: lb.TCP}}},
 	} {
-		if err := b.Upsert(s); err == nil {
+		if err := b.Table.Upsert(s); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if got, err := b.Services(); err != nil || len(got) != 0 {
+	if got, err := b.Table.Services(); err != nil || len(got) != 0 {
 		t.Errorf("left in the maps: %v, %v", got, err)
 	}
 }

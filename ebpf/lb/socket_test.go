@@ -28,7 +28,7 @@ func open(t testing.TB, cfg lb.Config) *lb.Balancer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	if err := b.Attach(); err != nil {
+	if err := b.Sockets.Attach(); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -90,7 +90,7 @@ func service(key, addr string, proto lb.Protocol, backends ...netip.AddrPort) lb
 
 func upsert(t testing.TB, b *lb.Balancer, s lb.Service) {
 	t.Helper()
-	if err := b.Upsert(s); err != nil {
+	if err := b.Table.Upsert(s); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -124,7 +124,7 @@ func TestTCP(t *testing.T) {
 	if _, _, err := ask("10.96.0.20:81"); !errors.Is(err, unix.ENETUNREACH) {
 		t.Errorf("another port: %v, want %v", err, unix.ENETUNREACH)
 	}
-	if err := b.Delete("s"); err != nil {
+	if err := b.Table.Delete("s"); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := ask(vip); !errors.Is(err, unix.ENETUNREACH) {
@@ -425,7 +425,7 @@ func TestNodePort(t *testing.T) {
 		pod.Route(netip.MustParsePrefix(dst), netip.MustParseAddr("10.1.0.1"))
 	}
 	upsert(t, b, service("s", "0.0.0.0:30080", lb.TCP, serveTCP(t, "10.9.9.9:0", "one")))
-	if err := b.SetNodeAddrs([]netip.Addr{netip.MustParseAddr("192.0.2.1")}); err != nil {
+	if err := b.Addresses.SetNodeAddrs([]netip.Addr{netip.MustParseAddr("192.0.2.1")}); err != nil {
 		t.Fatal(err)
 	}
 	mustAsk(t, "127.0.0.1:30080", "one")
@@ -446,7 +446,7 @@ func TestNodePort(t *testing.T) {
 			t.Errorf("%s from a pod: %v, want %v", a, err, unix.ECONNREFUSED)
 		}
 	}
-	if err := b.SetNodeAddrs(nil); err != nil {
+	if err := b.Addresses.SetNodeAddrs(nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := ask("192.0.2.1:30080"); !errors.Is(err, unix.ECONNREFUSED) {
@@ -485,7 +485,7 @@ func TestCgroupPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if err := b.Attach(); err != nil {
+	if err := b.Sockets.Attach(); err != nil {
 		t.Fatal(err)
 	}
 	upsert(t, b, service("s", vip, lb.TCP, serveTCP(t, "127.0.0.1:0", "one")))

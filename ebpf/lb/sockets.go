@@ -1,6 +1,8 @@
 package lb
 
 import (
+	"os"
+
 	"github.com/cilium/ebpf"
 
 	"github.com/pintle-io/pintle/ebpf/attach"
@@ -12,6 +14,11 @@ type Sockets struct {
 	cgroup   string // "": no socket is translated
 	programs *bpf.LBPrograms
 	links    *attach.Links
+	takeOver func() error // from a predecessor, before anything is attached
+
+	// predecessor is the pin of a hook that runs a predecessor's program if we
+	// found no service and attached nothing; "": there is none such.
+	predecessor string
 }
 
 type socketHook struct {
@@ -42,13 +49,30 @@ func (s *Sockets) there() []socketHook {
 	}
 }
 
-// Attach runs the programs at their hooks; see [Balancer.Attach].
+// Attach translates the sockets of [Config.CgroupPath] from now on. Links that
+// a predecessor pinned get this version's programs, each in one step. Beside
+// programs of others on the same cgroup, all are run. A predecessor whose maps
+// had another layout is replaced at its devices, too, so that no connection is
+// lost: call it on a thread in the network namespace of the devices.
 func (s *Sockets) Attach() error {
+	if err := s.takeOver(); err != nil {
+		return err
+	}
 	// The ways back first: a reply must find its way before a request goes.
 	if err := s.attach(s.back(), ""); err != nil {
 		return err
 	}
 	return s.attach(s.there(), "")
+}
+
+// Stale reports whether sockets are translated by a predecessor's programs from
+// maps that Open could not take over. They serve what they know until Attach.
+func (s *Sockets) Stale() bool {
+	if s.predecessor == "" || s.links.Active() {
+		return false
+	}
+	_, err := os.Stat(s.predecessor)
+	return err == nil
 }
 
 // attach runs programs at hooks, by links of their names and the suffix.

@@ -50,11 +50,11 @@ func dialUDP(t *testing.T, addr string) *net.UDPConn {
 func moveStrays(t *testing.T, b *lb.Balancer, want lb.Moved) {
 	t.Helper()
 	select {
-	case <-b.Strays():
+	case <-b.Reconnector.Strays():
 	case <-time.After(10 * time.Second):
 		t.Fatal("no stray is announced")
 	}
-	if got, err := b.MoveStrays(); err != nil || got != want {
+	if got, err := b.Reconnector.MoveStrays(); err != nil || got != want {
 		t.Fatalf("moved %+v, %v, want %+v", got, err, want)
 	}
 }
@@ -62,7 +62,7 @@ func moveStrays(t *testing.T, b *lb.Balancer, want lb.Moved) {
 func quiet(t *testing.T, b *lb.Balancer) {
 	t.Helper()
 	select {
-	case <-b.Strays():
+	case <-b.Reconnector.Strays():
 	default:
 	}
 }
@@ -94,7 +94,7 @@ func TestStrayMoves(t *testing.T) {
 	// and of a client that named it itself.
 	mustSay(t, other, "one")
 	mustSay(t, direct, "one")
-	if got, err := b.MoveStrays(); err != nil || got != (lb.Moved{}) {
+	if got, err := b.Reconnector.MoveStrays(); err != nil || got != (lb.Moved{}) {
 		t.Errorf("a second time: %+v, %v", got, err)
 	}
 }
@@ -143,7 +143,7 @@ func TestStrayWaits(t *testing.T) {
 	moveStrays(t, b, lb.Moved{Connected: 1})
 	mustSay(t, c, "two")
 
-	if err := b.Delete("s"); err != nil {
+	if err := b.Table.Delete("s"); err != nil {
 		t.Fatal(err)
 	}
 	moveStrays(t, b, lb.Moved{Waiting: 1})
@@ -165,7 +165,7 @@ func TestStrayStaysInside(t *testing.T) {
 	upsert(t, b, service("s", vip, lb.UDP, one))
 	c := dialUDP(t, vip)
 	mustSay(t, c, "one")
-	if err := b.Delete("s"); err != nil {
+	if err := b.Table.Delete("s"); err != nil {
 		t.Fatal(err)
 	}
 	moveStrays(t, b, lb.Moved{Waiting: 1})
@@ -174,7 +174,7 @@ func TestStrayStaysInside(t *testing.T) {
 			t.Errorf("after its service, %d looks later: %v, want %v", look, err, unix.ECONNREFUSED)
 		}
 		// Each look tries to connect it again, which nothing refuses.
-		if got, err := b.MoveStrays(); err != nil || got != (lb.Moved{Waiting: 1}) {
+		if got, err := b.Reconnector.MoveStrays(); err != nil || got != (lb.Moved{Waiting: 1}) {
 			t.Errorf("look again: %+v, %v", got, err)
 		}
 	}
@@ -254,12 +254,12 @@ func TestStrayWaitsInPod(t *testing.T) {
 		return nil
 	})
 	mustSay(t, c, "one")
-	if err := b.Delete("s"); err != nil {
+	if err := b.Table.Delete("s"); err != nil {
 		t.Fatal(err)
 	}
 	moveStrays(t, b, lb.Moved{Waiting: 1})
 	for range 2 {
-		if got, err := b.MoveStrays(); err != nil || got != (lb.Moved{Waiting: 1}) {
+		if got, err := b.Reconnector.MoveStrays(); err != nil || got != (lb.Moved{Waiting: 1}) {
 			t.Errorf("look again: %+v, %v", got, err)
 		}
 		if _, err := say(c); !errors.Is(err, unix.ECONNREFUSED) {
@@ -286,7 +286,7 @@ func TestStrayOverRestart(t *testing.T) {
 	}
 	b = open(t, lb.Config{PinDir: dir})
 	moveStrays(t, b, lb.Moved{}) // it looks at once, and everything is in order
-	if err := b.Replace([]lb.Service{service("s", vip, lb.UDP, two)}); err != nil {
+	if err := b.Table.Replace([]lb.Service{service("s", vip, lb.UDP, two)}); err != nil {
 		t.Fatal(err)
 	}
 	moveStrays(t, b, lb.Moved{Connected: 1})
@@ -310,7 +310,7 @@ func BenchmarkMoveStrays(b *testing.B) {
 	defer c.Close()
 	for i := 0; b.Loop(); i++ {
 		upsert(b, l, service("s", vip, lb.UDP, backends[(i+1)%2]))
-		if m, err := l.MoveStrays(); err != nil || m.Connected != 1 {
+		if m, err := l.Reconnector.MoveStrays(); err != nil || m.Connected != 1 {
 			b.Fatal(fmt.Sprint(m, err))
 		}
 	}

@@ -21,7 +21,7 @@ type content map[lb.Frontend][]lb.Backend
 
 func read(t *testing.T, b *lb.Balancer) content {
 	t.Helper()
-	all, err := b.Services()
+	all, err := b.Table.Services()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func model(t *testing.T, dir string, r *rand.Rand) {
 	}
 	defer func() { b.Close() }()
 	want := map[string]lb.Service{}
-	if err := b.Replace(nil); err != nil {
+	if err := b.Table.Replace(nil); err != nil {
 		t.Fatal(err)
 	}
 	for step := range 400 {
@@ -73,17 +73,17 @@ func model(t *testing.T, dir string, r *rand.Rand) {
 			}
 			fallthrough
 		case n == 1:
-			if err := b.Replace(slices.Collect(maps.Values(want))); err != nil {
+			if err := b.Table.Replace(slices.Collect(maps.Values(want))); err != nil {
 				t.Fatal(err)
 			}
 		case n < 8:
 			delete(want, key)
-			if err := b.Delete(key); err != nil {
+			if err := b.Table.Delete(key); err != nil {
 				t.Fatal(err)
 			}
 		default:
 			want[key] = randomService(r, key)
-			if err := b.Upsert(want[key]); err != nil {
+			if err := b.Table.Upsert(want[key]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -120,12 +120,12 @@ func TestAddressChangesHands(t *testing.T) {
 	upsert(t, b, service("old", vip, lb.TCP, one))
 	upsert(t, b, service("new", vip, lb.TCP, two))
 	mustAsk(t, vip, "one")
-	if err := b.Delete("old"); err != nil {
+	if err := b.Table.Delete("old"); err != nil {
 		t.Fatal(err)
 	}
 	mustAsk(t, vip, "two")
 	upsert(t, b, service("late", vip, lb.TCP, one))
-	if err := b.Delete("late"); err != nil {
+	if err := b.Table.Delete("late"); err != nil {
 		t.Fatal(err)
 	}
 	mustAsk(t, vip, "two")
@@ -152,7 +152,7 @@ func TestChangesUnderLoad(t *testing.T) {
 			}
 			set := slices.Clone(all)
 			r.Shuffle(len(set), func(i, j int) { set[i], set[j] = set[j], set[i] })
-			if err := b.Upsert(service("s", vip, lb.TCP, set[:1+r.IntN(len(set))]...)); err != nil {
+			if err := b.Table.Upsert(service("s", vip, lb.TCP, set[:1+r.IntN(len(set))]...)); err != nil {
 				t.Error(err)
 			}
 		}

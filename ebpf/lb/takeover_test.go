@@ -311,11 +311,11 @@ func (w *loaded) upgrade(t *testing.T) *lb.Balancer {
 	}
 	t.Cleanup(func() { b.Close() })
 	w.more(3)
-	if err := b.Attach(); err != nil {
+	if err := b.Sockets.Attach(); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range w.devices {
-		if err := b.AttachDevice(d); err != nil {
+		if err := b.Packets.AttachDevice(d); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -358,19 +358,19 @@ func TestTakeover(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			w := load(t, how)
 			b := w.upgrade(t)
-			if b.Fresh() || b.Stale() {
-				t.Errorf("fresh %v, stale %v", b.Fresh(), b.Stale())
+			if b.Fresh() || b.Sockets.Stale() {
+				t.Errorf("fresh %v, stale %v", b.Fresh(), b.Sockets.Stale())
 			}
 			w.taken(t, b)
-			got, err := b.Services()
+			got, err := b.Table.Services()
 			if err != nil || len(got) != len(w.all) {
 				t.Errorf("services: %v, %v", got, err)
 			}
-			if err := b.Replace(w.all); err != nil {
+			if err := b.Table.Replace(w.all); err != nil {
 				t.Fatal(err)
 			}
 			w.more(10)
-			if err := errors.Join(b.Attach(), b.Close()); err != nil {
+			if err := errors.Join(b.Sockets.Attach(), b.Close()); err != nil {
 				t.Fatal(err)
 			}
 			// And a restart without an upgrade.
@@ -389,7 +389,7 @@ func TestTakeover(t *testing.T) {
 					w.all[i].Backends = []lb.Backend{{Addr: three}}
 				}
 			}
-			if err := b.Replace(w.all); err != nil {
+			if err := b.Table.Replace(w.all); err != nil {
 				t.Fatal(err)
 			}
 			moveStrays(t, b, lb.Moved{Connected: 1})
@@ -444,7 +444,7 @@ func TestDowngrade(t *testing.T) {
 
 	b = open(t, lb.Config{PinDir: dir})
 	mustAsk(t, vip, "two")
-	if got, err := b.Services(); err != nil || len(got) != 1 {
+	if got, err := b.Table.Services(); err != nil || len(got) != 1 {
 		t.Errorf("services: %v, %v", got, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "maps")); !errors.Is(err, os.ErrNotExist) {
@@ -468,11 +468,11 @@ func TestTakeoverOfTheUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if !b.Fresh() || !b.Stale() {
-		t.Errorf("fresh %v, stale %v", b.Fresh(), b.Stale())
+	if !b.Fresh() || !b.Sockets.Stale() {
+		t.Errorf("fresh %v, stale %v", b.Fresh(), b.Sockets.Stale())
 	}
 	mustAsk(t, vip, "one")
-	if err := errors.Join(b.Replace([]lb.Service{service("s", vip, lb.TCP, one)}), b.Attach()); err != nil {
+	if err := errors.Join(b.Table.Replace([]lb.Service{service("s", vip, lb.TCP, one)}), b.Sockets.Attach()); err != nil {
 		t.Fatal(err)
 	}
 	mustAsk(t, vip, "one")

@@ -21,7 +21,7 @@ func setRanges(t testing.TB, b *lb.Balancer, ranges ...string) {
 	for _, r := range ranges {
 		all = append(all, netip.MustParsePrefix(r))
 	}
-	if err := b.SetServiceRanges(all); err != nil {
+	if err := b.Addresses.SetServiceRanges(all); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -104,7 +104,7 @@ func TestUnservedIsRefused(t *testing.T) {
 	}
 	// Nor an address of the node, should it lie in the range.
 	addAddr(t, "10.96.7.7/32")
-	if err := b.SetNodeAddrs([]netip.Addr{netip.MustParseAddr("10.96.7.7")}); err != nil {
+	if err := b.Addresses.SetNodeAddrs([]netip.Addr{netip.MustParseAddr("10.96.7.7")}); err != nil {
 		t.Fatal(err)
 	}
 	here := serveTCP(t, "10.96.7.7:0", "node")
@@ -140,7 +140,7 @@ func TestServiceRangesOverRestart(t *testing.T) {
 	setRanges(t, b, "10.98.0.0/16")
 	check("another range", unix.ECONNREFUSED, "10.98.9.9:80")
 	check("no longer a range", unix.ENETUNREACH, "10.96.9.9:80")
-	if err := b.SetServiceRanges([]netip.Prefix{{}}); err == nil {
+	if err := b.Addresses.SetServiceRanges([]netip.Prefix{{}}); err == nil {
 		t.Error("an invalid prefix is taken")
 	}
 }

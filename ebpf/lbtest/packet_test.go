@@ -64,11 +64,11 @@ func newNode(t *testing.T) *node {
 		{Index: n.uplink, Kind: lb.Uplink, Addr: netip.MustParseAddr(nodeIP)},
 		{Index: n.bridge, Kind: lb.Bridge, Addr: netip.MustParseAddr(bridge)},
 	} {
-		if err := b.AttachDevice(d); err != nil {
+		if err := b.Packets.AttachDevice(d); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := b.SetNodeAddrs([]netip.Addr{netip.MustParseAddr(nodeIP), netip.MustParseAddr(bridge)}); err != nil {
+	if err := b.Addresses.SetNodeAddrs([]netip.Addr{netip.MustParseAddr(nodeIP), netip.MustParseAddr(bridge)}); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -80,14 +80,14 @@ func front(addr string, proto lb.Protocol, scope lb.Scope) lb.Frontend {
 
 func (n *node) upsert(s lb.Service) {
 	n.t.Helper()
-	if err := n.Upsert(s); err != nil {
+	if err := n.Table.Upsert(s); err != nil {
 		n.t.Fatal(err)
 	}
 }
 
 func (n *node) pass(way attach.Direction, dev int, p lbtest.Packet) (lb.Verdict, lbtest.Packet) {
 	n.t.Helper()
-	v, out, err := n.Try(way, dev, p.Frame())
+	v, out, err := n.Packets.Try(way, dev, p.Frame())
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestUnusual(t *testing.T) {
 			p := packet("198.51.100.9:50000", nodeIP+":30080", false, 0)
 			p.TTL = 64
 			tc.change(&p)
-			_, out, err := n.Try(attach.Ingress, n.uplink, p.Frame())
+			_, out, err := n.Packets.Try(attach.Ingress, n.uplink, p.Frame())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -310,7 +310,7 @@ func TestUnusual(t *testing.T) {
 		append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0}, make([]byte, 20)...),
 		append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd}, make([]byte, 40)...),
 	} {
-		v, out, err := n.Try(attach.Ingress, n.uplink, frame)
+		v, out, err := n.Packets.Try(attach.Ingress, n.uplink, frame)
 		if err != nil || v != lb.Pass || !bytes.Equal(out, frame) {
 			t.Errorf("frame %x: verdict %d, %x, %v", frame, v, out, err)
 		}
@@ -476,7 +476,7 @@ func FuzzIngress(f *testing.F) {
 			return
 		}
 		b := fuzzed(t)
-		v, out, err := b.Try(attach.Ingress, 1, frame)
+		v, out, err := b.Packets.Try(attach.Ingress, 1, frame)
 		if err != nil {
 			return // the kernel refuses the frame itself
 		}
@@ -495,13 +495,13 @@ func fuzzed(t *testing.T) *lb.Balancer {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Upsert(lb.Service{Key: "s", Frontends: []lb.Frontend{front(nodeIP+":30080", lb.TCP, lb.Cluster)}, Backends: []lb.Backend{{Addr: netip.MustParseAddrPort(here), Local: true}}}); err != nil {
+		if err := b.Table.Upsert(lb.Service{Key: "s", Frontends: []lb.Frontend{front(nodeIP+":30080", lb.TCP, lb.Cluster)}, Backends: []lb.Backend{{Addr: netip.MustParseAddrPort(here), Local: true}}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.SetServiceRanges([]netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}); err != nil {
+		if err := b.Addresses.SetServiceRanges([]netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.AttachDevice(lb.Device{Index: 1, Kind: lb.Uplink, Addr: netip.MustParseAddr(nodeIP)}); err != nil {
+		if err := b.Packets.AttachDevice(lb.Device{Index: 1, Kind: lb.Uplink, Addr: netip.MustParseAddr(nodeIP)}); err != nil {
 			t.Fatal(err)
 		}
 		fuzzBalancer = b
@@ -514,7 +514,7 @@ func fuzzed(t *testing.T) *lb.Balancer {
 // else is left to the stack.
 func TestUnserved(t *testing.T) {
 	n := newNode(t)
-	if err := n.SetServiceRanges([]netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}); err != nil {
+	if err := n.Addresses.SetServiceRanges([]netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}); err != nil {
 		t.Fatal(err)
 	}
 	n.upsert(lb.Service{Key: "empty", Frontends: []lb.Frontend{front("10.96.0.30:80", lb.TCP, lb.Cluster)}})

@@ -454,7 +454,7 @@ func TestNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer balancer.Close()
-	if err := balancer.SetServiceRanges([]netip.Prefix{svcRange}); err != nil {
+	if err := balancer.Addresses.SetServiceRanges([]netip.Prefix{svcRange}); err != nil {
 		t.Fatal(err)
 	}
 	client := fake.NewClientset(web())
@@ -464,7 +464,7 @@ func TestNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxy := service.New(service.Config{
-		Catalog: catalog, Balancer: balancer, Node: "here",
+		Catalog: catalog, Table: balancer.Table, Sockets: balancer.Sockets, Node: "here",
 		Static: []lb.Service{dnsService(lb.UDP), dnsService(lb.TCP)},
 	})
 	cfg.HostPorts = proxy
@@ -489,7 +489,7 @@ func TestNode(t *testing.T) {
 		}
 	})
 	for _, f := range []func(context.Context) error{set.Run, catalog.Run, proxy.Run, server.Run, network.Run, func(ctx context.Context) error {
-		return service.FollowDevices(ctx, balancer, service.DeviceConfig{NodeIP: nodeIP, Bridge: cfg.Bridge})
+		return service.FollowDevices(ctx, balancer.Addresses, balancer.Packets, service.DeviceConfig{NodeIP: nodeIP, Bridge: cfg.Bridge})
 	}} {
 		wg.Go(func() {
 			if err := f(ctx); !errors.Is(err, context.Canceled) {

@@ -24,12 +24,12 @@ import (
 
 // written tells when the service web was written.
 type written struct {
-	*lb.Balancer
+	*lb.Table
 	web chan time.Time
 }
 
 func (w written) Upsert(s lb.Service) error {
-	err := w.Balancer.Upsert(s)
+	err := w.Table.Upsert(s)
 	if s.Key == webKey {
 		select {
 		case w.web <- time.Now():
@@ -64,7 +64,7 @@ func BenchmarkChange(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := written{l, make(chan time.Time, 1)}
+	w := written{l.Table, make(chan time.Time, 1)}
 	heard := make(chan time.Time, 1)
 	cat.Subscribe(func(n types.NamespacedName) {
 		if n.Name != "web" {
@@ -75,7 +75,7 @@ func BenchmarkChange(b *testing.B) {
 		default:
 		}
 	})
-	proxy := service.New(service.Config{Catalog: cat, Balancer: w, Node: "here"})
+	proxy := service.New(service.Config{Catalog: cat, Table: w, Sockets: l.Sockets, Node: "here"})
 	ctx, cancel := context.WithCancel(b.Context())
 	var wg sync.WaitGroup
 	defer func() { cancel(); wg.Wait() }()

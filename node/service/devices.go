@@ -17,10 +17,13 @@ import (
 	"github.com/pintle-io/pintle/node/dump"
 )
 
-// PacketBalancer is the part of an [lb.Balancer] that depends on the node's
-// devices and addresses.
-type PacketBalancer interface {
+// Addresses are told which are the node's: an [lb.Addresses].
+type Addresses interface {
 	SetNodeAddrs([]netip.Addr) error
+}
+
+// Packets are translated at the node's devices: an [lb.Packets].
+type Packets interface {
 	AttachDevice(lb.Device) error
 	DetachDevice(index int) error
 	Devices() ([]int, error)
@@ -37,9 +40,9 @@ type DeviceConfig struct {
 	Log    *slog.Logger // nil discards
 }
 
-// FollowDevices keeps b in step with the devices and addresses of the calling
+// FollowDevices keeps a and p in step with the devices and addresses of the calling
 // process' network namespace until ctx ends. Devices may come and go.
-func FollowDevices(ctx context.Context, b PacketBalancer, cfg DeviceConfig) error {
+func FollowDevices(ctx context.Context, a Addresses, p Packets, cfg DeviceConfig) error {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -59,7 +62,7 @@ func FollowDevices(ctx context.Context, b PacketBalancer, cfg DeviceConfig) erro
 		var again <-chan time.Time
 		now, err := observe(cfg)
 		if err == nil && !now.equal(last) {
-			err = now.apply(b)
+			err = now.apply(a, p)
 			if err == nil {
 				last = now
 				cfg.Log.Info("node addresses and devices", "addrs", now.addrs, "devices", now.devices)
@@ -156,24 +159,27 @@ func observe(cfg DeviceConfig) (network, error) {
 	return n, nil
 }
 
-func (n network) apply(b PacketBalancer) error {
-	if err := b.SetNodeAddrs(n.addrs); err != nil {
+func (n network) apply(a Addresses, p Packets) error {
+	if err := a.SetNodeAddrs(n.addrs); err != nil {
 		return err
 	}
 	var errs []error
 	for _, d := range n.devices {
-		errs = append(errs, b.AttachDevice(d))
+		errs = append(errs, p.AttachDevice(d))
 	}
-	known, err := b.Devices()
+	known, err := p.Devices()
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	for _, index := range known {
 		if !slices.ContainsFunc(n.devices, func(d lb.Device) bool { return d.Index == index }) {
-			errs = append(errs, b.DetachDevice(index))
+			errs = append(errs, p.DetachDevice(index))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-var _ PacketBalancer = (*lb.Balancer)(nil)
+var (
+	_ Addresses = (*lb.Addresses)(nil)
+	_ Packets   = (*lb.Packets)(nil)
+)

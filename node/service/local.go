@@ -105,11 +105,11 @@ func (p *Proxy) SetHostPorts(owner string, ports []HostPort) error {
 	var errs []error
 	for _, s := range want {
 		keep[s.Key] = true
-		errs = append(errs, p.cfg.Balancer.Upsert(s))
+		errs = append(errs, p.cfg.Table.Upsert(s))
 	}
 	for _, s := range old {
 		if !keep[s.Key] {
-			errs = append(errs, p.cfg.Balancer.Delete(s.Key))
+			errs = append(errs, p.cfg.Table.Delete(s.Key))
 		}
 	}
 	if len(want) > 0 {

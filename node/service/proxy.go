@@ -16,22 +16,27 @@ import (
 	"github.com/pintle-io/pintle/internal/backoff"
 )
 
-// Balancer is what a Proxy writes to: an [lb.Balancer].
-type Balancer interface {
+// Table is what a Proxy writes services to: an [lb.Table].
+type Table interface {
 	Upsert(lb.Service) error
 	Delete(key string) error
 	Replace([]lb.Service) error
 	Reload() error
+}
+
+// Sockets are what is to be translated by the table: an [lb.Sockets].
+type Sockets interface {
 	Attach() error
 	// Stale reports whether a predecessor's programs still serve, from maps
-	// that are not this Balancer's; Attach ends that.
+	// that are not the table's; Attach ends that.
 	Stale() bool
 }
 
 // Config is what a Proxy is made from.
 type Config struct {
-	Catalog  *Catalog
-	Balancer Balancer
+	Catalog *Catalog
+	Table   Table
+	Sockets Sockets
 	// Node is this node's name; Zone its topology.kubernetes.io/zone, or empty.
 	Node, Zone string
 	// Static services stand from the first moment and win over Services of the
@@ -168,14 +173,14 @@ func (p *Proxy) startStatic() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.cfg.Static {
-		if err := p.cfg.Balancer.Upsert(s); err != nil {
+		if err := p.cfg.Table.Upsert(s); err != nil {
 			return err
 		}
 	}
-	if p.cfg.Balancer.Stale() {
+	if p.cfg.Sockets.Stale() {
 		return nil // the old ones know more, until writeAll
 	}
-	return p.cfg.Balancer.Attach()
+	return p.cfg.Sockets.Attach()
 }
 
 // step writes what changed, or everything if the last step failed.
@@ -203,7 +208,7 @@ func (p *Proxy) step() error {
 // writeAll compares the whole cluster with the kernel's maps. p.mu is held.
 func (p *Proxy) writeAll() error {
 	start := p.cfg.Clock.Now()
-	err := p.cfg.Balancer.Reload()
+	err := p.cfg.Table.Reload()
 	if err == nil {
 		all := append([]lb.Service{}, p.cfg.Static...)
 		for _, h := range p.hosts {
@@ -213,10 +218,10 @@ func (p *Proxy) writeAll() error {
 		for _, name := range p.cfg.Catalog.Names() {
 			all = append(all, p.desired(name)...)
 		}
-		err = p.cfg.Balancer.Replace(all)
+		err = p.cfg.Table.Replace(all)
 	}
 	if err == nil {
-		err = p.cfg.Balancer.Attach()
+		err = p.cfg.Sockets.Attach()
 	}
 	if err != nil {
 		p.metrics.failed.Inc()
@@ -252,11 +257,11 @@ func (p *Proxy) write(name types.NamespacedName) error {
 	var errs []error
 	for _, s := range p.desired(name) {
 		keep[s.Key] = true
-		errs = append(errs, p.cfg.Balancer.Upsert(s))
+		errs = append(errs, p.cfg.Table.Upsert(s))
 	}
 	for _, key := range old {
 		if !keep[key] {
-			errs = append(errs, p.cfg.Balancer.Delete(key))
+			errs = append(errs, p.cfg.Table.Delete(key))
 		}
 	}
 	p.metrics.count(p.written)
@@ -269,4 +274,7 @@ func (p *Proxy) count() int {
 	return len(p.written)
 }
 
-var _ Balancer = (*lb.Balancer)(nil)
+var (
+	_ Table   = (*lb.Table)(nil)
+	_ Sockets = (*lb.Sockets)(nil)
+)

@@ -52,8 +52,8 @@ func start(t *testing.T, cfg service.Config, lbcfg lb.Config, client *fake.Clien
 		t.Fatal(err)
 	}
 	cfg.Catalog, cfg.Node = cat, "here"
-	if cfg.Balancer == nil {
-		cfg.Balancer = b
+	if cfg.Table == nil {
+		cfg.Table, cfg.Sockets = b.Table, b.Sockets
 	}
 	w.proxy = service.New(cfg)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -174,7 +174,7 @@ func TestProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, fails("10.96.0.20:81", unix.ENETUNREACH))
-	if all, err := w.lb.Services(); err != nil || len(all) > 0 {
+	if all, err := w.lb.Table.Services(); err != nil || len(all) > 0 {
 		t.Errorf("left in the kernel: %v, %v", all, err)
 	}
 	if problems, err := testutil.GatherAndLint(reg); err != nil || len(problems) > 0 {
@@ -282,7 +282,7 @@ func TestHostPorts(t *testing.T) {
 
 // ill refuses to write until it is well.
 type ill struct {
-	service.Balancer
+	service.Table
 	mu    sync.Mutex
 	fails int
 }
@@ -294,7 +294,7 @@ func (b *ill) Upsert(s lb.Service) error {
 		b.fails--
 		return errors.New("no room")
 	}
-	return b.Balancer.Upsert(s)
+	return b.Table.Upsert(s)
 }
 
 // A change that the balancer refused is made in the end.
@@ -306,8 +306,8 @@ func TestRefusedChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	sick := &ill{Balancer: b}
-	w := start(t, service.Config{Balancer: sick}, lb.Config{}, fake.NewClientset(svc(nil)))
+	sick := &ill{Table: b.Table}
+	w := start(t, service.Config{Table: sick, Sockets: b.Sockets}, lb.Config{}, fake.NewClientset(svc(nil)))
 	sick.mu.Lock()
 	sick.fails = 1
 	sick.mu.Unlock()
@@ -331,7 +331,7 @@ func TestFollowDevices(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		done <- service.FollowDevices(ctx, w.lb, service.DeviceConfig{NodeIP: netip.MustParseAddr("192.0.2.1"), Uplinks: []string{"up1"}, Bridge: "br9"})
+		done <- service.FollowDevices(ctx, w.lb.Addresses, w.lb.Packets, service.DeviceConfig{NodeIP: netip.MustParseAddr("192.0.2.1"), Uplinks: []string{"up1"}, Bridge: "br9"})
 	}()
 	// The process' own sockets see the new address in the same way.
 	eventually(t, answers("192.0.2.1:30080", "host"))
@@ -355,7 +355,7 @@ func TestFollowDevices(t *testing.T) {
 
 func devices(t *testing.T, b *lb.Balancer) int {
 	t.Helper()
-	d, err := b.Devices()
+	d, err := b.Packets.Devices()
 	if err != nil {
 		t.Fatal(err)
 	}

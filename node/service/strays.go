@@ -11,9 +11,9 @@ import (
 	"github.com/pintle-io/pintle/internal/backoff"
 )
 
-// StrayBalancer is the part of an [lb.Balancer] that knows of connected UDP
-// sockets whose endpoint is gone.
-type StrayBalancer interface {
+// Reconnector knows of connected UDP sockets whose endpoint is gone: an
+// [lb.Reconnector].
+type Reconnector interface {
 	Strays() <-chan struct{}
 	MoveStrays() (lb.Moved, error)
 }
@@ -32,7 +32,7 @@ const (
 // FollowStrays moves connected UDP sockets off endpoints that are gone, until
 // ctx ends: an address may be another pod's soon. What cannot be moved is tried
 // again. A nil log discards, a nil clock is the real one.
-func FollowStrays(ctx context.Context, b StrayBalancer, log *slog.Logger, c clock.Clock) error {
+func FollowStrays(ctx context.Context, b Reconnector, log *slog.Logger, c clock.Clock) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -67,4 +67,4 @@ func FollowStrays(ctx context.Context, b StrayBalancer, log *slog.Logger, c cloc
 	}
 }
 
-var _ StrayBalancer = (*lb.Balancer)(nil)
+var _ Reconnector = (*lb.Reconnector)(nil)

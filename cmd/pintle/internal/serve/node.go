@@ -145,7 +145,7 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	proxy := service.New(service.Config{Catalog: catalog, Balancer: balancer, Node: n.Name, Static: n.static(), Log: n.Log})
+	proxy := service.New(service.Config{Catalog: catalog, Table: balancer.Table, Sockets: balancer.Sockets, Node: n.Name, Static: n.static(), Log: n.Log})
 	resolver, err := n.resolver(catalog)
 	if err != nil {
 		return err
@@ -161,9 +161,9 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"informers": follow.Run, "services": catalog.Run, "load balancer": proxy.Run, "dns": resolver.Run, "pod network": network.Run, "node agent": agent.Run,
-		"sockets": func(ctx context.Context) error { return service.FollowStrays(ctx, balancer, n.Log, nil) },
+		"sockets": func(ctx context.Context) error { return service.FollowStrays(ctx, balancer.Reconnector, n.Log, nil) },
 		"devices": func(ctx context.Context) error {
-			return service.FollowDevices(ctx, balancer, service.DeviceConfig{NodeIP: n.IP, Bridge: Bridge, Log: n.Log})
+			return service.FollowDevices(ctx, balancer.Addresses, balancer.Packets, service.DeviceConfig{NodeIP: n.IP, Bridge: Bridge, Log: n.Log})
 		},
 	} {
 		group.Go(func() error {
@@ -275,7 +275,7 @@ func (n *Node) balancer() (*lb.Balancer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load balancer: %w", err)
 	}
-	if err := b.SetServiceRanges([]netip.Prefix{n.Network.Services}); err != nil {
+	if err := b.Addresses.SetServiceRanges([]netip.Prefix{n.Network.Services}); err != nil {
 		return nil, errors.Join(fmt.Errorf("load balancer: %w", err), b.Close())
 	}
 	return b, nil
