@@ -19,7 +19,7 @@ const askAgain = 5 * time.Second
 // the API's node object say.
 func (p *parts) admit(features cri.Features) func(ctx context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Refusal {
 	node := admit.Node{Allocatable: p.about.Allocatable, AppArmor: admit.AppArmor("/sys"),
-		StrictGroups: features.StrictGroups, Sysctls: p.cfg.Sysctls}
+		StrictGroups: features.StrictGroups, Sysctls: p.agent.cfg.Sysctls}
 	return func(ctx context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Refusal {
 		node := node
 		object := p.self()
@@ -44,7 +44,7 @@ func (p *parts) admit(features cri.Features) func(ctx context.Context, pod *core
 
 // self is this node as the API has shown it last; nil: it is not known.
 func (p *parts) self() *corev1.Node {
-	o, ok, err := p.informers.Nodes().GetStore().GetByKey(p.cfg.Name)
+	o, ok, err := p.agent.informers.Nodes().GetStore().GetByKey(p.agent.cfg.Name)
 	if err != nil || !ok {
 		return nil
 	}
@@ -55,7 +55,7 @@ func (p *parts) self() *corev1.Node {
 func (p *parts) ask(ctx context.Context) *corev1.Node {
 	ctx, cancel := context.WithTimeout(ctx, askAgain)
 	defer cancel()
-	n, err := p.client.CoreV1().Nodes().Get(ctx, p.cfg.Name, metav1.GetOptions{})
+	n, err := p.agent.client.CoreV1().Nodes().Get(ctx, p.agent.cfg.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil
 	}
@@ -70,7 +70,7 @@ func (p *parts) recursiveReadOnly(features cri.Features) func(context.Context, *
 		if name == nil || *name == "" {
 			return features.Handlers[""].RecursiveReadOnly, nil
 		}
-		class, err := p.client.NodeV1().RuntimeClasses().Get(ctx, *name, metav1.GetOptions{})
+		class, err := p.agent.client.NodeV1().RuntimeClasses().Get(ctx, *name, metav1.GetOptions{})
 		if err != nil {
 			return false, fmt.Errorf("runtime class: %w", err)
 		}

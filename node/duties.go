@@ -33,7 +33,7 @@ func (p *parts) token(ctx context.Context, pod *corev1.Pod, audience string, sec
 	if account == "" {
 		account = "default"
 	}
-	got, err := p.client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, account, req, metav1.CreateOptions{})
+	got, err := p.agent.client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, account, req, metav1.CreateOptions{})
 	if err != nil {
 		return projected.Token{}, err
 	}
@@ -42,24 +42,24 @@ func (p *parts) token(ctx context.Context, pod *corev1.Pod, audience string, sec
 
 // claim finds the volume that a claim is bound to.
 func (p *parts) claim(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error) {
-	c, err := p.client.CoreV1().PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
+	c, err := p.agent.client.CoreV1().PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
 	if c.Status.Phase != corev1.ClaimBound || c.Spec.VolumeName == "" {
 		return nil, fmt.Errorf("claim %s/%s is not bound yet", namespace, name)
 	}
-	return p.client.CoreV1().PersistentVolumes().Get(ctx, c.Spec.VolumeName, metav1.GetOptions{})
+	return p.agent.client.CoreV1().PersistentVolumes().Get(ctx, c.Spec.VolumeName, metav1.GetOptions{})
 }
 
 // rotateInterval is how often logs are looked at.
 const rotateInterval = 10 * time.Second
 
 func (p *parts) rotateLogs(ctx context.Context) error {
-	rotation := logs.Rotation{Size: p.cfg.LogSize, Files: p.cfg.LogFiles}
+	rotation := logs.Rotation{Size: p.agent.cfg.LogSize, Files: p.agent.cfg.LogFiles}
 	retry := backoff.New(rotateInterval, rotateInterval)
 	for sleep(ctx, rotateInterval) {
-		pods, err := p.runtime.Pods(ctx)
+		pods, err := p.agent.runtime.Pods(ctx)
 		if err != nil {
 			continue // the node's condition tells
 		}
@@ -71,15 +71,15 @@ func (p *parts) rotateLogs(ctx context.Context) error {
 				}
 				path := filepath.Join(podspec.LogDirectory(p.about.Logs, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 					Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}), podspec.LogPath(c.Name, c.Restarts))
-				if _, err := rotation.Rotate(ctx, path, time.Now(), func(ctx context.Context) error { return p.runtime.ReopenLog(ctx, c.ID) }); err != nil && ctx.Err() == nil {
+				if _, err := rotation.Rotate(ctx, path, time.Now(), func(ctx context.Context) error { return p.agent.runtime.ReopenLog(ctx, c.ID) }); err != nil && ctx.Err() == nil {
 					errs = append(errs, fmt.Errorf("pod %s/%s, container %s: %w", pod.Namespace, pod.Name, c.Name, err))
 				}
 			}
 		}
 		if err := errors.Join(errs...); err != nil {
-			retry.Failed(p.cfg.Log, "logs not rotated", err)
+			retry.Failed(p.agent.cfg.Log, "logs not rotated", err)
 		} else {
-			retry.Succeeded(p.cfg.Log)
+			retry.Succeeded(p.agent.cfg.Log)
 		}
 	}
 	return nil

@@ -23,7 +23,7 @@ const (
 // configureNetwork waits for the node's range of pod addresses, hands it to
 // the network, and watches until network and runtime are ready for pods.
 func (p *parts) configureNetwork(ctx context.Context, first *corev1.Node) error {
-	if p.cfg.Network == nil {
+	if p.agent.cfg.Network == nil {
 		return nil
 	}
 	node, err := p.awaitRange(ctx, first)
@@ -35,20 +35,20 @@ func (p *parts) configureNetwork(ctx context.Context, first *corev1.Node) error 
 		return fmt.Errorf("node %s: %w", node.Name, err)
 	}
 	for retry := backoff.New(100*time.Millisecond, 10*time.Second); ; {
-		err := p.cfg.Network.Configure(ctx, cidr)
+		err := p.agent.cfg.Network.Configure(ctx, cidr)
 		if err == nil {
 			break
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		pause := retry.Failed(p.cfg.Log, "pod network not configured", err, "cidr", cidr)
+		pause := retry.Failed(p.agent.cfg.Log, "pod network not configured", err, "cidr", cidr)
 		p.explain("pod network: " + err.Error())
 		if !sleep(ctx, pause) {
 			return nil
 		}
 	}
-	p.cfg.Log.Info("pod network configured", "cidr", cidr)
+	p.agent.cfg.Log.Info("pod network configured", "cidr", cidr)
 	return p.watchNetwork(ctx)
 }
 
@@ -60,14 +60,14 @@ func (p *parts) awaitRange(ctx context.Context, first *corev1.Node) (*corev1.Nod
 	p.explain("waiting for a range of pod addresses (node.spec.podCIDR)")
 	found := make(chan *corev1.Node, 1)
 	look := func(obj any) {
-		if n, ok := obj.(*corev1.Node); ok && n.Name == p.cfg.Name && n.Spec.PodCIDR != "" {
+		if n, ok := obj.(*corev1.Node); ok && n.Name == p.agent.cfg.Name && n.Spec.PodCIDR != "" {
 			select {
 			case found <- n:
 			default:
 			}
 		}
 	}
-	nodes := p.informers.Nodes()
+	nodes := p.agent.informers.Nodes()
 	handler, err := nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: look, UpdateFunc: func(_, obj any) { look(obj) }})
 	if err != nil {
 		return nil, fmt.Errorf("follow node: %w", err)
@@ -86,9 +86,9 @@ func (p *parts) awaitRange(ctx context.Context, first *corev1.Node) (*corev1.Nod
 func (p *parts) watchNetwork(ctx context.Context) error {
 	poll := backoff.New(networkPoll, maxNetworkPoll)
 	for {
-		ready := p.cfg.Network.Ready()
+		ready := p.agent.cfg.Network.Ready()
 		if ready {
-			h, err := p.runtime.Status(ctx)
+			h, err := p.agent.runtime.Status(ctx)
 			if ready = err == nil && h.Network; !ready && err == nil {
 				p.explain(h.Message)
 			}
@@ -96,12 +96,12 @@ func (p *parts) watchNetwork(ctx context.Context) error {
 			p.explain("the pod network is not ready")
 		}
 		if p.network.Swap(ready) != ready {
-			p.cfg.Log.Info("pod network", "ready", ready)
+			p.agent.cfg.Log.Info("pod network", "ready", ready)
 			p.member.Poke()
 		}
 		wait := 5 * time.Second
 		if ready {
-			poll.Succeeded(p.cfg.Log)
+			poll.Succeeded(p.agent.cfg.Log)
 		} else {
 			wait = poll.Again()
 		}
@@ -116,8 +116,8 @@ func (p *parts) explain(why string) { p.down.Store(&why) }
 // health is what membership reports.
 func (p *parts) health(ctx context.Context) membership.Health {
 	h := membership.Health{Network: p.network.Load()}
-	h.Memory, h.Disk, h.PIDs = membership.Pressure(p.cfg.Root)
-	r, err := p.runtime.Status(ctx)
+	h.Memory, h.Disk, h.PIDs = membership.Pressure(p.agent.cfg.Root)
+	r, err := p.agent.runtime.Status(ctx)
 	switch {
 	case err != nil:
 		h.Message = "container runtime is down: " + err.Error()

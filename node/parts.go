@@ -41,7 +41,7 @@ import (
 
 // parts are the agent's parts, wired.
 type parts struct {
-	*Agent
+	agent    *Agent
 	about    *podspec.Node
 	events   record.EventBroadcaster
 	services corelisters.ServiceLister
@@ -61,12 +61,12 @@ type parts struct {
 // wire makes the parts. Nothing runs yet.
 func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion string, features cri.Features) *parts {
 	cfg := &a.cfg
-	p := &parts{Agent: a, about: about}
+	p := &parts{agent: a, about: about}
 	node := func() *podspec.Node { return p.about }
 	p.network.Store(cfg.Network == nil)
 	p.events = record.NewBroadcaster()
 	recorder := p.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: cfg.Name})
-	p.services = corelisters.NewServiceLister(p.informers.Services().GetIndexer())
+	p.services = corelisters.NewServiceLister(p.agent.informers.Services().GetIndexer())
 	p.drainer = newDrainer(cfg.Name, cfg.Draining, cfg.DrainSettle)
 	// Sources tell the workers of changes, and the workers ask the sources.
 	p.sources = source.New(a.client, func(uid types.UID) { p.workers.SourceChanged(uid) }, cfg.Log)
@@ -101,15 +101,15 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 const systemLogs = "/var/log"
 
 func (p *parts) membership(runtimeVersion string) *membership.Member {
-	cfg := &p.cfg
+	cfg := &p.agent.cfg
 	addresses := []corev1.NodeAddress{}
 	for _, ip := range p.about.IPs {
 		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip})
 	}
 	addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: cfg.Name})
 	return membership.New(membership.Config{
-		Client: p.client, Name: cfg.Name, Labels: cfg.Labels, Taints: cfg.Taints, Addresses: addresses,
-		Capacity: p.capacity(), Allocatable: p.about.Allocatable, Info: membership.Info(runtimeVersion), Port: port(cfg.Listen),
+		Client: p.agent.client, Name: cfg.Name, Labels: cfg.Labels, Taints: cfg.Taints, Addresses: addresses,
+		Capacity: p.agent.capacity(), Allocatable: p.about.Allocatable, Info: membership.Info(runtimeVersion), Port: port(cfg.Listen),
 		LeaseDuration: cfg.LeaseDuration, StatusInterval: cfg.StatusInterval, ReportInterval: cfg.ReportInterval,
 		Health: p.health, Images: p.listImages, Log: cfg.Log,
 	})
@@ -125,22 +125,22 @@ func port(listen string) int32 {
 
 // run runs the parts until ctx ends.
 func (p *parts) run(ctx context.Context, ln net.Listener) error {
-	p.events.StartRecordingToSink(eventSink{&typedcorev1.EventSinkImpl{Interface: p.client.CoreV1().Events("")}})
+	p.events.StartRecordingToSink(eventSink{&typedcorev1.EventSinkImpl{Interface: p.agent.client.CoreV1().Events("")}})
 	defer p.events.Shutdown()
 	group, ctx := errgroup.WithContext(ctx)
 	if ln != nil {
-		group.Go(func() error { return p.api.Serve(ctx, ln, p.cfg.Serving, p.cfg.ClientCAs) })
+		group.Go(func() error { return p.api.Serve(ctx, ln, p.agent.cfg.Serving, p.agent.cfg.ClientCAs) })
 	}
 	first, err := p.member.Register(ctx)
 	if first == nil {
 		return group.Wait() // ctx has ended; nothing else keeps Register from succeeding
 	}
 	if err != nil {
-		p.cfg.Log.Warn("node status not reported yet", "error", err)
+		p.agent.cfg.Log.Warn("node status not reported yet", "error", err)
 	}
-	p.cfg.Log.Info("node registered", "node", p.cfg.Name)
-	if p.cfg.Informers == nil {
-		group.Go(func() error { _ = p.informers.Run(ctx); return nil }) // ends only with ctx
+	p.agent.cfg.Log.Info("node registered", "node", p.agent.cfg.Name)
+	if p.agent.cfg.Informers == nil {
+		group.Go(func() error { _ = p.agent.informers.Run(ctx); return nil }) // ends only with ctx
 	}
 	group.Go(func() error { return p.member.Run(ctx) })
 	group.Go(func() error { return p.sources.Run(ctx) })
@@ -156,18 +156,18 @@ func (p *parts) run(ctx context.Context, ln net.Listener) error {
 
 // follow brings the workers the pods of this node, from the API.
 func (p *parts) follow(ctx context.Context) error {
-	if _, err := p.informers.EndpointSlices().AddEventHandler(p.drainer.handler()); err != nil {
+	if _, err := p.agent.informers.EndpointSlices().AddEventHandler(p.drainer.handler()); err != nil {
 		return fmt.Errorf("follow endpoint slices: %w", err)
 	}
 	// A container's environment names the Services that exist: they are known
 	// before the first pod starts. What the node is decides which pods may.
-	if !cache.WaitForCacheSync(ctx.Done(), p.informers.Services().HasSynced, p.informers.Nodes().HasSynced) {
+	if !cache.WaitForCacheSync(ctx.Done(), p.agent.informers.Services().HasSynced, p.agent.informers.Nodes().HasSynced) {
 		return nil
 	}
 	if err := p.workers.Adopt(ctx); err != nil {
 		return nil // ctx has ended
 	}
-	handled, err := p.informers.Pods().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	handled, err := p.agent.informers.Pods().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { p.deliver(obj, false) },
 		UpdateFunc: func(_, obj any) { p.deliver(obj, false) },
 		DeleteFunc: func(obj any) { p.deliver(obj, true) },
@@ -179,7 +179,7 @@ func (p *parts) follow(ctx context.Context) error {
 		return nil
 	}
 	p.workers.Open()
-	close(p.ready)
+	close(p.agent.ready)
 	return p.workers.Sweep(ctx)
 }
 
@@ -206,7 +206,7 @@ func (p *parts) listServices() []*corev1.Service {
 }
 
 func (p *parts) imagesInUse(ctx context.Context) (map[string]bool, error) {
-	pods, err := p.runtime.Pods(ctx)
+	pods, err := p.agent.runtime.Pods(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func (p *parts) imageVolumesInUse(ctx context.Context, out map[string]bool) erro
 			if src == nil {
 				continue
 			}
-			img, err := p.runtime.Images.Get(ctx, src.Reference)
+			img, err := p.agent.runtime.Images.Get(ctx, src.Reference)
 			if err != nil {
 				return err
 			}
@@ -241,7 +241,7 @@ func (p *parts) imageVolumesInUse(ctx context.Context, out map[string]bool) erro
 
 // listImages are the node's images as the scheduler wants them, largest first.
 func (p *parts) listImages(ctx context.Context) []corev1.ContainerImage {
-	images, err := p.runtime.Images.List(ctx)
+	images, err := p.agent.runtime.Images.List(ctx)
 	if err != nil {
 		return nil
 	}
@@ -259,16 +259,16 @@ func (p *parts) listImages(ctx context.Context) []corev1.ContainerImage {
 
 // prefetch pulls the sandbox image, so that the first pod need not wait for it.
 func (p *parts) prefetch(ctx context.Context) error {
-	for retry := backoff.New(time.Second, time.Minute); p.cfg.SandboxImage != "" && p.cfg.RuntimeEndpoint == ""; {
-		img, err := p.runtime.Images.Get(ctx, p.cfg.SandboxImage)
+	for retry := backoff.New(time.Second, time.Minute); p.agent.cfg.SandboxImage != "" && p.agent.cfg.RuntimeEndpoint == ""; {
+		img, err := p.agent.runtime.Images.Get(ctx, p.agent.cfg.SandboxImage)
 		if err == nil && img == nil {
-			_, err = p.runtime.Images.Pull(ctx, p.cfg.SandboxImage, nil, nil)
+			_, err = p.agent.runtime.Images.Pull(ctx, p.agent.cfg.SandboxImage, nil, nil)
 		}
 		if err == nil || ctx.Err() != nil {
-			retry.Succeeded(p.cfg.Log)
+			retry.Succeeded(p.agent.cfg.Log)
 			return nil
 		}
-		if !sleep(ctx, retry.Failed(p.cfg.Log, "sandbox image not pulled", err, "image", p.cfg.SandboxImage)) {
+		if !sleep(ctx, retry.Failed(p.agent.cfg.Log, "sandbox image not pulled", err, "image", p.agent.cfg.SandboxImage)) {
 			return nil
 		}
 	}
