@@ -40,7 +40,7 @@ const (
 // checker reads an answer and holds it against the bounds. It allocates
 // nothing: consumers decode what has passed.
 type checker struct {
-	*wire.Reader
+	in  *wire.Reader
 	err error
 }
 
@@ -51,7 +51,7 @@ func (c *checker) failf(format string, args ...any) {
 }
 
 func (c *checker) text(what string, most int) []byte {
-	b := c.Bytes()
+	b := c.in.Bytes()
 	if len(b) > most {
 		c.failf("%s has %d bytes, %d are allowed", what, len(b), most)
 	}
@@ -59,7 +59,7 @@ func (c *checker) text(what string, most int) []byte {
 }
 
 func (c *checker) count(what string, size, most int) int {
-	n := c.Count(size)
+	n := c.in.Count(size)
 	if n > most {
 		c.failf("%d %s, %d are allowed", n, what, most)
 	}
@@ -78,7 +78,7 @@ func (c *checker) texts(what string, most, length int) {
 // checkAnswer is an ErrProtocol when the answer to op is malformed or beyond
 // the bounds.
 func checkAnswer(op wire.Op, resp []byte) error {
-	c := checker{Reader: wire.NewReader(resp)}
+	c := checker{in: wire.NewReader(resp)}
 	switch op {
 	case wire.OpMutate, wire.OpValidate:
 		c.verdict()
@@ -87,7 +87,7 @@ func checkAnswer(op wire.Op, resp []byte) error {
 	case schedule.OpProfile:
 		c.fields()
 	case wire.OpReconcile:
-		c.Int()
+		c.in.Int()
 		c.requests()
 	case wire.OpMap:
 		c.requests()
@@ -103,16 +103,16 @@ func checkAnswer(op wire.Op, resp []byte) error {
 	if c.err != nil {
 		return c.err
 	}
-	return c.Err()
+	return c.in.Err()
 }
 
 func (c *checker) verdict() {
-	c.Bool()
+	c.in.Bool()
 	c.text("the message", maxMessage)
 	c.texts("warnings", maxWarnings, maxWarning)
 	values := 0
 	for range c.count("changes", 3, maxPatch) {
-		c.Bool()
+		c.in.Bool()
 		path := c.text("the path of a change", maxPath)
 		segments := 1
 		for _, b := range path {
@@ -123,12 +123,12 @@ func (c *checker) verdict() {
 		if segments > maxSegments {
 			c.failf("the path of a change has %d parts, %d are allowed", segments, maxSegments)
 		}
-		values += len(c.Bytes())
+		values += len(c.in.Bytes())
 	}
 	if values > maxValues {
 		c.failf("the values of the changes have %d bytes, %d are allowed", values, maxValues)
 	}
-	c.Bool()
+	c.in.Bool()
 	for range c.count("objects to wait for", 4, maxAwait) {
 		for range 4 {
 			c.text("the name of an object to wait for", maxText)
@@ -152,7 +152,7 @@ func (c *checker) missing() {
 
 // fields are a declaration, or none.
 func (c *checker) fields() {
-	if c.Bool() {
+	if c.in.Bool() {
 		c.text("a declaration of fields", maxText)
 	}
 }
@@ -160,7 +160,7 @@ func (c *checker) fields() {
 // columns are those that a member reads, or that are missing.
 func (c *checker) columns() {
 	for range c.count("columns", 3, columns.MaxColumns) {
-		c.Uint()
+		c.in.Uint()
 		c.text("the key of a column", maxText)
 		c.text("the name of a column", maxText)
 	}
@@ -168,10 +168,10 @@ func (c *checker) columns() {
 
 func (c *checker) members() {
 	for range c.count("members", 11, maxMembers) {
-		wire.ReadSized(c.Reader, func(r *wire.Reader) {
-			in := checker{Reader: r}
-			if in.member(); c.err == nil {
-				c.err = in.err
+		wire.ReadSized(c.in, func(r *wire.Reader) {
+			item := checker{in: r}
+			if item.member(); c.err == nil {
+				c.err = item.err
 			}
 		})
 	}
@@ -181,46 +181,46 @@ func (c *checker) member() {
 	if len(c.text("the name of a member", maxName)) == 0 {
 		c.failf("a member without a name")
 	}
-	filters, scores := c.Bool(), c.Bool()
-	if scope := schedule.Scope(c.Byte()); scope > schedule.Cluster {
+	filters, scores := c.in.Bool(), c.in.Bool()
+	if scope := schedule.Scope(c.in.Byte()); scope > schedule.Cluster {
 		c.failf("a member of scope %d", scope)
 	}
-	if scaling := schedule.Scaling(c.Byte()); scaling > schedule.ScaleReversed {
+	if scaling := schedule.Scaling(c.in.Byte()); scaling > schedule.ScaleReversed {
 		c.failf("a member whose scores are scaled by %d", scaling)
 	}
-	normalizes, column := c.Bool(), c.Uint()
+	normalizes, column := c.in.Bool(), c.in.Uint()
 	if !scores && (normalizes || column > 0) {
 		c.failf("a member that does not score has a score column (it filters: %v)", filters)
 	}
-	c.Int()
-	c.Uint()
+	c.in.Int()
+	c.in.Uint()
 	c.columns()
 }
 
 func (c *checker) preFilter() {
-	c.Uint()
-	c.Uint()
-	c.Bool()
+	c.in.Uint()
+	c.in.Uint()
+	c.in.Bool()
 	c.texts("reasons", maxReasons, maxReason)
 	for range c.count("members that name nodes", 2, maxOnly) {
-		c.Uint()
+		c.in.Uint()
 		c.texts("nodes", maxNodes, maxName)
 	}
 	for range c.count("counts of pods", 4, maxItems) {
 		c.text("a topology key", maxText)
 		c.texts("namespaces", maxNodes, maxName)
 		c.text("a label selector", maxKey)
-		c.Bool()
+		c.in.Bool()
 	}
 	c.missing()
 }
 
 func (c *checker) cycle() {
-	c.Uint()
-	c.Uint()
+	c.in.Uint()
+	c.in.Uint()
 	for range c.count("statuses", 3, maxStatuses) {
-		c.Uint()
-		c.Bool()
+		c.in.Uint()
+		c.in.Bool()
 		c.texts("reasons", maxReasons, maxReason)
 	}
 	c.missing()
@@ -228,7 +228,7 @@ func (c *checker) cycle() {
 
 // checkManifest holds what a guest says of itself against the bounds.
 func checkManifest(m *wire.Manifest) error {
-	c := checker{Reader: wire.NewReader(nil)}
+	c := checker{in: wire.NewReader(nil)}
 	if m.Name == "" || len(m.Name) > maxName || len(m.Version) > maxName {
 		c.failf("a name of %d bytes and a version of %d, 1 to %d are allowed", len(m.Name), len(m.Version), maxName)
 	}

@@ -10,7 +10,7 @@ import (
 // Batch runs many writes in few commits. Each is planned, and so validated and
 // admitted, by itself: see [transaction.Committer.Batch].
 func (c caller) Batch(ctx context.Context, items []BatchItem, atomic bool) ([]BatchResult, error) {
-	return c.tx.Batch(ctx, len(items), func(i int) (*transaction.Write, error) {
+	return c.core.tx.Batch(ctx, len(items), func(i int) (*transaction.Write, error) {
 		r, err := c.batchRequest(ctx, &items[i])
 		if err != nil {
 			return nil, err
@@ -21,7 +21,7 @@ func (c caller) Batch(ctx context.Context, items []BatchItem, atomic bool) ([]Ba
 
 // batchRequest makes the request of an item.
 func (c caller) batchRequest(ctx context.Context, it *BatchItem) (*request, error) {
-	k, err := c.kindOf(ctx, it.Target)
+	k, err := c.core.kindOf(ctx, it.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (c caller) batchRequest(ctx context.Context, it *BatchItem) (*request, erro
 		return nil, status.BadRequestf("%s cannot be part of a batch", k.GR)
 	case it.Verb == verbCreate && it.Target.Subresource != "":
 		r, err := c.newAction(ctx, k, it.Target, it.Object, it.Options)
-		if err == nil && c.actions[action(k, r.sub)] != nil {
+		if err == nil && c.core.actions[action(k, r.sub)] != nil {
 			return nil, status.BadRequestf("%s cannot be part of a batch", k.SubresourceName(r.sub))
 		}
 		return r, err

@@ -33,7 +33,7 @@ var errSetOnCreate = errors.New("resourceVersion should not be set on objects to
 // Create stores a new object, runs an action subresource, or answers a virtual
 // resource.
 func (c caller) Create(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error) {
-	k, err := c.kindOf(ctx, t)
+	k, err := c.core.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (c caller) Create(ctx context.Context, t Target, obj runtime.Object, o Writ
 	if err != nil {
 		return nil, err
 	}
-	return c.tx.Do(ctx, &r.Write)
+	return c.core.tx.Do(ctx, &r.Write)
 }
 
 // newCreate does once what does not depend on the name: conversion, defaults,

@@ -20,7 +20,7 @@ import (
 // Delete removes an object, or marks it for deletion when finalizers, its
 // agent or its kind hold it.
 func (c caller) Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*Result, error) {
-	k, err := c.kindOf(ctx, t)
+	k, err := c.core.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (c caller) Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	return c.tx.Do(ctx, &r.Write)
+	return c.core.tx.Do(ctx, &r.Write)
 }
 
 func (c caller) newDelete(k *kinds.Kind, t Target, o metav1.DeleteOptions) (*request, error) {

@@ -32,7 +32,7 @@ func (c *Core) As(u user.Info) Registry {
 
 // caller is the verbs of one identity.
 type caller struct {
-	*Core
+	core *Core
 	user user.Info
 }
 

@@ -23,7 +23,7 @@ import (
 // Patch changes an object by a JSON patch, a merge patch, a strategic merge
 // patch or an apply configuration.
 func (c caller) Patch(ctx context.Context, t Target, pt types.PatchType, data []byte, o WriteOptions) (*Result, error) {
-	k, err := c.kindOf(ctx, t)
+	k, err := c.core.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (c caller) Patch(ctx context.Context, t Target, pt types.PatchType, data []
 		return nil, err
 	}
 	defer p.Release()
-	return c.tx.Do(ctx, &r.Write)
+	return c.core.tx.Do(ctx, &r.Write)
 }
 
 func (c caller) newPatch(k *kinds.Kind, t Target, pt types.PatchType, data []byte, o WriteOptions) (*request, *patch.Patch, error) {
@@ -59,12 +59,12 @@ func (c caller) newPatch(k *kinds.Kind, t Target, pt types.PatchType, data []byt
 	if r.sub != nil && (r.sub.Style == resource.StyleAction || r.sub.Style == resource.StyleConnect) {
 		return nil, nil, apierrors.NewMethodNotSupported(k.SubresourceName(r.sub), verbPatch)
 	}
-	parsed, err := c.patches.Parse(pt, data, o.FieldValidation, r.Warn)
+	parsed, err := c.core.patches.Parse(pt, data, o.FieldValidation, r.Warn)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &patcher{request: r, patch: parsed, scheme: c.scheme}
-	r.Plan = guarded(r, p.plan, c.log)
+	p := &patcher{r: r, patch: parsed, scheme: c.core.scheme}
+	r.Plan = guarded(r, p.plan, c.core.log)
 	return r, parsed, nil
 }
 
@@ -84,13 +84,13 @@ func guarded(r *request, plan transaction.Plan, log *slog.Logger) transaction.Pl
 
 // patcher plans one patch.
 type patcher struct {
-	*request
+	r      *request
 	patch  *patch.Patch
 	scheme *runtime.Scheme // of the kinds of projections
 }
 
 func (p *patcher) plan(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
-	r := p.request
+	r := p.r
 	if r.sub != nil && r.sub.Style == resource.StyleProjection {
 		return p.planProjection(ctx, cur)
 	}
@@ -104,7 +104,7 @@ func (p *patcher) plan(ctx context.Context, cur *watch.Object) (*transaction.Cha
 	if err != nil {
 		return nil, err
 	}
-	m, err := p.checkIdentity(obj)
+	m, err := checkIdentity(r.t, obj)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,8 @@ func (p *patcher) plan(ctx context.Context, cur *watch.Object) (*transaction.Cha
 }
 
 func (p *patcher) planApplyCreate(ctx context.Context) (*transaction.Change, error) {
-	empty, err := p.k.NewObject()
+	r := p.r
+	empty, err := r.k.NewObject()
 	if err != nil {
 		return nil, status.Plain(err)
 	}
@@ -126,26 +127,26 @@ func (p *patcher) planApplyCreate(ctx context.Context) (*transaction.Change, err
 	if err != nil {
 		return nil, err
 	}
-	m, err := p.checkIdentity(obj)
+	m, err := checkIdentity(r.t, obj)
 	if err != nil {
 		return nil, err
 	}
 	if uid := m.GetUID(); uid != "" {
-		return nil, apierrors.NewConflict(p.k.GR, p.t.Name, fmt.Errorf(
+		return nil, apierrors.NewConflict(r.k.GR, r.t.Name, fmt.Errorf(
 			"uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
 	}
-	return p.createOver(ctx, obj)
+	return r.createOver(ctx, obj)
 }
 
-func (r *request) checkIdentity(obj runtime.Object) (metav1.Object, error) {
+func checkIdentity(t Target, obj runtime.Object) (metav1.Object, error) {
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err
 	}
-	if err := matchNamespace(r.t.Namespace, m); err != nil {
+	if err := matchNamespace(t.Namespace, m); err != nil {
 		return nil, err
 	}
-	return m, matchName(r.t.Name, m)
+	return m, matchName(t.Name, m)
 }
 
 // patched gives a private object of the hub version: cur with the patch in it.
@@ -153,7 +154,7 @@ func (p *patcher) patched(ctx context.Context, cur runtime.Object) (runtime.Obje
 	if p.patch.Applies() {
 		return p.apply(cur)
 	}
-	k, version := p.k, p.t.Resource.Version
+	k, version := p.r.k, p.r.t.Resource.Version
 	versioned, err := k.Versioned(version, cur)
 	if err != nil {
 		return nil, err
@@ -168,7 +169,7 @@ func (p *patcher) patched(ctx context.Context, cur runtime.Object) (runtime.Obje
 // apply merges the apply configuration into live, which is not modified, and
 // gives the result in the hub version with its managedFields.
 func (p *patcher) apply(live runtime.Object) (runtime.Object, error) {
-	r := p.request
+	r := p.r
 	kind := r.k.KindIn(r.t.Resource.Version)
 	if r.sub != nil && !r.sub.Kind.Empty() {
 		kind = r.sub.Kind

@@ -51,7 +51,7 @@ func (r *request) planProjection(in runtime.Object) error {
 
 // planProjection plans a patch of a projected subresource.
 func (p *patcher) planProjection(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
-	r := p.request
+	r := p.r
 	return r.throughProjection(ctx, cur, func(old runtime.Object) (runtime.Object, error) {
 		if p.patch.Applies() {
 			return p.apply(old)

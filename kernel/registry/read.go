@@ -18,7 +18,7 @@ import (
 // Get reads one object: as new as any write that finished before the call,
 // unless o names a resourceVersion.
 func (c caller) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.Object, error) {
-	k, err := c.kindOf(ctx, t)
+	k, err := c.core.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -32,10 +32,10 @@ func (c caller) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.
 	if err != nil {
 		return nil, status.BadRequestf("invalid resource version: %v", err)
 	}
-	if err := c.views.Await(ctx, k, "get", o.ResourceVersion, rev); err != nil {
+	if err := c.core.views.Await(ctx, k, "get", o.ResourceVersion, rev); err != nil {
 		return nil, err
 	}
-	obj := c.cache.Get(k.Cached, k.Scope(t.Namespace), t.Name)
+	obj := c.core.cache.Get(k.Cached, k.Scope(t.Namespace), t.Name)
 	if obj == nil {
 		return nil, apierrors.NewNotFound(k.GR, t.Name)
 	}
@@ -72,7 +72,7 @@ func (c *Core) Latest(ctx context.Context, t Target) (*watch.Object, error) {
 // List answers a consistent view: as new as any write that finished before the
 // call, unless o names a resourceVersion or continues another list.
 func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List, error) {
-	k, err := c.kindOf(ctx, t)
+	k, err := c.core.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 	if err != nil {
 		return nil, err
 	}
-	return c.views.List(ctx, k, t.Namespace, sel, o)
+	return c.core.views.List(ctx, k, t.Namespace, sel, o)
 }
 
 // reader is resource.Reader over what this process knows: the cache and its

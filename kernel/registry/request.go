@@ -35,7 +35,7 @@ type request struct {
 }
 
 func (c caller) newRequest(verb string, k *kinds.Kind, t Target, o WriteOptions) (*request, error) {
-	r := &request{user: c.user, t: t, k: k, o: o, pass: c.chain.Begin(), tx: c.tx, clock: c.clock}
+	r := &request{user: c.user, t: t, k: k, o: o, pass: c.core.chain.Begin(), tx: c.core.tx, clock: c.core.clock}
 	if k.Namespaced && t.Namespace == "" {
 		return nil, status.BadRequestf("%s is namespaced: a namespace is required", k.GR)
 	}

@@ -23,7 +23,7 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 	if k.Runs != nil {
 		return c.runAction(ctx, k, t, in, o)
 	}
-	serve := c.virtual[k.GR]
+	serve := c.core.virtual[k.GR]
 	if serve == nil {
 		return nil, apierrors.NewMethodNotSupported(k.GR, verbCreate)
 	}
@@ -85,10 +85,10 @@ func (c caller) act(ctx context.Context, k *kinds.Kind, t Target, body runtime.O
 	if err != nil {
 		return nil, err
 	}
-	if serve := c.actions[action(k, r.sub)]; serve != nil {
+	if serve := c.core.actions[action(k, r.sub)]; serve != nil {
 		return c.serveAction(ctx, r, serve, body)
 	}
-	return c.tx.Do(ctx, &r.Write)
+	return c.core.tx.Do(ctx, &r.Write)
 }
 
 // serveAction hands the request to the package that owns the subject.
@@ -119,7 +119,7 @@ func (c caller) newAction(ctx context.Context, k *kinds.Kind, t Target, body run
 		return nil, apierrors.NewMethodNotSupported(k.GR, verbCreate)
 	case body == nil:
 		return nil, status.BadRequest("an object is required")
-	case r.sub.Action == nil && c.actions[action(k, r.sub)] == nil:
+	case r.sub.Action == nil && c.core.actions[action(k, r.sub)] == nil:
 		return nil, apierrors.NewMethodNotSupported(k.SubresourceName(r.sub), verbCreate)
 	}
 	r.Plan = func(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
@@ -207,7 +207,7 @@ func (r *request) actionPreconditions(cur *watch.Object, body runtime.Object) er
 
 // GetProjection reads a projected subresource.
 func (c caller) GetProjection(ctx context.Context, t Target, o metav1.GetOptions) (runtime.Object, error) {
-	k, err := c.kindOf(ctx, t)
+	k, err := c.core.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}

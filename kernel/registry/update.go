@@ -23,7 +23,7 @@ import (
 
 // Update replaces an object, or the part of it that a subresource serves.
 func (c caller) Update(ctx context.Context, t Target, obj runtime.Object, o WriteOptions) (*Result, error) {
-	k, err := c.kindOf(ctx, t)
+	k, err := c.core.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (c caller) Update(ctx context.Context, t Target, obj runtime.Object, o Writ
 	if err != nil {
 		return nil, err
 	}
-	return c.tx.Do(ctx, &r.Write)
+	return c.core.tx.Do(ctx, &r.Write)
 }
 
 func (c caller) newUpdate(k *kinds.Kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {

@@ -23,7 +23,7 @@ import (
 //
 // The watch ends with ctx. What it returns implements [BatchWatcher] too.
 func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watcher, error) {
-	k, err := c.kindOf(ctx, t)
+	k, err := c.core.kindOf(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -47,18 +47,18 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 		opts.Initial = *o.SendInitialEvents
 	}
 	if opts.Initial || rev == 0 {
-		if err := c.views.Beginning(ctx, k, "watch", o.ResourceVersion, rev); err != nil {
+		if err := c.core.views.Beginning(ctx, k, "watch", o.ResourceVersion, rev); err != nil {
 			return nil, err
 		}
 	} else {
 		// Clients know the resourceVersion of the last event that they read, not
 		// whether its revision had more.
 		opts.After, opts.Partial = rev, true
-		if err := c.views.Ready(ctx, k, "watch"); err != nil {
+		if err := c.core.views.Ready(ctx, k, "watch"); err != nil {
 			return nil, err
 		}
 	}
-	w, err := c.cache.WatchWith(k.Cached, opts)
+	w, err := c.core.cache.WatchWith(k.Cached, opts)
 	if errors.Is(err, watch.ErrRemoved) || errors.Is(err, watch.ErrUnknown) {
 		return nil, status.UnknownResource(t.Resource.GroupResource())
 	}

@@ -46,10 +46,10 @@ type change struct {
 // round is the state that makePlan works on. Sets in it may be changed only
 // through set.
 type round struct {
-	d       *appsv1.Deployment
-	current *appsv1.ReplicaSet // of the present template; nil when there is none yet
-	old     []*appsv1.ReplicaSet
-	edits
+	d        *appsv1.Deployment
+	current  *appsv1.ReplicaSet // of the present template; nil when there is none yet
+	old      []*appsv1.ReplicaSet
+	edits    edits
 	surge    int32 // pods allowed above the wanted number
 	unavail  int32 // pods that may be missing
 	replicas int32
@@ -91,7 +91,7 @@ func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now 
 		cur = p.create
 	}
 	if cur != nil {
-		p.annotateRevision = r.view(cur).Annotations[revisionAnnotation]
+		p.annotateRevision = r.edits.view(cur).Annotations[revisionAnnotation]
 	}
 	p.status, p.again = r.status(p.create, now)
 	return p, nil
@@ -166,12 +166,12 @@ func (e edits) edit(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
 // scale sets the number of pods of a set and the annotations that tell with
 // which sizes it was scaled.
 func (r *round) scale(rs *appsv1.ReplicaSet, n int32) {
-	v := r.view(rs)
+	v := r.edits.view(rs)
 	desired, most := strconv.Itoa(int(r.replicas)), strconv.Itoa(int(r.replicas+r.surge))
 	if *v.Spec.Replicas == n && v.Annotations[desiredAnnotation] == desired && v.Annotations[maxAnnotation] == most {
 		return
 	}
-	e := r.edit(rs)
+	e := r.edits.edit(rs)
 	e.Spec.Replicas = &n
 	a := annotations(e)
 	a[desiredAnnotation], a[maxAnnotation] = desired, most
@@ -186,9 +186,9 @@ func (e edits) size(rs *appsv1.ReplicaSet) int32 {
 }
 
 func (r *round) total() int32 {
-	n := r.size(r.current)
+	n := r.edits.size(r.current)
 	for _, rs := range r.old {
-		n += r.size(rs)
+		n += r.edits.size(rs)
 	}
 	return n
 }
@@ -198,7 +198,7 @@ func (r *round) total() int32 {
 func (r *round) available() (n int32) {
 	for _, rs := range append([]*appsv1.ReplicaSet{r.current}, r.old...) {
 		if rs != nil {
-			n += min(rs.Status.AvailableReplicas, r.size(rs))
+			n += min(rs.Status.AvailableReplicas, r.edits.size(rs))
 		}
 	}
 	return n
@@ -324,7 +324,7 @@ func (r *round) roll() *appsv1.ReplicaSet {
 	if r.current == nil {
 		return r.newSet(r.newSize())
 	}
-	if n := r.newSize(); n != *r.current.Spec.Replicas || r.view(r.current).Annotations[desiredAnnotation] == "" {
+	if n := r.newSize(); n != *r.current.Spec.Replicas || r.edits.view(r.current).Annotations[desiredAnnotation] == "" {
 		r.scale(r.current, n)
 		if n != *r.current.Spec.Replicas {
 			return nil // one thing a round: the next sees its effect
@@ -336,7 +336,7 @@ func (r *round) roll() *appsv1.ReplicaSet {
 
 // newSize is how large the new set may be now.
 func (r *round) newSize() int32 {
-	have := r.size(r.current)
+	have := r.edits.size(r.current)
 	if have > r.replicas {
 		return r.replicas
 	}
@@ -352,29 +352,29 @@ func (r *round) newSize() int32 {
 func (r *round) shrinkOld() {
 	var oldTotal int32
 	for _, rs := range r.old {
-		oldTotal += r.size(rs)
+		oldTotal += r.edits.size(rs)
 	}
 	if oldTotal == 0 {
 		return
 	}
 	floor := r.replicas - r.unavail
-	notYet := r.size(r.current) - min(r.current.Status.AvailableReplicas, r.size(r.current))
+	notYet := r.edits.size(r.current) - min(r.current.Status.AvailableReplicas, r.edits.size(r.current))
 	room := r.total() - floor - notYet
 	if room <= 0 {
 		return
 	}
 	for _, rs := range r.old { // unhealthy first
-		broken := min(r.size(rs)-rs.Status.AvailableReplicas, room)
+		broken := min(r.edits.size(rs)-rs.Status.AvailableReplicas, room)
 		if broken > 0 {
-			r.scale(rs, r.size(rs)-broken)
+			r.scale(rs, r.edits.size(rs)-broken)
 			room -= broken
 		}
 	}
 	spare := r.available() - floor
 	for _, rs := range r.old {
-		take := min(r.size(rs), spare)
+		take := min(r.edits.size(rs), spare)
 		if take > 0 {
-			r.scale(rs, r.size(rs)-take)
+			r.scale(rs, r.edits.size(rs)-take)
 			spare -= take
 		}
 	}
@@ -406,13 +406,13 @@ func (r *round) keep() {
 		return
 	}
 	r.number()
-	v := r.view(r.current)
+	v := r.edits.view(r.current)
 	if v.Spec.MinReadySeconds != r.d.Spec.MinReadySeconds {
-		r.edit(r.current).Spec.MinReadySeconds = r.d.Spec.MinReadySeconds
+		r.edits.edit(r.current).Spec.MinReadySeconds = r.d.Spec.MinReadySeconds
 	}
 	for k, want := range r.d.Annotations {
 		if have, ok := v.Annotations[k]; copied(k) && (!ok || have != want) {
-			e := r.edit(r.current)
+			e := r.edits.edit(r.current)
 			annotations(e)[k] = want
 		}
 	}
@@ -433,7 +433,7 @@ func (r *round) number() {
 	if have >= next {
 		return
 	}
-	a := annotations(r.edit(r.current))
+	a := annotations(r.edits.edit(r.current))
 	if have > 0 {
 		a[historyAnnotation] = remember(a[historyAnnotation], have)
 	}
