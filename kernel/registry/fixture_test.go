@@ -381,7 +381,9 @@ var configMapsGR = configMapsR.GroupResource()
 
 func allocate(ctx context.Context, r resource.Reader, obj, old runtime.Object) ([]resource.Companion, error) {
 	if obj == nil {
-		return []resource.Companion{{Resource: configMapsGR, Namespace: "default", Name: old.(*corev1.Service).Spec.ClusterIP}}, nil
+		ip := old.(*corev1.Service).Spec.ClusterIP
+		claim, err := r.Get(ctx, configMapsGR, "default", ip)
+		return []resource.Companion{{Resource: configMapsGR, Namespace: "default", Name: ip, Old: claim}}, err
 	}
 	if old != nil {
 		return nil, nil

@@ -75,7 +75,7 @@ func (r *request) join(ctx context.Context, ch *transaction.Change) error {
 	if ch.Old != nil {
 		old = ch.Old.Obj
 	}
-	return r.tx.Join(ctx, ch, r.k.Strategy.Companions, ch.Obj, old)
+	return r.tx.Join(ctx, &r.Write, ch, r.k.Strategy.Companions, ch.Obj, old)
 }
 
 // write is the request as the field manager sees it.

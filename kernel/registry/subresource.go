@@ -174,7 +174,7 @@ func (r *request) planAction(ctx context.Context, cur *watch.Object, in runtime.
 		return nil, err
 	}
 	if !ch.Noop {
-		if err := r.tx.Join(ctx, ch, r.sub.Companions, obj, body); err != nil {
+		if err := r.tx.Join(ctx, &r.Write, ch, r.sub.Companions, obj, body); err != nil {
 			return nil, err
 		}
 	}

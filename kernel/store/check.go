@@ -3,8 +3,8 @@ package store
 import "fmt"
 
 // CheckOps tells whether ops are well formed: some and at most MaxOps, every
-// key non-empty and named once, every Expect a revision, Any or Absent. Every
-// implementation refuses what it refuses.
+// key non-empty and named once, every Expect a revision, Any or Absent, every Check
+// without a value. Every implementation refuses what it refuses.
 func CheckOps(ops []Op) error {
 	if len(ops) == 0 {
 		return fmt.Errorf("commit of no operations")
@@ -18,6 +18,9 @@ func CheckOps(ops []Op) error {
 		}
 		if ops[i].Expect < Any {
 			return fmt.Errorf("%s: expected revision %d", ops[i].Key, ops[i].Expect)
+		}
+		if ops[i].Check && (ops[i].Expect == Any || ops[i].Value != nil) {
+			return fmt.Errorf("%s: a check needs a revision to expect, and has no value", ops[i].Key)
 		}
 	}
 	if len(ops) == 1 {

@@ -43,9 +43,11 @@ func (s *etcd) Commit(ctx context.Context, ops []Op) (int64, error) {
 			compares = append(compares, clientv3.Compare(clientv3.ModRevision(op.Key), "=", op.Expect))
 			reads = append(reads, clientv3.OpGet(op.Key))
 		}
-		if op.Value == nil {
+		switch {
+		case op.Check:
+		case op.Value == nil:
 			writes = append(writes, clientv3.OpDelete(op.Key))
-		} else {
+		default:
 			writes = append(writes, clientv3.OpPut(op.Key, string(op.Value)))
 		}
 	}

@@ -62,6 +62,9 @@ type Op struct {
 	Value []byte
 	// Expect is the precondition: Any, Absent or a ModRevision.
 	Expect int64
+	// Check leaves the key as it is: the precondition, which must be one, is all
+	// there is to the operation.
+	Check bool
 }
 
 // KV is one stored value. Value may be shared with the store and other
@@ -106,8 +109,8 @@ type Store interface {
 	// Commit applies all ops atomically or none. It returns the revision of
 	// the write, which is the ModRevision of every key put. There must be one
 	// op at least and MaxOps at most, with distinct keys. Deleting an absent
-	// key (Expect Any or Absent) is allowed and changes nothing: a Commit that
-	// changes nothing returns the current revision.
+	// key (Expect Any or Absent) is allowed and changes nothing, as does a Check: a
+	// Commit that changes nothing returns the current revision.
 	//
 	// # Errors
 	//   - ErrConflict (*ConflictError) when a precondition failed

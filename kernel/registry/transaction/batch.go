@@ -24,7 +24,8 @@ type BatchResult struct {
 // again as they are. Writes of one key take effect in their order.
 //
 // atomic: every write in one commit, or none; the first that fails fails
-// all others with it. More than one commit takes are refused.
+// all others with it. What needs no write is still so when the others are written.
+// More than one commit takes are refused, and two writes of one object.
 //
 // # Errors
 // Those of a write are in its result. The batch itself fails when it cannot be
@@ -47,13 +48,15 @@ type batch struct {
 	c       *Committer
 	slots   []slot
 	results []BatchResult
+	// whole: atomic; a slot that has nothing to write keeps its change, too.
+	whole bool
 }
 
 // slot is a write on its way.
 type slot struct {
 	index  int
 	write  *Write
-	change *Change // planned and not committed
+	change *Change // planned and not committed yet
 }
 
 // recovered, deferred by a worker, makes a panic of a kind's hook the error of
@@ -197,7 +200,7 @@ func (b *batch) plan(ctx context.Context, slots []*slot) {
 		switch {
 		case err != nil:
 			b.results[s.index].Err = err
-		case ch.Noop || s.write.DryRun:
+		case ch.Noop && !b.whole || s.write.DryRun:
 			b.answer(s, ch, 0)
 		default:
 			s.change = ch

@@ -6,10 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/registry/transaction"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
 )
 
@@ -200,5 +203,96 @@ func TestBatchEnds(t *testing.T) {
 	results, err := x.Batch(ctx, 1, func(int) (*transaction.Write, error) { return w, nil }, false)
 	if err != nil || results[0].Err == nil || x.value(t, "a") != "o" {
 		t.Errorf("%+v, %v", results, err)
+	}
+}
+
+// Two items of an atomic batch that choose the same, of what goes with them or as
+// their names, both get one: the later chooses again, and sees what the others do.
+func TestAtomicChoosesAgain(t *testing.T) {
+	x := newFixture(t)
+	for i, r := range x.batch(t, true, x.create("a", take), x.create("b", take), x.create("c", take)) {
+		if r.Err != nil {
+			t.Errorf("%d: %v", i, r.Err)
+		}
+	}
+	if got := x.value(t, "a") + x.value(t, "b") + x.value(t, "c"); got != "s1s2s3" || x.store.count() != 1 {
+		t.Errorf("took %s", got)
+	}
+	for i, r := range x.batch(t, true, x.create("d", nil), x.create("e", take)) { // none is left
+		if r.Err == nil || x.stored(t, configMaps, "d") != nil || i == 1 != strings.Contains(r.Err.Error(), "none is free") {
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+	var got []string
+	for _, r := range x.batch(t, true, x.draw("n1"), x.draw("n1", "n2"), x.draw("n3", "n4"), x.create("n3", nil)) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		got = append(got, r.Result.Object.Name)
+	}
+	if want := "n1 n2 n4 n3"; strings.Join(got, " ") != want {
+		t.Errorf("drew %q, want %s", got, want)
+	}
+}
+
+// A choice that is always the same ends the batch, and nothing is written.
+func TestAtomicCannotChoose(t *testing.T) {
+	x := newFixture(t)
+	stubborn := func(context.Context, resource.Reader, runtime.Object, runtime.Object) ([]resource.Companion, error) {
+		return []resource.Companion{{Resource: secrets, Namespace: "default", Name: "s1", Object: &corev1.Secret{}}}, nil
+	}
+	writes := []*transaction.Write{x.create("a", stubborn), x.create("b", stubborn)}
+	_, err := x.Batch(t.Context(), 2, func(i int) (*transaction.Write, error) { return writes[i], nil }, true)
+	if !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), "/registry/secrets/default/s1") || x.store.count() != 0 {
+		t.Errorf("%v", err)
+	}
+}
+
+// What an item finds as it is to be must still be so when the others are written.
+func TestAtomicUnchanged(t *testing.T) {
+	x := newFixture(t)
+	x.must(t, x.create("a", nil))
+	x.must(t, x.create("b", nil))
+	was := x.must(t, x.appendTo("a", "1"))
+	x.store.count()
+	results := x.batch(t, true, x.appendTo("a", ""), x.appendTo("b", "1"), x.appendTo("a", ""))
+	for _, i := range []int{0, 2} {
+		if r := results[i]; r.Err != nil || r.Result.Revision != was.Revision {
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+	if x.value(t, "b") != "1" || x.store.count() != 1 {
+		t.Error("b was not written, or more than once")
+	}
+	// Another is faster: the item is planned again from what he wrote.
+	once := true
+	x.store.intercept(func([]store.Op) error {
+		if once {
+			once = false
+			x.other(t, x.id("a"), configMap("a", "o"))
+		}
+		return nil
+	})
+	results = x.batch(t, true, x.appendTo("a", ""), x.appendTo("b", "2"))
+	if results[0].Err != nil || results[1].Err != nil || results[0].Result.Object.Obj.(*corev1.ConfigMap).Data["a"] != "o" || x.value(t, "b") != "12" {
+		t.Errorf("%+v", results)
+	}
+	// He deletes it: nothing is written.
+	once = true
+	x.store.intercept(func([]store.Op) error {
+		if once {
+			once = false
+			x.other(t, x.id("a"), nil)
+		}
+		return nil
+	})
+	results = x.batch(t, true, x.appendTo("a", ""), x.appendTo("b", "3"))
+	if !apierrors.IsNotFound(results[0].Err) || results[1].Err == nil || x.value(t, "b") != "12" {
+		t.Errorf("%+v, b has %q", results, x.value(t, "b"))
+	}
+	x.store.intercept(nil)
+	x.store.count()
+	if r := x.batch(t, true, x.appendTo("b", "")); r[0].Err != nil || x.store.count() != 0 {
+		t.Errorf("nothing to write: %+v", r)
 	}
 }

@@ -40,12 +40,16 @@ type Change struct {
 	companions []companion
 }
 
-// ops are the store operations, the principal's first.
+// ops are the store operations, the principal's first; of a Noop, the check that it
+// is one.
 func (ch *Change) ops() []store.Op {
 	ops := make([]store.Op, 0, 1+len(ch.companions))
 	expect := store.Absent
 	if ch.Old != nil {
 		expect = ch.Old.Revision
+	}
+	if ch.Noop {
+		return append(ops, store.Op{Key: ch.ID.Key, Expect: expect, Check: true})
 	}
 	ops = append(ops, store.Op{Key: ch.ID.Key, Value: ch.value, Expect: expect})
 	for _, x := range ch.companions {

@@ -27,17 +27,21 @@ type companion struct {
 // change obj. before is the state that obj follows, or what an action was sent.
 type Hook func(ctx context.Context, r resource.Reader, obj, before runtime.Object) ([]resource.Companion, error)
 
-// Join adds to a change the companions that a kind's hook wants; no hook, none.
+// Join adds to a change of w's the companions that a kind's hook wants; no hook, none.
 // Companions pass no admission: they are the kind's own book-keeping. A hook may
 // change the object, so it comes before [Committer.Encode].
 //
 // # Errors
 //   - Status: the hook's own, or an internal error
-func (c *Committer) Join(ctx context.Context, ch *Change, hook Hook, obj, before runtime.Object) error {
+func (c *Committer) Join(ctx context.Context, w *Write, ch *Change, hook Hook, obj, before runtime.Object) error {
 	if hook == nil {
 		return nil
 	}
-	list, err := hook(ctx, c.Reader, obj, before)
+	from := c.Reader
+	if w.beside != nil {
+		from = w.beside
+	}
+	list, err := hook(ctx, from, obj, before)
 	if err != nil {
 		if status.Is(err) {
 			return err

@@ -140,9 +140,22 @@ func (x *fixture) create(name string, hook transaction.Hook) *transaction.Write 
 	w := &transaction.Write{Verb: "create", ID: x.id(name), Blind: true}
 	w.Plan = func(ctx context.Context, _ *watch.Object) (*transaction.Change, error) {
 		ch := &transaction.Change{ID: x.id(name), Obj: configMap(name, "")}
-		if err := x.Join(ctx, ch, hook, ch.Obj, nil); err != nil {
+		if err := x.Join(ctx, w, ch, hook, ch.Obj, nil); err != nil {
 			return nil, err
 		}
+		return ch, x.Encode(ch)
+	}
+	return w
+}
+
+// draw makes an object under the first of the names that is not taken: each plan
+// draws the next.
+func (x *fixture) draw(names ...string) *transaction.Write {
+	w := &transaction.Write{Verb: "create", ID: recent.ID{Definition: x.catalog.Lookup(configMaps), Namespace: "default"}, Blind: true}
+	w.Plan = func(context.Context, *watch.Object) (*transaction.Change, error) {
+		name := names[0]
+		names = append(names[1:], name)
+		ch := &transaction.Change{ID: x.id(name), Obj: configMap(name, ""), Generated: true}
 		return ch, x.Encode(ch)
 	}
 	return w

@@ -80,7 +80,8 @@ type Write struct {
 	known      bool          // cur is set
 	fresh      bool          // cur came from the store, not from a cache
 	conflicts  int
-	companions int // companions' conflicts
+	companions int     // companions' conflicts
+	beside     *beside // what hooks read instead, when this is an item of an atomic batch
 	warnings   []string
 }
 

@@ -93,9 +93,12 @@ func (m *memory) Commit(ctx context.Context, ops []store.Op) (int64, error) {
 	return m.rev, nil
 }
 
-// apply writes one op at rev. It reports false for the deletion of a key that
-// does not exist.
+// apply writes one op at rev. It reports false for a check, and for the deletion of
+// a key that does not exist.
 func (m *memory) apply(op *store.Op, rev int64) (store.Event, bool) {
+	if op.Check {
+		return store.Event{}, false
+	}
 	current, exists := m.current(op.Key)
 	if op.Value == nil {
 		if !exists {

@@ -47,6 +47,9 @@ func commitPreconditions(t *testing.T, s store.Store) {
 		{"deletion, absent expected", store.Op{Key: "/a", Expect: store.Absent}, current},
 		{"never existed", store.Op{Key: "/b", Value: []byte("x"), Expect: now}, store.KV{}},
 		{"deletion, never existed", store.Op{Key: "/b", Expect: now}, store.KV{}},
+		{"check, changed since", store.Op{Key: "/a", Expect: old, Check: true}, current},
+		{"check, absent expected", store.Op{Key: "/a", Expect: store.Absent, Check: true}, current},
+		{"check, never existed", store.Op{Key: "/b", Expect: now, Check: true}, store.KV{}},
 	}
 	for _, tt := range tests {
 		_, err := s.Commit(t.Context(), []store.Op{tt.op})
@@ -93,6 +96,8 @@ func commitMalformed(t *testing.T, s store.Store) {
 		"no key":       {{Value: []byte("x"), Expect: store.Any}},
 		"key twice":    {{Key: "/a", Value: []byte("x"), Expect: store.Any}, {Key: "/a", Expect: store.Any}},
 		"bad expect":   {{Key: "/a", Value: []byte("x"), Expect: -2}},
+		"vain check":   {{Key: "/a", Expect: store.Any, Check: true}},
+		"check writes": {{Key: "/a", Value: []byte("x"), Expect: store.Absent, Check: true}},
 	}
 	for name, ops := range tests {
 		if rev, err := s.Commit(t.Context(), ops); err == nil {
@@ -101,6 +106,28 @@ func commitMalformed(t *testing.T, s store.Store) {
 	}
 	if got := keys(t, s, "/"); len(got) > 0 {
 		t.Errorf("refused commits left %v", got)
+	}
+}
+
+// A check refuses a commit and is otherwise nothing: no event, no new revision of
+// its key.
+func commitChecks(t *testing.T, s store.Store) {
+	a := put(t, s, "/a", "1")
+	checks := []store.Op{{Key: "/a", Expect: a, Check: true}, {Key: "/none", Expect: store.Absent, Check: true}}
+	if got := commit(t, s, checks...); got != a {
+		t.Errorf("checks alone moved the revision from %d to %d", a, got)
+	}
+	b := commit(t, s, append(checks, store.Op{Key: "/b", Value: []byte("1"), Expect: store.Absent})...)
+	kvs, _, _, err := s.List(t.Context(), "/", store.ListOptions{})
+	want := []store.KV{{Key: "/a", Value: []byte("1"), ModRevision: a, CreateRevision: a}, {Key: "/b", Value: []byte("1"), ModRevision: b, CreateRevision: b}}
+	if diff := cmp.Diff(want, kvs); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	now := put(t, s, "/a", "2")
+	_, err = s.Commit(t.Context(), append([]store.Op{{Key: "/c", Value: []byte("1"), Expect: store.Absent}}, checks...))
+	wantConflict(t, err, 1, "/a", store.KV{Key: "/a", Value: []byte("2"), ModRevision: now, CreateRevision: a})
+	if got := keys(t, s, "/"); !cmp.Equal(got, []string{"/a", "/b"}) {
+		t.Errorf("a refused commit left %v", got)
 	}
 }
 

@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"commit returns the ModRevision of its keys", commitRevision},
 		{"commit checks preconditions", commitPreconditions},
 		{"commit of many is atomic", commitAtomic},
+		{"a check is a precondition and nothing else", commitChecks},
 		{"commit refuses malformed ops", commitMalformed},
 		{"commit takes MaxOps large values", commitLarge},
 		{"deletion of nothing changes nothing", deleteNothing},
