@@ -20,6 +20,8 @@ type Verdict struct {
 	// Feasible is how many of Nodes could have taken the pod.
 	Feasible int `json:"feasible"`
 	Nodes    int `json:"nodes"`
+	// Scores say how Node, and the best of the others, came by their scores.
+	Scores evaluate.Scores `json:"scores,omitzero"`
 	// Message is what the pod's condition says.
 	Message string    `json:"message,omitempty"`
 	Reasons []Refusal `json:"reasons,omitempty"`
@@ -83,7 +85,7 @@ func (e *explanations) get(key types.NamespacedName) (Verdict, bool) {
 
 // verdictOf makes a verdict from an outcome.
 func verdictOf(out *evaluate.Outcome, nodes, attempts int, now time.Time) Verdict {
-	v := Verdict{Time: now, Node: out.Node, Score: out.Score, Feasible: out.Feasible, Nodes: nodes, Attempts: attempts}
+	v := Verdict{Time: now, Node: out.Node, Score: out.Score, Scores: out.Scores, Feasible: out.Feasible, Nodes: nodes, Attempts: attempts}
 	if out.Fit == nil {
 		return v
 	}

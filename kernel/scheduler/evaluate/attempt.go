@@ -189,9 +189,12 @@ func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []s
 		return err
 	}
 	var wrong error
+	var local []int64
+	if k := v.localOf(i); k >= 0 {
+		local = v.local[k].values
+	}
 	eachRow(runs, func(pos, row int) {
 		if i == 0 {
-			v.local[row] = 0
 			v.setReason(row, 0)
 		}
 		if v.row[row] != 0 {
@@ -210,7 +213,9 @@ func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []s
 			wrong = in.checkScore(score, in.most)
 			return
 		}
-		v.local[row] += score
+		if local != nil {
+			local[row] = score
+		}
 		for k := range v.raw {
 			if r := &v.raw[k]; r.instance == i {
 				if score = out.scores[r.column][pos]; score < 0 || score > schedule.MaxRawScore {

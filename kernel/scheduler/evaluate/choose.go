@@ -15,6 +15,7 @@ func (a *attempt) choose(ctx context.Context) (out Outcome, bad *Instance, err e
 	}
 	n := a.table.Rows()
 	a.totals.resize(n)
+	a.totals.credits = fit(a.totals.credits, len(v.scorers))
 	copy(a.totals.scores, v.rank.scores)
 	feasible := v.counts[0]
 	var rejected map[int]reason // by cluster scope
@@ -56,7 +57,7 @@ func (a *attempt) normalizeLocal(ctx context.Context, in *Instance, i int) error
 		}
 		v.feasible(out.feasible)
 		copy(out.scores[r.column], r.values)
-		if err := a.normalize(ctx, in, r.member, r.column, r.weight); err != nil {
+		if err := a.normalize(ctx, in, i, r.member, r.column, r.weight); err != nil {
 			return err
 		}
 	}
@@ -64,18 +65,19 @@ func (a *attempt) normalizeLocal(ctx context.Context, in *Instance, i int) error
 }
 
 // normalize calls a member's NormalizeScore and adds what comes to the totals.
-func (a *attempt) normalize(ctx context.Context, in *Instance, member int, column uint32, weight int64) error {
+func (a *attempt) normalize(ctx context.Context, in *Instance, i, member int, column uint32, weight int64) error {
 	n := a.table.Rows()
 	out, err := in.normalize(ctx, member, n)
 	if err != nil {
 		return err
 	}
+	credits := a.creditsOf(i, member)
 	for row, score := range out.scores[column][:n] {
 		if a.totals.scores[row] != absent {
 			if err := in.checkScore(score, schedule.MaxNodeScore); err != nil {
 				return err
 			}
-			a.totals.scores[row] += weight * score
+			a.credit(credits, row, weight*score)
 		}
 	}
 	return nil
@@ -105,6 +107,7 @@ func (a *attempt) askCluster(ctx context.Context, in *Instance, i int) (rejected
 		return nil, err
 	}
 	rejected = map[int]reason{}
+	credits := a.creditsOf(i, -1)
 	for row := range n {
 		if a.totals.scores[row] == absent {
 			continue
@@ -121,13 +124,13 @@ func (a *attempt) askCluster(ctx context.Context, in *Instance, i int) (rejected
 		if err := in.checkScore(out.scores[0][row], in.most); err != nil {
 			return nil, err
 		}
-		a.totals.scores[row] += out.scores[0][row]
+		a.credit(credits, row, out.scores[0][row])
 	}
-	return rejected, a.scaleCluster(ctx, in)
+	return rejected, a.scaleCluster(ctx, in, i)
 }
 
 // scaleCluster adds the scores of cluster members that need scaling.
-func (a *attempt) scaleCluster(ctx context.Context, in *Instance) error {
+func (a *attempt) scaleCluster(ctx context.Context, in *Instance, i int) error {
 	n := a.table.Rows()
 	for k, m := range in.members {
 		w := in.uses[k].Weight
@@ -135,11 +138,12 @@ func (a *attempt) scaleCluster(ctx context.Context, in *Instance) error {
 			continue
 		}
 		if m.Normalizes {
-			if err := a.normalize(ctx, in, k, m.Column, w); err != nil {
+			if err := a.normalize(ctx, in, i, k, m.Column, w); err != nil {
 				return err
 			}
 			continue
 		}
+		credits := a.creditsOf(i, k)
 		values := in.out.scores[m.Column][:n]
 		var highest int64
 		for row, v := range values {
@@ -152,7 +156,7 @@ func (a *attempt) scaleCluster(ctx context.Context, in *Instance) error {
 		}
 		for row, v := range values {
 			if a.totals.scores[row] != absent {
-				a.totals.scores[row] += w * m.Scaling.Apply(v, highest)
+				a.credit(credits, row, w*m.Scaling.Apply(v, highest))
 			}
 		}
 	}
@@ -177,7 +181,7 @@ func (a *attempt) winner(r *ranking, feasible int, rejected map[int]reason) Outc
 		fit.examples = a.examples()
 		return Outcome{Fit: fit}
 	}
-	return Outcome{Node: a.table.Node(row).Name, Row: row, Score: score, Feasible: feasible}
+	return Outcome{Node: a.table.Node(row).Name, Row: row, Score: score, Feasible: feasible, Scores: a.scores(r, row)}
 }
 
 // maxExamples is how many nodes an explanation names for each reason.

@@ -57,6 +57,8 @@ type Outcome struct {
 	// Score of Node, and how many nodes fit.
 	Score    int64
 	Feasible int
+	// Scores say how Node and the next best came by theirs.
+	Scores Scores
 	// Fit says why there is none; nil when Node is set.
 	Fit *FitError
 }

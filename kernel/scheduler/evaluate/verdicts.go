@@ -1,6 +1,8 @@
 package evaluate
 
 import (
+	"slices"
+
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
@@ -20,9 +22,12 @@ type verdicts struct {
 	reasons []reason // id 1 is reasons[0]
 	counts  []int    // rows by reason id
 	row     []uint32 // reason id by row, 0 fits
-	local   []int64  // sum of unscaled scores by row
+	local   []localScores
 	raw     []rawScores
 	rank    ranking
+
+	scorers []Scorer // fixed: outcomes share it
+	origins []origin // by scorer
 }
 
 // preState is what the PreFilters of one instance said, and what it was based
@@ -32,6 +37,12 @@ type preState struct {
 	answer schedule.PreFilterAnswer
 	counts []countState // by what answer asks for
 	ids    []uint32     // the instance's reason id → that of the verdicts
+}
+
+// localScores are the sums of one instance's scores that are not scaled.
+type localScores struct {
+	instance int
+	values   []int64 // by row; of those that fit
 }
 
 // rawScores are the scores of one plugin before scaling.
@@ -51,12 +62,20 @@ type rawScores struct {
 // any.
 func newVerdicts(instances []*Instance, old *verdicts) *verdicts {
 	v := &verdicts{pre: make([]preState, len(instances)), counts: []int{0}}
+	var local []localScores
 	var raw []rawScores
 	if old != nil {
-		v.row, v.local, v.rank, raw = old.row[:0], old.local[:0], old.rank, old.raw
+		v.row, v.rank, local, raw = old.row[:0], old.rank, old.local, old.raw
 		v.rank.clear()
 	}
 	for k, in := range instances {
+		if in.most > 0 {
+			var values []int64
+			if n := len(v.local); n < len(local) {
+				values = local[n].values[:0]
+			}
+			v.local = append(v.local, localScores{instance: k, values: values})
+		}
 		for i, m := range in.members {
 			if m.Column > 0 && in.uses[i].Weight != 0 && m.Scope == schedule.NodeLocal {
 				var values []int64
@@ -67,7 +86,13 @@ func newVerdicts(instances []*Instance, old *verdicts) *verdicts {
 			}
 		}
 	}
+	v.listScorers(instances)
 	return v
+}
+
+// localOf is the index of an instance's sums in local, or -1.
+func (v *verdicts) localOf(instance int) int {
+	return slices.IndexFunc(v.local, func(l localScores) bool { return l.instance == instance })
 }
 
 // resize makes room for n rows, as the table has them now.
@@ -79,7 +104,9 @@ func (v *verdicts) resize(n int) {
 	}
 	added := n - len(v.row)
 	v.row = fit(v.row, n)
-	v.local = fit(v.local, n)
+	for i := range v.local {
+		v.local[i].values = fit(v.local[i].values, n)
+	}
 	for i := range v.raw {
 		v.raw[i].values = fit(v.raw[i].values, n)
 	}
@@ -171,14 +198,21 @@ func (v *verdicts) updateTotals() {
 // total is the weighted sum of a row's scores; those that a plugin normalizes
 // by itself are not in it.
 func (v *verdicts) total(row int) int64 {
-	t := v.local[row]
+	t := int64(0)
+	for i := range v.local {
+		t += v.local[i].values[row]
+	}
 	for i := range v.raw {
-		r := &v.raw[i]
-		if !r.custom {
-			t += r.weight * r.scaling.Apply(r.values[row], r.max)
+		if r := &v.raw[i]; !r.custom {
+			t += r.share(row)
 		}
 	}
 	return t
+}
+
+// share is what the scores add to the total of a row.
+func (r *rawScores) share(row int) int64 {
+	return r.weight * r.scaling.Apply(r.values[row], r.max)
 }
 
 // feasible writes the rows that fit into a mask of the table's size.
@@ -234,7 +268,10 @@ func (v *verdicts) rankOnly(rows []uint32) (feasible int) {
 
 // clear forgets the answers, but not the pod that the guests hold.
 func (v *verdicts) clear() {
-	v.row, v.local = v.row[:0], v.local[:0]
+	v.row = v.row[:0]
+	for i := range v.local {
+		v.local[i].values = nil
+	}
 	v.rank = ranking{}
 	clear(v.counts)
 	for i := range v.raw {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -21,6 +22,7 @@ type verdict struct {
 	Score    int64  `json:"score"`
 	Feasible int    `json:"feasible"`
 	Nodes    int    `json:"nodes"`
+	Scores   scores `json:"scores"`
 	Message  string `json:"message"`
 	Attempts int    `json:"attempts"`
 	Reasons  []struct {
@@ -33,6 +35,24 @@ type verdict struct {
 		Plugin  string `json:"plugin"`
 		Message string `json:"message"`
 	} `json:"rehearsed"`
+}
+
+// scores say how the chosen node, which is the first, and the best of the others
+// came by their scores.
+type scores struct {
+	Scorers []scorer `json:"scorers"`
+	Nodes   []struct {
+		Node   string  `json:"node"`
+		Score  int64   `json:"score"`
+		Shares []int64 `json:"shares"` // by scorer
+	} `json:"nodes"`
+}
+
+// scorer is a member of a plugin that scores, or several that it adds up.
+type scorer struct {
+	Plugin  string   `json:"plugin"`
+	Members []string `json:"members"`
+	Weight  int64    `json:"weight"` // 0: each member has its own
 }
 
 func explainCommand() *cobra.Command {
@@ -111,6 +131,7 @@ func printVerdict(out io.Writer, pod string, v verdict) {
 			fmt.Fprintf(out, "%s decides nothing in its mode; it %s\n", r.Plugin, r.Message)
 		}
 	}
+	v.Scores.print(out)
 	if len(v.Reasons) == 0 {
 		return
 	}
@@ -127,4 +148,57 @@ func attempts(n int) string {
 		return "one attempt"
 	}
 	return fmt.Sprintf("%d attempts", n)
+}
+
+// print writes a table with a column for each node and, for each scorer, what it
+// gave: score × weight = share.
+func (s *scores) print(out io.Writer) {
+	if len(s.Nodes) == 0 {
+		return
+	}
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "WHO SCORES")
+	for _, n := range s.Nodes {
+		fmt.Fprintf(w, "\t%s", n.Node)
+	}
+	for i, x := range s.Scorers {
+		// Without its cells a line would end the table's columns.
+		fmt.Fprint(w, "\n", strings.Join(s.names(x), " +"+strings.Repeat("\t", len(s.Nodes))+"\n"))
+		for _, n := range s.Nodes {
+			share := int64(0)
+			if i < len(n.Shares) {
+				share = n.Shares[i]
+			}
+			fmt.Fprint(w, "\t", x.share(share))
+		}
+	}
+	fmt.Fprint(w, "\nin all")
+	for _, n := range s.Nodes {
+		fmt.Fprintf(w, "\t%d", n.Score)
+	}
+	_ = w.Flush()
+	fmt.Fprintln(out)
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(out, strings.TrimRight(line, " \n"))
+	}
+}
+
+// names are those of a scorer's members, with the plugin's where another has a
+// member of that name.
+func (s *scores) names(x scorer) []string {
+	names := slices.Clone(x.Members)
+	for i, name := range names {
+		if slices.ContainsFunc(s.Scorers, func(o scorer) bool { return o.Plugin != x.Plugin && slices.Contains(o.Members, name) }) {
+			names[i] = x.Plugin + "/" + name
+		}
+	}
+	return names
+}
+
+func (x *scorer) share(share int64) string {
+	if x.Weight <= 1 {
+		return fmt.Sprint(share)
+	}
+	return fmt.Sprintf("%d × %d = %d", share/x.Weight, x.Weight, share)
 }
