@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
@@ -168,7 +170,7 @@ func (m *mapper) sameField(ctx context.Context, w *numbered, e watch.Event) bool
 func (m *mapper) field(ctx context.Context, w *numbered, o *watch.Object) (value string, ok bool) {
 	gvr, _ := hostclient.ParseResource(w.Resource)
 	if d := m.r.catalog.Lookup(gvr.GroupResource()); d != nil && d.Strategy.Fields != nil {
-		if set := d.Strategy.Fields(o.Obj); set.Has(w.Arg) {
+		if set := selectable(d.Strategy.Fields, o.Obj); set.Has(w.Arg) {
 			return set.Get(w.Arg), true
 		}
 	}
@@ -184,6 +186,17 @@ func (m *mapper) field(ctx context.Context, w *numbered, o *watch.Object) (value
 		return "", false
 	}
 	return v.Get(w.Arg).String(), true
+}
+
+// selectable are the fields that a kind's hook reads; none if it panics, which must
+// not end the goroutine of an informer.
+func selectable(read func(runtime.Object) fields.Set, obj runtime.Object) (out fields.Set) {
+	defer func() {
+		if recover() != nil {
+			out = nil // they are read by their paths
+		}
+	}()
+	return read(obj)
 }
 
 // recordOf is what of an object a watch wants; several maps of one event share

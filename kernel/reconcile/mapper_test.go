@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -293,5 +295,13 @@ func TestPresent(t *testing.T) {
 	}
 	if got := r.byResource([]wire.Watch{{Resource: "v1/pods", Present: []string{".."}}}); len(got) != 0 {
 		t.Errorf("a malformed path is watched: %v", got)
+	}
+}
+
+// TestFieldsOfAKindPanic: the field is read by its path.
+func TestFieldsOfAKindPanic(t *testing.T) {
+	panics := func(runtime.Object) fields.Set { panic("fields") }
+	if set := selectable(panics, pod("p")); set != nil {
+		t.Errorf("read %v", set)
 	}
 }

@@ -1,8 +1,10 @@
 package watch
 
 import (
+	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -104,7 +106,7 @@ func (d *decoder) events(layout *layout, events []store.Event, changes []change)
 
 // decode makes an Object of a stored value; nil if that fails, which is noted.
 func (d *decoder) decode(s *state, kv *store.KV, namespace, name string) *Object {
-	obj, err := d.convert(s.definition.Load(), kv.Value, kv.ModRevision)
+	obj, err := d.converted(s.definition.Load(), kv)
 	d.decoded.Add(1)
 	if err != nil {
 		if d.failures.note(Failure{s.resource, kv.Key, kv.ModRevision, err}) {
@@ -115,6 +117,17 @@ func (d *decoder) decode(s *state, kv *store.KV, namespace, name string) *Object
 	d.failures.forget(s.resource, kv.Key)
 	d.sets.Share(obj)
 	return &Object{Key: kv.Key, Namespace: namespace, Name: name, Revision: kv.ModRevision, Obj: obj, stored: len(kv.Value), pool: d.pool}
+}
+
+// converted asks the kind, whose panic is an error like another: here are goroutines
+// of the cache, and one object must not end the server at each of its starts.
+func (d *decoder) converted(def *resource.Definition, kv *store.KV) (obj kruntime.Object, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			obj, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return d.convert(def, kv.Value, kv.ModRevision)
 }
 
 // worthwhile is how many calls it takes to make goroutines pay.

@@ -68,8 +68,15 @@ func (s *state) get(namespace, name string) *Object {
 	return o
 }
 
-// field returns the value of a selectable field.
-func (s *state) field(o *Object, name string) string {
+// field returns the value of a selectable field; "" when the kind's hook panics, which
+// must not end the goroutine that follows the store. A request that selects by the
+// field comes upon the panic too, and tells of it.
+func (s *state) field(o *Object, name string) (value string) {
+	defer func() {
+		if recover() != nil {
+			value = ""
+		}
+	}()
 	if fields := s.definition.Load().Strategy.Fields; fields != nil {
 		return fields(o.Obj)[name]
 	}

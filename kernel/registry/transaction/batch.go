@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -59,12 +58,11 @@ type slot struct {
 	change *Change // planned and not committed yet
 }
 
-// recovered, deferred by a worker, makes a panic of a kind's hook the error of
-// its item.
+// recovered, deferred around what asks a kind's hooks for an item, makes a panic of
+// theirs the error of the item.
 func (b *batch) recovered(item int) {
 	if p := recover(); p != nil {
-		b.c.Log.Error("an item of a batch panicked", "panic", p, "stack", string(debug.Stack()))
-		b.results[item] = BatchResult{Err: internal("panic: %v", p)}
+		b.results[item] = BatchResult{Err: b.c.panicked(p)}
 	}
 }
 
@@ -210,6 +208,7 @@ func (b *batch) plan(ctx context.Context, slots []*slot) {
 
 // answer fills in an item's result; rev 0 means that nothing was written.
 func (b *batch) answer(s *slot, ch *Change, rev int64) {
+	defer b.recovered(s.index)
 	res := &b.results[s.index]
 	if rev == 0 {
 		res.Result, res.Err = ch.result(s.write, nil)
@@ -279,16 +278,24 @@ func (b *batch) commit(ctx context.Context, group []*slot, ops []store.Op) (agai
 			return append(again, b.split(ctx, group, ops, err)...)
 		}
 		s := group[i]
-		if lost := b.c.lost(ctx, s.write, s.change, err); lost != nil {
-			b.results[s.index].Err = lost
-		} else {
+		if b.lost(ctx, s, err) {
 			again = append(again, s)
 		}
-		s.change = nil
 		group = append(group[:i], group[i+1:]...)
 		ops = append(ops[:from], ops[to:]...)
 	}
 	return again
+}
+
+// lost handles a commit that an item stood in the way of, and reports whether the
+// item is to be planned again; else it has its error.
+func (b *batch) lost(ctx context.Context, s *slot, err error) bool {
+	defer b.recovered(s.index)
+	ch := s.change
+	s.change = nil
+	res := &b.results[s.index]
+	res.Err = b.c.lost(ctx, s.write, ch, err)
+	return res.Err == nil
 }
 
 // blame finds the item whose operation a conflict is about, and its range of

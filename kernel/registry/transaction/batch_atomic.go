@@ -182,13 +182,10 @@ func (b *batch) blameOne(ctx context.Context, group []*slot, err error) bool {
 		b.abort()
 		return true
 	}
-	s := group[i]
-	if lost := b.c.lost(ctx, s.write, s.change, err); lost != nil {
-		b.results[s.index].Err = lost
+	if !b.lost(ctx, group[i], err) {
 		b.abort()
 		return true
 	}
-	s.change = nil
 	return false
 }
 

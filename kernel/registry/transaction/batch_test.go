@@ -14,6 +14,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry/transaction"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/watch"
 )
 
 func schemaOf(plural string) schema.GroupResource { return schema.GroupResource{Resource: plural} }
@@ -294,5 +295,47 @@ func TestAtomicUnchanged(t *testing.T) {
 	x.store.count()
 	if r := x.batch(t, true, x.appendTo("b", "")); r[0].Err != nil || x.store.count() != 0 {
 		t.Errorf("nothing to write: %+v", r)
+	}
+}
+
+// A kind that panics, in whichever of its hooks, is the error of its write, in
+// whichever goroutine that runs.
+func TestPanics(t *testing.T) {
+	x := newFixture(t)
+	planning := func(name string) *transaction.Write {
+		w := x.create(name, nil)
+		w.Plan = func(context.Context, *watch.Object) (*transaction.Change, error) { panic("plan") }
+		return w
+	}
+	replying := func(name string) *transaction.Write {
+		w := x.create(name, nil)
+		plan := w.Plan
+		w.Plan = func(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
+			ch, err := plan(ctx, cur)
+			ch.Reply = func(*watch.Object) (runtime.Object, error) { panic("reply") }
+			return ch, err
+		}
+		return w
+	}
+	want := func(what string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "panic: "+what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := x.Do(t.Context(), planning("a"))
+	want("plan", err)
+	_, err = x.Do(t.Context(), replying("b"))
+	want("reply", err)
+	results := x.batch(t, false, x.create("c", nil), planning("d"), replying("e"), x.create("f", nil))
+	want("plan", results[1].Err)
+	want("reply", results[2].Err)
+	if results[0].Err != nil || results[3].Err != nil {
+		t.Errorf("others: %+v", results)
+	}
+	results = x.batch(t, true, x.create("g", nil), replying("h"))
+	want("reply", results[1].Err)
+	if results[0].Err != nil || x.stored(t, configMaps, "h") == nil {
+		t.Errorf("written with it: %+v", results[0])
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -138,12 +139,19 @@ const (
 	maxCompanionTries = 16
 )
 
-// Do plans and commits until the change is in the store.
+// Do plans and commits until the change is in the store. A panic of the plan or of a
+// kind's hook is its error: not all who write are requests, whose panics the edge
+// catches.
 //
 // # Errors
 //   - Status: the plan's, or what the store refused
 //   - ctx's
-func (c *Committer) Do(ctx context.Context, w *Write) (*Result, error) {
+func (c *Committer) Do(ctx context.Context, w *Write) (res *Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			res, err = nil, c.panicked(p)
+		}
+	}()
 	for {
 		ch, err := c.prepare(ctx, w)
 		if err != nil {
@@ -250,6 +258,12 @@ func (c *Committer) CheckAbsent(ctx context.Context, w *Write, ch *Change) error
 		return status.Exists(w.gr(), ch.ID.Name, ch.Generated, recent.Deleting(cur))
 	}
 	return nil
+}
+
+// panicked is the error of a panic, which the log shows whole.
+func (c *Committer) panicked(p any) error {
+	c.Log.Error("a write panicked", "panic", p, "stack", string(debug.Stack()))
+	return internal("panic: %v", p)
 }
 
 // internal is a fault of the code around, told to the client as it is.
