@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -81,7 +80,7 @@ func isWire(err error) bool {
 
 func (p *Pool) take(ctx context.Context) (Instance, error) {
 	if err := p.plugin.Quarantine.check(ctx); err != nil {
-		return nil, fmt.Errorf("plugin %s: %w", p.plugin.Name, err)
+		return nil, err
 	}
 	p.mu.Lock()
 	if p.closed && !p.retired {
@@ -98,7 +97,7 @@ func (p *Pool) take(ctx context.Context) (Instance, error) {
 	p.mu.Unlock()
 	in, err := p.plugin.Open(ctx, p.calls())
 	if err != nil {
-		return nil, fmt.Errorf("plugin %s: %w", p.plugin.Name, err)
+		return nil, err
 	}
 	p.mu.Lock()
 	p.fresh = in.Memory()

@@ -171,7 +171,7 @@ func (s *server) score(c *Cycle, scope Scope, res results, pos int) error {
 		} else {
 			c.alive.Each(func(k int) { c.scores[k] = p.Score(c.pod, c.Node(k)) })
 		}
-		if err := checkScores(c, high, m.name); err != nil {
+		if err := s.checkScores(c, high, m); err != nil {
 			return err
 		}
 		if m.column == 0 {
@@ -181,7 +181,9 @@ func (s *server) score(c *Cycle, scope Scope, res results, pos int) error {
 	return nil
 }
 
-func checkScores(c *Cycle, high int64, name string) error {
+// checkScores finds the first score that is out of its bounds: that is no answer
+// that the server could use, so it is a fault and not an error of the plugin.
+func (s *server) checkScores(c *Cycle, high int64, m *member) error {
 	bad := c.Mask()
 	vector.Outside(bad, c.scores, 0, high)
 	bad.And(c.alive)
@@ -191,10 +193,20 @@ func checkScores(c *Cycle, high int64, name string) error {
 	var err error
 	bad.Each(func(i int) {
 		if err == nil {
-			err = wire.Errorf(wire.KindPlugin, "plugin %s: score %d of node %s is not in the range of 0 to %d", name, c.scores[i], c.Node(i).Name(), high)
+			err = s.outOfBounds(m, c.scores[i], c.Node(i), high)
 		}
 	})
 	return err
+}
+
+// outOfBounds names the member when there are several: the server names the
+// plugin.
+func (s *server) outOfBounds(m *member, score int64, n Node, high int64) error {
+	whose := "score"
+	if len(s.members) > 1 {
+		whose = m.name + ": score"
+	}
+	return wire.Errorf(wire.KindProtocol, "%s %d of node %s is not in the range of 0 to %d", whose, score, n.Name(), high)
 }
 
 func (s *server) normalize(req, region []byte) error {
@@ -222,7 +234,7 @@ func (s *server) normalize(req, region []byte) error {
 	m.points.Normalize(s.pod, &scores)
 	for k := range scores.rows {
 		if v := scores.At(k); v < 0 || v > MaxNodeScore {
-			return wire.Errorf(wire.KindPlugin, "plugin %s: score %d of node %s is not in the range of 0 to %d after normalizing", m.name, v, scores.Node(k).Name(), MaxNodeScore)
+			return s.outOfBounds(m, v, scores.Node(k), MaxNodeScore)
 		}
 	}
 	return nil

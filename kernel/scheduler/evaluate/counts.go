@@ -43,7 +43,7 @@ func (a *attempt) findCounts() (bad *Instance, err error) {
 			c := &p.answer.Counts[k]
 			x, err := a.indexes.Get(index.Spec{TopologyKey: c.TopologyKey, Namespaces: c.Namespaces, Selector: c.Selector, SkipTerminating: c.SkipTerminating})
 			if err != nil {
-				return in, wrongf("%s: %v", in.name, err)
+				return in, wrongf("%v", err)
 			}
 			s := &p.counts[k]
 			if s.index != x || v.reads&schedule.ReadDomains != 0 && s.summary != x.Summary() {

@@ -1,13 +1,18 @@
 package evaluate
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/plugin/native"
 	"github.com/pintle-io/pintle/sdk/scheduling"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
@@ -79,6 +84,12 @@ func init() {
 	})
 	register("test-only-z", func() *scheduling.Points {
 		return &scheduling.Points{PreFilter: func(*scheduling.Pod, *scheduling.Snapshot) *scheduling.Status { return scheduling.Only("z") }}
+	})
+	register("test-out-of-bounds", func() *scheduling.Points {
+		return &scheduling.Points{Score: func(*scheduling.Pod, scheduling.Node) int64 { return 101 }}
+	})
+	register("test-normalized-out-of-bounds", func() *scheduling.Points {
+		return &scheduling.Points{Score: cpu, Normalize: func(_ *scheduling.Pod, s *scheduling.Scores) { s.Set(0, -1) }}
 	})
 	register("test-never", func() *scheduling.Points {
 		return &scheduling.Points{PreFilter: func(*scheduling.Pod, *scheduling.Snapshot) *scheduling.Status {
@@ -282,4 +293,38 @@ func TestOrderOfPlugins(t *testing.T) {
 	if want := []string{"a", "m", "z"}; !slices.Equal(got, want) {
 		t.Errorf("plugins %q, want %q", got, want)
 	}
+}
+
+// TestScoreOutOfBoundsIsAFault: an answer that cannot be used counts as one, as
+// the documents say, and is said once.
+func TestScoreOutOfBoundsIsAFault(t *testing.T) {
+	for name, want := range map[string]string{
+		"test-out-of-bounds":            "plugin plugin-1: plugin protocol violated: score 101 of node a is not in the range of 0 to 100",
+		"test-normalized-out-of-bounds": "plugin plugin-1: plugin protocol violated: score -1 of node a is not in the range of 0 to 100",
+	} {
+		c := newTestBed(t, standard(), faulting(t, name))
+		c.threeNodes()
+		for i := range 3 {
+			if _, err := c.Decide(t.Context(), pod("p", "100m").asked(), start); err == nil || err.Error() != want || !isFault(err) {
+				t.Fatalf("try %d: %v, want the fault %s", i, err, want)
+			}
+		}
+		_, err := c.Decide(t.Context(), pod("p", "100m").asked(), start)
+		if !errors.Is(err, plugin.ErrQuarantined) {
+			t.Fatalf("after three faults: %v", err)
+		}
+		if text := err.Error(); strings.Count(text, "plugin-1") != 1 || strings.Contains(text, "open") {
+			t.Errorf("the quarantine reads %q", text)
+		}
+	}
+}
+
+// faulting is a registered plugin whose faults are counted.
+func faulting(t *testing.T, name string) Plugin {
+	t.Helper()
+	p, err := plugin.Load(t.Context(), plugin.PluginConfig{Name: name, Host: native.Host{}, Options: plugin.OpenOptions{Name: name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Plugin{Open: func(ctx context.Context) (plugin.Instance, error) { return p.Open(ctx, nil) }}
 }

@@ -61,7 +61,7 @@ type resultColumns struct {
 func Open(ctx context.Context, name string, p Plugin) (*Instance, error) {
 	in := &Instance{name: name, plugin: p}
 	if err := in.open(ctx); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	return in, nil
 }
@@ -75,7 +75,7 @@ func Absent(name string, p Plugin, err error) *Instance {
 func (in *Instance) open(ctx context.Context) error {
 	guest, err := in.plugin.Open(ctx)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", in.name, err)
+		return err
 	}
 	resp, err := guest.Call(ctx, schedule.OpDescribe, nil)
 	if err == nil {
@@ -99,7 +99,7 @@ func (in *Instance) open(ctx context.Context) error {
 		err = in.profile(ctx, guest)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("open %s: %w", in.name, err), guest.Close())
+		return errors.Join(err, guest.Close())
 	}
 	in.cluster, in.most = false, 0
 	for i, m := range in.members {
@@ -131,10 +131,10 @@ func (in *Instance) profile(ctx context.Context, guest plugin.Instance) error {
 func (in *Instance) declare(text string) error {
 	f, err := record.ParseFields(text)
 	if err != nil {
-		return wrongf("%s: %v", in.name, err)
+		return wrongf("%v", err)
 	}
 	if in.plan != nil && (!f.Covers(in.fields) || in.fields.Covers(f)) {
-		return wrongf("%s declares the fields %q of pods after %q: not more than before", in.name, f, in.fields)
+		return wrongf("it declares the fields %q of pods after %q: not more than before", f, in.fields)
 	}
 	in.fields, in.plan = f, encoder.Plan(f)
 	return nil
@@ -173,13 +173,13 @@ func (in *Instance) sync(ctx context.Context, t *columns.Table) error {
 		})
 		for _, m := range in.members {
 			if err := in.mirror.Want(m.Columns...); err != nil {
-				return wrongf("%s: %v", in.name, err)
+				return wrongf("%v", err)
 			}
 		}
 	}
 	d, err := in.mirror.Update(in.guest.Region())
 	if errors.Is(err, columns.ErrColumn) || errors.Is(err, columns.ErrMalformed) {
-		return wrongf("%s: %v", in.name, err)
+		return wrongf("%v", err)
 	}
 	if err != nil || d == nil {
 		return err
@@ -226,7 +226,7 @@ func (in *Instance) bind() (*resultColumns, error) {
 		out.scores = append(out.scores, col)
 	}
 	if out.feasible == nil || out.reasons == nil || len(out.scores) == 0 {
-		return nil, wrongf("%s: region of %d bytes lost its columns", in.name, len(region))
+		return nil, wrongf("its region of %d bytes lost its columns", len(region))
 	}
 	in.out = out
 	return &in.out, nil
@@ -266,7 +266,7 @@ func (in *Instance) give(missing *schedule.Missing) error {
 	}
 	in.loaded = nil
 	if err := in.mirror.Want(missing.Columns...); err != nil {
-		return wrongf("%s: %v", in.name, err)
+		return wrongf("%v", err)
 	}
 	if missing.Fields == nil {
 		return errMoreColumns
