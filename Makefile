@@ -68,23 +68,24 @@ unit: ## unit tests, suites on real etcd, containerd and eBPF
 	@REQUIRE_REAL=1 go test -vet=off -parallel 8 -timeout 10m $$(go list ./... | grep -v /internal/e2e)
 	@cd sdk && go test -vet=off ./... && cd process && go test -vet=off ./...
 
-# Packages whose concurrency is our own. Left to race-all: those that run etcd,
-# the tests that compile WASM, and the kernel's scheduler, field managers and
-# patches, whose tests compare one goroutine's answers for minutes under the
-# detector.
+# Packages whose concurrency is our own. Left to race-all: those that run etcd or
+# whole servers, the tests that compile WASM or wait for many keys, and the
+# kernel's scheduler, field managers and patches, whose tests compare one
+# goroutine's answers for minutes under the detector.
 RACE := ./kernel/store ./kernel/store/memory ./kernel/store/maintain ./kernel/watch/... ./kernel/admission ./kernel/apiserver/... \
-  ./kernel/informer ./kernel/lease ./kernel/reconcile ./kernel/reconcile/hostclient \
+  ./kernel/auth ./kernel/auth/externalip ./kernel/auth/node ./kernel/auth/pki ./kernel/auth/rbac ./kernel/auth/review ./kernel/auth/token \
+  ./kernel/endpoints ./kernel/implementers ./kernel/informer ./kernel/lease ./kernel/reclaim/... ./kernel/resource/... ./kernel/reconcile ./kernel/reconcile/hostclient \
   ./kernel/registry ./kernel/registry/recent ./kernel/registry/selection ./kernel/registry/transaction ./kernel/registry/view \
   ./kernel/scheduler/bind ./kernel/scheduler/cache ./kernel/scheduler/evaluate ./kernel/scheduler/index ./kernel/scheduler/queue \
   ./kernel/plugin ./kernel/plugin/admit ./kernel/plugin/loader ./kernel/roster ./internal/backoff ./internal/images/registry \
-  ./node/dns ./node/membership ./node/pod/... ./node/probe ./node/service ./node/source ./node/volume
+  ./node/dns ./node/informer ./node/membership ./node/pod/... ./node/probe ./node/service ./node/source ./node/volume
 .PHONY: race
 race: ## the same with the race detector, where goroutines are ours
 	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -skip WASM -parallel 8 -timeout 10m $(RACE)
 
 .PHONY: race-all
 race-all: ## the race detector everywhere that goroutines are ours; compiles for a quarter of an hour
-	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -timeout 30m $(RACE) ./kernel/store/... ./kernel/registry/... ./kernel/scheduler/... ./kernel/reconcile/... ./kernel/plugin/...
+	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -timeout 30m $(RACE) ./kernel/auth/... ./kernel/kerneltest ./kernel/keystore ./kernel/store/... ./kernel/registry/... ./kernel/scheduler/... ./kernel/reconcile/... ./kernel/plugin/...
 
 .PHONY: soak
 soak: ## 2,000 pods, deleted at random moments of their start, on a real containerd (half an hour)
