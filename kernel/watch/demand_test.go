@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
@@ -193,14 +194,69 @@ func TestChangedResource(t *testing.T) {
 
 // Objects come and go while a resource is read, while the whole cache is read
 // again, and while the definition changes: what is seen in the end is what the
-// store has, by the last definition, and a watch tells how it came to that.
+// store has, by the last definition, and a watch tells how it came to that, also
+// one that begins anew because a reload ended the last.
 func TestDemandUnderLoad(t *testing.T) {
-	for round := range 8 {
-		t.Run(fmt.Sprint(round), func(t *testing.T) { demandUnderLoad(t, rand.New(rand.NewPCG(uint64(round), 1))) })
+	undisturbed, ended := 0, 0
+	for round := range 12 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			interrupts := round % 4
+			n := demandUnderLoad(t, rand.New(rand.NewPCG(uint64(round), 1)), interrupts)
+			if ended += n; n == 0 && !t.Failed() {
+				undisturbed++
+			}
+		})
+	}
+	if !t.Failed() && (undisturbed < 3 || ended == 0) {
+		t.Errorf("%d rounds compared one watch from its beginning to the end, and %d watches were ended: want three at least, and one", undisturbed, ended)
 	}
 }
 
-func demandUnderLoad(t *testing.T, r *rand.Rand) {
+// chronicle is what a reader knows who watches, and begins again whenever a
+// reload ends his watch.
+type chronicle struct {
+	have  map[string]int64
+	ended int // watches
+}
+
+// follow reads until ctx ends, and then to the end of what there is.
+func (x *chronicle) follow(ctx context.Context, c *watch.Cache) error {
+	for {
+		w, err := c.WatchWith(pods, watch.WatchOptions{Initial: true})
+		if err != nil {
+			return fmt.Errorf("watch: %w", err)
+		}
+		x.have = map[string]int64{}
+		switch err := x.read(ctx, w); {
+		case errors.Is(err, context.Canceled):
+			return nil
+		case !errors.Is(err, watch.ErrTooOld):
+			return fmt.Errorf("the watch ended: %w", err)
+		}
+		x.ended++
+	}
+}
+
+func (x *chronicle) read(ctx context.Context, w *watch.Watcher) error {
+	defer w.Stop()
+	for {
+		events, err := w.Next(ctx)
+		for _, e := range events {
+			switch e.Type {
+			case watch.Added, watch.Modified:
+				x.have[e.Object.Key] = e.Revision
+			case watch.Deleted:
+				delete(x.have, e.Object.Key)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// demandUnderLoad is one round; it returns how often a reload ended the watch.
+func demandUnderLoad(t *testing.T, r *rand.Rand, interrupts int) int {
 	s := &faulty{Store: memory.New()}
 	kinds := newChanging(t, spelledKind("nodes", "Node", "a"))
 	c := run(t, kinds.config(s))
@@ -222,17 +278,17 @@ func demandUnderLoad(t *testing.T, r *rand.Rand) {
 			}
 		})
 	}
-	interrupts := r.IntN(4)
 	others.Go(func() {
 		for range interrupts {
 			s.breakAll(store.ErrCompacted)
 		}
 	})
 	load(t, c, pods)
-	w, err := c.WatchWith(pods, watch.WatchOptions{Initial: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var reader chronicle
+	read := make(chan error, 1)
+	reading, enough := context.WithCancel(context.WithoutCancel(ctx))
+	defer enough()
+	go func() { read <- reader.follow(reading, c) }()
 	for i := range 5 {
 		kinds.apply(t, []*resource.Definition{spelledPods(strconv.Itoa(i + 1))})
 		if err := c.Load(ctx, pods); err != nil {
@@ -264,25 +320,17 @@ func demandUnderLoad(t *testing.T, r *rand.Rand) {
 		})
 		return same(have)
 	})
-	told, err := available(w)
-	if err != nil { // a reload ends the watch: the reader lists again
-		if interrupts == 0 || !errors.Is(err, watch.ErrTooOld) {
-			t.Errorf("the watch ended: %v", err)
-		}
-		return
+	enough()
+	if err := <-read; err != nil {
+		t.Error(err)
 	}
-	have := map[string]int64{}
-	for _, e := range told {
-		switch e.Type {
-		case watch.Added, watch.Modified:
-			have[e.Object.Key] = e.Revision
-		case watch.Deleted:
-			delete(have, e.Object.Key)
-		}
+	if !same(reader.have) {
+		t.Errorf("the watch tells %v, the store has %v", reader.have, want)
 	}
-	if !same(have) {
-		t.Errorf("the watch tells %v, the store has %v", have, want)
+	if reader.ended > interrupts {
+		t.Errorf("%d watches ended by %d reloads", reader.ended, interrupts)
 	}
+	return reader.ended
 }
 
 // breakAll ends the watches that there are with err, those that only look at
@@ -317,14 +365,54 @@ func TestLoadFails(t *testing.T) {
 	}
 }
 
+// A changed definition whose objects cannot be read: readers have them as they
+// were, by the old one, and nobody waits; once the store answers they have them
+// by the new one.
+func TestRereadFails(t *testing.T) {
+	broken := errors.New("no etcd")
+	s := &unreadable{Store: memory.New()}
+	kinds := newChanging(t, spelledPods("a"))
+	now := clocktesting.NewFakeClock(time.Unix(1, 0))
+	cfg := kinds.config(s)
+	cfg.Clock = now
+	c := run(t, cfg)
+	put(t, s, pod("a", "x", "n", nil))
+	settle(t, s, c)
+	s.fail.Store(&broken)
+	kinds.apply(t, []*resource.Definition{spelledPods("b")})
+	for range 3 { // each try waits for the clock when it has failed
+		tried := s.refused.Load()
+		waitUntil(t, "the reading is tried and fails", func() bool {
+			now.Step(time.Second)
+			return s.refused.Load() > tried
+		})
+		load(t, c, pods)
+		if got := spelling(c.Get(pods, "a", "x")); got != "a" {
+			t.Fatalf("while it cannot be read again the object is %q, want it as it was", got)
+		}
+	}
+	s.fail.Store(nil)
+	waitUntil(t, "the object is decoded by the new definition", func() bool {
+		now.Step(time.Second)
+		return spelling(c.Get(pods, "a", "x")) == "b"
+	})
+	rev := put(t, s, pod("a", "y", "n", nil))
+	settle(t, s, c)
+	if o := c.Get(pods, "a", "y"); o == nil || o.Revision != rev || spelling(o) != "b" {
+		t.Errorf("a later object: %v", o)
+	}
+}
+
 // unreadable is a store whose lists fail.
 type unreadable struct {
 	store.Store
-	fail atomic.Pointer[error]
+	fail    atomic.Pointer[error]
+	refused atomic.Int64 // lists
 }
 
 func (u *unreadable) List(ctx context.Context, prefix string, o store.ListOptions) ([]store.KV, bool, int64, error) {
 	if err := u.fail.Load(); err != nil {
+		u.refused.Add(1)
 		return nil, false, 0, *err
 	}
 	return u.Store.List(ctx, prefix, o)
