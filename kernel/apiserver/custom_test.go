@@ -21,6 +21,7 @@ import (
 	kwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
@@ -257,19 +258,9 @@ func TestKindsComeAndGo(t *testing.T) {
 	busy, relax := context.WithCancel(ctx)
 	var load sync.WaitGroup
 	var written atomic.Int64
-	load.Go(func() { // of the kind, and of another
-		others := kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")
-		for i := 0; busy.Err() == nil; i++ {
-			if _, err := others.Create(ctx, configMap(fmt.Sprint("load", i), nil), metav1.CreateOptions{}); err != nil {
-				t.Errorf("another kind is disturbed: %v", err)
-			}
-			if _, err := dyn.Resource(v1).Namespace("default").Create(ctx, gizmo(fmt.Sprint("load", i), "v1", nil), metav1.CreateOptions{}); err == nil {
-				written.Add(1)
-			} else if !apierrors.IsNotFound(err) {
-				t.Errorf("create under load: %v", err)
-			}
-		}
-	})
+	for i := range 6 {
+		load.Go(func() { written.Add(newShopper(t, c, fmt.Sprint("load", i), v1).shop(busy)) })
+	}
 	defer func() { relax(); load.Wait() }()
 
 	before := docs.hashes()
@@ -370,8 +361,65 @@ func TestKindsComeAndGo(t *testing.T) {
 	if body := docs.document("/apis", aggregatedDiscovery); strings.Contains(string(body), "shop.example") {
 		t.Error("aggregated discovery still has the kind")
 	}
+	relax()
+	load.Wait()
 	if written.Load() == 0 {
 		t.Error("nothing was written under load")
+	}
+}
+
+// shopper is one client of many: what it has of the kind, and of another.
+type shopper struct {
+	t      *testing.T
+	name   string
+	things dynamic.ResourceInterface
+	others typedcorev1.ConfigMapInterface
+}
+
+func newShopper(t *testing.T, c *kerneltest.Server, name string, gvr schema.GroupVersionResource) *shopper {
+	dyn, err := dynamic.NewForConfig(c.Admin())
+	if err != nil {
+		t.Error(err)
+	}
+	return &shopper{t: t, name: name, things: dyn.Resource(gvr).Namespace("default"), others: kerneltest.Client(t, c.Admin()).CoreV1().ConfigMaps("default")}
+}
+
+// shop goes through the verbs until busy ends: of a kind that is gone nothing is
+// found, and that is the only complaint; the other kind has none. It returns how
+// many objects of the kind were made.
+func (s *shopper) shop(busy context.Context) (made int64) {
+	ctx := context.WithoutCancel(busy)
+	for i := 0; busy.Err() == nil; i++ {
+		name := fmt.Sprintf("%s-%d", s.name, i)
+		_, err := s.others.Create(ctx, configMap(name, nil), metav1.CreateOptions{})
+		s.fine("create of another kind", err)
+		_, err = s.others.Get(ctx, name, metav1.GetOptions{})
+		s.fine("get of another kind", err)
+		_, err = s.things.Create(ctx, gizmo(name, "v1", nil), metav1.CreateOptions{})
+		if err == nil {
+			made++
+		}
+		s.foundOrFine("create", err)
+		_, err = s.things.Get(ctx, name, metav1.GetOptions{})
+		s.foundOrFine("get", err)
+		_, err = s.things.Patch(ctx, name, types.MergePatchType, []byte(`{"size":"s"}`), metav1.PatchOptions{})
+		s.foundOrFine("patch", err)
+		_, err = s.things.List(ctx, metav1.ListOptions{Limit: 10})
+		s.foundOrFine("list", err)
+		s.foundOrFine("delete", s.things.Delete(ctx, name, metav1.DeleteOptions{}))
+	}
+	return made
+}
+
+func (s *shopper) fine(what string, err error) {
+	if err != nil {
+		s.t.Errorf("%s under load: %v", what, err)
+	}
+}
+
+func (s *shopper) foundOrFine(what string, err error) {
+	if !apierrors.IsNotFound(err) {
+		s.fine(what, err)
 	}
 }
 

@@ -2,19 +2,29 @@ package kerneltest_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/pintle-io/pintle/internal/jointoken"
 	"github.com/pintle-io/pintle/kernel"
@@ -27,6 +37,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/kernel/store/embed"
 	"github.com/pintle-io/pintle/kernel/watch"
+	_ "github.com/pintle-io/pintle/plugins/controllers/replicaset"
 	"github.com/pintle-io/pintle/plugins/kinds"
 	_ "github.com/pintle-io/pintle/plugins/scheduling"
 )
@@ -90,6 +101,18 @@ func (l *link) written(key string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.writes[key]
+}
+
+// keys is how many keys below a prefix the server tried to write.
+func (l *link) keys(prefix string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range l.writes {
+		if strings.HasPrefix(key, prefix) {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *link) note(ops []store.Op) {
@@ -211,7 +234,14 @@ func server(t *testing.T, s store.Store, token func() (string, error)) *kernelte
 		Config: func(c *kernel.Config) {
 			c.ServerToken = token
 			c.Hosts = map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}}
-			c.Builtins = []plugin.Builtin{{Name: "scheduling", Spec: v1alpha1.PluginSpec{Plugin: "scheduling", Host: v1alpha1.HostNative}}}
+			every := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
+			c.Builtins = []plugin.Builtin{
+				{Name: "scheduling", Spec: v1alpha1.PluginSpec{Plugin: "scheduling", Host: v1alpha1.HostNative}},
+				{Name: "replicaset", Account: "replicaset-controller", Spec: v1alpha1.PluginSpec{Plugin: "replicaset", Host: v1alpha1.HostNative, Permissions: []rbacv1.PolicyRule{
+					{APIGroups: []string{"apps"}, Resources: []string{"replicasets", "replicasets/status"}, Verbs: every},
+					{APIGroups: []string{""}, Resources: []string{"pods", "events"}, Verbs: every},
+				}}},
+			}
 		}})
 }
 
@@ -328,9 +358,82 @@ func aggregated(t *testing.T, follower *kerneltest.Server, name string, leads, f
 	}
 }
 
+// controlled has a controller make pods, for a set that is made by a request
+// through the server that does not lead, and waits until it is done: by the one
+// that leads alone, and once.
+func controlled(t *testing.T, follower *kerneltest.Server, name string, leads, follows *link) {
+	t.Helper()
+	const replicas = 5
+	namespaces := registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("namespaces")}
+	sets := registry.Target{Resource: appsv1.SchemeGroupVersion.WithResource("replicasets"), Namespace: name}
+	labels := map[string]string{"set": name}
+	set := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: name}, Spec: appsv1.ReplicaSetSpec{
+		Replicas: ptr.To[int32](replicas), Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}}}
+	if _, err := follower.Registry.Create(t.Context(), namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, registry.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := follower.Registry.Create(t.Context(), sets, set, registry.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the set's controller has seen its pods", func() bool {
+		at := sets
+		at.Name = name
+		o, err := follower.Registry.Get(t.Context(), at, metav1.GetOptions{})
+		return err == nil && o.Obj.(*appsv1.ReplicaSet).Status.Replicas == replicas
+	})
+	key := "/registry/pods/" + name + "/"
+	if l, f := leads.keys(key), follows.keys(key); l != replicas || f != 0 {
+		t.Errorf("of the %d pods of set %s, the server that leads wrote %d, the other %d", replicas, name, l, f)
+	}
+	key = "/registry/replicasets/" + name + "/" + name
+	if f := follows.written(key); f != 1 {
+		t.Errorf("set %s was written %d times by the server through which it was made", name, f)
+	}
+}
+
+// signed has a certificate signed that was asked for and approved through the
+// server that does not lead: by the one that leads alone, and once.
+func signed(t *testing.T, follower *kerneltest.Server, name string, leads, follows *link) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := registry.Target{Resource: certificatesv1.SchemeGroupVersion.WithResource("certificatesigningrequests")}
+	csr := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: certificatesv1.CertificateSigningRequestSpec{
+		Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), SignerName: certificatesv1.KubeAPIServerClientSignerName,
+		Usages: []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth}}}
+	made, err := follower.Registry.Create(t.Context(), requests, csr, registry.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	approved := made.Object.Obj.(*certificatesv1.CertificateSigningRequest).DeepCopy()
+	approved.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "Test"}}
+	at := requests
+	at.Name, at.Subresource = name, "approval"
+	if _, err := follower.Registry.Update(t.Context(), at, approved, registry.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	at.Subresource = ""
+	eventually(t, "a certificate", func() bool {
+		o, err := follower.Registry.Get(t.Context(), at, metav1.GetOptions{})
+		return err == nil && len(o.Obj.(*certificatesv1.CertificateSigningRequest).Status.Certificate) > 0
+	})
+	stored := "/registry/certificatesigningrequests/" + name
+	if l, f := leads.written(stored), follows.written(stored); l != 1 || f != 2 {
+		t.Errorf("request %s was written %d times by the server that leads, want once; %d times by the other, through which it was made and approved", name, l, f)
+	}
+}
+
 // TestTwoServers: both serve, one leads; the one that leads is cut off from etcd
 // in the middle of its work, as if it had been killed, and the other goes on with
-// it. No pod is bound twice, and both tell the same.
+// it. No pod is bound twice, nothing is aggregated, made by a controller or signed
+// by two, and both tell the same.
 func TestTwoServers(t *testing.T) {
 	token, dial := serverToken(t), etcd(t)
 	cut := dial()
@@ -340,6 +443,8 @@ func TestTwoServers(t *testing.T) {
 	other := dial()
 	b := server(t, other, token)
 	aggregated(t, b, "first", cut, other)
+	controlled(t, b, "first", cut, other)
+	signed(t, b, "first", cut, other)
 	if got := holder(t, b); got != first {
 		t.Errorf("the second server believes that %q leads, the first has it as %q", got, first)
 	}
@@ -375,6 +480,8 @@ func TestTwoServers(t *testing.T) {
 		return true
 	})
 	aggregated(t, a, "second", other, cut)
+	controlled(t, a, "second", other, cut)
+	signed(t, a, "second", other, cut)
 	for i := 2 * each; i < 3*each; i++ {
 		if n := cut.written(fmt.Sprint("/registry/pods/default/p-", i)); n > 0 {
 			t.Errorf("the server that leads no longer tried to write pod p-%d, %d times", i, n)
