@@ -61,7 +61,7 @@ func (w *held) rules(ctx context.Context, a *Attributes) ([]*entry, error) {
 		return w.chain.load(), nil
 	}
 	if !w.hold.over() {
-		t := time.NewTimer(w.hold.patience)
+		t := time.NewTimer(w.hold.patience) //nolint:forbidigo // a chain has no configuration: tests replay it in a bubble
 		defer t.Stop()
 		select {
 		case <-w.hold.ready:

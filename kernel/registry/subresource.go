@@ -190,7 +190,7 @@ func (r *request) planAction(ctx context.Context, cur *watch.Object, in runtime.
 func (r *request) actionPreconditions(cur *watch.Object, body runtime.Object) error {
 	b, err := accessor(body)
 	if err != nil {
-		return nil //nolint:nilerr // a body without metadata names nothing
+		return nil // a body without metadata names nothing
 	}
 	m, err := accessor(cur.Obj)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/informer"
@@ -59,6 +60,7 @@ type Aggregator struct {
 	Registry  registry.Registry
 	Informers *informer.Metrics // nil: what is followed is not counted
 	Log       *slog.Logger      // nil discards
+	Clock     clock.Clock       // nil is the real one
 }
 
 var clusterRoleTarget = registry.Target{Resource: rbacv1.SchemeGroupVersion.WithResource("clusterroles")}
@@ -74,6 +76,10 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	log := a.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	now := a.Clock
+	if now == nil {
+		now = clock.RealClock{}
 	}
 	changed := make(informer.Signal, 1)
 	i := informer.New(informer.Config{Name: "role-aggregation", Registry: a.Registry, Target: clusterRoleTarget, Handler: changed, Metrics: a.Informers, Log: log})
@@ -93,7 +99,7 @@ func (a *Aggregator) Run(ctx context.Context) error {
 		switch err := a.Sync(ctx); {
 		case ctx.Err() != nil:
 		case err != nil:
-			again = time.After(retry.Failed(log, "cluster roles are not aggregated", err))
+			again = now.After(retry.Failed(log, "cluster roles are not aggregated", err))
 		default:
 			retry.Succeeded(log)
 		}
