@@ -51,6 +51,7 @@ type Kernel struct {
 	leader    *leader // what one server does for all
 	explainer *explainer
 	plugins   plugins
+	dynamic   dynamicAdmission
 
 	metrics   *prometheus.Registry
 	informers *informer.Metrics
@@ -84,6 +85,7 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 			return nil, errors.Join(err, k.Close())
 		}
 	}
+	makeDynamicAdmission(k)
 	return k, nil
 }
 
@@ -234,7 +236,7 @@ func (k *Kernel) makeAPI() (err error) {
 
 func (k *Kernel) checks() []apiserver.Check {
 	checks := []apiserver.Check{{Name: "etcd", Check: k.storage.check}, {Name: "watch-cache", ReadyOnly: true, Check: loaded(k.cache)},
-		{Name: "policies", ReadyOnly: true, Check: func(ctx context.Context) error { return k.plugins.loader.Check(ctx) }}}
+		{Name: "policies", ReadyOnly: true, Check: func(ctx context.Context) error { return errors.Join(k.plugins.loader.Check(ctx), k.dynamic.check()) }}}
 	if keeper := k.storage.keeper; keeper != nil {
 		checks = append(checks, apiserver.Check{Name: "etcd-quota", ReadyOnly: true, Check: keeper.Check})
 	}

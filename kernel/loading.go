@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/admission/cel"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
@@ -54,7 +55,6 @@ func (k *Kernel) makePlugins(context.Context) error {
 	k.chain.Set("implementers", admission.OrderServer, admission.Rule{Match: admission.Match{Operations: []admission.Operation{admission.Create}},
 		Validate: &implementers.Rule{Set: implement, Kinds: k.catalog, Known: k.plugins.loader.Synced()}})
 	k.chain.Exempt(exempt)
-	k.chain.Hold(k.plugins.loader.Admitting(), "the policies are being read")
 	return nil
 }
 
@@ -63,7 +63,7 @@ func (k *Kernel) makePlugins(context.Context) error {
 func declaredImplementers(distribution map[string][]schema.GroupResource) *implementers.Set {
 	s := &implementers.Set{}
 	for name, resources := range map[string][]schema.GroupResource{
-		"scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(),
+		"scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(), "admission": cel.Implements(),
 	} {
 		s.Declare("server/"+name, resources...)
 	}
@@ -99,17 +99,6 @@ func (x implementersSink) Remove(name string) { x.set.Declare("plugin/" + name) 
 func exempt(a *admission.Attributes) bool {
 	gr := a.Resource.GroupResource()
 	return gr == v1alpha1.Plugins.GroupResource() || gr == v1alpha1.Modules.GroupResource()
-}
-
-// decided waits until no policy is waited for any more; it reports whether ctx
-// ended first.
-func (p *plugins) decided(ctx context.Context) (over bool) {
-	select {
-	case <-p.loader.Decided():
-		return false
-	case <-ctx.Done():
-		return true
-	}
 }
 
 // run loads plugins until ctx ends. synced is called once all have been loaded

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 
 	pintleversion "github.com/pintle-io/pintle/internal/version"
+	"github.com/pintle-io/pintle/kernel/admission/cel"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
@@ -51,7 +52,8 @@ func (k *Kernel) term() (*term, error) {
 	}
 	agg := &rbac.Aggregator{Registry: k.access.As(auth.RoleAggregator), Informers: k.informers, Log: k.c.Log}
 	sign := signer.New(signer.Config{Registry: k.access.As(auth.CertificateController), Tokens: k.access.As(auth.TokenCleaner), CA: k.pki, Authorizer: k.auth.Authorizer, Clock: k.c.Adjust.Clock, Informers: k.informers, Log: k.c.Log})
-	t.loops = map[string]loop{"role aggregation": agg.Run, "signer": sign.Run, "server tokens": k.keys.Run}
+	checked := &cel.Status{Registry: k.access.As(auth.PolicyStatus), Catalog: k.catalog, Informers: k.informers, Log: k.c.Log}
+	t.loops = map[string]loop{"role aggregation": agg.Run, "signer": sign.Run, "server tokens": k.keys.Run, "policy status": checked.Run}
 	return t, nil
 }
 
@@ -119,7 +121,8 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 			return nil
 		})
 	}
-	if !k.plugins.decided(ctx) && ready != nil {
+	// No policy is waited for any more.
+	if all(ctx, k.plugins.loader.Decided(), k.dynamic.admits) && ready != nil {
 		ready()
 	}
 	// Requests are asked about to the last one.
@@ -134,6 +137,11 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 		"certificates": k.pki.Run,
 		"plugins": func(ctx context.Context) error {
 			return k.plugins.run(ctx, func() { k.c.Progress("plugins", "%d built in", len(k.c.Builtins)) })
+		},
+		"policies": k.dynamic.policies.Run,
+		"admission": func(ctx context.Context) error {
+			k.dynamic.admit(ctx, k.plugins.loader.Admitting())
+			return nil
 		},
 		"first objects": first.keep,
 		"memory":        k.reclaim,

@@ -171,12 +171,20 @@ func (p Pass) asks(ctx context.Context, e *entry, a *Attributes) bool {
 	return e.rule.Match.Matches(a) && (!e.rule.Policy || !p.chain.exempt(ctx, a))
 }
 
-// Mutate asks every matching mutator in order. a.Object may be replaced.
+// Mutate asks every matching mutator in order, and a second time if one of them
+// wants that ([Attributes.Reinvocation]). a.Object may be replaced.
 func (p Pass) Mutate(ctx context.Context, a *Attributes) error {
 	entries, err := p.rules(ctx, a)
 	if err != nil {
 		return err
 	}
+	if err := p.mutate(ctx, entries, a); err != nil || !a.again() {
+		return err
+	}
+	return p.mutate(ctx, entries, a)
+}
+
+func (p Pass) mutate(ctx context.Context, entries []*entry, a *Attributes) error {
 	for _, e := range entries {
 		if e.rule.Mutate == nil || !p.asks(ctx, e, a) {
 			continue

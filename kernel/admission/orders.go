@@ -16,6 +16,14 @@ const (
 
 	MinPolicyOrder = -10_000
 	MaxPolicyOrder = 10_000
+
+	// What the cluster's people write as objects comes in upstream's order: behind
+	// the built-in rules, which have orders near 0, and before those that have to see
+	// what is left in the end (a quota, at MaxPolicyOrder).
+	OrderMutatingPolicies   = 9_000
+	OrderMutatingWebhooks   = 9_100
+	OrderValidatingPolicies = 9_200
+	OrderValidatingWebhooks = 9_300
 )
 
 // CheckPolicyOrder refuses an order that a policy cannot have; the error names

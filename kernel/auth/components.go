@@ -32,6 +32,8 @@ var (
 	RoleAggregator = controller("clusterrole-aggregation-controller")
 	// CertificateController approves and signs certificates.
 	CertificateController = controller("certificate-controller")
+	// PolicyStatus says in the status of policies what their types are.
+	PolicyStatus = controller("validatingadmissionpolicy-status-controller")
 	// TokenCleaner removes join tokens that have run out and keeps count of their
 	// use.
 	TokenCleaner = controller("token-cleaner")

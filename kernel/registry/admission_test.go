@@ -2,9 +2,12 @@ package registry_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -128,5 +131,30 @@ func TestRefusedWritesAreNotWritten(t *testing.T) {
 	}
 	if after, _ := c.store.counts(); after != before {
 		t.Error("a refused write reached the store")
+	}
+}
+
+// Rules see of a write through a projection what the client sees, and may change it.
+func TestRulesSeeProjections(t *testing.T) {
+	c := newCluster(t)
+	c.mustCreate(t, deploymentsR, deployment("d", 1))
+	var seen string
+	c.chain.Set("scale", 0, admission.Rule{
+		Match: admission.Match{Resources: []string{"deployments/scale"}},
+		Mutate: admission.MutatorFunc(func(_ context.Context, a *admission.Attributes) error {
+			a.Object.(*autoscalingv1.Scale).Spec.Replicas++
+			return nil
+		}),
+		Validate: admission.ValidatorFunc(func(_ context.Context, a *admission.Attributes) error {
+			seen = fmt.Sprint(a.Old.(*autoscalingv1.Scale).Spec.Replicas, " to ", a.Object.(*autoscalingv1.Scale).Spec.Replicas)
+			return nil
+		}),
+	})
+	_, err := c.Patch(t.Context(), sub(deploymentsR, "d", "scale"), types.MergePatchType, []byte(`{"spec":{"replicas":4}}`), registry.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := *c.mustGet(t, deploymentsR, "d").(*appsv1.Deployment).Spec.Replicas; got != 5 || seen != "1 to 5" {
+		t.Errorf("%d replicas, the rule saw %s", got, seen)
 	}
 }

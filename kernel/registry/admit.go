@@ -8,6 +8,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -23,6 +24,7 @@ func (r *request) attributes(op admission.Operation, obj, old runtime.Object) *a
 		Name:        r.t.Name,
 		Object:      obj,
 		Old:         old,
+		Options:     options(r, op),
 		DryRun:      r.DryRun,
 		User:        r.user,
 		Warnings:    r.Warn,
@@ -38,6 +40,25 @@ func (r *request) attributes(op admission.Operation, obj, old runtime.Object) *a
 	return a
 }
 
+// options are those of the request, as clients send them.
+func options(r *request, op admission.Operation) runtime.Object {
+	var dry []string
+	if r.DryRun {
+		dry = []string{metav1.DryRunAll}
+	}
+	kind := func(name string) metav1.TypeMeta {
+		return metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: name}
+	}
+	switch op {
+	case admission.Create:
+		return &metav1.CreateOptions{TypeMeta: kind("CreateOptions"), DryRun: dry, FieldManager: r.o.FieldManager, FieldValidation: r.o.FieldValidation}
+	case admission.Update:
+		return &metav1.UpdateOptions{TypeMeta: kind("UpdateOptions"), DryRun: dry, FieldManager: r.o.FieldManager, FieldValidation: r.o.FieldValidation}
+	default: // a deletion's come with it
+		return nil
+	}
+}
+
 // mutate asks the mutating rules. What they hand back is defaulted again, and
 // their managedFields are taken only if they can be read.
 func (r *request) mutate(ctx context.Context, op admission.Operation, obj, old runtime.Object) (runtime.Object, error) {
@@ -49,14 +70,23 @@ func (r *request) mutate(ctx context.Context, op admission.Operation, obj, old r
 		return nil, err
 	}
 	before := m.GetManagedFields()
-	a := r.attributes(op, obj, old)
+	a, err := shown(r, op, obj, old)
+	if err != nil {
+		return nil, err
+	}
 	if err := r.pass.Mutate(ctx, a); err != nil {
 		return nil, err
 	}
 	if !a.Mutated() {
 		return obj, nil
 	}
-	obj = a.Object
+	if projects(r) {
+		if err := r.sub.Set(obj, a.Object); err != nil {
+			return nil, err
+		}
+	} else {
+		obj = a.Object
+	}
 	r.k.Typer.Default(obj)
 	if m, err = accessor(obj); err != nil {
 		return nil, err
@@ -71,7 +101,32 @@ func (r *request) validate(ctx context.Context, op admission.Operation, obj, old
 	if r.pass.Empty() {
 		return nil
 	}
-	return r.pass.Validate(ctx, r.attributes(op, obj, old))
+	a, err := shown(r, op, obj, old)
+	if err != nil {
+		return err
+	}
+	return r.pass.Validate(ctx, a)
+}
+
+func projects(r *request) bool { return r.sub != nil && r.sub.Style == resource.StyleProjection }
+
+// shown are the attributes of a write of obj: of what the client sees of it,
+// where the request goes through a projection.
+func shown(r *request, op admission.Operation, obj, old runtime.Object) (*admission.Attributes, error) {
+	if !projects(r) {
+		return r.attributes(op, obj, old), nil
+	}
+	now, err := project(r.sub, obj)
+	if err != nil {
+		return nil, err
+	}
+	var was runtime.Object
+	if old != nil {
+		if was, err = project(r.sub, old); err != nil {
+			return nil, err
+		}
+	}
+	return r.attributes(op, now, was), nil
 }
 
 // admitDelete asks the rules about a deletion; they may change its options.

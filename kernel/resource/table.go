@@ -160,3 +160,20 @@ func (t *Table) Groups() []string {
 	})
 	return out
 }
+
+// Sharing lists the definitions whose objects are the same as d's, d among them: a
+// resource and its second names.
+func (t *Table) Sharing(d *Definition) []*Definition {
+	out := []*Definition{d}
+	if d.StoredAs != nil {
+		if first := t.Lookup(*d.StoredAs); first != nil {
+			out = append(out, first)
+		}
+	}
+	for _, x := range t.seconds {
+		if x != d && x.Stored() == d.Stored() {
+			out = append(out, x)
+		}
+	}
+	return out
+}

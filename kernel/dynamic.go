@@ -1,0 +1,59 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/admission/cel"
+	"github.com/pintle-io/pintle/kernel/admission/dynamic"
+	"github.com/pintle-io/pintle/kernel/auth"
+)
+
+// dynamicAdmission are the admission rules that come from objects other than
+// Plugins.
+type dynamicAdmission struct {
+	policies *cel.Policies
+	admits   chan struct{} // closed when requests are admitted by all rules there are
+}
+
+// makeDynamicAdmission joins the chain with policies in CEL.
+func makeDynamicAdmission(k *Kernel) {
+	kinds := &dynamic.Kinds{Catalog: k.catalog, Codec: k.codec}
+	objects := &dynamic.Objects{Reader: k.core.Reader(), Getter: k.core.As(auth.APIServer)}
+	access := cel.Access{Kinds: kinds, Objects: objects, Authorizer: k.auth.Authorizer}
+	k.chain.Set("policy-parameters", admission.OrderServer, access.Rule())
+	k.dynamic = dynamicAdmission{admits: make(chan struct{}), policies: cel.New(cel.Config{
+		Chain: k.chain, Kinds: kinds, Objects: objects, Registry: k.access.As(auth.APIServer), Authorizer: k.auth.Authorizer, Informers: k.informers, Log: k.c.Log,
+	})}
+	k.chain.Hold(k.dynamic.admits, "the policies are being read")
+}
+
+// admit lets requests pass, once the rules are there that plugins and objects make.
+func (d *dynamicAdmission) admit(ctx context.Context, plugins <-chan struct{}) {
+	if all(ctx, plugins, d.policies.Synced()) {
+		close(d.admits)
+	}
+}
+
+// check is a health check.
+func (d *dynamicAdmission) check() error {
+	select {
+	case <-d.policies.Synced():
+		return nil
+	default:
+		return errors.New("the policies in CEL are being read")
+	}
+}
+
+// all waits for all of these; it reports false when ctx ended first.
+func all(ctx context.Context, ready ...<-chan struct{}) bool {
+	for _, c := range ready {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
