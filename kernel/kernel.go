@@ -72,7 +72,7 @@ type Auth struct {
 //   - ErrInUse
 //   - embed.ErrInUse, embed.ErrCorrupt, store.ErrNoSpace and others of the store
 //   - keystore.ErrNoToken, keystore.ErrNoIdentity, keystore.ErrWrongToken,
-//     keystore.ErrOtherKeys
+//     keystore.ErrOtherKeys, keystore.ErrReplaced
 func New(ctx context.Context, c Config) (*Kernel, error) {
 	if err := c.validate(); err != nil {
 		return nil, err

@@ -135,6 +135,7 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 	loops := map[string]loop{
 		"leader":       k.leader.Run,
 		"certificates": k.pki.Run,
+		"keys":         k.keys.Watch,
 		"plugins": func(ctx context.Context) error {
 			return k.plugins.run(ctx, func() { k.c.Progress("plugins", "%d built in", len(k.c.Builtins)) })
 		},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pintle-io/pintle/internal/atomicfile"
 	"github.com/pintle-io/pintle/internal/jointoken"
@@ -19,7 +20,7 @@ import (
 func (k *Keystore) agree(ctx context.Context) error {
 	have, err := pki.ReadKeys(k.c.Dir)
 	if err != nil {
-		return fmt.Errorf("keys of the cluster: %w", err)
+		return fmt.Errorf("keys of the cluster: %w; put the file of %s back from a backup, or move it away", err, k.c.Dir)
 	}
 	for {
 		// Before the identity: who writes objects has written that.
@@ -31,8 +32,12 @@ func (k *Keystore) agree(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if id.revision != 0 && !(k.c.Replace && k.replaces(&id, have)) {
+		if id.revision != 0 && !(k.c.Replace && id.lacks(have)) {
 			return k.follow(ctx, &id, have)
+		}
+		if again := id.Created.Add(replaceQuiet); id.Replaced && k.c.Clock.Now().Before(again) {
+			return fmt.Errorf("%w, at %s: start this one without --replace-keys and with --token-file (`pintle token create --server` on that server makes a token). If that server's keys are lost too, --replace-keys begins anew after %s",
+				ErrReplaced, id.Created.Format(time.RFC3339), again.Format(time.RFC3339))
 		}
 		if old && id.revision == 0 {
 			return fmt.Errorf("%w: it holds objects, and %s lacks %s; new keys would shut out the servers, nodes and clients that there are. Start a server first that has all keys in its data directory, "+
@@ -46,6 +51,11 @@ func (k *Keystore) agree(ctx context.Context) error {
 	}
 }
 
+// replaceQuiet is how long after a replacement there is no other: servers that are
+// told at the same time to replace the keys, each at its own start, must not do it in
+// turn.
+const replaceQuiet = 10 * time.Minute
+
 // foreign tells whether there are objects that were made under other keys than
 // this server would make. A version that knew no identities has left none.
 func (k *Keystore) foreign(ctx context.Context, have *pki.Keys) (bool, error) {
@@ -56,8 +66,9 @@ func (k *Keystore) foreign(ctx context.Context, have *pki.Keys) (bool, error) {
 	return len(kvs) > 0, err
 }
 
-// replaces tells whether a server that may replace the cluster's keys has to.
-func (k *Keystore) replaces(id *identity, have *pki.Keys) bool {
+// lacks tells whether keys are others than the cluster's, or not all of them: whether
+// a server that may replace the cluster's with them has to.
+func (id *identity) lacks(have *pki.Keys) bool {
 	return len(have.Missing()) > 0 || id.differs(have) != ""
 }
 
@@ -72,7 +83,7 @@ func (k *Keystore) claim(ctx context.Context, revision int64, have *pki.Keys) er
 	if err != nil {
 		return err
 	}
-	id := identity{Version: identityVersion, Keys: keys.Fingerprints(), Created: k.c.Clock.Now().UTC()}
+	id := identity{Version: identityVersion, Keys: keys.Fingerprints(), Created: k.c.Clock.Now().UTC(), Replaced: k.c.Replace}
 	value, err := json.Marshal(id)
 	if err != nil {
 		return err
@@ -117,8 +128,8 @@ func (k *Keystore) complete(have *pki.Keys) (*pki.Keys, error) {
 	if len(have.Missing()) == 0 {
 		return have, nil
 	}
-	if staged := k.staged(); staged != nil && (&identity{Keys: staged.Fingerprints()}).differs(have) == "" {
-		return staged, nil
+	if left := staged(k.c.Dir); left != nil && (&identity{Keys: left.Fingerprints()}).differs(have) == "" {
+		return left, nil
 	}
 	// Another one than have, which stays as the directory is.
 	keys, err := pki.ReadKeys(k.c.Dir)
@@ -128,7 +139,7 @@ func (k *Keystore) complete(have *pki.Keys) (*pki.Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keys of the cluster: %w", err)
 	}
-	return keys, k.stage(keys)
+	return keys, stage(k.c.Dir, keys)
 }
 
 // follow makes the directory hold what the cluster has.
@@ -140,8 +151,8 @@ func (k *Keystore) follow(ctx context.Context, id *identity, have *pki.Keys) err
 	if len(have.Missing()) == 0 {
 		return k.install(have)
 	}
-	if staged := k.staged(); staged != nil && len(staged.Missing()) == 0 && id.differs(staged) == "" {
-		return k.install(staged)
+	if left := staged(k.c.Dir); left != nil && len(left.Missing()) == 0 && id.differs(left) == "" {
+		return k.install(left)
 	}
 	keys, err := k.unseal(ctx, have)
 	if err != nil {
@@ -150,7 +161,7 @@ func (k *Keystore) follow(ctx context.Context, id *identity, have *pki.Keys) err
 	if name := id.differs(keys); name != "" || len(keys.Missing()) > 0 {
 		return fmt.Errorf("%w: the copy in the store is of other keys (%s)", ErrWrongToken, name)
 	}
-	if err := k.stage(keys); err != nil {
+	if err := stage(k.c.Dir, keys); err != nil {
 		return err
 	}
 	k.c.Log.Info("took the keys of the cluster from the store", "dir", k.c.Dir)
@@ -175,7 +186,7 @@ func (k *Keystore) unseal(ctx context.Context, have *pki.Keys) (*pki.Keys, error
 	switch {
 	case e == nil:
 		why = "there is none with its ID: it was deleted, has run out, or is another cluster's"
-	case k.over(e.info()):
+	case e.info().over(k.c.Clock.Now()):
 		why = "it ran out at " + e.Expires.String()
 	default:
 		keys, err := e.open(t)
@@ -202,13 +213,14 @@ func (k *Keystore) token() (jointoken.Server, error) {
 // stagedFile holds keys on their way into the directory, whole.
 const stagedFile = "staged.json"
 
-func (k *Keystore) stage(keys *pki.Keys) error {
+// stage writes keys to a directory, whole.
+func stage(dir string, keys *pki.Keys) error {
 	b, err := json.Marshal(keys.Files())
 	if err == nil {
-		err = os.MkdirAll(k.c.Dir, 0o700)
+		err = os.MkdirAll(dir, 0o700)
 	}
 	if err == nil {
-		err = atomicfile.Write(filepath.Join(k.c.Dir, stagedFile), b, 0o600)
+		err = atomicfile.Write(filepath.Join(dir, stagedFile), b, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("keys of the cluster: %w", err)
@@ -216,10 +228,10 @@ func (k *Keystore) stage(keys *pki.Keys) error {
 	return nil
 }
 
-// staged are the keys that a process before this one staged; nil: none that can
-// be read.
-func (k *Keystore) staged() *pki.Keys {
-	b, err := os.ReadFile(filepath.Join(k.c.Dir, stagedFile))
+// staged are the keys that a process before this one staged in a directory; nil:
+// none that can be read.
+func staged(dir string) *pki.Keys {
+	b, err := os.ReadFile(filepath.Join(dir, stagedFile))
 	if err != nil {
 		return nil
 	}

@@ -7,7 +7,7 @@
 // cluster. The first server writes it, on condition that there is none; whoever
 // comes later compares it with what he has, so that there are never two
 // authorities for one cluster. Where there are objects already, only who has all
-// keys writes it. A sealed entry is a copy of the private keys for
+// keys writes it. A server that runs ends when it names other keys. A sealed entry is a copy of the private keys for
 // one token: AES-256-GCM under a key that HKDF-SHA256 derives from the token's
 // secret, 32 random bytes. Whoever reads the store, or an old copy of it, and has
 // no token, learns nothing of the keys.

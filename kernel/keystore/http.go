@@ -64,7 +64,7 @@ func answer(w http.ResponseWriter, v any, err error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		http.Error(w, err.Error(), http.StatusNotFound)
-	case errors.Is(err, ErrTooMany):
+	case errors.Is(err, ErrTooMany), errors.Is(err, ErrOtherKeys):
 		http.Error(w, err.Error(), http.StatusConflict)
 	case errors.Is(err, store.ErrNoSpace):
 		http.Error(w, err.Error(), http.StatusInsufficientStorage)

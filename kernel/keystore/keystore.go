@@ -61,6 +61,9 @@ var (
 	// ErrNoIdentity: the store holds the objects of a cluster and does not know its
 	// keys, and the directory lacks some.
 	ErrNoIdentity = errors.New("the store does not know the keys of its cluster")
+	// ErrReplaced: another server has just replaced the keys of the cluster; two
+	// that do would shut out each other.
+	ErrReplaced = errors.New("another server has just replaced the keys of the cluster")
 	// ErrWrongToken: the token opens none of the copies in the store.
 	ErrWrongToken = errors.New("the server token opens no keys of this cluster")
 )
@@ -76,7 +79,7 @@ type Keystore struct {
 // moment agree.
 //
 // # Errors
-//   - ErrOtherKeys, ErrNoToken, ErrNoIdentity, ErrWrongToken
+//   - ErrOtherKeys, ErrNoToken, ErrNoIdentity, ErrReplaced, ErrWrongToken
 //   - those of the store
 func Open(ctx context.Context, c Config) (*Keystore, error) {
 	if c.Clock == nil {
@@ -100,6 +103,8 @@ type identity struct {
 	Version int               `json:"version"`
 	Keys    map[string]string `json:"keys"` // fingerprints by name
 	Created time.Time         `json:"created"`
+	// Replaced: these keys took the place of others, as a server was told.
+	Replaced bool `json:"replaced,omitempty"`
 	// revision is that of the entry; 0: there is none.
 	revision int64
 }
@@ -121,6 +126,44 @@ func (k *Keystore) identity(ctx context.Context) (identity, error) {
 	}
 	id.revision = kv.ModRevision
 	return id, nil
+}
+
+// replaced tells that the keys of a server that runs are the cluster's no longer.
+//
+// # Errors
+//   - ErrOtherKeys
+func (k *Keystore) replaced(id *identity) error {
+	if id.revision == 0 || id.differs(k.keys) == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: another server replaced them at %s. Move %s away and start with --token-file; `pintle token create --server` on that server makes a token", ErrOtherKeys, id.Created.Format(time.RFC3339), k.c.Dir)
+}
+
+// watchEvery is how often Watch asks.
+const watchEvery = time.Minute
+
+// Watch returns when the cluster's keys are no longer those of this server, or when
+// ctx ends. A server that went on would give nodes and tokens of an authority that
+// no other trusts.
+//
+// # Errors
+//   - ErrOtherKeys
+func (k *Keystore) Watch(ctx context.Context) error {
+	t := k.c.Clock.NewTicker(watchEvery)
+	defer t.Stop()
+	for {
+		id, err := k.identity(ctx)
+		if err != nil && ctx.Err() == nil {
+			k.c.Log.Debug("whose keys the cluster has is not known just now", "error", err) // the store's own trouble is told elsewhere
+		} else if err := k.replaced(&id); err != nil {
+			return err
+		}
+		select {
+		case <-t.C():
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // differs names the first key that is not the cluster's; "" when none is.

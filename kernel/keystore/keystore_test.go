@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -252,17 +253,20 @@ func TestCrash(t *testing.T) {
 				case err == nil && isStaged:
 					c.same(a, k)
 				case err == nil && halfAuthority(names):
-					t.Error("a certificate without its key was replaced")
+					t.Error("half an authority was replaced")
 				}
 			})
 		}
 	}
 }
 
-// halfAuthority reports a certificate without its key.
+// halfAuthority reports a certificate without its key, or a key without its
+// certificate.
 func halfAuthority(names []string) bool {
-	s := strings.Join(names, " ") + " "
-	return strings.HasPrefix(s, "ca.crt ") && !strings.Contains(s, "ca.crt ca.key ") || strings.Contains(s, "kubelet-serving-ca.crt ") && !strings.Contains(s, "kubelet-serving-ca.key ")
+	half := func(authority string) bool {
+		return slices.Contains(names, authority+".crt") != slices.Contains(names, authority+".key")
+	}
+	return half("ca") || half("kubelet-serving-ca")
 }
 
 // stagedOf is what a server writes before it installs keys.
@@ -323,6 +327,86 @@ func TestReplaceLostKeys(t *testing.T) {
 	}
 }
 
+// TestOneReplacesTheKeys: of servers that are told to replace the keys at the same
+// time, whether they meet at the store or begin one after another, one does; the
+// others say how to go on.
+func TestOneReplacesTheKeys(t *testing.T) {
+	for _, meet := range []bool{true, false} {
+		c := newCluster(t)
+		c.start(t.TempDir(), "")
+		var arrive, all sync.WaitGroup
+		arrive.Add(2)
+		dirs, got, errs := [2]string{t.TempDir(), t.TempDir()}, [2]*keystore.Keystore{}, [2]error{}
+		replace := func(i int, s keystore.Store) {
+			got[i], errs[i] = keystore.Open(t.Context(), keystore.Config{Store: s, Dir: dirs[i], Replace: true, Clock: c.clock})
+		}
+		for i := range 2 {
+			if meet {
+				all.Go(func() { replace(i, &meeting{c.store, &arrive}) })
+			} else {
+				replace(i, c.store)
+			}
+		}
+		all.Wait()
+		winner := slices.Index(errs[:], nil)
+		if winner < 0 || errs[1-winner] == nil {
+			t.Fatalf("meet %v: %v", meet, errs)
+		}
+		if err := errs[1-winner]; !errors.Is(err, keystore.ErrReplaced) || !strings.Contains(err.Error(), "--token-file") {
+			t.Errorf("meet %v: %v", meet, err)
+		}
+		k := c.start(dirs[winner], "")
+		c.same(k, got[winner])
+		c.same(k, c.start(t.TempDir(), c.token(k, 0)))
+		// The flag that was left there changes nothing; later it is meant.
+		replace(winner, c.store)
+		if errs[winner] != nil {
+			t.Errorf("started again: %v", errs[winner])
+		}
+		c.clock.Step(time.Hour)
+		if replace(1-winner, c.store); errs[1-winner] != nil {
+			t.Errorf("an hour later: %v", errs[1-winner])
+		}
+	}
+}
+
+// TestReplacedWhileItRuns: a server whose keys are the cluster's no longer gives no
+// tokens, and ends.
+func TestReplacedWhileItRuns(t *testing.T) {
+	c := newCluster(t)
+	a := c.start(t.TempDir(), "")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Watch(ctx) }()
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("ended as it should: %v", err)
+	}
+	go func() { ended <- a.Watch(t.Context()) }()
+	if _, err := keystore.Open(t.Context(), keystore.Config{Store: c.store, Dir: t.TempDir(), Replace: true, Clock: c.clock}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := a.Create(t.Context(), 0); !errors.Is(err, keystore.ErrOtherKeys) {
+		t.Errorf("made a token: %v", err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) { // for another goroutine to wait at the clock
+		select {
+		case err := <-ended:
+			if !errors.Is(err, keystore.ErrOtherKeys) || !strings.Contains(err.Error(), "--token-file") {
+				t.Errorf("got %v", err)
+			}
+			return
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it runs on")
+		}
+		if c.clock.HasWaiters() {
+			c.clock.Step(2 * time.Minute)
+		}
+	}
+}
+
 // TestObjectsWithoutAnIdentity: a store that a version without identities wrote
 // is a cluster too. Only a server with all of its keys says which they are; new
 // ones would shut all others out.
@@ -353,6 +437,11 @@ func TestObjectsWithoutAnIdentity(t *testing.T) {
 		}
 		c.refused(dir, token, keystore.ErrNoIdentity, "sa.key")
 		write(t, filepath.Join(dir, "sa.key"), before.Files()["sa.key"])
+		if err := os.Remove(filepath.Join(dir, "ca.crt")); err != nil {
+			t.Fatal(err)
+		}
+		c.refused(dir, token, keystore.ErrNoIdentity, "ca.crt")
+		write(t, filepath.Join(dir, "ca.crt"), before.Files()["ca.crt"])
 		if d := cmp.Diff(before.Files(), c.start(dir, token).Keys().Files()); d != "" {
 			t.Errorf("a server with all keys has others now\n%s", d)
 		}
@@ -417,8 +506,8 @@ func TestNoSecretInTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(kvs) != 2 {
-		t.Errorf("%d entries, want the identity and one copy", len(kvs))
+	if len(kvs) != 3 {
+		t.Errorf("%d entries, want the identity, one copy and whose turn it was", len(kvs))
 	}
 	for _, kv := range kvs {
 		if !strings.HasPrefix(kv.Key, keystore.Prefix) {

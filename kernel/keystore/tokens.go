@@ -26,13 +26,21 @@ type Info struct {
 	ID      string    `json:"id"`
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"` // zero: never
+	// Damaged: the copy in the store cannot be read. No server joins with the
+	// token; Delete removes it.
+	Damaged bool `json:"damaged,omitempty"`
 }
+
+// turnKey is written with every new token, so that of several servers that make one
+// at the same moment each counts those of the others.
+const turnKey = Prefix + "turn"
 
 // Create makes a token with which servers join for ttl; 0 is for ever. The store
 // keeps nothing by which it could be made again.
 //
 // # Errors
 //   - ErrTooMany
+//   - ErrOtherKeys: the cluster's were replaced
 //   - those of the store
 func (k *Keystore) Create(ctx context.Context, ttl time.Duration) (jointoken.Server, Info, error) {
 	t, err := jointoken.NewServer()
@@ -42,19 +50,47 @@ func (k *Keystore) Create(ctx context.Context, ttl time.Duration) (jointoken.Ser
 	if err := k.Sweep(ctx); err != nil {
 		return t, Info{}, err
 	}
+	for {
+		info, err := k.create(ctx, t, ttl)
+		if !errors.Is(err, store.ErrConflict) {
+			return t, info, err
+		}
+		// Another server made one, or has replaced the keys.
+	}
+}
+
+// create makes the copy for a token, if there is room and the keys are the
+// cluster's.
+//
+// # Errors
+//   - store.ErrConflict: another server wrote meanwhile
+func (k *Keystore) create(ctx context.Context, t jointoken.Server, ttl time.Duration) (Info, error) {
+	id, err := k.identity(ctx)
+	if err == nil {
+		err = k.replaced(&id)
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	turn, _, _, err := k.c.Store.Get(ctx, turnKey)
+	if err != nil {
+		return Info{}, err
+	}
 	l, err := k.List(ctx)
 	if err != nil {
-		return t, Info{}, err
+		return Info{}, err
 	}
 	if len(l) >= MaxTokens {
-		return t, Info{}, ErrTooMany
+		return Info{}, ErrTooMany
 	}
 	info, op, err := k.entry(t, k.keys, ttl)
 	if err != nil {
-		return t, Info{}, err
+		return Info{}, err
 	}
-	_, err = k.c.Store.Commit(ctx, []store.Op{op})
-	return t, info, err
+	_, err = k.c.Store.Commit(ctx, []store.Op{op,
+		{Key: turnKey, Value: []byte(t.ID), Expect: turn.ModRevision},
+		{Key: identityKey, Expect: id.revision, Check: true}})
+	return info, err
 }
 
 // entry is the write of a copy of keys for a token.
@@ -74,12 +110,12 @@ func (k *Keystore) entry(t jointoken.Server, keys *pki.Keys, ttl time.Duration) 
 
 func (s *sealed) info() Info { return Info{ID: s.ID, Created: s.Created, Expires: s.Expires} }
 
-// List are the tokens that are good, by ID.
+// List are the tokens that are good, and those whose copies are damaged, by ID.
 func (k *Keystore) List(ctx context.Context) ([]Info, error) {
 	all, err := k.list(ctx)
 	out := []Info{}
 	for _, i := range all {
-		if !k.over(i) {
+		if !i.over(k.c.Clock.Now()) {
 			out = append(out, i)
 		}
 	}
@@ -87,9 +123,7 @@ func (k *Keystore) List(ctx context.Context) ([]Info, error) {
 }
 
 // over reports that a token has run out.
-func (k *Keystore) over(i Info) bool {
-	return !i.Expires.IsZero() && k.c.Clock.Now().After(i.Expires)
-}
+func (i Info) over(now time.Time) bool { return !i.Expires.IsZero() && now.After(i.Expires) }
 
 func (k *Keystore) list(ctx context.Context) ([]Info, error) {
 	kvs, _, _, err := k.c.Store.List(ctx, sealedPrefix, store.ListOptions{})
@@ -98,15 +132,24 @@ func (k *Keystore) list(ctx context.Context) ([]Info, error) {
 	}
 	var out []Info
 	for _, kv := range kvs {
-		s := &sealed{}
-		if err := json.Unmarshal(kv.Value, s); err != nil {
-			return nil, fmt.Errorf("%s in the store: %w", kv.Key, err)
+		s, err := parseSealed(kv.Value)
+		i := Info{Damaged: err != nil}
+		if err == nil {
+			i = s.info()
 		}
-		i := s.info()
 		i.ID = kv.Key[len(sealedPrefix):] // what counts, whatever the entry says
 		out = append(out, i)
 	}
 	return out, nil
+}
+
+func parseSealed(value []byte) (*sealed, error) {
+	s := &sealed{}
+	err := json.Unmarshal(value, s)
+	if err == nil && s.Version == 0 {
+		err = errors.New("it is no copy of keys")
+	}
+	return s, err
 }
 
 // get reads the copy for a token; nil: there is none.
@@ -115,9 +158,9 @@ func (k *Keystore) get(ctx context.Context, id string) (*sealed, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	s := &sealed{}
-	if err := json.Unmarshal(kv.Value, s); err != nil {
-		return nil, fmt.Errorf("%s in the store: %w", kv.Key, err)
+	s, err := parseSealed(kv.Value)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s in the store is damaged (%w). `pintle token delete %s` on a server that runs removes it, `pintle token create --server` makes a new one", ErrWrongToken, kv.Key, err, id)
 	}
 	return s, nil
 }
@@ -128,7 +171,7 @@ func (k *Keystore) get(ctx context.Context, id string) (*sealed, error) {
 // # Errors
 //   - ErrNotFound
 func (k *Keystore) Delete(ctx context.Context, id string) error {
-	if !jointoken.IsServerID(id) {
+	if id == "" {
 		return ErrNotFound
 	}
 	kv, ok, _, err := k.c.Store.Get(ctx, sealedPrefix+id)
@@ -149,7 +192,7 @@ func (k *Keystore) Sweep(ctx context.Context) error {
 		return err
 	}
 	for _, i := range all {
-		if !k.over(i) {
+		if !i.over(k.c.Clock.Now()) {
 			continue
 		}
 		if _, err := k.c.Store.Commit(ctx, []store.Op{{Key: sealedPrefix + i.ID, Expect: store.Any}}); err != nil {

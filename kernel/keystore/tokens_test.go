@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -223,5 +224,79 @@ func TestHandler(t *testing.T) {
 	}
 	if list := ask("GET", "", 200).Body.String(); strings.TrimSpace(list) != "[]" {
 		t.Errorf("left: %s", list)
+	}
+}
+
+// TestDamagedCopy: one that cannot be read is listed as such and can be removed; it
+// is in nobody's way.
+func TestDamagedCopy(t *testing.T) {
+	for _, bad := range []string{"{", "null", "[]", "\x00\xff", `{"version":1,"expires":"yesterday"}`} {
+		c := newCluster(t)
+		k := c.start(t.TempDir(), "")
+		good, damaged := c.token(k, time.Hour), c.token(k, time.Hour)
+		id := strings.Split(damaged, ".")[1]
+		if _, err := c.store.Commit(t.Context(), []store.Op{{Key: entry(damaged), Value: []byte(bad), Expect: store.Any}}); err != nil {
+			t.Fatal(err)
+		}
+		list := func() (out string) {
+			l, err := k.List(t.Context())
+			if err != nil {
+				t.Fatalf("%q: %v", bad, err)
+			}
+			for _, i := range l {
+				out += fmt.Sprint(i.ID == id, i.Damaged, " ")
+			}
+			return out
+		}
+		if got := list(); got != "true true false false " && got != "false false true true " {
+			t.Errorf("%q: listed %s", bad, got)
+		}
+		if err := k.Sweep(t.Context()); err != nil {
+			t.Errorf("%q: %v", bad, err)
+		}
+		c.token(k, time.Hour)
+		c.start(t.TempDir(), good)
+		c.refused(t.TempDir(), damaged, keystore.ErrWrongToken, "pintle token delete "+id)
+		if err := k.Delete(t.Context(), id); err != nil {
+			t.Errorf("%q: %v", bad, err)
+		}
+		if got := list(); got != "false false false false " {
+			t.Errorf("%q: left %s", bad, got)
+		}
+		if _, err := c.store.Commit(t.Context(), []store.Op{{Key: keystore.Prefix + "sealed/x/y", Value: []byte(bad), Expect: store.Any}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keystore.Open(t.Context(), keystore.Config{Store: c.store, Dir: t.TempDir(), Replace: true, Clock: c.clock}); err != nil {
+			t.Errorf("%q: replacing the keys: %v", bad, err)
+		}
+		if got := list(); got != "" {
+			t.Errorf("%q: after the keys were replaced there is %s", bad, got)
+		}
+	}
+}
+
+// TestTokensAreBoundedTogether: however many servers make them at the same moment.
+func TestTokensAreBoundedTogether(t *testing.T) {
+	c := newCluster(t)
+	k := c.start(t.TempDir(), "")
+	for range keystore.MaxTokens - 5 {
+		c.token(k, time.Hour)
+	}
+	const n = 20
+	errs := make(chan error, n)
+	for range n {
+		go func() { _, _, err := k.Create(t.Context(), time.Hour); errs <- err }()
+	}
+	made := 0
+	for range n {
+		switch err := <-errs; {
+		case err == nil:
+			made++
+		case !errors.Is(err, keystore.ErrTooMany):
+			t.Error(err)
+		}
+	}
+	if made != 5 {
+		t.Errorf("%d were made, there was room for 5", made)
 	}
 }

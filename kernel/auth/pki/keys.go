@@ -21,9 +21,16 @@ import (
 // They are not safe for concurrent use while Complete or Merge changes them.
 type Keys struct {
 	pairs  map[string]*Pair // of authorities, by name
-	halves map[string]*x509.Certificate
+	halves map[string]half
 	sa     *ecdsa.PrivateKey
 	saPEM  []byte
+}
+
+// half is what there is of an authority that lacks its key or its certificate.
+type half struct {
+	public []byte // the key, as certificates have it
+	there  string // the end of its file's name
+	lacks  string
 }
 
 // The authorities by the names of their files, and what their certificates say.
@@ -62,7 +69,7 @@ func ReadKeys(dir string) (*Keys, error) {
 // ParseKeys reads keys from files in PEM, by name. Files that are none of theirs
 // are an error.
 func ParseKeys(files map[string][]byte) (*Keys, error) {
-	k := &Keys{pairs: map[string]*Pair{}, halves: map[string]*x509.Certificate{}}
+	k := &Keys{pairs: map[string]*Pair{}, halves: map[string]half{}}
 	for name := range files {
 		if !slices.Contains(keyFiles(), name) {
 			return nil, fmt.Errorf("%q is no file of the cluster's keys", name)
@@ -81,18 +88,29 @@ func ParseKeys(files map[string][]byte) (*Keys, error) {
 	return k, nil
 }
 
-// parseAuthority takes a pair in. A key alone is what a crash left of one that was
-// being made, and counts as nothing; a certificate alone was in use.
+// parseAuthority takes a pair in. A half was in use: what makes pairs stages them
+// whole before.
 func (k *Keys) parseAuthority(name string, certPEM, keyPEM []byte) error {
-	if certPEM == nil {
+	switch {
+	case certPEM == nil && keyPEM == nil:
 		return nil
-	}
-	if keyPEM == nil {
+	case keyPEM == nil:
 		cert, err := decodeCert(certPEM)
 		if err != nil {
 			return fmt.Errorf("%s.crt: %w", name, err)
 		}
-		k.halves[name] = cert
+		k.halves[name] = half{public: cert.RawSubjectPublicKeyInfo, there: ".crt", lacks: ".key"}
+		return nil
+	case certPEM == nil:
+		key, err := decodeKey(keyPEM)
+		var public []byte
+		if err == nil {
+			public, err = x509.MarshalPKIXPublicKey(key.Public())
+		}
+		if err != nil {
+			return fmt.Errorf("%s.key: %w", name, err)
+		}
+		k.halves[name] = half{public: public, there: ".key", lacks: ".crt"}
 		return nil
 	}
 	pair, err := parsePair(name, certPEM, keyPEM)
@@ -126,10 +144,11 @@ func (k *Keys) Missing() []string {
 		if k.pairs[name] != nil {
 			continue
 		}
-		out = append(out, name+".key")
-		if k.halves[name] == nil {
-			out = append(out, name+".crt")
+		if h, ok := k.halves[name]; ok {
+			out = append(out, name+h.lacks)
+			continue
 		}
+		out = append(out, name+".key", name+".crt")
 	}
 	if k.sa == nil {
 		out = append(out, saKeyFile)
@@ -144,15 +163,16 @@ func (k *Keys) Empty() bool { return len(k.pairs) == 0 && len(k.halves) == 0 && 
 // Complete makes the keys that are missing.
 //
 // # Errors
-//   - a certificate without its key: a new authority would cut off every node and
-//     client of the old one
+//   - a certificate without its key, or a key without its certificate: a new
+//     authority would cut off every node and client of the old one
 func (k *Keys) Complete(now time.Time) error {
 	for name, commonName := range authorityNames {
 		if k.pairs[name] != nil {
 			continue
 		}
-		if k.halves[name] != nil {
-			return fmt.Errorf("%[1]s.crt exists but %[1]s.key does not", name)
+		if h, ok := k.halves[name]; ok {
+			return fmt.Errorf("%[1]s%[2]s exists but %[1]s%[3]s does not: put that back from a backup, or move the other away too, which begins with a new authority that no node and no client of the old one trusts",
+				name, h.there, h.lacks)
 		}
 		pair, err := makeAuthority(commonName, now)
 		if err != nil {
@@ -186,7 +206,7 @@ func (k *Keys) Merge(other *Keys) {
 }
 
 // Fingerprints are the SHA-256 of the public keys, in hex, by name; of those that
-// are there, certificates without keys included. They are no secret.
+// are there, halves of pairs included. They are no secret.
 func (k *Keys) Fingerprints() map[string]string {
 	out := map[string]string{}
 	sum := func(name string, spki []byte) {
@@ -196,8 +216,8 @@ func (k *Keys) Fingerprints() map[string]string {
 	for name, pair := range k.pairs {
 		sum(name, pair.Certificate.RawSubjectPublicKeyInfo)
 	}
-	for name, cert := range k.halves {
-		sum(name, cert.RawSubjectPublicKeyInfo)
+	for name, h := range k.halves {
+		sum(name, h.public)
 	}
 	if k.sa != nil {
 		// It never fails for a key on a curve that this package reads.

@@ -3,9 +3,10 @@ package pki
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
-	"os"
 	"sync"
 )
 
@@ -62,8 +63,13 @@ func (l *leaves) renewLeaf(name string, want Leaf) error {
 	l.mu.RUnlock()
 	if pair == nil {
 		var err error
-		if pair, err = l.dir.loadPair(name); err != nil && !os.IsNotExist(err) {
+		var file *fs.PathError
+		switch pair, err = l.dir.loadPair(name); {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+		case errors.As(err, &file):
 			return err
+		default: // it is read by nobody else, and another is as good
+			l.cfg.Log.Warn("a certificate of this server is damaged, another is issued", "name", name, "error", err)
 		}
 	}
 	if pair == nil || l.stale(pair.Certificate, want) {

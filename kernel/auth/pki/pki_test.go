@@ -3,10 +3,14 @@ package pki_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,15 +69,66 @@ func TestOpenLoadsWhatIsThere(t *testing.T) {
 	}
 }
 
+// Half an authority is not made whole with another: what the old one signed would be
+// worth nothing.
 func TestOpenRefusesHalfACA(t *testing.T) {
-	dir := t.TempDir()
-	open(t, pki.Config{Dir: dir})
-	if err := os.Remove(filepath.Join(dir, "ca.key")); err != nil {
+	for _, lost := range []string{"ca.key", "ca.crt", "kubelet-serving-ca.key", "kubelet-serving-ca.crt"} {
+		dir := t.TempDir()
+		open(t, pki.Config{Dir: dir})
+		before, err := pki.ReadKeys(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, lost)); err != nil {
+			t.Fatal(err)
+		}
+		_, err = pki.Open(pki.Config{Dir: dir})
+		if err == nil || !strings.Contains(err.Error(), lost+" does not") || !strings.Contains(err.Error(), "backup") {
+			t.Errorf("%s is lost: %v", lost, err)
+		}
+		left, err := pki.ReadKeys(dir)
+		if err != nil || !slices.Equal(left.Missing(), []string{lost}) || !maps.Equal(left.Fingerprints(), before.Fingerprints()) {
+			t.Errorf("%s is lost: %v is missing now, %v", lost, left.Missing(), err)
+		}
+	}
+}
+
+// A certificate of the server's own that is damaged is issued again: the authority is
+// there.
+func TestOpenReplacesDamagedLeaves(t *testing.T) {
+	cfg := pki.Config{Dir: t.TempDir()}
+	a := open(t, cfg)
+	for _, name := range []string{"apiserver.crt", "apiserver.key", "admin.crt", "apiserver-kubelet-client.key"} {
+		for _, damage := range []string{"", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
+			if err := os.WriteFile(filepath.Join(cfg.Dir, name), []byte(damage), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b := open(t, cfg)
+			if b.CAHash() != a.CAHash() || b.Admin().Certificate.CheckSignatureFrom(ca(t, a)) != nil {
+				t.Errorf("%s is %q: another authority, or no certificate of it", name, damage)
+			}
+		}
+	}
+	// What cannot be read is another matter.
+	if err := os.Remove(filepath.Join(cfg.Dir, "admin.crt")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pki.Open(pki.Config{Dir: dir}); err == nil {
-		t.Fatal("opened with a certificate authority that has no key")
+	if err := os.Mkdir(filepath.Join(cfg.Dir, "admin.crt"), 0o700); err != nil {
+		t.Fatal(err)
 	}
+	if _, err := pki.Open(cfg); err == nil || !strings.Contains(err.Error(), "admin") {
+		t.Errorf("a directory in the place of a certificate: %v", err)
+	}
+}
+
+func ca(t *testing.T, p *pki.PKI) *x509.Certificate {
+	t.Helper()
+	b, _ := pem.Decode(p.CAPEM())
+	c, err := x509.ParseCertificate(b.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestRenewal(t *testing.T) {

@@ -130,7 +130,10 @@ func printTokens(out io.Writer, secrets []corev1.Secret, servers []keystore.Info
 		if !s.Expires.IsZero() {
 			end = s.Expires.Format(time.RFC3339)
 		}
-		fmt.Fprintf(w, "%s\tservers\t%s\t-\t-\n", s.ID, expires([]byte(end), now))
+		if end = expires([]byte(end), now); s.Damaged {
+			end = "damaged: not valid"
+		}
+		fmt.Fprintf(w, "%s\tservers\t%s\t-\t-\n", s.ID, end)
 	}
 	return w.Flush()
 }

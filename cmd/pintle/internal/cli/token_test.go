@@ -36,7 +36,7 @@ func TestPrintTokens(t *testing.T) {
 		secret("bbbbbb", "2026-07-01T11:00:00Z", jointoken.Ledger{Uses: 2, Joined: []jointoken.Join{{Node: "n1", Request: "u1"}}}),
 		secret("cccccc", "", jointoken.Ledger{}),
 		secret("dddddd", "soon", jointoken.Ledger{Uses: 1}),
-	}, []keystore.Info{{ID: "eeeeeeee", Created: now, Expires: now.Add(time.Hour)}, {ID: "ffffffff", Created: now}}, now)
+	}, []keystore.Info{{ID: "eeeeeeee", Created: now, Expires: now.Add(time.Hour)}, {ID: "ffffffff", Created: now}, {ID: "gggggggg", Damaged: true}}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +47,7 @@ cccccc    nodes    never                  any         -
 dddddd    nodes    unreadable: not valid  1           -
 eeeeeeee  servers  in 1h0m0s              -           -
 ffffffff  servers  never                  -           -
+gggggggg  servers  damaged: not valid     -           -
 `
 	if d := cmp.Diff(want, out.String()); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
