@@ -130,7 +130,19 @@ func (c *Client) Apply(ctx context.Context, p *v1alpha1.Plugin) (generation int6
 	return out.Generation, err
 }
 
+// LoadError is why the server could not load a plugin.
+type LoadError struct {
+	Phase   v1alpha1.Phase
+	Message string
+}
+
+// Error is the server's message.
+func (e *LoadError) Error() string { return e.Message }
+
 // WaitLoaded waits until the generation has been loaded or has failed to.
+//
+// # Errors
+//   - a *LoadError when the server tried and failed
 func (c *Client) WaitLoaded(ctx context.Context, name string, generation int64) (*v1alpha1.Plugin, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
@@ -144,7 +156,7 @@ func (c *Client) WaitLoaded(ctx context.Context, name string, generation int64) 
 			case v1alpha1.Ready:
 				return p, nil
 			case v1alpha1.Failed, v1alpha1.Quarantined, v1alpha1.Degraded:
-				return nil, errors.New(s.Message)
+				return nil, &LoadError{s.Phase, s.Message}
 			}
 		}
 		select {

@@ -3,6 +3,7 @@ package plugin
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,8 +30,8 @@ func printPlugin(out io.Writer, p *v1alpha1.Plugin, now time.Time) error {
 	s := &p.Status
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	rows := [][2]string{
-		{"Name", p.Name}, {"Host", string(p.Spec.Host)}, {"Phase", string(s.Phase)}, {"Mode", string(p.Spec.Mode)}, {"Message", firstLine(s.Message)},
-		{"Serves", strings.Join(s.Points, ", ")}, {"Digest", s.Digest}, {"ABI", s.ABI}, {"Version", s.Version},
+		{"Name", p.Name}, {"Host", string(p.Spec.Host)}, {"Phase", string(s.Phase)}, {"Mode", string(p.Spec.Mode)}, {"Failure policy", string(p.Spec.FailurePolicy)}, {"Message", firstLine(s.Message)},
+		{"Serves", strings.Join(s.Points, ", ")}, {"Weight", weight(p)}, {"Order", order(p)}, {"Digest", s.Digest}, {"ABI", s.ABI}, {"Version", s.Version},
 		{"Calls", fmt.Sprintf("%d, of which %d answered with an error and %d were broken off", s.Calls, s.Errors, s.Faults)},
 		{"Time", fmt.Sprintf("p50 %s, p99 %s", s.P50.Duration, s.P99.Duration)},
 		{"Instances", instances(s)},
@@ -45,6 +46,34 @@ func printPlugin(out io.Writer, p *v1alpha1.Plugin, now time.Time) error {
 		}
 	}
 	return w.Flush()
+}
+
+// weight is that of a plugin's score; its members' where they have their own.
+func weight(p *v1alpha1.Plugin) string {
+	if !slices.Contains(p.Status.Points, "Score") && !slices.Contains(p.Status.Points, "ScoreAll") {
+		return ""
+	}
+	var list []string
+	if p.Spec.Weight != nil {
+		list = append(list, fmt.Sprint(*p.Spec.Weight))
+	}
+	for _, m := range p.Spec.Members {
+		if m.Weight != nil {
+			list = append(list, fmt.Sprintf("%s %d", m.Name, *m.Weight))
+		}
+	}
+	if len(list) == 0 {
+		return "its own (1 unless it says otherwise)"
+	}
+	return strings.Join(list, ", ")
+}
+
+// order is that of a policy.
+func order(p *v1alpha1.Plugin) string {
+	if !slices.Contains(p.Status.Points, "Mutate") && !slices.Contains(p.Status.Points, "Validate") {
+		return ""
+	}
+	return fmt.Sprint(p.Spec.Order)
 }
 
 // phaseOf is the phase, with the mode when that is not the usual one.

@@ -42,8 +42,35 @@ func TestPluginsArePrinted(t *testing.T) {
 	if err := printPlugin(&out, &list[2], now); err != nil {
 		t.Fatal(err)
 	}
+	for _, none := range []string{"Weight", "Order"} {
+		if strings.Contains(out.String(), none) {
+			t.Errorf("%s of what serves nothing:\n%s", none, out.String())
+		}
+	}
 	for _, want := range []string{`broken off in "validate", 1s ago: no answer within 1s`, "events --for plugin/shut"} {
 		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+// TestWeightAndOrderArePrinted: with the flags of `load` comes a way to see what
+// they set.
+func TestWeightAndOrderArePrinted(t *testing.T) {
+	ten, two := int64(10), int64(2)
+	for want, p := range map[string]v1alpha1.Plugin{
+		"Weight: 10": {Spec: v1alpha1.PluginSpec{Weight: &ten}, Status: v1alpha1.PluginStatus{Points: []string{"Filter", "Score"}}},
+		"Weight: NodeAffinity 2": {Spec: v1alpha1.PluginSpec{Members: []v1alpha1.MemberUse{{Name: "NodeAffinity", Weight: &two}}},
+			Status: v1alpha1.PluginStatus{Points: []string{"ScoreAll"}}},
+		"Weight: its own":        {Status: v1alpha1.PluginStatus{Points: []string{"Score"}}},
+		"Order: -3":              {Spec: v1alpha1.PluginSpec{Order: -3}, Status: v1alpha1.PluginStatus{Points: []string{"Validate"}}},
+		"Failure policy: Ignore": {Spec: v1alpha1.PluginSpec{FailurePolicy: v1alpha1.Ignore}},
+	} {
+		var out strings.Builder
+		if err := printPlugin(&out, &p, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
