@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,13 +35,19 @@ const Interval = time.Minute
 // Run collects at intervals until ctx ends.
 func (g *Collector) Run(ctx context.Context) error {
 	retry := backoff.New(Interval, Interval)
+	told := false // that something else fills the disk
 	for {
 		n, err := g.Collect(ctx)
-		if err == nil {
+		others := errors.Is(err, ErrNotImages)
+		switch {
+		case others && !told:
+			g.Puller.cfg.Log.Info("image collection", "error", err)
+		case err == nil || others:
 			retry.Succeeded(g.Puller.cfg.Log)
-		} else if ctx.Err() == nil {
+		case ctx.Err() == nil:
 			retry.Failed(g.Puller.cfg.Log, "image collection", err)
 		}
+		told = others
 		if n > 0 {
 			g.Puller.cfg.Log.Info("images removed", "count", n)
 		}
@@ -52,8 +59,16 @@ func (g *Collector) Run(ctx context.Context) error {
 	}
 }
 
-// Collect looks once and returns how many images it removed. It fails when
-// the disk is still too full afterwards.
+// ErrNotImages: the disk would be too full without a single image. That is
+// nothing to be woken for here: when it gets worse, the node's condition
+// DiskPressure says so.
+var ErrNotImages = errors.New("the disk is too full, and not with images")
+
+// Collect looks once and returns how many images it removed.
+//
+// # Errors
+//   - ErrNotImages
+//   - any other when the disk is still too full afterwards
 func (g *Collector) Collect(ctx context.Context) (int, error) {
 	images, err := g.Puller.cfg.Runtime.List(ctx)
 	if err != nil {
@@ -84,7 +99,18 @@ func (g *Collector) Collect(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	goal := int64(total)*int64(100-low)/100 - int64(free)
-	return g.remove(ctx, g.Puller.unused(images, inUse, g.spared, g.minAge()), goal)
+	held := int64(0)
+	for _, img := range images {
+		held += int64(img.Size)
+	}
+	n, left, err := g.remove(ctx, g.Puller.unused(images, inUse, g.spared, g.minAge()), goal)
+	switch {
+	case err != nil || left <= 0:
+		return n, err
+	case held < goal:
+		return n, fmt.Errorf("%w: %d MiB more should be free on %s, all images together had %d", ErrNotImages, left>>20, fs.Mountpoint, held>>20)
+	}
+	return n, fmt.Errorf("the disk is too full and %d MiB more of images could not be freed", left>>20)
 }
 
 func orDefault(n, d int) int {
@@ -107,14 +133,15 @@ func (g *Collector) spared(img *cri.Image) bool {
 	})
 }
 
-func (g *Collector) remove(ctx context.Context, images []*cri.Image, goal int64) (int, error) {
-	n := 0
+// remove removes images until goal bytes are freed. It returns how many it removed
+// and what is left of the goal.
+func (g *Collector) remove(ctx context.Context, images []*cri.Image, goal int64) (n int, left int64, err error) {
 	for _, img := range images {
 		if goal <= 0 {
-			return n, nil
+			break
 		}
 		if err := g.Puller.cfg.Runtime.Remove(ctx, img.ID); err != nil {
-			return n, err
+			return n, goal, err
 		}
 		n++
 		goal -= int64(img.Size)
@@ -123,10 +150,7 @@ func (g *Collector) remove(ctx context.Context, images []*cri.Image, goal int64)
 		}
 		g.Puller.forgetID(img.ID)
 	}
-	if goal > 0 {
-		return n, fmt.Errorf("the disk is too full and %d MiB more of images could not be freed", goal>>20)
-	}
-	return n, nil
+	return n, goal, nil
 }
 
 // touch records which images are in use now, and when new ones were seen.

@@ -253,9 +253,9 @@ func TestCollector(t *testing.T) {
 	}
 	p, clk := newPuller(s)
 	inUse := map[string]bool{"id-used": true, "old": true, "id-new": true}
-	free := uint64(500)
+	free, total := uint64(500), uint64(1000)
 	g := &image.Collector{Puller: p, Spare: []string{"pause"}, InUse: func(context.Context) (map[string]bool, error) { return inUse, nil },
-		Disk: func(string) (uint64, uint64, error) { return free, 1000, nil }}
+		Disk: func(string) (uint64, uint64, error) { return free, total, nil }}
 	collect := func() (int, error) { t.Helper(); return g.Collect(t.Context()) }
 	if n, err := collect(); n != 0 || err != nil {
 		t.Fatalf("room on the disk: removed %d %v", n, err)
@@ -275,5 +275,12 @@ func TestCollector(t *testing.T) {
 	n, err := collect()
 	if err == nil || !slices.Equal(s.removed, []string{"id-older", "id-old"}) {
 		t.Errorf("got %d %v %v, want all that may go, and a complaint", n, err, s.removed)
+	}
+	if errors.Is(err, image.ErrNotImages) {
+		t.Errorf("without images there were room, and it says %v", err)
+	}
+	total = 10000 // 2000 to be freed, and some 300 of images
+	if _, err := collect(); !errors.Is(err, image.ErrNotImages) {
+		t.Errorf("it is not images that fill the disk, and it says %v", err)
 	}
 }

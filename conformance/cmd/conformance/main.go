@@ -22,19 +22,32 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	failed, err := run(ctx, os.Args[1:], os.Stdout)
+	failed, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	switch {
-	case err != nil:
+	code := exitCode(failed, err)
+	if code == 2 {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
-		os.Exit(2)
-	case failed > 0:
-		os.Exit(1)
 	}
+	os.Exit(code)
 }
 
-func run(ctx context.Context, args []string, out io.Writer) (failed int, err error) {
+// exitCode tells cases that failed (1) from a suite that could not run (2).
+func exitCode(failed int, err error) int {
+	switch {
+	case errors.Is(err, flag.ErrHelp): // it was asked for, and printed
+		return 0
+	case err != nil:
+		return 2
+	case failed > 0:
+		return 1
+	}
+	return 0
+}
+
+// run runs the cases that args select and returns how many of them failed.
+func run(ctx context.Context, args []string, out, usage io.Writer) (failed int, err error) {
 	fl := flag.NewFlagSet("conformance", flag.ContinueOnError)
+	fl.SetOutput(usage)
 	kubeconfig := fl.String("kubeconfig", os.Getenv("KUBECONFIG"), "how to reach the cluster, as an administrator")
 	only := fl.String("run", "", "run the cases whose names match this regular expression")
 	list := fl.Bool("list", false, "list the cases and what they stand for")

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
@@ -122,9 +123,20 @@ func summarize(ctx context.Context, c *rest.Config, path string, p *diagnose.Pro
 		err = p.ReadGoroutines(bytes.NewReader(b))
 	}
 	if err != nil {
-		errs = append(errs, "goroutines: "+err.Error()+" (needs an administrator, and --profiling where it runs)")
+		errs = append(errs, "goroutines: "+err.Error()+remedy(err))
 	}
 	p.Error = strings.Join(errs, "; ")
+}
+
+// remedy is what helps who gets no profile, where that is known.
+func remedy(err error) string {
+	switch {
+	case apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err):
+		return " (profiles are for administrators of the cluster)"
+	case apierrors.IsNotFound(err):
+		return " (it runs with --profiling=false)"
+	}
+	return ""
 }
 
 func get(ctx context.Context, c *rest.Config, path string, into any) error {

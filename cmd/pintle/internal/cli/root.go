@@ -24,6 +24,7 @@ func New() *cobra.Command {
   pintle plugin new …     write a plugin; build, load, list, remove
   pintle lab up           a cluster of several nodes on this machine
   pintle node --server …  join this machine to a cluster`,
+		Version:       versionText(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -40,6 +41,7 @@ func New() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	sayUsage(root)
 	return root
 }
@@ -68,7 +70,12 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintf(cmd.OutOrStdout(), "Pintle %s (commit %s), Kubernetes API %s, %s\n", version.Pintle, version.Commit, version.Kubernetes, version.Platform())
+			fmt.Fprintln(cmd.OutOrStdout(), versionText())
 		},
 	}
+}
+
+// versionText is what `pintle version` and `pintle --version` say.
+func versionText() string {
+	return fmt.Sprintf("Pintle %s (commit %s), Kubernetes API %s, %s", version.Pintle, version.Commit, version.Kubernetes, version.Platform())
 }

@@ -6,6 +6,7 @@ package kubectl
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -23,9 +24,10 @@ import (
 // $KUBECONFIG says otherwise; ~/.kube/config is not, once Pintle has made its
 // own, so that a command for Pintle never reaches another cluster by accident.
 func Main(args []string, defaultKubeconfig string) {
-	if useDefault(defaultKubeconfig) {
-		util.BehaviorOnFatal(fatal)
+	if hint := hintFor(os.Getenv("KUBECONFIG"), defaultKubeconfig); hint != "" {
+		util.BehaviorOnFatal(func(message string, code int) { fatal(message, hint, code) })
 	}
+	useDefault(defaultKubeconfig)
 	os.Args = args // kubectl's own argument handling reads it
 	logs.GlogSetter(cmd.GetLogVerbosity(args))
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
@@ -41,24 +43,37 @@ func Main(args []string, defaultKubeconfig string) {
 	}
 }
 
-// useDefault reports whether the caller named no kubeconfig by environment.
-func useDefault(kubeconfig string) bool {
+// useDefault names the kubeconfig when the caller names none by environment.
+func useDefault(kubeconfig string) {
 	if os.Getenv("KUBECONFIG") != "" {
-		return false
+		return
 	}
 	if _, err := os.Stat(kubeconfig); err == nil {
 		os.Setenv("KUBECONFIG", kubeconfig)
 	}
-	return true
+}
+
+// hintFor is what to tell who reaches no server, by the value of $KUBECONFIG; ""
+// when he named a file that is there.
+func hintFor(env, kubeconfig string) string {
+	if env == "" {
+		return "`pintle up` starts the cluster of this machine; another one is named by --kubeconfig or $KUBECONFIG."
+	}
+	for _, file := range filepath.SplitList(env) {
+		if _, err := os.Stat(file); err == nil {
+			return ""
+		}
+	}
+	return fmt.Sprintf("$KUBECONFIG is %s, and there is no such file. Without it, `pintle kubectl` uses %s, the cluster of `pintle up`.", env, kubeconfig)
 }
 
 // fatal does what kubectl does, and tells who finds no cluster how to get one.
-func fatal(message string, code int) {
+func fatal(message, hint string, code int) {
 	if message != "" {
 		fmt.Fprintln(os.Stderr, strings.TrimSuffix(message, "\n"))
 	}
 	if strings.Contains(message, "did you specify the right host or port?") {
-		fmt.Fprintln(os.Stderr, "`pintle up` starts the cluster of this machine; another one is named by --kubeconfig or $KUBECONFIG.")
+		fmt.Fprintln(os.Stderr, hint)
 	}
 	os.Exit(code)
 }

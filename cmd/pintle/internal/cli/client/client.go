@@ -29,15 +29,15 @@ func (f *Flags) Add(cmd *cobra.Command) {
 
 // Config finds the cluster as `pintle kubectl` does.
 func (f *Flags) Config() (*rest.Config, error) {
-	path := f.Kubeconfig
+	path, remedy := f.Kubeconfig, "name another with --kubeconfig"
 	if path == "" {
-		path = os.Getenv("KUBECONFIG")
+		path, remedy = os.Getenv("KUBECONFIG"), "unset $KUBECONFIG to reach the cluster of `pintle up`, or name another with --kubeconfig"
 	}
 	if path == "" {
-		path = paths.Dir(paths.Default).AdminKubeconfig()
+		path, remedy = paths.Dir(paths.Default).AdminKubeconfig(), "start one with `pintle up`, or name another with --kubeconfig"
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("no cluster: %s does not exist; start one with `pintle up`, or name another with --kubeconfig", path)
+		return nil, fmt.Errorf("no cluster: %s does not exist; %s", path, remedy)
 	}
 	c, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil {

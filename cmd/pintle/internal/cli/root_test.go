@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// TestVersion: the flag that every tool has says what the command does.
+func TestVersion(t *testing.T) {
+	var said []string
+	for _, args := range [][]string{{"version"}, {"--version"}} {
+		root := New()
+		var out strings.Builder
+		root.SetOut(&out)
+		root.SetArgs(args)
+		if err := root.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		said = append(said, out.String())
+	}
+	if said[0] != said[1] || !strings.HasPrefix(said[0], "Pintle ") || strings.Count(said[0], "\n") != 1 {
+		t.Errorf("%q and %q", said[0], said[1])
+	}
+}
+
+// TestDebugRemedy: a node that does not answer is not blamed on flags.
+func TestDebugRemedy(t *testing.T) {
+	r := schema.GroupResource{Resource: "nodes"}
+	for want, err := range map[string]error{
+		"":                  errors.New("dial tcp 192.0.2.3:10250: i/o timeout"),
+		"administrators":    apierrors.NewForbidden(r, "n", errors.New("no")),
+		"--profiling=false": apierrors.NewNotFound(r, "n"),
+	} {
+		if got := remedy(err); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+}
