@@ -16,12 +16,14 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 	"github.com/pintle-io/pintle/internal/jointoken"
 	"github.com/pintle-io/pintle/kernel/keystore"
 )
@@ -60,9 +62,19 @@ func tokenCreate(f *client.Flags) *cobra.Command {
 				return nil
 			}
 			// The token is no argument: those are everybody's to see.
-			fmt.Fprintf(cmd.OutOrStdout(), "pintle node --server %s --token-file - <<'EOF'\n%s\nEOF\n", c.Host, t)
-			if loopback(c.Host) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "Only this machine reaches %s. For others the server needs an address of theirs: --listen, see docs/operations.md.\n", c.Host)
+			client, err := kubernetes.NewForConfig(c)
+			if err != nil {
+				return err
+			}
+			// It may do without; the token is made.
+			advertised, _ := client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(cmd.Context(), metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
+			server, others := joinAddress(c.Host, advertised)
+			fmt.Fprintf(cmd.OutOrStdout(), "pintle node --server %s --token-file - <<'EOF'\n%s\nEOF\n", server, t)
+			if loopback(server) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Only this machine reaches %s. For others the server needs an address of theirs: --listen, see docs/operations.md.\n", server)
+			}
+			if len(others) > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Servers of the same cluster: %s. A node knows one address: give it that of a balancer, see docs/operations.md.\n", strings.Join(others, ", "))
 			}
 			return nil
 		},
@@ -72,6 +84,34 @@ func tokenCreate(f *client.Flags) *cobra.Command {
 	cmd.Flags().BoolVar(&server, "server", false, "for a server rather than a node: whoever has the token and can read the etcd has the cluster's keys")
 	cmd.Flags().BoolVar(&only, "print-token", false, "print the token alone")
 	return cmd
+}
+
+// joinAddress is where a node of another machine reaches the cluster, and where
+// else: the address by which this command does unless that is the loopback's and
+// the servers advertise others.
+func joinAddress(host string, advertised *discoveryv1.EndpointSliceList) (server string, others []string) {
+	if !loopback(host) || advertised == nil {
+		return host, nil
+	}
+	var all []string
+	for _, s := range advertised.Items {
+		if len(s.Ports) == 0 || s.Ports[0].Port == nil {
+			continue
+		}
+		for _, e := range s.Endpoints {
+			for _, a := range e.Addresses {
+				if ip, err := netip.ParseAddr(a); err == nil && !ip.IsLoopback() && ip != serve.LocalAPI {
+					all = append(all, "https://"+netip.AddrPortFrom(ip, uint16(*s.Ports[0].Port)).String())
+				}
+			}
+		}
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if len(all) == 0 {
+		return host, nil
+	}
+	return all[0], all[1:]
 }
 
 // loopback tells that other machines do not reach a server.

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 	"github.com/pintle-io/pintle/internal/jointoken"
 	"github.com/pintle-io/pintle/kernel/keystore"
 )
@@ -162,5 +165,36 @@ func TestServerTokenIsNoArgument(t *testing.T) {
 	}
 	if (&serverFlags{}).token() != nil {
 		t.Error("a token from nowhere")
+	}
+}
+
+// TestJoinAddress: the command for another machine has an address that the other
+// machine reaches, if there is one.
+func TestJoinAddress(t *testing.T) {
+	port := int32(6443)
+	slice := func(addresses ...string) discoveryv1.EndpointSlice {
+		s := discoveryv1.EndpointSlice{Ports: []discoveryv1.EndpointPort{{Port: &port}}}
+		for _, a := range addresses {
+			s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{Addresses: []string{a}})
+		}
+		return s
+	}
+	for name, c := range map[string]struct {
+		host   string
+		slice  discoveryv1.EndpointSlice
+		want   string
+		others []string
+	}{
+		"reached by another address": {"https://192.0.2.9:6443", slice("192.0.2.7"), "https://192.0.2.9:6443", nil},
+		"the server has one":         {"https://127.0.0.1:6443", slice("192.0.2.7"), "https://192.0.2.7:6443", nil},
+		"of version 6":               {"https://[::1]:6443", slice("2001:db8::7"), "https://[2001:db8::7]:6443", nil},
+		"several servers":            {"https://localhost:6443", slice("192.0.2.8", "192.0.2.7"), "https://192.0.2.7:6443", []string{"https://192.0.2.8:6443"}},
+		"the pods' own":              {"https://127.0.0.1:6443", slice(serve.LocalAPI.String()), "https://127.0.0.1:6443", nil},
+		"none":                       {"https://127.0.0.1:6443", slice(), "https://127.0.0.1:6443", nil},
+	} {
+		got, others := joinAddress(c.host, &discoveryv1.EndpointSliceList{Items: []discoveryv1.EndpointSlice{c.slice}})
+		if got != c.want || !slices.Equal(others, c.others) {
+			t.Errorf("%s: %s %v, want %s %v", name, got, others, c.want, c.others)
+		}
 	}
 }
