@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel/scheduler/cache"
-	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
 	"github.com/pintle-io/pintle/kernel/scheduler/queue"
 )
 
@@ -65,7 +64,7 @@ func (c *cycle) putWaiting(p *queue.Pod, key types.NamespacedName, o *corev1.Pod
 		return // only its status changed
 	}
 	p.Usage = cache.UsageOf(o)
-	p.Priority = evaluate.PriorityOf(o)
+	p.Priority = cache.PriorityOf(o)
 	c.queue.Add(p)
 }
 

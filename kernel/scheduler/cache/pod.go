@@ -11,10 +11,7 @@ import (
 
 // podOf is what plugins can see of a pod that is on a node.
 func podOf(o *corev1.Pod, u columns.Usage) columns.Pod {
-	p := columns.Pod{Namespace: o.Namespace, Labels: o.Labels, Usage: u, Terminating: o.DeletionTimestamp != nil}
-	if o.Spec.Priority != nil {
-		p.Priority = *o.Spec.Priority
-	}
+	p := columns.Pod{Namespace: o.Namespace, Labels: o.Labels, Usage: u, Priority: PriorityOf(o), Terminating: o.DeletionTimestamp != nil}
 	if o.Spec.PreemptionPolicy != nil {
 		p.NeverPreempts = *o.Spec.PreemptionPolicy == corev1.PreemptNever
 	}
@@ -25,6 +22,14 @@ func podOf(o *corev1.Pod, u columns.Usage) columns.Pod {
 		p.Affinity = func() string { return affinityRecord(x) }
 	}
 	return p
+}
+
+// PriorityOf is a pod's priority; 0 without one.
+func PriorityOf(o *corev1.Pod) int32 {
+	if o.Spec.Priority != nil {
+		return *o.Spec.Priority
+	}
+	return 0
 }
 
 // affinityRecord is the affinity to other pods as plugins read it; "" if it has

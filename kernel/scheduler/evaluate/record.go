@@ -105,11 +105,3 @@ func (p *Pod) record(plan *record.Plan) ([]byte, error) {
 	}
 	return b, err
 }
-
-// PriorityOf is a pod's priority; 0 without one.
-func PriorityOf(p *corev1.Pod) int32 {
-	if p.Spec.Priority != nil {
-		return *p.Spec.Priority
-	}
-	return 0
-}
