@@ -5,9 +5,6 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/registry/registrytest"
@@ -16,41 +13,9 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
-// anything are the Types of a kind without a schema.
-type anything struct{ resource.Types }
-
-func (anything) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
-	u := &unstructured.Unstructured{Object: map[string]any{}}
-	u.SetGroupVersionKind(gvk)
-	return u, nil
-}
-
-func (anything) Recognizes(schema.GroupVersionKind) bool { return true }
-func (anything) Default(runtime.Object)                  {}
-
-func (anything) ObjectKinds(obj runtime.Object) ([]schema.GroupVersionKind, bool, error) {
-	return []schema.GroupVersionKind{obj.GetObjectKind().GroupVersionKind()}, false, nil
-}
-
-var gizmos = schema.GroupVersionResource{Group: "shop.example", Version: "v1", Resource: "gizmos"}
-
-func gizmoDefinition(change ...func(*resource.Definition)) []*resource.Definition {
-	d := &resource.Definition{Group: gizmos.Group, Resource: gizmos.Resource, Singular: "gizmo", Kind: "Gizmo", ListKind: "GizmoList", Namespaced: true,
-		Versions: []string{"v1"}, StorageVersion: "v1", KeyPrefix: "/registry/shop.example/gizmos", Types: anything{}, JSONStored: true,
-		Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"}}
-	for _, f := range change {
-		f(d)
-	}
-	return []*resource.Definition{d}
-}
-
 func (k *kit) gizmo(t *testing.T, name string) {
 	t.Helper()
-	u := &unstructured.Unstructured{Object: map[string]any{}}
-	u.SetGroupVersionKind(gizmos.GroupVersion().WithKind("Gizmo"))
-	u.SetNamespace(metav1.NamespaceDefault)
-	u.SetName(name)
-	if _, err := k.Create(t.Context(), in(gizmos, ""), u, registry.WriteOptions{}); err != nil {
+	if _, err := k.Create(t.Context(), in(registrytest.Gizmos, ""), registrytest.Gizmo(metav1.NamespaceDefault, name), registry.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -85,7 +50,7 @@ func TestFollowsKinds(t *testing.T) {
 	shop := k.Catalog.Producer("shop")
 	apply := func(change ...func(*resource.Definition)) {
 		t.Helper()
-		if err := shop.Apply(gizmoDefinition(change...)); err != nil {
+		if err := shop.Apply(registrytest.DefineGizmos(change...)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,7 +79,7 @@ func TestFollowsKinds(t *testing.T) {
 		})
 		told("what was known before", "a", round, round)
 
-		if err := shop.Apply(nil, gizmos.GroupResource()); err != nil {
+		if err := shop.Apply(nil, registrytest.Gizmos.GroupResource()); err != nil {
 			t.Fatal(err)
 		}
 		k.set(t, "other", fmt.Sprint(round))
@@ -137,7 +102,7 @@ func TestFollowsOwners(t *testing.T) {
 	}
 	run(t, m)
 	registrytest.Eventually(t, "asked about the owner", func() bool { return r.times("g") == 1 && r.wide.Load() == 0 })
-	if err := k.Catalog.Producer("shop").Apply(gizmoDefinition(func(d *resource.Definition) { d.Namespaced = false })); err != nil {
+	if err := k.Catalog.Producer("shop").Apply(registrytest.DefineGizmos(func(d *resource.Definition) { d.Namespaced = false })); err != nil {
 		t.Fatal(err)
 	}
 	registrytest.Eventually(t, "asked about the owner without a namespace", func() bool { return r.wide.Load() == 1 })

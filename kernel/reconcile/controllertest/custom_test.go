@@ -7,49 +7,26 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
-// anything are the Types of a kind without a schema.
-type anything struct{ resource.Types }
-
-func (anything) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
-	u := &unstructured.Unstructured{Object: map[string]any{}}
-	u.SetGroupVersionKind(gvk)
-	return u, nil
-}
-
-func (anything) Recognizes(schema.GroupVersionKind) bool { return true }
-func (anything) Default(runtime.Object)                  {}
-
-func (anything) ObjectKinds(obj runtime.Object) ([]schema.GroupVersionKind, bool, error) {
-	return []schema.GroupVersionKind{obj.GetObjectKind().GroupVersionKind()}, false, nil
-}
-
-var gizmos = schema.GroupVersionResource{Group: "shop.example", Version: "v1", Resource: "gizmos"}
-
 func (c *cluster) gizmo(t *testing.T, namespace, name string, owner metav1.Object) {
 	t.Helper()
-	u := &unstructured.Unstructured{Object: map[string]any{}}
-	u.SetGroupVersionKind(gizmos.GroupVersion().WithKind("Gizmo"))
-	u.SetNamespace(namespace)
-	u.SetName(name)
+	var owners []metav1.OwnerReference
 	if owner != nil {
-		u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: owner.GetName(), UID: owner.GetUID()}})
+		owners = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: owner.GetName(), UID: owner.GetUID()}}
 	}
-	if _, err := c.Create(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace}, u, registry.WriteOptions{}); err != nil {
+	if _, err := c.Create(t.Context(), registry.Target{Resource: registrytest.Gizmos, Namespace: namespace}, registrytest.Gizmo(namespace, name, owners...), registry.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (c *cluster) gizmos(t *testing.T, namespace string) string {
 	t.Helper()
-	l, err := c.List(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace}, metav1.ListOptions{})
+	l, err := c.List(t.Context(), registry.Target{Resource: registrytest.Gizmos, Namespace: namespace}, metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,11 +43,8 @@ func (c *cluster) gizmos(t *testing.T, namespace string) string {
 func TestControllersFollowKinds(t *testing.T) {
 	c := newCluster(t, nativeHost(t), "garbage-collector", "namespace")
 	p := c.catalog.Producer("shop")
-	d := &resource.Definition{Group: "shop.example", Resource: "gizmos", Singular: "gizmo", Kind: "Gizmo", ListKind: "GizmoList", Namespaced: true,
-		Versions: []string{"v1"}, StorageVersion: "v1", KeyPrefix: "/registry/shop.example/gizmos", Types: anything{}, JSONStored: true,
-		Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"}}
 	for round := range 2 {
-		if err := p.Apply([]*resource.Definition{d}); err != nil {
+		if err := p.Apply(registrytest.DefineGizmos()); err != nil {
 			t.Fatal(err)
 		}
 		owner, err := c.Create(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("configmaps"), Namespace: namespace},
@@ -89,18 +63,15 @@ func TestControllersFollowKinds(t *testing.T) {
 		eventually(t, "a namespace goes with the objects of the kind", func() string {
 			return all(equal("namespace", get[corev1.Namespace](t, c, "team") == nil, true), equal("gizmos", c.gizmos(t, "team"), ""))
 		})
-		if _, err := c.Delete(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace, Name: "free"}, metav1.DeleteOptions{}); err != nil {
+		if _, err := c.Delete(t.Context(), registry.Target{Resource: registrytest.Gizmos, Namespace: namespace, Name: "free"}, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.Apply(nil, gizmos.GroupResource()); err != nil {
+		if err := p.Apply(nil, registrytest.Gizmos.GroupResource()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.List(t.Context(), registry.Target{Resource: gizmos}, metav1.ListOptions{}); !apierrors.IsNotFound(err) {
+		if _, err := c.List(t.Context(), registry.Target{Resource: registrytest.Gizmos}, metav1.ListOptions{}); !apierrors.IsNotFound(err) {
 			t.Errorf("round %d: list of what is gone: %v", round, err)
 		}
-		// A copy: a definition is not put back once it was taken away.
-		again := *d
-		d = &again
 	}
 }
 
@@ -111,16 +82,13 @@ func TestChangingKindsCollectNothing(t *testing.T) {
 	p := c.catalog.Producer("shop")
 	apply := func(versions ...string) {
 		t.Helper()
-		d := &resource.Definition{Group: "shop.example", Resource: "gizmos", Singular: "gizmo", Kind: "Gizmo", ListKind: "GizmoList", Namespaced: true,
-			Versions: versions, StorageVersion: "v1", KeyPrefix: "/registry/shop.example/gizmos", Types: anything{}, JSONStored: true,
-			Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"}}
-		if err := p.Apply([]*resource.Definition{d}); err != nil {
+		if err := p.Apply(registrytest.DefineGizmos(func(d *resource.Definition) { d.Versions = versions })); err != nil {
 			t.Fatal(err)
 		}
 	}
 	apply("v1")
 	c.gizmo(t, namespace, "owner", nil)
-	o, err := c.Get(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace, Name: "owner"}, metav1.GetOptions{})
+	o, err := c.Get(t.Context(), registry.Target{Resource: registrytest.Gizmos, Namespace: namespace, Name: "owner"}, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,13 +109,13 @@ func TestChangingKindsCollectNothing(t *testing.T) {
 	seen("at first", "a")
 	apply("v2", "v1")
 	seen("another version is preferred", "b")
-	if err := p.Apply(nil, gizmos.GroupResource()); err != nil {
+	if err := p.Apply(nil, registrytest.Gizmos.GroupResource()); err != nil {
 		t.Fatal(err)
 	}
 	seen("the kind is away", "c")
 	apply("v1")
 	seen("the kind is back", "d")
-	if _, err := c.Delete(t.Context(), registry.Target{Resource: gizmos, Namespace: namespace, Name: "owner"}, metav1.DeleteOptions{}); err != nil {
+	if _, err := c.Delete(t.Context(), registry.Target{Resource: registrytest.Gizmos, Namespace: namespace, Name: "owner"}, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "what a deleted object owns is collected", func() string {
