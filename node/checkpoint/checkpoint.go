@@ -1,8 +1,7 @@
 // Package checkpoint keeps on the node's disk what neither the runtime nor the
 // API remembers about its pods: one small file per pod. A file is replaced as
-// a whole, so that an agent that is killed leaves the old one or the new one.
-// It is not forced to the disk: what runs does not survive a crash of the
-// machine either.
+// a whole, so that an agent that is killed, or a machine that loses power,
+// leaves the old one or the new one.
 package checkpoint
 
 import (
@@ -12,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -70,48 +68,36 @@ func (s *Store) write(file string, b []byte) error {
 }
 
 // Remove forgets a pod. To forget one that is not known is no error.
-func (s *Store) Remove(uid types.UID) error {
-	return s.each(func(name string, of types.UID) error {
-		if of != uid {
-			return nil
-		}
-		if err := os.Remove(filepath.Join(s.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("allocation of pod %s: %w", uid, err)
-		}
-		return nil
-	})
+func (s *Store) Remove(uid types.UID) error { return s.remove(uid, s.file(uid)) }
+
+func (s *Store) remove(uid types.UID, file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("allocation of pod %s: %w", uid, err)
+	}
+	return nil
 }
 
-// Pods lists the pods that there are records of.
-func (s *Store) Pods() ([]types.UID, error) {
-	var out []types.UID
-	err := s.each(func(_ string, uid types.UID) error {
-		if !slices.Contains(out, uid) {
-			out = append(out, uid)
-		}
-		return nil
-	})
-	slices.Sort(out)
-	return out, err
-}
-
-// each calls f for the files of records, those that a crash cut off included.
-func (s *Store) each(f func(name string, uid types.UID) error) error {
+// Sweep forgets the pods that are not known, and what an agent left of theirs
+// that was killed while it wrote.
+func (s *Store) Sweep(known func(types.UID) bool) error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("allocations: %w", err)
 	}
+	var errs []error
 	for _, e := range entries {
-		name := e.Name()
-		if of, ok := atomicfile.Remnant(name); ok {
-			name = of
-		}
-		name = strings.TrimSuffix(name, ".new") // of an older agent
-		if uid, ok := strings.CutSuffix(name, suffix); ok {
-			if err := f(e.Name(), types.UID(uid)); err != nil {
-				return err
-			}
+		if uid, ok := owner(e.Name()); ok && !known(uid) {
+			errs = append(errs, s.remove(uid, filepath.Join(s.dir, e.Name())))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// owner is the pod of a record, or of one whose writing was cut off.
+func owner(name string) (types.UID, bool) {
+	if of, ok := atomicfile.Remnant(name); ok {
+		name = of
+	}
+	uid, ok := strings.CutSuffix(strings.TrimSuffix(name, ".new"), suffix) // .new: of an older agent
+	return types.UID(uid), ok
 }

@@ -121,14 +121,7 @@ func (o *orphans) sweepAllocations() error {
 	}
 	o.arrivals.Lock()
 	defer o.arrivals.Unlock()
-	records, err := o.allocations.Pods()
-	errs := []error{err}
-	for _, uid := range records {
-		if !o.pods.has(uid) {
-			errs = append(errs, o.allocations.Remove(uid))
-		}
-	}
-	return errors.Join(errs...)
+	return o.allocations.Sweep(o.pods.has)
 }
 
 func (o *orphans) remove(ctx context.Context, p *state.Pod) error {
