@@ -1,9 +1,9 @@
 // Package atomicfile replaces files whole: whoever reads one, during a write or
 // after a crash or a power loss at any moment, finds the old content or the new.
 //
-// It is for what must be there after the machine has restarted. What means
+// [Write] is for what must be there after the machine has restarted. What means
 // nothing then, such as the addresses that pods of this boot have, needs no
-// fsync and should not wait for one.
+// fsync and should not wait for one: [Replace].
 package atomicfile
 
 import (
@@ -33,6 +33,23 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 		return errors.Join(err, f.Cleanup())
 	}
 	return syncDir(dir)
+}
+
+// Replace is Write for what a crash of the machine may take: nothing waits for
+// the disk, and after a power loss path may be empty.
+func Replace(path string, data []byte, perm fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path))
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(perm), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // syncDir puts a directory's names on the disk: not every file system does that

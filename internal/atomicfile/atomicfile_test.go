@@ -10,14 +10,25 @@ import (
 	"github.com/pintle-io/pintle/internal/atomicfile"
 )
 
+type replace = func(string, []byte, os.FileMode) error
+
+// ways are the two: they differ in what a power loss leaves.
+var ways = map[string]replace{"Write": atomicfile.Write, "Replace": atomicfile.Replace}
+
 // TestWriteIsWhole: a reader beside the writer sees one content or the other, and
 // nothing is left in the directory but the file.
 func TestWriteIsWhole(t *testing.T) {
+	for name, f := range ways {
+		t.Run(name, func(t *testing.T) { isWhole(t, f) })
+	}
+}
+
+func isWhole(t *testing.T, replace replace) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "keys")
 	contents := [][]byte{bytes.Repeat([]byte("a"), 1<<16), bytes.Repeat([]byte("b"), 1<<10)}
 	write := func(i int) {
-		if err := atomicfile.Write(path, contents[i%2], 0o640); err != nil {
+		if err := replace(path, contents[i%2], 0o640); err != nil {
 			t.Error(err)
 		}
 	}
@@ -50,12 +61,18 @@ func TestWriteIsWhole(t *testing.T) {
 // TestWriteSetsPermissions: they are the ones that are asked for, also where a
 // file was more open before, or the umask would take some.
 func TestWriteSetsPermissions(t *testing.T) {
+	for name, f := range ways {
+		t.Run(name, func(t *testing.T) { setsPermissions(t, f) })
+	}
+}
+
+func setsPermissions(t *testing.T, replace replace) {
 	path := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(path, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []os.FileMode{0o600, 0o777} {
-		if err := atomicfile.Write(path, []byte("x"), want); err != nil {
+		if err := replace(path, []byte("x"), want); err != nil {
 			t.Fatal(err)
 		}
 		info, err := os.Stat(path)

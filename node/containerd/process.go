@@ -66,7 +66,7 @@ func readPID(file string) (process, bool) {
 }
 
 func (p process) write(file string) error {
-	return atomicfile.Write(file, fmt.Appendf(nil, "%d %s\n", p.pid, p.start), 0o644)
+	return atomicfile.Replace(file, fmt.Appendf(nil, "%d %s\n", p.pid, p.start), 0o644) // of this boot
 }
 
 // done is closed when the process has ended or ctx has. It works for a process
