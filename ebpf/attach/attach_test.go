@@ -183,15 +183,20 @@ func TestTCXOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer at.Before.Close()
-	// Others are another program's own, which knows nothing of the first.
+	// Others are another program's own, which knows nothing of the first; one of
+	// them insists on being the first at all.
+	head, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: programs[2], Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer head.Close()
 	other := attach.NewLinks(filepath.Join(dir, "..", "others"))
 	defer func() {
-		if err := errors.Join(other.Drop("first"), other.Drop("last"), other.Close(), os.Remove(filepath.Join(dir, "..", "others"))); err != nil {
+		if err := errors.Join(other.Drop("last"), other.Close(), os.Remove(filepath.Join(dir, "..", "others"))); err != nil {
 			t.Error(err)
 		}
 	}()
 	if err := errors.Join(l.Attach("before", at, programs[1]),
-		other.Attach("first", attach.TCX{Index: index, Way: attach.Ingress, First: true}, programs[2]),
 		other.Attach("last", attach.TCX{Index: index, Way: attach.Ingress}, programs[3]),
 		l.Attach("one", attach.TCX{Index: index, Way: attach.Ingress}, programs[0])); err != nil { // again: it keeps its place
 		t.Fatal(err)

@@ -28,12 +28,9 @@ func (d Direction) String() string {
 type TCX struct {
 	Index int
 	Way   Direction
-	// Before, when set, is a link on the same hook that runs after the new one.
+	// Before, when set, is a link on the same hook that runs after the new one;
+	// without, all that are on the hook run before it.
 	Before link.Link
-	// First makes a new link run before all that are on the hook, whose they
-	// are: a program that must see a packet as it came need not know of others.
-	// Without, and without Before, it runs after them.
-	First bool
 }
 
 func (t TCX) attach(p *ebpf.Program) (link.Link, error) {
@@ -41,11 +38,8 @@ func (t TCX) attach(p *ebpf.Program) (link.Link, error) {
 	if t.Way == Egress {
 		o.Attach = ebpf.AttachTCXEgress
 	}
-	switch {
-	case t.Before != nil:
+	if t.Before != nil {
 		o.Anchor = link.BeforeLink(t.Before)
-	case t.First:
-		o.Anchor = link.Head()
 	}
 	return link.AttachTCX(o)
 }
