@@ -43,6 +43,9 @@ func tokenCreate(f *client.Flags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a token and print the command that joins a node, or a server", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ttl < 0 {
+				return fmt.Errorf("--ttl: %s is in the past", ttl)
+			}
 			c, err := f.Config()
 			if err != nil {
 				return err
@@ -236,9 +239,6 @@ func deleteToken(ctx context.Context, c *rest.Config, id string) error {
 // createToken stores a bootstrap token and returns it with the hash of the
 // cluster's CA, by which the node knows the server.
 func createToken(ctx context.Context, c *rest.Config, ttl time.Duration, uses int) (string, error) {
-	if ttl < 0 {
-		return "", fmt.Errorf("--ttl: %s is in the past", ttl)
-	}
 	if err := jointoken.CheckUses(uses); err != nil {
 		return "", fmt.Errorf("--uses: %w", err)
 	}
