@@ -100,7 +100,7 @@ func (o *Documents) nameV2(first *v2Part, gvs ...*endpoint.GroupVersion) *v2Part
 	if err != nil {
 		return &v2Part{"", get}
 	}
-	return &v2Part{f.hash, get}
+	return &v2Part{f.hash(), get}
 }
 
 // sections are the members of the document that all parts have.
@@ -112,7 +112,6 @@ type fragment struct {
 	// is in these: JSON without the braces around it, compressed; empty for none.
 	members  []byte
 	sections [len(sections)][]byte
-	hash     string
 	proto    func() ([]byte, error) // of this part alone; gzip
 
 	models, parameters map[string]bool // names; of the first part only
@@ -132,7 +131,6 @@ func newFragment(s *spec.Swagger, first *fragment) (*fragment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openapi v2: %w", err)
 	}
-	f.hash = hash(data)
 	var top map[string]json.RawMessage
 	if err := json.Unmarshal(data, &top); err != nil {
 		return nil, fmt.Errorf("openapi v2: %w", err)
@@ -162,6 +160,12 @@ func newFragment(s *spec.Swagger, first *fragment) (*fragment, error) {
 		return compress(p)
 	})
 	return f, nil
+}
+
+// hash names a fragment by what is in it.
+func (f *fragment) hash() string {
+	all := append([][]byte{f.members}, f.sections[:]...)
+	return hash(bytes.Join(all, []byte("|")))
 }
 
 // inside is a JSON object without its braces, compressed; nil of an empty one.
