@@ -11,6 +11,35 @@ type declaration struct {
 	fields  *record.Fields // nil: all of it
 	changed bool           // the kernel does not know yet
 	parts   uint32         // that are known to be declared
+	where   *partLocator   // of fields, when it is not nil
+}
+
+// partLocator finds the parts of pods in the records of one declaration.
+type partLocator struct {
+	*record.Locator
+	of *record.Fields
+	// plain are the parts of which exactly that is declared which their types have,
+	// so that readPart can read them.
+	plain uint32
+}
+
+// locator is the one of what is declared now.
+func (d *declaration) locator() *partLocator {
+	if d.where != nil && d.where.of == d.fields {
+		return d.where
+	}
+	paths := make([]string, lenParts)
+	for x := range parts {
+		paths[x] = parts[x].path
+	}
+	l := &partLocator{Locator: record.NewLocator(d.fields, paths...), of: d.fields}
+	for x := range part(lenParts) {
+		if f, ok := l.Declared(int(x)); ok && f.String() == x.declared().String() {
+			l.plain |= 1 << x
+		}
+	}
+	d.where = l
+	return l
 }
 
 // has tells whether all that f declares is declared, and asks for it otherwise.
@@ -43,11 +72,7 @@ func (d *declaration) hasPart(x part) bool {
 	if d.parts&(1<<x) != 0 {
 		return true
 	}
-	var of *record.Fields
-	if t := parts[x].of; t != nil {
-		of = record.FieldsOf(t)
-	}
-	f, err := record.At(parts[x].path, of)
+	f, err := record.At(parts[x].path, x.declared())
 	if err != nil || !d.has(f) {
 		return false
 	}

@@ -20,9 +20,11 @@ const maxReasons = 512
 type server struct {
 	members []member
 	snap    Snapshot
-	pod     *Pod
+	pod     *Pod        // nil: there is none
 	fields  declaration // of pods
 
+	podMemory Pod // what pod points to
+	question  schedule.CycleRequest
 	reasons   []schedule.ReasonInfo
 	reasonIDs map[string]uint32
 	sent      int // reasons that the kernel knows
@@ -209,10 +211,11 @@ func (s *server) snapshot(req, region []byte) error {
 }
 
 func (s *server) preFilter(req []byte) ([]byte, error) {
-	pod, err := newPod(req, &s.fields)
-	if err != nil {
+	if err := s.podMemory.open(req, &s.fields); err != nil {
+		s.pod = nil
 		return nil, wire.Errorf(wire.KindProtocol, "pod: %v", err)
 	}
+	pod := &s.podMemory
 	s.pod = pod
 	s.reasons, s.sent = s.reasons[:0], 0
 	clear(s.reasonIDs)

@@ -13,10 +13,13 @@ import (
 // that agree in them share a verdict. A verdict that depends on the name, for
 // one, cannot be shared between replicas.
 type Pod struct {
-	value record.Value
-	by    *declaration // nil: all of the pod is there
-	read  uint32       // the parts that were read
-	err   error        // a part that is not of its type
+	value  record.Value
+	by     *declaration // nil: all of the pod is there
+	where  *partLocator // of the declaration of value; nil: its parts are found by their paths
+	reader record.Reader
+	at     [lenParts]int32 // where parts are, as where noted
+	read   uint32          // the parts that were read
+	err    error           // a part that is not of its type
 
 	namespace, name, uid    string
 	nodeName, schedulerName string
@@ -60,10 +63,11 @@ const (
 	partTolerations
 	partImages
 	partPorts
+	lenParts = iota
 )
 
 // parts are where parts stand in the pod, and of what structs they are made.
-var parts = [...]struct {
+var parts = [lenParts]struct {
 	path string
 	of   reflect.Type
 }{
@@ -84,6 +88,14 @@ var parts = [...]struct {
 	partPorts:         {"effective.hostPorts", reflect.TypeFor[HostPort]()},
 }
 
+// declared is what a plugin that reads the part declares of it.
+func (x part) declared() *record.Fields {
+	if t := parts[x].of; t != nil {
+		return record.FieldsOf(t)
+	}
+	return nil
+}
+
 // NewPod makes a pod, for tests of plugins. It panics when the Object of info has
 // no JSON form.
 func NewPod(info PodInfo) *Pod {
@@ -92,21 +104,26 @@ func NewPod(info PodInfo) *Pod {
 	if err != nil {
 		panic(err)
 	}
-	p, err := newPod(b, nil)
-	if err != nil {
+	p := &Pod{}
+	if err := p.open(b, nil); err != nil {
 		panic(err)
 	}
 	return p
 }
 
-// newPod reads the record of a pod.
-func newPod(b []byte, by *declaration) (*Pod, error) {
+// open begins to read the record of a pod; what p was before is gone.
+func (p *Pod) open(b []byte, by *declaration) error {
+	*p = Pod{by: by}
 	var f *record.Fields
 	if by != nil {
 		f = by.fields
 	}
-	v, err := record.Parse(b, f)
-	return &Pod{value: v, by: by}, err
+	var err error
+	if p.value, err = record.Parse(b, f); err == nil && f != nil {
+		p.where = by.locator()
+		p.where.Locate(p.value, p.at[:])
+	}
+	return err
 }
 
 // load reads a part of the pod into to, once. A part that was not declared is
@@ -118,6 +135,15 @@ func (p *Pod) load(x part, to any) {
 	p.read |= 1 << x
 	if p.by != nil && !p.by.hasPart(x) {
 		return
+	}
+	if p.where != nil && p.where.plain&(1<<x) != 0 {
+		if p.at[x] == 0 {
+			return
+		}
+		p.reader = p.where.At(p.value, p.at[:], int(x)).Reader()
+		if readPart(&p.reader, to) {
+			return
+		}
 	}
 	v := p.value.Get(parts[x].path)
 	if !v.Exists() {

@@ -90,6 +90,107 @@ type Requirement struct {
 	Values   []string `json:"values,omitempty"`
 }
 
+// readPart reads a part of a pod into to, the field of a [Pod]. It is false when what
+// r reads is not of the expected form; to is as before then. The order of fields is
+// that of the type (RATIONALE.md, "Why are the parts of a pod read by hand?").
+func readPart(r *record.Reader, to any) bool {
+	switch to := to.(type) {
+	case *string:
+		return keep(r, to, r.Text())
+	case *int32:
+		return keep(r, to, r.Int32())
+	case *map[string]string:
+		return keep(r, to, r.TextMap())
+	case *[]string:
+		return keep(r, to, r.Texts())
+	case *Resources:
+		var x Resources
+		readResources(r, &x)
+		return keep(r, to, x)
+	case **NodeAffinity:
+		return keep(r, to, readAffinity(r))
+	case *[]Toleration:
+		return keep(r, to, record.Items(r, readToleration))
+	case *[]HostPort:
+		return keep(r, to, record.Items(r, readPort))
+	}
+	return false
+}
+
+func keep[T any](r *record.Reader, to *T, v T) bool {
+	if r.Err() != nil {
+		return false
+	}
+	*to = v
+	return true
+}
+
+func readResources(r *record.Reader, to *Resources) {
+	if outer, ok := r.Struct(); ok {
+		to.MilliCPU, to.Memory, to.Ephemeral = r.Int(), r.Int(), r.Int()
+		to.Extended = record.Items(r, readAmount)
+		r.Leave(outer)
+	}
+}
+
+func readAmount(r *record.Reader, to *Amount) {
+	if outer, ok := r.Struct(); ok {
+		to.Name, to.Value = r.Text(), r.Int()
+		r.Leave(outer)
+	}
+}
+
+func readToleration(r *record.Reader, to *Toleration) {
+	if outer, ok := r.Struct(); ok {
+		to.Key, to.Operator, to.Value, to.Effect = r.Text(), r.Text(), r.Text(), r.Text()
+		r.Leave(outer)
+	}
+}
+
+func readPort(r *record.Reader, to *HostPort) {
+	if outer, ok := r.Struct(); ok {
+		to.IP, to.Protocol, to.Port = r.Text(), r.Text(), r.Int32()
+		r.Leave(outer)
+	}
+}
+
+func readAffinity(r *record.Reader) *NodeAffinity {
+	outer, ok := r.Struct()
+	if !ok {
+		return nil
+	}
+	a := &NodeAffinity{}
+	if outer, ok := r.Struct(); ok {
+		a.Required = &NodeSelector{Terms: record.Items(r, readTerm)}
+		r.Leave(outer)
+	}
+	a.Preferred = record.Items(r, readPreferred)
+	r.Leave(outer)
+	return a
+}
+
+func readPreferred(r *record.Reader, to *PreferredTerm) {
+	if outer, ok := r.Struct(); ok {
+		to.Weight = r.Int32()
+		readTerm(r, &to.Term)
+		r.Leave(outer)
+	}
+}
+
+func readTerm(r *record.Reader, to *NodeTerm) {
+	if outer, ok := r.Struct(); ok {
+		to.Expressions, to.Fields = record.Items(r, readRequirement), record.Items(r, readRequirement)
+		r.Leave(outer)
+	}
+}
+
+func readRequirement(r *record.Reader, to *Requirement) {
+	if outer, ok := r.Struct(); ok {
+		to.Key, to.Operator, to.Values = r.Text(), r.Text(), r.Texts()
+		r.Leave(outer)
+	}
+}
+
 // Record is the pod as a kernel sends it to a plugin that declares these fields;
 // nil is none. It is for hosts in tests.
 //

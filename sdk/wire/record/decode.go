@@ -228,9 +228,8 @@ func (d *decoder) list(l *layout, f *Fields, p unsafe.Pointer, depth int) error 
 	if err != nil {
 		return err
 	}
-	s := reflect.MakeSlice(l.typ, n, n)
-	reflect.NewAt(l.typ, p).Elem().Set(s)
-	data, size := s.UnsafePointer(), l.elem.typ.Size()
+	data, size := reflect.MakeSlice(l.typ, n, n).UnsafePointer(), l.elem.typ.Size()
+	*(*slice)(p) = slice{data, n, n}
 	for i := 0; err == nil && i < n; i++ {
 		err = d.value(l.elem, f, unsafe.Add(data, uintptr(i)*size), depth+1)
 	}
