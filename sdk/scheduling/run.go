@@ -42,7 +42,7 @@ func (s *server) results(region []byte) (results, error) {
 }
 
 func (s *server) cycle(req, region []byte) ([]byte, error) {
-	var q schedule.CycleRequest
+	q := &s.question
 	if err := q.Read(req); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s *server) cycle(req, region []byte) ([]byte, error) {
 		if run.Count < 0 || run.Start < 0 || run.Count > s.snap.rows || run.Start > s.snap.rows-run.Count || pos+run.Count > len(res.reasons) {
 			return nil, wire.Errorf(wire.KindProtocol, "rows %d+%d of %d", run.Start, run.Count, s.snap.rows)
 		}
-		n, err := s.run(&q, run, res, pos)
+		n, err := s.run(q, run, res, pos)
 		if err != nil {
 			return nil, err
 		}

@@ -141,7 +141,8 @@ func (a *attempt) refreshRows(ctx context.Context, rows []uint32) (bad *Instance
 		v.remove(int(row))
 	}
 	slices.Sort(rows)
-	if bad, err = a.ask(ctx, runsOf(rows)); err != nil {
+	a.memory.runs = appendRuns(a.memory.runs[:0], rows)
+	if bad, err = a.ask(ctx, a.memory.runs); err != nil {
 		return bad, err
 	}
 	rose := false
@@ -229,9 +230,8 @@ func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []s
 	return wrong
 }
 
-// runsOf joins sorted rows that follow each other.
-func runsOf(rows []uint32) []schedule.Run {
-	var runs []schedule.Run
+// appendRuns joins sorted rows that follow each other.
+func appendRuns(runs []schedule.Run, rows []uint32) []schedule.Run {
 	for _, r := range rows {
 		if k := len(runs); k > 0 && runs[k-1].Start+runs[k-1].Count == int(r) && runs[k-1].Count < chunkRows {
 			runs[k-1].Count++

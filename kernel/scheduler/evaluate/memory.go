@@ -3,6 +3,7 @@ package evaluate
 import (
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // memory keeps the verdicts of pods' signatures. A signature is what plugins
@@ -16,8 +17,9 @@ type memory struct {
 	known       bool      // it was remembered then, and still is
 	spare       *verdicts // no longer used; its memory serves the next one
 
-	rows []uint32    // of changed
-	seen vector.Mask // of changed
+	rows []uint32       // of changed
+	seen vector.Mask    // of changed
+	runs []schedule.Run // of rows
 }
 
 func newMemory(t *columns.Table) memory {

@@ -74,7 +74,7 @@ func (a *attempt) chooseAmong(ctx context.Context, names []string) (out Outcome,
 	n := a.table.Rows()
 	v.filled = false
 	v.resize(n)
-	if bad, err := a.ask(ctx, runsOf(rows)); err != nil {
+	if bad, err := a.ask(ctx, appendRuns(nil, rows)); err != nil {
 		return Outcome{}, bad, err
 	}
 	defer v.clear()

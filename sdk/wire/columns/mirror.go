@@ -167,10 +167,10 @@ func (m *Mirror) size() int { return m.layout.Size + m.pods.layout.Size }
 // plugin must be told before it is asked anything, nil when nothing.
 func (m *Mirror) Update(region []byte) (*Delta, error) {
 	t := m.table
-	d := &Delta{Rows: t.Rows()}
+	d := Delta{Rows: t.Rows()}
 	m.join()
 	if m.epoch != t.epoch || m.stale || m.pods.stale(&t.pods) {
-		if err := m.relayout(d); err != nil {
+		if err := m.relayout(&d); err != nil {
 			return nil, err
 		}
 	} else {
@@ -182,34 +182,41 @@ func (m *Mirror) Update(region []byte) (*Delta, error) {
 		m.pods.writeChanged(&t.pods)
 	}
 	m.pos = t.Position()
-	d.Strings = t.strings.values[m.strings:]
-	m.strings = len(t.strings.values)
-	if m.wantsSet(TaintSet) {
-		d.TaintSets, m.taintSets = t.taintSets.values[m.taintSets:], len(t.taintSets.values)
-	}
-	if m.wantsSet(LabelSet) {
-		d.LabelSets, m.labelSets = t.labelSets.values[m.labelSets:], len(t.labelSets.values)
-	}
-	if m.wantsSet(PortSet) {
-		d.PortSets, m.portSets = t.portSets.values[m.portSets:], len(t.portSets.values)
-	}
-	if m.wantsSet(ImageSet) {
-		d.ImageSets, m.imageSet = t.imageSets.values[m.imageSet:], len(t.imageSets.values)
-		if m.edit != t.images.edit {
-			for _, s := range t.images.states {
-				if s.edit > m.edit {
-					d.Images = append(d.Images, s.ref)
-				}
-			}
-			m.edit = t.images.edit
-		}
-	}
-	d.Pods = m.pods.delta(&t.pods)
+	m.tell(&d)
 	if d.Empty() && m.rows == d.Rows {
 		return nil, nil
 	}
 	m.rows = d.Rows
-	return d, nil
+	out := d // mostly there is nothing to tell: only what is told is allocated
+	return &out, nil
+}
+
+// tell adds what tables have that the plugin was not told of.
+func (m *Mirror) tell(d *Delta) {
+	t := m.table
+	d.Strings = t.strings.values[m.strings:]
+	m.strings = len(t.strings.values)
+	tellSets(m, TaintSet, &d.TaintSets, t.taintSets.values, &m.taintSets)
+	tellSets(m, LabelSet, &d.LabelSets, t.labelSets.values, &m.labelSets)
+	tellSets(m, PortSet, &d.PortSets, t.portSets.values, &m.portSets)
+	tellSets(m, ImageSet, &d.ImageSets, t.imageSets.values, &m.imageSet)
+	if m.edit != t.images.edit && m.wantsSet(ImageSet) {
+		for _, s := range t.images.states {
+			if s.edit > m.edit {
+				d.Images = append(d.Images, s.ref)
+			}
+		}
+		m.edit = t.images.edit
+	}
+	d.Pods = m.pods.delta(&t.pods)
+}
+
+// tellSets adds the sets behind those that were told, if the plugin reads the column
+// that numbers them.
+func tellSets[T any](m *Mirror, id ID, to *[]T, sets []T, told *int) {
+	if *told < len(sets) && m.wantsSet(id) {
+		*to, *told = sets[*told:], len(sets)
+	}
 }
 
 // relayout takes new memory and copies everything.

@@ -135,7 +135,7 @@ func (m *podMirror) delta(a *PodTable) *PodDelta {
 	if !m.reading {
 		return nil
 	}
-	d := &PodDelta{Reset: m.epoch != a.epoch}
+	d := PodDelta{Reset: m.epoch != a.epoch}
 	if d.Reset {
 		m.epoch, m.strings, m.labels, m.portSet, m.affinities = a.epoch, 0, 0, 0, 0
 	}
@@ -152,7 +152,8 @@ func (m *podMirror) delta(a *PodTable) *PodDelta {
 	if !d.Reset && len(d.Affinities) == 0 && len(d.Strings) == 0 && len(d.LabelSets) == 0 && len(d.PortSets) == 0 {
 		return nil
 	}
-	return d
+	out := d
+	return &out
 }
 
 // podView holds the columns of a block as slices; nil is one that was not asked
