@@ -245,7 +245,7 @@ func (p *Puller) failed(key, ref string, err error) *Error {
 			delete(p.backs, k)
 		}
 	}
-	return &Error{ErrImagePull, fmt.Errorf("failed to pull image %q: %s", ref, cri.Message(err)), b.until}
+	return &Error{ErrImagePull, fmt.Errorf("Failed to pull image %q: %s", ref, cri.Message(err)), b.until}
 }
 
 // once joins a pull of the same image that is under way, or makes one. The

@@ -161,7 +161,7 @@ func dispatch[H any](ctx context.Context, kinds *dynamic.Kinds, d generic.Dispat
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if _, ok := err.(apierrors.APIStatus); err != nil && !ok { //nolint:errorlint // upstream's answers are not wrapped
+	if _, ok := err.(apierrors.APIStatus); err != nil && !ok { // upstream's answers are not wrapped
 		err = apierrors.NewInternalError(err)
 	}
 	return req, err

@@ -2,6 +2,7 @@ package view_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -162,10 +163,11 @@ func TestPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = x.list(t.Context(), metav1.ListOptions{Continue: l.Continue})
-	if !apierrors.IsResourceExpired(err) {
+	var expired *apierrors.StatusError
+	if !errors.As(err, &expired) || !apierrors.IsResourceExpired(err) {
 		t.Fatalf("compacted: %v", err)
 	}
-	token := err.(*apierrors.StatusError).ErrStatus.Continue
+	token := expired.ErrStatus.Continue
 	if next, err = x.list(t.Context(), metav1.ListOptions{Continue: token}); err != nil || show(next) != "b=2 c=1 " {
 		t.Errorf("the rest as it is now: %+v, %v", next, err)
 	}
