@@ -74,13 +74,45 @@ func labVerb(dir *string, verb, short string, do func(*lab.State, string) error)
 			if err != nil {
 				return err
 			}
+			before, err := nodeStatus(s, args[0])
+			if err != nil {
+				return err
+			}
 			if err := do(s, args[0]); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", args[0], map[string]string{"kill": "killed", "cut": "cut off", "heal": "healed"}[verb])
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", args[0], outcome(verb, &before))
 			return nil
 		},
 	}
+}
+
+// nodeStatus is how one node does.
+func nodeStatus(s *lab.State, name string) (lab.NodeStatus, error) {
+	_, nodes, err := s.Status()
+	if err != nil {
+		return lab.NodeStatus{}, err
+	}
+	for _, n := range nodes {
+		if n.Name == name {
+			return n, nil
+		}
+	}
+	_, err = s.Node(name)
+	return lab.NodeStatus{}, err
+}
+
+// outcome is what a verb made of a node, or that it was so before.
+func outcome(verb string, before *lab.NodeStatus) string {
+	switch dead := before.Agent == 0 && before.Containers == 0; {
+	case verb == "kill" && dead && !before.Cable:
+		return "it was dead already; `pintle lab heal " + before.Name + "` brings it back"
+	case verb == "cut" && !before.Cable:
+		return "it was cut off already"
+	case verb == "heal" && before.Cable && before.Agent != 0:
+		return "it was well already"
+	}
+	return map[string]string{"kill": "killed", "cut": "cut off", "heal": "healed"}[verb]
 }
 
 func labRestart(dir *string) *cobra.Command {

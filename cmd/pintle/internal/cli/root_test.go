@@ -7,6 +7,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/cmd/pintle/internal/lab"
 )
 
 // TestVersion: the flag that every tool has says what the command does.
@@ -37,6 +39,24 @@ func TestDebugRemedy(t *testing.T) {
 	} {
 		if got := remedy(err); !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+}
+
+// TestLabOutcome: who kills a dead node is told that it was dead.
+func TestLabOutcome(t *testing.T) {
+	well, cut, dead, down := lab.NodeStatus{Agent: 7, Cable: true}, lab.NodeStatus{Agent: 7}, lab.NodeStatus{}, lab.NodeStatus{Cable: true}
+	for _, c := range []struct {
+		verb   string
+		before lab.NodeStatus
+		want   string
+	}{
+		{"kill", well, "killed"}, {"kill", cut, "killed"}, {"kill", dead, "dead already"}, {"kill", down, "killed"},
+		{"cut", well, "cut off"}, {"cut", cut, "cut off already"}, {"cut", dead, "cut off already"},
+		{"heal", dead, "healed"}, {"heal", cut, "healed"}, {"heal", down, "healed"}, {"heal", well, "well already"},
+	} {
+		if got := outcome(c.verb, &c.before); !strings.Contains(got, c.want) || strings.Contains(got, "already") != strings.Contains(c.want, "already") {
+			t.Errorf("%s of %+v: %q, want %q", c.verb, c.before, got, c.want)
 		}
 	}
 }

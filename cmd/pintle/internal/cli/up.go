@@ -115,6 +115,9 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 	default:
 		return err
 	}
+	if name, _, err := f.identity(); err == nil {
+		awaitPods(ctx, out, dir, name, start)
+	}
 	fmt.Fprintf(out, "\nReady after %.1fs. The kubeconfig is %s, the log %s.\n", time.Since(start).Seconds(), dir.AdminKubeconfig(), dir.Log())
 	if err := f.mergeInto(out, dir); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 )
 
 // patience is how long a start may print nothing before it says what the log
@@ -108,4 +117,74 @@ func readFrom(path string, offset int64) ([]byte, error) {
 		offset = size - 64<<10
 	}
 	return io.ReadAll(io.NewSectionReader(f, offset, 64<<10))
+}
+
+// podsLimit is how long `up` waits for the pods that ran before it. One that
+// crashes would never come.
+const podsLimit = 15 * time.Second
+
+// awaitPods waits until the pods that a cluster had before run again: without it
+// a cluster that is said to be ready shows them all in Error. It prints nothing
+// when there are none, and fails never: it is the node that starts them.
+func awaitPods(ctx context.Context, out io.Writer, dir paths.Dir, node string, since time.Time) {
+	c, err := (&client.Flags{Kubeconfig: dir.AdminKubeconfig()}).Config()
+	if err != nil {
+		return
+	}
+	api, err := kubernetes.NewForConfig(c)
+	if err != nil {
+		return
+	}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, podsLimit)
+	defer cancel()
+	var back, all int
+	for {
+		list, err := api.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
+		if err == nil {
+			back, all = returned(list.Items, since)
+		}
+		if err == nil && back == all {
+			break
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	if all > 0 {
+		detail := fmt.Sprintf("%d of before run again", back)
+		if back < all {
+			detail = fmt.Sprintf("%d of %d of before run again; `%s kubectl get pods -A` shows how the others do", back, all, self())
+		}
+		steps.Print(out, steps.Step{Name: "pods", Took: time.Since(start), Detail: detail})
+	}
+}
+
+// returned counts the pods that should run, and those whose containers all have
+// been started since then: what the status says of earlier ones may be old.
+func returned(pods []corev1.Pod, since time.Time) (back, all int) {
+	since = since.Truncate(time.Second) // as the API's times are
+	for i := range pods {
+		p := &pods[i]
+		if p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		all++
+		started := 0
+		for _, s := range p.Status.ContainerStatuses {
+			switch {
+			case s.State.Running != nil && !s.State.Running.StartedAt.Time.Before(since):
+				started++
+			case s.State.Terminated != nil && p.Spec.RestartPolicy != corev1.RestartPolicyAlways && s.State.Terminated.ExitCode == 0:
+				started++ // it is done
+			}
+		}
+		if started == len(p.Spec.Containers) {
+			back++
+		}
+	}
+	return back, all
 }
