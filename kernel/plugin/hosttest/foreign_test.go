@@ -86,7 +86,7 @@ func TestGuestInC(t *testing.T) {
 	} {
 		m := inC(t, c.minor)
 		open := func(ctx context.Context) (plugin.Instance, error) {
-			in, err := h.Open(ctx, m, plugin.OpenOptions{})
+			in, err := h.Open(ctx, m, plugin.OpenOptions{HostCall: configMap})
 			if err != nil {
 				return nil, err
 			}
@@ -95,6 +95,33 @@ func TestGuestInC(t *testing.T) {
 		t.Run(name+"/admission", func(t *testing.T) { testRuleInC(t, open) })
 		t.Run(name+"/scheduling", func(t *testing.T) { testFilterInC(t, open) })
 	}
+}
+
+// teams is what the server of the test holds in the ConfigMap that the guest asks
+// for; nil: there is none.
+type teams struct{ say *string }
+
+type teamsKey struct{}
+
+// configMap serves the question of the guest for the state in ctx.
+func configMap(ctx context.Context, op wire.HostOp, req []byte) ([]byte, error) {
+	r := wire.NewReader(req)
+	q := r.GetRequest()
+	if err := r.Err(); err != nil || len(r.Rest()) > 0 || op != wire.HostGet || q.Resource != "v1/configmaps" || q.Namespace != "prod" || q.Name != "memory-guard" {
+		return nil, wire.Errorf(wire.KindForbidden, "asked for %d %+v, %v", op, q, err)
+	}
+	state, asked := ctx.Value(teamsKey{}).(teams)
+	switch {
+	case !asked:
+		return nil, wire.Errorf(wire.KindForbidden, "it may not")
+	case state.say == nil:
+		return nil, wire.Errorf(wire.KindNotFound, "no such ConfigMap")
+	}
+	plan, err := projection.Of(q.Only)
+	if err != nil {
+		return nil, err
+	}
+	return plan.Append(nil, &corev1.ConfigMap{Data: map[string]string{"other": "x", "teams": *state.say}})
 }
 
 func testRuleInC(t *testing.T, open func(context.Context) (plugin.Instance, error)) {
@@ -142,7 +169,7 @@ func testRuleInC(t *testing.T, open func(context.Context) (plugin.Instance, erro
 			}
 		}
 		h := wire.ReviewHeader{Operation: "CREATE", Resource: "v1/pods", Kind: "v1/Pod", Namespace: "prod", Name: "web", User: "ann", Groups: strings.Fields(c.groups), DryRun: true}
-		resp, err := in.Call(t.Context(), wire.OpValidate, wire.AppendReview(nil, h, body, nil))
+		resp, err := in.Call(context.WithValue(t.Context(), teamsKey{}, teams{}), wire.OpValidate, wire.AppendReview(nil, h, body, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,8 +178,44 @@ func testRuleInC(t *testing.T, open func(context.Context) (plugin.Instance, erro
 			t.Errorf("groups %q, %v: %+v, %v, want %q", c.groups, c.pod, v, r.Err(), c.want)
 		}
 	}
+	testQuestionInC(t, in)
 	if _, err := in.Call(t.Context(), wire.OpReconcile, nil); wire.KindOf(err) != wire.KindUnsupported {
 		t.Errorf("reconcile: %v", err)
+	}
+}
+
+// testQuestionInC: the rule asks the server, and reads whatever that answers.
+func testQuestionInC(t *testing.T, in plugin.Instance) {
+	t.Helper()
+	text := func(s string) teams { return teams{&s} }
+	h := wire.ReviewHeader{Operation: "CREATE", Resource: "v1/pods", Kind: "v1/Pod", Namespace: "prod", Name: "web", User: "ann"}
+	for name, c := range map[string]struct {
+		ctx    context.Context
+		denied bool
+		kind   wire.Kind
+	}{
+		"optional":      {context.WithValue(t.Context(), teamsKey{}, text("optional")), false, 0},
+		"another word":  {context.WithValue(t.Context(), teamsKey{}, text("optionally")), true, 0},
+		"nothing":       {context.WithValue(t.Context(), teamsKey{}, text("")), true, 0},
+		"not there":     {context.WithValue(t.Context(), teamsKey{}, teams{}), true, 0},
+		"too long":      {context.WithValue(t.Context(), teamsKey{}, text(strings.Repeat("x", 5000))), false, wire.KindPlugin},
+		"not permitted": {t.Context(), false, wire.KindPlugin},
+	} {
+		resp, err := in.Call(c.ctx, wire.OpValidate, wire.AppendReview(nil, h, nil, nil))
+		if c.kind != 0 {
+			if err == nil || wire.KindOf(err) != c.kind || !strings.Contains(err.Error(), "cannot be read") {
+				t.Errorf("%s: %v, want an error of kind %d", name, err, c.kind)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		r := wire.NewReader(resp)
+		if v := r.Verdict(); r.Err() != nil || v.Denied != c.denied {
+			t.Errorf("%s: %+v, %v", name, v, r.Err())
+		}
 	}
 }
 
@@ -202,5 +265,34 @@ func testFilterInC(t *testing.T, open func(context.Context) (plugin.Instance, er
 	use(row, 150)
 	if out := decide(0); out.Fit == nil || !strings.Contains(out.Fit.Error(), "100 node(s) would keep too little memory free") {
 		t.Errorf("outcome %+v", out)
+	}
+}
+
+// TestExampleOfDocs: the bytes that docs/abi.md shows of a question are those that
+// are sent.
+func TestExampleOfDocs(t *testing.T) {
+	req := wire.GetRequest{Resource: "v1/configmaps", Namespace: "prod", Name: "memory-guard", Only: "data(teams)"}
+	if got, want := string(req.Append(nil)), "\x0dv1/configmaps\x04prod\x0cmemory-guard\x0bdata(teams)"; got != want {
+		t.Errorf("request %q, the page says %q", got, want)
+	}
+	say := "optional"
+	answer, err := configMap(context.WithValue(t.Context(), teamsKey{}, teams{&say}), wire.HostGet, req.Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\x08\x0f\x00\x00\x00\x08\x0a\x00\x00\x00\x05\x08optional"; string(answer) != want {
+		t.Errorf("answer %q, the page says %q", answer, want)
+	}
+	page, err := os.ReadFile("../../../docs/abi.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`request    0d "v1/configmaps" 04 "prod" 0c "memory-guard" 0b "data(teams)"`,
+		`response   00, 08 0f000000 (struct, 15 bytes), 08 0a000000 (data: struct, 10 bytes), 05 08 "optional"`,
+	} {
+		if !strings.Contains(string(page), line) {
+			t.Errorf("the page does not show %s", line)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
@@ -31,7 +32,7 @@ func printPlugin(out io.Writer, p *v1alpha1.Plugin, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	rows := [][2]string{
 		{"Name", p.Name}, {"Host", string(p.Spec.Host)}, {"Phase", string(s.Phase)}, {"Mode", string(p.Spec.Mode)}, {"Failure policy", string(p.Spec.FailurePolicy)}, {"Message", firstLine(s.Message)},
-		{"Serves", strings.Join(s.Points, ", ")}, {"Weight", weight(p)}, {"Order", order(p)}, {"Digest", s.Digest}, {"ABI", s.ABI}, {"Version", s.Version},
+		{"Serves", strings.Join(s.Points, ", ")}, {"Weight", weight(p)}, {"Order", order(p)}, {"Allowed", allowed(p.Spec.Permissions)}, {"Digest", s.Digest}, {"ABI", s.ABI}, {"Version", s.Version},
 		{"Calls", fmt.Sprintf("%d, of which %d answered with an error and %d were broken off", s.Calls, s.Errors, s.Faults)},
 		{"Time", fmt.Sprintf("p50 %s, p99 %s", s.P50.Duration, s.P99.Duration)},
 		{"Instances", instances(s)},
@@ -66,6 +67,21 @@ func weight(p *v1alpha1.Plugin) string {
 		return "its own (1 unless it says otherwise)"
 	}
 	return strings.Join(list, ", ")
+}
+
+// allowed writes permissions as --allow takes them.
+func allowed(rules []rbacv1.PolicyRule) string {
+	var list []string
+	for _, r := range rules {
+		var resources []string
+		for _, resource := range r.Resources {
+			for _, group := range r.APIGroups {
+				resources = append(resources, strings.TrimSuffix(resource+"."+group, "."))
+			}
+		}
+		list = append(list, strings.Join(r.Verbs, ",")+":"+strings.Join(resources, ","))
+	}
+	return strings.Join(list, "  ")
 }
 
 // order is that of a policy.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
@@ -62,8 +63,10 @@ func TestWeightAndOrderArePrinted(t *testing.T) {
 		"Weight: 10": {Spec: v1alpha1.PluginSpec{Weight: &ten}, Status: v1alpha1.PluginStatus{Points: []string{"Filter", "Score"}}},
 		"Weight: NodeAffinity 2": {Spec: v1alpha1.PluginSpec{Members: []v1alpha1.MemberUse{{Name: "NodeAffinity", Weight: &two}}},
 			Status: v1alpha1.PluginStatus{Points: []string{"ScoreAll"}}},
-		"Weight: its own":        {Status: v1alpha1.PluginStatus{Points: []string{"Score"}}},
-		"Order: -3":              {Spec: v1alpha1.PluginSpec{Order: -3}, Status: v1alpha1.PluginStatus{Points: []string{"Validate"}}},
+		"Weight: its own": {Status: v1alpha1.PluginStatus{Points: []string{"Score"}}},
+		"Order: -3":       {Spec: v1alpha1.PluginSpec{Order: -3}, Status: v1alpha1.PluginStatus{Points: []string{"Validate"}}},
+		"Allowed: get,list:configmaps create:events": {Spec: v1alpha1.PluginSpec{Permissions: []rbacv1.PolicyRule{
+			allow(t, "get,list:configmaps"), allow(t, "create:events")}}},
 		"Failure policy: Ignore": {Spec: v1alpha1.PluginSpec{FailurePolicy: v1alpha1.Ignore}},
 	} {
 		var out strings.Builder
@@ -74,4 +77,13 @@ func TestWeightAndOrderArePrinted(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
+}
+
+func allow(t *testing.T, text string) rbacv1.PolicyRule {
+	t.Helper()
+	r, err := parseAllow(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
