@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/record"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/node/cgroup"
@@ -114,12 +115,23 @@ func TestStartBacksOff(t *testing.T) {
 	wantEvents(t, f)
 }
 
+// calledOff is a runtime that fails because it is called off in the middle.
+type calledOff struct {
+	*recorded
+	cancel func()
+}
+
+func (c calledOff) CreateContainer(context.Context, string, *runtimeapi.ContainerConfig, *runtimeapi.PodSandboxConfig) (string, error) {
+	c.cancel()
+	return "", errRuntime
+}
+
 // TestStartCanceled: what was called off is no failure to tell of.
 func TestStartCanceled(t *testing.T) {
-	rt := &recorded{fails: "create app in s", image: map[string]*cri.Image{"img:1": {ID: "i"}}}
-	s, f := newStarter(rt, cri.ImageMounts{})
 	ctx, cancel := context.WithCancel(t.Context())
-	s.Services = func() []*corev1.Service { cancel(); return nil } // in the middle
+	rt := &recorded{image: map[string]*cri.Image{"img:1": {ID: "i"}}}
+	s, f := newStarter(rt, cri.ImageMounts{})
+	s.Runtime = calledOff{rt, cancel}
 	pod := somePod()
 	fail := s.Start(ctx, lifecycle.StartContainer{Start: plan.Start{Name: "app"}, Pod: pod, Container: &pod.Spec.Containers[0], Sandbox: state.Sandbox{ID: "s"}})
 	if fail == nil || !errors.Is(fail.Err, context.Canceled) {
