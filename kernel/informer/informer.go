@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -106,7 +107,8 @@ func (i *Informer) Run(ctx context.Context) {
 			i.from = 0
 		case gone(err):
 			i.from = 0
-			// Only when the list before it was of no use either.
+			// It waits like a failure only when the list before it was of no use
+			// either; else a moment, as everybody's revision may be gone at once.
 			i.interrupted(ctx, err, i.vain)
 			i.vain = !told
 		default: // cut off because the handler was slow, ended, or failed
@@ -116,7 +118,7 @@ func (i *Informer) Run(ctx context.Context) {
 	}
 }
 
-// interrupted is told of a watch that ended. Going on waits if it must, or if
+// interrupted is told of a watch that ended. Going on waits long if it must, or if
 // the watch before this one ended a moment ago too: one that ends behind every
 // event would cost a list, or a watch, for each.
 func (i *Informer) interrupted(ctx context.Context, err error, wait bool) {
@@ -130,6 +132,11 @@ func (i *Informer) interrupted(ctx context.Context, err error, wait bool) {
 		return
 	}
 	i.c.Log.Debug("a watch ended and is begun again", "informer", i.c.Name, "error", err)
+	if i.from == 0 {
+		i.failures.Add(1)
+		i.sleep(ctx, rand.N(firstPause))
+		i.ended = i.c.Clock.Now()
+	}
 }
 
 // errRefresh ends a watch because a new list was asked for.
@@ -146,7 +153,17 @@ func (i *Informer) pause(ctx context.Context, err error) {
 		return
 	}
 	i.failures.Add(1)
-	t := i.c.Clock.NewTimer(i.retry.Failed(i.c.Log, "following a resource is interrupted", err, "informer", i.c.Name))
+	if apierrors.IsNotFound(err) {
+		// The kind went, and whoever has this informer is about to learn of it.
+		i.c.Log.Debug("a resource is not there", "informer", i.c.Name, "error", err)
+		i.sleep(ctx, i.retry.Again())
+		return
+	}
+	i.sleep(ctx, i.retry.Failed(i.c.Log, "following a resource is interrupted", err, "informer", i.c.Name))
+}
+
+func (i *Informer) sleep(ctx context.Context, d time.Duration) {
+	t := i.c.Clock.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C():

@@ -48,7 +48,7 @@ var all = []series{
 	{desc("lists_total", "Lists, the first and those because a watch could not be resumed."), prometheus.CounterValue, func(i *Informer) int64 { return i.lists.Load() }, false},
 	{desc("watches_total", "Watches begun."), prometheus.CounterValue, func(i *Informer) int64 { return i.watches.Load() }, false},
 	{desc("resumes_total", "Watches that ended and were resumed behind what had been read."), prometheus.CounterValue, func(i *Informer) int64 { return i.resume.Load() }, false},
-	{desc("failures_total", "Lists and watches that failed and had to wait."), prometheus.CounterValue, func(i *Informer) int64 { return i.failures.Load() }, false},
+	{desc("failures_total", "Lists and watches that failed, and watches whose revision was gone."), prometheus.CounterValue, func(i *Informer) int64 { return i.failures.Load() }, false},
 	{desc("revision", "Revision up to which everything has been told; what it lags is the difference to pintle_watch_cache_revision."), prometheus.GaugeValue, func(i *Informer) int64 { return i.Revision() }, true},
 }
 

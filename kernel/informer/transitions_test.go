@@ -20,6 +20,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -117,6 +118,7 @@ func listAt(rev int64, objects ...*watch.Object) *registry.List {
 var (
 	errAway = errors.New("the store is away")
 	expired = apierrors.NewResourceExpired("too old resource version")
+	gone    = status.UnknownResource(configMaps.GroupResource())
 	slow    = apierrors.NewTimeoutError("the watcher is too slow and was cut off", 1)
 )
 
@@ -149,6 +151,7 @@ func TestTransitions(t *testing.T) {
 		told   string // to the handler
 		log    string
 		paused time.Duration // at least, and at most a third more
+		spread bool          // and up to firstPause more, so that not all list at once
 	}{{
 		name:   "a quiet watch stays",
 		script: &script{lists: []any{listAt(5, a, b)}, watches: []any{&scripted{batches: [][]watch.Event{{modified("a", 6)}, {bookmark(9)}}}}},
@@ -169,8 +172,9 @@ func TestTransitions(t *testing.T) {
 		name: "a revision that is gone is a new list, and what was missed is told",
 		script: &script{lists: []any{listAt(5, a, b), listAt(9, object("b", 7))}, watches: []any{
 			&scripted{batches: [][]watch.Event{{modified("a", 6)}}, err: expired}, &scripted{}}},
-		asked: "list: at 5\nwatch from 5\nlist: at 9\nwatch from 9\n",
-		told:  "ADDED a@1\nADDED b@2\nMODIFIED a@6\nDELETED a@6\nMODIFIED b@7\n",
+		asked:  "list: at 5\nwatch from 5\nlist: at 9\nwatch from 9\n",
+		told:   "ADDED a@1\nADDED b@2\nMODIFIED a@6\nDELETED a@6\nMODIFIED b@7\n",
+		spread: true,
 	}, {
 		name: "a quiet watch whose revision is gone is no fault, twice in a row it waits",
 		script: &script{lists: []any{listAt(5), listAt(6), listAt(7)}, watches: []any{
@@ -178,6 +182,13 @@ func TestTransitions(t *testing.T) {
 		asked:  "list: at 5\nwatch from 5\nlist: at 6\nwatch from 6: too old resource version\nlist: at 7\nwatch from 7\n",
 		log:    "level=WARN msg=\"following a resource is interrupted\" informer=test error=\"watch configmaps: too old resource version\"\n",
 		paused: 75 * time.Millisecond,
+		spread: true,
+	}, {
+		name:   "a kind that went is nobody's trouble",
+		script: &script{lists: []any{gone, listAt(5, a)}, watches: []any{&scripted{err: gone}, gone, &scripted{}}},
+		asked:  "list: the server could not find the requested resource\nlist: at 5\nwatch from 5\nwatch from 5: the server could not find the requested resource\nwatch from 5\n",
+		told:   "ADDED a@1\n",
+		paused: 525 * time.Millisecond, // three quarters of 100 + 200 + 400
 	}, {
 		name: "a watch that ends behind every event is not begun again at once each time",
 		script: &script{lists: []any{listAt(5, a)}, watches: []any{
@@ -195,6 +206,7 @@ func TestTransitions(t *testing.T) {
 		told:   "ADDED a@1\nMODIFIED a@6\nMODIFIED a@8\nMODIFIED a@10\nMODIFIED a@11\n",
 		log:    "level=WARN msg=\"following a resource is interrupted\" informer=test error=\"watch configmaps: too old resource version\"\n",
 		paused: 75 * time.Millisecond,
+		spread: true,
 	}, {
 		name:   "lists that fail wait longer each time, and one line is told",
 		script: &script{lists: []any{errAway, errAway, errAway, errAway, listAt(5)}, watches: []any{&scripted{batches: [][]watch.Event{{bookmark(6)}}}}},
@@ -235,8 +247,12 @@ func TestTransitions(t *testing.T) {
 				}
 				var ms int
 				fmt.Sscanf(s.asked[len(s.asked)-1], "%dms", &ms)
-				if got := time.Duration(ms) * time.Millisecond; got < tt.paused || got > tt.paused*4/3+time.Millisecond {
-					t.Errorf("the last was asked after %s, want %s or up to a third more", got, tt.paused)
+				most := tt.paused*4/3 + time.Millisecond
+				if tt.spread {
+					most += 100 * time.Millisecond
+				}
+				if got := time.Duration(ms) * time.Millisecond; got < tt.paused || got > most {
+					t.Errorf("the last was asked after %s, want %s to %s", got, tt.paused, most)
 				}
 				if !i.HasSynced() {
 					t.Error("it is not synced")
@@ -327,4 +343,36 @@ func value(t *testing.T, c prometheus.Collector, name string) float64 {
 	}
 	t.Fatalf("no metric %s", name)
 	return 0
+}
+
+// TestListsAreSpread: informers whose revisions are gone at the same moment do not
+// list at the same moment, and each counts it.
+func TestListsAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := informer.NewMetrics()
+		var all sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		const n = 50
+		scripts := make([]*script, n)
+		for k := range scripts {
+			s := &script{start: time.Now(), lists: []any{listAt(5), listAt(6)}, watches: []any{&scripted{err: expired}, &scripted{}}}
+			scripts[k] = s
+			i := informer.New(informer.Config{Name: "test", Registry: s, Target: registry.Target{Resource: configMaps}, Handler: informer.NewDiffer(func(watch.Event) {}), Metrics: m})
+			all.Go(func() { i.Run(ctx) })
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		at := map[string]bool{}
+		for _, s := range scripts {
+			at[strings.Fields(s.asked[2])[0]] = true
+		}
+		if len(at) < n/4 {
+			t.Errorf("%d informers listed at %d moments", n, len(at))
+		}
+		if got := value(t, m, "pintle_informer_failures_total"); got != n {
+			t.Errorf("%v failures, want %d", got, n)
+		}
+		cancel()
+		all.Wait()
+	})
 }
