@@ -61,7 +61,7 @@ func TestRulesSeeEveryWrite(t *testing.T) {
 	do(alice.Create(ctx, at(podsR, ""), gen, registry.WriteOptions{DryRun: true}))
 	do(alice.Patch(ctx, sub(podsR, "p", "status"), types.MergePatchType, []byte(`{"status":{"message":"m"}}`), registry.WriteOptions{}))
 	do(alice.Create(ctx, sub(podsR, "p", "binding"), binding("p", "n"), registry.WriteOptions{}))
-	do(alice.Patch(ctx, at(configMapsR, "x"), types.ApplyYAMLPatchType, []byte(mapConfig("{a: b}")), registry.WriteOptions{FieldManager: "m"}))
+	do(alice.Patch(ctx, at(configMapsR, "x"), types.ApplyYAMLPatchType, []byte(mapConfig("{a: b}")), registry.WriteOptions{FieldManager: "m", MayCreate: anybody}))
 	do(alice.Delete(ctx, at(podsR, "p"), metav1.DeleteOptions{}))
 	want := []string{
 		"M CREATE pods Pod default/p no old by alice", "V CREATE pods Pod default/p no old by alice",

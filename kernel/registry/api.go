@@ -42,7 +42,7 @@ type WriteOptions struct {
 	Force           bool   // apply only
 	// MayCreate is asked before an update or an apply creates the object that it did
 	// not find; its error is the answer. Whoever lets requests in by rights sets it:
-	// the right to update or to patch is not the right to create. Nil asks nobody.
+	// the right to update or to patch is not the right to create. Nil allows nobody.
 	MayCreate func(ctx context.Context, t Target) error
 }
 

@@ -134,7 +134,7 @@ func TestFieldValidationWarns(t *testing.T) {
 // apply sends an apply configuration of a ConfigMap's or Deployment's name "x".
 func (c *cluster) apply(t *testing.T, target registry.Target, manager, config string, force bool) (*registry.Result, error) {
 	t.Helper()
-	return c.Patch(t.Context(), target, types.ApplyYAMLPatchType, []byte(config), registry.WriteOptions{FieldManager: manager, Force: force})
+	return c.Patch(t.Context(), target, types.ApplyYAMLPatchType, []byte(config), registry.WriteOptions{FieldManager: manager, Force: force, MayCreate: anybody})
 }
 
 func mapConfig(data string) string {

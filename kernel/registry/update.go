@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
@@ -107,12 +108,15 @@ func (r *request) planUpdate(ctx context.Context, cur *watch.Object, obj runtime
 	return r.revise(ctx, cur, r.k.Fields.Update(r.write(), cur.Obj, obj))
 }
 
+var errMayCreate = errors.New("nobody said whether the object may be created")
+
 // createOver creates the object that an update or an apply did not find.
 func (r *request) createOver(ctx context.Context, obj runtime.Object) (*transaction.Change, error) {
-	if r.o.MayCreate != nil {
-		if err := r.o.MayCreate(ctx, r.t); err != nil {
-			return nil, err
-		}
+	if r.o.MayCreate == nil {
+		return nil, apierrors.NewForbidden(r.k.GR, r.t.Name, errMayCreate)
+	}
+	if err := r.o.MayCreate(ctx, r.t); err != nil {
+		return nil, err
 	}
 	obj, err := r.mutate(ctx, admission.Create, obj, nil)
 	if err != nil {

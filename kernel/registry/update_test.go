@@ -193,7 +193,11 @@ func TestCreateOnUpdate(t *testing.T) {
 	c := newCluster(t)
 	target := registry.Target{Resource: widgetV1.WithResource("widgets"), Namespace: "default", Name: "w"}
 	w := &Widget{ObjectMeta: metav1.ObjectMeta{Name: "w"}, Size: 3}
-	res, err := c.Update(t.Context(), target, w, registry.WriteOptions{})
+	// Who did not say who may create lets nobody.
+	if _, err := c.Update(t.Context(), target, w, registry.WriteOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("nobody was asked: %v", err)
+	}
+	res, err := c.Update(t.Context(), target, w, registry.WriteOptions{MayCreate: anybody})
 	if err != nil {
 		t.Fatal(err)
 	}
