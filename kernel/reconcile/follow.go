@@ -24,7 +24,7 @@ func (r *runner) overAll(list []wire.Watch) []numbered {
 			continue
 		}
 		if err := r.host.MayWatch(registry.Target{Resource: hostclient.Everything}); err != nil {
-			r.log.Error("controller watches what it may not", "resource", w.Resource, "error", err)
+			r.log.Warn("controller watches what it may not", "resource", w.Resource, "error", err)
 			continue
 		}
 		n := numbered{Watch: w, index: i}
@@ -39,11 +39,11 @@ func (r *runner) overAll(list []wire.Watch) []numbered {
 		}
 		var err error
 		if n.present, err = present.Parse(paths); err != nil {
-			r.log.Error("controller watches a field that cannot be", "resource", w.Resource, "error", err)
+			r.log.Warn("controller watches a field that cannot be", "resource", w.Resource, "error", err)
 			continue
 		}
 		if n.fields, err = fieldsOf(w); err != nil {
-			r.log.Error("controller watches fields that cannot be", "resource", w.Resource, "error", err)
+			r.log.Warn("controller watches fields that cannot be", "resource", w.Resource, "error", err)
 			continue
 		}
 		out = append(out, n)

@@ -127,22 +127,22 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 		}
 		gvr, ok := hostclient.ParseResource(w.Resource)
 		if !ok {
-			r.log.Error("controller watches what is no resource: want [GROUP/]VERSION/RESOURCE", "resource", w.Resource)
+			r.log.Warn("controller watches what is no resource: want [GROUP/]VERSION/RESOURCE", "resource", w.Resource)
 			continue
 		}
 		if err := r.host.MayWatch(registry.Target{Resource: gvr}); err != nil {
 			// An instance may say what it likes: what it was loaded with counts.
-			r.log.Error("controller watches what it may not", "resource", w.Resource, "error", err)
+			r.log.Warn("controller watches what it may not", "resource", w.Resource, "error", err)
 			continue
 		}
 		paths, err := present.Parse(w.Present)
 		if err != nil {
-			r.log.Error("controller watches a field that cannot be", "resource", w.Resource, "error", err)
+			r.log.Warn("controller watches a field that cannot be", "resource", w.Resource, "error", err)
 			continue
 		}
 		n := numbered{Watch: w, index: i, resource: gvr.GroupResource(), present: paths}
 		if n.fields, err = fieldsOf(w); err != nil {
-			r.log.Error("controller watches fields that cannot be", "resource", w.Resource, "error", err)
+			r.log.Warn("controller watches fields that cannot be", "resource", w.Resource, "error", err)
 			continue
 		}
 		out[gvr] = append(out[gvr], n)

@@ -74,7 +74,7 @@ func guarded(r *request, plan transaction.Plan, log *slog.Logger) transaction.Pl
 	return func(ctx context.Context, cur *watch.Object) (ch *transaction.Change, err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				log.Error("applying a patch panicked", "resource", r.k.GR.String(), "name", r.t.Name, "panic", p)
+				log.Warn("applying a patch panicked", "resource", r.k.GR.String(), "name", r.t.Name, "panic", p)
 				ch, err = nil, status.BadRequestf("the patch cannot be applied: %v", p)
 			}
 		}()

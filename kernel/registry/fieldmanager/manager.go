@@ -204,7 +204,7 @@ func (f *Manager) Track(w Write, live, obj runtime.Object) (out runtime.Object) 
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			f.Log.Error("tracking fields panicked", "resource", f.kind.GroupResource().String(), "panic", p)
+			f.Log.Warn("tracking fields panicked", "resource", f.kind.GroupResource().String(), "panic", p)
 			if lm, err := meta.Accessor(live); err == nil {
 				m.SetManagedFields(lm.GetManagedFields())
 			}
