@@ -95,7 +95,7 @@ func (l *loadFlags) run(cmd *cobra.Command, f *client.Flags, file string) error 
 	now, err := api.WaitLoaded(cmd.Context(), p.Name, before)
 	quiet()
 	if err != nil {
-		return fmt.Errorf("%s was not loaded: %w%s", file, err, aftermath(cmd.Context(), api, p.Name, old != nil, err))
+		return fmt.Errorf("%s was not loaded: %w%s%s", file, err, lacking(err), aftermath(cmd.Context(), api, p.Name, old != nil, err))
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s on %s, serves %s%s\n", p.Name, now.Status.Phase, l.host, strings.Join(now.Status.Points, ", "), modeNote(p.Spec.Mode))
 	if lost := lostPoints(old, now); len(lost) > 0 {
@@ -148,6 +148,14 @@ func sayAfter(d time.Duration, out io.Writer, line string) (stop func()) {
 			<-said
 		}
 	}
+}
+
+// lacking names the flag when it is permissions that are missing.
+func lacking(err error) string {
+	if strings.Contains(err.Error(), "spec.permissions of the Plugin does not allow it") {
+		return "; --allow VERBS:RESOURCES gives what it lacks, and replaces what it has"
+	}
+	return ""
 }
 
 // remover takes a Plugin away.
@@ -239,7 +247,10 @@ func parseAllow(s string) (rbacv1.PolicyRule, error) {
 	}
 	for x := range strings.SplitSeq(resources, ",") {
 		resource, group, _ := strings.Cut(strings.TrimSpace(x), ".")
-		r.Resources, r.APIGroups = append(r.Resources, resource), append(r.APIGroups, group)
+		r.Resources = append(r.Resources, resource)
+		if !slices.Contains(r.APIGroups, group) {
+			r.APIGroups = append(r.APIGroups, group)
+		}
 	}
 	if !ok || slices.Contains(r.Verbs, "") || slices.Contains(r.Resources, "") {
 		return r, fmt.Errorf("--allow %q: want VERB[,…]:RESOURCE[.GROUP][,…], for example get,list,watch:deployments.apps", s)

@@ -78,6 +78,16 @@ func TestFailedLoadLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestLackingPermissions: who loads a controller without --allow reads what to add.
+func TestLackingPermissions(t *testing.T) {
+	if got := lacking(errors.New("plugin p may not list pods: spec.permissions of the Plugin does not allow it")); !strings.Contains(got, "--allow") {
+		t.Errorf("%q names no flag", got)
+	}
+	if got := lacking(errors.New("no such point")); got != "" {
+		t.Errorf("%q of something else", got)
+	}
+}
+
 // TestSayAfter: what is quick is done in silence.
 func TestSayAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

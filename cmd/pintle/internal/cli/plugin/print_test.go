@@ -65,8 +65,8 @@ func TestWeightAndOrderArePrinted(t *testing.T) {
 			Status: v1alpha1.PluginStatus{Points: []string{"ScoreAll"}}},
 		"Weight: its own": {Status: v1alpha1.PluginStatus{Points: []string{"Score"}}},
 		"Order: -3":       {Spec: v1alpha1.PluginSpec{Order: -3}, Status: v1alpha1.PluginStatus{Points: []string{"Validate"}}},
-		"Allowed: get,list:configmaps create:events": {Spec: v1alpha1.PluginSpec{Permissions: []rbacv1.PolicyRule{
-			allow(t, "get,list:configmaps"), allow(t, "create:events")}}},
+		"Allowed: get,list:configmaps,namespaces create:events": {Spec: v1alpha1.PluginSpec{Permissions: []rbacv1.PolicyRule{
+			allow(t, "get,list:configmaps,namespaces"), allow(t, "create:events")}}},
 		"Failure policy: Ignore": {Spec: v1alpha1.PluginSpec{FailurePolicy: v1alpha1.Ignore}},
 	} {
 		var out strings.Builder
