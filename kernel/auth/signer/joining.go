@@ -24,7 +24,12 @@ import (
 type answer struct {
 	approve bool
 	text    string
+	// wait says, without a text, why it is left to people.
+	wait string
 }
+
+// left is the answer that leaves a request to people.
+func left(format string, args ...any) answer { return answer{wait: fmt.Sprintf(format, args...)} }
 
 // approveClient approves a node's renewal and a node that joins, if the
 // requester is allowed to have such requests approved.
@@ -37,7 +42,7 @@ func (s *Signer) approveClient(ctx context.Context, r *certificatesv1.Certificat
 		return answer{}, nil
 	}
 	if csr.Subject.CommonName == r.Spec.Username && s.may(ctx, r, "selfnodeclient") {
-		return answer{true, "Auto approving self kubelet client certificate after SubjectAccessReview."}, nil
+		return answer{approve: true, text: "Auto approving self kubelet client certificate after SubjectAccessReview."}, nil
 	}
 	// A node must not obtain another node's identity.
 	if slices.Contains(r.Spec.Groups, user.NodesGroup) || !s.may(ctx, r, "nodeclient") {
@@ -58,7 +63,7 @@ func (s *Signer) approveClient(ctx context.Context, r *certificatesv1.Certificat
 		}
 		return answer{text: refusal}, nil
 	}
-	return answer{true, "Auto approving kubelet client certificate after SubjectAccessReview."}, nil
+	return answer{approve: true, text: "Auto approving kubelet client certificate after SubjectAccessReview."}, nil
 }
 
 // justGiven is how long a name belongs to whom it was given to before the

@@ -123,8 +123,12 @@ func (s *Signer) approve(ctx context.Context, r *certificatesv1.CertificateSigni
 	case certificatesv1.KubeletServingSignerName:
 		a, err = s.approveServing(ctx, r, csr)
 	}
-	if a.text == "" || err != nil {
+	if err != nil {
 		return err
+	}
+	if a.text == "" {
+		s.tell(ctx, r, a.wait)
+		return nil
 	}
 	now := metav1.NewTime(s.cfg.Clock.Now())
 	c := certificatesv1.CertificateSigningRequestCondition{

@@ -28,13 +28,13 @@ import (
 // RATIONALE.md: "Why do nodes' serving certificates have an authority of their
 // own?"
 func (s *Signer) approveServing(ctx context.Context, r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest) (answer, error) {
-	if nodeServing(r, csr) != nil {
-		return answer{}, nil
+	if err := nodeServing(r, csr); err != nil {
+		return left("it would not be signed: %v", err), nil
 	}
 	name := strings.TrimPrefix(csr.Subject.CommonName, nodePrefix)
 	for _, d := range csr.DNSNames {
 		if d != name || servicesName(d) {
-			return answer{}, nil
+			return left("it asks for the name %q, and the node's is %q", d, name), nil
 		}
 	}
 	claimed, err := s.claimed(ctx, name)
@@ -44,18 +44,24 @@ func (s *Signer) approveServing(ctx context.Context, r *certificatesv1.Certifica
 	for _, ip := range csr.IPAddresses {
 		a, ok := netip.AddrFromSlice(ip)
 		if !ok {
-			return answer{}, nil
+			return left("%v is no address", ip), nil
 		}
 		a = a.Unmap()
-		// A claim may be written later; where it came from does not change.
-		if !slices.Contains(claimed, a) || !s.seen(r, a) {
-			return answer{}, nil
-		}
-		if taken, err := s.isService(ctx, a); err != nil || taken {
+		switch taken, err := s.isService(ctx, a); {
+		case err != nil:
 			return answer{}, err
+		case taken:
+			return left("%s is the address of a Service", a), nil
+		}
+		// A claim may be written later; where it came from does not change.
+		if !s.seen(r, a) {
+			return left("the server has not seen the node at %s: the request came from %s", a, strings.Join(r.Spec.Extra[node.RemoteAddress], ", ")), nil
+		}
+		if !slices.Contains(claimed, a) {
+			return left("the status of the node does not have the address %s", a), nil
 		}
 	}
-	return answer{true, "Auto approving serving certificate: the server has seen the node at every address."}, nil
+	return answer{approve: true, text: "Auto approving serving certificate: the server has seen the node at every address."}, nil
 }
 
 // servicesName reports names that only Services have, and the API server's.
@@ -88,11 +94,23 @@ func (s *Signer) claimed(ctx context.Context, name string) ([]netip.Addr, error)
 }
 
 // seen reports that the request came from an address. A node that comes over
-// the loopback runs on this machine: it has what this machine has.
+// the loopback, or from an address of this machine's, runs on this machine: it has
+// what this machine has. From elsewhere nobody completes a connection under such an
+// address.
 func (s *Signer) seen(r *certificatesv1.CertificateSigningRequest, a netip.Addr) bool {
+	var local []netip.Addr
 	for _, from := range r.Spec.Extra[node.RemoteAddress] {
 		ip, err := netip.ParseAddr(from)
-		if err == nil && (ip == a || ip.IsLoopback() && slices.Contains(s.cfg.Local(), a)) {
+		if err != nil {
+			continue
+		}
+		if ip = ip.Unmap(); ip == a {
+			return true
+		}
+		if local == nil {
+			local = s.cfg.Local()
+		}
+		if slices.Contains(local, a) && (ip.IsLoopback() || slices.Contains(local, ip)) {
 			return true
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
 
@@ -62,7 +63,10 @@ func Implements() []schema.GroupResource {
 }
 
 // Signer approves and signs.
-type Signer struct{ cfg Config }
+type Signer struct {
+	cfg  Config
+	told map[types.UID]bool // which requests wait for people; of Run's goroutine
+}
 
 // New makes a Signer.
 func New(c Config) *Signer {
@@ -78,7 +82,7 @@ func New(c Config) *Signer {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Signer{cfg: c}
+	return &Signer{cfg: c, told: map[types.UID]bool{}}
 }
 
 var (

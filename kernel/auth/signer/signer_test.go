@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,11 +20,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/node"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/kerneltest"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // run starts a signer that ends with the test, on a machine with an address of
@@ -34,7 +37,9 @@ func run(t *testing.T, c *kerneltest.Server) {
 	done := make(chan error, 1)
 	as := c.Access().As // no more than its roles
 	s := signer.New(signer.Config{Registry: as(auth.CertificateController), Tokens: as(auth.TokenCleaner), CA: c.PKI, Authorizer: c.Authorizer,
-		Local: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.7")} }})
+		Local: func() []netip.Addr {
+			return []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("192.0.2.9")}
+		}, Clock: late{}})
 	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -42,6 +47,27 @@ func run(t *testing.T, c *kerneltest.Server) {
 			t.Error(err)
 		}
 	})
+}
+
+// late takes everything for an hour older than it is.
+type late struct{ clock.RealClock }
+
+func (l late) Since(t time.Time) time.Duration { return l.RealClock.Since(t) + time.Hour }
+
+// waits is what an event says of a request that nobody has answered; "" is none.
+func waits(t *testing.T, cs *kubernetes.Clientset, name string) string {
+	t.Helper()
+	l, err := cs.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	for _, e := range l.Items {
+		if e.InvolvedObject.Kind == "CertificateSigningRequest" && e.InvolvedObject.Name == name {
+			said += e.Reason + ": " + e.Message
+		}
+	}
+	return said
 }
 
 func request(t *testing.T, tmpl *x509.CertificateRequest) []byte {
@@ -92,8 +118,23 @@ func settle(t *testing.T, cs *kubernetes.Clientset, name string, wait time.Durat
 	}
 }
 
+// withEvents is the small table, and Events.
+func withEvents(t *testing.T) *resource.Table {
+	t.Helper()
+	table, err := kerneltest.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table.Definitions = append(table.Definitions, &resource.Definition{Resource: "events", Singular: "event", Kind: "Event", ListKind: "EventList", Namespaced: true,
+		Versions: []string{"v1"}, StorageVersion: "v1", KeyPrefix: "/registry/events", Verbs: []string{"create", "list"}})
+	if err := table.Index(); err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
 func TestApproval(t *testing.T) {
-	c := kerneltest.Start(t, kerneltest.Options{Follows: true})
+	c := kerneltest.Start(t, kerneltest.Options{Follows: true, Table: withEvents(t)})
 	run(t, c)
 	admin := kerneltest.Client(t, c.Admin())
 	ctx := t.Context()
@@ -146,6 +187,8 @@ func TestApproval(t *testing.T) {
 		{"serving-one-too-many", n1, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: append(ip("192.0.2.7"), ip("192.0.2.1")...)}, false},
 		{"serving-from-afar", from("198.51.100.4"), servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), DNSNames: []string{"n1"}, IPAddresses: ip("198.51.100.4")}, true},
 		{"serving-from-afar-as-local", from("198.51.100.4"), servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: ip("192.0.2.7")}, false},
+		{"serving-from-another-local", from("192.0.2.9"), servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: ip("192.0.2.7")}, true},
+		{"serving-of-afar-from-local", from("192.0.2.9"), servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: ip("198.51.100.4")}, false},
 		{"serving-from-a-service", from("10.96.0.1"), servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), IPAddresses: ip("10.96.0.1")}, false},
 		{"serving-as-a-service", masked, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("kubernetes.default.svc"), DNSNames: []string{"kubernetes.default.svc"}}, false},
 		{"serving-by-joiner", joiner, servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1"), DNSNames: []string{"n1"}}, false},
@@ -172,6 +215,11 @@ func TestApproval(t *testing.T) {
 			if !tt.ok {
 				if len(got.Status.Conditions) > 0 {
 					t.Errorf("conditions %+v, want none: a person may still decide", got.Status.Conditions)
+				}
+				// Of clients' certificates nobody says anything: they are asked for by people, too.
+				said := waits(t, admin, tt.name)
+				if tt.signer == servingSigner != (strings.Count(said, "ApprovalRequired: not approved by itself") == 1 && strings.Contains(said, "certificate approve "+tt.name)) {
+					t.Errorf("said %q", said)
 				}
 				return
 			}
