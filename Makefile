@@ -107,6 +107,13 @@ bench: build ## the figures of docs/benchmarks.md, as a table
 conformance: ## the conformance suite against the cluster of $KUBECONFIG
 	@go run ./conformance/cmd/conformance
 
+# FOCUS and SKIP are regular expressions on the names of tests, RERUN=failed
+# repeats what failed in the last run, ARGS are further flags (-h lists them).
+.PHONY: conformance-upstream
+conformance-upstream: build ## upstream's own tests, on a lab of three nodes or the cluster of $$KUBECONFIG (hours)
+	@cd conformance/upstream && go build -o $(CURDIR)/bin/conformance-upstream/run .
+	@bin/conformance-upstream/run -focus '$(FOCUS)' -skip '$(SKIP)' -rerun '$(RERUN)' $(ARGS)
+
 .PHONY: generate
 generate: ## regenerate committed code (needs clang, llvm and libbpf-dev)
 	@go generate ./... && cd sdk && go generate ./...
