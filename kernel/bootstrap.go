@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,24 +34,26 @@ type firstObjects struct {
 	service   netip.Addr // the Service's address
 	port      int32      // behind it
 	endpoints *endpoints.Endpoints
+	published bool                         // by ensure
+	policy    func() (*rbac.Policy, error) // the default one; read once
 	log       *slog.Logger
 }
 
 // newFirstObjects makes what own may write; server writes where this server is.
 func newFirstObjects(own, server ownWrites, identity string, c *Config) *firstObjects {
-	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), log: c.Log,
+	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), log: c.Log, policy: sync.OnceValues(rbac.DefaultPolicy),
 		endpoints: endpoints.New(endpoints.Config{Registry: server, Identity: identity, Advertise: c.Advertise, Log: c.Log})}
 }
 
 // ensure writes what is missing. It changes nothing that is there already,
-// except the endpoints.
+// except endpoints that do not name this server.
 func (f *firstObjects) ensure(ctx context.Context) error {
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
 		if err := f.own.ensure(ctx, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.GetOptions{}); err != nil {
 			return err
 		}
 	}
-	policy, err := rbac.DefaultPolicy()
+	policy, err := f.policy()
 	if err != nil {
 		return err
 	}
@@ -62,7 +65,11 @@ func (f *firstObjects) ensure(ctx context.Context) error {
 	if _, err := f.own.List(ctx, registry.Target{Resource: roleBindings}, metav1.ListOptions{Limit: 1}); err != nil {
 		return fmt.Errorf("default roles: %w", err)
 	}
-	return f.publish(ctx, metav1.GetOptions{})
+	if err := f.own.ensure(ctx, services, f.kubernetes(), metav1.GetOptions{}); err != nil {
+		return err
+	}
+	f.published, err = f.endpoints.Ensure(ctx, metav1.GetOptions{})
+	return err
 }
 
 // publish makes the Service by which pods reach the API, and its endpoints;
@@ -78,24 +85,25 @@ func (f *firstObjects) publish(ctx context.Context, read metav1.GetOptions) erro
 var fromCache = metav1.GetOptions{ResourceVersion: "0"}
 
 // keep brings back what pods need to reach the API, within endpoints.Every, until
-// ctx ends; then this
-// server is no endpoint any more, unless it is the only one.
+// ctx ends; then this server is no endpoint any more, unless it is the only one.
 func (f *firstObjects) keep(ctx context.Context) error {
 	t := time.NewTicker(endpoints.Every)
 	defer t.Stop()
 	retry := backoff.New(endpoints.Every, endpoints.Every)
-	for {
+	for due := !f.published; ; due = true {
+		if due {
+			switch err := f.publish(ctx, fromCache); {
+			case err == nil:
+				retry.Succeeded(f.log)
+			case ctx.Err() == nil:
+				_ = retry.Failed(f.log, "the API's service is not published", err) // the next tick tries
+			}
+		}
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			f.endpoints.Leave(ctx)
 			return nil
-		}
-		switch err := f.publish(ctx, fromCache); {
-		case err == nil:
-			retry.Succeeded(f.log)
-		case ctx.Err() == nil:
-			_ = retry.Failed(f.log, "the API's service is not published", err) // the next tick tries
 		}
 	}
 }

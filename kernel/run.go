@@ -96,6 +96,8 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 			return nil
 		}
 	})
+	first := newFirstObjects(ownWrites{k.access.As(auth.APIServer)}, ownWrites{k.access.As(auth.Endpoints)}, k.identity.Name, &k.c)
+	go func() { _, _ = first.policy() }() // read while the cache loads; ensure has the error
 	select {
 	case <-k.cache.Ready():
 	case <-ctx.Done():
@@ -104,7 +106,6 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 	for _, l := range k.c.Listeners {
 		group.Go(func() error { return k.api.Run(ctx, l, k.pki.ServerTLS()) })
 	}
-	first := newFirstObjects(ownWrites{k.access.As(auth.APIServer)}, ownWrites{k.access.As(auth.Endpoints)}, k.identity.Name, &k.c)
 	if err := first.ensure(ctx); err != nil {
 		if ctx.Err() != nil { // one of the others ended it, or whoever called
 			return group.Wait()

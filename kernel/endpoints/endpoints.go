@@ -154,6 +154,41 @@ func (e *Endpoints) Publish(ctx context.Context, read metav1.GetOptions) error {
 	return e.write(ctx, addrs, read)
 }
 
+// Ensure publishes this server if the slices do not name it, and reports whether it
+// did. A server that starts again mostly finds itself there, and can answer before
+// it writes: Publish is due soon then.
+// RATIONALE.md: "Why does a server that starts again write nothing first?"
+func (e *Endpoints) Ensure(ctx context.Context, read metav1.GetOptions) (published bool, err error) {
+	if named, err := e.named(ctx, read); named || err != nil {
+		return false, err
+	}
+	return true, e.Publish(ctx, read)
+}
+
+// named tells whether the slices name this server.
+func (e *Endpoints) named(ctx context.Context, read metav1.GetOptions) (bool, error) {
+	for _, f := range families {
+		if !f.has(e.c.Advertise.Addr()) {
+			continue
+		}
+		o, err := e.c.Registry.Get(ctx, registry.Target{Resource: Slices, Namespace: metav1.NamespaceDefault, Name: f.name}, read)
+		if err != nil {
+			if apierrors.IsNotFound(err) {
+				err = nil
+			}
+			return false, err
+		}
+		s, ok := o.Obj.(*discoveryv1.EndpointSlice)
+		if !ok || len(s.Ports) != 1 || s.Ports[0].Port == nil || *s.Ports[0].Port != int32(e.c.Advertise.Port()) {
+			return false, nil
+		}
+		return slices.ContainsFunc(s.Endpoints, func(x discoveryv1.Endpoint) bool {
+			return slices.Contains(x.Addresses, e.c.Advertise.Addr().String())
+		}), nil
+	}
+	return false, nil
+}
+
 // Leave takes this server out of the slices, so that nobody tries it in vain. The
 // last one stays: without endpoints pods are refused, with one they wait.
 func (e *Endpoints) Leave(ctx context.Context) {

@@ -236,3 +236,28 @@ func TestOnlyThisMachine(t *testing.T) {
 		}
 	}
 }
+
+// TestEnsure: a server that the slices name begins without a write; one that they
+// do not name, or at another port, is published.
+func TestEnsure(t *testing.T) {
+	o, clock := newObjects(), testclock.NewFakeClock(start)
+	for _, c := range []struct {
+		address   string
+		published bool
+	}{
+		{"192.0.2.1:6443", true}, {"192.0.2.1:6443", false}, {"192.0.2.2:6443", true}, {"[2001:db8::1]:6443", true}, {"[2001:db8::1]:6443", false},
+		{"192.0.2.1:7443", true}, {"127.0.0.1:6443", true},
+	} {
+		before := o.revision
+		published, err := server(o, c.address, c.address, clock).Ensure(t.Context(), metav1.GetOptions{})
+		if err != nil || published != c.published {
+			t.Errorf("%s was published: %v (%v), want %v", c.address, published, err, c.published)
+		}
+		if !published && o.revision != before {
+			t.Errorf("%s: %d writes", c.address, o.revision-before)
+		}
+	}
+	if got := o.addresses("kubernetes"); got != "IPv4 192.0.2.1 192.0.2.2" {
+		t.Errorf("endpoints %q", got)
+	}
+}

@@ -567,10 +567,19 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestStartWithItsOwnEndpoint: a server that was killed finds the Lease by which
-// it was an endpoint.
+// TestStartWithItsOwnEndpoint: a server that was killed finds the slice that names
+// it, and renews the Lease by which it was an endpoint.
 func TestStartWithItsOwnEndpoint(t *testing.T) {
 	dial, dir := etcd(t), t.TempDir()
+	renewed := func(s *kerneltest.Server) string {
+		l, err := s.Registry.List(t.Context(), registry.Target{Resource: coordinationv1.SchemeGroupVersion.WithResource("leases"), Namespace: "kube-system"},
+			metav1.ListOptions{LabelSelector: "apiserver.kubernetes.io/identity"})
+		if err != nil || len(l.Items) != 1 {
+			t.Fatalf("leases of servers: %v, %v", l, err)
+		}
+		return l.Items[0].Obj.(*coordinationv1.Lease).Spec.RenewTime.String()
+	}
+	before := ""
 	for range 2 {
 		table, err := kinds.Table(kinds.Options{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}}, v1alpha1.Extend)
 		if err != nil {
@@ -579,6 +588,8 @@ func TestStartWithItsOwnEndpoint(t *testing.T) {
 		cut := dial()
 		s := kerneltest.Start(t, kerneltest.Options{Table: table, Dir: dir, Store: cut,
 			Config: func(c *kernel.Config) { c.Advertise = netip.MustParseAddrPort("192.0.2.1:6443") }})
+		eventually(t, "the lease is renewed", func() bool { return renewed(s) != before })
+		before = renewed(s)
 		cut.cut.Store(true) // it takes nothing back
 		s.Stop()
 	}
