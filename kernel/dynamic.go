@@ -7,6 +7,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/admission/cel"
 	"github.com/pintle-io/pintle/kernel/admission/dynamic"
+	"github.com/pintle-io/pintle/kernel/admission/webhook"
 	"github.com/pintle-io/pintle/kernel/auth"
 )
 
@@ -14,24 +15,31 @@ import (
 // Plugins.
 type dynamicAdmission struct {
 	policies *cel.Policies
+	webhooks *webhook.Webhooks
 	admits   chan struct{} // closed when requests are admitted by all rules there are
 }
 
-// makeDynamicAdmission joins the chain with policies in CEL.
-func makeDynamicAdmission(k *Kernel) {
+// makeDynamicAdmission joins the chain with policies in CEL and webhooks.
+func makeDynamicAdmission(k *Kernel) error {
 	kinds := &dynamic.Kinds{Catalog: k.catalog, Codec: k.codec}
 	objects := &dynamic.Objects{Reader: k.core.Reader(), Getter: k.core.As(auth.APIServer)}
 	access := cel.Access{Kinds: kinds, Objects: objects, Authorizer: k.auth.Authorizer}
 	k.chain.Set("policy-parameters", admission.OrderServer, access.Rule())
+	own := k.access.As(auth.APIServer)
 	k.dynamic = dynamicAdmission{admits: make(chan struct{}), policies: cel.New(cel.Config{
-		Chain: k.chain, Kinds: kinds, Objects: objects, Registry: k.access.As(auth.APIServer), Authorizer: k.auth.Authorizer, Informers: k.informers, Log: k.c.Log,
+		Chain: k.chain, Kinds: kinds, Objects: objects, Registry: own, Authorizer: k.auth.Authorizer, Informers: k.informers, Log: k.c.Log,
 	})}
+	var err error
+	k.dynamic.webhooks, err = webhook.New(webhook.Config{
+		Chain: k.chain, Kinds: kinds, Objects: objects, Registry: own, Authorizer: k.auth.Authorizer, Dial: k.c.Dial, Informers: k.informers, Log: k.c.Log,
+	})
 	k.chain.Hold(k.dynamic.admits, "the policies are being read")
+	return err
 }
 
 // admit lets requests pass, once the rules are there that plugins and objects make.
 func (d *dynamicAdmission) admit(ctx context.Context, plugins <-chan struct{}) {
-	if all(ctx, plugins, d.policies.Synced()) {
+	if all(ctx, plugins, d.policies.Synced(), d.webhooks.Synced()) {
 		close(d.admits)
 	}
 }
@@ -39,10 +47,10 @@ func (d *dynamicAdmission) admit(ctx context.Context, plugins <-chan struct{}) {
 // check is a health check.
 func (d *dynamicAdmission) check() error {
 	select {
-	case <-d.policies.Synced():
+	case <-d.admits:
 		return nil
 	default:
-		return errors.New("the policies in CEL are being read")
+		return errors.New("policies and webhooks are being read")
 	}
 }
 

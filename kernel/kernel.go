@@ -85,7 +85,9 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 			return nil, errors.Join(err, k.Close())
 		}
 	}
-	makeDynamicAdmission(k)
+	if err := makeDynamicAdmission(k); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
 	return k, nil
 }
 

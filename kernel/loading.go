@@ -3,11 +3,13 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/admission/cel"
+	"github.com/pintle-io/pintle/kernel/admission/webhook"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
@@ -63,7 +65,7 @@ func (k *Kernel) makePlugins(context.Context) error {
 func declaredImplementers(distribution map[string][]schema.GroupResource) *implementers.Set {
 	s := &implementers.Set{}
 	for name, resources := range map[string][]schema.GroupResource{
-		"scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(), "admission": cel.Implements(),
+		"scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(), "admission": slices.Concat(cel.Implements(), webhook.Implements()),
 	} {
 		s.Declare("server/"+name, resources...)
 	}

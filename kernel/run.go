@@ -141,6 +141,7 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 			return k.plugins.run(ctx, func() { k.c.Progress("plugins", "%d built in", len(k.c.Builtins)) })
 		},
 		"policies": k.dynamic.policies.Run,
+		"webhooks": k.dynamic.webhooks.Run,
 		"admission": func(ctx context.Context) error {
 			k.dynamic.admit(ctx, k.plugins.loader.Admitting())
 			return nil

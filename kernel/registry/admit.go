@@ -5,6 +5,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
@@ -74,7 +75,7 @@ func (r *request) mutate(ctx context.Context, op admission.Operation, obj, old r
 	if err != nil {
 		return nil, err
 	}
-	if err := r.pass.Mutate(ctx, a); err != nil {
+	if err := told(ctx, r, r.pass.Mutate(ctx, a)); err != nil {
 		return nil, err
 	}
 	if !a.Mutated() {
@@ -105,7 +106,18 @@ func (r *request) validate(ctx context.Context, op admission.Operation, obj, old
 	if err != nil {
 		return err
 	}
-	return r.pass.Validate(ctx, a)
+	return told(ctx, r, r.pass.Validate(ctx, a))
+}
+
+// told warns the client of a request that is refused: there is no result that could
+// carry what rules had to say of it.
+func told(ctx context.Context, r *request, refusal error) error {
+	if refusal != nil {
+		for _, text := range r.Warnings() {
+			warning.AddWarning(ctx, "", text)
+		}
+	}
+	return refusal
 }
 
 func projects(r *request) bool { return r.sub != nil && r.sub.Style == resource.StyleProjection }
@@ -136,10 +148,10 @@ func (r *request) admitDelete(ctx context.Context, cur *watch.Object, o *metav1.
 	}
 	a := r.attributes(admission.Delete, nil, cur.Obj)
 	a.Options = o
-	if err := r.pass.Mutate(ctx, a); err != nil {
+	if err := told(ctx, r, r.pass.Mutate(ctx, a)); err != nil {
 		return err
 	}
-	return r.pass.Validate(ctx, a)
+	return told(ctx, r, r.pass.Validate(ctx, a))
 }
 
 // admitAction asks the rules about the body of an action. Rules get a copy if
@@ -152,8 +164,8 @@ func (r *request) admitAction(ctx context.Context, body runtime.Object) (runtime
 	if r.pass.Mutates() {
 		a.Object = body.DeepCopyObject()
 	}
-	if err := r.pass.Mutate(ctx, a); err != nil {
+	if err := told(ctx, r, r.pass.Mutate(ctx, a)); err != nil {
 		return nil, err
 	}
-	return a.Object, r.pass.Validate(ctx, a)
+	return a.Object, told(ctx, r, r.pass.Validate(ctx, a))
 }

@@ -98,10 +98,10 @@ func (c caller) serveAction(ctx context.Context, r *request, serve Action, body 
 		return nil, err
 	}
 	a := r.attributes(admission.Create, body, nil)
-	if err := r.pass.Mutate(ctx, a); err != nil {
+	if err := told(ctx, r, r.pass.Mutate(ctx, a)); err != nil {
 		return nil, err
 	}
-	if err := r.pass.Validate(ctx, a); err != nil {
+	if err := told(ctx, r, r.pass.Validate(ctx, a)); err != nil {
 		return nil, err
 	}
 	return serve(ctx, r.user, r.t, obj, a.Object, r.o)
@@ -241,11 +241,11 @@ func (c *Core) AdmitConnect(ctx context.Context, u user.Info, t Target, options 
 		return err
 	}
 	a := r.attributes(admission.Connect, options.DeepCopyObject(), nil)
-	if err := r.pass.Mutate(ctx, a); err != nil {
+	if err := told(ctx, r, r.pass.Mutate(ctx, a)); err != nil {
 		return err
 	}
 	if a.Mutated() && !apiequality.Semantic.DeepEqual(options, a.Object) {
 		return apierrors.NewInternalError(errOptionsChanged)
 	}
-	return r.pass.Validate(ctx, a)
+	return told(ctx, r, r.pass.Validate(ctx, a))
 }

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/kerneltest"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/plugins/kinds"
@@ -37,13 +38,15 @@ type governed struct {
 
 func (g *governed) HandleWarningHeader(_ int, _, text string) { g.warnings = append(g.warnings, text) }
 
-func newGoverned(t testing.TB) *governed {
+func newGoverned(t testing.TB) *governed { return newGovernedBy(t, nil) }
+
+func newGovernedBy(t testing.TB, config func(*kernel.Config)) *governed {
 	t.Helper()
 	table, err := kinds.Table(kinds.Options{}, v1alpha1.Extend)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &governed{Server: kerneltest.Start(t, kerneltest.Options{Table: table})}
+	g := &governed{Server: kerneltest.Start(t, kerneltest.Options{Table: table, Config: config})}
 	cfg := rest.CopyConfig(g.Admin())
 	cfg.WarningHandler = g
 	g.Clientset = kerneltest.Client(t, cfg)

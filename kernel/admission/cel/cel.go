@@ -157,12 +157,5 @@ func dispatch[H any](ctx context.Context, kinds *dynamic.Kinds, d generic.Dispat
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	err = d.Dispatch(dynamic.WithWarnings(ctx, a), req, kinds, hooks)
-	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if _, ok := err.(apierrors.APIStatus); err != nil && !ok { // upstream's answers are not wrapped
-		err = apierrors.NewInternalError(err)
-	}
-	return req, err
+	return req, dynamic.Answer(ctx, d.Dispatch(dynamic.WithWarnings(ctx, a), req, kinds, hooks))
 }

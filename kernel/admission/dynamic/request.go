@@ -3,7 +3,9 @@ package dynamic
 import (
 	"context"
 	"fmt"
+	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,6 +21,8 @@ import (
 type Request struct {
 	upstream.Attributes
 	of *admission.Attributes
+
+	mu sync.Mutex // of annotating, which several goroutines may do
 }
 
 // Request shows a request to upstream's libraries.
@@ -33,7 +37,7 @@ func (k *Kinds) Request(a *admission.Attributes) (*Request, error) {
 		return nil, err
 	}
 	options := a.Options
-	if del, ok := options.(*metav1.DeleteOptions); ok && del.Kind == "" {
+	if del, ok := options.(*metav1.DeleteOptions); ok { // clients write v1
 		named := *del
 		named.APIVersion, named.Kind = "meta.k8s.io/v1", "DeleteOptions"
 		options = &named
@@ -84,6 +88,8 @@ func (r *Request) AddAnnotationWithLevel(key, value string, level auditinternal.
 	if err := r.Attributes.AddAnnotationWithLevel(key, value, level); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.of.Annotate(key, value)
 	return nil
 }
@@ -94,11 +100,32 @@ func (r *Request) GetReinvocationContext() upstream.ReinvocationContext { return
 
 // WithWarnings lets upstream's libraries warn the client of a request.
 func WithWarnings(ctx context.Context, a *admission.Attributes) context.Context {
-	return warning.WithWarningRecorder(ctx, recorder{a})
+	return warning.WithWarningRecorder(ctx, &recorder{of: a})
 }
 
-type recorder struct{ a *admission.Attributes }
+// recorder may be called by several goroutines, unlike what it calls.
+type recorder struct {
+	mu sync.Mutex
+	of *admission.Attributes
+}
 
-func (r recorder) AddWarning(_, text string) { r.a.Warn(text) }
+func (r *recorder) AddWarning(_, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of.Warn(text)
+}
 
 var _ upstream.Attributes = (*Request)(nil)
+
+// Answer brings the outcome of upstream's code to what the chain takes: an answer for
+// the client, or the end of the request's own time.
+func Answer(ctx context.Context, err error) error {
+	switch err.(type) { // upstream's answers are not wrapped
+	case nil, apierrors.APIStatus:
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return apierrors.NewInternalError(err)
+}
