@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
@@ -117,15 +118,25 @@ func summarize(ctx context.Context, c *rest.Config, path string, p *diagnose.Pro
 		err = p.ReadMetrics(bytes.NewReader(b), time.Now())
 	}
 	if err != nil {
-		errs = append(errs, "metrics: "+err.Error())
+		errs = append(errs, "metrics: "+inWords(b, err))
 	}
 	if b, err = client.Raw(ctx, c, "GET", path+"/debug/pprof/goroutine", map[string]string{"debug": "1"}, nil); err == nil {
 		err = p.ReadGoroutines(bytes.NewReader(b))
 	}
 	if err != nil {
-		errs = append(errs, "goroutines: "+err.Error()+remedy(err))
+		errs = append(errs, "goroutines: "+inWords(b, err)+remedy(err))
 	}
 	p.Error = strings.Join(errs, "; ")
+}
+
+// inWords prefers what the server says of an error to what client-go makes of its
+// code: it says which node does not answer, and why.
+func inWords(body []byte, err error) string {
+	var s metav1.Status
+	if json.Unmarshal(body, &s) == nil && s.Message != "" {
+		return s.Message
+	}
+	return err.Error()
 }
 
 // remedy is what helps who gets no profile, where that is known.

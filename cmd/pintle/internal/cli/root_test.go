@@ -37,9 +37,20 @@ func TestDebugRemedy(t *testing.T) {
 		"administrators":    apierrors.NewForbidden(r, "n", errors.New("no")),
 		"--profiling=false": apierrors.NewNotFound(r, "n"),
 	} {
+		if got := inWords([]byte("metrics 1"), err); got != err.Error() {
+			t.Errorf("%v is told as %q", err, got)
+		}
 		if got := remedy(err); !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%v: %q, want %q", err, got, want)
 		}
+	}
+}
+
+// TestServersWords: what the server says of a node goes before the words for a code.
+func TestServersWords(t *testing.T) {
+	body := `{"kind": "Status", "message": "node n does not answer", "code": 503}`
+	if got := inWords([]byte(body), errors.New("the server is currently unable to handle the request")); got != "node n does not answer" {
+		t.Errorf("it says %q", got)
 	}
 }
 
