@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -123,6 +124,11 @@ func readFrom(path string, offset int64) ([]byte, error) {
 // crashes would never come.
 const podsLimit = 15 * time.Second
 
+// podsSettle is how long pods must be seen running whose containers are older than
+// the start: they outlived a crash, or the node has not reported yet that they
+// are gone.
+const podsSettle = time.Second
+
 // awaitPods waits until the pods that a cluster had before run again: without it
 // a cluster that is said to be ready shows them all in Error. It prints nothing
 // when there are none, and fails never: it is the node that starts them.
@@ -138,13 +144,16 @@ func awaitPods(ctx context.Context, out io.Writer, dir paths.Dir, node string, s
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, podsLimit)
 	defer cancel()
-	var back, all int
+	var back, fresh, all int
+	well := start // since when all run
 	for {
 		list, err := api.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
 		if err == nil {
-			back, all = returned(list.Items, since)
+			back, fresh, all = returned(list.Items, since)
 		}
-		if err == nil && back == all {
+		if err != nil || back < all {
+			well = time.Now()
+		} else if fresh == all || time.Since(well) >= podsSettle {
 			break
 		}
 		select {
@@ -163,28 +172,42 @@ func awaitPods(ctx context.Context, out io.Writer, dir paths.Dir, node string, s
 	}
 }
 
-// returned counts the pods that should run, and those whose containers all have
-// been started since then: what the status says of earlier ones may be old.
-func returned(pods []corev1.Pod, since time.Time) (back, all int) {
+// returned counts the pods that ran and should run, those that do, and those whose
+// containers all have been started since then: what the status says of older ones
+// may be old, too.
+func returned(pods []corev1.Pod, since time.Time) (back, fresh, all int) {
 	since = since.Truncate(time.Second) // as the API's times are
 	for i := range pods {
 		p := &pods[i]
-		if p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		if p.DeletionTimestamp != nil || p.Status.Phase != corev1.PodRunning || crashes(p) {
 			continue
 		}
 		all++
-		started := 0
+		running, started := 0, 0
 		for _, s := range p.Status.ContainerStatuses {
 			switch {
-			case s.State.Running != nil && !s.State.Running.StartedAt.Time.Before(since):
-				started++
+			case s.State.Running != nil:
+				running++
+				if !s.State.Running.StartedAt.Time.Before(since) {
+					started++
+				}
 			case s.State.Terminated != nil && p.Spec.RestartPolicy != corev1.RestartPolicyAlways && s.State.Terminated.ExitCode == 0:
-				started++ // it is done
+				running, started = running+1, started+1 // it is done
 			}
 		}
-		if started == len(p.Spec.Containers) {
+		if running == len(p.Spec.Containers) {
 			back++
 		}
+		if started == len(p.Spec.Containers) {
+			fresh++
+		}
 	}
-	return back, all
+	return back, fresh, all
+}
+
+// crashes tells that a pod did not do well before, either.
+func crashes(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.State.Waiting != nil && s.State.Waiting.Reason == "CrashLoopBackOff"
+	})
 }

@@ -91,7 +91,7 @@ func (l *loadFlags) run(cmd *cobra.Command, f *client.Flags, file string) error 
 	if err != nil {
 		return err
 	}
-	quiet := sayAfter(patience, cmd.ErrOrStderr(), fmt.Sprintf("%s is uploaded; the server compiles and opens it, which takes seconds the first time …", file))
+	quiet := sayAfter(patience, terminal(cmd.ErrOrStderr()), fmt.Sprintf("%s is uploaded; the server compiles and opens it, which takes seconds the first time …", file))
 	now, err := api.WaitLoaded(cmd.Context(), p.Name, before)
 	quiet()
 	if err != nil {
@@ -137,6 +137,16 @@ func (l *loadFlags) keep(cmd *cobra.Command, old, spec *v1alpha1.PluginSpec) {
 
 // patience is how long a command says nothing of what it waits for.
 const patience = 700 * time.Millisecond
+
+// terminal is w for those who watch it, and nothing for a script or a log.
+func terminal(w io.Writer) io.Writer {
+	if f, ok := w.(*os.File); ok {
+		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
+			return w
+		}
+	}
+	return io.Discard
+}
 
 // sayAfter prints a line when something takes longer than d. The caller calls stop
 // when it is over; nothing is printed after that.

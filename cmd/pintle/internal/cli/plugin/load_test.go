@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +105,30 @@ func TestSayAfter(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestProgressIsForTerminals: a script's output is what it was.
+func TestProgressIsForTerminals(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	device, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0)
+	if err != nil {
+		if device, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil { // no terminal, but of its kind
+			t.Fatal(err)
+		}
+	}
+	defer device.Close()
+	for name, c := range map[string]struct {
+		w     io.Writer
+		shown bool
+	}{"a file": {file, false}, "a buffer": {&strings.Builder{}, false}, "a terminal": {device, true}} {
+		if shown := terminal(c.w) == c.w; shown != c.shown {
+			t.Errorf("%s: progress is shown %v", name, shown)
+		}
+	}
 }
 
 // TestLoadKeepsOrder: another version keeps its place unless it is given one.

@@ -68,7 +68,7 @@ func buildCommand() *cobra.Command {
 			if len(args) == 1 {
 				dir = args[0]
 			}
-			quiet := sayAfter(patience, cmd.ErrOrStderr(), "compiling; the first time on a machine the standard library, too, which takes a minute …")
+			quiet := sayAfter(patience, terminal(cmd.ErrOrStderr()), "compiling; the first time on a machine the standard library, too, which takes a minute …")
 			file, err := scaffold.Build(cmd.Context(), dir, host)
 			quiet()
 			if err != nil {
