@@ -23,7 +23,8 @@
 // Maps are pinned by version of their layout (PinDir/v2), links in one place for
 // all (PinDir/links). Where an older layout is found, Open copies its services,
 // and [Sockets.Attach] replaces its programs without losing a connection: what
-// they noted is copied while both versions run ([layout1]). An older version that
+// they noted is copied while both versions run ([layout1]). A later layout
+// adds its predecessor's reader to the list of those, and nothing else. An older version that
 // is started again finds the links, and puts its programs there, by maps that it
 // fills anew; the next Open discards what was left here and begins from those.
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -14,34 +15,115 @@ import (
 	"github.com/pintle-io/pintle/ebpf/lb/layout1"
 )
 
-// predecessor is a version with another layout of the maps, whose programs run.
-// A nil one is nobody. RATIONALE.md: "Why does the data path have layouts with
-// versions?"
-type predecessor struct {
-	pinDir string
-	maps   *layout1.Maps // nil: they cannot be read
-	served bool          // our maps are in use already: a takeover was cut off
+// older are the maps of a layout before this one, open.
+type older interface {
+	// CopyTables copies what user space wrote, while no program of ours runs.
+	CopyTables(to *bpf.LBMaps) error
+	// CopyLive copies what its programs noted of clients; what ours noted later
+	// is kept. Both may be running.
+	CopyLive(to *bpf.LBMaps) error
+	// CopyPeers copies what is kept with connected sockets, once ours alone
+	// note it. An error wraps [attach.ErrNotSupported] when the kernel cannot
+	// list them.
+	CopyPeers(to *bpf.LBMaps) error
+	// Frontends is the map that every program of the layout looks at.
+	Frontends() *ebpf.Map
+	Close() error
 }
 
-// findPredecessor looks for maps of an older layout. What lies in this layout's
+// olderLayout is where maps of a layout are found.
+type olderLayout struct {
+	// open fails with [os.ErrNotExist] when nothing is pinned, and with foreign
+	// when what is pinned cannot be read.
+	open    func(pinDir string) (older, error)
+	remove  func(pinDir string) error
+	foreign error
+}
+
+// olderLayouts are those that are taken over, newest first.
+var olderLayouts = []olderLayout{
+	{func(dir string) (older, error) {
+		m, err := layout1.Open(dir)
+		if err != nil {
+			return nil, err
+		}
+		return m, nil
+	}, layout1.Remove, layout1.ErrForeign},
+}
+
+// predecessor is what versions with other layouts of the maps left, whose
+// programs run. There are several when a takeover was cut off and another
+// version started. A nil one is nobody. RATIONALE.md: "Why does the data path
+// have layouts with versions?"
+type predecessor struct {
+	pinDir string
+	maps   []older // newest first; none: they cannot be read
+	served bool    // our maps are in use already: a takeover was cut off
+}
+
+// findPredecessor looks for maps of older layouts. What lies in this layout's
 // place and is used by no hook is then half made, or from before a downgrade:
 // it is removed, to be made again from the older one.
 func findPredecessor(cfg *Config, links *attach.Links) (*predecessor, error) {
-	maps, err := layout1.Open(cfg.PinDir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+	p := &predecessor{pinDir: cfg.PinDir}
+	any, err := p.open()
+	if !any || err != nil {
+		return nil, errors.Join(err, p.close())
 	}
-	if err != nil && !errors.Is(err, layout1.ErrForeign) {
-		return nil, err
+	p.maps, err = living(p.maps, func(m older) (bool, error) { return hooked(m.Frontends(), links) })
+	if err == nil {
+		p.served, err = used(filepath.Join(cfg.mapDir(), bpf.LBMapFrontends), links)
 	}
-	p := &predecessor{pinDir: cfg.PinDir, maps: maps}
-	if p.served, err = used(filepath.Join(cfg.mapDir(), bpf.LBMapFrontends), links); err == nil && !p.served {
+	if err == nil && !p.served {
 		err = os.RemoveAll(cfg.mapDir())
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
+}
+
+// open opens the maps of all older layouts and reports whether there are any,
+// readable or not.
+func (p *predecessor) open() (any bool, err error) {
+	for _, l := range olderLayouts {
+		m, err := l.open(p.pinDir)
+		switch {
+		case err == nil:
+			p.maps = append(p.maps, m)
+		case errors.Is(err, os.ErrNotExist):
+			continue
+		case !errors.Is(err, l.foreign):
+			return any, err
+		}
+		any = true
+	}
+	return any, nil
+}
+
+// living are those of the layouts whose programs run, newest first; if there are
+// none, the newest alone: the others' are half made, or left of a takeover that
+// had come to its end. It closes those that it leaves out.
+func living(all []older, runs func(older) (bool, error)) (out []older, err error) {
+	for _, m := range all {
+		yes, err := runs(m)
+		if err != nil {
+			return all, err
+		}
+		if yes {
+			out = append(out, m)
+		}
+	}
+	if len(out) == 0 {
+		out = all[:min(len(all), 1)]
+	}
+	var errs []error
+	for _, m := range all {
+		if !slices.Contains(out, m) {
+			errs = append(errs, m.Close())
+		}
+	}
+	return out, errors.Join(errs...)
 }
 
 // used reports whether the program of some hook looks at the pinned map.
@@ -54,6 +136,11 @@ func used(pin string, links *attach.Links) (bool, error) {
 		return false, fmt.Errorf("open pinned map %s: %w", filepath.Base(pin), err)
 	}
 	defer m.Close()
+	return hooked(m, links)
+}
+
+// hooked does for a map that is open.
+func hooked(m *ebpf.Map, links *attach.Links) (bool, error) {
 	yes, err := links.Use(m)
 	if yes || err != nil {
 		return yes, err
@@ -63,20 +150,33 @@ func used(pin string, links *attach.Links) (bool, error) {
 
 // tables fills the maps with the services that the predecessor serves.
 func (p *predecessor) tables(to *bpf.LBMaps) error {
-	if p == nil || p.maps == nil || p.served {
+	if p == nil || len(p.maps) == 0 || p.served {
 		return nil
 	}
-	if err := p.maps.CopyTables(to); err != nil {
+	if err := p.maps[0].CopyTables(to); err != nil {
 		return fmt.Errorf("copy services from an older version: %w", err)
 	}
 	return nil
 }
 
 func (p *predecessor) close() error {
-	if p == nil || p.maps == nil {
+	if p == nil {
 		return nil
 	}
-	return p.maps.Close()
+	var errs []error
+	for _, m := range p.maps {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// remove unpins the maps of all older layouts.
+func (p *predecessor) remove() error {
+	var errs []error
+	for _, l := range olderLayouts {
+		errs = append(errs, l.remove(p.pinDir))
+	}
+	return errors.Join(errs...)
 }
 
 // takeover replaces a predecessor while connections go on. Its programs know
@@ -125,23 +225,26 @@ func (t *takeover) steps() []func() error {
 		t.copyPeers,
 		// Nothing is only in the old maps any more.
 		t.replaceOld,
-		func() error { return errors.Join(t.old.close(), layout1.Remove(t.old.pinDir)) },
+		func() error { return errors.Join(t.old.close(), t.old.remove()) },
 	}
 }
 
+// copyLive has what a newer layout noted before what an older one did: the first
+// is kept.
 func (t *takeover) copyLive() error {
-	if t.old.maps == nil {
-		return nil
+	for _, m := range t.old.maps {
+		if err := m.CopyLive(t.maps); err != nil {
+			return err
+		}
 	}
-	return t.old.maps.CopyLive(t.maps)
+	return nil
 }
 
 func (t *takeover) copyPeers() error {
-	if t.old.maps == nil {
-		return nil
-	}
-	if err := t.old.maps.CopyPeers(t.maps); err != nil && !errors.Is(err, attach.ErrNotSupported) {
-		return err
+	for _, m := range t.old.maps {
+		if err := m.CopyPeers(t.maps); err != nil && !errors.Is(err, attach.ErrNotSupported) {
+			return err
+		}
 	}
 	return nil
 }

@@ -63,6 +63,9 @@ func Open(pinDir string) (*Maps, error) {
 	return m, nil
 }
 
+// Frontends is the map that every program of the layout looks at.
+func (m *Maps) Frontends() *ebpf.Map { return m.byName[bpf.LBMapFrontends] }
+
 // Close gives up the process' hold on the maps.
 func (m *Maps) Close() error {
 	var errs []error
