@@ -45,7 +45,7 @@ var (
 
 // Implements are the resources that a Policies acts on; see kernel/implementers.
 func Implements() []schema.GroupResource {
-	return []schema.GroupResource{validatingPolicies.GroupResource()}
+	return []schema.GroupResource{validatingPolicies.GroupResource(), mutatingPolicies.GroupResource()}
 }
 
 // Config is what Policies are made of.
@@ -96,6 +96,9 @@ func (p *Policies) Run(ctx context.Context) error {
 	matcher := matching.NewMatcher(namespaces.Lister(), namespaces.Client())
 	if p.c.Kinds.Catalog.Lookup(validatingPolicies.GroupResource()) != nil {
 		p.sources = append(p.sources, newValidating(p, matcher, changed))
+	}
+	if p.c.Kinds.Catalog.Lookup(mutatingPolicies.GroupResource()) != nil {
+		p.sources = append(p.sources, newMutating(p, matcher, changed))
 	}
 	var following []*informer.Informer
 	for _, s := range p.sources {

@@ -103,10 +103,15 @@ func objects(in, out any) (from, to runtime.Object, err error) {
 	return from, to, nil
 }
 
-// ConvertToVersion implements runtime.ObjectConvertor, also from the unstructured
-// form of a kind that has a type.
-func (k *Kinds) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {
-	return k.typesOf(in).ConvertToVersion(in, to)
+// ConvertToVersion implements runtime.ObjectConvertor for what a policy made of an
+// object: it gets its Go type back if it has one, in the version that the policy saw.
+// The version that is asked for is the request's, which may be another; whoever takes
+// the object in converts it.
+func (k *Kinds) ConvertToVersion(in runtime.Object, _ runtime.GroupVersioner) (runtime.Object, error) {
+	if _, ok := in.(runtime.Unstructured); !ok {
+		return in, nil
+	}
+	return k.typesOf(in).ConvertToVersion(in, in.GetObjectKind().GroupVersionKind().GroupVersion())
 }
 
 // ConvertFieldLabel implements runtime.ObjectConvertor.
