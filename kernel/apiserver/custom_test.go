@@ -73,10 +73,10 @@ func (g *gizmoTypes) Default(obj runtime.Object) {
 	}
 }
 
-func (g *gizmoTypes) Prune(obj runtime.Object) (unknown []error) {
+func (g *gizmoTypes) Prune(obj runtime.Object, _ bool) (unknown []error, err error) {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	for name := range u.Object {
 		if !slices.Contains(append([]string{"apiVersion", "kind", "metadata"}, g.fields...), name) {
@@ -84,7 +84,7 @@ func (g *gizmoTypes) Prune(obj runtime.Object) (unknown []error) {
 			unknown = append(unknown, fmt.Errorf("unknown field %q", name))
 		}
 	}
-	return unknown
+	return unknown, nil
 }
 
 func (g *gizmoTypes) ConvertToVersion(obj runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {

@@ -169,7 +169,7 @@ func deployment() *resource.Definition {
 	return d
 }
 
-func getScale(o runtime.Object) (runtime.Object, error) {
+func getScale(_ context.Context, o runtime.Object) (runtime.Object, error) {
 	d := o.(*appsv1.Deployment)
 	s := &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: d.Name, Namespace: d.Namespace, UID: d.UID, ResourceVersion: d.ResourceVersion}}
 	if d.Spec.Replicas != nil {
@@ -178,7 +178,7 @@ func getScale(o runtime.Object) (runtime.Object, error) {
 	return s, nil
 }
 
-func setScale(o, sub runtime.Object) error {
+func setScale(_ context.Context, o, sub runtime.Object) error {
 	n := sub.(*autoscalingv1.Scale).Spec.Replicas
 	o.(*appsv1.Deployment).Spec.Replicas = &n
 	return nil

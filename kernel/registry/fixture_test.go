@@ -424,7 +424,7 @@ func deploymentDefinition() *resource.Definition {
 				d.Spec, d.Labels = q.Spec, q.Labels
 			}},
 			{Name: "scale", Style: resource.StyleProjection, Kind: autoscalingv1.SchemeGroupVersion.WithKind("Scale"),
-				Get: func(obj runtime.Object) (runtime.Object, error) {
+				Get: func(_ context.Context, obj runtime.Object) (runtime.Object, error) {
 					d := obj.(*appsv1.Deployment)
 					return &autoscalingv1.Scale{
 						ObjectMeta: metav1.ObjectMeta{Name: d.Name, Namespace: d.Namespace, UID: d.UID,
@@ -433,7 +433,7 @@ func deploymentDefinition() *resource.Definition {
 						Status: autoscalingv1.ScaleStatus{Replicas: d.Status.Replicas},
 					}, nil
 				},
-				Set: func(obj, scale runtime.Object) error {
+				Set: func(_ context.Context, obj, scale runtime.Object) error {
 					n := scale.(*autoscalingv1.Scale).Spec.Replicas
 					obj.(*appsv1.Deployment).Spec.Replicas = &n
 					return nil

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,16 +19,25 @@ import (
 )
 
 // project computes a subresource's object from its parent.
-func project(sub *resource.Subresource, obj runtime.Object) (runtime.Object, error) {
-	out, err := sub.Get(obj)
-	if err != nil {
+func project(ctx context.Context, sub *resource.Subresource, obj runtime.Object) (runtime.Object, error) {
+	out, unset, err := projection(ctx, sub, obj)
+	if unset != nil {
+		return nil, apierrors.NewInternalError(unset)
+	}
+	return out, err
+}
+
+// projection is project for those who are about to write what the object may lack.
+func projection(ctx context.Context, sub *resource.Subresource, obj runtime.Object) (out runtime.Object, unset *resource.UnsetError, err error) {
+	out, err = sub.Get(ctx, obj)
+	if err != nil && !errors.As(err, &unset) {
 		if status.Is(err) {
-			return nil, err
+			return nil, nil, err
 		}
-		return nil, status.BadRequest(err.Error())
+		return nil, nil, status.BadRequest(err.Error())
 	}
 	out.GetObjectKind().SetGroupVersionKind(sub.Kind)
-	return out, nil
+	return out, unset, nil
 }
 
 // planProjection sets the plan of a PUT of a projected subresource.
@@ -72,14 +82,15 @@ func (r *request) throughProjection(ctx context.Context, cur *watch.Object, edit
 	if cur == nil {
 		return nil, apierrors.NewNotFound(r.k.SubresourceName(r.sub), r.t.Name)
 	}
+	ctx = r.versioned(ctx)
 	obj := cur.Obj.DeepCopyObject()
 	obj.GetObjectKind().SetGroupVersionKind(r.k.GVK)
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err
 	}
-	owners := managedfields.NewScaleHandler(m.GetManagedFields(), r.k.In(r.t.Resource.Version), replicasPaths(r.k))
-	old, err := project(r.sub, obj)
+	owners := managedfields.NewScaleHandler(m.GetManagedFields(), r.k.In(r.t.Resource.Version), replicasPaths(r.k, r.sub))
+	old, _, err := projection(ctx, r.sub, obj)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +112,7 @@ func (r *request) throughProjection(ctx context.Context, cur *watch.Object, edit
 	if err := r.mergeProjection(cur, m, nextMeta); err != nil {
 		return nil, err
 	}
-	if err := r.sub.Set(obj, next); err != nil {
+	if err := r.sub.Set(ctx, obj, next); err != nil {
 		if status.Is(err) {
 			return nil, err
 		}
@@ -114,7 +125,7 @@ func (r *request) throughProjection(ctx context.Context, cur *watch.Object, edit
 	if err != nil {
 		return nil, err
 	}
-	ch.Reply = func(o *watch.Object) (runtime.Object, error) { return project(r.sub, o.Obj) }
+	ch.Reply = func(o *watch.Object) (runtime.Object, error) { return project(ctx, r.sub, o.Obj) }
 	return ch, nil
 }
 
@@ -137,12 +148,16 @@ func (r *request) mergeProjection(cur *watch.Object, m, next metav1.Object) erro
 }
 
 // replicasPaths tells the field manager which field a Scale stands for.
-func replicasPaths(k *kinds.Kind) managedfields.ResourcePathMappings {
+func replicasPaths(k *kinds.Kind, sub *resource.Subresource) managedfields.ResourcePathMappings {
 	out := managedfields.ResourcePathMappings{}
 	for _, v := range append([]string{k.StorageVersion}, k.Versions...) {
 		gv := k.GVK.GroupVersion()
 		gv.Version = v
-		out[gv.String()] = fieldpath.MakePathOrDie("spec", "replicas")
+		if sub.ReplicasPaths == nil {
+			out[gv.String()] = fieldpath.MakePathOrDie("spec", "replicas")
+		} else {
+			out[gv.String()] = sub.ReplicasPaths[v]
+		}
 	}
 	return out
 }

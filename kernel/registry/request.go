@@ -43,7 +43,7 @@ func (c caller) newRequest(verb string, k *kinds.Kind, t Target, o WriteOptions)
 		r.t.Namespace = ""
 	}
 	if t.Subresource != "" {
-		if r.sub = k.Subresource(t.Subresource); r.sub == nil {
+		if r.sub = k.Subresource(t.Subresource); r.sub == nil || !r.sub.In(k.In(t.Resource.Version).Version) {
 			return nil, status.UnknownResource(t.Resource.GroupResource())
 		}
 	}
@@ -56,6 +56,18 @@ func (c caller) newRequest(verb string, k *kinds.Kind, t Target, o WriteOptions)
 		r.ID = recent.IDOf(k.Definition, r.t.Namespace, t.Name)
 	}
 	return r, nil
+}
+
+// versioned tells hooks the version of the request.
+func (r *request) versioned(ctx context.Context) context.Context { return versioned(ctx, r.k, r.t) }
+
+// versioned tells hooks of a kind with types of its own the version of a request:
+// each of its versions may be checked in another way.
+func versioned(ctx context.Context, k *kinds.Kind, t Target) context.Context {
+	if k.Types == nil {
+		return ctx
+	}
+	return resource.WithVersion(ctx, k.In(t.Resource.Version).Version)
 }
 
 // now is the time as the API keeps it: whole seconds, so that what is in

@@ -212,7 +212,7 @@ func (c caller) GetProjection(ctx context.Context, t Target, o metav1.GetOptions
 		return nil, err
 	}
 	sub := k.Subresource(t.Subresource)
-	if sub == nil || sub.Style != resource.StyleProjection {
+	if sub == nil || sub.Style != resource.StyleProjection || !sub.In(k.In(t.Resource.Version).Version) {
 		return nil, status.UnknownResource(t.Resource.GroupResource())
 	}
 	t.Subresource = ""
@@ -220,7 +220,7 @@ func (c caller) GetProjection(ctx context.Context, t Target, o metav1.GetOptions
 	if err != nil {
 		return nil, err
 	}
-	return project(sub, obj.Obj)
+	return project(versioned(ctx, k, t), sub, obj.Obj)
 }
 
 var errOptionsChanged = errors.New("an admission policy changes the options of a connect request, which cannot be done")

@@ -38,13 +38,13 @@ func (free) ConvertToVersion(obj runtime.Object, gv runtime.GroupVersioner) (run
 	return out, nil
 }
 
-func (free) Prune(obj runtime.Object) []error {
+func (free) Prune(obj runtime.Object, _ bool) ([]error, error) {
 	u := obj.(*unstructured.Unstructured)
 	if u.Object["junk"] == nil {
-		return nil
+		return nil, nil
 	}
 	delete(u.Object, "junk")
-	return []error{fmt.Errorf(`unknown field "junk"`)}
+	return []error{fmt.Errorf(`unknown field "junk"`)}, nil
 }
 
 // makesNothing knows a kind of which it makes no object.

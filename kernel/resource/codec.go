@@ -78,13 +78,14 @@ func (c *Codec) own(d *Definition) Types {
 
 // complete prunes and defaults an object that was decoded, and returns what
 // there is to complain about.
-func complete(types Types, obj runtime.Object) []error {
-	var unknown []error
+func complete(types Types, obj runtime.Object, stored bool) (unknown []error, err error) {
 	if p, ok := types.(Pruner); ok {
-		unknown = p.Prune(obj)
+		if unknown, err = p.Prune(obj, stored); err != nil {
+			return nil, err
+		}
 	}
 	types.Default(obj)
-	return unknown
+	return unknown, nil
 }
 
 // Decode reads a stored value, in protobuf or JSON, and returns the hub object
@@ -95,7 +96,9 @@ func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, 
 	if err != nil {
 		return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
 	}
-	complete(c.own(d), obj)
+	if _, err := complete(c.own(d), obj, true); err != nil {
+		return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
+	}
 	hub := d.Hub()
 	if kind != hub {
 		if kind.Kind != hub.Kind {

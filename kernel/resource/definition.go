@@ -10,6 +10,7 @@ package resource
 
 import (
 	"context"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -78,6 +79,8 @@ type Definition struct {
 	// what can be told of any object.
 	Columns       Columns
 	TypeConverter managedfields.TypeConverter
+	// VersionColumns are Columns that differ by the version that is asked for.
+	VersionColumns func(version string) Columns
 	// Schema describes the objects of a served version for OpenAPI v3, or for v2,
 	// which knows less; apiVersion, kind and metadata may be left out. It is
 	// called when a client asks, and what it returns is not kept. Nil: the
@@ -134,6 +137,11 @@ func (d *Definition) Subresource(name string) *Subresource {
 		}
 	}
 	return nil
+}
+
+// In tells whether a version of the resource has the subresource.
+func (s *Subresource) In(version string) bool {
+	return s.Versions == nil || slices.Contains(s.Versions, version)
 }
 
 // Strategy is what a kind adds to the generic verbs. Every object passed in
@@ -230,6 +238,8 @@ type Reader interface {
 type Subresource struct {
 	Name  string
 	Style Style
+	// Versions of the resource that have the subresource; nil: all.
+	Versions []string
 	// Kind as discovery shows it; zero for the parent's kind.
 	Kind  schema.GroupVersionKind
 	Verbs []string
@@ -247,9 +257,13 @@ type Subresource struct {
 	ResetFields fieldpath.Filter
 
 	// StyleProjection (scale): another kind computed from the object and
-	// written back into it. Objects of Kind, not of the hub.
-	Get func(obj runtime.Object) (runtime.Object, error)
-	Set func(obj, sub runtime.Object) error
+	// written back into it. Objects of Kind, not of the hub. Get may return an
+	// *UnsetError beside its answer.
+	Get func(ctx context.Context, obj runtime.Object) (runtime.Object, error)
+	Set func(ctx context.Context, obj, sub runtime.Object) error
+	// ReplicasPaths are the fields that a Scale stands for, by version; nil:
+	// spec.replicas in all. Versions that are missing have none.
+	ReplicasPaths map[string]fieldpath.Path
 
 	// StyleAction (binding, eviction, token): POST of body changes obj in
 	// place; old is nil. The answer is returned to the client; nil answers a
@@ -272,6 +286,12 @@ type Subresource struct {
 	// about. Nil: the request reads only (log), and nobody is asked.
 	Options func(path string, query map[string][]string) (runtime.Object, error)
 }
+
+// UnsetError comes from the Get of a projection, beside the projection, when the
+// object lacks what it shows: it cannot be read, but written.
+type UnsetError struct{ Message string }
+
+func (e *UnsetError) Error() string { return e.Message }
 
 // Style says how a subresource is served.
 type Style int

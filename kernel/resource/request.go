@@ -54,7 +54,11 @@ func (c *Codec) DecodeRequest(body []byte, mediaType string, defaultGVK *schema.
 		return nil, gvk, nil, decodeError(err, gvk, defaultGVK, body)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(*gvk)
-	if unknown := complete(c.types(obj), obj); strict {
+	unknown, err := complete(c.types(obj), obj, false)
+	if err != nil {
+		return nil, gvk, nil, decodeError(err, gvk, defaultGVK, body)
+	}
+	if strict {
 		strictErrs = append(strictErrs, unknown...)
 	}
 	return obj, gvk, strictErrs, nil

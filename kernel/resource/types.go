@@ -23,8 +23,9 @@ type Pruner interface {
 	// Prune drops, in place, what the object's version does not have, and
 	// returns a complaint for each, as strict field validation words it.
 	// It is called before defaults are set, for what clients send and for what
-	// is read from the store.
-	Prune(obj runtime.Object) []error
+	// is read from the store. An error says that the object is none: its metadata
+	// is not metadata, for example. Of what is stored it drops such parts.
+	Prune(obj runtime.Object, stored bool) (unknown []error, err error)
 }
 
 // Columns prints objects of the hub version as `kubectl get` shows them. list
@@ -40,9 +41,13 @@ func (t *Table) TypesOf(d *Definition) Types {
 	return t.Scheme
 }
 
-// ColumnsOf prints a definition's objects; nil means name and age.
-func (t *Table) ColumnsOf(d *Definition) Columns {
-	if d.Columns != nil || d.Types != nil {
+// ColumnsOf prints a definition's objects for a client of a version; nil means
+// name and age.
+func (t *Table) ColumnsOf(d *Definition, version string) Columns {
+	switch {
+	case d.VersionColumns != nil:
+		return d.VersionColumns(version)
+	case d.Columns != nil || d.Types != nil:
 		return d.Columns
 	}
 	return t.Columns

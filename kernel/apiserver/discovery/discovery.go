@@ -168,6 +168,9 @@ func resourceList(c *endpoint.Snapshot, gv schema.GroupVersion) runtime.Object {
 		}
 		l.APIResources = append(l.APIResources, own)
 		for _, sub := range d.Subresources {
+			if !sub.In(gv.Version) {
+				continue
+			}
 			kind := endpoint.SubresourceKind(d, &sub, gv)
 			r := metav1.APIResource{Name: d.Resource + "/" + sub.Name, Namespaced: d.Namespaced, Kind: kind.Kind, Verbs: metav1.Verbs(sub.Verbs)}
 			if kind.GroupVersion() != gv {
@@ -196,6 +199,9 @@ func discovered(d *resource.Definition, gv schema.GroupVersion) apidiscoveryv2.A
 		SingularResource: d.Singular, Verbs: d.Verbs, ShortNames: d.ShortNames, Categories: d.Categories,
 	}
 	for _, sub := range d.Subresources {
+		if !sub.In(gv.Version) {
+			continue
+		}
 		out.Subresources = append(out.Subresources, apidiscoveryv2.APISubresourceDiscovery{
 			Subresource: sub.Name, ResponseKind: groupVersionKind(endpoint.SubresourceKind(d, &sub, gv)), Verbs: sub.Verbs,
 		})

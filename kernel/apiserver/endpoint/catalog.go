@@ -39,7 +39,7 @@ func (c *Catalog) Find(info *request.RequestInfo) *Endpoint {
 	}
 	res := &Endpoint{Def: d, Version: info.APIVersion}
 	if info.Subresource != "" {
-		if res.Sub = d.Subresource(info.Subresource); res.Sub == nil {
+		if res.Sub = d.Subresource(info.Subresource); res.Sub == nil || !res.Sub.In(info.APIVersion) {
 			return nil
 		}
 	}

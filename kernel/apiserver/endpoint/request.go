@@ -19,6 +19,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // Request is one request for a resource, on its way through a verb. It belongs
@@ -139,6 +140,15 @@ func Attributes(r *http.Request) authorizer.AttributesRecord {
 		}
 	}
 	return a
+}
+
+// PatchTypesOf are the media types of patches of a resource. kubectl reads them in
+// OpenAPI: only Go types say how their lists are merged.
+func PatchTypesOf(d *resource.Definition) []string {
+	if d.Types == nil {
+		return PatchTypes
+	}
+	return []string{string(types.JSONPatchType), string(types.MergePatchType), string(types.ApplyYAMLPatchType)}
 }
 
 // PatchTypes are the media types of patches.

@@ -98,8 +98,8 @@ func (s *Handlers) mayCreate(c *endpoint.Request) func(context.Context, registry
 func (s *Handlers) patch(c *endpoint.Request) error {
 	media, _, _ := strings.Cut(c.R.Header.Get("Content-Type"), ";")
 	media = strings.TrimSpace(media)
-	if !slices.Contains(endpoint.PatchTypes, media) {
-		return negotiation.UnsupportedMediaType(endpoint.PatchTypes)
+	if offered := endpoint.PatchTypesOf(c.Def); !slices.Contains(offered, media) {
+		return negotiation.UnsupportedMediaType(offered)
 	}
 	a, err := negotiation.Negotiate(c.R, s.Render.Offer(c))
 	if err != nil {

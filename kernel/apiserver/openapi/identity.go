@@ -57,6 +57,9 @@ func (o *Documents) nameOf(form string, gvs ...*endpoint.GroupVersion) (string, 
 			}
 			k := kindIdentity{Resource: d.Resource, Kind: d.Kind, ListKind: d.ListKind, Namespaced: d.Namespaced, Verbs: d.Verbs, SchemaID: d.SchemaID}
 			for _, s := range d.Subresources {
+				if !s.In(gv.Version) {
+					continue
+				}
 				k.Subresources = append(k.Subresources, subresourceIdentity{s.Name, s.Style, s.Kind, s.Verbs})
 			}
 			v.Kinds = append(v.Kinds, k)

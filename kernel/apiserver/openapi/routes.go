@@ -38,7 +38,9 @@ func (b *builder) routes(gv *endpoint.GroupVersion) common.RouteContainer {
 	for _, d := range gv.Definitions {
 		rs.resource(d)
 		for i := range d.Subresources {
-			rs.subresource(d, &d.Subresources[i])
+			if d.Subresources[i].In(gv.Version) {
+				rs.subresource(d, &d.Subresources[i])
+			}
 		}
 	}
 	return rs
@@ -91,7 +93,7 @@ func (rs *routes) resource(d *resource.Definition) {
 		list.Kind = d.Kind + "List"
 	}
 	collection, item, params, ns := rs.paths(d)
-	base := route{kind: kind, resource: d.Resource, params: params, produces: negotiation.MediaTypes}
+	base := route{kind: kind, resource: d.Resource, params: params, produces: negotiation.MediaTypes, patches: endpoint.PatchTypesOf(d)}
 	named := base
 	named.params = append(named.params[:len(named.params):len(named.params)], nameParam)
 	id := func(verb string) string { return verb + rs.prefix() + ns + d.Kind }
@@ -135,7 +137,7 @@ func (rs *routes) paths(d *resource.Definition) (collection, item string, params
 func (rs *routes) subresource(d *resource.Definition, sub *resource.Subresource) {
 	_, item, params, ns := rs.paths(d)
 	kind := endpoint.SubresourceKind(d, sub, rs.gv)
-	r := route{path: item + "/" + sub.Name, kind: kind, resource: d.Resource, params: append(params, nameParam), produces: negotiation.MediaTypes}
+	r := route{path: item + "/" + sub.Name, kind: kind, resource: d.Resource, params: append(params, nameParam), produces: negotiation.MediaTypes, patches: endpoint.PatchTypesOf(d)}
 	id := func(verb string) string { return verb + rs.prefix() + ns + d.Kind + title(sub.Name) }
 	if sub.Style == resource.StyleConnect {
 		r.produces = []string{"*/*"}
@@ -167,7 +169,7 @@ type route struct {
 	resource                       string
 	kind                           schema.GroupVersionKind
 	params                         []param
-	produces                       []string
+	produces, patches              []string
 	body, answer                   any
 }
 
@@ -188,7 +190,7 @@ func (r route) Description() string   { return r.text }
 func (r route) Produces() []string    { return r.produces }
 func (r route) Consumes() []string {
 	if r.method == http.MethodPatch {
-		return endpoint.PatchTypes
+		return r.patches
 	}
 	return []string{"*/*"}
 }

@@ -74,7 +74,7 @@ func (s *Renderer) MakeTable(c *endpoint.Request, version string, objs []*watch.
 
 // columns prints objects as their kind has it, and as any object otherwise.
 func (s *Renderer) columns(c *endpoint.Request, objs []*watch.Object, o metav1.TableOptions, list bool) (*metav1.Table, error) {
-	if print := s.Catalog.Snapshot().ColumnsOf(c.Def); print != nil {
+	if print := s.Catalog.Snapshot().ColumnsOf(c.Def, c.Version); print != nil {
 		if t, err := s.printed(c, print, objs, o, list); t != nil || err != nil {
 			return t, err
 		}

@@ -110,7 +110,11 @@ func (f *Manager) newTracker(w Write) (*managedfields.FieldManager, error) {
 	if gvk.Kind != f.kind.Kind {
 		types = f.Scheme
 	}
-	return managedfields.NewDefaultFieldManager(f.typeConverter(gvk), converter{f}, types, types, gvk, hub, w.sub(), f.resetFields(w.Subresource))
+	make := managedfields.NewDefaultFieldManager
+	if f.kind.Go == nil { // of each version it knows by itself what its fields are
+		make = managedfields.NewDefaultCRDFieldManager
+	}
+	return make(f.typeConverter(gvk), converter{f}, types, types, gvk, hub, w.sub(), f.resetFields(w.Subresource))
 }
 
 // typeConverter is the definition's, or for a kind without a schema there one
@@ -356,6 +360,11 @@ func (v converter) ConvertFieldLabel(gvk schema.GroupVersionKind, label, value s
 func WithKind(obj runtime.Object, gvk schema.GroupVersionKind) runtime.Object {
 	if obj.GetObjectKind().GroupVersionKind() == gvk {
 		return obj
+	}
+	if _, ok := obj.(runtime.Unstructured); ok { // the kind is in the map
+		out := obj.DeepCopyObject()
+		out.GetObjectKind().SetGroupVersionKind(gvk)
+		return out
 	}
 	v := reflect.New(reflect.TypeOf(obj).Elem())
 	v.Elem().Set(reflect.ValueOf(obj).Elem())

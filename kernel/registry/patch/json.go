@@ -127,7 +127,11 @@ func (p *Patch) decode(doc []byte, as Subject) (obj runtime.Object, faults []err
 		return nil, nil, fmt.Errorf("the patch changes the kind from %s to %s", gvk, got)
 	}
 	if pruner, ok := s.(resource.Pruner); ok {
-		if unknown := pruner.Prune(obj); p.validating() {
+		unknown, err := pruner.Prune(obj, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		if p.validating() {
 			faults = append(faults, unknown...)
 		}
 	}

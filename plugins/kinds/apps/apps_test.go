@@ -141,7 +141,7 @@ func TestScale(t *testing.T) {
 		"replicationcontrollers": &corev1.ReplicationController{ObjectMeta: meta, Spec: corev1.ReplicationControllerSpec{Replicas: ptr.To[int32](3), Selector: selector.MatchLabels}, Status: corev1.ReplicationControllerStatus{Replicas: 2}},
 	} {
 		sub := kindtest.Definition(t, gr).Subresource("scale")
-		got, err := sub.Get(obj)
+		got, err := sub.Get(t.Context(), obj)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,18 +156,18 @@ func TestScale(t *testing.T) {
 		}
 		scale := want.DeepCopy()
 		scale.Spec.Replicas, scale.ResourceVersion = 7, "4"
-		if err := sub.Set(obj, scale); err != nil {
+		if err := sub.Set(t.Context(), obj, scale); err != nil {
 			t.Fatal(err)
 		}
-		if again, err := sub.Get(obj); err != nil || again.(*autoscalingv1.Scale).Spec.Replicas != 7 || again.(*autoscalingv1.Scale).ResourceVersion != "4" {
+		if again, err := sub.Get(t.Context(), obj); err != nil || again.(*autoscalingv1.Scale).Spec.Replicas != 7 || again.(*autoscalingv1.Scale).ResourceVersion != "4" {
 			t.Errorf("%s: after scaling: %v, %v", gr, again, err)
 		}
 		scale.Spec.Replicas = -1
-		if err := sub.Set(obj, scale); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.replicas: Invalid value: -1") {
+		if err := sub.Set(t.Context(), obj, scale); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.replicas: Invalid value: -1") {
 			t.Errorf("%s: negative replicas: %v", gr, err)
 		}
 		scale.Spec.Replicas, scale.UID = 1, "other"
-		if err := sub.Set(obj, scale); !apierrors.IsConflict(err) {
+		if err := sub.Set(t.Context(), obj, scale); !apierrors.IsConflict(err) {
 			t.Errorf("%s: another UID: %v", gr, err)
 		}
 	}

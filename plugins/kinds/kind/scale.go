@@ -31,7 +31,7 @@ func Scale[H any](gr schema.GroupResource, of func(*H) (Scaled, error)) resource
 	return resource.Subresource{
 		Name: "scale", Style: resource.StyleProjection, Verbs: UpdateVerbs,
 		Kind: autoscalingv1.SchemeGroupVersion.WithKind("Scale"),
-		Get: func(obj runtime.Object) (runtime.Object, error) {
+		Get: func(_ context.Context, obj runtime.Object) (runtime.Object, error) {
 			h := Hub[H](obj)
 			s, err := of(h)
 			if err != nil {
@@ -39,7 +39,7 @@ func Scale[H any](gr schema.GroupResource, of func(*H) (Scaled, error)) resource
 			}
 			return scaleOf(metaOf(h), s), nil
 		},
-		Set: func(obj, sub runtime.Object) error {
+		Set: func(_ context.Context, obj, sub runtime.Object) error {
 			h := Hub[H](obj)
 			s, err := of(h)
 			if err != nil {
