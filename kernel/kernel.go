@@ -23,6 +23,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/review"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
+	"github.com/pintle-io/pintle/kernel/custom"
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/keystore"
 	"github.com/pintle-io/pintle/kernel/plugin/author"
@@ -43,6 +44,7 @@ type Kernel struct {
 	catalog  *resource.Catalog
 	codec    *resource.Codec
 	chain    *admission.Chain
+	custom   *custom.Kinds  // nil: the table does not have CustomResourceDefinitions
 	core     *registry.Core // asks no authorizer: for the edge and plugins, which have been asked
 	access   *auth.Access   // core for components of this process
 	auth     Auth
@@ -198,6 +200,9 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		return err
 	}
 	k.access = &auth.Access{Registry: k.core, Authorizer: k.auth.Authorizer, Log: k.c.Log}
+	if k.catalog.Lookup(custom.Definitions.GroupResource()) != nil {
+		k.custom = custom.New(custom.Config{Catalog: k.catalog, Codec: k.codec, Registry: ownWrites{k.access.As(auth.APIServer)}, Informers: k.informers, Log: k.c.Log})
+	}
 	return k.makeAPI()
 }
 
@@ -228,6 +233,9 @@ func (k *Kernel) makeAPI() (err error) {
 		Checks: k.checks(),
 		Paths:  k.paths(), Profiling: k.c.Profiling,
 		Metrics: k.metrics, Version: versionInfo(), Log: k.c.Log,
+	}
+	if k.custom != nil {
+		c.Settle = k.custom.Settle
 	}
 	if adjust := k.c.Adjust.API; adjust != nil {
 		adjust(&c)

@@ -13,6 +13,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
+	"github.com/pintle-io/pintle/kernel/custom"
 	"github.com/pintle-io/pintle/kernel/implementers"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
@@ -65,7 +66,7 @@ func (k *Kernel) makePlugins(context.Context) error {
 func declaredImplementers(distribution map[string][]schema.GroupResource) *implementers.Set {
 	s := &implementers.Set{}
 	for name, resources := range map[string][]schema.GroupResource{
-		"scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(), "admission": slices.Concat(cel.Implements(), webhook.Implements()),
+		"custom kinds": custom.Implements(), "scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(), "admission": slices.Concat(cel.Implements(), webhook.Implements()),
 	} {
 		s.Declare("server/"+name, resources...)
 	}

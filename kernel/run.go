@@ -18,6 +18,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
+	"github.com/pintle-io/pintle/kernel/custom"
 	"github.com/pintle-io/pintle/kernel/keystore"
 	"github.com/pintle-io/pintle/kernel/reclaim"
 	"github.com/pintle-io/pintle/kernel/reconcile"
@@ -54,6 +55,9 @@ func (k *Kernel) term() (*term, error) {
 	sign := signer.New(signer.Config{Registry: k.access.As(auth.CertificateController), Tokens: k.access.As(auth.TokenCleaner), CA: k.pki, Authorizer: k.auth.Authorizer, Clock: k.c.Adjust.Clock, Informers: k.informers, Log: k.c.Log})
 	checked := &cel.Status{Registry: k.access.As(auth.PolicyStatus), Catalog: k.catalog, Informers: k.informers, Log: k.c.Log}
 	t.loops = map[string]loop{"role aggregation": agg.Run, "signer": sign.Run, "server tokens": k.keys.Run, "policy status": checked.Run}
+	if k.custom != nil {
+		t.loops["custom definitions"] = custom.NewController(custom.ControllerConfig{Registry: k.access.As(auth.APIServer), Codec: k.codec, Informers: k.informers, Log: k.c.Log}).Run
+	}
 	return t, nil
 }
 
@@ -152,6 +156,9 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 	}
 	if k.storage.keeper != nil {
 		loops["database"] = k.storage.keeper.Run
+	}
+	if k.custom != nil {
+		loops["custom kinds"] = k.custom.Run
 	}
 	return loops
 }

@@ -37,6 +37,11 @@ type Config struct {
 	// Reader serves the look-ups of connect hooks (a pod's node, for example).
 	Reader resource.Reader
 
+	// Settle returns when the catalog has the kinds that were defined before the
+	// call. It is asked before a resource is said not to be there, and before
+	// documents tell what there is. Nil: nobody defines any.
+	Settle func(ctx context.Context) error
+
 	// AdmitConnect asks the admission rules about a connect request (exec,
 	// attach, port-forward, proxy) before it is sent on. Nil asks nobody.
 	AdmitConnect func(ctx context.Context, u user.Info, t registry.Target, options runtime.Object) error

@@ -71,7 +71,7 @@ func (r *request) mutate(ctx context.Context, op admission.Operation, obj, old r
 		return nil, err
 	}
 	before := m.GetManagedFields()
-	a, err := shown(r, op, obj, old)
+	a, err := shown(ctx, r, op, obj, old)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (r *request) mutate(ctx context.Context, op admission.Operation, obj, old r
 		return obj, nil
 	}
 	if projects(r) {
-		if err := r.sub.Set(obj, a.Object); err != nil {
+		if err := r.sub.Set(ctx, obj, a.Object); err != nil {
 			return nil, err
 		}
 	} else {
@@ -102,7 +102,7 @@ func (r *request) validate(ctx context.Context, op admission.Operation, obj, old
 	if r.pass.Empty() {
 		return nil
 	}
-	a, err := shown(r, op, obj, old)
+	a, err := shown(ctx, r, op, obj, old)
 	if err != nil {
 		return err
 	}
@@ -124,17 +124,17 @@ func projects(r *request) bool { return r.sub != nil && r.sub.Style == resource.
 
 // shown are the attributes of a write of obj: of what the client sees of it,
 // where the request goes through a projection.
-func shown(r *request, op admission.Operation, obj, old runtime.Object) (*admission.Attributes, error) {
+func shown(ctx context.Context, r *request, op admission.Operation, obj, old runtime.Object) (*admission.Attributes, error) {
 	if !projects(r) {
 		return r.attributes(op, obj, old), nil
 	}
-	now, err := project(r.sub, obj)
+	now, err := project(ctx, r.sub, obj)
 	if err != nil {
 		return nil, err
 	}
 	var was runtime.Object
 	if old != nil {
-		if was, err = project(r.sub, old); err != nil {
+		if was, _, err = projection(ctx, r.sub, old); err != nil { // it may lack what is being set
 			return nil, err
 		}
 	}

@@ -100,7 +100,7 @@ func needsName(obj runtime.Object) bool {
 // serves create-on-update and apply as well.
 func (r *request) planCreate(ctx context.Context, obj runtime.Object) (*transaction.Change, error) {
 	k := r.k
-	ctx = r.versioned(ctx)
+	ctx = versioned(ctx, r.k, r.t)
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err

@@ -82,7 +82,7 @@ func (r *request) throughProjection(ctx context.Context, cur *watch.Object, edit
 	if cur == nil {
 		return nil, apierrors.NewNotFound(r.k.SubresourceName(r.sub), r.t.Name)
 	}
-	ctx = r.versioned(ctx)
+	ctx = versioned(ctx, r.k, r.t)
 	obj := cur.Obj.DeepCopyObject()
 	obj.GetObjectKind().SetGroupVersionKind(r.k.GVK)
 	m, err := accessor(obj)

@@ -58,9 +58,6 @@ func (c caller) newRequest(verb string, k *kinds.Kind, t Target, o WriteOptions)
 	return r, nil
 }
 
-// versioned tells hooks the version of the request.
-func (r *request) versioned(ctx context.Context) context.Context { return versioned(ctx, r.k, r.t) }
-
 // versioned tells hooks of a kind with types of its own the version of a request:
 // each of its versions may be checked in another way.
 func versioned(ctx context.Context, k *kinds.Kind, t Target) context.Context {

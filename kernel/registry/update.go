@@ -149,7 +149,7 @@ func (r *request) matchRevision(m metav1.Object, cur *watch.Object) error {
 // as cur's next state. It is the common end of update, patch, apply and
 // projections.
 func (r *request) revise(ctx context.Context, cur *watch.Object, obj runtime.Object) (*transaction.Change, error) {
-	ctx = r.versioned(ctx)
+	ctx = versioned(ctx, r.k, r.t)
 	obj, err := r.mutate(ctx, admission.Update, obj, cur.Obj)
 	if err != nil {
 		return nil, err

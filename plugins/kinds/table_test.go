@@ -63,10 +63,7 @@ var notServed = map[string]string{
 var fewerVerbs = map[string]struct {
 	verbs []string
 	why   string
-}{
-	"customresourcedefinitions.apiextensions.k8s.io":        {[]string{"get", "list", "watch"}, "custom resources are not served; clients list them for kinds that they do not know"},
-	"customresourcedefinitions/status.apiextensions.k8s.io": {[]string{"get"}, "as above"},
-}
+}{}
 
 func TestDiscoveryIsUpstreams(t *testing.T) {
 	dir := upstream(t)

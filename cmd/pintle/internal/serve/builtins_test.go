@@ -22,6 +22,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
+	"github.com/pintle-io/pintle/kernel/custom"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -85,7 +86,7 @@ func TestBuiltinsAreReady(t *testing.T) {
 	api := controlPlane.Kernel().Access().As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	<-controlPlane.Kernel().PluginsSynced()
 	implemented := map[string]bool{}
-	for _, gr := range slices.Concat(scheduler.Implements(), rbac.Implements(), signer.Implements(), node.Implements()) {
+	for _, gr := range slices.Concat(custom.Implements(), scheduler.Implements(), rbac.Implements(), signer.Implements(), node.Implements()) {
 		implemented[gr.String()] = true
 	}
 	for _, p := range standard.Plugins {
@@ -123,7 +124,7 @@ func TestBuiltinsAreReady(t *testing.T) {
 // unimplemented are the kinds of which docs/limits.md says that nobody acts on
 // them.
 var unimplemented = []string{
-	"cronjobs.batch", "customresourcedefinitions.apiextensions.k8s.io", "daemonsets.apps", "flowschemas.flowcontrol.apiserver.k8s.io",
+	"cronjobs.batch", "daemonsets.apps", "flowschemas.flowcontrol.apiserver.k8s.io",
 	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "jobs.batch", "limitranges",
 	"mutatingadmissionpolicies.admissionregistration.k8s.io", "mutatingwebhookconfigurations.admissionregistration.k8s.io",
 	"networkpolicies.networking.k8s.io", "podcertificaterequests.certificates.k8s.io", "poddisruptionbudgets.policy",
