@@ -43,7 +43,10 @@ func testBadInput(t *testing.T, c *cluster) {
 		if err == nil {
 			t.Fatalf("a corrupted module was loaded:\n%s", out)
 		}
-		contains(t, "answer", out, "torn.wasm")
+		contains(t, "answer", out, "torn.wasm", "the Plugin was removed again")
+		if list := c.pintle(t, "plugin", "list"); strings.Contains(list, "torn") {
+			t.Errorf("it left a Plugin behind:\n%s", list)
+		}
 	})
 	t.Run("wrong token", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
