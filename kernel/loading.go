@@ -46,12 +46,15 @@ func (k *Kernel) makePlugins(context.Context) error {
 	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
 	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Metrics: k.metrics, Log: k.c.Log})
 	implement := declaredImplementers(k.c.Implementers)
+	awaits := func(ctx context.Context, name string, resources []string) {
+		k.plugins.loader.Awaits(ctx, name, resources)
+	}
 	k.plugins = plugins{policies: policies, loader: loader.New(loader.Config{
 		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Server: k.identity.Name, WritesStatus: k.leader.established, Informers: k.informers, Log: k.c.Log,
 		Consumers: []loader.Consumer{
 			{Name: schedulerName, Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
 			{Name: "admission", Points: wire.Admission, Sink: policies},
-			{Name: controllersName, Points: wire.PointController, Sink: controllerSink{access, k.leader.controllers}},
+			{Name: controllersName, Points: wire.PointController, Sink: controllerSink{access, k.leader.controllers, awaits}},
 			{Name: "implementers", Points: wire.Scheduling | wire.Admission | wire.PointController, Sink: implementersSink{implement}},
 		},
 	})}

@@ -73,6 +73,7 @@ func (a pluginAccess) awaits(name string, p *plugin.Plugin) admit.Exists {
 type controllerSink struct {
 	access      pluginAccess
 	controllers *roster.Roster[reconcile.Controller] // of the leader
+	awaits      func(ctx context.Context, name string, resources []string)
 }
 
 func (x controllerSink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
@@ -80,7 +81,8 @@ func (x controllerSink) Set(ctx context.Context, name string, p *plugin.Plugin) 
 	if err := mayWatch(c, p.Manifest.Watches); err != nil {
 		return err
 	}
-	return x.controllers.Set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond)})
+	return x.controllers.Set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond),
+		Awaits: func(ctx context.Context, resources []string) { x.awaits(ctx, name, resources) }})
 }
 
 func (x controllerSink) Remove(name string) { x.controllers.Remove(name) }

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -129,7 +130,10 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 			f.end()
 		}
 	}()
-	for first := true; ; first = false {
+	late := r.clock.NewTimer(awaitGrace)
+	defer late.Stop()
+	var told []string
+	for first, grace := true, true; ; first = false {
 		table := r.catalog.Snapshot()
 		now := subjects(table, named, all)
 		for t, f := range followers {
@@ -154,11 +158,20 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 			f.subject = s
 			f.end = r.followOne(s.resource, f.differ)
 		}
-		if first {
-			r.tellAwaited(named, now)
+		awaited := awaited(named, now)
+		if first && len(awaited) > 0 {
+			r.log.Info("controller watches resources that are not defined yet, and waits for them", "resources", awaited)
+		}
+		if !grace && !slices.Equal(awaited, told) {
+			told = awaited
+			if r.c.Awaits != nil {
+				r.c.Awaits(r.intake, awaited)
+			}
 		}
 		select {
 		case <-table.Superseded():
+		case <-late.C():
+			grace = false
 		case <-r.intake.Done():
 			return
 		}
@@ -178,13 +191,19 @@ func (r *runner) followOne(gvr schema.GroupVersionResource, handler informer.Han
 	return func() { cancel(); <-done }
 }
 
-// tellAwaited logs what the controller watches and nobody has defined yet.
-func (r *runner) tellAwaited(named map[schema.GroupVersionResource][]numbered, now map[topic]subject) {
+// awaitGrace is how long a resource may take to be defined before somebody is told: a
+// name may be misspelt.
+const awaitGrace = time.Minute
+
+// awaited is what the controller watches and nobody has defined yet, in order.
+func awaited(named map[schema.GroupVersionResource][]numbered, now map[topic]subject) (out []string) {
 	for gvr, watches := range named {
 		if _, ok := now[topic{gvr.GroupResource(), gvr.Version}]; !ok {
-			r.log.Info("controller watches a resource that is not defined yet, and waits for it", "resource", watches[0].Resource)
+			out = append(out, watches[0].Resource)
 		}
 	}
+	slices.Sort(out)
+	return out
 }
 
 // watchesOf are the watches of all resources that one takes part in.

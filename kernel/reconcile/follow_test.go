@@ -1,10 +1,14 @@
 package reconcile
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/registry/registrytest"
@@ -106,4 +110,51 @@ func TestFollowsOwners(t *testing.T) {
 		t.Fatal(err)
 	}
 	registrytest.Eventually(t, "asked about the owner without a namespace", func() bool { return r.wide.Load() == 1 })
+}
+
+// TestAwaits: what a controller watches and nobody has defined is told when it has
+// not come for a while, and that it has come then; nothing is told of what is there.
+func TestAwaits(t *testing.T) {
+	k := newKit(t)
+	clk := clocktesting.NewFakeClock(time.Now())
+	m, err := New(Config{Registry: k, Catalog: k.Catalog, Codec: k.Codec, Clock: clk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan []string, 10)
+	for name, watches := range map[string][]string{"knows": {"v1/configmaps"}, "awaits": {"v1/configmaps", "shop.example/v1/gizmos", "v1/pots"}} {
+		r := newRecorder()
+		for _, w := range watches {
+			r.maps = append(r.maps, wire.Watch{Resource: w, Map: uint8(controller.MapSelf)})
+		}
+		c := r.controller(1)
+		c.Awaits = func(_ context.Context, resources []string) { told <- append([]string{name}, resources...) }
+		if err := m.Set(name, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, m)
+	want := func(want ...string) {
+		t.Helper()
+		registrytest.Eventually(t, fmt.Sprint("told ", want), func() bool {
+			clk.Step(awaitGrace) // again and again: the controllers begin by themselves
+			select {
+			case got := <-told:
+				if !slices.Equal(got, want) {
+					t.Errorf("told %q, want %q", got, want)
+				}
+				return true
+			default:
+				return false
+			}
+		})
+	}
+	want("awaits", "shop.example/v1/gizmos", "v1/pots")
+	if err := k.Catalog.Producer("shop").Apply(registrytest.DefineGizmos()); err != nil {
+		t.Fatal(err)
+	}
+	want("awaits", "v1/pots")
+	if len(told) > 0 {
+		t.Errorf("told %q besides", <-told)
+	}
 }

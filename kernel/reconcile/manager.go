@@ -39,6 +39,11 @@ type Controller struct {
 	// Called is told of every reconcile and map call, for the plugin's status;
 	// may be nil. It must be safe for concurrent use.
 	Called func(took time.Duration, err error)
+	// Awaits is told, for the plugin's status, which resources the controller watches
+	// that are not defined when it has run for a while, and then what is left of
+	// them whenever that changes, none in the end. It must return when ctx ends; may
+	// be nil.
+	Awaits func(ctx context.Context, resources []string)
 }
 
 // Config is what a Manager is made of.

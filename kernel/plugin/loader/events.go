@@ -25,6 +25,7 @@ const (
 	reasonNamespace   = "NamespaceQuarantined"
 	reasonNotLoaded   = "FailedToLoad"
 	reasonDisabled    = "Disabled"
+	reasonAwaits      = "ResourceNotFound"
 )
 
 // maxEventText bounds an event's text, in bytes, as upstream has it.

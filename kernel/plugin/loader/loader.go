@@ -84,6 +84,7 @@ type Loader struct {
 	faults  chan fault
 	results chan result
 	refused chan refusal
+	awaited chan awaited
 	first   *progress
 	jobs    jobs
 	logs    *logs
@@ -114,6 +115,7 @@ type entry struct {
 	dirty    bool // there is news since status was written
 	faulty   time.Time
 	refused  map[string]string // by consumer, why it does not use what is running
+	awaits   []string          // resources that what is running watches and nobody has defined
 }
 
 // New makes a loader.
@@ -128,7 +130,7 @@ func New(c Config) *Loader {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	l := &Loader{Config: c, entries: entries{}, faults: make(chan fault, 64),
-		results: make(chan result), refused: make(chan refusal), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Server, c.Registry, c.Clock, c.Log)}
+		results: make(chan result), refused: make(chan refusal), awaited: make(chan awaited), first: newProgress(), events: newEventSeries(c.StatusEvery, c.Server, c.Registry, c.Clock, c.Log)}
 	l.jobs = newJobs(l)
 	l.logs = newLogs(c.Log, c.Clock)
 	l.shipped = newShipped(c.Registry, c.Builtins, c.Log)
@@ -169,6 +171,16 @@ func (l *Loader) Check(context.Context) error {
 func (l *Loader) Refused(ctx context.Context, consumer, name string, err error) {
 	select {
 	case l.refused <- refusal{consumer, name, err}:
+	case <-ctx.Done():
+	}
+}
+
+// Awaits tells that the controller of a plugin has watched resources for a while that
+// nobody has defined; none: they are there now. The status says so as long. It
+// returns and may be called as Refused.
+func (l *Loader) Awaits(ctx context.Context, name string, resources []string) {
+	select {
+	case l.awaited <- awaited{name, resources}:
 	case <-ctx.Done():
 	}
 }
@@ -240,7 +252,7 @@ func (l *Loader) finish(ctx context.Context, r result) {
 	defer l.first.ended(r.object.Name)
 	e.job, e.observed, e.dirty = 0, r.object.Generation, true
 	if r.running != e.running {
-		e.running, e.faulty = r.running, time.Time{}
+		e.running, e.faulty, e.awaits = r.running, time.Time{}, nil
 	}
 	e.keepRefusals(l.Consumers)
 	if r.err == nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -286,4 +287,28 @@ func TestRefusalEndsWithItsPoint(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAwaitsIsTold: a controller that watches what nobody has defined is Ready, and
+// its conditions and an event say what it waits for, until it is there.
+func TestAwaitsIsTold(t *testing.T) {
+	c := newCluster(t)
+	c.create(t, "p", v1alpha1.PluginSpec{Host: v1alpha1.HostNative, Plugin: "controller"})
+	c.phase(t, "p", v1alpha1.Ready)
+	watching := func() *metav1.Condition {
+		return meta.FindStatusCondition(c.plugin(t, "p").Status.Conditions, v1alpha1.ConditionWatching)
+	}
+	if w := watching(); w != nil {
+		t.Errorf("before: %+v", w)
+	}
+	c.loader.Awaits(t.Context(), "nobody", []string{"v1/pots"})
+	c.loader.Awaits(t.Context(), "p", []string{"apps/v1/deploymints", "v1/pots"})
+	waitFor(t, "condition", func() bool { return watching() != nil })
+	if w := watching(); w.Status != metav1.ConditionFalse || w.Reason != "ResourceNotFound" || !strings.Contains(w.Message, "apps/v1/deploymints, v1/pots") {
+		t.Errorf("condition %+v", w)
+	}
+	c.phase(t, "p", v1alpha1.Ready)
+	waitFor(t, "event", func() bool { return c.events(t)["ResourceNotFound"] == 1 })
+	c.loader.Awaits(t.Context(), "p", nil)
+	waitFor(t, "the condition ends", func() bool { return watching() == nil })
 }

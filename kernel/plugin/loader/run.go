@@ -81,6 +81,8 @@ func (l *Loader) loop(ctx context.Context, updates <-chan informer.Update) {
 			l.noteFault(ctx, f)
 		case r := <-l.refused:
 			l.noteRefusal(ctx, r)
+		case a := <-l.awaited:
+			a.keep(ctx, l)
 		case now := <-tick.C():
 			l.retry(ctx, now)
 			all := !now.Before(counters)

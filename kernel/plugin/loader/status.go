@@ -91,6 +91,32 @@ func (l *Loader) noteRefusal(ctx context.Context, r refusal) {
 	l.writeStatus(ctx, false)
 }
 
+// awaited are resources that a plugin's controller watches and nobody has defined.
+type awaited struct {
+	name      string
+	resources []string
+}
+
+// keep keeps them for the status: the plugin is Ready, and hears nothing of
+// them.
+func (a awaited) keep(ctx context.Context, l *Loader) {
+	e := l.entries[a.name]
+	if e == nil || e.running == nil {
+		return
+	}
+	e.awaits, e.dirty = a.resources, true
+	if len(a.resources) > 0 {
+		l.events.note(e.object, reasonAwaits, e.awaiting())
+		l.Log.Warn("a controller watches what nobody has defined", "plugin", a.name, "resources", a.resources)
+	}
+	l.writeStatus(ctx, false)
+}
+
+// awaiting says what a controller waits for.
+func (e *entry) awaiting() string {
+	return clip("its controller watches resources that are not defined, and waits for them: "+strings.Join(e.awaits, ", ")+". Are they spelt right?", maxMessage)
+}
+
 // keepRefusals forgets what those say who are no consumers of what is running:
 // nothing is tried again for them.
 func (e *entry) keepRefusals(all []Consumer) {
@@ -195,6 +221,12 @@ func (e *entry) status(now time.Time) v1alpha1.PluginStatus {
 		ready.Status = metav1.ConditionFalse
 	}
 	meta.SetStatusCondition(&out.Conditions, ready)
+	if len(e.awaits) == 0 || e.running == nil {
+		meta.RemoveStatusCondition(&out.Conditions, v1alpha1.ConditionWatching)
+	} else {
+		meta.SetStatusCondition(&out.Conditions, metav1.Condition{Type: v1alpha1.ConditionWatching, Status: metav1.ConditionFalse, Reason: reasonAwaits, Message: e.awaiting(),
+			ObservedGeneration: e.observed, LastTransitionTime: ready.LastTransitionTime})
+	}
 	if e.running == nil {
 		return out
 	}

@@ -187,6 +187,10 @@ const (
 // ConditionReady is the condition that says whether the plugin is asked.
 const ConditionReady = "Ready"
 
+// ConditionWatching is False while a controller watches resources that nobody has
+// defined, for longer than a moment. They may come: it is Ready all the same.
+const ConditionWatching = "Watching"
+
 // PluginList is a list of plugins.
 type PluginList struct {
 	metav1.TypeMeta `json:",inline"`
