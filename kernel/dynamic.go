@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1beta1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/admission/cel"
 	"github.com/pintle-io/pintle/kernel/admission/dynamic"
 	"github.com/pintle-io/pintle/kernel/admission/webhook"
 	"github.com/pintle-io/pintle/kernel/auth"
+	"github.com/pintle-io/pintle/kernel/custom/conversion"
 )
 
 // dynamicAdmission are the admission rules that come from objects other than
@@ -35,6 +40,12 @@ func makeDynamicAdmission(k *Kernel) error {
 	})
 	k.chain.Hold(k.dynamic.admits, "the policies are being read")
 	return err
+}
+
+// conversionClients reach the webhooks that convert custom objects.
+func conversionClients(k *Kernel) (conversion.Clients, error) {
+	objects := &dynamic.Objects{Reader: k.core.Reader(), Getter: k.core.As(auth.APIServer)}
+	return webhook.Clients(objects, k.c.Dial, []schema.GroupVersion{apiextensionsv1.SchemeGroupVersion, v1beta1.SchemeGroupVersion}, apiextensionsv1.AddToScheme, v1beta1.AddToScheme)
 }
 
 // admit lets requests pass, once the rules are there that plugins and objects make.

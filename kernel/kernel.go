@@ -201,7 +201,11 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	}
 	k.access = &auth.Access{Registry: k.core, Authorizer: k.auth.Authorizer, Log: k.c.Log}
 	if k.catalog.Lookup(custom.Definitions.GroupResource()) != nil {
-		k.custom = custom.New(custom.Config{Catalog: k.catalog, Codec: k.codec, Registry: ownWrites{k.access.As(auth.APIServer)}, Informers: k.informers, Log: k.c.Log})
+		clients, err := conversionClients(k)
+		if err != nil {
+			return err
+		}
+		k.custom = custom.New(custom.Config{Catalog: k.catalog, Codec: k.codec, Registry: ownWrites{k.access.As(auth.APIServer)}, Clients: clients, Informers: k.informers, Log: k.c.Log})
 	}
 	return k.makeAPI()
 }

@@ -76,7 +76,7 @@ func (k *kind) subresources(crd *apiextensionsv1.CustomResourceDefinition) (out 
 	scale := resource.Subresource{Name: "scale", Style: resource.StyleProjection, Verbs: updateVerbs, Kind: autoscalingv1.SchemeGroupVersion.WithKind("Scale"),
 		Get: k.getScale, Set: k.setScale, ReplicasPaths: map[string]fieldpath.Path{}}
 	status := resource.Subresource{Name: "status", Style: resource.StyleStatus, Verbs: updateVerbs, ResetFields: resetStatus,
-		PrepareForUpdate: prepareForStatusUpdate, ValidateUpdate: k.validateStatus}
+		PrepareForUpdate: k.prepareForStatusUpdate, ValidateUpdate: k.validateStatus}
 	for i := range crd.Spec.Versions {
 		v := &crd.Spec.Versions[i]
 		if v.Subresources == nil {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 
+	"github.com/pintle-io/pintle/kernel/custom/conversion"
 	customschema "github.com/pintle-io/pintle/kernel/custom/schema"
 )
 
@@ -18,8 +19,9 @@ import (
 // to what is compiled of it while that is in use.
 type kind struct {
 	facts
-	load func() (*apiextensionsv1.CustomResourceDefinition, error)
-	kept *kept
+	load    func() (*apiextensionsv1.CustomResourceDefinition, error)
+	clients conversion.Clients
+	kept    *kept
 
 	mu       sync.Mutex
 	compiled *compiled // nil: nobody has needed it lately; guarded by mu
@@ -34,6 +36,7 @@ type facts struct {
 	listKind   string
 	namespaced bool
 	storage    string
+	webhook    bool // versions differ, and a webhook knows how
 	// versions are all there are, served or not, by name. Equal numbers mean equal
 	// schemas.
 	versions map[string]int
@@ -46,6 +49,7 @@ func factsOf(crd *apiextensionsv1.CustomResourceDefinition) facts {
 		listKind: crd.Status.AcceptedNames.ListKind, namespaced: crd.Spec.Scope == apiextensionsv1.NamespaceScoped,
 		versions: map[string]int{},
 	}
+	f.webhook = crd.Spec.Conversion != nil && crd.Spec.Conversion.Strategy == apiextensionsv1.WebhookConverter
 	for i := range crd.Spec.Versions {
 		v := &crd.Spec.Versions[i]
 		if v.Storage {
@@ -72,6 +76,7 @@ type compiled struct {
 	crd       *apiextensionsv1.CustomResourceDefinition
 	schemas   map[string]*customschema.Schema
 	converter managedfields.TypeConverter
+	webhook   *conversion.Webhook
 	used      time.Time
 }
 
@@ -124,6 +129,18 @@ func (c *compiled) schema(version string) (*customschema.Schema, error) {
 		c.schemas[version] = s
 	}
 	return s, err
+}
+
+// converter is the webhook that converts objects.
+func (k *kind) converter() (w *conversion.Webhook, err error) {
+	err = k.use(func(c *compiled) error {
+		if c.webhook == nil {
+			c.webhook, err = conversion.New(c.crd, k.clients)
+		}
+		w = c.webhook
+		return err
+	})
+	return w, err
 }
 
 // typeConverter serves server-side apply.

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/kernel/custom/conversion"
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -48,7 +49,9 @@ type Config struct {
 	Catalog *resource.Catalog
 	Codec   Codec
 	// Registry lists and watches definitions.
-	Registry  informer.Source
+	Registry informer.Source
+	// Clients reach conversion webhooks.
+	Clients   conversion.Clients
 	Informers *informer.Metrics
 	Clock     clock.WithTicker // nil is the real one
 	Log       *slog.Logger     // nil discards
@@ -218,7 +221,7 @@ func (e *edit) put(o *watch.Object) {
 	if old != nil && old.kind.same(&f) {
 		next.kind, next.types = old.kind, old.types
 	} else {
-		next.kind = &kind{facts: f, kept: x.kept, load: x.loader(o, f)}
+		next.kind = &kind{facts: f, kept: x.kept, load: x.loader(o, f), clients: x.c.Clients}
 		next.types = &objects{next.kind}
 		if old != nil && old.definition != nil && old.kind.uid != f.uid {
 			e.remove(o.Name) // another definition of the same name: its objects are others

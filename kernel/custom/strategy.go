@@ -90,13 +90,23 @@ func (k *kind) prepareForCreate(ctx context.Context, obj runtime.Object) {
 }
 
 func (k *kind) prepareForUpdate(ctx context.Context, obj, old runtime.Object) {
-	u, o := obj.(*unstructured.Unstructured), old.(*unstructured.Unstructured)
+	u, o := obj.(*unstructured.Unstructured), k.stored(old)
 	if s, err := k.requested(ctx); err == nil && s.HasStatus() {
 		keep(u, o, "status")
 	}
 	if !sameBut(u.Object, o.Object, "metadata") {
 		u.SetGeneration(o.GetGeneration() + 1)
 	}
+}
+
+// stored is an object in the storage version. Where the conversion fails, it is the
+// object as it is: checks, which ask for it again, say why.
+func (k *kind) stored(obj runtime.Object) *unstructured.Unstructured {
+	u := obj.(*unstructured.Unstructured)
+	if out, err := (&objects{k}).ConvertToVersion(u, k.gk.WithVersion(k.storage).GroupVersion()); err == nil {
+		return out.(*unstructured.Unstructured)
+	}
+	return u
 }
 
 // keep takes a field of old, which is not changed.
@@ -124,8 +134,8 @@ func sameBut(a, b map[string]any, name string) bool {
 }
 
 // prepareForStatusUpdate keeps everything but the status, and who manages it.
-func prepareForStatusUpdate(_ context.Context, obj, old runtime.Object) {
-	u, o := obj.(*unstructured.Unstructured), old.(*unstructured.Unstructured)
+func (k *kind) prepareForStatusUpdate(_ context.Context, obj, old runtime.Object) {
+	u, o := obj.(*unstructured.Unstructured), k.stored(old)
 	managed, status, has := u.GetManagedFields(), u.Object["status"], false
 	_, has = u.Object["status"]
 	u.Object = o.DeepCopy().Object
@@ -169,7 +179,7 @@ func (k *kind) setScale(ctx context.Context, obj, sub runtime.Object) error {
 		return apierrors.NewBadRequest("expected a Scale")
 	}
 	u := obj.(*unstructured.Unstructured)
-	if s.Kind.Version == k.storage || k.versions[s.Kind.Version] == k.versions[k.storage] {
+	if s.Kind.Version == k.storage || !k.webhook && k.versions[s.Kind.Version] == k.versions[k.storage] {
 		return s.SetScale(u, scale)
 	}
 	changed, err := k.in(s, obj)
@@ -223,6 +233,9 @@ func (k *kind) selectableFields(obj runtime.Object) fields.Set {
 	}
 	out := fields.Set{}
 	for v := range k.versions {
+		if k.webhook && v != u.GroupVersionKind().Version {
+			continue // whoever looks at events must not wait for a webhook
+		}
 		s, err := k.schema(v)
 		if err != nil {
 			continue

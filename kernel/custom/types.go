@@ -1,9 +1,12 @@
 package custom
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -113,17 +116,58 @@ func (t *objects) ConvertToVersion(in runtime.Object, target runtime.GroupVersio
 	if from == to {
 		return u, nil
 	}
-	if t.kind.versions[from.Version] == t.kind.versions[to.Version] {
+	if !t.kind.webhook && t.kind.versions[from.Version] == t.kind.versions[to.Version] || empty(u) {
 		return relabeled(u, to), nil
 	}
 	s, err := t.kind.schema(to.Version)
 	if err != nil {
 		return nil, err
 	}
-	out := u.DeepCopy()
-	out.SetGroupVersionKind(to)
+	out, err := t.converted(u, to)
+	if err != nil {
+		return nil, err
+	}
 	_, err = s.Prune(out, true)
 	return out, err
+}
+
+// longestConversion ends a call of a webhook, as upstream's.
+const longestConversion = 30 * time.Second
+
+// converted is a copy of u in another version.
+//
+// # Errors
+//   - InternalError of apierrors: the webhook fails
+func (t *objects) converted(u *unstructured.Unstructured, to schema.GroupVersionKind) (*unstructured.Unstructured, error) {
+	if !t.kind.webhook {
+		out := u.DeepCopy()
+		out.SetGroupVersionKind(to)
+		return out, nil
+	}
+	w, err := t.kind.converter()
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), longestConversion)
+	defer cancel()
+	out, err := w.Convert(ctx, u, to.GroupVersion())
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	return out, nil
+}
+
+// Defers implements resource.Deferrer.
+func (t *objects) Defers() bool { return t.kind.webhook }
+
+// empty tells that there is nothing to convert: what server-side apply begins with.
+func empty(u *unstructured.Unstructured) bool {
+	for name := range u.Object {
+		if name != "kind" && name != "apiVersion" {
+			return false
+		}
+	}
+	return true
 }
 
 // relabeled is u as of another version; they share everything below.
@@ -173,5 +217,6 @@ func (c typeConverter) TypedToObject(v *typed.TypedValue) (runtime.Object, error
 var (
 	_ resource.Types              = (*objects)(nil)
 	_ resource.Pruner             = (*objects)(nil)
+	_ resource.Deferrer           = (*objects)(nil)
 	_ managedfields.TypeConverter = typeConverter{}
 )

@@ -61,8 +61,10 @@ func (c caller) newDelete(k *kinds.Kind, t Target, o metav1.DeleteOptions) (*req
 // copy of it when an action deletes what it changed. o is a private copy.
 func (r *request) planDelete(ctx context.Context, cur *watch.Object, base runtime.Object, o metav1.DeleteOptions) (*transaction.Change, error) {
 	k := r.k
-	obj := base.DeepCopyObject()
-	obj.GetObjectKind().SetGroupVersionKind(k.GVK)
+	obj, err := k.Hub(base)
+	if err != nil {
+		return nil, err
+	}
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err

@@ -83,8 +83,10 @@ func (r *request) throughProjection(ctx context.Context, cur *watch.Object, edit
 		return nil, apierrors.NewNotFound(r.k.SubresourceName(r.sub), r.t.Name)
 	}
 	ctx = versioned(ctx, r.k, r.t)
-	obj := cur.Obj.DeepCopyObject()
-	obj.GetObjectKind().SetGroupVersionKind(r.k.GVK)
+	obj, err := r.k.Hub(cur.Obj)
+	if err != nil {
+		return nil, err
+	}
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err

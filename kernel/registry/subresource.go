@@ -142,8 +142,10 @@ func (r *request) planAction(ctx context.Context, cur *watch.Object, in runtime.
 	if err := r.actionPreconditions(cur, body); err != nil {
 		return nil, err
 	}
-	obj := cur.Obj.DeepCopyObject()
-	obj.GetObjectKind().SetGroupVersionKind(k.GVK)
+	obj, err := k.Hub(cur.Obj)
+	if err != nil {
+		return nil, err
+	}
 	m, err := accessor(obj)
 	if err != nil {
 		return nil, err

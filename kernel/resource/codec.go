@@ -104,7 +104,9 @@ func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, 
 		if kind.Kind != hub.Kind {
 			return nil, fmt.Errorf("decode stored %s: found a %s", d.GroupResource(), kind)
 		}
-		if obj, err = c.convert(c.own(d), obj, hub.GroupVersion()); err != nil {
+		if Defers(c.own(d)) {
+			hub = kind
+		} else if obj, err = c.convert(c.own(d), obj, hub.GroupVersion()); err != nil {
 			return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
 		}
 	}

@@ -28,6 +28,22 @@ type Pruner interface {
 	Prune(obj runtime.Object, stored bool) (unknown []error, err error)
 }
 
+// Deferrer is what Types may be besides: their conversions ask somebody outside of
+// the process, and may fail.
+type Deferrer interface {
+	// Defers tells that objects are kept in the version in which they were stored,
+	// and converted for whoever wants them in another: reading what is stored must
+	// wait for nobody. The objects say themselves in which version they are.
+	Defers() bool
+}
+
+// Defers tells whether an object of these types may be of another version than the
+// hub's, although it is held as if it were not.
+func Defers(t Types) bool {
+	d, ok := t.(Deferrer)
+	return ok && d.Defers()
+}
+
 // Columns prints objects of the hub version as `kubectl get` shows them. list
 // is a hub list or a single hub object. A nil table stands for the columns that
 // every object has: name and age.

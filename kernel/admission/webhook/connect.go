@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	webhookutil "k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/rest"
@@ -32,6 +33,23 @@ const maxCall = 30 * time.Second
 // connections say how webhooks are reached.
 type connections struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Clients reach webhooks of other sorts, as those of admission are reached, that are
+// asked in the kinds of some group versions.
+func Clients(objects *dynamic.Objects, dial func(ctx context.Context, network, address string) (net.Conn, error), kinds []schema.GroupVersion, add ...func(*runtime.Scheme) error) (*webhookutil.ClientManager, error) {
+	m, err := webhookutil.NewClientManager(kinds, add...)
+	if err != nil {
+		return nil, err
+	}
+	resolver, err := webhookutil.NewDefaultAuthenticationInfoResolver("")
+	if err != nil {
+		return nil, err
+	}
+	m.SetAuthenticationInfoResolver(resolver)
+	m.SetAuthenticationInfoResolverWrapper(connections{dial: dial}.wrap)
+	m.SetServiceResolver(&services{objects: objects})
+	return &m, m.Validate()
 }
 
 // wrap makes upstream's resolver of client configurations. There is no kubeconfig of

@@ -69,6 +69,10 @@ func objectModel(d *resource.Definition, version string, ref common.ReferenceCal
 		if own := d.Schema(version, v2); own != nil {
 			s = *own
 			s.Properties = maps.Clone(own.Properties)
+			if v2 && len(s.Properties) == 0 {
+				// Clients of v2 take what has fields for closed, and this is open.
+				return common.OpenAPIDefinition{Schema: s}
+			}
 		}
 	}
 	addTypeMeta(&s)

@@ -25,14 +25,18 @@ const (
 	extensionKind     = "x-kubernetes-group-version-kind"
 )
 
-// OpenAPI describes the objects for OpenAPI v3, or for v2, which knows less; nil:
-// they may be anything. Type and metadata of the object itself are left out. What
-// it returns is the caller's.
+// OpenAPI describes the objects for OpenAPI v3, or for v2, which knows less. Type and
+// metadata of the object itself are left out. What it returns is the caller's.
 func (s *Schema) OpenAPI(v2 bool) *spec.Schema {
-	return s.openAPI(v2, spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{"object"}}})
+	open := spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{"object"}}}
+	if out := s.openAPI(v2, open); out != nil {
+		return out
+	}
+	return &open
 }
 
-// openAPI has meta for the metadata of objects in the object.
+// openAPI has meta for the metadata of objects in the object. It is nil when these
+// may be anything.
 func (s *Schema) openAPI(v2 bool, meta spec.Schema) *spec.Schema {
 	// Clients of v2 take what has fields at all for closed.
 	if s.root == nil || v2 && (s.preserve || s.root.XPreserveUnknownFields) {

@@ -133,7 +133,7 @@ func (k *Kind) wrong(version string, obj runtime.Object) error {
 // result may share memory with obj: it is only read.
 func (k *Kind) Versioned(version string, obj runtime.Object) (runtime.Object, error) {
 	gvk := k.KindIn(version)
-	if gvk == k.GVK {
+	if gvk == k.GVK && !k.other(obj) {
 		return fieldmanager.WithKind(obj, gvk), nil
 	}
 	out, err := k.codec.Convert(obj, gvk.GroupVersion())
@@ -143,11 +143,36 @@ func (k *Kind) Versioned(version string, obj runtime.Object) (runtime.Object, er
 	return fieldmanager.WithKind(out, gvk), nil
 }
 
+// other tells that an object is of another version than the hub's: one that is held
+// as it was stored.
+func (k *Kind) other(obj runtime.Object) bool {
+	return k.goType == nil && resource.Defers(k.Typer) && obj.GetObjectKind().GroupVersionKind() != k.GVK
+}
+
+// Hub gives a private copy of obj, which the cache may share, in the hub version.
+//
+// # Errors
+//   - Status: obj is held as it was stored, and its conversion fails
+func (k *Kind) Hub(obj runtime.Object) (runtime.Object, error) {
+	out := obj.DeepCopyObject()
+	if k.other(obj) {
+		var err error
+		if out, err = k.codec.Convert(out, k.GVK.GroupVersion()); err != nil {
+			return nil, status.Plain(fmt.Errorf("converting to %s: %w", k.GVK.GroupVersion(), err))
+		}
+	}
+	out.GetObjectKind().SetGroupVersionKind(k.GVK)
+	return out, nil
+}
+
 // FromVersioned brings a private obj, of the version of a request, to the hub.
 func (k *Kind) FromVersioned(version string, obj runtime.Object) (runtime.Object, error) {
-	if k.KindIn(version) != k.GVK {
+	if k.KindIn(version) != k.GVK || k.other(obj) {
 		var err error
 		if obj, err = k.codec.Convert(obj, k.GVK.GroupVersion()); err != nil {
+			if status.Is(err) {
+				return nil, err
+			}
 			return nil, status.BadRequestf("converting to %s: %v", k.GVK.GroupVersion(), err)
 		}
 	}
