@@ -120,7 +120,7 @@ var _ upstream.Attributes = (*Request)(nil)
 // Answer brings the outcome of upstream's code to what the chain takes: an answer for
 // the client, or the end of the request's own time.
 func Answer(ctx context.Context, err error) error {
-	switch err.(type) { // upstream's answers are not wrapped
+	switch err.(type) { //nolint:errorlint // upstream's answers are not wrapped
 	case nil, apierrors.APIStatus:
 		return err
 	}
