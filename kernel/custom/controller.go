@@ -34,7 +34,8 @@ type Controller struct {
 	c      ControllerConfig
 	known  map[string]*known // by name
 	names  claims
-	dirty  map[string]bool // whose status is to be looked at
+	dirty  map[string]bool                                      // whose status is to be looked at
+	fresh  map[string]*apiextensionsv1.CustomResourceDefinition // of dirty, what has just been read
 	retry  *backoff.Retry
 	ends   sync.WaitGroup
 	ending map[string]bool // by name; guarded by mu
@@ -56,7 +57,7 @@ func NewController(c ControllerConfig) *Controller {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Controller{c: c, known: map[string]*known{}, names: claims{}, dirty: map[string]bool{}, retry: backoff.New(firstRetry, maxRetry),
+	return &Controller{c: c, known: map[string]*known{}, names: claims{}, dirty: map[string]bool{}, fresh: map[string]*apiextensionsv1.CustomResourceDefinition{}, retry: backoff.New(firstRetry, maxRetry),
 		ending: map[string]bool{}, ended: make(chan string), room: make(chan struct{}, maxEnds)}
 }
 
@@ -140,6 +141,9 @@ func (x *Controller) put(ctx context.Context, o *watch.Object) {
 	x.known[o.Name] = &known{object: o, group: crd.Spec.Group}
 	x.claim(crd)
 	x.dirty[o.Name] = true
+	if delete(x.fresh, o.Name); len(x.fresh) < maxWrites {
+		x.fresh[o.Name] = crd // no more: at the start there may be thousands
+	}
 	if crd.DeletionTimestamp != nil && apihelpers.CRDHasFinalizer(crd, apiextensionsv1.CustomResourceCleanupFinalizer) {
 		x.end(ctx, o.Name)
 	}
@@ -152,6 +156,7 @@ func (x *Controller) remove(name string) {
 	}
 	delete(x.known, name)
 	delete(x.dirty, name)
+	delete(x.fresh, name)
 	if x.names.release(k.group, name) {
 		x.reconsider(k.group)
 	}
@@ -187,14 +192,17 @@ func (x *Controller) write(ctx context.Context) error {
 		if len(items) == maxWrites {
 			break
 		}
+		k, crd := x.known[name], x.fresh[name]
 		delete(x.dirty, name)
-		k := x.known[name]
+		delete(x.fresh, name)
 		if k == nil {
 			continue
 		}
-		crd, err := decode(x.c.Codec, k.object)
-		if err != nil {
-			continue // it has been reported
+		if crd == nil {
+			var err error
+			if crd, err = decode(x.c.Codec, k.object); err != nil {
+				continue // it has been reported
+			}
 		}
 		next, changed := conditions.Next(crd, x.names.in(k.group))
 		k.refused = !apihelpers.IsCRDConditionTrue(next, apiextensionsv1.NamesAccepted)

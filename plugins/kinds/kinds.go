@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	customtypes "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/install"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
@@ -145,8 +144,7 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 // addTypes adds what the install packages leave out, once: tables share the
 // scheme and may be in use.
 var addTypes = sync.OnceValue(func() error {
-	customtypes.Install(legacyscheme.Scheme)
-	return metav1.AddMetaToScheme(legacyscheme.Scheme)
+	return errors.Join(apiextensions.Install(legacyscheme.Scheme), metav1.AddMetaToScheme(legacyscheme.Scheme))
 })
 
 // groupOrder is upstream's order of discovery.

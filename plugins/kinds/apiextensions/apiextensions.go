@@ -23,7 +23,7 @@ func Kinds() []*resource.Definition {
 		Group: apiextensions.GroupName, Kind: "CustomResourceDefinition", Resource: "customresourcedefinitions", NeedsImplementer: true,
 		Short: []string{"crd", "crds"}, Categories: kind.Extensions, Cluster: true,
 		Storage: "v1beta1", Prefix: apiextensions.GroupName + "/customresourcedefinitions",
-	}, kind.Rule[v1beta1.CustomResourceDefinition, apiextensions.CustomResourceDefinition]{
+	}, kind.Rule[Stored, apiextensions.CustomResourceDefinition]{
 		Status:      kind.HasStatus,
 		Generation:  kind.BySpec,
 		Conditional: true,
@@ -40,10 +40,10 @@ func Kinds() []*resource.Definition {
 		Warn: warnings,
 		Finish: func(s *resource.Strategy) {
 			s.Held = func(obj runtime.Object) bool {
-				return kind.Hub[v1beta1.CustomResourceDefinition](obj).DeletionTimestamp.IsZero()
+				return kind.Hub[Stored](obj).DeletionTimestamp.IsZero()
 			}
 			s.PrepareForDelete = func(_ context.Context, obj runtime.Object) {
-				terminate(kind.Hub[v1beta1.CustomResourceDefinition](obj))
+				terminate(kind.Hub[Stored](obj))
 			}
 		},
 	})}
@@ -59,7 +59,7 @@ func noteStored(crd *apiextensions.CustomResourceDefinition) {
 }
 
 // terminate keeps a definition that is being deleted until its objects are gone.
-func terminate(crd *v1beta1.CustomResourceDefinition) {
+func terminate(crd *Stored) {
 	if !slices.Contains(crd.Finalizers, v1beta1.CustomResourceCleanupFinalizer) {
 		crd.Finalizers = append(crd.Finalizers, v1beta1.CustomResourceCleanupFinalizer)
 	}
