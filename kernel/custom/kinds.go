@@ -207,6 +207,10 @@ func (e *edit) put(o *watch.Object) {
 	if old != nil && old.source.Revision == o.Revision {
 		return
 	}
+	if p, ok := o.Obj.(interface{ Established() bool }); ok && !p.Established() {
+		e.remove(o.Name) // its schema need not be read to know that
+		return
+	}
 	crd, err := x.decode(o)
 	if err != nil {
 		x.c.Log.Error("a stored definition cannot be read", "name", o.Name, "error", err)

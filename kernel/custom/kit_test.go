@@ -113,11 +113,15 @@ func (s *server) gone(name string) {
 
 // of is a client of a resource in a namespace, or of all with "".
 func (s *server) of(crd *apiextensionsv1.CustomResourceDefinition, version, namespace string) dynamic.ResourceInterface {
-	r := s.dynamic.Resource(schema.GroupVersionResource{Group: crd.Spec.Group, Version: version, Resource: crd.Spec.Names.Plural})
+	r := s.dynamic.Resource(resourceOf(crd, version))
 	if namespace == "" {
 		return r
 	}
 	return r.Namespace(namespace)
+}
+
+func resourceOf(crd *apiextensionsv1.CustomResourceDefinition, version string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: crd.Spec.Group, Version: version, Resource: crd.Spec.Names.Plural}
 }
 
 // object reads an object from YAML.

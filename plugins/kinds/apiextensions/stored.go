@@ -84,6 +84,16 @@ func addConversions(scheme *runtime.Scheme) error {
 	})
 }
 
+// Established tells whether the kind may be served, without reading what it is like.
+func (s *Stored) Established() bool {
+	for i := range s.Status.Conditions {
+		if c := &s.Status.Conditions[i]; c.Type == v1beta1.Established {
+			return c.Status == v1beta1.ConditionTrue
+		}
+	}
+	return false
+}
+
 // unpack reads the whole object, with the defaults of its version.
 func (s *Stored) unpack() (*v1beta1.CustomResourceDefinition, error) {
 	out := &v1beta1.CustomResourceDefinition{TypeMeta: s.TypeMeta, ObjectMeta: s.ObjectMeta, Status: s.Status}
