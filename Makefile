@@ -72,7 +72,7 @@ unit: ## unit tests, suites on real etcd, containerd and eBPF
 # whole servers, the tests that compile WASM or wait for many keys, and the
 # kernel's scheduler, field managers and patches, whose tests compare one
 # goroutine's answers for minutes under the detector.
-RACE := ./kernel/store ./kernel/store/memory ./kernel/store/maintain ./kernel/watch/... ./kernel/admission ./kernel/apiserver/... \
+RACE := ./kernel/custom/... ./kernel/store ./kernel/store/memory ./kernel/store/maintain ./kernel/watch/... ./kernel/admission ./kernel/apiserver/... \
   ./kernel/auth ./kernel/auth/externalip ./kernel/auth/node ./kernel/auth/pki ./kernel/auth/rbac ./kernel/auth/review ./kernel/auth/token \
   ./kernel/endpoints ./kernel/implementers ./kernel/informer ./kernel/lease ./kernel/reclaim/... ./kernel/resource/... ./kernel/reconcile ./kernel/reconcile/hostclient \
   ./kernel/registry ./kernel/registry/recent ./kernel/registry/selection ./kernel/registry/transaction ./kernel/registry/view \
