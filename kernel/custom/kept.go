@@ -50,10 +50,3 @@ func (x *kept) sweep() {
 		}
 	}
 }
-
-// len is how many kinds have something compiled.
-func (x *kept) len() int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return len(x.kinds)
-}
