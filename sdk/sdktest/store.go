@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -18,8 +19,10 @@ import (
 // It knows create, update, status, merge patch, delete, conflicts by
 // resourceVersion, and lists by namespace, owner and labels given as "a=b".
 // A list of all resources is of those that have objects.
-// It does not validate, set defaults, collect garbage, keep fields of apply
-// apart, or hold back a deletion for finalizers.
+// An object with finalizers that is deleted gets a deletionTimestamp, and goes
+// with the write that removes the last of them.
+// It does not validate, set defaults, collect garbage or keep fields of apply
+// apart.
 type Store struct {
 	objects  map[string]map[string]any // by resource/namespace/name
 	revision int
@@ -158,7 +161,7 @@ func (s *Store) write(q wire.WriteRequest) ([]byte, error) {
 	case q.Verb == "apply" && old != nil:
 		o = merge(merge(map[string]any{}, old), o)
 	}
-	return s.put(q.Resource, o, q.Only)
+	return s.replace(q.Resource, old, o, q.Only)
 }
 
 // merge applies a JSON merge patch.
@@ -189,7 +192,30 @@ func (s *Store) patch(q wire.PatchRequest) ([]byte, error) {
 	if err := json.Unmarshal(q.Data, &p); err != nil {
 		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
 	}
-	return s.put(q.Resource, merge(merge(map[string]any{}, old), p), q.Only)
+	return s.replace(q.Resource, old, merge(merge(map[string]any{}, old), p), q.Only)
+}
+
+// replace stores an object in place of old, which may be nil. One that is being
+// deleted goes with its last finalizer.
+func (s *Store) replace(resource string, old, o map[string]any, only string) ([]byte, error) {
+	m := metadata(o)
+	if old == nil {
+		return s.put(resource, o, only)
+	}
+	if at := metadata(old)["deletionTimestamp"]; at != nil {
+		m["deletionTimestamp"] = at
+	}
+	held := finalizers(old) > 0
+	out, err := s.put(resource, o, only)
+	if err == nil && held && m["deletionTimestamp"] != nil && finalizers(o) == 0 {
+		delete(s.objects, key(resource, text(m, "namespace"), text(m, "name")))
+	}
+	return out, err
+}
+
+func finalizers(o map[string]any) int {
+	list, _ := metadata(o)["finalizers"].([]any)
+	return len(list)
 }
 
 func (s *Store) delete(q wire.DeleteRequest) error {
@@ -200,6 +226,15 @@ func (s *Store) delete(q wire.DeleteRequest) error {
 	m := metadata(o)
 	if q.UID != nil && *q.UID != text(m, "uid") || q.ResourceVersion != nil && *q.ResourceVersion != text(m, "resourceVersion") {
 		return wire.Errorf(wire.KindConflict, "%s %q is another one", q.Resource, q.Name)
+	}
+	if finalizers(o) > 0 {
+		if m["deletionTimestamp"] != nil {
+			return nil
+		}
+		next := merge(map[string]any{}, o)
+		metadata(next)["deletionTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+		_, err := s.put(q.Resource, next, "")
+		return err
 	}
 	delete(s.objects, key(q.Resource, q.Namespace, q.Name))
 	return nil

@@ -69,3 +69,41 @@ func TestStore(t *testing.T) {
 		t.Error("a list of values was taken")
 	}
 }
+
+// TestStoreHoldsForFinalizers: a deletion waits for the last finalizer, whatever
+// write removes it, and nobody takes it back.
+func TestStoreHoldsForFinalizers(t *testing.T) {
+	for name, release := range map[string]func(client.Client, *corev1.ConfigMap) error{
+		"update": func(c client.Client, m *corev1.ConfigMap) error { m.Finalizers = nil; return c.Update(m) },
+		"patch": func(c client.Client, m *corev1.ConfigMap) error {
+			return c.Patch(m, client.Patch{Data: map[string]any{"metadata": map[string]any{"finalizers": nil}}})
+		},
+	} {
+		held := configMap("held", nil)
+		held.Finalizers = []string{"example.com/hold"}
+		s, err := sdktest.NewStore(held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.Client()
+		var m corev1.ConfigMap
+		for range 2 {
+			if err := c.Delete(configMap("held", nil), client.DeleteOptions{}); err != nil {
+				t.Fatalf("%s: delete: %v", name, err)
+			}
+			if err := c.Get(&m, "a", "held"); err != nil || m.DeletionTimestamp == nil {
+				t.Fatalf("%s: deleted: %v, deletionTimestamp %v", name, err, m.DeletionTimestamp)
+			}
+			m.DeletionTimestamp = nil
+			if err := c.Update(&m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := release(c, &m); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := c.Get(&m, "a", "held"); !client.IsNotFound(err) {
+			t.Errorf("%s: released: %v, want not found", name, err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/controllers/pvprotection"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
@@ -39,8 +40,14 @@ func TestReconcile(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got corev1.PersistentVolume
-			if err := s.Client().Get(&got, "", "v"); err != nil {
+			// With its last finalizer a deleted object goes.
+			switch err := s.Client().Get(&got, "", "v"); {
+			case client.IsNotFound(err):
+				got.Finalizers = []string{}
+			case err != nil:
 				t.Fatal(err)
+			case tc.deleted != nil && len(got.Finalizers) == 0:
+				t.Error("deleted, and held by nothing, it is still there")
 			}
 			if diff := cmp.Diff(tc.want, got.Finalizers); diff != "" {
 				t.Errorf("finalizers (-want +got):\n%s", diff)
