@@ -90,8 +90,13 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	return controller.Result{}, err
 }
 
+// pods is the resource that goes before all others.
+const pods = "v1/pods"
+
 // empty deletes what is in the namespace, of whatever resource there is by now,
 // and answers what was there. A deletion that fails does not keep the others.
+// While there are pods nothing else goes: what runs must not outlive the network
+// policies, quotas and secrets that bind it (KEP-5080).
 func empty(c client.Client, ns string) *content {
 	f := &content{resources: map[string]int{}, finalizers: map[string]int{}}
 	var items []*object
@@ -99,13 +104,14 @@ func empty(c client.Client, ns string) *content {
 		f.failures = append(f.failures, fmt.Sprintf("list: %v", err))
 		return f
 	}
+	ordered := slices.ContainsFunc(items, func(o *object) bool { return o.Resource == pods })
 	var ops []client.Op
 	for _, o := range items {
 		f.resources[nameOf(o.Resource)]++
 		for _, x := range o.Finalizers {
 			f.finalizers[x]++
 		}
-		if o.DeletionTimestamp == nil {
+		if o.DeletionTimestamp == nil && (!ordered || o.Resource == pods) {
 			ops = append(ops, client.Op{Verb: client.VerbDelete, Object: o, Delete: client.DeleteOptions{Preconditions: client.NewUIDPreconditions(o.UID)}})
 		}
 	}

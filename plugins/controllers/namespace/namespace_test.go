@@ -148,6 +148,45 @@ func TestFailuresAreTold(t *testing.T) {
 	}
 }
 
+// Pods go before all else, and while one is held the rest stays.
+func TestPodsGoFirst(t *testing.T) {
+	deleted := metav1.Now()
+	ns := &corev1.Namespace{}
+	ns.Name, ns.DeletionTimestamp = "team", &deleted
+	ns.Spec.Finalizers = []corev1.FinalizerName{finalizer}
+	p, m := &corev1.Pod{}, &corev1.ConfigMap{}
+	p.Namespace, p.Name, p.Finalizers = "team", "p", []string{"example.com/hold"}
+	m.Namespace, m.Name = "team", "m"
+	store, err := sdktest.NewStore(ns, p, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := store.Client()
+	left := func() string { return strings.Join(store.Keys(), " ") }
+
+	for range 2 {
+		if result, err := reconcile(c, controller.Request{Name: "team"}); err != nil || result.RequeueAfter == 0 {
+			t.Fatalf("result %+v, error %v, want another look", result, err)
+		}
+		if got, want := left(), "v1/configmaps/team/m v1/namespaces//team v1/pods/team/p"; got != want {
+			t.Fatalf("left: %s, want %s", got, want)
+		}
+	}
+	if err := c.Get(p, "team", "p"); err != nil || p.DeletionTimestamp == nil {
+		t.Fatalf("the pod is not being deleted (%v)", err)
+	}
+	p.Finalizers = nil
+	if err := c.Update(p); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reconcile(c, controller.Request{Name: "team"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := left(), "v1/namespaces//team"; got != want {
+		t.Errorf("left: %s, want %s", got, want)
+	}
+}
+
 func TestNameOf(t *testing.T) {
 	for in, want := range map[string]string{"v1/pods": "pods.", "apps/v1/deployments": "deployments.apps"} {
 		if got := nameOf(in); got != want {
