@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/apiserver"
+	"github.com/pintle-io/pintle/kernel/apiserver/proxy"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/endpoints"
 	"github.com/pintle-io/pintle/kernel/lease"
@@ -93,7 +94,8 @@ type Config struct {
 	// Profiling serves /debug/pprof to cluster administrators; nil: nobody does.
 	Profiling http.Handler
 
-	// Dial reaches node agents; nil dials directly.
+	// Dial reaches node agents, pods and webhooks; nil dials directly, and
+	// notices peers that died.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Progress is told of each step of the start; may be nil.
@@ -145,6 +147,9 @@ func needed(t *resource.Table) error {
 }
 
 func (c *Config) setDefaults() {
+	if c.Dial == nil {
+		c.Dial = proxy.Dialer().DialContext
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
