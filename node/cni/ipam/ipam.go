@@ -87,8 +87,11 @@ func Open(dir string) (*Store, error) {
 	return &Store{dir, f}, nil
 }
 
-// Close lets others in.
-func (s *Store) Close() error { return s.lock.Close() }
+// Close lets others in. It is not enough to close the file: a child that is being
+// started has it too, until its program begins.
+func (s *Store) Close() error {
+	return errors.Join(unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
+}
 
 // List returns all records.
 func (s *Store) List() ([]Record, error) { return List(s.dir) }
