@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -24,8 +25,9 @@ func New(client *clientv3.Client, c Config) Store {
 }
 
 type etcd struct {
-	client *clientv3.Client
-	config Config
+	client  *clientv3.Client
+	config  Config
+	watches atomic.Uint64 // opened so far
 }
 
 func (s *etcd) Commit(ctx context.Context, ops []Op) (int64, error) {

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
 )
 
 func (s *etcd) Watch(ctx context.Context, prefix string, after int64) Watcher {
@@ -17,13 +19,21 @@ func (s *etcd) Watch(ctx context.Context, prefix string, after int64) Watcher {
 		opts = append(opts, clientv3.WithFragment())
 	}
 	// A member cut off from its peers must say so instead of falling silent.
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(s.ownStream(ctx)))
 	w := &etcdWatcher{batches: make(chan Batch)}
 	go func() {
 		defer cancel()
 		w.run(ctx, s.client.Watch(ctx, prefix, opts...))
 	}()
 	return w
+}
+
+// ownStream makes the watch that is opened with the context have a stream of its
+// own. etcd's client puts all watches whose metadata are equal on one stream, and
+// there the opening of many deadlocks: the client does not read while it sends a
+// request, and the server does not read requests while it waits to send events.
+func (s *etcd) ownStream(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "pintle-watch", strconv.FormatUint(s.watches.Add(1), 10))
 }
 
 type etcdWatcher struct {

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"watch never splits a revision", watchWhole},
 		{"watch keeps to its prefix and notes progress", watchProgress},
 		{"watch ends with its context", watchEnds},
+		{"many watches open while much is sent", watchMany},
 		{"watch of a compacted revision fails", watchCompacted},
 		{"compaction keeps what is current", compactKeeps},
 		{"ended context", endedContext},

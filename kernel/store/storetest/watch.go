@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -148,4 +150,48 @@ func watchCompacted(t *testing.T, s store.Store) {
 	if got := take(t, w, 1)[0].Revision; got != next {
 		t.Errorf("watch after the compaction's revision: got %d, want %d", got, next)
 	}
+}
+
+// watchMany opens and ends watches while others have a backlog to receive, as when
+// many kinds come and go at once: none may keep another from being opened or served.
+func watchMany(t *testing.T, s store.Store) {
+	const clients, rounds, values = 100, 5, 50
+	start := put(t, s, "/start", "v")
+	for range values {
+		put(t, s, "/k", strings.Repeat("v", 10_000))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			for range rounds {
+				// Some leave early, with events on their way to them.
+				if want := 1 + (values-1)*(i%2); !receives(ctx, s, start, want) {
+					t.Errorf("a watch of a backlog did not receive %d events: %v", want, ctx.Err())
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// receives tells whether a watch after a revision brings n events.
+func receives(ctx context.Context, s store.Store, after int64, n int) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := s.Watch(ctx, "/k", after)
+	for n > 0 {
+		select {
+		case b, ok := <-w.Batches():
+			if !ok {
+				return false
+			}
+			n -= len(b.Events)
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
