@@ -1,9 +1,12 @@
 package custom_test
 
 import (
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -86,5 +89,47 @@ func TestChangedDefinition(t *testing.T) {
 	must(t, err)
 	if want := "stable.example.com/v1 CronTab is deprecated; use stable.example.com/v2 CronTab"; len(warned.texts) != 1 || warned.texts[0] != want {
 		t.Errorf("warned of %q, want %q", warned.texts, want)
+	}
+}
+
+// TestApplyDefinition: a definition may be made by server-side apply, as by
+// `kubectl apply --server-side`, and its owner is who set a field, not who would
+// have had it filled in.
+func TestApplyDefinition(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	crd := definition(t, "crontabs")
+	data, err := os.ReadFile("testdata/crontabs.yaml")
+	must(t, err)
+	apply := func(manager string) *apiextensionsv1.CustomResourceDefinition {
+		t.Helper()
+		_, err := s.crds.ApiextensionsV1().CustomResourceDefinitions().Patch(t.Context(), crd.Name, types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: manager})
+		must(t, err)
+		return s.await(crd.Name, func(crd *apiextensionsv1.CustomResourceDefinition) bool {
+			return apihelpers.IsCRDConditionTrue(crd, apiextensionsv1.Established)
+		})
+	}
+	first := apply("one")
+	if n := first.Spec.Names; n.ListKind != "CronTabList" || n.Singular != "crontab" {
+		t.Errorf("names are not filled in: %+v", n)
+	}
+	if c := first.Spec.Conversion; c == nil || c.Strategy != apiextensionsv1.NoneConverter {
+		t.Errorf("conversion is not filled in: %+v", c)
+	}
+	if second := apply("two"); second.Generation != first.Generation {
+		t.Errorf("a second manager of the same changes the generation from %d to %d", first.Generation, second.Generation)
+	}
+	for _, e := range first.ManagedFields {
+		if e.Manager == "one" && (strings.Contains(e.FieldsV1.GetRawString(), "f:listKind") || !strings.Contains(e.FieldsV1.GetRawString(), "f:shortNames")) {
+			t.Errorf("fields of who applied: %s", e.FieldsV1.GetRawString())
+		}
+	}
+	must(t, s.crds.ApiextensionsV1().CustomResourceDefinitions().Delete(t.Context(), crd.Name, metav1.DeleteOptions{}))
+	s.gone(crd.Name)
+	created := s.create(crd)
+	for _, e := range created.ManagedFields {
+		if e.Operation == metav1.ManagedFieldsOperationUpdate && e.Subresource == "" && !strings.Contains(e.FieldsV1.GetRawString(), "f:scope") {
+			t.Errorf("fields of who created: %s", e.FieldsV1.GetRawString())
+		}
 	}
 }

@@ -119,7 +119,7 @@ func (p *patcher) plan(ctx context.Context, cur *watch.Object) (*transaction.Cha
 
 func (p *patcher) planApplyCreate(ctx context.Context) (*transaction.Change, error) {
 	r := p.r
-	empty, err := r.k.NewObject()
+	empty, err := r.k.Fields.Empty(r.write().Version)
 	if err != nil {
 		return nil, status.Plain(err)
 	}

@@ -167,7 +167,7 @@ func (f *Manager) Create(w Write, obj runtime.Object) runtime.Object {
 	if f.fromTemplate(w, obj) {
 		return obj
 	}
-	live, err := f.empty()
+	live, err := f.Empty(w.Version)
 	if err != nil {
 		return obj
 	}
@@ -238,13 +238,16 @@ func (f *Manager) Apply(w Write, live runtime.Object, config *unstructured.Unstr
 	return out, nil
 }
 
-// empty is an empty object of the hub, its kind set.
-func (f *Manager) empty() (runtime.Object, error) {
-	obj, err := f.kind.Types.New(f.hub)
+// Empty is an empty object in a version of the kind: what is live before an object is
+// created. It is of the version of the request, since the conversion from another
+// may fill in defaults, which would then be taken for fields that somebody has set.
+func (f *Manager) Empty(gv schema.GroupVersion) (runtime.Object, error) {
+	gvk := gv.WithKind(f.kind.Kind)
+	obj, err := f.kind.Types.New(gvk)
 	if err != nil {
 		return nil, err
 	}
-	obj.GetObjectKind().SetGroupVersionKind(f.hub)
+	obj.GetObjectKind().SetGroupVersionKind(gvk)
 	return obj, nil
 }
 

@@ -105,7 +105,7 @@ func (f *Manager) fromTemplate(w Write, obj runtime.Object) bool {
 
 // fillTemplate has the field manager compute the set of a template.
 func (f *Manager) fillTemplate(w Write, obj runtime.Object, m metav1.Object, key []byte) bool {
-	live, err := f.empty()
+	live, err := f.Empty(w.Version)
 	if err != nil {
 		return false
 	}

@@ -74,8 +74,7 @@ func (f *Manager) walkType() *walkType {
 	f.templates.once.Do(func() {
 		b := walkBuilder{known: map[walkPlace]*walkType{}}
 		var at schema.TypeRef
-		if obj, err := f.empty(); err == nil {
-			obj.GetObjectKind().SetGroupVersionKind(f.hub)
+		if obj, err := f.Empty(f.hub.GroupVersion()); err == nil {
 			if v, err := f.typeConverter(f.hub).ObjectToTyped(obj); err == nil {
 				b.schema, at = v.Schema(), v.TypeRef()
 			}

@@ -76,16 +76,6 @@ func (k *Kind) SubresourceName(s *resource.Subresource) schema.GroupResource {
 	return schema.GroupResource{Group: k.Group, Resource: k.Resource + "/" + s.Name}
 }
 
-// NewObject is an empty object of the hub, its kind set.
-func (k *Kind) NewObject() (runtime.Object, error) {
-	obj, err := k.Typer.New(k.GVK)
-	if err != nil {
-		return nil, err
-	}
-	obj.GetObjectKind().SetGroupVersionKind(k.GVK)
-	return obj, nil
-}
-
 // ToHub gives a private copy of obj, defaulted and of the hub version. version is
 // the request's, for the text of errors.
 //
