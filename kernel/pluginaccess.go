@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
@@ -47,8 +50,52 @@ func (a pluginAccess) of(name string, p *plugin.Plugin) *hostclient.Config {
 // its Plugin resource: from memory, as new as this process's own last write.
 func (a pluginAccess) admissionReads(name string, p *plugin.Plugin) func() plugin.HostCall {
 	c := a.of(name, p)
-	c.Latest = a.core.Latest
+	c.Latest = a.core
 	return func() plugin.HostCall { return hostclient.New(c).Call }
+}
+
+// around answers what match rules ask about the cluster: whether a resource has
+// objects, which labels a namespace has.
+type around struct{ core *registry.Core }
+
+func (x around) Holds(ctx context.Context, gr schema.GroupResource, namespace string) (bool, error) {
+	return x.core.Holds(ctx, gr, namespace)
+}
+
+func (x around) NamespaceLabels(ctx context.Context, name string) (map[string]string, error) {
+	o, err := x.core.Latest(ctx, registry.Target{Resource: namespaces, Name: name})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := meta.Accessor(o.Obj)
+	if err != nil {
+		return nil, err
+	}
+	return m.GetLabels(), nil
+}
+
+// around checks that a policy may know what its match rules ask about: one that
+// may not is not loaded, and its status says why.
+func (a pluginAccess) around(name string, p *plugin.Plugin) (admit.Around, error) {
+	c := a.of(name, p)
+	var errs []error
+	for _, m := range p.Manifest.Match {
+		for _, r := range m.Given {
+			gvr, _ := hostclient.ParseResource(r)
+			if err := c.May("list", registry.Target{Resource: gvr}); err != nil {
+				errs = append(errs, fmt.Errorf("it is asked only where there are %s: %w", r, err))
+			}
+		}
+		if len(m.NamespaceLabels) > 0 {
+			if err := c.May("get", registry.Target{Resource: namespaces}); err != nil {
+				errs = append(errs, fmt.Errorf("it is asked by the labels of namespaces: %w", err))
+			}
+		}
+	}
+	return around{a.core}, errors.Join(errs...)
 }
 
 // awaits tells a policy whether what it waits for is there, as far as this

@@ -251,6 +251,8 @@ func checkManifest(m *wire.Manifest) error {
 		list("namespaces", x.Namespaces)
 		list("exceptions", x.ExceptNamespaces)
 		list("paths", x.Present)
+		list("given resources", x.Given)
+		list("labels of namespaces", x.NamespaceLabels)
 	}
 	for _, w := range m.Watches {
 		list("parts of a watch", []string{w.Resource, w.Arg, w.ToNamespace, w.ToName, w.Fields})

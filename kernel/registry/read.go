@@ -2,12 +2,15 @@ package registry
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
 	"github.com/pintle-io/pintle/kernel/registry/recent"
 	"github.com/pintle-io/pintle/kernel/registry/selection"
 	"github.com/pintle-io/pintle/kernel/registry/status"
@@ -69,6 +72,70 @@ func (c *Core) Latest(ctx context.Context, t Target) (*watch.Object, error) {
 	return o, nil
 }
 
+// LatestAll are the newest states that this process knows of the objects of a
+// resource, its own writes included, in order of their keys; t.Namespace "" is all
+// namespaces. Like Latest it waits for nothing, and asks nobody.
+//
+// # Errors
+//   - NotFound: there is no such resource
+func (c *Core) LatestAll(ctx context.Context, t Target) ([]*watch.Object, error) {
+	k, err := c.kindOf(ctx, t)
+	if err != nil || k.Virtual {
+		return nil, err
+	}
+	var out []*watch.Object
+	c.known(k, t.Namespace, func(o *watch.Object) bool {
+		out = append(out, o)
+		return true
+	})
+	slices.SortFunc(out, func(a, b *watch.Object) int { return strings.Compare(a.Key, b.Key) })
+	return out, nil
+}
+
+// Holds reports whether this process knows of an object of a resource in a
+// namespace, of any with "" or when they have none. It looks in memory only.
+//
+// # Errors
+//   - NotFound: there is no such resource
+func (c *Core) Holds(ctx context.Context, gr schema.GroupResource, namespace string) (bool, error) {
+	k, err := c.kindOf(ctx, Target{Resource: gr.WithVersion("")})
+	if err != nil || k.Virtual {
+		return false, err
+	}
+	found := false
+	c.known(k, namespace, func(*watch.Object) bool {
+		found = true
+		return false
+	})
+	return found, nil
+}
+
+// known calls fn with what this process knows of a kind's objects in a namespace
+// until it returns false: the cache's, and its own commits that the cache has not
+// seen yet, those last.
+func (c *Core) known(k *kinds.Kind, namespace string, fn func(*watch.Object) bool) {
+	var newer map[string]*watch.Object
+	if !c.objects.Seen(k.Definition) {
+		newer = map[string]*watch.Object{}
+		c.objects.Under(resource.Prefix(k.Definition, k.Scope(namespace)), func(key string, o *watch.Object) { newer[key] = o })
+	}
+	more := true
+	c.cache.Snapshot(k.Cached).Ascend(k.Scope(namespace), "", func(o *watch.Object) bool {
+		if _, ok := newer[o.Key]; !ok {
+			more = fn(o)
+		}
+		return more
+	})
+	for _, o := range newer {
+		if !more {
+			return
+		}
+		if o != nil {
+			more = fn(o)
+		}
+	}
+}
+
 // List answers a consistent view: as new as any write that finished before the
 // call, unless o names a resourceVersion or continues another list.
 func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List, error) {
@@ -113,20 +180,10 @@ func (r reader) List(ctx context.Context, gr schema.GroupResource, namespace str
 	if err != nil {
 		return nil, err
 	}
-	newer := map[string]*watch.Object{}
-	r.c.objects.Under(resource.Prefix(k.Definition, k.Scope(namespace)), func(key string, o *watch.Object) { newer[key] = o })
-	s := r.c.cache.Snapshot(k.Cached)
-	out := make([]runtime.Object, 0, s.Len("")+len(newer))
-	s.Ascend(k.Scope(namespace), "", func(o *watch.Object) bool {
-		if _, ok := newer[o.Key]; !ok {
-			out = append(out, o.Obj)
-		}
+	out := make([]runtime.Object, 0, r.c.cache.Snapshot(k.Cached).Len(""))
+	r.c.known(k, namespace, func(o *watch.Object) bool {
+		out = append(out, o.Obj)
 		return true
 	})
-	for _, o := range newer {
-		if o != nil {
-			out = append(out, o.Obj)
-		}
-	}
 	return out, nil
 }

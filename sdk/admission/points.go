@@ -65,7 +65,8 @@ func (o *opened) Describe(m *wire.Manifest) {
 		m.Points |= wire.PointValidate
 	}
 	for _, rule := range o.points.Match {
-		w := wire.Match{Resources: rule.Resources, Namespaces: rule.Namespaces, ExceptNamespaces: rule.ExceptNamespaces, Present: rule.Present}
+		w := wire.Match{Resources: rule.Resources, Namespaces: rule.Namespaces, ExceptNamespaces: rule.ExceptNamespaces, Present: rule.Present,
+			Given: rule.Given, NamespaceLabels: rule.NamespaceLabels}
 		for _, op := range rule.Operations {
 			w.Operations = append(w.Operations, string(op))
 		}

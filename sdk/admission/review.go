@@ -40,6 +40,17 @@ type MatchRule struct {
 	// "spec.volumes.persistentVolumeClaim". The kernel looks before it asks, so
 	// that a policy about a rare field costs the other objects nothing.
 	Present []string
+	// Given are resources, as "v1/limitranges", of each of which there must be an
+	// object: in the request's namespace, or anywhere when they or the request have
+	// none. The kernel looks before it asks, so that a policy that objects
+	// configure costs a cluster without such objects nothing. The Plugin must be
+	// allowed to list them.
+	Given []string
+	// NamespaceLabels are keys of labels of which the request's namespace must have
+	// one; a request for a Namespace is matched by the labels of that Namespace, as
+	// it is and as it would be. Requests without a namespace do not match. The Plugin
+	// must be allowed to get namespaces.
+	NamespaceLabels []string
 }
 
 // Review is one admission request. It is valid during the call only.

@@ -72,6 +72,13 @@ type Reader interface {
 	//   - [IsNotFound]
 	//   - [IsForbidden]: spec.permissions of the Plugin lacks the verb get
 	Get(obj Object, namespace, name string) error
+	// List fills list, a *[]*T whose *T is an [Object], as [Client.List] does,
+	// narrowed by Namespace and Labels only. What has not changed since the last
+	// call costs next to nothing, so it is for resources of which there are few.
+	//
+	// # Errors
+	//   - [IsForbidden]: spec.permissions of the Plugin lacks the verb list
+	List(list any, o ListOptions) error
 }
 
 // ListOptions narrow a list. The zero value lists everything that the plugin

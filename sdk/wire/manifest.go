@@ -79,6 +79,8 @@ type Match struct {
 	Namespaces       []string
 	ExceptNamespaces []string
 	Present          []string
+	Given            []string // since 2.1
+	NamespaceLabels  []string // since 2.1
 }
 
 // AllResources, in place of a resource, stands for all that can be listed,
@@ -129,7 +131,17 @@ func AppendManifest(b []byte, m Manifest) []byte {
 		b = AppendString(b, w.Fields)
 	}
 	b = AppendString(b, m.Fields)
-	return AppendStrings(b, m.Implements)
+	b = AppendStrings(b, m.Implements)
+	return appendSince1(b, m)
+}
+
+// appendSince1 encodes what came with minor version 1: a reader of version 0 stops
+// before it.
+func appendSince1(b []byte, m Manifest) []byte {
+	for _, x := range m.Match {
+		b = AppendStrings(AppendStrings(b, x.Given), x.NamespaceLabels)
+	}
+	return b
 }
 
 // AppendManifests encodes the answer of OpHandshake.
@@ -166,5 +178,11 @@ func (r *Reader) Manifest() Manifest {
 	}
 	m.Fields = r.Str()
 	m.Implements = r.Strings()
+	if m.Minor < 1 {
+		return m
+	}
+	for i := range m.Match {
+		m.Match[i].Given, m.Match[i].NamespaceLabels = r.Strings(), r.Strings()
+	}
 	return m
 }

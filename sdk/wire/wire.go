@@ -13,7 +13,7 @@ import "fmt"
 // of the guest is served with what both know.
 const (
 	Major = 2
-	Minor = 0
+	Minor = 1
 )
 
 // Version packs a version as the guest exports it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ var frames = []struct {
 
 var (
 	manifest = wire.Manifest{Name: "n", Version: "1", Major: wire.Major, Minor: 7, Points: wire.PointFilter | wire.PointController, Scope: 1, Workers: 4,
-		Match:   []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"a", ""}, Namespaces: []string{"x"}, Present: []string{"spec.a"}}},
+		Match:   []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"a", ""}, Namespaces: []string{"x"}, Present: []string{"spec.a"}, Given: []string{"v1/limitranges"}, NamespaceLabels: []string{"a/b"}}},
 		Watches: []wire.Watch{{Resource: "v1/pods", Map: 6, Arg: "a", ToNamespace: "b", ToName: "c", Present: []string{"spec.b"}, Fields: "data(for)"}}, Fields: "metadata(name)", Implements: []string{"v1/pods"}}
 	get     = wire.GetRequest{Resource: "v1/pods", Namespace: "a", Name: "b", Only: "metadata(name)"}
 	list    = wire.ListRequest{Resource: "v1/pods", Labels: "a=b", Fields: "c=d", Owner: wire.Owner{Kind: wire.OwnerUID, UID: "u"}, Only: "spec,status(phase)", Token: 1 << 60}
@@ -87,6 +88,21 @@ func TestManifestsGrow(t *testing.T) {
 	r = wire.NewReader([]byte{1, 2, 1, 'n', 1, '1', 2, 0})
 	if wire.ReadManifests(r); !errors.Is(r.Err(), wire.ErrProtocol) {
 		t.Errorf("a manifest longer than its size: %v", r.Err())
+	}
+}
+
+// TestManifestOfMinor0: a guest of the first minor version says nothing of what came
+// with the second.
+func TestManifestOfMinor0(t *testing.T) {
+	m := manifest
+	m.Minor = 0
+	b := wire.AppendManifest(nil, m)
+	m.Match = slices.Clone(m.Match)
+	m.Match[0].Given, m.Match[0].NamespaceLabels = nil, nil
+	for _, left := range [][]byte{b, b[:len(b)-len("\x01\x0ev1/limitranges\x01\x03a/b")]} {
+		if got := wire.NewReader(left).Manifest(); !reflect.DeepEqual(got, m) {
+			t.Errorf("got %+v, want %+v", got, m)
+		}
 	}
 }
 

@@ -34,6 +34,10 @@ type Config struct {
 	// Exists makes what tells a policy whether an object is there that it waits
 	// for, or that it may not know; nil is never.
 	Exists func(name string, p *plugin.Plugin) Exists
+	// Around answers what the match rules of a policy ask beside the request, or an
+	// error when the policy may not know it; nil asks every policy as if all were
+	// given.
+	Around func(name string, p *plugin.Plugin) (Around, error)
 	// Patience is how long a request waits for a policy that is being loaded for
 	// the first time; 0 is admission.Patience.
 	Patience time.Duration
@@ -48,6 +52,7 @@ type Sink struct {
 	instances int
 	calls     func(name string, p *plugin.Plugin) func() plugin.HostCall
 	exists    func(name string, p *plugin.Plugin) Exists
+	around    func(name string, p *plugin.Plugin) (Around, error)
 	clock     clock.WithTicker
 	patience  time.Duration
 	log       *slog.Logger
@@ -70,6 +75,9 @@ func New(c Config) *Sink {
 	if c.Exists == nil {
 		c.Exists = func(string, *plugin.Plugin) Exists { return nil }
 	}
+	if c.Around == nil {
+		c.Around = func(string, *plugin.Plugin) (Around, error) { return nil, nil }
+	}
 	if c.Patience == 0 {
 		c.Patience = admission.Patience
 	}
@@ -78,7 +86,7 @@ func New(c Config) *Sink {
 	if c.Metrics != nil {
 		c.Metrics.MustRegister(rehearsed)
 	}
-	return &Sink{chain: c.Chain, rehearsed: rehearsed, instances: c.Instances, calls: c.Calls, exists: c.Exists, clock: c.Clock, patience: c.Patience, log: c.Log,
+	return &Sink{chain: c.Chain, rehearsed: rehearsed, instances: c.Instances, calls: c.Calls, exists: c.Exists, around: c.Around, clock: c.Clock, patience: c.Patience, log: c.Log,
 		states: states{byName: map[string]state{}}}
 }
 
@@ -90,6 +98,9 @@ func RuleName(plugin string) string { return plugin }
 func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	match, err := newMatcher(p.Manifest.Match, p.Spec.Match)
 	if err != nil {
+		return err
+	}
+	if match.around, err = s.around(name, p); err != nil {
 		return err
 	}
 	fields, err := projection.Of(p.Manifest.Fields)
@@ -231,7 +242,7 @@ func (r *rule) note(a *admission.Attributes, what string) {
 
 // ask puts a request to the policy. A refusal is an error.
 func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v wire.Verdict, asked bool, err error) {
-	if !r.match.matches(a) {
+	if !r.match.matches(ctx, a) {
 		return v, false, nil
 	}
 	ctx = plugin.ForNamespace(ctx, a.Namespace)

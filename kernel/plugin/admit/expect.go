@@ -70,7 +70,7 @@ func (x *standIn) validate(ctx context.Context, a *admission.Attributes) error {
 // the request is none of its business: it does not match, or there is no such
 // policy any more.
 func (x *standIn) wait(ctx context.Context, a *admission.Attributes) (*rule, error) {
-	if !x.match.matches(a) {
+	if !x.match.matches(ctx, a) {
 		return nil, nil
 	}
 	if x.mode.Rehearses() {

@@ -1,8 +1,13 @@
 package admit
 
 import (
+	"context"
 	"fmt"
 	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin/present"
@@ -12,13 +17,26 @@ import (
 
 // matcher tells which requests a policy is asked about: those that its own
 // rules and the Plugin resource's rules both select.
-type matcher struct{ own, narrowed []matchRule }
+type matcher struct {
+	own, narrowed []matchRule
+	around        Around // nil: all is given
+}
+
+// Around is what match rules ask about beside the request. Both look in memory.
+type Around interface {
+	// Holds reports that there is an object of a resource in a namespace; "" is any.
+	Holds(ctx context.Context, gr schema.GroupResource, namespace string) (bool, error)
+	// NamespaceLabels are the labels of a namespace, none when it is not there.
+	NamespaceLabels(ctx context.Context, name string) (map[string]string, error)
+}
 
 type matchRule struct {
 	operations               []admission.Operation
 	resources                []v1alpha1.Pattern
 	namespaces, butNamespace []string
 	present                  present.Paths
+	given                    []schema.GroupResource
+	labels                   []string // of the namespace
 }
 
 func newMatcher(own []wire.Match, narrowed []v1alpha1.MatchRule) (*matcher, error) {
@@ -37,6 +55,14 @@ func newMatcher(own []wire.Match, narrowed []v1alpha1.MatchRule) (*matcher, erro
 		if x.present, err = present.Parse(r.Present); err != nil {
 			return nil, fmt.Errorf("match rule: %w", err)
 		}
+		for _, g := range r.Given {
+			p, err := v1alpha1.ParsePattern(g)
+			if err != nil {
+				return nil, fmt.Errorf("match rule: given: %w", err)
+			}
+			x.given = append(x.given, schema.GroupResource{Group: p.Group, Resource: p.Resource})
+		}
+		x.labels = r.NamespaceLabels
 		m.own = append(m.own, x)
 	}
 	for _, r := range narrowed {
@@ -87,11 +113,48 @@ func (r *matchRule) matches(a *admission.Attributes) bool {
 	return len(r.present) == 0 || obj != nil && r.present.In(obj)
 }
 
-func (m *matcher) matches(a *admission.Attributes) bool {
-	any := func(rules []matchRule) bool {
-		return slices.ContainsFunc(rules, func(r matchRule) bool { return r.matches(a) })
+func (m *matcher) matches(ctx context.Context, a *admission.Attributes) bool {
+	return slices.ContainsFunc(m.own, func(r matchRule) bool { return r.matches(a) && m.given(ctx, &r, a) }) &&
+		(len(m.narrowed) == 0 || slices.ContainsFunc(m.narrowed, func(r matchRule) bool { return r.matches(a) }))
+}
+
+// given tells whether the cluster is as a rule asks for. What cannot be found out
+// is taken to be so: the policy is asked.
+func (m *matcher) given(ctx context.Context, r *matchRule, a *admission.Attributes) bool {
+	if m.around == nil {
+		return true
 	}
-	return any(m.own) && (len(m.narrowed) == 0 || any(m.narrowed))
+	for _, gr := range r.given {
+		if holds, err := m.around.Holds(ctx, gr, a.Namespace); err == nil && !holds {
+			return false
+		}
+	}
+	return len(r.labels) == 0 || m.labelled(ctx, r.labels, a)
+}
+
+// labelled tells whether the namespace of a request has one of the labels; of a
+// request for a Namespace, that one, as it is or as it would be.
+func (m *matcher) labelled(ctx context.Context, keys []string, a *admission.Attributes) bool {
+	if a.Resource.Group == "" && a.Resource.Resource == "namespaces" {
+		return hasLabel(a.Object, keys) || hasLabel(a.Old, keys)
+	}
+	if a.Namespace == "" {
+		return false
+	}
+	labels, err := m.around.NamespaceLabels(ctx, a.Namespace)
+	return err != nil || oneOf(labels, keys)
+}
+
+func hasLabel(obj runtime.Object, keys []string) bool {
+	if obj == nil {
+		return false
+	}
+	o, err := meta.Accessor(obj)
+	return err == nil && oneOf(o.GetLabels(), keys)
+}
+
+func oneOf(labels map[string]string, keys []string) bool {
+	return slices.ContainsFunc(keys, func(k string) bool { _, ok := labels[k]; return ok })
 }
 
 // coarse is a match for the chain that holds every request which matches, so

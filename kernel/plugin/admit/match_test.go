@@ -1,7 +1,9 @@
 package admit
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -50,7 +52,7 @@ func TestMatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := m.matches(&c.a); got != c.want {
+		if got := m.matches(t.Context(), &c.a); got != c.want {
 			t.Errorf("%s: matches %v, want %v", c.name, got, c.want)
 		}
 		if coarse := m.coarse(); c.want && !coarse.Matches(&c.a) {
@@ -61,6 +63,59 @@ func TestMatch(t *testing.T) {
 		if _, err := newMatcher(own(bad), nil); err == nil {
 			t.Errorf("resource %q was taken", bad)
 		}
+	}
+}
+
+// surroundings are a cluster of two namespaces.
+type surroundings struct{ err error }
+
+func (s surroundings) Holds(_ context.Context, gr schema.GroupResource, namespace string) (bool, error) {
+	return gr.String() == "limitranges" && (namespace == "limited" || namespace == "") || gr.String() == "priorityclasses.scheduling.k8s.io", s.err
+}
+
+func (s surroundings) NamespaceLabels(_ context.Context, name string) (map[string]string, error) {
+	return map[string]map[string]string{"limited": {"level": "high"}}[name], s.err
+}
+
+// What a rule asks about the cluster is looked for before the policy is asked.
+func TestGiven(t *testing.T) {
+	pod := schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	ns := schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	labelled := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "new", Labels: map[string]string{"grade": "low"}}}
+	limited, classes := wire.Match{Given: []string{"v1/limitranges"}}, wire.Match{Given: []string{"scheduling.k8s.io/v1/priorityclasses"}}
+	levels := wire.Match{NamespaceLabels: []string{"level", "grade"}}
+	for _, c := range []struct {
+		name   string
+		own    wire.Match
+		around Around
+		a      admission.Attributes
+		want   bool
+	}{
+		{"an object in the namespace", limited, surroundings{}, admission.Attributes{Resource: pod, Namespace: "limited"}, true},
+		{"none in it", limited, surroundings{}, admission.Attributes{Resource: pod, Namespace: "free"}, false},
+		{"a request without a namespace", limited, surroundings{}, admission.Attributes{Resource: ns}, true},
+		{"of objects without namespaces", classes, surroundings{}, admission.Attributes{Resource: pod, Namespace: "free"}, true},
+		{"both", wire.Match{Given: []string{"v1/limitranges", "v1/secrets"}}, surroundings{}, admission.Attributes{Resource: pod, Namespace: "limited"}, false},
+		{"nobody knows", limited, surroundings{errors.New("not loaded")}, admission.Attributes{Resource: pod, Namespace: "free"}, true},
+		{"nobody to ask", limited, nil, admission.Attributes{Resource: pod, Namespace: "free"}, true},
+		{"a label", levels, surroundings{}, admission.Attributes{Resource: pod, Namespace: "limited"}, true},
+		{"no label", levels, surroundings{}, admission.Attributes{Resource: pod, Namespace: "free"}, false},
+		{"no namespace", levels, surroundings{}, admission.Attributes{Resource: pod}, false},
+		{"a namespace that has it", levels, surroundings{}, admission.Attributes{Resource: ns, Name: "new", Object: labelled}, true},
+		{"a namespace that loses it", levels, surroundings{}, admission.Attributes{Resource: ns, Name: "new", Object: &corev1.Namespace{}, Old: labelled}, true},
+		{"a namespace without it", levels, surroundings{}, admission.Attributes{Resource: ns, Name: "new", Object: &corev1.Namespace{}}, false},
+	} {
+		m, err := newMatcher([]wire.Match{c.own}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.around, c.a.Operation = c.around, admission.Create
+		if got := m.matches(t.Context(), &c.a); got != c.want {
+			t.Errorf("%s: matches %v, want %v", c.name, got, c.want)
+		}
+	}
+	if _, err := newMatcher([]wire.Match{{Given: []string{"limitranges"}}}, nil); err == nil {
+		t.Error("a malformed resource was taken")
 	}
 }
 

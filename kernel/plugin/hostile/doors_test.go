@@ -125,8 +125,7 @@ func TestDoors(t *testing.T) {
 		for name, req := range doors[op] {
 			t.Run(name, func(t *testing.T) {
 				u := &untouched{}
-				latest := func(context.Context, registry.Target) (*watch.Object, error) { return nil, u.hit() }
-				for who, c := range map[string]*hostclient.Client{"a controller": closed(table, u, nil), "a policy": closed(table, u, latest)} {
+				for who, c := range map[string]*hostclient.Client{"a controller": closed(table, u, nil), "a policy": closed(table, u, latest{u})} {
 					resp, err := c.Call(t.Context(), op, req)
 					if name == "batch" && who == "a controller" {
 						err = eachRefused(resp, err)
@@ -160,8 +159,19 @@ func eachRefused(resp []byte, err error) error {
 	return errors.Join(r.Err(), err)
 }
 
+// latest is what a policy reads.
+type latest struct{ u *untouched }
+
+func (l latest) Latest(context.Context, registry.Target) (*watch.Object, error) {
+	return nil, l.u.hit()
+}
+
+func (l latest) LatestAll(context.Context, registry.Target) ([]*watch.Object, error) {
+	return nil, l.u.hit()
+}
+
 // closed is the client of a plugin that may do nothing.
-func closed(table *resource.Table, u *untouched, latest func(context.Context, registry.Target) (*watch.Object, error)) *hostclient.Client {
+func closed(table *resource.Table, u *untouched, latest hostclient.Latest) *hostclient.Client {
 	return hostclient.New(&hostclient.Config{Plugin: "spy", Registry: u, Catalog: resource.NewCatalog(table), Codec: resource.NewCodec(resource.NewCatalog(table)),
 		Owned: owned{u}, Allow: refuseAll, Seen: &hostclient.Seen{}, Latest: latest})
 }

@@ -36,7 +36,7 @@ func expected(p *v1alpha1.Plugin) plugin.Expected {
 		e.Points |= wire.Admission
 	}
 	for _, m := range p.Status.Match {
-		e.Match = append(e.Match, wire.Match(m))
+		e.Match = append(e.Match, wire.Match{Operations: m.Operations, Resources: m.Resources, Namespaces: m.Namespaces, ExceptNamespaces: m.ExceptNamespaces, Present: m.Present})
 	}
 	return e
 }
@@ -70,7 +70,7 @@ func matchOf(m wire.Manifest) []v1alpha1.MatchRule {
 				return nil
 			}
 		}
-		out = append(out, v1alpha1.MatchRule(r))
+		out = append(out, v1alpha1.MatchRule{Operations: r.Operations, Resources: r.Resources, Namespaces: r.Namespaces, ExceptNamespaces: r.ExceptNamespaces, Present: r.Present})
 	}
 	return out
 }

@@ -15,24 +15,35 @@ import (
 func BenchmarkPodAdmission(b *testing.B) {
 	for _, open := range []func(testing.TB) host{nativeHost, wasmHost} {
 		h := open(b)
-		b.Run(h.name, func(b *testing.B) {
-			c := newCluster(b, h, "service-account", "default-tolerations", "storage-protection", "runtime-class")
-			c.mustCreate(b, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default"}})
-			pod := newPod(namespace, "web-5d8c7b9f4d-x2x7z", nil)
-			before := cpu()
-			for b.Loop() {
-				a := &admission.Attributes{Operation: admission.Create, Resource: corev1.SchemeGroupVersion.WithResource("pods"),
-					Kind: corev1.SchemeGroupVersion.WithKind("Pod"), Namespace: namespace, Name: pod.Name, Object: pod}
-				if err := c.chain.Mutate(b.Context(), a); err != nil {
-					b.Fatal(err)
-				}
-				if err := c.chain.Validate(b.Context(), a); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
-		})
+		for _, set := range []struct {
+			name  string
+			rules []string
+		}{
+			{"account", []string{"service-account"}},
+			{"account+priority", []string{"service-account", "priority"}},
+			{"all", []string{"limit-ranger", "service-account", "priority", "default-tolerations", "storage-protection", "runtime-class"}},
+		} {
+			b.Run(h.name+"/"+set.name, func(b *testing.B) { benchmarkPodAdmission(b, h, set.rules) })
+		}
 	}
+}
+
+func benchmarkPodAdmission(b *testing.B, h host, rules []string) {
+	c := newCluster(b, h, rules...)
+	c.mustCreate(b, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default"}})
+	pod := newPod(namespace, "web-5d8c7b9f4d-x2x7z", nil)
+	before := cpu()
+	for b.Loop() {
+		a := &admission.Attributes{Operation: admission.Create, Resource: corev1.SchemeGroupVersion.WithResource("pods"),
+			Kind: corev1.SchemeGroupVersion.WithKind("Pod"), Namespace: namespace, Name: pod.Name, Object: pod}
+		if err := c.chain.Mutate(b.Context(), a); err != nil {
+			b.Fatal(err)
+		}
+		if err := c.chain.Validate(b.Context(), a); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
 }
 
 // cpu is the processor time of this process, which says more than a clock where

@@ -150,9 +150,10 @@ func (c *cluster) newPolicies(chain *admission.Chain) *admit.Sink {
 		Chain: chain,
 		Calls: func(name string, _ *plugin.Plugin) func() plugin.HostCall {
 			config := &hostclient.Config{Plugin: name, Registry: c.As(&user.DefaultInfo{Name: name}), Catalog: c.catalog, Codec: c.codec,
-				Seen: &hostclient.Seen{}, Latest: c.Latest}
+				Seen: &hostclient.Seen{}, Latest: c.Core}
 			return func() plugin.HostCall { return hostclient.New(config).Call }
 		},
+		Around: func(string, *plugin.Plugin) (admit.Around, error) { return around{c.Core}, nil },
 		Exists: func(string, *plugin.Plugin) admit.Exists {
 			return func(ctx context.Context, q wire.GetRequest) (bool, error) {
 				gvr, _ := hostclient.ParseResource(q.Resource)
@@ -162,6 +163,11 @@ func (c *cluster) newPolicies(chain *admission.Chain) *admit.Sink {
 		},
 	})
 }
+
+// around is the cluster as match rules see it; its namespaces have no labels.
+type around struct{ *registry.Core }
+
+func (around) NamespaceLabels(context.Context, string) (map[string]string, error) { return nil, nil }
 
 // config is what a controller needs to know of the cluster.
 func (c *cluster) config(t testing.TB, name string) []byte {

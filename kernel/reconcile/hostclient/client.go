@@ -63,10 +63,18 @@ type Config struct {
 	// Seen is shared by the plugin's instances, so that each reads the others'
 	// writes, and by whoever wakes them.
 	Seen *Seen
-	// Latest, when set, serves get in place of Registry, and nothing but get is
+	// Latest, when set, serves get and list in place of Registry, and nothing else is
 	// served: an admission rule that wrote, or waited for others, would do so
 	// in the middle of somebody's request.
-	Latest func(ctx context.Context, t registry.Target) (*watch.Object, error)
+	Latest Latest
+}
+
+// Latest is what this process knows, without waiting for anybody; a
+// [registry.Core] does.
+type Latest interface {
+	Latest(ctx context.Context, t registry.Target) (*watch.Object, error)
+	// LatestAll are those of a namespace, of all with "", in order of their keys.
+	LatestAll(ctx context.Context, t registry.Target) ([]*watch.Object, error)
 }
 
 // Client serves one instance. It is used by one goroutine at a time.
@@ -87,8 +95,8 @@ const jsonType = runtime.ContentTypeJSON
 func (k *Client) Call(ctx context.Context, op wire.HostOp, req []byte) (resp []byte, err error) {
 	k.buf = k.buf[:0]
 	r := wire.NewReader(req)
-	if k.c.Latest != nil && op != wire.HostGet {
-		return nil, wire.Errorf(wire.KindForbidden, "an admission rule may only get objects (host operation %d)", op)
+	if k.c.Latest != nil && op != wire.HostGet && op != wire.HostList {
+		return nil, wire.Errorf(wire.KindForbidden, "an admission rule may only get and list objects (host operation %d)", op)
 	}
 	switch op {
 	case wire.HostGet:
@@ -218,7 +226,7 @@ func (k *Client) get(ctx context.Context, r *wire.Reader) error {
 
 func (k *Client) read(ctx context.Context, t registry.Target) (*watch.Object, error) {
 	if k.c.Latest != nil {
-		return k.c.Latest(ctx, t)
+		return k.c.Latest.Latest(ctx, t)
 	}
 	return k.c.Registry.Get(ctx, t, metav1.GetOptions{ResourceVersion: k.c.since()})
 }
@@ -236,6 +244,9 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 	q := r.ListRequest()
 	if err := r.Err(); err != nil {
 		return err
+	}
+	if k.c.Latest != nil && (q.Resource == wire.AllResources || q.Fields != "" || q.Owner.Kind != wire.AnyOwner) {
+		return wire.Errorf(wire.KindForbidden, "an admission rule may only list the objects of one resource, by namespace and labels")
 	}
 	if q.Resource == wire.AllResources {
 		return k.listAll(ctx, q)
@@ -260,6 +271,13 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 }
 
 func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListRequest) ([]*watch.Object, error) {
+	if k.c.Latest != nil {
+		items, err := k.c.Latest.LatestAll(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		return labelled(items, q.Labels)
+	}
 	if q.Owner.Kind == wire.AnyOwner {
 		l, err := k.c.Registry.List(ctx, t, metav1.ListOptions{LabelSelector: q.Labels, FieldSelector: q.Fields, ResourceVersion: k.c.since()})
 		if err != nil {
@@ -270,14 +288,22 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 	if q.Fields != "" {
 		return nil, wire.Errorf(wire.KindBadRequest, "a list by owner takes no field selector")
 	}
-	sel, err := labels.Parse(q.Labels)
-	if err != nil {
-		return nil, wire.Errorf(wire.KindBadRequest, "label selector: %v", err)
-	}
 	gr := t.Resource.GroupResource()
 	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.Owner, k.c.Seen.of(gr))
-	if err != nil || sel.Empty() {
-		return items, err
+	if err != nil {
+		return nil, err
+	}
+	return labelled(items, q.Labels)
+}
+
+// labelled leaves of a list, which is the caller's, what a label selector selects.
+func labelled(items []*watch.Object, selector string) ([]*watch.Object, error) {
+	if selector == "" {
+		return items, nil
+	}
+	sel, err := labels.Parse(selector)
+	if err != nil {
+		return nil, wire.Errorf(wire.KindBadRequest, "label selector: %v", err)
 	}
 	return slices.DeleteFunc(items, func(o *watch.Object) bool {
 		m, err := meta.Accessor(o.Obj)

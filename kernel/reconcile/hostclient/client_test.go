@@ -425,9 +425,9 @@ func TestAdmissionReads(t *testing.T) {
 	if err := b.c.Create(config("m", "one")); err != nil {
 		t.Fatal(err)
 	}
-	b.config.Latest = b.Latest
+	b.config.Latest = b.Core
 	b.config.Allow = func(verb string, t registry.Target) error {
-		if verb == "get" && t.Resource.Resource == "configmaps" {
+		if verb != "update" && t.Resource.Resource == "configmaps" {
 			return nil
 		}
 		return wire.Errorf(wire.KindForbidden, "no permission")
@@ -443,12 +443,23 @@ func TestAdmissionReads(t *testing.T) {
 	if err := c.Get(&lightcore.Secret{}, "default", "m"); !client.IsForbidden(err) {
 		t.Errorf("get without permission: %v", err)
 	}
-	b.config.Allow = nil
 	var list []*lightcore.ConfigMap
+	if err := c.List(&list, client.ListOptions{Namespace: "default"}); err != nil || len(list) != 1 || list[0].Data["v"] != "one" {
+		t.Errorf("list: %v, %v", list, err)
+	}
+	if err := c.List(&list, client.ListOptions{Labels: "a=b"}); err != nil || len(list) != 0 {
+		t.Errorf("list by labels: %v, %v", list, err)
+	}
+	if err := c.List(&[]*lightcore.Secret{}, client.ListOptions{}); !client.IsForbidden(err) {
+		t.Errorf("list without permission: %v", err)
+	}
+	b.config.Allow = nil
 	for what, err := range map[string]error{
-		"list":   c.List(&list, client.ListOptions{Owner: client.OwnedBy("u")}),
-		"create": c.Create(config("other", "x")),
-		"delete": c.Delete(config("m", "one"), client.DeleteOptions{}),
+		"list by fields":     c.List(&list, client.ListOptions{Fields: "metadata.name=m"}),
+		"list of everything": c.List(&list, client.ListOptions{Resource: client.AllResources}),
+		"list by owner":      c.List(&list, client.ListOptions{Owner: client.OwnedBy("u")}),
+		"create":             c.Create(config("other", "x")),
+		"delete":             c.Delete(config("m", "one"), client.DeleteOptions{}),
 	} {
 		if !client.IsForbidden(err) {
 			t.Errorf("%s: %v, want forbidden", what, err)

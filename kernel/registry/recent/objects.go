@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -63,6 +65,7 @@ type Objects struct {
 	cache     Cache
 	store     Store
 	codec     Decoder
+	written   sync.Map // prefix of a kind's keys → *atomic.Int64, the revision of this process's last commit
 }
 
 // NewObjects makes Objects. cache must follow the store.
@@ -108,6 +111,7 @@ func (s *Objects) Learn(id ID, kv store.KV) (*watch.Object, error) {
 	cur, err := s.Decode(id, kv)
 	if err == nil && cur != nil {
 		s.states.Put(id.Key, kv.ModRevision, cur, len(kv.Value))
+		s.note(id.Definition, kv.ModRevision)
 	}
 	return cur, err
 }
@@ -116,6 +120,7 @@ func (s *Objects) Learn(id ID, kv store.KV) (*watch.Object, error) {
 // size bytes and which gets its resourceVersion, or nil for a deletion. It gives
 // the state as the cache will have it, nil for a deletion.
 func (s *Objects) Record(id ID, obj runtime.Object, size int, revision int64) *watch.Object {
+	defer s.note(id.Definition, revision) // when the state can be found
 	if obj == nil {
 		s.states.Put(id.Key, revision, nil, 0)
 		return nil
@@ -129,6 +134,26 @@ func (s *Objects) Record(id ID, obj runtime.Object, size int, revision int64) *w
 	}
 	s.states.Put(id.Key, revision, o, size)
 	return o
+}
+
+// note remembers when a kind was written last.
+func (s *Objects) note(d *resource.Definition, revision int64) {
+	v, ok := s.written.Load(d.KeyPrefix)
+	if !ok {
+		v, _ = s.written.LoadOrStore(d.KeyPrefix, new(atomic.Int64))
+	}
+	for last := v.(*atomic.Int64); ; {
+		if was := last.Load(); was >= revision || last.CompareAndSwap(was, revision) {
+			return
+		}
+	}
+}
+
+// Seen reports that the cache has every commit of this process to a kind, so that
+// there is nothing to look for in Under. It costs next to nothing.
+func (s *Objects) Seen(d *resource.Definition) bool {
+	v, ok := s.written.Load(d.KeyPrefix)
+	return !ok || v.(*atomic.Int64).Load() <= s.cache.Revision()
 }
 
 // Under calls fn with every state below a key prefix that the cache has not seen;

@@ -65,7 +65,14 @@ func TestObjects(t *testing.T) {
 	if x.Record(id, nil, 0, 6) != nil || x.Lookup(id) != nil {
 		t.Errorf("deleted: %+v", x.Lookup(id))
 	}
+	other := &resource.Definition{Resource: "secrets", Namespaced: true, KeyPrefix: "/registry/secrets"}
+	if x.Seen(d) || !x.Seen(other) {
+		t.Errorf("seen by the cache: %v, of what nobody wrote %v; want false, true", x.Seen(d), x.Seen(other))
+	}
 	f.revision = 6
+	if !x.Seen(d) {
+		t.Error("the cache has seen all")
+	}
 	if x.Lookup(id) != f.cached {
 		t.Error("the cache has seen it, and is not asked")
 	}

@@ -38,6 +38,8 @@ type remembered struct {
 	value reflect.Value
 }
 
+func (r *reader) List(list any, o client.ListOptions) error { return r.kernel.List(list, o) }
+
 func (r *reader) Get(obj client.Object, namespace, name string) error {
 	resp, err := r.kernel.do(wire.HostGet, wire.GetRequest{Resource: obj.APIResource(), Namespace: namespace, Name: name, Only: onlyOf(obj)}.Append)
 	if err != nil {
