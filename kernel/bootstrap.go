@@ -18,6 +18,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/endpoints"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 var (
@@ -36,12 +37,13 @@ type firstObjects struct {
 	endpoints *endpoints.Endpoints
 	published bool                         // by ensure
 	policy    func() (*rbac.Policy, error) // the default one; read once
+	kinds     *resource.Table
 	log       *slog.Logger
 }
 
 // newFirstObjects makes what own may write; server writes where this server is.
 func newFirstObjects(own, server ownWrites, identity string, c *Config) *firstObjects {
-	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), log: c.Log, policy: sync.OnceValues(rbac.DefaultPolicy),
+	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), log: c.Log, kinds: c.Table, policy: sync.OnceValues(rbac.DefaultPolicy),
 		endpoints: endpoints.New(endpoints.Config{Registry: server, Identity: identity, Advertise: c.Advertise, Log: c.Log})}
 }
 
@@ -65,11 +67,29 @@ func (f *firstObjects) ensure(ctx context.Context) error {
 	if _, err := f.own.List(ctx, registry.Target{Resource: roleBindings}, metav1.ListOptions{Limit: 1}); err != nil {
 		return fmt.Errorf("default roles: %w", err)
 	}
+	if err := f.initial(ctx); err != nil {
+		return err
+	}
 	if err := f.own.ensure(ctx, services, f.kubernetes(), metav1.GetOptions{}); err != nil {
 		return err
 	}
 	f.published, err = f.endpoints.Ensure(ctx, metav1.GetOptions{})
 	return err
+}
+
+// initial writes what the kinds bring along.
+func (f *firstObjects) initial(ctx context.Context) error {
+	for _, d := range f.kinds.Definitions {
+		if d.Initial == nil {
+			continue
+		}
+		for _, obj := range d.Initial() {
+			if err := f.own.ensure(ctx, d.GroupResource().WithVersion(d.StorageVersion), obj, metav1.GetOptions{}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // publish makes the Service by which pods reach the API, and its endpoints;

@@ -69,6 +69,10 @@ type Definition struct {
 	// knows who acts on it.
 	NeedsImplementer bool
 
+	// Initial makes objects that every cluster has: a server that starts creates
+	// those that are missing, and changes none. Nil: none.
+	Initial func() []runtime.Object
+
 	// Types make and convert the objects; nil: the table's Scheme. The objects of
 	// other types are unstructured and JSONStored.
 	Types Types

@@ -3,8 +3,10 @@ package scheduling
 
 import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubernetes/pkg/apis/scheduling"
 	_ "k8s.io/kubernetes/pkg/apis/scheduling/install"
+	schedulinginternal "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 	schedulingvalidation "k8s.io/kubernetes/pkg/apis/scheduling/validation"
 
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -13,11 +15,20 @@ import (
 
 // Kinds makes the definitions of the group.
 func Kinds() []*resource.Definition {
-	return []*resource.Definition{
-		kind.Define(kind.Names{Group: schedulingv1.GroupName, Kind: "PriorityClass", Resource: "priorityclasses", Short: []string{"pc"}, Cluster: true}, kind.Rule[schedulingv1.PriorityClass, scheduling.PriorityClass]{
-			Generation:     kind.FixedAtOne,
-			Validate:       schedulingvalidation.ValidatePriorityClass,
-			ValidateUpdate: schedulingvalidation.ValidatePriorityClassUpdate,
-		}),
+	classes := kind.Define(kind.Names{Group: schedulingv1.GroupName, Kind: "PriorityClass", Resource: "priorityclasses", Short: []string{"pc"}, Cluster: true}, kind.Rule[schedulingv1.PriorityClass, scheduling.PriorityClass]{
+		Generation:     kind.FixedAtOne,
+		Validate:       schedulingvalidation.ValidatePriorityClass,
+		ValidateUpdate: schedulingvalidation.ValidatePriorityClassUpdate,
+	})
+	classes.Initial = systemClasses
+	return []*resource.Definition{classes}
+}
+
+// systemClasses are those that the cluster's own pods name.
+func systemClasses() []runtime.Object {
+	var out []runtime.Object
+	for _, c := range schedulinginternal.SystemPriorityClasses() {
+		out = append(out, c)
 	}
+	return out
 }
