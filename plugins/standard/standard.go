@@ -38,13 +38,26 @@ var (
 var Plugins = []Plugin{
 	{Name: "scheduling", Member: "scheduling"},
 
+	{Name: "limit-ranger", Member: "limit-ranger", Order: -30, Rules: []Rule{
+		{[]string{""}, []string{"limitranges"}, []string{"list"}},
+	}},
 	{Name: "service-account", Member: "service-account", Order: -20, Rules: []Rule{
 		{[]string{""}, []string{"serviceaccounts"}, []string{"get"}},
 	}},
+	{Name: "taint-nodes", Member: "taint-nodes", Order: -18},
+	{Name: "priority", Member: "priority", Order: -15, Rules: []Rule{
+		{[]string{"scheduling.k8s.io"}, []string{"priorityclasses"}, []string{"get", "list"}},
+	}},
 	{Name: "default-tolerations", Member: "default-tolerations", Order: -10},
+	{Name: "default-storage-class", Member: "default-storage-class", Order: -9, Rules: []Rule{
+		{[]string{"storage.k8s.io"}, []string{"storageclasses"}, []string{"list"}},
+	}},
 	{Name: "storage-protection", Member: "storage-protection", Order: -8},
 	{Name: "runtime-class", Member: "runtime-class", Order: -5, Rules: []Rule{
 		{[]string{"node.k8s.io"}, []string{"runtimeclasses"}, []string{"get"}},
+	}},
+	{Name: "default-ingress-class", Member: "default-ingress-class", Order: -3, Rules: []Rule{
+		{[]string{"networking.k8s.io"}, []string{"ingressclasses"}, []string{"list"}},
 	}},
 
 	{Name: "deployment", Member: "deployment", Account: "deployment-controller", Rules: []Rule{
