@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/apiserver/proxy"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
+	"github.com/pintle-io/pintle/kernel/egress"
 	"github.com/pintle-io/pintle/kernel/endpoints"
 	"github.com/pintle-io/pintle/kernel/lease"
 	"github.com/pintle-io/pintle/kernel/plugin"
@@ -97,6 +99,10 @@ type Config struct {
 	// Dial reaches node agents, pods and webhooks; nil dials directly, and
 	// notices peers that died.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// AgentOf finds the agent of the node whose pods have an address, by which they
+	// are reached where there is no route to them; nil when there is no such node.
+	// Without it all is dialled directly.
+	AgentOf func(ctx context.Context, r resource.Reader, ip netip.Addr) (*resource.Target, error)
 
 	// Progress is told of each step of the start; may be nil.
 	Progress func(step, format string, args ...any)
@@ -156,6 +162,16 @@ func (c *Config) setDefaults() {
 	if c.Progress == nil {
 		c.Progress = func(string, string, ...any) {}
 	}
+}
+
+// egress makes Dial reach the pods that this machine has no route to.
+func (c *Config) egress(base *tls.Config, r resource.Reader) {
+	if c.AgentOf == nil {
+		return
+	}
+	c.Dial = egress.New(egress.Config{Direct: c.Dial, TLS: base, AgentOf: func(ctx context.Context, ip netip.Addr) (*resource.Target, error) {
+		return c.AgentOf(ctx, r, ip)
+	}}).DialContext
 }
 
 func (c *Config) path(name string) string { return filepath.Join(c.Dir, name) }

@@ -176,6 +176,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.cache = watch.New(caching)
 	k.metrics.MustRegister(cacheMetrics{k.cache})
 	reader := auth.LateReader(func() resource.Reader { return k.core.Reader() })
+	k.c.egress(k.pki.KubeletTLS(), reader)
 	var err error
 	if k.auth, err = newAuth(k.pki, reader, k.c.Adjust.Clock); err != nil {
 		return err

@@ -29,6 +29,7 @@ func TestLab(t *testing.T) {
 		{"Images", testImages},
 		{"ImagePushers", testImagePushers},
 		{"Services", testServices},
+		{"Proxies", testProxies},
 		{"DNS", testDNS},
 		{"InClusterClients", testInClusterClients},
 		{"RollingUpdate", testRollingUpdate},

@@ -106,6 +106,20 @@ spec:
 	})
 }
 
+// testProxies: the server of a lab is no node and has no route to the pods, and yet
+// proxies to them, by their nodes' agents.
+func testProxies(t *testing.T, c *cluster) {
+	deploy(t, c, "behind", 3)
+	for _, pod := range strings.Fields(c.get(t, "pods -l app=behind", "{.items[*].metadata.name}")) {
+		contains(t, "a pod's answer", c.kubectl(t, "get", "--raw", "/api/v1/namespaces/default/pods/"+pod+":8080/proxy/hostname"), pod)
+	}
+	answersFromAll(t, "the Service's proxy", 3, func(ctx context.Context) (string, error) {
+		return c.tryKubectl(ctx, "", "get", "--raw", "/api/v1/namespaces/default/services/behind/proxy/hostname")
+	})
+	pod := strings.Fields(c.get(t, "pods -l app=behind", "{.items[*].metadata.name}"))[0]
+	contains(t, "a port where nobody listens", c.refused(t, "", "get", "--raw", "/api/v1/namespaces/default/pods/"+pod+":9/proxy/"), "connection refused")
+}
+
 // answersFromAll asks until n different pods have answered.
 func answersFromAll(t *testing.T, what string, n int, ask func(context.Context) (string, error)) {
 	t.Helper()

@@ -1,5 +1,5 @@
 // Package api serves the node's own API, which the API server calls for
-// logs, exec, attach and port-forward, and monitoring for figures. The API
+// logs, exec, attach, port-forward and connections to pods, and monitoring for figures. The API
 // server's identity and cluster administrators, by client certificate, are let
 // in; of others, by certificate or token, the API server is asked (package
 // access).
@@ -26,6 +26,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/node/api/access"
+	"github.com/pintle-io/pintle/node/api/tunnel"
 	"github.com/pintle-io/pintle/node/cri"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/stats"
@@ -82,6 +83,7 @@ func New(cfg Config) *Server {
 	}
 	s.mux.HandleFunc("/portForward/{namespace}/{pod}", s.portForward)
 	s.mux.HandleFunc("/portForward/{namespace}/{pod}/{uid}", s.portForward)
+	s.mux.Handle("POST /tunnel", tunnel.New(cfg.Pods))
 	s.mux.HandleFunc("GET /stats/summary", s.summary)
 	s.mux.Handle("GET /metrics/resource", promhttp.HandlerFor(cfg.Stats.Registry(), promhttp.HandlerOpts{}))
 	if cfg.Metrics != nil {

@@ -3,18 +3,16 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pintle-io/pintle/kernel/egress"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
@@ -95,36 +93,7 @@ func (n *nodeTransports) transport(t *resource.Target) (*http.Transport, error) 
 		}
 		clear(n.nodes)
 	}
-	tr := n.newTransport(n.nodeTLS(t.Node))
+	tr := n.newTransport(egress.NodeTLS(n.tls, t.Node))
 	n.nodes[t.Node] = tr
 	return tr, nil
-}
-
-// nodeTLS verifies a serving certificate by the node it was issued to rather
-// than by the address dialled, which differs behind tunnels.
-func (n *nodeTransports) nodeTLS(node string) *tls.Config {
-	cfg := n.tls.Clone()
-	cfg.InsecureSkipVerify = true // replaced by VerifyConnection
-	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
-		return verifyNode(cs, n.tls.RootCAs, node)
-	}
-	return cfg
-}
-
-func verifyNode(cs tls.ConnectionState, roots *x509.CertPool, node string) error {
-	if len(cs.PeerCertificates) == 0 {
-		return errors.New("node agent presented no certificate")
-	}
-	leaf := cs.PeerCertificates[0]
-	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	for _, c := range cs.PeerCertificates[1:] {
-		opts.Intermediates.AddCert(c)
-	}
-	if _, err := leaf.Verify(opts); err != nil {
-		return err
-	}
-	if leaf.Subject.CommonName == "system:node:"+node || slices.Contains(leaf.DNSNames, node) {
-		return nil
-	}
-	return fmt.Errorf("certificate of %q is not node %s's", leaf.Subject.CommonName, node)
 }

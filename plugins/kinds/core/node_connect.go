@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +34,29 @@ func toNode(ctx context.Context, r resource.Reader, name string) (*resource.Targ
 		return nil, apierrors.NewServiceUnavailable(err.Error())
 	}
 	return &resource.Target{Scheme: "https", Host: net.JoinHostPort(address, nodePort(n)), Node: name}, nil
+}
+
+// AgentOf finds the agent of the node whose pods have an address; nil when the address
+// is in no node's range.
+func AgentOf(ctx context.Context, r resource.Reader, ip netip.Addr) (*resource.Target, error) {
+	nodes, err := r.List(ctx, nodesResource, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, obj := range nodes {
+		if n := kind.Hub[corev1.Node](obj); hasPods(n, ip) {
+			return toNode(ctx, r, n.Name)
+		}
+	}
+	return nil, nil
+}
+
+// hasPods tells whether a node's pods have addresses like this one.
+func hasPods(n *corev1.Node, ip netip.Addr) bool {
+	return slices.ContainsFunc(append([]string{n.Spec.PodCIDR}, n.Spec.PodCIDRs...), func(cidr string) bool {
+		p, err := netip.ParsePrefix(cidr)
+		return err == nil && p.Contains(ip)
+	})
 }
 
 func nodePort(n *corev1.Node) string {

@@ -29,6 +29,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/store"
 	"github.com/pintle-io/pintle/node"
 	"github.com/pintle-io/pintle/plugins/kinds"
+	"github.com/pintle-io/pintle/plugins/kinds/core"
 )
 
 // ControlPlane is a control plane about to run.
@@ -97,6 +98,7 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 		Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, BuiltinsFor: s.builtins,
 		ServerToken: s.Token, ReplaceKeys: s.ReplaceKeys, DisabledPlugins: s.DisabledPlugins, Progress: s.Report.Done, Log: s.Log,
 	}
+	c.AgentOf = core.AgentOf
 	c.Implementers = map[string][]schema.GroupResource{"node agents": node.Implements()}
 	c.ExternalIPs = externalip.Config{Mode: s.ExternalIPs, Services: s.Network.Services, Pods: s.Network.Pods}
 	if s.Profiling {

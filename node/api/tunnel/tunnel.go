@@ -1,0 +1,158 @@
+// Package tunnel connects the API server to the node's pods where it has no route to
+// them: an upgrade of HTTP/1.1 after which the connection carries the pod's bytes,
+// each direction ended by itself. The other side is kernel/egress.
+//
+// It connects to TCP ports of pods of this node that have addresses of their own, and
+// to nothing else: not to the node, nor to what the node can reach. Who may ask is the
+// caller's business.
+package tunnel
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pintle-io/pintle/node/podspec"
+)
+
+// Protocol is the upgrade's name, and FailedHeader names why there is no connection,
+// where a caller tells it apart: "refused", "unreachable" or "timeout".
+const (
+	Protocol     = "tcp"
+	FailedHeader = "Pintle-Dial-Error"
+)
+
+// The bounds: of connections at once, and of the time to connect.
+const (
+	atOnce    = 4096
+	connectIn = 10 * time.Second
+)
+
+// Tunnel serves connections. It is safe for concurrent use.
+type Tunnel struct {
+	pods  func() []*corev1.Pod
+	slots chan struct{}
+}
+
+// New makes a Tunnel to the pods of a node.
+func New(pods func() []*corev1.Pod) *Tunnel {
+	return &Tunnel{pods: pods, slots: make(chan struct{}, atOnce)}
+}
+
+// ServeHTTP connects to the address that the parameter to names, until both sides have
+// ended or the request's context has: the server's, from when the client's connection is
+// taken over.
+func (t *Tunnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.EqualFold(r.Header.Get("Upgrade"), Protocol) {
+		http.Error(w, fmt.Sprintf("a tunnel is an upgrade to %q", Protocol), http.StatusUpgradeRequired)
+		return
+	}
+	to, err := netip.ParseAddrPort(r.URL.Query().Get("to"))
+	if err != nil || to.Port() == 0 {
+		http.Error(w, "parameter to: want the address and port of a pod, as 10.244.0.7:8443", http.StatusBadRequest)
+		return
+	}
+	if !t.has(to.Addr().Unmap()) {
+		http.Error(w, fmt.Sprintf("no pod of this node has the address %s", to.Addr()), http.StatusNotFound)
+		return
+	}
+	select {
+	case t.slots <- struct{}{}:
+		defer func() { <-t.slots }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, fmt.Sprintf("this node has %d tunnels already", atOnce), http.StatusServiceUnavailable)
+		return
+	}
+	dialer := net.Dialer{Timeout: connectIn, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 2}}
+	pod, err := dialer.DialContext(r.Context(), "tcp", to.String())
+	if err != nil {
+		w.Header().Set(FailedHeader, failure(err))
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer pod.Close()
+	join(r.Context(), w, pod.(*net.TCPConn))
+}
+
+// has tells whether an address is a pod's own: one of the node's network is not.
+func (t *Tunnel) has(ip netip.Addr) bool {
+	return slices.ContainsFunc(t.pods(), func(p *corev1.Pod) bool {
+		return !podspec.HostNetwork(p) && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed &&
+			slices.ContainsFunc(p.Status.PodIPs, func(a corev1.PodIP) bool {
+				own, err := netip.ParseAddr(a.IP)
+				return err == nil && own.Unmap() == ip
+			})
+	})
+}
+
+// failure is what a caller tells apart of an error; "" for the rest.
+func failure(err error) string {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "unreachable"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	}
+	return ""
+}
+
+// halfCloser is a connection whose directions end by themselves.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// join gives the client's connection to the pod, until both have ended.
+func join(ctx context.Context, w http.ResponseWriter, pod halfCloser) {
+	raw, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer raw.Close()
+	client, ok := raw.(halfCloser)
+	if !ok {
+		return // neither TLS nor TCP: nobody serves so
+	}
+	_ = client.SetDeadline(time.Time{})
+	if _, err := io.WriteString(client, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+Protocol+"\r\n\r\n"); err != nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { _, _ = client.Close(), pod.Close() })
+	defer stop()
+	var both sync.WaitGroup
+	both.Go(func() { pass(pod, buffered.Reader, client) })
+	both.Go(func() { pass(client, pod, pod) })
+	both.Wait()
+}
+
+// pass copies one direction to its end, and ends it there, too. One that breaks ends
+// both: the other side would wait for ever.
+func pass(to halfCloser, from io.Reader, source net.Conn) {
+	if b, ok := from.(*bufio.Reader); ok && b.Buffered() == 0 {
+		from = source // nothing was read ahead
+	}
+	_, err := io.Copy(to, from)
+	if err == nil {
+		err = to.CloseWrite()
+	}
+	if err != nil {
+		_, _ = to.Close(), source.Close()
+	}
+}
