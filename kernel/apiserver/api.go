@@ -101,7 +101,7 @@ func (s *api) servePath(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case path == "/":
+	case path == "/" || path == "/index.html":
 		s.serveIndex(w, r)
 	case path == "/version" || path == "/version/":
 		s.serveVersion(w, r)
@@ -157,5 +157,5 @@ func (s *api) serveVersion(w http.ResponseWriter, r *http.Request) {
 	setDefault(&v.GoVersion, runtime.Version())
 	setDefault(&v.Compiler, runtime.Compiler)
 	setDefault(&v.Platform, runtime.GOOS+"/"+runtime.GOARCH)
-	s.response.JSON(w, r, v)
+	s.response.RoutedJSON(w, r, v)
 }

@@ -51,12 +51,12 @@ func TestStatusErrors(t *testing.T) {
 		{"delete in all namespaces", "DELETE", "/api/v1/configmaps", "", "", "", 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"},
 		{"put without a name", "PUT", cms, "{}", js, "", 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"},
 		{"get of a review", "GET", "/apis/authentication.k8s.io/v1/tokenreviews", "", "", "", 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"},
-		{"accept", "GET", cms, "", "", "text/html", 406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
-		{"accept cbor alone", "GET", cms, "", "", "application/cbor", 406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
+		{"accept", "GET", cms, "", "", "text/html", 406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"},
+		{"accept cbor alone", "GET", cms, "", "", "application/cbor", 406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"},
 		{"table as protobuf", "GET", cms, "", "", "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", 406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
 		{"content type", "POST", cms, "x", "text/plain", "", 415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
 		{"cbor body", "POST", cms, "x", "application/cbor", "", 415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
-		{"patch type", "PATCH", cms + "/there", "{}", js, "", 415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"},
+		{"patch type", "PATCH", cms + "/there", "{}", js, "", 415, "UnsupportedMediaType", "415: Unsupported Media Type"},
 		{"name mismatch", "PUT", cms + "/there", `{"metadata":{"name":"other"}}`, js, "", 400, "BadRequest", "the name of the object (other) does not match the name on the URL (there)"},
 		{"no name", "PUT", cms + "/there", `{}`, js, "", 400, "BadRequest", "the name of the object (there based on URL) was undeterminable: name must be provided"},
 		{"namespace mismatch", "POST", cms, `{"metadata":{"name":"x","namespace":"other"}}`, js, "", 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request"},
@@ -127,6 +127,12 @@ func TestPathsThatAreNoAPI(t *testing.T) {
 		{"/readyz?exclude=cache", 200, "ok"},
 		{"/readyz/ping", 200, "ok"},
 		{"/version", 200, `"gitVersion": "` + version.Git() + `"`},
+		{"/version", 200, `"major": "1",
+  "minor": "37",
+  "emulationMajor": "1",
+  "emulationMinor": "37",
+  "minCompatibilityMajor": "1",
+  "minCompatibilityMinor": "36",`},
 		{"/", 200, `"/apis/apps/v1"`},
 		{"/nope", 404, "404 page not found"},
 		{"/apis/nope", 404, "404 page not found"},
@@ -164,7 +170,7 @@ func TestTable(t *testing.T) {
 		code          int
 	}{
 		{"", "PartialObjectMetadata", 200}, {"Metadata", "PartialObjectMetadata", 200},
-		{"Object", "ConfigMap", 200}, {"None", "", 200}, {"All", "", 422},
+		{"Object", "ConfigMap", 200}, {"None", "", 200}, {"All", "", 400},
 	}
 	for _, tt := range tests {
 		t.Run("include="+tt.include, func(t *testing.T) {

@@ -41,11 +41,8 @@ func (s *Discovery) Serve(w http.ResponseWriter, r *http.Request) bool {
 	if parts[0] != "api" && parts[0] != "apis" {
 		return false
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		s.Response.Fail(w, r, response.MethodNotAllowed())
-		return true
-	}
 	var obj runtime.Object
+	routed := true // upstream's router stands before the path
 	now := s.Catalog.Snapshot()
 	switch {
 	case len(parts) == 1:
@@ -54,24 +51,43 @@ func (s *Discovery) Serve(w http.ResponseWriter, r *http.Request) bool {
 	case parts[0] == "api" && len(parts) == 2:
 		obj = resourceList(now, schema.GroupVersion{Version: parts[1]})
 	case parts[0] == "apis" && len(parts) == 2:
-		obj = apiGroup(now, parts[1])
+		obj, routed = apiGroup(now, parts[1]), false
 	case parts[0] == "apis" && len(parts) == 3:
-		obj = resourceList(now, schema.GroupVersion{Group: parts[1], Version: parts[2]})
+		gv := schema.GroupVersion{Group: parts[1], Version: parts[2]}
+		obj = resourceList(now, gv)
+		if served := now.Version(gv); served != nil {
+			routed = !served.Custom()
+		}
 	}
 	if obj == nil {
 		http.NotFound(w, r)
 		return true
 	}
-	s.Response.Meta(w, r, http.StatusOK, obj)
+	a, err := negotiate(r, routed, nil)
+	if err != nil {
+		s.Response.Fail(w, r, err)
+		return true
+	}
+	s.Response.MetaAs(w, r, http.StatusOK, a, obj)
 	return true
+}
+
+// negotiate finds the form of an answer. What has no router answers any method.
+func negotiate(r *http.Request, routed bool, transforms func(schema.GroupVersionKind, string) bool) (negotiation.Accepted, error) {
+	o := negotiation.Offer{Media: negotiation.MediaTypes, Transforms: transforms}
+	if routed {
+		if err := response.Routed(r, negotiation.MediaTypes); err != nil {
+			return negotiation.Accepted{}, err
+		}
+		o.Routed = negotiation.MediaTypes
+	}
+	return negotiation.Negotiate(r, o)
 }
 
 // serveRoot answers /api and /apis, aggregated for clients that ask for it.
 func (s *Discovery) serveRoot(w http.ResponseWriter, r *http.Request, root string) {
 	w.Header().Add("Vary", "Accept")
-	a, err := negotiation.Negotiate(r, negotiation.Offer{Media: negotiation.MediaTypes, Transforms: func(as schema.GroupVersionKind, _ string) bool {
-		return as == aggregatedKind
-	}})
+	a, err := negotiate(r, root == "api", func(as schema.GroupVersionKind, _ string) bool { return as == aggregatedKind })
 	if err != nil {
 		s.Response.Fail(w, r, err)
 		return

@@ -77,6 +77,8 @@ func (c *Catalog) Route(w http.ResponseWriter, r *http.Request, info *request.Re
 	switch {
 	case q.IsConnect():
 		return q, nil
+	case r.Method == http.MethodHead && q.Def.Types == nil: // upstream's router has no routes for it
+		return nil, response.MethodNotAllowed()
 	case !q.Allows(info.Verb):
 		return nil, q.Refusal(info.Verb)
 	case info.Verb == "create" && q.Sub == nil && (name != "" || (q.Def.Namespaced && namespace == "" && !q.Def.Virtual)):

@@ -92,7 +92,7 @@ func deleteOptions(c *endpoint.Request) (metav1.DeleteOptions, error) {
 // decodeDeleteOptions takes options of any group's version: they are all the
 // same type.
 func decodeDeleteOptions(r *http.Request, data []byte, o *metav1.DeleteOptions) error {
-	media, err := negotiation.BodyMedia(r, negotiation.MediaTypes)
+	media, err := negotiation.BodyMedia(r, negotiation.Offer{Media: negotiation.MediaTypes})
 	if err != nil {
 		return err
 	}

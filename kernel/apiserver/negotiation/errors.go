@@ -23,6 +23,14 @@ func (e *mediaError) Status() metav1.Status {
 	return metav1.Status{Status: metav1.StatusFailure, Code: e.code, Reason: e.reason, Message: e.Error()}
 }
 
+// Untransformable is the 406 of a client that asks for the form of a list where
+// there is an object, or the other way round. In upstream's words, got is the Go
+// type of what there is.
+func Untransformable(as, is, got string) error {
+	return &mediaError{http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable,
+		"you requested " + as + ", but the requested object is " + is + " (" + got + ")", nil}
+}
+
 // NotAcceptable is the 406 of a client that reads none of the media types that
 // are to be had.
 func NotAcceptable(accepted []string) error {

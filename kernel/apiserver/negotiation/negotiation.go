@@ -44,6 +44,13 @@ type Accepted struct {
 // Offer says what an endpoint can answer.
 type Offer struct {
 	Media []string // the first is the default
+	// Routed are the media types of a path's route, nil where upstream's router
+	// does not stand before the path. The router compares names as they are, knows
+	// "*/*" and no other pattern, and refuses in words of its own.
+	Routed []string
+	// Own tells whether the endpoint's own kind, untransformed, is to be had in a
+	// media type; nil means in all.
+	Own func(media string) bool
 	// Transforms tells whether an answer may be transformed into a kind; nil
 	// means into none.
 	Transforms func(as schema.GroupVersionKind, media string) bool
@@ -59,6 +66,9 @@ func Negotiate(r *http.Request, o Offer) (Accepted, error) {
 	}
 	if len(header) > maxAccept {
 		return Accepted{}, NotAcceptable(o.Media)
+	}
+	if o.Routed != nil && !routes(header, o.Routed) {
+		return Accepted{}, unroutable(o.Routed)
 	}
 	for _, clause := range goautoneg.ParseAccept(header) {
 		for _, m := range o.Media {
@@ -105,21 +115,22 @@ func (o Offer) take(params map[string]string, media string) (Accepted, bool) {
 		}
 	}
 	if a.As.Empty() {
-		return a, true
+		return a, o.Own == nil || o.Own(media)
 	}
 	return a, o.Transforms != nil && o.Transforms(a.As, media)
 }
 
 // Objects is the offer of resources: their own kind, metadata, and tables
 // where there are some.
+// protobuf tells whether their own kind is to be had in it: metadata always is.
 func Objects(protobuf, tables bool) Offer {
-	media := MediaTypes
-	if !protobuf {
-		media = MediaTypes[:2]
-	}
-	return Offer{Media: media, Transforms: func(as schema.GroupVersionKind, media string) bool {
+	o := Offer{Media: MediaTypes, Transforms: func(as schema.GroupVersionKind, media string) bool {
 		return metaTransform(as, media) && (tables || as.Kind != "Table")
 	}}
+	if !protobuf {
+		o.Own = func(media string) bool { return media != Protobuf }
+	}
+	return o
 }
 
 func metaTransform(as schema.GroupVersionKind, media string) bool {
@@ -147,21 +158,22 @@ func WantsPretty(r *http.Request) bool {
 	return strings.HasPrefix(ua, "curl") || strings.HasPrefix(ua, "Wget") || strings.HasPrefix(ua, "Mozilla/5.0")
 }
 
-// BodyMedia is the media type of a request body. Its error is a 415.
-func BodyMedia(r *http.Request, accepted []string) (string, error) {
+// BodyMedia is the media type of a request body, which is of the endpoint's own
+// kind. Its error is a 415.
+func BodyMedia(r *http.Request, o Offer) (string, error) {
 	header := r.Header.Get("Content-Type")
 	if header == "" {
 		return JSON, nil
 	}
 	media, _, err := mime.ParseMediaType(header)
 	if err == nil {
-		for _, m := range accepted {
-			if m == media {
+		for _, m := range o.Media {
+			if m == media && (o.Own == nil || o.Own(media)) {
 				return m, nil
 			}
 		}
 	}
-	return "", UnsupportedMediaType(accepted)
+	return "", UnsupportedMediaType(o.Media)
 }
 
 // AcceptsGzip tells whether a client takes compressed answers.

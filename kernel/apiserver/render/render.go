@@ -41,9 +41,18 @@ func (s *Renderer) New(d *resource.Definition, gvk schema.GroupVersionKind) (run
 	return s.Catalog.Snapshot().TypesOf(d).New(gvk)
 }
 
-// Offer is what a path can answer with.
+// Offer is what a path can answer with. No router stands before custom kinds,
+// upstream.
 func (s *Renderer) Offer(c *endpoint.Request) negotiation.Offer {
-	return negotiation.Objects(!(c.Def.JSONStored && c.GVK.Kind == c.Def.Kind), c.HasTable())
+	o := negotiation.Objects(!(c.Def.JSONStored && c.GVK.Kind == c.Def.Kind), c.HasTable())
+	switch {
+	case c.Def.Types != nil:
+	case endpoint.Info(c.R).Verb == "list" || endpoint.Info(c.R).Verb == "watch":
+		o.Routed = negotiation.Listed
+	default:
+		o.Routed = negotiation.MediaTypes
+	}
+	return o
 }
 
 // Encode returns an object's shared bytes in the request's version. The
@@ -106,12 +115,39 @@ func (s *Renderer) WriteObject(c *endpoint.Request, code int, a negotiation.Acce
 	case "":
 		data, err = s.Encode(c.GV(), cached(a.Media), o)
 	default:
-		return fmt.Errorf("a single object cannot be sent as %s", a.As.Kind)
+		return negotiation.Untransformable(a.As.Kind, "not a list", s.goType(c.Def, o.Obj, c.Def.Kind))
 	}
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", o.Key, err)
 	}
 	return finish(c, code, a, response.Of(data))
+}
+
+// writeNothing answers with the metadata of no objects. As upstream's, its items are
+// null: nothing was ever added to them.
+func (s *Renderer) writeNothing(c *endpoint.Request, a negotiation.Accepted, lm metav1.ListMeta) error {
+	l := &metav1.PartialObjectMetadataList{ListMeta: lm, TypeMeta: metav1.TypeMeta{Kind: "PartialObjectMetadataList", APIVersion: metav1.GroupName + "/" + a.As.Version}}
+	data, err := response.EncodeMeta(l, a)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", l.Kind, err)
+	}
+	response.WriteBytes(c.W, c.R, http.StatusOK, a.Media, data)
+	return nil
+}
+
+// goType is what upstream calls the Go type of an object or list of a kind: the
+// internal version's, where there is one.
+func (s *Renderer) goType(d *resource.Definition, obj runtime.Object, kind string) string {
+	t := s.Catalog.Snapshot()
+	if internal, err := t.Scheme.New(schema.GroupVersionKind{Group: d.Group, Version: runtime.APIVersionInternal, Kind: kind}); err == nil && d.Types == nil {
+		obj = internal
+	}
+	if obj == nil {
+		if l, err := t.TypesOf(d).New(schema.GroupVersionKind{Group: d.Group, Version: d.Hub().Version, Kind: kind}); err == nil {
+			obj = l
+		}
+	}
+	return fmt.Sprintf("%T", obj)
 }
 
 // finish turns ready pieces into what was asked for and writes them.
@@ -171,6 +207,9 @@ func (s *Renderer) WriteAnswer(c *endpoint.Request, code int, a negotiation.Acce
 		data = Trimmed(cached(a.Media), data)
 		return finish(c, code, a, response.Of(data))
 	}
+	if a.As.Kind != "PartialObjectMetadata" {
+		return negotiation.Untransformable(a.As.Kind, "not a list", fmt.Sprintf("%T", obj))
+	}
 	p, err := partial(obj, a.As.Version)
 	if err != nil {
 		return err
@@ -195,6 +234,12 @@ func (s *Renderer) WriteList(c *endpoint.Request, a negotiation.Accepted, l *reg
 	list, item := c.GV().WithKind(c.Def.ListKind), c.GV().WithKind(c.Def.Kind)
 	if list.Kind == "" {
 		list.Kind = c.Def.Kind + "List"
+	}
+	if a.As.Kind == "PartialObjectMetadata" {
+		return negotiation.Untransformable(a.As.Kind, "a list", s.goType(c.Def, nil, list.Kind))
+	}
+	if !a.As.Empty() && len(l.Items) == 0 {
+		return s.writeNothing(c, a, lm)
 	}
 	encode := func(o *watch.Object) ([]byte, error) { return s.Encode(c.GV(), cached(a.Media), o) }
 	if !a.As.Empty() {

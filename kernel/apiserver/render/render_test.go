@@ -129,7 +129,7 @@ func TestWriteList(t *testing.T) {
 	}{
 		"JSON":     {plain, l, []string{`{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9","continue":"more","remainingItemCount":5},"items":[`, `"name":"x"`, `"name":"y"`, "]}\n"}},
 		"empty":    {plain, &registry.List{Revision: 9}, []string{`"items":[]`}},
-		"metadata": {negotiation.Accepted{Media: negotiation.JSON, As: meta}, l, []string{`{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1"`, `"name":"x"`, `"name":"y"`}},
+		"metadata": {negotiation.Accepted{Media: negotiation.JSON, As: meta.GroupVersion().WithKind("PartialObjectMetadataList")}, l, []string{`{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1"`, `"name":"x"`, `"name":"y"`}},
 		"YAML":     {negotiation.Accepted{Media: negotiation.YAML}, l, []string{"apiVersion: v1\nitems:\n", "name: x\n", "name: \"y\"\n", "kind: PodList\n"}},
 		"a table":  {asTable, l, []string{`"resourceVersion":"9","continue":"more","remainingItemCount":5`, `"cells":["x"`, `"cells":["y"`}},
 	} {
@@ -210,7 +210,7 @@ func TestTable(t *testing.T) {
 		"of its kind":   {columns: print(2), want: []string{`"name":"Node"`, `"cells":["n"]`}, lacks: "Created At"},
 		"with objects":  {query: "?includeObject=Object", want: []string{`"kind":"Pod"`, `"nodeName":"n"`}, lacks: "PartialObjectMetadata"},
 		"without":       {query: "?includeObject=None", want: []string{`"object":null`}, lacks: `"kind":"Pod`},
-		"with what":     {query: "?includeObject=Half", fails: apierrors.IsInvalid},
+		"with what":     {query: "?includeObject=Half", fails: apierrors.IsBadRequest},
 		"of fewer rows": {columns: print(1), fails: func(err error) bool { return err != nil && strings.Contains(err.Error(), "1 rows for 2 objects") }},
 	} {
 		t.Run(name, func(t *testing.T) {

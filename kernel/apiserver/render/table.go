@@ -49,17 +49,14 @@ func (s *Renderer) MakeTable(c *endpoint.Request, version string, objs []*watch.
 	if o.NoHeaders {
 		t.ColumnDefinitions = nil
 	}
-	if t.Rows == nil {
-		t.Rows = []metav1.TableRow{}
-	}
 	if len(t.Rows) != len(objs) {
 		return nil, fmt.Errorf("%d rows for %d objects of %s", len(t.Rows), len(objs), c.Def.GroupResource())
 	}
 	for i := range t.Rows {
 		ext := runtime.RawExtension{}
-		switch o.IncludeObject {
-		case metav1.IncludeNone:
-		case metav1.IncludeObject:
+		switch {
+		case o.IncludeObject == metav1.IncludeNone && !endsInitialEvents(objs[i]):
+		case o.IncludeObject == metav1.IncludeObject:
 			ext.Raw, err = s.Encode(c.GVK.GroupVersion(), negotiation.JSON, objs[i])
 		default:
 			ext.Raw, err = EncodePartial(version, negotiation.JSON, objs[i])
@@ -70,6 +67,12 @@ func (s *Renderer) MakeTable(c *endpoint.Request, version string, objs []*watch.
 		t.Rows[i].Object = ext
 	}
 	return t, nil
+}
+
+// endsInitialEvents tells of a bookmark that its metadata is what it is for.
+func endsInitialEvents(o *watch.Object) bool {
+	m, err := meta.Accessor(o.Obj)
+	return err == nil && m.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
 }
 
 // columns prints objects as their kind has it, and as any object otherwise.
@@ -130,6 +133,6 @@ func TableOptions(r *http.Request) (metav1.TableOptions, error) {
 	case "", metav1.IncludeNone, metav1.IncludeMetadata, metav1.IncludeObject:
 		return o, nil
 	}
-	return o, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "TableOptions"}, "", field.ErrorList{field.Invalid(field.NewPath("includeObject"), o.IncludeObject,
-		"must be 'Metadata', 'Object', 'None', or empty")})
+	return o, apierrors.NewBadRequest("Unable to convert to Table as requested: " +
+		field.Invalid(field.NewPath("includeObject"), o.IncludeObject, "must be 'Metadata', 'Object', 'None', or empty").Error())
 }

@@ -10,6 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
 )
 
 // Status is the one place where an error becomes what a client sees. Errors
@@ -55,9 +57,14 @@ func (s Writer) Fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // blame is the level at which the failure of a request is logged: it is no
-// fault of the server when the client has gone.
+// fault of the server when the client has gone, nor when upstream, and hence the
+// registry, answers what the client sent with 500 and no reason.
 func blame(r *http.Request, err error, level slog.Level) slog.Level {
-	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+	var said apierrors.APIStatus
+	switch {
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		return slog.LevelDebug
+	case errors.As(err, &said) && said.Status().Reason == metav1.StatusReasonUnknown:
 		return slog.LevelDebug
 	}
 	return level
@@ -72,6 +79,29 @@ func NotFound() error {
 // MethodNotAllowed is upstream's answer to a method that a path does not have.
 func MethodNotAllowed() error {
 	return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, "", schema.GroupResource{}, "", "405: Method Not Allowed", 0, false)
+}
+
+// Routed refuses what upstream's router refuses of a path that answers GET alone
+// and takes bodies of some media types; nil takes all.
+//
+// # Errors
+//   - 405, 415
+func Routed(r *http.Request, consumes []string) error {
+	if r.Method != http.MethodGet {
+		return MethodNotAllowed()
+	}
+	if consumes == nil {
+		return nil
+	}
+	return negotiation.RouteBody(r, consumes)
+}
+
+// routedAs is Routed for a path that has one form.
+func routedAs(r *http.Request, media string, consumes []string) error {
+	if err := Routed(r, consumes); err != nil {
+		return err
+	}
+	return negotiation.RouteAccept(r, []string{media})
 }
 
 // TooManyRequests is upstream's answer to a client for whom there is no room.

@@ -29,6 +29,15 @@ import (
 // person should see of errors. Its zero value is not usable.
 type Writer struct{ Log *slog.Logger }
 
+// RoutedJSON is JSON for GET alone, of clients that take it.
+func (s Writer) RoutedJSON(w http.ResponseWriter, r *http.Request, v any) {
+	if err := routedAs(r, negotiation.JSON, []string{negotiation.JSON}); err != nil {
+		s.Fail(w, r, err)
+		return
+	}
+	s.JSON(w, r, v)
+}
+
 // JSON answers with v, indented.
 func (s Writer) JSON(w http.ResponseWriter, r *http.Request, v any) {
 	b, err := json.MarshalIndent(v, "", "  ")
@@ -46,6 +55,10 @@ func (s Writer) Document(w http.ResponseWriter, r *http.Request, media string, m
 		http.NotFound(w, r)
 		return
 	}
+	if err := routedAs(r, media, nil); err != nil {
+		s.Fail(w, r, err)
+		return
+	}
 	b, err := make()
 	if err != nil {
 		s.Fail(w, r, err)
@@ -55,7 +68,7 @@ func (s Writer) Document(w http.ResponseWriter, r *http.Request, media string, m
 	WriteBytes(w, r, http.StatusOK, media, b)
 }
 
-// gzipFrom is the size from which answers are compressed for clients that
+// gzipFrom is the size beyond which answers are compressed for clients that
 // accept it. Below, the CPU costs more than the bytes.
 const gzipFrom = 128 << 10
 
@@ -108,7 +121,7 @@ func WriteBody(w http.ResponseWriter, r *http.Request, code int, contentType str
 	flow.From(r.Context()).Answer()
 	h := w.Header()
 	h.Set("Content-Type", contentType)
-	if b.size >= gzipFrom && negotiation.AcceptsGzip(r) {
+	if b.size > gzipFrom && negotiation.AcceptsGzip(r) {
 		h.Set("Content-Encoding", "gzip")
 		h.Add("Vary", "Accept-Encoding")
 		w.WriteHeader(code)
@@ -168,11 +181,12 @@ func WriteBytes(w http.ResponseWriter, r *http.Request, code int, contentType st
 }
 
 // Meta answers with an object of the meta group (Status, discovery, a
-// table) whose kind is set. A client whose Accept cannot be met gets JSON.
+// table) whose kind is set. A client whose Accept cannot be met gets JSON for people
+// to read.
 func (s Writer) Meta(w http.ResponseWriter, r *http.Request, code int, obj runtime.Object) {
 	a, err := negotiation.Negotiate(r, negotiation.Offer{Media: negotiation.MediaTypes})
 	if err != nil {
-		a = negotiation.Accepted{Media: negotiation.JSON, Pretty: negotiation.WantsPretty(r)}
+		a = negotiation.Accepted{Media: negotiation.JSON, Pretty: true}
 	}
 	s.MetaAs(w, r, code, a, obj)
 }

@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"testing"
+
+	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
 )
 
 // writes counts the writes that reach it.
@@ -44,6 +48,27 @@ func TestWritePieces(t *testing.T) {
 	}
 	if err := writePieces(closed{}, [][]byte{{1}, {2}}); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("error %v, want that of the writer", err)
+	}
+}
+
+// What is larger than 128 KiB is compressed, for who takes that; nothing else is.
+func TestGzip(t *testing.T) {
+	for _, tc := range []struct {
+		size   int
+		accept string
+		want   string
+	}{
+		{128 << 10, "gzip", ""}, {128<<10 + 1, "gzip", "gzip"}, {128<<10 + 1, "", ""}, {128<<10 + 1, "deflate, gzip", "gzip"}, {128<<10 + 1, "gzip;q=0", ""},
+	} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept-Encoding", tc.accept)
+		WriteBytes(w, r, http.StatusOK, negotiation.JSON, bytes.Repeat([]byte{'a'}, tc.size))
+		if got := w.Header().Get("Content-Encoding"); got != tc.want {
+			t.Errorf("%d bytes for %q: encoding %q, want %q", tc.size, tc.accept, got, tc.want)
+		}
+		if small := w.Body.Len() < tc.size; small != (tc.want != "") {
+			t.Errorf("%d bytes for %q: %d were sent", tc.size, tc.accept, w.Body.Len())
+		}
 	}
 }
 

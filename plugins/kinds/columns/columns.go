@@ -59,9 +59,10 @@ func itemsOf(list runtime.Object) ([]runtime.Object, error) {
 	return items, nil
 }
 
-// plainTable shows what every object has.
+// plainTable shows what every object has. As upstream's, it has no rows at all, null,
+// where there are no objects.
 func plainTable(items []runtime.Object, o metav1.TableOptions) *metav1.Table {
-	t := &metav1.Table{Rows: make([]metav1.TableRow, 0, len(items))}
+	t := &metav1.Table{}
 	if !o.NoHeaders {
 		t.ColumnDefinitions = []metav1.TableColumnDefinition{
 			{Name: "Name", Type: "string", Format: "name", Description: metav1.ObjectMeta{}.SwaggerDoc()["name"]},
