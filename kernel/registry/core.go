@@ -41,6 +41,10 @@ type Action func(ctx context.Context, u user.Info, t Target, obj *watch.Object, 
 // Virtual answers the creation of a virtual resource, which is never stored, by u.
 type Virtual func(ctx context.Context, u user.Info, t Target, obj runtime.Object, o WriteOptions) (runtime.Object, error)
 
+// Computed makes the objects of a virtual resource that is read, anew for each
+// request.
+type Computed func(ctx context.Context) ([]runtime.Object, error)
+
 // Config is what a Core is made of.
 type Config struct {
 	Catalog *resource.Catalog
@@ -55,26 +59,29 @@ type Config struct {
 	// "deployments.apps/rollback".
 	Actions map[string]Action
 	Virtual map[schema.GroupResource]Virtual
-	Clock   clock.PassiveClock // nil is the real clock
-	Log     *slog.Logger       // nil discards
+	// Computed are the objects of virtual resources that can be read.
+	Computed map[schema.GroupResource]Computed
+	Clock    clock.PassiveClock // nil is the real clock
+	Log      *slog.Logger       // nil discards
 }
 
 // Core serves the verbs to whoever [Core.As] is told asks. It holds no goroutine
 // and needs no closing.
 type Core struct {
-	kinds   *kinds.Kinds
-	scheme  *runtime.Scheme // of the kinds without types of their own
-	codec   Codec
-	cache   *watch.Cache
-	chain   *admission.Chain
-	actions map[string]Action
-	virtual map[schema.GroupResource]Virtual
-	clock   clock.PassiveClock
-	log     *slog.Logger
-	objects *recent.Objects
-	views   *view.Views
-	tx      *transaction.Committer
-	patches *patch.Patcher
+	kinds    *kinds.Kinds
+	scheme   *runtime.Scheme // of the kinds without types of their own
+	codec    Codec
+	cache    *watch.Cache
+	chain    *admission.Chain
+	actions  map[string]Action
+	virtual  map[schema.GroupResource]Virtual
+	computed map[schema.GroupResource]Computed
+	clock    clock.PassiveClock
+	log      *slog.Logger
+	objects  *recent.Objects
+	views    *view.Views
+	tx       *transaction.Committer
+	patches  *patch.Patcher
 }
 
 // New makes a Core.
@@ -84,7 +91,7 @@ func New(cfg Config) (*Core, error) {
 	}
 	c := &Core{
 		scheme: cfg.Catalog.Snapshot().Scheme, codec: cfg.Codec, cache: cfg.Cache,
-		chain: cfg.Admission, actions: cfg.Actions, virtual: cfg.Virtual,
+		chain: cfg.Admission, actions: cfg.Actions, virtual: cfg.Virtual, computed: cfg.Computed,
 		clock: cfg.Clock, log: cfg.Log,
 	}
 	if c.clock == nil {

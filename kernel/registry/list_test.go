@@ -103,11 +103,13 @@ func TestListAnswersAsUpstream(t *testing.T) {
 		code    int32
 		message string
 	}{
-		"unknown field":   {metav1.ListOptions{FieldSelector: "spec.nope=x"}, 400, "field label not supported: spec.nope"},
-		"label selector":  {metav1.ListOptions{LabelSelector: "a=="}, 0, ""},
-		"bad label":       {metav1.ListOptions{LabelSelector: "a in"}, 400, "unable to parse requirement: found '' expected: '('"},
-		"resourceVersion": {metav1.ListOptions{ResourceVersion: "x"}, 400, `invalid resource version: strconv.ParseUint: parsing "x": invalid syntax`},
-		"token":           {metav1.ListOptions{Continue: "x"}, 400, ""},
+		"unknown field":              {metav1.ListOptions{FieldSelector: "spec.nope=x"}, 400, "field label not supported: spec.nope"},
+		"label selector":             {metav1.ListOptions{LabelSelector: "a=="}, 0, ""},
+		"bad label":                  {metav1.ListOptions{LabelSelector: "a in"}, 400, "unable to parse requirement: found '' expected: '('"},
+		"resourceVersion":            {metav1.ListOptions{ResourceVersion: "x"}, 400, `invalid resource version: resourceVersion: Invalid value: "x": strconv.ParseUint: parsing "x": invalid syntax`},
+		"resourceVersion of 65 bits": {metav1.ListOptions{ResourceVersion: "18446744073709551616"}, 400, `invalid resource version: resourceVersion: Invalid value: "18446744073709551616": strconv.ParseUint: parsing "18446744073709551616": value out of range`},
+		"resourceVersion of 64 bits": {metav1.ListOptions{ResourceVersion: "18446744073709551615", ResourceVersionMatch: "Exact"}, 504, ""},
+		"token":                      {metav1.ListOptions{Continue: "x"}, 400, ""},
 		"token and resourceVersion": {metav1.ListOptions{Continue: "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhIn0", ResourceVersion: "5"}, 400,
 			"specifying resource version is not allowed when using continue"},
 		"match without resourceVersion": {metav1.ListOptions{ResourceVersionMatch: "Exact"}, 422,

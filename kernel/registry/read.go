@@ -25,15 +25,15 @@ func (c caller) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.
 	if err != nil {
 		return nil, err
 	}
-	if k.Virtual {
-		return nil, apierrors.NewMethodNotSupported(k.GR, "get")
-	}
 	if t.Name == "" {
 		return nil, status.BadRequest("name must be provided")
 	}
-	rev, err := recent.ParseRevision(o.ResourceVersion)
+	if k.Virtual {
+		return c.core.getComputed(ctx, k, t)
+	}
+	rev, err := recent.AskedRevision(o.ResourceVersion)
 	if err != nil {
-		return nil, status.BadRequestf("invalid resource version: %v", err)
+		return nil, status.Plain(err)
 	}
 	if err := c.core.views.Await(ctx, k, "get", o.ResourceVersion, rev); err != nil {
 		return nil, err
@@ -143,9 +143,6 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 	if err != nil {
 		return nil, err
 	}
-	if k.Virtual {
-		return nil, apierrors.NewMethodNotSupported(k.GR, "list")
-	}
 	if err := selection.CheckOptions(o, false); err != nil {
 		return nil, err
 	}
@@ -153,7 +150,75 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 	if err != nil {
 		return nil, err
 	}
+	if k.Virtual {
+		return c.core.listComputed(ctx, k, sel)
+	}
 	return c.core.views.List(ctx, k, t.Namespace, sel, o)
+}
+
+// computed is what there is of a virtual resource at the moment, by name. It is of
+// no revision.
+type computed []*watch.Object
+
+func (computed) Revision() int64 { return 0 }
+
+func (s computed) Ascend(namespace, after string, fn func(*watch.Object) bool) {
+	for _, o := range s {
+		if (namespace == "" || o.Namespace == namespace) && o.Key > after && !fn(o) {
+			return
+		}
+	}
+}
+
+func (c *Core) compute(ctx context.Context, k *kinds.Kind, verb string) (computed, error) {
+	tell := c.computed[k.GR]
+	if tell == nil {
+		return nil, apierrors.NewMethodNotSupported(k.GR, verb)
+	}
+	objs, err := tell(ctx)
+	if err != nil {
+		return nil, status.Store(k.GR, verb, "", err)
+	}
+	out := make(computed, 0, len(objs))
+	for _, obj := range objs {
+		m, err := accessor(obj)
+		if err != nil {
+			return nil, err
+		}
+		obj.GetObjectKind().SetGroupVersionKind(k.GVK)
+		out = append(out, &watch.Object{Key: m.GetNamespace() + "/" + m.GetName(), Namespace: m.GetNamespace(), Name: m.GetName(), Obj: obj})
+	}
+	slices.SortFunc(out, func(a, b *watch.Object) int { return strings.Compare(a.Key, b.Key) })
+	return out, nil
+}
+
+func (c *Core) getComputed(ctx context.Context, k *kinds.Kind, t Target) (*watch.Object, error) {
+	all, err := c.compute(ctx, k, "get")
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range all {
+		if o.Name == t.Name && o.Namespace == k.Scope(t.Namespace) {
+			return o, nil
+		}
+	}
+	return nil, apierrors.NewNotFound(schema.GroupResource{Group: k.Group, Resource: k.Singular}, t.Name) // as upstream names it
+}
+
+func (c *Core) listComputed(ctx context.Context, k *kinds.Kind, sel *selection.Selection) (*List, error) {
+	all, err := c.compute(ctx, k, "list")
+	if err != nil {
+		return nil, err
+	}
+	out := &List{Items: []*watch.Object{}}
+	if sel.None() {
+		return out, nil
+	}
+	sel.Ascend(all, "", func(o *watch.Object) bool {
+		out.Items = append(out.Items, o)
+		return true
+	})
+	return out, nil
 }
 
 // reader is resource.Reader over what this process knows: the cache and its

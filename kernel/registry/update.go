@@ -131,7 +131,7 @@ func (r *request) matchRevision(m metav1.Object, cur *watch.Object) error {
 	rv, err := recent.ParseRevision(m.GetResourceVersion())
 	switch {
 	case err != nil:
-		return status.BadRequestf("invalid resource version %q: %v", m.GetResourceVersion(), err)
+		return status.Plain(err)
 	case rv == cur.Revision:
 		return nil
 	case rv != 0:

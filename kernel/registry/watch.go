@@ -37,9 +37,9 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 	if err != nil {
 		return nil, err
 	}
-	rev, err := recent.ParseRevision(o.ResourceVersion)
+	rev, err := recent.AskedRevision(o.ResourceVersion)
 	if err != nil {
-		return nil, status.BadRequestf("invalid resource version: %v", err)
+		return nil, status.Plain(err)
 	}
 	opts := watch.WatchOptions{Bookmarks: o.AllowWatchBookmarks, Filter: sel.Filter()}
 	opts.Initial = rev == 0

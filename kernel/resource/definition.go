@@ -100,9 +100,10 @@ type Definition struct {
 	Strategy     Strategy
 	Subresources []Subresource
 
-	// Create serves a virtual resource: one that is answered and never stored
-	// (TokenReview, SubjectAccessReview, Binding …). Nil for stored resources.
-	// The kernel package that owns the subject answers, and is told who asks.
+	// Virtual is a resource that is answered and never stored: a question that is
+	// created (TokenReview, SubjectAccessReview, Binding …), or objects that are
+	// made when they are read (ComponentStatus). The kernel package that owns the
+	// subject answers; of a question it is told who asks.
 	Virtual bool
 	// Runs makes a virtual resource an action of another one, on the object that
 	// the body names (bindings, of pods).

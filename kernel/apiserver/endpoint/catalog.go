@@ -62,11 +62,11 @@ func (e *Endpoint) Kind() schema.GroupVersionKind {
 }
 
 // HasTable tells whether objects of this path may be shown as rows: those that
-// are stored, their status and their scale, as upstream's. A review, which has
+// are read, their status and their scale, as upstream's. A review, which has
 // no name, and an answer to an action have no table.
 func (e *Endpoint) HasTable() bool {
 	if e.Sub == nil {
-		return !e.Def.Virtual
+		return !e.Def.Virtual || slices.Contains(e.Def.Verbs, "list")
 	}
 	return e.Sub.Style == resource.StyleStatus || e.Sub.Style == resource.StyleProjection
 }
@@ -84,8 +84,11 @@ func (e *Endpoint) Allows(verb string) bool { return slices.Contains(e.Verbs(), 
 
 // Refusal answers a verb that is not allowed: as upstream does for a method
 // without a route, or as it does for a verb that a resource cannot do where
-// there is a reason to give.
+// there is a reason to give, or where a list is asked to watch.
 func (e *Endpoint) Refusal(verb string) error {
+	if verb == "watch" && e.Allows("list") {
+		return apierrors.NewMethodNotSupported(e.Def.GroupResource(), verb)
+	}
 	if e.Def.Unserved == "" {
 		return response.MethodNotAllowed()
 	}

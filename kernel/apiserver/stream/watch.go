@@ -39,7 +39,7 @@ type Watches struct {
 // bytes of the frame around it are made here.
 func (s *Watches) Watch(c *endpoint.Request, a negotiation.Accepted, o metav1.ListOptions) error {
 	if a.Media == negotiation.YAML {
-		return negotiation.NotAcceptable([]string{negotiation.JSON + ";stream=watch", negotiation.Protobuf + ";stream=watch"})
+		return negotiation.NotAcceptable(negotiation.Streams)
 	}
 	f := &frames{s: s, c: c, a: a}
 	if a.As.Kind == "Table" {
@@ -56,9 +56,9 @@ func (s *Watches) Watch(c *endpoint.Request, a negotiation.Accepted, o metav1.Li
 	t.Name = ""
 	w, err := c.As(s.Registry).Watch(ctx, t, o)
 	if err != nil {
-		// A revision that is gone is told inside the stream, where clients
-		// expect it; anything else as a plain error.
-		if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+		// A revision that is gone or not there yet is told inside the stream,
+		// where clients expect it; anything else as a plain error.
+		if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
 			return err
 		}
 		f.begin()

@@ -3,6 +3,7 @@ package recent
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -191,13 +193,27 @@ func Deleting(o *watch.Object) bool {
 	return err == nil && m.GetDeletionTimestamp() != nil
 }
 
-// ParseRevision reads a resourceVersion; "" is 0.
+// ParseRevision reads a resourceVersion; "" is 0. As upstream's it may have 64
+// bits: what no store will ever reach is the largest revision that there is.
 func ParseRevision(s string) (int64, error) {
 	if s == "" {
 		return 0, nil
 	}
-	v, err := strconv.ParseUint(s, 10, 63)
-	return int64(v), err
+	v, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	return int64(min(v, math.MaxInt64)), nil
+}
+
+// AskedRevision is ParseRevision for the resourceVersion that a read names in its
+// options, with the error in upstream's words.
+func AskedRevision(s string) (int64, error) {
+	v, err := ParseRevision(s)
+	if err != nil {
+		return 0, field.Invalid(field.NewPath("resourceVersion"), s, err.Error())
+	}
+	return v, nil
 }
 
 // FormatRevision is the resourceVersion of a revision.

@@ -44,7 +44,13 @@ type Selection struct {
 	match func(*watch.Object) bool
 	// none: no object can match.
 	none bool
+	// selective: there were selectors, whatever became of them.
+	selective bool
 }
+
+// Selective reports that selectors were given, be it only for a name or namespace:
+// what is left of such a list is not counted for the client.
+func (s *Selection) Selective() bool { return s.selective }
 
 // None reports that no object can match.
 func (s *Selection) None() bool { return s.none }
@@ -90,6 +96,7 @@ func Parse(k Kind, version schema.GroupVersionKind, namespace, name string, o me
 	if exact, ok := byField.RequiresExactMatch(fieldName); name != "" && (ok && exact != name || !ok && !byField.Empty()) {
 		return nil, apierrors.NewBadRequest("fieldSelector metadata.name doesn't match requested name")
 	}
+	s.selective = !byLabel.Empty() || !byField.Empty()
 	byField = s.narrow(byField)
 	s.match = matcher(k, byLabel, byField)
 	return s, nil

@@ -56,7 +56,7 @@ func (v *Views) source(ctx context.Context, l *listing, o metav1.ListOptions) (s
 	if o.Continue != "" {
 		return v.continued(ctx, l, o)
 	}
-	rev, err := recent.ParseRevision(o.ResourceVersion)
+	rev, err := recent.AskedRevision(o.ResourceVersion)
 	if err != nil {
 		return nil, status.BadRequestf("invalid resource version: %v", err)
 	}
@@ -201,7 +201,7 @@ func (v *Views) collect(l *listing, src selection.Source) *List {
 	if s, ok := src.(watch.Snapshot); ok {
 		v.pages.Keep(l.k.Cached, s)
 	}
-	if l.sel.Whole() {
+	if !l.sel.Selective() {
 		out.Remaining = remaining(src, l.sel.Namespace, last)
 	}
 	return out
