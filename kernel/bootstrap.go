@@ -2,17 +2,25 @@ package kernel
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	applynetworkingv1 "k8s.io/client-go/applyconfigurations/networking/v1"
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
@@ -24,17 +32,19 @@ import (
 var (
 	namespaces   = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	services     = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	serviceCIDRs = schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "servicecidrs"}
 	roleBindings = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
 	leases       = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 )
 
 // firstObjects are what every cluster has: the system namespaces, the default
-// roles, and Service default/kubernetes with its endpoints.
+// roles, ServiceCIDR kubernetes, and Service default/kubernetes with its endpoints.
 type firstObjects struct {
 	own       ownWrites
 	service   netip.Addr // the Service's address
 	port      int32      // behind it
 	endpoints *endpoints.Endpoints
+	cidr      *serviceCIDR
 	published bool                         // by ensure
 	policy    func() (*rbac.Policy, error) // the default one; read once
 	kinds     *resource.Table
@@ -44,6 +54,7 @@ type firstObjects struct {
 // newFirstObjects makes what own may write; server writes where this server is.
 func newFirstObjects(own, server ownWrites, identity string, c *Config) *firstObjects {
 	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), log: c.Log, kinds: c.Table, policy: sync.OnceValues(rbac.DefaultPolicy),
+		cidr:      newServiceCIDR(own, c),
 		endpoints: endpoints.New(endpoints.Config{Registry: server, Identity: identity, Advertise: c.Advertise, Log: c.Log})}
 }
 
@@ -68,6 +79,9 @@ func (f *firstObjects) ensure(ctx context.Context) error {
 		return fmt.Errorf("default roles: %w", err)
 	}
 	if err := f.initial(ctx); err != nil {
+		return err
+	}
+	if err := f.cidr.ensure(ctx, metav1.GetOptions{}); err != nil {
 		return err
 	}
 	if err := f.own.ensure(ctx, services, f.kubernetes(), metav1.GetOptions{}); err != nil {
@@ -96,6 +110,9 @@ func (f *firstObjects) initial(ctx context.Context) error {
 // read says how what there is may be read.
 func (f *firstObjects) publish(ctx context.Context, read metav1.GetOptions) error {
 	if err := f.own.ensure(ctx, services, f.kubernetes(), read); err != nil {
+		return err
+	}
+	if err := f.cidr.ensure(ctx, read); err != nil {
 		return err
 	}
 	return f.endpoints.Publish(ctx, read)
@@ -141,6 +158,77 @@ func (f *firstObjects) kubernetes() *corev1.Service {
 
 // kubernetesName is upstream's name of the Service.
 const kubernetesName = "kubernetes"
+
+// serviceCIDR keeps ServiceCIDR kubernetes, which tells the ranges of ClusterIPs that
+// this server was started with, and calls it ready as long as nobody has said
+// otherwise. It changes no ranges: those of other servers may be meant.
+type serviceCIDR struct {
+	own      ownWrites
+	ranges   []string // none: it keeps nothing
+	now      func() time.Time
+	log      *slog.Logger
+	differed bool // it was told that the ranges are others
+}
+
+func newServiceCIDR(own ownWrites, c *Config) *serviceCIDR {
+	s := &serviceCIDR{own: own, now: c.clock().Now, log: c.Log}
+	if c.Table.Lookup(serviceCIDRs.GroupResource()) != nil {
+		for _, p := range c.ServiceCIDRs {
+			s.ranges = append(s.ranges, p.Masked().String())
+		}
+	}
+	return s
+}
+
+// ensure makes the object and its condition; read says how what there is may be
+// read.
+func (s *serviceCIDR) ensure(ctx context.Context, read metav1.GetOptions) error {
+	if len(s.ranges) == 0 {
+		return nil
+	}
+	wanted := &networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: kubernetesName}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: s.ranges}}
+	if err := s.own.ensure(ctx, serviceCIDRs, wanted, read); err != nil {
+		return err
+	}
+	t := registry.Target{Resource: serviceCIDRs, Name: kubernetesName}
+	o, err := s.own.Get(ctx, t, read)
+	if apierrors.IsNotFound(err) {
+		return nil // the cache does not know it yet, or somebody deletes it: the next time
+	}
+	if err != nil {
+		return err
+	}
+	is, ok := o.Obj.(*networkingv1.ServiceCIDR)
+	switch {
+	case !ok || is.DeletionTimestamp != nil:
+		return nil
+	case !slices.Equal(is.Spec.CIDRs, s.ranges):
+		if !s.differed {
+			s.log.Warn("ServiceCIDR kubernetes has other ranges than this server was started with", "has", is.Spec.CIDRs, "started with", s.ranges)
+		}
+		s.differed = true
+		return nil
+	}
+	if c := apimeta.FindStatusCondition(is.Status.Conditions, networkingv1.ServiceCIDRConditionReady); c != nil && c.Status != metav1.ConditionUnknown {
+		return nil
+	}
+	return s.ready(ctx, t)
+}
+
+// serviceCIDRManager is upstream's field manager of the condition.
+const serviceCIDRManager = "kubernetes-service-cidr-controller"
+
+func (s *serviceCIDR) ready(ctx context.Context, t registry.Target) error {
+	patch, err := json.Marshal(applynetworkingv1.ServiceCIDR(kubernetesName).WithStatus(applynetworkingv1.ServiceCIDRStatus().WithConditions(
+		applymetav1.Condition().WithType(networkingv1.ServiceCIDRConditionReady).WithStatus(metav1.ConditionTrue).
+			WithMessage("Kubernetes default Service CIDR is ready").WithLastTransitionTime(metav1.NewTime(s.now())))))
+	if err != nil {
+		return err
+	}
+	t.Subresource = "status"
+	_, err = s.own.Patch(ctx, t, types.ApplyPatchType, patch, registry.WriteOptions{FieldManager: serviceCIDRManager, Force: true})
+	return err
+}
 
 func metaOf(obj runtime.Object) (metav1.Object, error) {
 	acc, ok := obj.(metav1.ObjectMetaAccessor)

@@ -42,6 +42,9 @@ type Config struct {
 	Advertise netip.AddrPort
 	// ServiceIP is the ClusterIP of that Service, the first of the range.
 	ServiceIP netip.Addr
+	// ServiceCIDRs are the ranges of ClusterIPs, of which ServiceCIDR kubernetes is
+	// made; none, or a table without that kind, makes no such object.
+	ServiceCIDRs []netip.Prefix
 	// Names and IPs of the serving certificate, beside the usual ones.
 	Names []string
 	IPs   []net.IP
@@ -115,6 +118,14 @@ type Adjust struct {
 	Cache func(*watch.Config)
 	API   func(*apiserver.Config)
 	Clock clock.WithTicker // of certificates and tokens
+}
+
+// clock is the one that was set, or the real one.
+func (c *Config) clock() clock.PassiveClock {
+	if c.Adjust.Clock == nil {
+		return clock.RealClock{}
+	}
+	return c.Adjust.Clock
 }
 
 func (c *Config) validate() error {

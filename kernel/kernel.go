@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/utils/clock"
 
@@ -194,8 +195,9 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	}
 	k.core, err = registry.New(registry.Config{
 		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Log: k.c.Log,
-		Actions: map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
-		Virtual: review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.RBAC}),
+		Actions:  map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
+		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.RBAC, Clock: k.c.clock()}),
+		Computed: map[schema.GroupResource]registry.Computed{{Resource: "componentstatuses"}: k.components},
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -40,6 +41,10 @@ func (w ownWrites) Create(ctx context.Context, t registry.Target, obj runtime.Ob
 
 func (w ownWrites) Update(ctx context.Context, t registry.Target, obj runtime.Object, o registry.WriteOptions) (*registry.Result, error) {
 	return w.Registry.Update(w.context(ctx), t, obj, o)
+}
+
+func (w ownWrites) Patch(ctx context.Context, t registry.Target, pt types.PatchType, patch []byte, o registry.WriteOptions) (*registry.Result, error) {
+	return w.Registry.Patch(w.context(ctx), t, pt, patch, o)
 }
 
 func (w ownWrites) Delete(ctx context.Context, t registry.Target, o metav1.DeleteOptions) (*registry.Result, error) {

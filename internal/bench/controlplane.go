@@ -122,7 +122,7 @@ func newKernel(ctx context.Context, dir string) (*kernel.Kernel, func() error, e
 	}
 	addr := l.Addr().(*net.TCPAddr).AddrPort()
 	k, err := kernel.New(ctx, kernel.Config{Dir: dir, Table: table, Listeners: []net.Listener{l}, Advertise: addr,
-		ServiceIP: serviceRange.Addr().Next(), Hosts: map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostWASM: host}, Builtins: builtins, Log: log})
+		ServiceIP: serviceRange.Addr().Next(), ServiceCIDRs: []netip.Prefix{serviceRange}, Hosts: map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostWASM: host}, Builtins: builtins, Log: log})
 	if err != nil {
 		return nil, nil, errors.Join(err, l.Close())
 	}

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/admission"
@@ -42,12 +43,13 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 	if err := matchNamespace(r.t.Namespace, m); err != nil {
 		return nil, err
 	}
+	obj = k.Fields.Create(r.write(), obj)
 	if obj, err = r.mutate(ctx, admission.Create, obj, nil); err != nil {
 		return nil, err
 	}
 	if k.Strategy.Validate != nil {
 		if errs := k.Strategy.Validate(ctx, obj); len(errs) > 0 {
-			return nil, apierrors.NewInvalid(k.GVK.GroupKind(), m.GetName(), errs)
+			return nil, apierrors.NewInvalid(schema.GroupKind{Group: k.Group}, "", errs) // as upstream, which has lost kind and name here
 		}
 	}
 	if err := r.validate(ctx, admission.Create, obj, nil); err != nil {

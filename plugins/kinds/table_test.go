@@ -54,9 +54,7 @@ func resourceList(t testing.TB, dir string, gv schema.GroupVersion) []metav1.API
 }
 
 // notServed says what upstream publishes and this table leaves out, and why.
-var notServed = map[string]string{
-	"componentstatuses": "deprecated since 1.19; asks components that do not exist here",
-}
+var notServed = map[string]string{}
 
 // fewerVerbs says which resources serve less than upstream, what they serve
 // and why.

@@ -6,17 +6,20 @@ package review
 import (
 	"context"
 	"fmt"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/registry"
 )
@@ -32,6 +35,7 @@ type Config struct {
 	Audiences  authenticator.Audiences // of reviews that name none
 	Authorizer authorizer.UnconditionalAuthorizer
 	Rules      RuleResolver
+	Clock      clock.PassiveClock
 }
 
 // Handlers returns the answers by resource, for the registry.
@@ -92,7 +96,10 @@ func (c Config) token(ctx context.Context, _ user.Info, _ registry.Target, r *au
 }
 
 func (c Config) self(_ context.Context, u user.Info, _ registry.Target, r *authenticationv1.SelfSubjectReview) error {
-	r.Status = authenticationv1.SelfSubjectReviewStatus{UserInfo: userInfo(u)}
+	*r = authenticationv1.SelfSubjectReview{
+		ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(c.Clock.Now().Truncate(time.Second))},
+		Status:     authenticationv1.SelfSubjectReviewStatus{UserInfo: userInfo(u)},
+	}
 	return nil
 }
 
@@ -176,12 +183,10 @@ func (c Config) ask(ctx context.Context, u user.Info, r *authorizationv1.Resourc
 	}
 	d, reason, err := c.Authorizer.Authorize(ctx, a)
 	st := authorizationv1.SubjectAccessReviewStatus{
-		Allowed: d == authorizer.DecisionAllow,
-		Denied:  d == authorizer.DecisionDeny,
-		Reason:  reason,
-	}
-	if err != nil {
-		st.EvaluationError = err.Error()
+		Allowed:         d == authorizer.DecisionAllow,
+		Denied:          d == authorizer.DecisionDeny,
+		Reason:          reason,
+		EvaluationError: evaluationError(err, &a),
 	}
 	return st
 }
@@ -206,6 +211,6 @@ func (c Config) rules(ctx context.Context, u user.Info, _ registry.Target, r *au
 	if err != nil {
 		st.Incomplete, st.EvaluationError = true, err.Error()
 	}
-	r.Status = st
+	*r = authorizationv1.SelfSubjectRulesReview{Status: st} // as upstream, the answer does not repeat the question
 	return nil
 }

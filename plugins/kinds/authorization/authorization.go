@@ -4,7 +4,9 @@ package authorization
 
 import (
 	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/kubernetes/pkg/apis/authorization"
 	_ "k8s.io/kubernetes/pkg/apis/authorization/install"
+	"k8s.io/kubernetes/pkg/apis/authorization/validation"
 
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/plugins/kinds/kind"
@@ -12,10 +14,16 @@ import (
 
 // Kinds makes the definitions of the group.
 func Kinds() []*resource.Definition {
+	names := func(name, resource string, cluster bool) kind.Names {
+		return kind.Names{Group: authorizationv1.GroupName, Kind: name, Resource: resource, Cluster: cluster}
+	}
 	return []*resource.Definition{
-		kind.Virtual(kind.Names{Group: authorizationv1.GroupName, Kind: "LocalSubjectAccessReview", Resource: "localsubjectaccessreviews"}),
-		kind.Virtual(kind.Names{Group: authorizationv1.GroupName, Kind: "SelfSubjectAccessReview", Resource: "selfsubjectaccessreviews", Cluster: true}),
-		kind.Virtual(kind.Names{Group: authorizationv1.GroupName, Kind: "SelfSubjectRulesReview", Resource: "selfsubjectrulesreviews", Cluster: true}),
-		kind.Virtual(kind.Names{Group: authorizationv1.GroupName, Kind: "SubjectAccessReview", Resource: "subjectaccessreviews", Cluster: true}),
+		kind.Question[authorizationv1.LocalSubjectAccessReview, authorization.LocalSubjectAccessReview](
+			names("LocalSubjectAccessReview", "localsubjectaccessreviews", false), validation.ValidateLocalSubjectAccessReview),
+		kind.Question[authorizationv1.SelfSubjectAccessReview, authorization.SelfSubjectAccessReview](
+			names("SelfSubjectAccessReview", "selfsubjectaccessreviews", true), validation.ValidateSelfSubjectAccessReview),
+		kind.Virtual(names("SelfSubjectRulesReview", "selfsubjectrulesreviews", true)),
+		kind.Question[authorizationv1.SubjectAccessReview, authorization.SubjectAccessReview](
+			names("SubjectAccessReview", "subjectaccessreviews", true), validation.ValidateSubjectAccessReview),
 	}
 }

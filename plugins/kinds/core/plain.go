@@ -47,6 +47,7 @@ func plainKinds(opts Options) []*resource.Definition {
 			},
 			Validate: validation.ValidateLimitRange,
 		}),
+		componentStatuses(),
 		namespaces(),
 		nodes(),
 		kind.Define(kind.Names{Kind: "PersistentVolume", Resource: "persistentvolumes", NeedsImplementer: true, Short: []string{"pv"}, Cluster: true}, persistentVolumes(opts)),
@@ -216,6 +217,13 @@ func nodes() *resource.Definition {
 				return &corev1.NodeProxyOptions{Path: path}, nil
 			}}},
 	})
+}
+
+// componentStatuses are not stored: they are what the control plane says of itself.
+func componentStatuses() *resource.Definition {
+	d := kind.Virtual(kind.Names{Kind: "ComponentStatus", Resource: "componentstatuses", Short: []string{"cs"}, Cluster: true})
+	d.ListKind, d.Verbs = "ComponentStatusList", []string{"get", "list"}
+	return d
 }
 
 func nodeWarnings(n *core.Node) []string {

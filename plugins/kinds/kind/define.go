@@ -89,6 +89,15 @@ func Virtual(n Names) *resource.Definition {
 	return d
 }
 
+// Question defines a virtual resource whose objects are checked before they are
+// answered.
+func Question[H, I any](n Names, check func(*I) field.ErrorList) *resource.Definition {
+	b := &bound[H, I]{Rule: Rule[H, I]{Validate: check}, scheme: legacyscheme.Scheme, layout: layoutOf(reflect.TypeFor[H]())}
+	d := Virtual(n)
+	d.Strategy.Validate = b.validateCreate
+	return d
+}
+
 // Define makes a definition from a kind's data and its rule.
 func Define[H, I any](n Names, r Rule[H, I]) *resource.Definition {
 	b := &bound[H, I]{Rule: r, scheme: legacyscheme.Scheme, layout: layoutOf(reflect.TypeFor[H]())}

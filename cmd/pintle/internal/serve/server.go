@@ -95,7 +95,7 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 	names, ips := s.names()
 	c := kernel.Config{
 		Dir: string(s.Dir), Table: table, Listeners: s.Listeners, Advertise: s.Advertise, ServiceIP: s.Network.KubernetesIP(),
-		Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, BuiltinsFor: s.builtins,
+		ServiceCIDRs: []netip.Prefix{s.Network.Services}, Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, BuiltinsFor: s.builtins,
 		ServerToken: s.Token, ReplaceKeys: s.ReplaceKeys, DisabledPlugins: s.DisabledPlugins, Progress: s.Report.Done, Log: s.Log,
 	}
 	c.AgentOf = core.AgentOf
