@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -154,6 +156,20 @@ func (c *Config) setDefaults() {
 	setDefault(&v.Major, served.Major())
 	setDefault(&v.Minor, served.Minor())
 	setDefault(&v.GitVersion, served.Git())
+	setDefault(&v.EmulationMajor, v.Major)
+	setDefault(&v.EmulationMinor, v.Minor)
+	setDefault(&v.MinCompatibilityMajor, v.Major)
+	setDefault(&v.MinCompatibilityMinor, before(v.Minor))
+}
+
+// before is the minor version before one: upstream's components get on with those
+// of it. "" where that is no number above 0.
+func before(minor string) string {
+	n, err := strconv.Atoi(strings.TrimRight(minor, "+"))
+	if err != nil || n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n - 1)
 }
 
 func setDefault[T comparable](p *T, v T) {

@@ -103,6 +103,11 @@ func (s *Server) Abort() { s.abortOnce.Do(func() { close(s.aborted) }) }
 // Stop ends all streams that the server is serving.
 func (s *Server) Stop() { s.lifetime.Stop() }
 
+// maxStreams is how many requests one HTTP/2 connection carries at once; upstream's.
+// A client that has more opens another connection, which spreads them over the
+// locks and windows of several.
+const maxStreams = 100
+
 func (s *Server) httpServer() *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -113,7 +118,7 @@ func (s *Server) httpServer() *http.Server {
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    1 << 20,
 		Protocols:         &protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(s.c.Log.Handler(), slog.LevelDebug),
 	}
 }

@@ -155,7 +155,7 @@ func (s *Chain) withAuthentication(next http.Handler) http.Handler {
 		}
 		if r.ProtoMajor == 2 && u.GetName() == user.Anonymous {
 			// As upstream (CVE-2023-44487): who does not say who he is gets no
-			// HTTP/2 connection to send a thousand requests at once on.
+			// HTTP/2 connection to send a hundred requests at once on.
 			w.Header().Set("Connection", "close")
 		}
 		s.Metrics.Authentication.WithLabelValues("success").Inc()

@@ -56,7 +56,7 @@ func evict(obj, body runtime.Object) (runtime.Object, error) {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Eviction object: %T", body))
 	}
 	p := kind.Hub[corev1.Pod](obj)
-	if e.Name != "" && e.Name != p.Name {
+	if e.Name != p.Name {
 		return nil, apierrors.NewBadRequest("name in URL does not match name in Eviction object")
 	}
 	o := e.DeleteOptions
