@@ -242,7 +242,7 @@ func (k *Kernel) makeAPI() (err error) {
 		Metrics: k.metrics, Version: versionInfo(), Log: k.c.Log,
 	}
 	if k.custom != nil {
-		c.Settle = k.custom.Settle
+		c.CatchUp = k.custom.CatchUp
 	}
 	if adjust := k.c.Adjust.API; adjust != nil {
 		adjust(&c)

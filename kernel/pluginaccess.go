@@ -43,7 +43,7 @@ type pluginAccess struct {
 func (a pluginAccess) of(name string, p *plugin.Plugin) *hostclient.Config {
 	u := a.user(name, &p.Spec)
 	return &hostclient.Config{Plugin: name, Registry: a.core.As(u), Catalog: a.catalog, Codec: a.codec,
-		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Seen: &hostclient.Seen{}}
+		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Observed: &hostclient.Observed{}}
 }
 
 // admissionReads serves what an admission rule reads, with the permissions of

@@ -105,9 +105,9 @@ type Config struct {
 	// DrainTimeout bounds Draining and the wait for the EndpointSlices to
 	// drop the pod.
 	DrainTimeout time.Duration
-	// DrainSettle is waited after the EndpointSlices dropped the pod, so that
+	// DrainGrace is waited after the EndpointSlices dropped the pod, so that
 	// the balancers of other nodes do too.
-	DrainSettle time.Duration
+	DrainGrace time.Duration
 
 	// LeaseDuration is how long the node counts as alive after a renewal.
 	LeaseDuration time.Duration
@@ -160,7 +160,7 @@ func Default() Config {
 		ClusterDomain:  "cluster.local",
 		ResolvConf:     "/etc/resolv.conf",
 		DrainTimeout:   time.Second,
-		DrainSettle:    50 * time.Millisecond,
+		DrainGrace:     50 * time.Millisecond,
 		LeaseDuration:  40 * time.Second,
 		StatusInterval: 10 * time.Second,
 		ReportInterval: 5 * time.Minute,
@@ -203,7 +203,7 @@ func (c *Config) Validate() error {
 		at   time.Duration
 		min  time.Duration
 	}{{"lease duration", c.LeaseDuration, time.Second}, {"status interval", c.StatusInterval, 100 * time.Millisecond},
-		{"report interval", c.ReportInterval, c.StatusInterval}, {"drain timeout", c.DrainTimeout, 0}, {"drain settle time", c.DrainSettle, 0}} {
+		{"report interval", c.ReportInterval, c.StatusInterval}, {"drain timeout", c.DrainTimeout, 0}, {"drain grace", c.DrainGrace, 0}} {
 		if d.at < d.min {
 			wrong("%s of %s is too short: at least %s", d.name, d.at, d.min)
 		}

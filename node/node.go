@@ -84,10 +84,10 @@ func New(cfg Config) (*Agent, error) {
 // Ready is closed once the node is registered and knows its pods.
 func (a *Agent) Ready() <-chan struct{} { return a.ready }
 
-// settleTime is what the runtime gets to end what it is making when the agent
+// runtimeGrace is what the runtime gets to end what it is making when the agent
 // ends, which no context ends (see package cri). A runtime that hangs does not
 // keep the agent: the next one finds what was made, as after a kill.
-const settleTime = 5 * time.Second
+const runtimeGrace = 5 * time.Second
 
 // Run runs the node until ctx ends or a part of it fails for good. Pods and
 // the private containerd run on.
@@ -105,7 +105,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	defer a.runtime.Close()
-	context.AfterFunc(ctx, func() { time.AfterFunc(settleTime, func() { _ = a.runtime.Close() }) })
+	context.AfterFunc(ctx, func() { time.AfterFunc(runtimeGrace, func() { _ = a.runtime.Close() }) })
 	version, err := a.runtime.Version(ctx)
 	if err != nil {
 		return fmt.Errorf("container runtime at %s: %w", endpoint, err)

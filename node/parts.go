@@ -67,7 +67,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	p.events = record.NewBroadcaster()
 	recorder := p.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: cfg.Name})
 	p.services = corelisters.NewServiceLister(p.agent.informers.Services().GetIndexer())
-	p.drainer = newDrainer(cfg.Name, cfg.Draining, cfg.DrainSettle)
+	p.drainer = newDrainer(cfg.Name, cfg.Draining, cfg.DrainGrace)
 	// Sources tell the workers of changes, and the workers ask the sources.
 	p.sources = source.New(a.client, func(uid types.UID) { p.workers.SourceChanged(uid) }, cfg.Log)
 	p.images = image.New(image.Config{Runtime: a.runtime.Images, Secret: p.sources.Secret, Log: cfg.Log})

@@ -111,7 +111,7 @@ func (b *Balancer) takeOver() error {
 }
 
 // unpinIncompatible removes the pins of all maps if one of them has another
-// shape than this version wants: ids in one map mean something in the others.
+// layout than this version wants: ids in one map mean something in the others.
 // Programs that run keep the old maps until they are replaced.
 func unpinIncompatible(spec *Spec, dir string) error {
 	stale := false

@@ -175,7 +175,7 @@ func (p *controlPlane) do(o order, a *answer) (err error) {
 	case "rewrite":
 		return p.rewrite(o.Count)
 	case "settle":
-		return p.settle()
+		return p.awaitIdle()
 	case "profile":
 		return p.takeProfile(o.File)
 	case "heap":

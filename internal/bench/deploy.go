@@ -54,7 +54,7 @@ func (p *controlPlane) makeNodes(n int, given bool) error {
 	if err := p.addressed(); err != nil {
 		return err
 	}
-	return p.settle()
+	return p.awaitIdle()
 }
 
 // addressed waits until every node has its range of pod addresses: until then
@@ -82,8 +82,8 @@ func (p *controlPlane) addressed() error {
 	}
 }
 
-// settle waits until the process has been almost idle for a second.
-func (p *controlPlane) settle() error {
+// awaitIdle waits until the process has been almost idle for a second.
+func (p *controlPlane) awaitIdle() error {
 	for range 20 {
 		before := ownCPU()
 		select {

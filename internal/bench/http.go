@@ -67,7 +67,7 @@ func (p *controlPlane) makePods(n int) error {
 			}
 		}
 	}
-	return p.settle()
+	return p.awaitIdle()
 }
 
 // http measures what clients see.

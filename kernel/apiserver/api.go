@@ -63,7 +63,7 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q, err := s.catalog.Route(w, r, info)
-	if err != nil && s.catalog.Find(info) == nil && s.settle(r) {
+	if err != nil && s.catalog.Find(info) == nil && s.catchUp(r) {
 		q, err = s.catalog.Route(w, r, info)
 	}
 	if err != nil && s.catalog.Snapshot().Version(schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}) == nil {
@@ -78,13 +78,13 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// settle waits until kinds that were defined before the request are there. It tells
+// catchUp waits until kinds that were defined before the request are there. It tells
 // whether there may be any.
-func (s *api) settle(r *http.Request) bool {
-	if s.c.Settle == nil {
+func (s *api) catchUp(r *http.Request) bool {
+	if s.c.CatchUp == nil {
 		return false
 	}
-	if err := s.c.Settle(r.Context()); err != nil {
+	if err := s.c.CatchUp(r.Context()); err != nil {
 		s.c.Log.Debug("kinds may be missing", "path", r.URL.Path, "error", err)
 	}
 	return true
@@ -94,7 +94,7 @@ func (s *api) settle(r *http.Request) bool {
 func (s *api) servePath(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	if strings.HasPrefix(path, "/apis") || strings.HasPrefix(path, "/openapi/") {
-		s.settle(r)
+		s.catchUp(r)
 	}
 	if h := s.c.Paths[path]; h != nil {
 		h.ServeHTTP(w, r)

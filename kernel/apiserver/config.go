@@ -39,10 +39,10 @@ type Config struct {
 	// Reader serves the look-ups of connect hooks (a pod's node, for example).
 	Reader resource.Reader
 
-	// Settle returns when the catalog has the kinds that were defined before the
+	// CatchUp returns when the catalog has the kinds that were defined before the
 	// call. It is asked before a resource is said not to be there, and before
 	// documents tell what there is. Nil: nobody defines any.
-	Settle func(ctx context.Context) error
+	CatchUp func(ctx context.Context) error
 
 	// AdmitConnect asks the admission rules about a connect request (exec,
 	// attach, port-forward, proxy) before it is sent on. Nil asks nobody.

@@ -88,7 +88,7 @@ func (x *Controller) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case u := <-updates:
-			x.take(ctx, u)
+			x.deliver(ctx, u)
 		case name := <-x.ended:
 			x.forgetEnd(ctx, name)
 		case <-again:
@@ -104,8 +104,8 @@ func (x *Controller) Run(ctx context.Context) error {
 	}
 }
 
-// take learns what the informer tells.
-func (x *Controller) take(ctx context.Context, u informer.Update) {
+// deliver applies what the informer delivers.
+func (x *Controller) deliver(ctx context.Context, u informer.Update) {
 	if u.Replace {
 		there := map[string]bool{}
 		for _, o := range u.Objects {
@@ -128,7 +128,7 @@ func (x *Controller) take(ctx context.Context, u informer.Update) {
 	}
 }
 
-// put learns a definition's newest state.
+// put observes a definition's newest state.
 func (x *Controller) put(ctx context.Context, o *watch.Object) {
 	if k := x.known[o.Name]; k != nil && k.object.Revision >= o.Revision {
 		return

@@ -113,11 +113,11 @@ func (x *Kinds) Run(ctx context.Context) error {
 // Synced is closed when the catalog has what was stored at the start.
 func (x *Kinds) Synced() <-chan struct{} { return x.informer.Synced() }
 
-// Settle returns when the catalog has every definition whose write finished before
+// CatchUp returns when the catalog has every definition whose write finished before
 // the call: who has seen a definition established, on whatever server, finds its
 // kind.
 // RATIONALE.md: "Why does a request for a kind that is not there wait?"
-func (x *Kinds) Settle(ctx context.Context) error {
+func (x *Kinds) CatchUp(ctx context.Context) error {
 	l, err := x.c.Registry.List(ctx, registry.Target{Resource: Definitions}, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("custom kinds: %w", err)

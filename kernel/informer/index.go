@@ -25,7 +25,7 @@ type Index struct {
 // takes no room.
 func NewIndex(of func(*watch.Object) []string) *Index { return &Index{of: of} }
 
-// Apply takes in a change.
+// Apply applies a change.
 func (x *Index) Apply(e watch.Event) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -66,10 +66,10 @@ type Elector struct {
 	retry *backoff.Retry
 
 	// Run's own: the Lease as last seen, and since when it has not changed.
-	seen   *coordinationv1.Lease
-	since  time.Time
-	looked bool             // a lease that names this server was its predecessor's
-	taken  metav1.MicroTime // when this server took the lease
+	observed     *coordinationv1.Lease
+	since        time.Time
+	observedOnce bool             // a lease that names this server was its predecessor's
+	taken        metav1.MicroTime // when this server took the lease
 
 	mu     sync.Mutex
 	leads  bool   // guarded by mu
@@ -241,7 +241,7 @@ func (e *Elector) target() registry.Target {
 func (e *Elector) get(ctx context.Context) (*coordinationv1.Lease, error) {
 	o, err := e.c.Registry.Get(ctx, e.target(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		e.see(nil)
+		e.observe(nil)
 		return nil, nil
 	}
 	if err != nil {
@@ -251,15 +251,15 @@ func (e *Elector) get(ctx context.Context) (*coordinationv1.Lease, error) {
 	if !ok {
 		return nil, fmt.Errorf("lease %s is a %T", e.c.Name, o.Obj)
 	}
-	e.see(l)
+	e.observe(l)
 	return l, nil
 }
 
-func (e *Elector) see(l *coordinationv1.Lease) {
-	if e.seen == nil || l == nil || l.ResourceVersion != e.seen.ResourceVersion {
+func (e *Elector) observe(l *coordinationv1.Lease) {
+	if e.observed == nil || l == nil || l.ResourceVersion != e.observed.ResourceVersion {
 		e.since = e.c.Clock.Now()
 	}
-	e.seen = l
+	e.observed = l
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.holder = holderOf(l)
@@ -280,8 +280,8 @@ func (e *Elector) acquire(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	first := !e.looked
-	e.looked = true
+	first := !e.observedOnce
+	e.observedOnce = true
 	holder := holderOf(l)
 	// It is this server's when a process of it had the lease before, or when it
 	// took the lease itself and the answer was lost. It writes it once more then:
@@ -327,7 +327,7 @@ func (e *Elector) renew(ctx context.Context, within time.Duration) (lost bool, e
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for range 2 {
-		next := e.seen.DeepCopy()
+		next := e.observed.DeepCopy()
 		now := metav1.NewMicroTime(e.c.Clock.Now())
 		next.Spec.RenewTime = &now
 		ok, err := e.write(ctx, next, false)
@@ -368,7 +368,7 @@ func (e *Elector) write(ctx context.Context, l *coordinationv1.Lease, create boo
 	if !ok {
 		return false, fmt.Errorf("lease %s is a %T", e.c.Name, r.Object.Obj)
 	}
-	e.see(written)
+	e.observe(written)
 	return true, nil
 }
 
@@ -377,12 +377,12 @@ const releaseTimeout = time.Second
 
 // release gives the lease back, so that nobody has to wait for it.
 func (e *Elector) release(ctx context.Context) {
-	if !e.mine(e.seen) {
+	if !e.mine(e.observed) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	next := e.seen.DeepCopy()
+	next := e.observed.DeepCopy()
 	now, nobody := metav1.NewMicroTime(e.c.Clock.Now()), ""
 	next.Spec.HolderIdentity, next.Spec.RenewTime = &nobody, &now
 	if _, err := e.write(ctx, next, false); err != nil {

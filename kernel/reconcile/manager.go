@@ -174,7 +174,7 @@ func (m *Manager) start(name string, c Controller) {
 	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(name).Observe(d.Seconds()) })
 	r.host = &hostclient.Config{Plugin: name, Registry: c.Registry, Catalog: m.c.Catalog, Codec: m.c.Codec,
 		Owned: m.owned, Events: m.events, Allow: c.Allow, Refused: c.Refused,
-		Budget: hostclient.NewBudget(c.Writes, m.c.Clock), Seen: &hostclient.Seen{}}
+		Budget: hostclient.NewBudget(c.Writes, m.c.Clock), Observed: &hostclient.Observed{}}
 	m.running[name] = r
 	m.group.Go(func() {
 		defer close(r.done)

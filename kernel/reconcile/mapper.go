@@ -40,7 +40,7 @@ type mapper struct {
 // event queues the requests that an event makes under every watch of its
 // resource.
 func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
-	m.r.host.Seen.Note(watches[0].resource, e.Revision)
+	m.r.host.Observed.Observe(watches[0].resource, e.Revision)
 	for i := range watches {
 		w := &watches[i]
 		if !w.present.In(e.Object.Obj) && (e.Prev == nil || !w.present.In(e.Prev.Obj)) {

@@ -103,7 +103,7 @@ func newRunner(t *testing.T, k *kit, open func() (plugin.Instance, error)) *runn
 		t.Fatal(err)
 	}
 	return &runner{name: "test", catalog: k.Catalog, clock: hasty{}, log: slog.New(slog.DiscardHandler), faults: newFaults(slog.New(slog.DiscardHandler), hasty{}), intake: t.Context(), metrics: m,
-		host: &hostclient.Config{Seen: &hostclient.Seen{}}, queue: NewQueue(clock.RealClock{}, nil),
+		host: &hostclient.Config{Observed: &hostclient.Observed{}}, queue: NewQueue(clock.RealClock{}, nil),
 		c: Controller{Open: func(context.Context, HostCall) (plugin.Instance, error) { return open() }}}
 }
 

@@ -16,13 +16,13 @@ import (
 // when it counts, or to the queue, when it waits; what it changes in the cache
 // is an event for those that wait.
 
-// putNode takes in a node's new state.
+// putNode stores a node's new state.
 func (c *cycle) putNode(n *corev1.Node, now time.Time) { c.queue.Event(c.cache.PutNode(n), now) }
 
 // deleteNode forgets a node.
 func (c *cycle) deleteNode(name string) { c.cache.RemoveNode(name) }
 
-// putPod takes in a pod's new state.
+// putPod stores a pod's new state.
 func (c *cycle) putPod(o *corev1.Pod, now time.Time) {
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
 	waits, counts := c.queue.Get(key), c.cache.Get(key)
@@ -52,7 +52,7 @@ func terminal(o *corev1.Pod) bool {
 	return o.Status.Phase == corev1.PodSucceeded || o.Status.Phase == corev1.PodFailed
 }
 
-// putWaiting queues a pod, or takes in its new spec.
+// putWaiting queues a pod, or updates its spec.
 func (c *cycle) putWaiting(p *queue.Pod, key types.NamespacedName, o *corev1.Pod) {
 	if p == nil {
 		p = &queue.Pod{Key: key, UID: o.UID}
@@ -76,7 +76,7 @@ func (c *cycle) deletePod(key types.NamespacedName, now time.Time) {
 	c.queue.Event(c.cache.RemovePod(key), now)
 }
 
-// replaceNodes takes in all nodes anew.
+// replaceNodes stores all nodes anew.
 func (c *cycle) replaceNodes(list []*corev1.Node, now time.Time) {
 	present := map[string]bool{}
 	for _, n := range list {
@@ -92,7 +92,7 @@ func (c *cycle) replaceNodes(list []*corev1.Node, now time.Time) {
 	}
 }
 
-// replacePods takes in all pods anew.
+// replacePods stores all pods anew.
 func (c *cycle) replacePods(list []*corev1.Pod, now time.Time) {
 	present := map[types.NamespacedName]bool{}
 	for _, o := range list {

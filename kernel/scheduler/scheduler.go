@@ -244,7 +244,7 @@ func (s *Scheduler) report(r report) {
 	s.reports.add(r)
 }
 
-// drain takes in what is there without waiting.
+// drain handles what is there without waiting.
 func (s *Scheduler) drain() {
 	for range 8 {
 		select {
@@ -355,7 +355,7 @@ func objects[T any](list []*watch.Object) []T {
 	return out
 }
 
-// finishBindings takes in what became of bindings.
+// finishBindings handles the results of bindings.
 func (s *Scheduler) finishBindings(list []bound) {
 	now := s.cfg.Clock.Now()
 	for _, b := range list {

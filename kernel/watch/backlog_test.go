@@ -33,7 +33,7 @@ func TestWaitingEventsAreBounded(t *testing.T) {
 	p := large("a", "big", size)
 	for range writes {
 		change(t, s, p, 1)
-		settle(t, s, c)
+		catchUp(t, s, c)
 		got, err := available(reader)
 		if err != nil {
 			t.Fatal(err)
@@ -71,13 +71,13 @@ func TestSharedStatesCountOnce(t *testing.T) {
 	c := run(t, watch.Config{Store: s})
 	p := large("a", "big", size)
 	change(t, s, p, 1)
-	settle(t, s, c)
+	catchUp(t, s, c)
 	var all []*watch.Watcher
 	for range 20 {
 		all = append(all, open(t, c, watch.Filter{}))
 	}
 	change(t, s, p, 1)
-	settle(t, s, c)
+	catchUp(t, s, c)
 	n := c.Stats().WaitingBytes
 	if n < 5*size || n > 7*size {
 		t.Errorf("%d bytes wait, want one state of %d", n, 5*size)
@@ -106,13 +106,13 @@ func TestCutWatcherKeepsNothing(t *testing.T) {
 	w := open(t, c, watch.Filter{})
 	p := large("a", "big", 1<<10)
 	change(t, s, p, 2)
-	settle(t, s, c)
+	catchUp(t, s, c)
 	held, err := w.Next(t.Context())
 	if err != nil || len(held) == 0 {
 		t.Fatal(held, err)
 	}
 	change(t, s, p, 5)
-	settle(t, s, c)
+	catchUp(t, s, c)
 	if !errors.Is(w.Err(), watch.ErrSlow) {
 		t.Fatalf("the watcher goes on: %v", w.Err())
 	}

@@ -182,7 +182,7 @@ func TestPrime(t *testing.T) {
 	early.ResourceVersion = fmt.Sprint(rev)
 	deposited := c.Prime("/registry/pods/a/early", rev, early)
 	close(release) // only now do events arrive
-	settle(t, s, c)
+	catchUp(t, s, c)
 	held := c.Get(pods, "a", "early")
 	if held == nil || held != deposited || held.Obj != kruntime.Object(early) {
 		t.Errorf("the deposited object is not the one held: %p, %p", held, deposited)
@@ -192,7 +192,7 @@ func TestPrime(t *testing.T) {
 	}
 	late := pod("a", "late", "n", nil)
 	rev = put(t, s, late)
-	settle(t, s, c)
+	catchUp(t, s, c)
 	late.ResourceVersion = fmt.Sprint(rev)
 	if got, held := c.Prime("/registry/pods/a/late", rev, late), c.Get(pods, "a", "late"); got != held {
 		t.Errorf("a late deposit is not answered with the object held: %p, %p", got, held)
@@ -204,7 +204,7 @@ func TestPrime(t *testing.T) {
 	stale := pod("a", "x", "stale", nil)
 	c.Prime("/registry/pods/a/x", rev+5, stale)
 	put(t, s, pod("a", "x", "fresh", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	if got := c.Get(pods, "a", "x").Obj.(*corev1.Pod).Spec.NodeName; got != "fresh" {
 		t.Errorf("a hint of another revision was used: %s", got)
 	}
@@ -243,7 +243,7 @@ func TestEncodingOnce(t *testing.T) {
 	s := memory.New()
 	c := run(t, watch.Config{Store: s})
 	put(t, s, pod("a", "x", "", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	o := c.Get(pods, "a", "x")
 	var mu sync.Mutex
 	made := map[string]int{}
@@ -307,7 +307,7 @@ func TestLoadMany(t *testing.T) {
 		t.Errorf("watch over a reload: got %v", err)
 	}
 	put(t, s, pod("ns0", "new", "", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	after := c.Stats()
 	if after.Loads != before.Loads+1 || after.Decoded > before.Decoded+1 {
 		t.Errorf("a reload decoded %d objects", after.Decoded-before.Decoded)
@@ -338,7 +338,7 @@ func TestStoreGoesBack(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	put(t, restored, pod("a", "1", "restored", nil))
-	settle(t, restored, c)
+	catchUp(t, restored, c)
 	if got := c.Snapshot(pods); got.Len("") != 2 || got.Revision() != 3 {
 		t.Errorf("%d objects at %d", got.Len(""), got.Revision())
 	}
@@ -442,7 +442,7 @@ func TestUndecodableLoggedOnce(t *testing.T) {
 	for range 3 {
 		commit(t, s, store.Op{Key: key, Value: []byte("garbage"), Expect: store.Any})
 	}
-	settle(t, s, c)
+	catchUp(t, s, c)
 	stop()
 	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), key) {
 		t.Errorf("%d lines:\n%s", n, log.String())

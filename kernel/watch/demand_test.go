@@ -99,7 +99,7 @@ func TestLoadOnDemand(t *testing.T) {
 	put(t, s, pod("a", "early", "n", nil))
 	kinds.apply(t, []*resource.Definition{spelledPods("a")})
 	put(t, s, pod("a", "x", "n", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	if n := kinds.decoded.Load(); n != 0 {
 		t.Errorf("%d objects of a resource that nobody asked for were decoded", n)
 	}
@@ -115,7 +115,7 @@ func TestLoadOnDemand(t *testing.T) {
 		t.Fatal(err)
 	}
 	rev := put(t, s, pod("a", "y", "n", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	events, err := available(w)
 	if err != nil || len(events) != 1 || events[0].Type != watch.Added || events[0].Revision != rev {
 		t.Errorf("events %v, %v", events, err)
@@ -132,7 +132,7 @@ func TestRemovedResource(t *testing.T) {
 	kinds := newChanging(t, spelledPods("a"), spelledKind("nodes", "Node", "a"))
 	c := run(t, kinds.config(s))
 	put(t, s, pod("a", "x", "n", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	w, err := c.Watch(pods, 0, watch.Filter{})
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestChangedResource(t *testing.T) {
 	kinds := newChanging(t, first)
 	c := run(t, kinds.config(s))
 	put(t, s, pod("a", "x", "n", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	w, err := c.Watch(pods, 0, watch.Filter{})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestChangedResource(t *testing.T) {
 	kinds.apply(t, []*resource.Definition{spelledPods("b")})
 	waitUntil(t, "the object is decoded by its new definition", func() bool { return spelling(c.Get(pods, "a", "x")) == "b" })
 	rev := put(t, s, pod("a", "x", "m", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	events, err := available(w)
 	if err != nil || len(events) != 1 || events[0].Type != watch.Modified || events[0].Revision != rev || spelling(events[0].Object) != "b" || spelling(events[0].Prev) != "b" {
 		t.Errorf("events %v, %v: want the one change", events, err)
@@ -298,7 +298,7 @@ func demandUnderLoad(t *testing.T, r *rand.Rand, interrupts int) int {
 	writers.Wait()
 	others.Wait()
 	cancel()
-	settle(t, s, c)
+	catchUp(t, s, c)
 	kvs, _, _, err := s.List(t.Context(), "/registry/pods/", store.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -377,7 +377,7 @@ func TestRereadFails(t *testing.T) {
 	cfg.Clock = now
 	c := run(t, cfg)
 	put(t, s, pod("a", "x", "n", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	s.fail.Store(&broken)
 	kinds.apply(t, []*resource.Definition{spelledPods("b")})
 	for range 3 { // each try waits for the clock when it has failed
@@ -397,7 +397,7 @@ func TestRereadFails(t *testing.T) {
 		return spelling(c.Get(pods, "a", "x")) == "b"
 	})
 	rev := put(t, s, pod("a", "y", "n", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	if o := c.Get(pods, "a", "y"); o == nil || o.Revision != rev || spelling(o) != "b" {
 		t.Errorf("a later object: %v", o)
 	}

@@ -119,8 +119,8 @@ func newView(s *state, e Event) view {
 	return v
 }
 
-// seenBy returns the event as a filter's watcher sees it, if it does.
-func (v *view) seenBy(f *Filter) (Event, bool) {
+// selectedBy returns the event as a filter's watcher sees it, if it does.
+func (v *view) selectedBy(f *Filter) (Event, bool) {
 	field := func(o *Object) string { return v.field(o, f.Field) }
 	return v.event.relate(f.selects(v.prev, field), f.selects(v.now, field), v.gone)
 }

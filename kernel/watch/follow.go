@@ -91,7 +91,7 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// apply takes in one batch: decode, apply to each resource, publish.
+// apply handles one batch: decode, apply to each resource, publish.
 func (f *follower) apply(b *store.Batch) {
 	c := f.cache
 	c.resources.applying.Lock()

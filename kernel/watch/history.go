@@ -124,8 +124,8 @@ func (r *logReader) read(buf []Event) ([]Event, bool) {
 	}
 	for _, e := range r.events[:n] {
 		v := newView(r.state, e)
-		if seen, ok := v.seenBy(r.filter); ok {
-			buf = append(buf, seen)
+		if ev, ok := v.selectedBy(r.filter); ok {
+			buf = append(buf, ev)
 		}
 	}
 	r.events = r.events[n:]

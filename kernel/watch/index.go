@@ -171,8 +171,8 @@ func (s *state) deliver(e Event, out *fanout) {
 			if !w.wants(e.Revision) {
 				continue
 			}
-			if seen, ok := v.seenBy(&w.filter); ok {
-				w.push(seen, out)
+			if ev, ok := v.selectedBy(&w.filter); ok {
+				w.push(ev, out)
 			}
 		}
 	})

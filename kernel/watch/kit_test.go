@@ -122,8 +122,8 @@ func runUntil(t testing.TB, c watch.Config) (*watch.Cache, func()) {
 	return cache, stop
 }
 
-// settle waits until the cache has come to the store's revision.
-func settle(t testing.TB, s store.Store, c *watch.Cache) {
+// catchUp waits until the cache has come to the store's revision.
+func catchUp(t testing.TB, s store.Store, c *watch.Cache) {
 	t.Helper()
 	rev := mustRevision(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -35,7 +35,7 @@ func TestSecondNameHasNoObjects(t *testing.T) {
 	p := pod("a", "primed", "", nil)
 	c.Prime("/registry/events/a/primed", mustRevision(t, s)+1, p)
 	put("primed")
-	settle(t, s, c)
+	catchUp(t, s, c)
 
 	if got := c.Stats(); got.Decoded != 2 || got.Primed != 1 || got.Objects[events] != 3 || got.Objects[newEvent] != 0 {
 		t.Errorf("got %+v, want 2 decoded, 1 primed, 3 events of the first name", got)

@@ -58,7 +58,7 @@ func TestLoadOvertaken(t *testing.T) {
 	kinds.apply(t, []*resource.Definition{spelledPods("b")})
 	waitUntil(t, "the objects are decoded by the new definition", func() bool { return spelling(c.Get(pods, "a", "y")) == "b" })
 	commit(t, s, store.Op{Key: "/registry/pods/a/x", Expect: store.Any})
-	settle(t, s, c)
+	catchUp(t, s, c)
 	close(s.answer)
 	if err := <-late; err != nil {
 		t.Error(err)

@@ -51,7 +51,7 @@ func TestHooksPanic(t *testing.T) {
 	defer w.Stop()
 	put(t, s, pod("ns", "odd", "n1", nil))
 	put(t, s, pod("ns", "even", "n1", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	got, err := available(w)
 	if err != nil || len(got) == 0 || got[len(got)-1].Object.Name != "even" {
 		t.Errorf("told %d events, %v", len(got), err)

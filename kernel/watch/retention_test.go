@@ -61,13 +61,13 @@ func TestHistoryAge(t *testing.T) {
 		c, stop := runUntil(t, watch.Config{Store: s})
 		defer stop()
 		small := change(t, s, pod("a", "small", "", nil), 500)
-		settle(t, s, c)
+		catchUp(t, s, c)
 		if !resumes(t, c, pods, small[0], 499) {
 			t.Error("young events are forgotten")
 		}
 		time.Sleep(70 * time.Second)
 		young := change(t, s, pod("a", "small", "", nil), 150)
-		settle(t, s, c)
+		catchUp(t, s, c)
 		time.Sleep(10 * time.Second)
 		if resumes(t, c, pods, small[498], 151) || !resumes(t, c, pods, young[0], 149) {
 			t.Error("want those of the last 75 seconds")
@@ -77,7 +77,7 @@ func TestHistoryAge(t *testing.T) {
 			t.Error("want the last hundred events")
 		}
 		big := change(t, s, large("a", "big", 10<<10), 50)
-		settle(t, s, c)
+		catchUp(t, s, c)
 		time.Sleep(10 * time.Minute)
 		if resumes(t, c, pods, big[0], 49) || !resumes(t, c, pods, big[47], 2) {
 			t.Error("want few of the large events")
@@ -101,7 +101,7 @@ func TestHistoryBytes(t *testing.T) {
 		}
 	}
 	revisions := change(t, s, large("a", "big", 500<<10), 200)
-	settle(t, s, c)
+	catchUp(t, s, c)
 	st := c.Stats()
 	if st.HistoryBytes > budget || st.HistoryBytes == 0 {
 		t.Errorf("history keeps %d bytes, want at most %d", st.HistoryBytes, budget)
@@ -138,7 +138,7 @@ func TestReadyBound(t *testing.T) {
 	for i := range 1000 {
 		put(t, s, pod("a", fmt.Sprintf("%d-pod", i), "", nil))
 	}
-	settle(t, s, c)
+	catchUp(t, s, c)
 	hot := c.Get(pods, "a", "0-pod")
 	encoded(t, hot, size)
 	encoded(t, hot, size)
@@ -167,7 +167,7 @@ func TestReadyAge(t *testing.T) {
 		defer stop()
 		put(t, s, pod("a", "hot", "", nil))
 		put(t, s, pod("a", "cold", "", nil))
-		settle(t, s, c)
+		catchUp(t, s, c)
 		hot, cold := c.Get(pods, "a", "hot"), c.Get(pods, "a", "cold")
 		encoded(t, hot, 100)
 		encoded(t, cold, 100)
@@ -194,11 +194,11 @@ func TestReadyRetired(t *testing.T) {
 		c, stop := runUntil(t, watch.Config{Store: s})
 		defer stop()
 		change(t, s, pod("a", "x", "", nil), 1)
-		settle(t, s, c)
+		catchUp(t, s, c)
 		old := c.Get(pods, "a", "x")
 		encoded(t, old, 1000)
 		change(t, s, pod("a", "x", "", nil), 2)
-		settle(t, s, c)
+		catchUp(t, s, c)
 		encoded(t, c.Get(pods, "a", "x"), 100)
 		if encoded(t, old, 1000) {
 			t.Error("bytes were dropped before others could send them")
@@ -219,14 +219,14 @@ func TestDeletedObject(t *testing.T) {
 	s := memory.New()
 	c := run(t, watch.Config{Store: s})
 	rev := put(t, s, pod("a", "x", "n", map[string]string{"k": "v"}))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	held := c.Get(pods, "a", "x")
 	w, err := c.Watch(pods, 0, watch.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	gone := commit(t, s, store.Op{Key: "/registry/pods/a/x", Expect: rev})
-	settle(t, s, c)
+	catchUp(t, s, c)
 	got, err := available(w)
 	if err != nil || len(got) != 1 || got[0].Type != watch.Deleted {
 		t.Fatalf("got %+v, %v", got, err)
@@ -253,7 +253,7 @@ func TestSnapshotSuperseded(t *testing.T) {
 		t.Errorf("a new snapshot keeps %d bytes, rewound %t", n, snap.Rewound())
 	}
 	change(t, old, large("a", "x", 10<<10), 5)
-	settle(t, old, c)
+	catchUp(t, old, c)
 	if n := snap.Superseded(); n < 5*10<<10 {
 		t.Errorf("after five changes it keeps %d bytes", n)
 	}

@@ -198,7 +198,7 @@ func (s *scenario) commit() {
 	rev := commit(s.t, s.store, s.txn...)
 	s.txn = nil
 	if s.cache != nil {
-		settle(s.t, s.store, s.cache)
+		catchUp(s.t, s.store, s.cache)
 	}
 	fmt.Fprintf(&s.out, "revision %d\n", rev)
 }
@@ -320,7 +320,7 @@ func (s *scenario) interrupt(how string) {
 	if s.store.opened() == before {
 		s.t.Fatal("the cache does not watch again")
 	}
-	settle(s.t, s.store, s.cache)
+	catchUp(s.t, s.store, s.cache)
 }
 
 // status prints the counters.

@@ -123,7 +123,7 @@ func (s *state) since(o *WatchOptions) ([]Event, error) {
 	seen := 0
 	for _, e := range again[:len(again)-len(events)] {
 		v := newView(s, e)
-		if _, ok := v.seenBy(&o.Filter); ok {
+		if _, ok := v.selectedBy(&o.Filter); ok {
 			seen++
 		}
 	}
@@ -314,7 +314,7 @@ func (w *Watcher) endLocked(err error) {
 // wants tells whether an event of a revision may be of interest.
 func (w *Watcher) wants(rev int64) bool { return rev > w.after || w.again && rev == w.after }
 
-// arrived settles what of the revision after, which has come now, is told: all
+// arrived decides what of the revision after, which has come now, is sent: all
 // of its events if there are several, none if the reader has seen the only one.
 // A revision comes whole, in one batch.
 func (w *Watcher) arrived() {

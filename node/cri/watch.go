@@ -19,8 +19,8 @@ const (
 	pollSlow    = time.Second            // without events, when nothing has for quietAfter
 	quietAfter  = 30 * time.Second
 	pollEvents  = 10 * time.Second // with events
-	settleFirst = 2 * time.Millisecond
-	settleFor   = time.Second
+	relistFirst = 2 * time.Millisecond
+	relistFor   = time.Second
 )
 
 // Watcher reports which pods changed in the runtime.
@@ -72,7 +72,7 @@ func (w *Watcher) loop(ctx context.Context) {
 		events  bool
 		changed = w.clock.Now()
 		awaited = map[string]bool{} // containers whose exit was announced
-		settle  time.Duration
+		relist  time.Duration
 		sight   = backoff.New(pollFast, 5*time.Second)
 		timer   = w.clock.NewTimer(0)
 	)
@@ -83,7 +83,7 @@ func (w *Watcher) loop(ctx context.Context) {
 			return
 		case events = <-w.events:
 		case id := <-w.hints:
-			awaited[id], settle = true, settleFirst
+			awaited[id], relist = true, relistFirst
 			w.moreHints(awaited)
 		case <-timer.C():
 		}
@@ -106,8 +106,8 @@ func (w *Watcher) loop(ctx context.Context) {
 		switch {
 		case blind > 0:
 			wait = blind
-		case len(awaited) > 0 && settle < settleFor:
-			wait, settle = settle, 2*settle
+		case len(awaited) > 0 && relist < relistFor:
+			wait, relist = relist, 2*relist
 		case events:
 			clear(awaited)
 			wait = pollEvents

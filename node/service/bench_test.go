@@ -96,12 +96,12 @@ func BenchmarkChange(b *testing.B) {
 	}
 	b.Run("event", func(b *testing.B) {
 		var took []time.Duration
-		for settled := false; !settled; { // what is left of the list
+		for drained := false; !drained; { // what is left of the list
 			select {
 			case <-heard:
 			case <-w.web:
 			case <-time.After(100 * time.Millisecond):
-				settled = true
+				drained = true
 			}
 		}
 		for i := 0; b.Loop(); i++ {

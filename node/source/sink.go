@@ -66,10 +66,10 @@ func (s *sink) ours(obj any) (runtime.Object, bool) {
 	return o, err == nil && m.GetNamespace() == s.key.namespace && m.GetName() == s.key.name
 }
 
-// Add takes in a new object.
+// Add stores a new object.
 func (s *sink) Add(obj any) error { return s.Update(obj) }
 
-// Update takes in a changed object.
+// Update stores a changed object.
 func (s *sink) Update(obj any) error {
 	if o, ok := s.ours(obj); ok {
 		s.set(o)
@@ -77,7 +77,7 @@ func (s *sink) Update(obj any) error {
 	return nil
 }
 
-// Delete takes in that the object is gone.
+// Delete notes that the object is gone.
 func (s *sink) Delete(obj any) error {
 	if _, ok := s.ours(obj); ok {
 		s.set(nil)
@@ -85,7 +85,7 @@ func (s *sink) Delete(obj any) error {
 	return nil
 }
 
-// Replace takes in the answer of a list.
+// Replace stores the answer of a list.
 func (s *sink) Replace(list []any, _ string) error {
 	for _, obj := range list {
 		if o, ok := s.ours(obj); ok {

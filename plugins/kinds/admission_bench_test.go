@@ -41,8 +41,8 @@ func BenchmarkAdmission(b *testing.B) {
 matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [` + res + `]}]}
 `
 	}
-	settled := func(present bool) {
-		until(b, "settled", func() bool { return (create() != nil) == present })
+	inForce := func(present bool) {
+		until(b, "inForce", func() bool { return (create() != nil) == present })
 	}
 	run("none")
 	g.policy(b, "elsewhere", rule("services")+`validations: [{expression: "false"}]`, "")
@@ -50,17 +50,17 @@ matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operatio
 	// The policy that is measured comes together with one that is seen to come.
 	g.policy(b, "images", rule("pods")+`validations: [{expression: "object.spec.containers.all(c, !c.image.endsWith(':latest'))", message: no latest}]`, "")
 	g.policy(b, "flag", rule("pods")+`validations: [{expression: "false"}]`, "")
-	settled(true)
+	inForce(true)
 	g.drop(b, "flag")
-	settled(false)
+	inForce(false)
 	run("one-policy")
 	for _, name := range []string{"b", "c", "d", "e", "f", "g", "h", "i"} {
 		g.policy(b, name, rule("pods")+`validations: [{expression: "object.spec.containers.all(c, !c.image.endsWith(':latest'))", message: no latest}]`, "")
 	}
 	g.policy(b, "flag", rule("pods")+`validations: [{expression: "false"}]`, "")
-	settled(true)
+	inForce(true)
 	g.drop(b, "flag")
-	settled(false)
+	inForce(false)
 	run("nine-policies")
 	for _, name := range []string{"images", "b", "c", "d", "e", "f", "g", "h", "i"} {
 		g.drop(b, name)
@@ -73,7 +73,7 @@ matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operatio
 	if _, err := g.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(b.Context(), c, metav1.CreateOptions{}); err != nil {
 		b.Fatal(err)
 	}
-	settled(true)
+	inForce(true)
 	h.says(allow)
 	run("one-webhook")
 }

@@ -260,9 +260,9 @@ func (s *Store) of(key, resource string) bool {
 	return resource == wire.AllResources || strings.HasPrefix(key, resource+"/")
 }
 
-// seen is an object as a list of all resources shows it. The store takes every
+// partial is an object as a list of all resources shows it. The store takes every
 // resource for one that is collected.
-func (s *Store) seen(key string, o map[string]any) map[string]any {
+func (s *Store) partial(key string, o map[string]any) map[string]any {
 	m := metadata(o)
 	return map[string]any{"apiVersion": o["apiVersion"], "kind": o["kind"], "metadata": m, "collected": "true", "namespaced": fmt.Sprint(text(m, "namespace") != ""),
 		"resource": strings.TrimSuffix(key, "/"+text(m, "namespace")+"/"+text(m, "name"))}
@@ -275,7 +275,7 @@ func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 		o := s.objects[k]
 		m := metadata(o)
 		if q.Resource == wire.AllResources {
-			o = s.seen(k, o)
+			o = s.partial(k, o)
 		}
 		if !s.of(k, q.Resource) || q.Namespace != "" && q.Namespace != text(m, "namespace") ||
 			!owned(m, q.Owner) || !labelled(m, q.Labels) || !selected(o, q.Fields) {

@@ -63,7 +63,7 @@ func (c *configurations[T]) Apply(ctx context.Context, events []watch.Event) {
 	c.changed.Apply(ctx, events)
 }
 
-// event takes in a change, then tells the plugin, which reads anew.
+// event applies a change, then tells the plugin, which reads anew.
 func (c *configurations[T]) event(e watch.Event) {
 	obj, ok := e.Object.Obj.(T)
 	if !ok {

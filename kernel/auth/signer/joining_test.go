@@ -75,7 +75,7 @@ func TestTokenMakesAsManyNodesAsItSays(t *testing.T) {
 		t.Run(fmt.Sprintf("%d-%s", i, tt.node), func(t *testing.T) {
 			name := fmt.Sprintf("csr-%d", i)
 			join(t, tt.who, name, tt.node)
-			got := settle(t, admin, name, time.Minute)
+			got := awaitAnswer(t, admin, name, time.Minute)
 			if tt.denied == "" {
 				if len(got.Status.Certificate) == 0 {
 					t.Fatalf("not signed: %+v", got.Status.Conditions)
@@ -108,7 +108,7 @@ func TestPersonMayGiveANameAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	join(t, c.Admin(), "mine", "old")
-	if got := settle(t, admin, "mine", 300*time.Millisecond); len(got.Status.Conditions) > 0 {
+	if got := awaitAnswer(t, admin, "mine", 300*time.Millisecond); len(got.Status.Conditions) > 0 {
 		t.Errorf("got %+v, want no answer", got.Status.Conditions)
 	}
 }

@@ -54,7 +54,7 @@ func (s *Signer) approveServing(ctx context.Context, r *certificatesv1.Certifica
 			return left("%s is the address of a Service", a), nil
 		}
 		// A claim may be written later; where it came from does not change.
-		if !s.seen(r, a) {
+		if !s.requestedFrom(r, a) {
 			return left("the server has not seen the node at %s: the request came from %s", a, strings.Join(r.Spec.Extra[node.RemoteAddress], ", ")), nil
 		}
 		if !slices.Contains(claimed, a) {
@@ -93,11 +93,11 @@ func (s *Signer) claimed(ctx context.Context, name string) ([]netip.Addr, error)
 	return out, nil
 }
 
-// seen reports that the request came from an address. A node that comes over
+// requestedFrom reports that the request came from an address. A node that comes over
 // the loopback, or from an address of this machine's, runs on this machine: it has
 // what this machine has. From elsewhere nobody completes a connection under such an
 // address.
-func (s *Signer) seen(r *certificatesv1.CertificateSigningRequest, a netip.Addr) bool {
+func (s *Signer) requestedFrom(r *certificatesv1.CertificateSigningRequest, a netip.Addr) bool {
 	var local []netip.Addr
 	for _, from := range r.Spec.Extra[node.RemoteAddress] {
 		ip, err := netip.ParseAddr(from)

@@ -110,7 +110,7 @@ func (s *Signer) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case u := <-updates:
-			s.take(ctx, u)
+			s.deliver(ctx, u)
 		case <-t.C():
 			switch err := s.sweep(ctx); {
 			case err == nil:
@@ -122,19 +122,19 @@ func (s *Signer) Run(ctx context.Context) error {
 	}
 }
 
-// take does the next thing for what an informer tells of.
-func (s *Signer) take(ctx context.Context, u informer.Update) {
+// deliver does the next thing for what an informer tells of.
+func (s *Signer) deliver(ctx context.Context, u informer.Update) {
 	for _, o := range u.Objects {
-		s.see(ctx, o)
+		s.sync(ctx, o)
 	}
 	for _, e := range u.Events {
 		if e.Type != watch.Deleted {
-			s.see(ctx, e.Object)
+			s.sync(ctx, e.Object)
 		}
 	}
 }
 
-func (s *Signer) see(ctx context.Context, o *watch.Object) {
+func (s *Signer) sync(ctx context.Context, o *watch.Object) {
 	if r, ok := o.Obj.(*certificatesv1.CertificateSigningRequest); ok && r.DeletionTimestamp == nil {
 		s.handle(ctx, r)
 	}

@@ -100,8 +100,8 @@ var (
 	servingUse = []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageServerAuth}
 )
 
-// settle waits until a request was answered, or stays unanswered for a while.
-func settle(t *testing.T, cs *kubernetes.Clientset, name string, wait time.Duration) *certificatesv1.CertificateSigningRequest {
+// awaitAnswer waits until a request was answered, or stays unanswered for a while.
+func awaitAnswer(t *testing.T, cs *kubernetes.Clientset, name string, wait time.Duration) *certificatesv1.CertificateSigningRequest {
 	t.Helper()
 	for end := time.Now().Add(wait); ; time.Sleep(20 * time.Millisecond) {
 		r, err := cs.CertificatesV1().CertificateSigningRequests().Get(t.Context(), name, metav1.GetOptions{})
@@ -204,11 +204,11 @@ func TestApproval(t *testing.T) {
 			if !tt.ok {
 				// One that is made later is signed: this one has been looked at.
 				join(t, n1, "after-"+tt.name, "n1")
-				if got := settle(t, admin, "after-"+tt.name, time.Minute); len(got.Status.Certificate) == 0 {
+				if got := awaitAnswer(t, admin, "after-"+tt.name, time.Minute); len(got.Status.Certificate) == 0 {
 					t.Fatal("the signer does not work")
 				}
 			}
-			got := settle(t, admin, tt.name, map[bool]time.Duration{true: time.Minute}[tt.ok])
+			got := awaitAnswer(t, admin, tt.name, map[bool]time.Duration{true: time.Minute}[tt.ok])
 			if signed := len(got.Status.Certificate) > 0; signed != tt.ok {
 				t.Fatalf("signed: got %v, want %v (%+v)", signed, tt.ok, got.Status.Conditions)
 			}
@@ -262,7 +262,7 @@ func TestApprovedByHand(t *testing.T) {
 	if _, err := csrs.UpdateApproval(t.Context(), name, r, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	got := settle(t, kerneltest.Client(t, c.Admin()), name, time.Minute)
+	got := awaitAnswer(t, kerneltest.Client(t, c.Admin()), name, time.Minute)
 	b, _ := pem.Decode(got.Status.Certificate)
 	if b == nil {
 		t.Fatalf("not signed: %+v", got.Status.Conditions)

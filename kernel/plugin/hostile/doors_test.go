@@ -173,7 +173,7 @@ func (l latest) LatestAll(context.Context, registry.Target) ([]*watch.Object, er
 // closed is the client of a plugin that may do nothing.
 func closed(table *resource.Table, u *untouched, latest hostclient.Latest) *hostclient.Client {
 	return hostclient.New(&hostclient.Config{Plugin: "spy", Registry: u, Catalog: resource.NewCatalog(table), Codec: resource.NewCodec(resource.NewCatalog(table)),
-		Owned: owned{u}, Allow: refuseAll, Seen: &hostclient.Seen{}, Latest: latest})
+		Owned: owned{u}, Allow: refuseAll, Observed: &hostclient.Observed{}, Latest: latest})
 }
 
 // liar is an instance whose manifest is not that of the plugin that was loaded.

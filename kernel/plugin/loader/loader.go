@@ -185,8 +185,8 @@ func (l *Loader) Awaits(ctx context.Context, name string, resources []string) {
 	}
 }
 
-// see takes notice of a Plugin resource and loads it when its spec is new.
-func (l *Loader) see(ctx context.Context, o *watch.Object) {
+// sync takes notice of a Plugin resource and loads it when its spec is new.
+func (l *Loader) sync(ctx context.Context, o *watch.Object) {
 	p, ok := o.Obj.(*v1alpha1.Plugin)
 	if !ok {
 		return

@@ -110,7 +110,7 @@ func (l *Loader) update(ctx context.Context, u informer.Update) {
 		if e.Type == watch.Deleted {
 			l.gone(e.Object.Name)
 		} else {
-			l.see(ctx, e.Object)
+			l.sync(ctx, e.Object)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (l *Loader) replace(ctx context.Context, objects []*watch.Object) {
 	present := map[string]bool{}
 	for _, o := range objects {
 		present[o.Name] = true
-		l.see(ctx, o)
+		l.sync(ctx, o)
 	}
 	for name := range l.entries {
 		if !present[name] {

@@ -150,7 +150,7 @@ func (c *cluster) newPolicies(chain *admission.Chain) *admit.Sink {
 		Chain: chain,
 		Calls: func(name string, _ *plugin.Plugin) func() plugin.HostCall {
 			config := &hostclient.Config{Plugin: name, Registry: c.As(&user.DefaultInfo{Name: name}), Catalog: c.catalog, Codec: c.codec,
-				Seen: &hostclient.Seen{}, Latest: c.Core}
+				Observed: &hostclient.Observed{}, Latest: c.Core}
 			return func() plugin.HostCall { return hostclient.New(config).Call }
 		},
 		Around: func(string, *plugin.Plugin) (admit.Around, error) { return around{c.Core}, nil },

@@ -28,8 +28,8 @@ func newService(name, app string) *corev1.Service {
 		Spec: corev1.ServiceSpec{Selector: map[string]string{"app": app}, Ports: []corev1.ServicePort{{Port: 80}}}}
 }
 
-// settled tells what keeps a Deployment from being rolled out to n pods.
-func settled(t testing.TB, c *cluster, name string, n int32) string {
+// rolledOut tells what keeps a Deployment from being rolled out to n pods.
+func rolledOut(t testing.TB, c *cluster, name string, n int32) string {
 	t.Helper()
 	d := get[appsv1.Deployment](t, c, name)
 	s := d.Status
@@ -93,7 +93,7 @@ func rollout(t *testing.T, h host) []string {
 	wait := func(what string, n int32) {
 		t.Helper()
 		eventually(t, what, func() string {
-			return all(settled(t, c, "web", n), equal("endpoints", endpoints(t, c, "web"), int(n)))
+			return all(rolledOut(t, c, "web", n), equal("endpoints", endpoints(t, c, "web"), int(n)))
 		})
 		note(what)
 	}

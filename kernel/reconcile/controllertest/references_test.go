@@ -58,7 +58,7 @@ func TestMissingServiceAccount(t *testing.T) {
 		return "no condition"
 	})
 	c.mustCreate(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "later"}, ImagePullSecrets: []corev1.LocalObjectReference{{Name: "hub"}}})
-	eventually(t, "pods", func() string { return settled(t, c, "web", 2) })
+	eventually(t, "pods", func() string { return rolledOut(t, c, "web", 2) })
 	for _, p := range list[corev1.Pod](t, c, namespace) {
 		if len(p.Spec.ImagePullSecrets) != 1 || p.Spec.ImagePullSecrets[0].Name != "hub" {
 			t.Errorf("pull secrets of %s: %v", p.Name, p.Spec.ImagePullSecrets)

@@ -35,7 +35,7 @@ func TestRolloutThatFails(t *testing.T) {
 	d.Spec.ProgressDeadlineSeconds = &seconds
 	c.mustCreate(t, newService("web", "web"))
 	c.mustCreate(t, d)
-	eventually(t, "created", func() string { return settled(t, c, "web", 4) })
+	eventually(t, "created", func() string { return rolledOut(t, c, "web", 4) })
 	update(t, c, "web", "", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "broken" })
 	eventually(t, "failed", func() string {
 		d := get[appsv1.Deployment](t, c, "web")
@@ -46,14 +46,14 @@ func TestRolloutThatFails(t *testing.T) {
 		t.Errorf("%d endpoints are left, want at least 3 of 4", got)
 	}
 	update(t, c, "web", "", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "fixed" })
-	eventually(t, "fixed", func() string { return all(settled(t, c, "web", 4), equal("images", images(t, c), "map[fixed:4]")) })
+	eventually(t, "fixed", func() string { return all(rolledOut(t, c, "web", 4), equal("images", images(t, c), "map[fixed:4]")) })
 }
 
 func TestPauseAndScale(t *testing.T) {
 	c := newCluster(t, nativeHost(t), workload...)
 	startNodes(t, c, "a")
 	c.mustCreate(t, newDeployment("web", 2))
-	eventually(t, "created", func() string { return settled(t, c, "web", 2) })
+	eventually(t, "created", func() string { return rolledOut(t, c, "web", 2) })
 	n := int32(5)
 	update(t, c, "web", "", func(d *appsv1.Deployment) {
 		d.Spec.Paused, d.Spec.Replicas = true, &n
@@ -65,7 +65,7 @@ func TestPauseAndScale(t *testing.T) {
 			equal("progressing", condition(d, appsv1.DeploymentProgressing), "Unknown DeploymentPaused"))
 	})
 	update(t, c, "web", "", func(d *appsv1.Deployment) { d.Spec.Paused = false })
-	eventually(t, "resumed", func() string { return all(settled(t, c, "web", 5), equal("images", images(t, c), "map[image:2:5]")) })
+	eventually(t, "resumed", func() string { return all(rolledOut(t, c, "web", 5), equal("images", images(t, c), "map[image:2:5]")) })
 }
 
 func TestHistoryLimit(t *testing.T) {
@@ -77,7 +77,7 @@ func TestHistoryLimit(t *testing.T) {
 	c.mustCreate(t, d)
 	for i := 1; i <= 5; i++ {
 		update(t, c, "web", "", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = fmt.Sprint("image:", i) })
-		eventually(t, "rolled out", func() string { return settled(t, c, "web", 1) })
+		eventually(t, "rolled out", func() string { return rolledOut(t, c, "web", 1) })
 	}
 	eventually(t, "history", func() string {
 		return equal("revisions", revisions(t, c), "map[image:3:3 image:4:4 image:5:5]")
@@ -131,7 +131,7 @@ func TestDeletionPolicies(t *testing.T) {
 	startNodes(t, c, "a")
 	for _, name := range []string{"background", "orphaned"} {
 		c.mustCreate(t, newDeployment(name, 2))
-		eventually(t, name, func() string { return settled(t, c, name, 2) })
+		eventually(t, name, func() string { return rolledOut(t, c, name, 2) })
 	}
 	c.mustDelete(t, newDeployment("background", 0), metav1.DeletePropagationBackground)
 	eventually(t, "dependents of the first are gone", func() string { return equal("pods", len(list[corev1.Pod](t, c, namespace)), 2) })
@@ -145,7 +145,7 @@ func TestDeletionPolicies(t *testing.T) {
 	c.mustCreate(t, newDeployment("orphaned", 2))
 	eventually(t, "adopted", func() string {
 		sets := list[appsv1.ReplicaSet](t, c, namespace)
-		return all(settled(t, c, "orphaned", 2), equal("sets", len(sets), 1), equal("owners", len(sets[0].OwnerReferences), 1))
+		return all(rolledOut(t, c, "orphaned", 2), equal("sets", len(sets), 1), equal("owners", len(sets[0].OwnerReferences), 1))
 	})
 }
 
@@ -325,7 +325,7 @@ func TestNodeLoss(t *testing.T) {
 	}
 	c.mustCreate(t, newService("web", "web"))
 	c.mustCreate(t, d)
-	eventually(t, "created", func() string { return all(settled(t, c, "web", 4), equal("endpoints", endpoints(t, c, "web"), 4)) })
+	eventually(t, "created", func() string { return all(rolledOut(t, c, "web", 4), equal("endpoints", endpoints(t, c, "web"), 4)) })
 	a, b := get[corev1.Node](t, c, "a"), get[corev1.Node](t, c, "b")
 	if a.Spec.PodCIDR != "10.244.0.0/24" || b.Spec.PodCIDR != "10.244.1.0/24" {
 		t.Errorf("pod ranges are %q and %q", a.Spec.PodCIDR, b.Spec.PodCIDR)

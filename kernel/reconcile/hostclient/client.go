@@ -60,9 +60,9 @@ type Config struct {
 	Refused func(what string, err error)
 	// Budget bounds what is written; nil does not.
 	Budget *Budget
-	// Seen is shared by the plugin's instances, so that each reads the others'
+	// Observed is shared by the plugin's instances, so that each reads the others'
 	// writes, and by whoever wakes them.
-	Seen *Seen
+	Observed *Observed
 	// Latest, when set, serves get and list in place of Registry, and nothing else is
 	// served: an admission rule that wrote, or waited for others, would do so
 	// in the middle of somebody's request.
@@ -191,11 +191,11 @@ func (c *Config) MayWatch(t registry.Target) error {
 }
 
 // since is the resourceVersion of a read: not older than what the plugin knows of.
-func (c *Config) since() string { return strconv.FormatInt(c.Seen.any(), 10) }
+func (c *Config) since() string { return strconv.FormatInt(c.Observed.any(), 10) }
 
 func (c *Config) wrote(t registry.Target, res *registry.Result) {
 	if res != nil {
-		c.Seen.Note(t.Resource.GroupResource(), res.Revision)
+		c.Observed.Observe(t.Resource.GroupResource(), res.Revision)
 	}
 }
 
@@ -289,7 +289,7 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 		return nil, wire.Errorf(wire.KindBadRequest, "a list by owner takes no field selector")
 	}
 	gr := t.Resource.GroupResource()
-	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.Owner, k.c.Seen.of(gr))
+	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.Owner, k.c.Observed.of(gr))
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{Registry: registrytest.Start(t, registrytest.Options{Table: table})}
 	owned := reconcile.NewOwned(b.Catalog, informer.Config{Registry: b.Registry, Clock: realClock})
 	registrytest.Run(t, "owned", owned.Run)
-	b.config = &hostclient.Config{Plugin: "robot", Registry: b.As(robot), Catalog: b.Catalog, Codec: b.Codec, Owned: owned, Seen: &hostclient.Seen{}}
+	b.config = &hostclient.Config{Plugin: "robot", Registry: b.As(robot), Catalog: b.Catalog, Codec: b.Codec, Owned: owned, Observed: &hostclient.Observed{}}
 	b.c = b.client(t)
 	return b
 }

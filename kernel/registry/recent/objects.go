@@ -108,8 +108,8 @@ func (s *Objects) Decode(id ID, kv store.KV) (*watch.Object, error) {
 	return &watch.Object{Key: kv.Key, Namespace: id.Namespace, Name: id.Name, Revision: kv.ModRevision, Obj: obj}, nil
 }
 
-// Learn takes up what a conflict told about an object, and gives that state.
-func (s *Objects) Learn(id ID, kv store.KV) (*watch.Object, error) {
+// Observe remembers the state of an object that a conflict showed, and returns it.
+func (s *Objects) Observe(id ID, kv store.KV) (*watch.Object, error) {
 	cur, err := s.Decode(id, kv)
 	if err == nil && cur != nil {
 		s.states.Put(id.Key, kv.ModRevision, cur, len(kv.Value))

@@ -59,7 +59,7 @@ func TestObjects(t *testing.T) {
 	if cur, err := x.Refresh(t.Context(), id); err != nil || cur.Revision != 5 || x.Lookup(id) != o {
 		t.Errorf("of the store: %+v, %v", cur, err)
 	}
-	if cur, err := x.Learn(id, f.stored); err != nil || x.Lookup(id) != cur || cur.Revision != 5 {
+	if cur, err := x.Observe(id, f.stored); err != nil || x.Lookup(id) != cur || cur.Revision != 5 {
 		t.Errorf("learned: %+v, %v", cur, err)
 	}
 	if x.Record(id, nil, 0, 6) != nil || x.Lookup(id) != nil {
@@ -76,7 +76,7 @@ func TestObjects(t *testing.T) {
 	if x.Lookup(id) != f.cached {
 		t.Error("the cache has seen it, and is not asked")
 	}
-	if _, err := x.Learn(id, store.KV{ModRevision: 7, Value: []byte("bad")}); err == nil || x.Lookup(id) != f.cached {
+	if _, err := x.Observe(id, store.KV{ModRevision: 7, Value: []byte("bad")}); err == nil || x.Lookup(id) != f.cached {
 		t.Errorf("undecodable: %v", err)
 	}
 	f.stored = store.KV{}

@@ -208,7 +208,7 @@ func (c *Committer) lost(ctx context.Context, w *Write, ch *Change, err error) e
 	if conflict.Key != ch.ID.Key {
 		return c.lostCompanion(ctx, w, ch, conflict)
 	}
-	cur, derr := c.Objects.Learn(ch.ID, conflict.Current)
+	cur, derr := c.Objects.Observe(ch.ID, conflict.Current)
 	if derr != nil {
 		return w.storeError(ch.ID.Name, derr)
 	}
@@ -232,7 +232,7 @@ func (c *Committer) lostCompanion(ctx context.Context, w *Write, ch *Change, con
 		if x.op.Key != conflict.Key {
 			continue
 		}
-		if _, err := c.Objects.Learn(x.id, conflict.Current); err != nil {
+		if _, err := c.Objects.Observe(x.id, conflict.Current); err != nil {
 			return w.storeError(ch.ID.Name, err)
 		}
 		// Before the hook looks again the cache must know what was written with the

@@ -75,7 +75,7 @@ func (c *Cache) Indexes() *index.Set { return c.indexes }
 // Table is the nodes as columns. Only the cache changes it.
 func (c *Cache) Table() *columns.Table { return c.table }
 
-// PutNode takes in a node's new state and tells what changed.
+// PutNode stores a node's new state and tells what changed.
 func (c *Cache) PutNode(n *corev1.Node) schedule.ClusterEvent {
 	state := nodeOf(n)
 	if row, known := c.table.Row(n.Name); known {
@@ -119,7 +119,7 @@ func (c *Cache) PutPod(o *corev1.Pod) schedule.ClusterEvent {
 	p.assumed = false
 	now := podOf(o, UsageOf(o))
 	same := p.node == o.Spec.NodeName && equalCounted(&p.Pod, &now)
-	if same && (equalSeen(&p.Pod, &now) || !c.table.Pods().Kept()) {
+	if same && (equalInColumns(&p.Pod, &now) || !c.table.Pods().Kept()) {
 		p.Started, p.Priority, p.NeverPreempts = now.Started, now.Priority, now.NeverPreempts
 		return 0
 	}

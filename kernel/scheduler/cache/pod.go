@@ -49,8 +49,8 @@ func equalCounted(a, b *columns.Pod) bool {
 	return equalUsage(&a.Usage, &b.Usage) && a.Terminating == b.Terminating && maps.Equal(a.Labels, b.Labels)
 }
 
-// equalSeen tells whether they are alike, too, in what only columns over pods
+// equalInColumns tells whether they are alike, too, in what only columns over pods
 // show. The affinity of a pod on a node does not change.
-func equalSeen(a, b *columns.Pod) bool {
+func equalInColumns(a, b *columns.Pod) bool {
 	return a.Started == b.Started && a.Priority == b.Priority && a.NeverPreempts == b.NeverPreempts
 }

@@ -72,16 +72,16 @@ func plain(p *corev1.Pod) bool {
 		return false
 	}
 	for i := range p.Status.ContainerStatuses {
-		if !settled(p, &p.Status.ContainerStatuses[i]) {
+		if !noResize(p, &p.Status.ContainerStatuses[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-// settled tells whether a container has what its spec asks for, and was
+// noResize tells whether a container has what its spec asks for, and was
 // allocated nothing else: no resize of it waits or is under way.
-func settled(p *corev1.Pod, s *corev1.ContainerStatus) bool {
+func noResize(p *corev1.Pod, s *corev1.ContainerStatus) bool {
 	for i := range p.Spec.Containers {
 		c := &p.Spec.Containers[i]
 		if c.Name != s.Name {

@@ -98,7 +98,7 @@ func (x *Index) count(node string, by int64) {
 	}
 }
 
-// Update takes in what changed in the table.
+// Update applies what changed in the table.
 func (x *Index) Update() {
 	n := x.table.Rows()
 	changed, ok := x.table.Since(x.pos)

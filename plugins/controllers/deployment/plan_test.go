@@ -55,7 +55,7 @@ func TestRollingUpdateSteps(t *testing.T) {
 	} {
 		t.Run(tc.surge.String()+" "+tc.unavailable.String(), func(t *testing.T) {
 			w := newWorld(4, tc.surge, tc.unavailable)
-			w.settle(t, nil, nil)
+			w.converge(t, nil, nil)
 			w.image("two")
 			if diff := cmp.Diff(tc.want, w.steps(t)); diff != "" {
 				t.Errorf("steps (-want +got):\n%s", diff)
@@ -68,23 +68,23 @@ func TestUnhealthyPodsGoFirst(t *testing.T) {
 	w := newWorld(10, intstr.FromInt(2), intstr.FromInt(2))
 	w.broken = "two"
 	w.image("one")
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	w.image("two")
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	if got, want := w.sizes(), "one:8/8 two:4/0"; got != want {
 		t.Fatalf("stuck rollout = %s, want %s", got, want)
 	}
 	w.image("three")
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	if got, want := w.sizes(), "one:0/0 two:0/0 three:10/10"; got != want {
 		t.Errorf("after the fix = %s, want %s", got, want)
 	}
 	// The broken pods made room: the working ones were not needed for it.
 	w = newWorld(10, intstr.FromInt(2), intstr.FromInt(2))
 	w.broken = "two"
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	w.image("two")
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	w.image("three")
 	w.round(t) // a set for three, as large as there is room: none
 	w.round(t)
@@ -107,10 +107,10 @@ func TestProportionalScaling(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(10, intstr.FromInt(3), intstr.FromInt(2))
-			w.settle(t, nil, nil)
+			w.converge(t, nil, nil)
 			w.broken = "two"
 			w.image("two")
-			w.settle(t, nil, nil)
+			w.converge(t, nil, nil)
 			if got, want := w.sizes(), fmt.Sprintf("one:%d/%d two:%d/0", tc.old, tc.old, tc.now); got != want {
 				t.Fatalf("rollout = %s, want %s", got, want)
 			}
@@ -126,11 +126,11 @@ func TestProportionalScaling(t *testing.T) {
 
 func TestPauseAndResume(t *testing.T) {
 	w := newWorld(4, intstr.FromInt(1), intstr.FromInt(0))
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	w.d.Spec.Paused = true
 	w.image("two")
 	w.resize(6)
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	if got, want := w.sizes(), "one:6/6"; got != want {
 		t.Errorf("paused = %s, want %s", got, want)
 	}
@@ -142,7 +142,7 @@ func TestPauseAndResume(t *testing.T) {
 	if got := reason(w); got != "Unknown DeploymentResumed" {
 		t.Errorf("resumed: progressing = %s", got)
 	}
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	if got, want := w.sizes(), "one:0/0 two:6/6"; got != want {
 		t.Errorf("resumed = %s, want %s", got, want)
 	}
@@ -159,7 +159,7 @@ func reason(w *world) string {
 func TestRecreate(t *testing.T) {
 	w := newWorld(3, intstr.FromInt(0), intstr.FromInt(0))
 	w.d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	w.image("two")
 	want := []string{"one:0/0", "one:0/0 two:3/3"}
 	if diff := cmp.Diff(want, w.steps(t)); diff != "" {
@@ -180,11 +180,11 @@ func TestRevisions(t *testing.T) {
 	if first["kubernetes.io/change-cause"] != "first" || first[lastApplied] != "" || first[revisionAnnotation] != "1" {
 		t.Errorf("annotations of the first set = %v", first)
 	}
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	w.image("two")
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	w.image("one") // undo
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	var got []string
 	for _, rs := range w.sets {
 		got = append(got, rs.Annotations[revisionAnnotation]+" after "+rs.Annotations[historyAnnotation])
@@ -216,7 +216,7 @@ func TestHistoryCleanup(t *testing.T) {
 	w.d.Spec.RevisionHistoryLimit = &limit
 	for i := range 6 {
 		w.image(fmt.Sprint("image", i))
-		w.settle(t, nil, nil)
+		w.converge(t, nil, nil)
 	}
 	if len(w.sets) != 3 || w.removed != 3 {
 		t.Errorf("%d sets are left and %d were removed, want 3 and 3: %s", len(w.sets), w.removed, w.sizes())
@@ -226,7 +226,7 @@ func TestHistoryCleanup(t *testing.T) {
 func TestProgressDeadline(t *testing.T) {
 	w := newWorld(2, intstr.FromInt(1), intstr.FromInt(0))
 	w.broken = "one"
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	if got := reason(w); got != "True ReplicaSetUpdated" && got != "True NewReplicaSetCreated" {
 		t.Errorf("while it waits: progressing = %s", got)
 	}
@@ -240,7 +240,7 @@ func TestProgressDeadline(t *testing.T) {
 		t.Errorf("after the deadline: progressing = %s", got)
 	}
 	w.broken = ""
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	if got := reason(w); got != "True NewReplicaSetAvailable" {
 		t.Errorf("in the end: progressing = %s", got)
 	}
@@ -279,9 +279,9 @@ func TestReplicaFailureIsPassedOn(t *testing.T) {
 
 func TestMinReadySecondsReachTheSet(t *testing.T) {
 	w := newWorld(2, intstr.FromInt(1), intstr.FromInt(0))
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	w.d.Spec.MinReadySeconds = 7
-	w.settle(t, nil, nil)
+	w.converge(t, nil, nil)
 	if got := w.sets[0].Spec.MinReadySeconds; got != 7 {
 		t.Errorf("minReadySeconds = %d, want 7", got)
 	}

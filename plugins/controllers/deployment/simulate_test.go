@@ -127,9 +127,9 @@ func (w *world) truth() (total, available int32) {
 	return total, available
 }
 
-// settle runs everything until nothing moves; check, when set, is asked after
+// converge runs everything until nothing moves; check, when set, is asked after
 // every step.
-func (w *world) settle(t testing.TB, r *rand.Rand, check func(step string)) {
+func (w *world) converge(t testing.TB, r *rand.Rand, check func(step string)) {
 	t.Helper()
 	quiet := 0
 	for step := range 5000 {
@@ -189,7 +189,7 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		replicas := 1 + r.IntN(30)
 		w := newWorld(int32(replicas), bound(r, replicas), bound(r, replicas))
-		w.settle(t, nil, nil)
+		w.converge(t, nil, nil)
 		limits := &round{d: w.d, replicas: int32(replicas)}
 		if err := limits.bounds(); err != nil {
 			t.Fatal(err)
@@ -197,7 +197,7 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 		w.image("two")
 		stop := 50 + r.IntN(50)
 		images := []string{"three", "one"}
-		w.settle(t, r, func(step string) {
+		w.converge(t, r, func(step string) {
 			total, available := w.truth()
 			if total > limits.replicas+limits.surge || available < limits.replicas-limits.unavail {
 				t.Fatalf("seed %d, %s: %d pods, %d available; bounds are %d and %d", seed, step, total, available,
@@ -247,7 +247,7 @@ func TestConvergesFromAnywhere(t *testing.T) {
 			}
 			w.sets = append(w.sets, rs)
 		}
-		w.settle(t, r, func(string) {
+		w.converge(t, r, func(string) {
 			if r.IntN(40) == 0 {
 				w.resize(int32(r.IntN(20)))
 			}
@@ -257,7 +257,7 @@ func TestConvergesFromAnywhere(t *testing.T) {
 		})
 		w.d.Spec.Paused = false
 		w.d.Generation++
-		w.settle(t, nil, nil)
+		w.converge(t, nil, nil)
 		n := *w.d.Spec.Replicas
 		got := w.byImage()
 		if total, up := w.truth(); total != n || up != n || n > 0 && got[w.d.Spec.Template.Annotations["image"]] != n {

@@ -124,10 +124,10 @@ func readFrom(path string, offset int64) ([]byte, error) {
 // crashes would never come.
 const podsLimit = 15 * time.Second
 
-// podsSettle is how long pods must be seen running whose containers are older than
+// podsStable is how long pods must be seen running whose containers are older than
 // the start: they outlived a crash, or the node has not reported yet that they
 // are gone.
-const podsSettle = time.Second
+const podsStable = time.Second
 
 // awaitPods waits until the pods that a cluster had before run again: without it
 // a cluster that is said to be ready shows them all in Error. It prints nothing
@@ -153,7 +153,7 @@ func awaitPods(ctx context.Context, out io.Writer, dir paths.Dir, node string, s
 		}
 		if err != nil || back < all {
 			well = time.Now()
-		} else if fresh == all || time.Since(well) >= podsSettle {
+		} else if fresh == all || time.Since(well) >= podsStable {
 			break
 		}
 		select {

@@ -7,16 +7,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Seen remembers the revisions that a plugin knows of, because it wrote them or
+// Observed remembers the revisions that a plugin knows of, because it wrote them or
 // was woken by them, so that what it reads next is not older. The zero value is
 // ready; it is safe for concurrent use.
-type Seen struct {
+type Observed struct {
 	latest     atomic.Int64
 	byResource sync.Map // schema.GroupResource → *atomic.Int64
 }
 
-// Note takes in a revision of a resource.
-func (w *Seen) Note(gr schema.GroupResource, rev int64) {
+// Observe raises what is known of a resource to a revision.
+func (w *Observed) Observe(gr schema.GroupResource, rev int64) {
 	raise(&w.latest, rev)
 	v, ok := w.byResource.Load(gr)
 	if !ok {
@@ -26,10 +26,10 @@ func (w *Seen) Note(gr schema.GroupResource, rev int64) {
 }
 
 // any is the latest revision.
-func (w *Seen) any() int64 { return w.latest.Load() }
+func (w *Observed) any() int64 { return w.latest.Load() }
 
 // of is the latest revision of a resource; 0 when none is known.
-func (w *Seen) of(gr schema.GroupResource) int64 {
+func (w *Observed) of(gr schema.GroupResource) int64 {
 	if v, ok := w.byResource.Load(gr); ok {
 		return v.(*atomic.Int64).Load()
 	}
