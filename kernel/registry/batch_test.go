@@ -171,8 +171,9 @@ func TestBatchAtomic(t *testing.T) {
 	if after, _ := c.store.counts(); after-before != 2 {
 		t.Errorf("%d commits", after-before)
 	}
-	if _, err := c.Batch(t.Context(), []registry.BatchItem{createItem("z"), createItem("z")}, true); !apierrors.IsBadRequest(err) {
-		t.Errorf("one object twice: %v", err)
+	results, err = c.Batch(t.Context(), []registry.BatchItem{createItem("z"), createItem("z")}, true)
+	if err != nil || results[0].Err == nil || !apierrors.IsAlreadyExists(results[1].Err) {
+		t.Errorf("one object twice: %v, %+v", err, results)
 	}
 	var many []registry.BatchItem
 	for i := range store.MaxOps + 1 {

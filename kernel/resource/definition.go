@@ -227,6 +227,9 @@ type Companion struct {
 	// Update replaces an existing object at the resourceVersion that Object
 	// carries instead of creating a new one.
 	Update bool
+	// Keep leaves the object as Old is, or absent: the write is made only if it is
+	// so still.
+	Keep bool
 }
 
 // Reader reads objects of the hub version from the kernel's cache. What it

@@ -24,7 +24,10 @@ type BatchResult struct {
 //
 // atomic: every write in one commit, or none; the first that fails fails
 // all others with it. What needs no write is still so when the others are written.
-// More than one commit takes are refused, and two writes of one object.
+// More than one commit takes are refused. Of two items that write one object the
+// later has the error, as if it followed the other; but companions, which a hook
+// chose, are chosen again beside what the others do, and may change one object one
+// after another.
 //
 // # Errors
 // Those of a write are in its result. The batch itself fails when it cannot be
@@ -56,6 +59,9 @@ type slot struct {
 	index  int
 	write  *Write
 	change *Change // planned and not committed yet
+	// upon are changes of other items, by the key of a companion that this item
+	// writes on top of what they do.
+	upon map[string]*Change
 }
 
 // recovered, deferred around what asks a kind's hooks for an item, makes a panic of
@@ -292,7 +298,7 @@ func (b *batch) commit(ctx context.Context, group []*slot, ops []store.Op) (agai
 func (b *batch) lost(ctx context.Context, s *slot, err error) bool {
 	defer b.recovered(s.index)
 	ch := s.change
-	s.change = nil
+	s.change, s.upon = nil, nil
 	res := &b.results[s.index]
 	res.Err = b.c.lost(ctx, s.write, ch, err)
 	return res.Err == nil

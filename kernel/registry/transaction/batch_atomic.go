@@ -2,12 +2,12 @@ package transaction
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/pintle-io/pintle/kernel/registry/recent"
 	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/store"
 )
@@ -28,8 +28,10 @@ func (b *batch) atomic(ctx context.Context) error {
 		}
 		t := b.together()
 		switch {
-		case t.err != nil:
-			return t.err
+		case t.refused != nil:
+			b.results[t.refused.index].Err = t.err
+			b.abort()
+			return nil
 		case len(t.clashing) > 0:
 			b.planBeside(ctx, t.clashing)
 			continue
@@ -40,7 +42,7 @@ func (b *batch) atomic(ctx context.Context) error {
 		if t.writes {
 			var err error
 			if rev, err = b.c.Store.Commit(ctx, t.ops); err != nil {
-				if b.blameOne(ctx, t.group, err) {
+				if b.blameOne(ctx, t, err) {
 					return nil
 				}
 				continue
@@ -74,92 +76,114 @@ func (b *batch) planAll(ctx context.Context) bool {
 
 // together is one commit: the operations of all items that write, then a check for
 // each that found nothing to write, so that this is true when the others are
-// written.
+// written. A key has one operation: items that agree on what they found there
+// share it.
 type together struct {
-	group    []*slot // whose operations these are, in order
 	ops      []store.Op
+	of       []*slot // whose operation it is
 	writes   bool
 	clashing []*slot // must be planned again, beside the others
-	err      error   // what cannot be done in one commit
+	refused  *slot   // cannot be written with the others, for err
+	err      error
 
-	holder map[string]*slot // by key
+	at map[string]int // the operation of a key
 }
 
 func (b *batch) together() *together {
-	t := &together{holder: make(map[string]*slot, len(b.slots))}
-	for i := range b.slots {
-		if s := &b.slots[i]; s.change != nil && !s.change.Noop {
-			t.add(s)
-		}
-	}
-	t.writes = len(t.ops) > 0
-	for i := range b.slots {
-		if s := &b.slots[i]; s.change != nil && s.change.Noop {
-			t.guard(s)
+	t := &together{at: make(map[string]int, len(b.slots))}
+	for _, noop := range []bool{false, true} {
+		t.writes = t.writes || noop && len(t.ops) > 0
+		for i := range b.slots {
+			if s := &b.slots[i]; s.change != nil && s.change.Noop == noop {
+				t.add(s)
+			}
 		}
 	}
 	return t
 }
 
-// add takes up what an item writes. Of two that want one key, the one that can
-// choose another must: its name was drawn, or a hook chose what goes with it.
+// add takes up what an item writes and checks. Of two that want one key, the one
+// that can choose another must: its name was drawn, or a hook chose what goes with
+// it.
 func (t *together) add(s *slot) {
 	mine := s.change.ops()
-	for _, op := range mine {
-		h := t.holder[op.Key]
-		switch {
-		case h == nil:
+	for i, op := range mine {
+		k, taken := t.at[op.Key]
+		if !taken || s.agrees(i, op, t.ops[k], t.of[k]) {
 			continue
-		case s.change.Generated || op.Key != s.change.ID.Key:
-			t.again(s, op.Key)
-		case h.change.Generated || op.Key != h.change.ID.Key:
-			t.again(h, op.Key)
+		}
+		h := t.of[k]
+		switch {
+		case s.change.Noop, s.change.Generated, op.Key != s.change.ID.Key:
+			t.again(s)
+		case h.change.Generated, op.Key != h.change.ID.Key:
+			t.again(h)
 		default:
-			t.once(op.Key)
+			t.refuse(s)
 		}
 		return
 	}
 	for _, op := range mine {
-		t.holder[op.Key] = s
+		k, taken := t.at[op.Key]
+		switch {
+		case !taken:
+			t.at[op.Key] = len(t.ops)
+			t.ops, t.of = append(t.ops, op), append(t.of, s)
+		case !op.Check:
+			t.of[k].supersede(op.Key)
+			t.ops[k], t.of[k] = op, s
+		}
 	}
-	t.group, t.ops = append(t.group, s), append(t.ops, mine...)
 }
 
-func (t *together) again(s *slot, key string) {
+// agrees tells that an operation of s can be one with that of h on the same key:
+// both were planned from one state of it, and one leaves it as it is, or s changes
+// what there is on top of what h makes of it. What two make anew, each for itself,
+// is not one.
+func (s *slot) agrees(i int, op, held store.Op, h *slot) bool {
+	if op.Expect != held.Expect {
+		return false
+	}
+	return op.Check || held.Check || i > 0 && op.Expect != store.Absent && s.upon[op.Key] != nil && s.upon[op.Key] == h.change
+}
+
+// supersede notes that another item writes a companion of s, on top of what s would
+// have written.
+func (s *slot) supersede(key string) {
+	for i := range s.change.companions {
+		if x := &s.change.companions[i]; x.op.Key == key {
+			x.superseded = true
+		}
+	}
+}
+
+// again has an item planned again, beside the others, unless that has not helped so
+// often that it never will.
+func (t *together) again(s *slot) {
 	if s.write.companions++; s.write.companions >= maxCompanionTries {
-		t.once(key)
+		t.refuse(s)
 		return
 	}
 	t.clashing = append(t.clashing, s)
 }
 
-func (t *together) once(key string) {
-	if t.err == nil {
-		t.err = status.BadRequestf("an atomic batch may write an object only once: %s", key)
-	}
-}
-
-// guard takes up an item that has nothing to write. One that another item writes
-// has its precondition there.
-func (t *together) guard(s *slot) {
-	key, old := s.change.ID.Key, recent.RevisionOf(s.change.Old)
-	h := t.holder[key]
-	if h != nil && key == h.change.ID.Key && recent.RevisionOf(h.change.Old) == old {
+// refuse says of an item what it would be told if it followed the others by itself.
+func (t *together) refuse(s *slot) {
+	if t.refused != nil {
 		return
 	}
-	if h != nil { // it was planned from another state
-		t.again(s, key)
-		return
+	ch := s.change
+	t.refused, t.err = s, status.Conflict(s.write.gr(), ch.ID.Name)
+	if k, ok := t.at[ch.ID.Key]; ok && ch.Old == nil && t.of[k] != s {
+		t.err = status.Exists(s.write.gr(), ch.ID.Name, ch.Generated, false)
 	}
-	t.holder[key] = s
-	t.group, t.ops = append(t.group, s), append(t.ops, s.change.ops()...)
 }
 
 // planBeside plans items again one after another. Their hooks see what the others
 // write, and what those before them do.
 func (b *batch) planBeside(ctx context.Context, clashing []*slot) {
 	for _, s := range clashing {
-		s.change = nil
+		s.change, s.upon = nil, nil
 	}
 	others := newBeside(b.c.Reader)
 	for i := range b.slots {
@@ -170,21 +194,30 @@ func (b *batch) planBeside(ctx context.Context, clashing []*slot) {
 		w.warnings, w.known, w.beside = nil, false, others
 		b.plan(ctx, []*slot{s})
 		w.beside = nil
+		s.upon = others.under(s.change)
 		others.add(s.change)
 	}
 }
 
-// blameOne gives a failed commit to its item; true ends the batch.
-func (b *batch) blameOne(ctx context.Context, group []*slot, err error) bool {
-	i, _, _ := blame(group, err)
-	if i < 0 {
-		b.failAll(group, err)
+// blameOne gives a failed commit to those whose it is; true ends the batch.
+func (b *batch) blameOne(ctx context.Context, t *together, err error) bool {
+	var conflict *store.ConflictError
+	if !errors.As(err, &conflict) || conflict.Index >= len(t.of) {
+		for i := range b.slots {
+			if s := &b.slots[i]; s.change != nil {
+				b.results[i].Err = s.write.storeError(s.change.ID.Name, err)
+				s.change = nil
+			}
+		}
 		b.abort()
 		return true
 	}
-	if !b.lost(ctx, group[i], err) {
-		b.abort()
-		return true
+	for i := range b.slots {
+		// All that were planned from this state, not only the one whose operation it is.
+		if s := &b.slots[i]; s.change != nil && s.change.touches(conflict.Key) && !b.lost(ctx, s, err) {
+			b.abort()
+			return true
+		}
 	}
 	return false
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pintle-io/pintle/kernel/registry/recent"
 	"github.com/pintle-io/pintle/kernel/registry/transaction"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
@@ -180,8 +181,7 @@ func TestAtomicRefused(t *testing.T) {
 		many = append(many, x.create(fmt.Sprint("m", i), nil))
 	}
 	for name, writes := range map[string][]*transaction.Write{
-		"too many":  many,
-		"one twice": {x.appendTo("a", "1"), x.appendTo("a", "2")},
+		"too many": many,
 	} {
 		_, err := x.Batch(t.Context(), len(writes), func(i int) (*transaction.Write, error) { return writes[i], nil }, true)
 		if err == nil || x.value(t, "a") != "" || x.stored(t, configMaps, "m0") != nil {
@@ -236,16 +236,138 @@ func TestAtomicChoosesAgain(t *testing.T) {
 	}
 }
 
-// A choice that is always the same ends the batch, and nothing is written.
-func TestAtomicCannotChoose(t *testing.T) {
+// Of two items that write one object, or want one companion and no other, the later
+// has the error that it would have had alone, after the other; nothing is written.
+func TestAtomicTwice(t *testing.T) {
 	x := newFixture(t)
+	x.must(t, x.create("a", nil))
+	x.store.count()
 	stubborn := func(context.Context, resource.Reader, runtime.Object, runtime.Object) ([]resource.Companion, error) {
 		return []resource.Companion{{Resource: secrets, Namespace: "default", Name: "s1", Object: &corev1.Secret{}}}, nil
 	}
-	writes := []*transaction.Write{x.create("a", stubborn), x.create("b", stubborn)}
-	_, err := x.Batch(t.Context(), 2, func(i int) (*transaction.Write, error) { return writes[i], nil }, true)
-	if !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), "/registry/secrets/default/s1") || x.store.count() != 0 {
-		t.Errorf("%v", err)
+	for name, tt := range map[string]struct {
+		writes []*transaction.Write
+		is     func(error) bool
+		item   string
+	}{
+		"created":       {[]*transaction.Write{x.create("n", nil), x.create("n", nil)}, apierrors.IsAlreadyExists, `configmaps "n"`},
+		"updated":       {[]*transaction.Write{x.appendTo("a", "1"), x.appendTo("a", "2")}, apierrors.IsConflict, `configmaps "a"`},
+		"one companion": {[]*transaction.Write{x.create("m", stubborn), x.create("o", stubborn)}, apierrors.IsConflict, `configmaps "o"`},
+	} {
+		results := x.batch(t, true, tt.writes...)
+		if first, err := results[0].Err, results[1].Err; first == nil || !strings.Contains(first.Error(), "another item") || !tt.is(err) || !strings.Contains(err.Error(), tt.item) {
+			t.Errorf("%s: %v, %v", name, first, err)
+		}
+		if x.store.count() != 0 {
+			t.Errorf("%s: something was written", name)
+		}
+	}
+}
+
+// claim is a hook that does one thing with the Secret s1.
+func claim(change func(s *corev1.Secret) resource.Companion) transaction.Hook {
+	return func(ctx context.Context, r resource.Reader, _, _ runtime.Object) ([]resource.Companion, error) {
+		o, err := r.Get(ctx, secrets, "default", "s1")
+		if err != nil && !apierrors.IsNotFound(err) {
+			return nil, err
+		}
+		s, _ := o.(*corev1.Secret)
+		c := change(s.DeepCopy())
+		c.Resource, c.Namespace, c.Name = secrets, "default", "s1"
+		return []resource.Companion{c}, nil
+	}
+}
+
+// Items that leave one companion as it is do not stand in each other's way, nor in
+// that of one who writes it.
+func TestAtomicKeeps(t *testing.T) {
+	keep := claim(func(s *corev1.Secret) resource.Companion {
+		if s == nil {
+			return resource.Companion{Keep: true}
+		}
+		return resource.Companion{Old: s, Keep: true}
+	})
+	drop := claim(func(s *corev1.Secret) resource.Companion {
+		if s == nil {
+			return resource.Companion{}
+		}
+		return resource.Companion{Old: s}
+	})
+	for name, tt := range map[string]struct {
+		there  bool // before
+		hooks  []transaction.Hook
+		after  bool
+		change bool // another server changes it first
+	}{
+		"both keep it":           {there: true, hooks: []transaction.Hook{keep, keep}, after: true},
+		"both keep it gone":      {hooks: []transaction.Hook{keep, keep, drop, drop}},
+		"one keeps, one deletes": {there: true, hooks: []transaction.Hook{keep, drop}},
+		"one deletes, one keeps": {there: true, hooks: []transaction.Hook{drop, keep}},
+		"one keeps, one creates": {hooks: []transaction.Hook{keep, take, drop}, after: true},
+		"another is faster":      {there: true, hooks: []transaction.Hook{keep, keep}, after: true, change: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newFixture(t)
+			if tt.there {
+				x.must(t, x.create("first", take))
+			}
+			before := x.stored(t, secrets, "s1")
+			x.store.intercept(func([]store.Op) error {
+				if tt.change {
+					tt.change = false
+					id := recent.IDOf(x.catalog.Lookup(secrets), "default", "s1")
+					x.other(t, id, before)
+				}
+				return nil
+			})
+			var writes []*transaction.Write
+			for i, h := range tt.hooks {
+				writes = append(writes, x.create(fmt.Sprint("m", i), h))
+			}
+			for i, r := range x.batch(t, true, writes...) {
+				if r.Err != nil {
+					t.Errorf("%d: %v", i, r.Err)
+				}
+			}
+			if after := x.stored(t, secrets, "s1"); (after != nil) != tt.after {
+				t.Errorf("the companion is %v", after)
+			}
+		})
+	}
+}
+
+// Items that change one companion do it one after another, in one commit; all go
+// again when another server has changed it.
+func TestAtomicChangesOneAfterAnother(t *testing.T) {
+	x := newFixture(t)
+	x.must(t, x.create("first", take))
+	x.store.count()
+	count := claim(func(s *corev1.Secret) resource.Companion {
+		s.Data = map[string][]byte{"n": append(s.Data["n"], 'x')}
+		return resource.Companion{Object: s, Update: true}
+	})
+	once := true
+	x.store.intercept(func([]store.Op) error {
+		if once {
+			once = false
+			s := x.stored(t, secrets, "s1").(*corev1.Secret)
+			s.Data = map[string][]byte{"n": []byte("o")}
+			x.other(t, recent.IDOf(x.catalog.Lookup(secrets), "default", "s1"), s)
+		}
+		return nil
+	})
+	results := x.batch(t, true, x.create("a", count), x.create("b", count), x.create("c", count))
+	for i, r := range results {
+		if r.Err != nil || r.Result.Revision != results[0].Result.Revision {
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+	id := recent.IDOf(x.catalog.Lookup(secrets), "default", "s1")
+	if got, known := x.stored(t, secrets, "s1").(*corev1.Secret), x.objects.Lookup(id); string(got.Data["n"]) != "oxxx" || known == nil || string(known.Obj.(*corev1.Secret).Data["n"]) != "oxxx" {
+		t.Errorf("stored %q, known as %+v", got.Data["n"], known)
+	}
+	if n := x.store.count(); n != 2 {
+		t.Errorf("%d commits, want 2", n)
 	}
 }
 

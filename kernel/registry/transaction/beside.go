@@ -18,13 +18,14 @@ import (
 type beside struct {
 	resource.Reader
 	objects map[schema.GroupResource]map[place]runtime.Object // nil: will be gone
+	writers map[string]*Change                                // by the key of a companion, the last
 }
 
 // place is where an object of a resource is.
 type place struct{ namespace, name string }
 
 func newBeside(r resource.Reader) *beside {
-	return &beside{Reader: r, objects: map[schema.GroupResource]map[place]runtime.Object{}}
+	return &beside{Reader: r, objects: map[schema.GroupResource]map[place]runtime.Object{}, writers: map[string]*Change{}}
 }
 
 // add takes up what a change will write; nil changes nothing.
@@ -34,8 +35,26 @@ func (b *beside) add(ch *Change) {
 	}
 	b.put(ch.ID, ch.Obj)
 	for _, x := range ch.companions {
-		b.put(x.id, x.obj)
+		if !x.op.Check {
+			b.put(x.id, x.obj)
+			b.writers[x.id.Key] = ch
+		}
 	}
+}
+
+// under are the changes on top of which a change was planned that writes companions
+// which they write too.
+func (b *beside) under(ch *Change) map[string]*Change {
+	if ch == nil {
+		return nil
+	}
+	upon := map[string]*Change{}
+	for _, x := range ch.companions {
+		if w := b.writers[x.id.Key]; w != nil {
+			upon[x.id.Key] = w
+		}
+	}
+	return upon
 }
 
 func (b *beside) put(id recent.ID, obj runtime.Object) {

@@ -3,6 +3,7 @@ package transaction
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -58,6 +59,11 @@ func (ch *Change) ops() []store.Op {
 	return ops
 }
 
+// touches tells that one of the operations is on a key.
+func (ch *Change) touches(key string) bool {
+	return ch.ID.Key == key || slices.ContainsFunc(ch.companions, func(x companion) bool { return x.id.Key == key })
+}
+
 // Encode makes what is stored of ch.Obj and brings that to the form in which it
 // will be read. An object that is too large is tried without its managedFields,
 // unless it is Tracked.
@@ -105,6 +111,9 @@ func (c *Committer) Unchanged(ch *Change) bool {
 // deletion the last one, at the revision of the deletion).
 func (c *Committer) applied(ch *Change, rev int64) *watch.Object {
 	for _, x := range ch.companions {
+		if x.op.Check || x.superseded {
+			continue
+		}
 		c.Objects.Record(x.id, x.obj, len(x.op.Value), rev)
 	}
 	o := c.Objects.Record(ch.ID, ch.Obj, len(ch.value), rev)

@@ -19,8 +19,10 @@ import (
 // companion is an object of another kind, ready to be written with its principal.
 type companion struct {
 	id  recent.ID
-	obj runtime.Object // nil: deleted
-	op  store.Op
+	obj runtime.Object // nil: deleted, or not written
+	op  store.Op       // a check, when the object is to stay as it is
+	// superseded: another item of an atomic batch writes it, on top of this.
+	superseded bool
 }
 
 // Hook says which objects of other kinds are written together with obj. It may
@@ -65,8 +67,8 @@ func (c *Committer) companion(x *resource.Companion) (companion, error) {
 		return companion{}, internal("companion of unknown resource %s", x.Resource)
 	}
 	out := companion{id: recent.IDOf(d, x.Namespace, x.Name)}
-	if x.Object == nil {
-		out.op = store.Op{Key: out.id.Key, Expect: store.Absent}
+	if x.Object == nil || x.Keep {
+		out.op = store.Op{Key: out.id.Key, Expect: store.Absent, Check: x.Keep || x.Old == nil}
 		if x.Old == nil {
 			return out, nil
 		}

@@ -248,7 +248,7 @@ func (a *allocation) release(gr schema.GroupResource, name string, ours func(cla
 	case ours(claim):
 		x.Old = claim
 	default:
-		x.Object, x.Update = claim, true // it stays as it is
+		x.Old, x.Keep = claim, true
 	}
 	a.out = append(a.out, x)
 	return nil

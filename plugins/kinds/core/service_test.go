@@ -575,8 +575,8 @@ func expected(t *testing.T, list []resource.Companion) string {
 	revision := func(o runtime.Object) string { return o.(metav1.Object).GetResourceVersion() }
 	for _, x := range list {
 		switch {
-		case x.Object != nil && x.Update:
-			out = append(out, "keep "+revision(x.Object))
+		case x.Keep:
+			out = append(out, "keep "+revision(x.Old))
 		case x.Object != nil:
 			out = append(out, "create")
 		case x.Old != nil:

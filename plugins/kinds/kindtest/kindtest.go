@@ -76,8 +76,9 @@ func (c Cache) Apply(t testing.TB, companions []resource.Companion) {
 	for _, x := range companions {
 		_, exists := c[x.Resource][x.Namespace+"/"+x.Name]
 		switch {
-		case x.Object == nil && exists != (x.Old != nil):
-			t.Fatalf("companion %s %s: exists %v, deleted as %v", x.Resource, x.Name, exists, x.Old)
+		case (x.Object == nil || x.Keep) && exists != (x.Old != nil):
+			t.Fatalf("companion %s %s: exists %v, expected as %v", x.Resource, x.Name, exists, x.Old)
+		case x.Keep:
 		case x.Object == nil:
 			delete(c[x.Resource], x.Namespace+"/"+x.Name)
 		case exists != x.Update:
