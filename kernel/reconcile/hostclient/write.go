@@ -3,14 +3,17 @@ package hostclient
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/record"
 )
@@ -26,8 +29,7 @@ func (c *Config) decode(q wire.WriteRequest) (registry.Target, runtime.Object, e
 	if err != nil {
 		return t, nil, err
 	}
-	gvk := t.Resource.GroupVersion().WithKind(d.Kind)
-	obj, _, _, err := c.Codec.DecodeRequest(q.Object, jsonType, &gvk, false)
+	obj, err := c.object(q.Object, t, d)
 	if err != nil {
 		return t, nil, err
 	}
@@ -40,6 +42,42 @@ func (c *Config) decode(q wire.WriteRequest) (registry.Target, runtime.Object, e
 		t.Name = ""
 	}
 	return t, obj, c.May(q.Verb, t)
+}
+
+// object reads what is sent to a target. An author's types need not name their kind,
+// as client-go's typed objects do not: it follows from the resource. Another kind is
+// refused.
+func (c *Config) object(body []byte, t registry.Target, d *resource.Definition) (runtime.Object, error) {
+	gvk, accepts := kindAt(t, d)
+	if d.Types != nil && gvk.Kind == d.Kind {
+		// The objects of custom kinds are nothing but their fields: without these two
+		// they are none.
+		var err error
+		if body, err = typed(body, gvk); err != nil {
+			return nil, err
+		}
+	}
+	want := gvk
+	obj, got, _, err := c.Codec.DecodeRequest(body, jsonType, &want, false)
+	if err != nil {
+		return nil, err
+	}
+	if got == nil || *got == gvk {
+		return obj, nil
+	}
+	if slices.Contains(accepts, *got) {
+		return c.Codec.Versioned(obj, gvk.GroupVersion())
+	}
+	return nil, wire.Errorf(wire.KindBadRequest, "apiVersion %q and kind %q do not belong to resource %q, whose objects are %s of %s: leave both out, or name these",
+		got.GroupVersion(), got.Kind, t.Resource.GroupResource(), gvk.Kind, gvk.GroupVersion())
+}
+
+// kindAt is the kind that is sent to a target, and the others that are taken for it.
+func kindAt(t registry.Target, d *resource.Definition) (schema.GroupVersionKind, []schema.GroupVersionKind) {
+	if s := d.Subresource(t.Subresource); s != nil && s.Kind.Kind != "" {
+		return s.Kind, s.Accepts
+	}
+	return t.Resource.GroupVersion().WithKind(d.Kind), nil
 }
 
 // spend takes one write out of the plugin's budget. It is called behind May,
@@ -99,7 +137,12 @@ func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
 	if err := k.c.spend(len(q.Object)); err != nil {
 		return err
 	}
-	body, err := k.c.typed(t, q.Object)
+	d := k.c.Catalog.Lookup(t.Resource.GroupResource())
+	if d == nil {
+		return wire.Errorf(wire.KindNotFound, "there is no resource %q", q.Resource) // it went this moment
+	}
+	gvk, _ := kindAt(t, d)
+	body, err := typed(q.Object, gvk)
 	if err != nil {
 		return err
 	}
@@ -109,17 +152,24 @@ func (k *Client) apply(ctx context.Context, q wire.WriteRequest) error {
 	return k.finish(res, err, t, only)
 }
 
-// typed fills in apiVersion and kind, which a patch has to have.
-func (c *Config) typed(t registry.Target, body []byte) ([]byte, error) {
+// typed fills in apiVersion and kind where they are not said.
+func typed(body []byte, gvk schema.GroupVersionKind) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return nil, wire.Errorf(wire.KindBadRequest, "object: %v", err)
 	}
-	kind := c.Catalog.Lookup(t.Resource.GroupResource()).Kind
-	for name, v := range map[string]string{"apiVersion": t.Resource.GroupVersion().String(), "kind": kind} {
-		if len(fields[name]) == 0 {
-			fields[name] = strconv.AppendQuote(nil, v)
+	if fields == nil {
+		return nil, wire.Errorf(wire.KindBadRequest, "object: want a JSON object, not null")
+	}
+	missing := false
+	for name, v := range map[string]string{"apiVersion": gvk.GroupVersion().String(), "kind": gvk.Kind} {
+		switch string(fields[name]) {
+		case "", `""`, "null":
+			fields[name], missing = strconv.AppendQuote(nil, v), true
 		}
+	}
+	if !missing {
+		return body, nil
 	}
 	return json.Marshal(fields)
 }
