@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -21,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	applynetworkingv1 "k8s.io/client-go/applyconfigurations/networking/v1"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
@@ -48,14 +48,15 @@ type firstObjects struct {
 	published bool                         // by ensure
 	policy    func() (*rbac.Policy, error) // the default one; read once
 	kinds     *resource.Table
+	clock     clock.WithTicker
 	log       *slog.Logger
 }
 
 // newFirstObjects makes what own may write; server writes where this server is.
 func newFirstObjects(own, server ownWrites, identity string, c *Config) *firstObjects {
-	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), log: c.Log, kinds: c.Table, policy: sync.OnceValues(rbac.DefaultPolicy),
+	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), clock: c.Adjust.Clock, log: c.Log, kinds: c.Table, policy: sync.OnceValues(rbac.DefaultPolicy),
 		cidr:      newServiceCIDR(own, c),
-		endpoints: endpoints.New(endpoints.Config{Registry: server, Identity: identity, Advertise: c.Advertise, Log: c.Log})}
+		endpoints: endpoints.New(endpoints.Config{Registry: server, Identity: identity, Advertise: c.Advertise, Clock: c.Adjust.Clock, Log: c.Log})}
 }
 
 // ensure writes what is missing. It changes nothing that is there already,
@@ -124,7 +125,7 @@ var fromCache = metav1.GetOptions{ResourceVersion: "0"}
 // keep brings back what pods need to reach the API, within endpoints.Every, until
 // ctx ends; then this server is no endpoint any more, unless it is the only one.
 func (f *firstObjects) keep(ctx context.Context) error {
-	t := time.NewTicker(endpoints.Every)
+	t := f.clock.NewTicker(endpoints.Every)
 	defer t.Stop()
 	retry := backoff.New(endpoints.Every, endpoints.Every)
 	for due := !f.published; ; due = true {
@@ -137,7 +138,7 @@ func (f *firstObjects) keep(ctx context.Context) error {
 			}
 		}
 		select {
-		case <-t.C:
+		case <-t.C():
 		case <-ctx.Done():
 			f.endpoints.Leave(ctx)
 			return nil

@@ -117,7 +117,9 @@ type Config struct {
 type Adjust struct {
 	Cache func(*watch.Config)
 	API   func(*apiserver.Config)
-	Clock clock.WithTicker // of certificates and tokens
+	// Clock is that of certificates, tokens, objects' timestamps and the API's own
+	// endpoints; nil is the real one.
+	Clock clock.WithTicker
 }
 
 // clock is the one that was set, or the real one.
@@ -166,6 +168,9 @@ func needed(t *resource.Table) error {
 func (c *Config) setDefaults() {
 	if c.Dial == nil {
 		c.Dial = proxy.Dialer().DialContext
+	}
+	if c.Adjust.Clock == nil {
+		c.Adjust.Clock = clock.RealClock{}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

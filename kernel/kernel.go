@@ -194,7 +194,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		k.chain.Set(name, admission.OrderServer, admission.Rule{Validate: rule})
 	}
 	k.core, err = registry.New(registry.Config{
-		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Log: k.c.Log,
+		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Clock: k.c.Adjust.Clock, Log: k.c.Log,
 		Actions:  map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
 		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.RBAC, Clock: k.c.clock()}),
 		Computed: map[schema.GroupResource]registry.Computed{{Resource: "componentstatuses"}: k.components},

@@ -87,7 +87,7 @@ func (b *BootstrapTokens) valid(s *corev1.Secret, id, secret string) bool {
 
 func (b *BootstrapTokens) now() time.Time {
 	if b.Clock == nil {
-		return time.Now()
+		return clock.RealClock{}.Now()
 	}
 	return b.Clock.Now()
 }

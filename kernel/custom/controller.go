@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/custom/conditions"
@@ -25,7 +26,8 @@ type ControllerConfig struct {
 	Registry  registry.Registry
 	Codec     Codec
 	Informers *informer.Metrics
-	Log       *slog.Logger // nil discards
+	Clock     clock.WithTicker // nil is the real one
+	Log       *slog.Logger     // nil discards
 }
 
 // Controller writes the status of definitions, and clears away the objects of those
@@ -54,6 +56,9 @@ type known struct {
 
 // NewController makes a Controller. Nothing is followed before Run.
 func NewController(c ControllerConfig) *Controller {
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -77,7 +82,7 @@ const (
 // Run follows definitions until ctx ends.
 func (x *Controller) Run(ctx context.Context) error {
 	updates := make(informer.Updates, 4)
-	i := informer.New(informer.Config{Name: "custom definitions", Registry: x.c.Registry, Target: registry.Target{Resource: Definitions}, Handler: updates, Metrics: x.c.Informers, Log: x.c.Log})
+	i := informer.New(informer.Config{Name: "custom definitions", Registry: x.c.Registry, Target: registry.Target{Resource: Definitions}, Handler: updates, Clock: x.c.Clock, Metrics: x.c.Informers, Log: x.c.Log})
 	var following sync.WaitGroup
 	following.Go(func() { i.Run(ctx) })
 	defer following.Wait()
@@ -96,7 +101,7 @@ func (x *Controller) Run(ctx context.Context) error {
 		again = nil
 		for len(x.dirty) > 0 && again == nil && ctx.Err() == nil {
 			if err := x.write(ctx); err != nil && ctx.Err() == nil {
-				again = time.After(x.retry.Failed(x.c.Log, "the status of CustomResourceDefinitions is not written", err))
+				again = x.c.Clock.After(x.retry.Failed(x.c.Log, "the status of CustomResourceDefinitions is not written", err))
 			} else {
 				x.retry.Succeeded(x.c.Log)
 			}

@@ -73,7 +73,7 @@ func (x *Controller) finalize(ctx context.Context, name string) {
 			pause = retry.Failed(x.c.Log, "the objects of a CustomResourceDefinition are not deleted", err, "name", name)
 		}
 		select {
-		case <-time.After(pause):
+		case <-x.c.Clock.After(pause):
 		case <-ctx.Done():
 		}
 	}

@@ -86,7 +86,7 @@ func New(c Config) *Kinds {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	x := &Kinds{c: c, producer: c.Catalog.Producer(Producer), kept: &kept{clock: c.Clock, kinds: map[*kind]struct{}{}}, served: map[string]*servedKind{}}
-	x.informer = informer.New(informer.Config{Name: "custom kinds", Registry: c.Registry, Target: registry.Target{Resource: Definitions}, Handler: x, Metrics: c.Informers, Log: c.Log})
+	x.informer = informer.New(informer.Config{Name: "custom kinds", Registry: c.Registry, Target: registry.Target{Resource: Definitions}, Handler: x, Clock: c.Clock, Metrics: c.Informers, Log: c.Log})
 	return x
 }
 

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -67,11 +66,8 @@ func versioned(ctx context.Context, k *kinds.Kind, t Target) context.Context {
 	return resource.WithVersion(ctx, k.In(t.Resource.Version).Version)
 }
 
-// now is the time as the API keeps it: whole seconds, so that what is in
-// memory equals what is read back.
-func (r *request) now() metav1.Time {
-	return metav1.NewTime(r.clock.Now().Truncate(time.Second))
-}
+// now is the time of the request's plan.
+func (r *request) now() metav1.Time { return resource.Timestamp(r.clock.Now()) }
 
 // change begins a change of the request's object from its present state.
 func (r *request) change(cur *watch.Object) *transaction.Change {

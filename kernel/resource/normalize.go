@@ -276,3 +276,12 @@ func fixValues(v reflect.Value, fix normalizer) {
 		}
 	}
 }
+
+// Timestamp is a moment as the API keeps it: in whole seconds, so that what is in
+// memory equals what is read back.
+func Timestamp(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
+
+// MicroTimestamp is a moment as leases and events keep it, in whole microseconds.
+func MicroTimestamp(t time.Time) metav1.MicroTime {
+	return metav1.NewMicroTime(t.Truncate(time.Microsecond))
+}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 var (
@@ -119,7 +120,7 @@ func conditionItem(x *report, o *corev1.Pod) registry.BatchItem {
 	o = o.DeepCopy()
 	setCondition(&o.Status, corev1.PodCondition{
 		Type: corev1.PodScheduled, ObservedGeneration: o.Generation, Status: corev1.ConditionFalse,
-		Reason: x.conditionReason, Message: x.message, LastTransitionTime: metav1.NewTime(x.at),
+		Reason: x.conditionReason, Message: x.message, LastTransitionTime: resource.Timestamp(x.at),
 	})
 	return registry.BatchItem{
 		Verb:    "update",
@@ -161,7 +162,7 @@ func (r *reporter) eventItem(x *report) registry.BatchItem {
 		Object: &eventsv1.Event{
 			TypeMeta:            metav1.TypeMeta{APIVersion: "events.k8s.io/v1", Kind: "Event"},
 			ObjectMeta:          metav1.ObjectMeta{Namespace: x.pod.Namespace, Name: fmt.Sprintf("%s.%x", x.pod.Name, x.at.UnixNano())},
-			EventTime:           metav1.NewMicroTime(x.at),
+			EventTime:           resource.MicroTimestamp(x.at),
 			ReportingController: r.controller,
 			ReportingInstance:   r.instance,
 			Action:              action,

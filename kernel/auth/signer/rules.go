@@ -12,11 +12,11 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/pintle-io/pintle/kernel/auth/pki"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // maxRequest bounds the PEM that is parsed.
@@ -130,7 +130,7 @@ func (s *Signer) approve(ctx context.Context, r *certificatesv1.CertificateSigni
 		s.tell(ctx, r, a.wait)
 		return nil
 	}
-	now := metav1.NewTime(s.cfg.Clock.Now())
+	now := resource.Timestamp(s.cfg.Clock.Now())
 	c := certificatesv1.CertificateSigningRequestCondition{
 		Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "AutoApproved",
 		Message: a.text, LastUpdateTime: now, LastTransitionTime: now,

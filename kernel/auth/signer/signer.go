@@ -30,6 +30,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/pki"
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -227,7 +228,7 @@ func (s *Signer) sign(ctx context.Context, r *certificatesv1.CertificateSigningR
 		err = by.check(r, csr)
 	}
 	if err != nil {
-		now := metav1.NewTime(s.cfg.Clock.Now())
+		now := resource.Timestamp(s.cfg.Clock.Now())
 		next.Status.Conditions = append(next.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
 			Type: certificatesv1.CertificateFailed, Status: corev1.ConditionTrue, Reason: "SignerValidationFailure",
 			Message: err.Error(), LastUpdateTime: now, LastTransitionTime: now,

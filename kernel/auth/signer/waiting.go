@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 const (
@@ -31,7 +32,7 @@ func (s *Signer) tell(ctx context.Context, r *certificatesv1.CertificateSigningR
 		return
 	}
 	message := fmt.Sprintf("not approved by itself: %s. If this is right, `pintle kubectl certificate approve %s`", why, r.Name)
-	now := metav1.NewTime(s.cfg.Clock.Now())
+	now := resource.Timestamp(s.cfg.Clock.Now())
 	e := &corev1.Event{
 		// The name is the request's, so that of several servers one says it.
 		ObjectMeta:     metav1.ObjectMeta{Namespace: events.Namespace, Name: fmt.Sprintf("csr-%s.waits", r.UID)},

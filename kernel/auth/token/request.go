@@ -17,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -63,8 +64,8 @@ func (a *Authority) Request(ctx context.Context, _ user.Info, t registry.Target,
 	}
 	seconds := int64(lifetime / time.Second)
 	out.Spec.ExpirationSeconds = &seconds
-	out.ObjectMeta = metav1.ObjectMeta{Name: account.Name, Namespace: account.Namespace, CreationTimestamp: metav1.NewTime(a.cfg.Clock.Now())}
-	out.Status = authenticationv1.TokenRequestStatus{Token: signed, ExpirationTimestamp: metav1.NewTime(end)}
+	out.ObjectMeta = metav1.ObjectMeta{Name: account.Name, Namespace: account.Namespace, CreationTimestamp: resource.Timestamp(a.cfg.Clock.Now())}
+	out.Status = authenticationv1.TokenRequestStatus{Token: signed, ExpirationTimestamp: resource.Timestamp(end)}
 	return &registry.Result{Answer: out}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // The reasons of a Plugin's events.
@@ -74,7 +75,7 @@ func (e *eventSeries) note(p *v1alpha1.Plugin, reason, message string) {
 			TypeMeta:       metav1.TypeMeta{APIVersion: "v1", Kind: "Event"},
 			ObjectMeta:     metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s.%x", p.Name, now.UnixNano())},
 			InvolvedObject: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Plugin", Name: p.Name, UID: p.UID},
-			Type:           corev1.EventTypeWarning, Reason: reason, FirstTimestamp: metav1.NewTime(now),
+			Type:           corev1.EventTypeWarning, Reason: reason, FirstTimestamp: resource.Timestamp(now),
 			Source: corev1.EventSource{Component: "plugin-loader", Host: e.server},
 		}}
 		e.series[key] = s
@@ -100,7 +101,7 @@ func (e *eventSeries) write(ctx context.Context, now time.Time) {
 		}
 		next := s.event.DeepCopy()
 		next.Count += s.pending
-		next.Message, next.LastTimestamp = s.message, metav1.NewTime(s.last)
+		next.Message, next.LastTimestamp = s.message, resource.Timestamp(s.last)
 		s.written = now
 		if err := e.put(ctx, s, next); err != nil {
 			if !errors.Is(err, context.Canceled) {

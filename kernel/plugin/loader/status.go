@@ -12,12 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/resource"
+	quantity "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -216,7 +217,7 @@ func (e *entry) status(now time.Time) v1alpha1.PluginStatus {
 	out.Phase, out.Message = e.shown()
 	out.Calls, out.Errors, out.Faults, out.Instances, out.Memory = 0, 0, 0, 0, nil
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: string(out.Phase), Message: out.Message,
-		ObservedGeneration: e.observed, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second))}
+		ObservedGeneration: e.observed, LastTransitionTime: resource.Timestamp(now)}
 	if e.running == nil || e.phase == v1alpha1.Quarantined || len(e.refused) > 0 {
 		ready.Status = metav1.ConditionFalse
 	}
@@ -238,10 +239,10 @@ func (e *entry) status(now time.Time) v1alpha1.PluginStatus {
 	out.P50, out.P99 = metav1.Duration{Duration: n.P50}, metav1.Duration{Duration: n.P99}
 	out.Instances = int32(n.Instances)
 	if n.Memory > 0 {
-		out.Memory = resource.NewQuantity(n.Memory, resource.BinarySI)
+		out.Memory = quantity.NewQuantity(n.Memory, quantity.BinarySI)
 	}
 	if f := n.LastError; f != nil {
-		out.LastError = &v1alpha1.PluginError{Call: f.Call, Message: clip(f.Message, maxErrorText), Fault: f.Fault, Time: metav1.NewTime(f.Time.Truncate(time.Second))}
+		out.LastError = &v1alpha1.PluginError{Call: f.Call, Message: clip(f.Message, maxErrorText), Fault: f.Fault, Time: resource.Timestamp(f.Time)}
 	}
 	return out
 }

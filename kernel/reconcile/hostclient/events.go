@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -219,7 +220,7 @@ func (e *Events) event(n note, namespace string) *corev1.Event {
 	if n.req.Warning {
 		kind = corev1.EventTypeWarning
 	}
-	at := metav1.NewTime(n.at)
+	at := resource.Timestamp(n.at)
 	return &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace},
 		InvolvedObject: corev1.ObjectReference{APIVersion: n.target.Resource.GroupVersion().String(), Kind: n.kind,

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -252,7 +251,9 @@ func (f *Manager) Empty(gv schema.GroupVersion) (runtime.Object, error) {
 }
 
 // now is the time that managedFields carry.
-func (f *Manager) now() metav1.Time { return metav1.NewTime(f.Clock.Now().Truncate(time.Second).UTC()) }
+func (f *Manager) now() metav1.Time {
+	return metav1.Time{Time: resource.Timestamp(f.Clock.Now()).UTC()}
+}
 
 // wholeSeconds brings the times that the field manager wrote to the precision
 // in which they are stored.

@@ -2,11 +2,9 @@ package transaction
 
 import (
 	"context"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
@@ -90,7 +88,7 @@ func (c *Committer) companion(x *resource.Companion) (companion, error) {
 	if !x.Update {
 		m.SetResourceVersion("")
 		m.SetUID(uuid.NewUUID())
-		m.SetCreationTimestamp(metav1.NewTime(c.Clock.Now().Truncate(time.Second)))
+		m.SetCreationTimestamp(resource.Timestamp(c.Clock.Now()))
 	}
 	var value []byte
 	out.obj, value, err = c.Codec.EncodeCanonical(d, out.obj, false)
