@@ -132,6 +132,15 @@ func (c *Core) Trim() {
 // a creation asks for its own.
 var namespaces = schema.GroupResource{Resource: "namespaces"}
 
+// served tells whether a kind is still there: one that went while a read waited has
+// no objects because nobody looks after them any more.
+func (c *Core) served(k *kinds.Kind) error {
+	if c.kinds.Get(k.GR) == nil {
+		return status.UnknownResource(k.GR)
+	}
+	return nil
+}
+
 // kindOf finds the kind of a request, its objects in the cache.
 func (c *Core) kindOf(ctx context.Context, t Target) (*kinds.Kind, error) {
 	k := c.kinds.Get(t.Resource.GroupResource())

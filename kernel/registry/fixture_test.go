@@ -98,6 +98,8 @@ type countingStore struct {
 	revisions int
 	// before, if set, runs before a commit: another writer's chance.
 	before func(ops []store.Op)
+	// asked, if set, runs before the revision is read.
+	asked func()
 }
 
 func (s *countingStore) Commit(ctx context.Context, ops []store.Op) (int64, error) {
@@ -115,7 +117,11 @@ func (s *countingStore) Commit(ctx context.Context, ops []store.Op) (int64, erro
 func (s *countingStore) Revision(ctx context.Context) (int64, error) {
 	s.mu.Lock()
 	s.revisions++
+	asked := s.asked
 	s.mu.Unlock()
+	if asked != nil {
+		asked()
+	}
 	return s.Store.Revision(ctx)
 }
 
@@ -129,6 +135,13 @@ func (s *countingStore) intercept(f func([]store.Op)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.before = f
+}
+
+// reading has f run before the revision is read: what happens while a read waits.
+func (s *countingStore) reading(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = f
 }
 
 func at(gvr schema.GroupVersionResource, name string) registry.Target {

@@ -40,6 +40,9 @@ func (c caller) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.
 	}
 	obj := c.core.cache.Get(k.Cached, k.Scope(t.Namespace), t.Name)
 	if obj == nil {
+		if err := c.core.served(k); err != nil {
+			return nil, err
+		}
 		return nil, apierrors.NewNotFound(k.GR, t.Name)
 	}
 	return obj, nil
@@ -153,7 +156,11 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 	if k.Virtual {
 		return c.core.listComputed(ctx, k, sel)
 	}
-	return c.core.views.List(ctx, k, t.Namespace, sel, o)
+	l, err := c.core.views.List(ctx, k, t.Namespace, sel, o)
+	if gone := c.core.served(k); gone != nil {
+		return nil, gone
+	}
+	return l, err
 }
 
 // computed is what there is of a virtual resource at the moment, by name. It is of

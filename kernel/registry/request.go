@@ -74,13 +74,18 @@ func (r *request) change(cur *watch.Object) *transaction.Change {
 	return &transaction.Change{ID: r.ID, Old: cur, Tracked: r.Verb == verbApply}
 }
 
-// join asks the kind what is written together with the object.
+// join asks the kind what is written together with the object. It asks the kind as it
+// is now: one that has begun to go takes no new objects.
 func (r *request) join(ctx context.Context, ch *transaction.Change) error {
 	var old runtime.Object
 	if ch.Old != nil {
 		old = ch.Old.Obj
 	}
-	return r.tx.Join(ctx, &r.Write, ch, r.k.Strategy.Companions, ch.Obj, old)
+	hook := r.k.Strategy.Companions
+	if d := r.tx.Definitions.Definition(r.k.GR); d != nil {
+		hook = d.Strategy.Companions
+	}
+	return r.tx.Join(ctx, &r.Write, ch, hook, ch.Obj, old)
 }
 
 // write is the request as the field manager sees it.

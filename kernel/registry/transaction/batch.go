@@ -201,6 +201,9 @@ func (b *batch) plan(ctx context.Context, slots []*slot) {
 		}
 		defer b.recovered(s.index)
 		ch, err := b.c.prepare(ctx, s.write)
+		if gone := b.c.served(s.write); gone != nil {
+			err = gone
+		}
 		switch {
 		case err != nil:
 			b.results[s.index].Err = err
@@ -237,6 +240,10 @@ func (b *batch) commitPlanned(ctx context.Context, slots []*slot) (again []*slot
 	size := 0
 	for _, s := range slots {
 		if s.change == nil {
+			continue
+		}
+		if gone := b.c.served(s.write); gone != nil { // since it was planned
+			b.results[s.index].Err, s.change = gone, nil
 			continue
 		}
 		mine := s.change.ops()

@@ -94,9 +94,15 @@ func (b *batch) together() *together {
 	for _, noop := range []bool{false, true} {
 		t.writes = t.writes || noop && len(t.ops) > 0
 		for i := range b.slots {
-			if s := &b.slots[i]; s.change != nil && s.change.Noop == noop {
-				t.add(s)
+			s := &b.slots[i]
+			if s.change == nil || s.change.Noop != noop {
+				continue
 			}
+			if gone := b.c.served(s.write); gone != nil { // since it was planned
+				t.refused, t.err = s, gone
+				return t
+			}
+			t.add(s)
 		}
 	}
 	return t

@@ -44,7 +44,7 @@ type Codec interface {
 	EncodeCanonical(d *resource.Definition, obj runtime.Object, shared bool) (runtime.Object, []byte, error)
 }
 
-// Definitions finds the kinds of companions; nil when there is none.
+// Definitions finds kinds as they are at the moment; nil when there is none.
 type Definitions interface {
 	Definition(gr schema.GroupResource) *resource.Definition
 }
@@ -144,7 +144,7 @@ const (
 // catches.
 //
 // # Errors
-//   - Status: the plan's, or what the store refused
+//   - Status: the plan's, what the store refused, or NotFound when the kind went
 //   - ctx's
 func (c *Committer) Do(ctx context.Context, w *Write) (res *Result, err error) {
 	defer func() {
@@ -154,6 +154,9 @@ func (c *Committer) Do(ctx context.Context, w *Write) (res *Result, err error) {
 	}()
 	for {
 		ch, err := c.prepare(ctx, w)
+		if gone := c.served(w); gone != nil {
+			return nil, gone
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -168,6 +171,17 @@ func (c *Committer) Do(ctx context.Context, w *Write) (res *Result, err error) {
 			return nil, err
 		}
 	}
+}
+
+// served tells whether the kind of a write is still there. Of one that went while its
+// request ran nothing is written: whoever cleared its objects away would not see this
+// one, and another kind of that name may come.
+func (c *Committer) served(w *Write) error {
+	was := w.ID.Definition
+	if now := c.Definitions.Definition(w.gr()); now == nil || now.Kind != was.Kind || now.Namespaced != was.Namespaced {
+		return status.UnknownResource(w.gr())
+	}
+	return nil
 }
 
 // prepare plans from the state this process knows. What it would refuse, or
