@@ -1,4 +1,5 @@
-# Pintle. `make help` lists the targets.
+# Pintle. `make help` lists the targets. Why it builds what it does as it does:
+# RATIONALE.md: "Build"
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help

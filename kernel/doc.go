@@ -6,4 +6,6 @@
 //
 // [New] opens what can fail early (the store, keys), [Kernel.Run] runs
 // everything until its context ends.
+//
+// RATIONALE.md: "Kernel"
 package kernel

@@ -6,11 +6,13 @@
 //	membership   the Node object, its lease and conditions
 //	pod          one worker per pod; plan decides, status describes
 //	probe, volume, image, source, logs, stream, stats
-//	kubelet      the node's own API
+//	api          the node's own API
 //
 // The agent may be killed at any moment: pods run on, and the next agent
 // continues from what the runtime and the API show. It ends no pod when it
 // ends; Cleanup does that.
+//
+// RATIONALE.md: "Node and network"
 package node
 
 import (

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestRationaleIsLinked: what RATIONALE.md explains is named where it is done,
-// so that a reader of the code finds the reason, and no comment names a reason
-// that is not there.
+// TestRationaleIsLinked: what RATIONALE.md explains is named where it is done, its
+// chapters in the packages that they are about, so that a reader of the code finds
+// the reason, and no comment names a reason that is not there.
 func TestRationaleIsLinked(t *testing.T) {
 	root := "../.."
 	b, err := os.ReadFile(filepath.Join(root, "RATIONALE.md"))
@@ -19,7 +19,7 @@ func TestRationaleIsLinked(t *testing.T) {
 		t.Fatal(err)
 	}
 	linked := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^### (.+)$`).FindAllStringSubmatch(string(b), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^##+ (.+)$`).FindAllStringSubmatch(string(b), -1) {
 		linked[m[1]] = false
 	}
 	if len(linked) == 0 {

@@ -17,6 +17,7 @@ import (
 // The size of a room: a type with more methods is several nouns, a package with
 // more files is several rooms. Where one rightly is larger, its package comment
 // says so, with the number ("27 methods", "18 files") and the reason.
+// RATIONALE.md: "How large may a room be?"
 const (
 	maxMethods = 25
 	maxFiles   = 15

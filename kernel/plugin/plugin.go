@@ -6,6 +6,8 @@
 // suite hosttest holds them to the same behaviour. The package does not know
 // what a plugin decides: consumers (scheduler, admission, reconcile) ask the
 // operations of sdk/wire.
+//
+// RATIONALE.md: "Plugins"
 package plugin
 
 import (

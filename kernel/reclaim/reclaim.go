@@ -6,6 +6,8 @@
 // It only watches: what is worth a collection and when the process is quiet. A
 // busy process is left to Go, which returns memory as well, and which Pace has
 // collect a large heap before it has doubled. Begin at Reclaimer.Run.
+//
+// RATIONALE.md: "Where does the idle memory go?"
 package reclaim
 
 import (

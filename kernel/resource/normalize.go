@@ -19,6 +19,7 @@ import (
 // obj must be the caller's to change. If shared is set, parts of it may belong
 // to objects that are in this form already, as everything in the cache is:
 // those are not written to.
+// RATIONALE.md: "What is stored is not read back, but made canonical"
 func (c *Codec) EncodeCanonical(d *Definition, obj runtime.Object, shared bool) (runtime.Object, []byte, error) {
 	if d.JSONStored {
 		return c.readBack(d, obj)

@@ -3,6 +3,8 @@
 // plugins/cmd/standard).
 //
 // The list is data. What turns it into Plugin resources is cmd.
+//
+// RATIONALE.md: "What was decided differently from the first design"
 package standard
 
 // Plugin is one plugin that ships.
