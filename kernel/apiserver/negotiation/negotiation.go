@@ -181,10 +181,16 @@ func AcceptsGzip(r *http.Request) bool {
 	for _, v := range r.Header.Values("Accept-Encoding") {
 		for part := range strings.SplitSeq(v, ",") {
 			name, q, _ := strings.Cut(strings.TrimSpace(part), ";")
-			if name == "gzip" && strings.ReplaceAll(q, " ", "") != "q=0" {
+			if name == "gzip" && !isZero(strings.TrimPrefix(strings.ReplaceAll(q, " ", ""), "q=")) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// isZero tells a quality of nothing, which refuses; what is no number does not.
+func isZero(q string) bool {
+	f, err := strconv.ParseFloat(q, 64)
+	return err == nil && f == 0
 }
