@@ -56,7 +56,7 @@ func IsolateNetwork(m *testing.M) {
 
 // rerun starts this program again, isolated, and returns its exit code.
 func rerun() (int, error) {
-	root, err := Cgroup2Root()
+	root, err := cgroup2Root()
 	if err != nil {
 		return 0, err
 	}
@@ -185,8 +185,8 @@ func Sysctl(name, value string) error {
 	return os.WriteFile("/proc/sys/"+strings.ReplaceAll(name, ".", "/"), []byte(value), 0)
 }
 
-// Cgroup2Root returns where the cgroup2 hierarchy is mounted.
-func Cgroup2Root() (string, error) {
+// cgroup2Root returns where the cgroup2 hierarchy is mounted.
+func cgroup2Root() (string, error) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		return "", err

@@ -71,14 +71,14 @@ func Connect(endpoint string) (*Client, error) {
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// IsNotFound reports whether a sandbox, container or image does not exist.
-func IsNotFound(err error) bool { return code(err) == codes.NotFound }
+// isNotFound reports whether a sandbox, container or image does not exist.
+func isNotFound(err error) bool { return code(err) == codes.NotFound }
 
 // IsUnavailable reports whether the runtime could not be reached.
 func IsUnavailable(err error) bool { return code(err) == codes.Unavailable }
 
-// IsUnimplemented reports whether the runtime lacks the call.
-func IsUnimplemented(err error) bool { return code(err) == codes.Unimplemented }
+// isUnimplemented reports whether the runtime lacks the call.
+func isUnimplemented(err error) bool { return code(err) == codes.Unimplemented }
 
 func code(err error) codes.Code {
 	var s interface{ GRPCStatus() *status.Status }
@@ -251,7 +251,7 @@ func (c *Client) ReopenLog(ctx context.Context, id string) error {
 }
 
 func ignoreNotFound(call string, err error) error {
-	if IsNotFound(err) {
+	if isNotFound(err) {
 		return nil
 	}
 	return wrap(call, err)

@@ -32,7 +32,7 @@ func (w *Watcher) follow(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			if !IsUnimplemented(err) {
+			if !isUnimplemented(err) {
 				w.log.Debug("runtime events ended", "error", err)
 				pause = retry.Again()
 				break

@@ -95,7 +95,7 @@ func TestConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Version(t.Context()); !IsUnavailable(err) || IsNotFound(err) {
+	if _, err := c.Version(t.Context()); !IsUnavailable(err) || isNotFound(err) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -155,7 +155,7 @@ func (c *Client) describeSandbox(ctx context.Context, s *state.Sandbox, known *s
 	ctx, cancel := context.WithTimeout(ctx, shortTimeout)
 	defer cancel()
 	r, err := c.runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: s.ID})
-	if IsNotFound(err) {
+	if isNotFound(err) {
 		s.Ready = false
 		return nil
 	}
@@ -189,7 +189,7 @@ func (c *Client) describeContainer(ctx context.Context, k *state.Container, know
 	ctx, cancel := context.WithTimeout(ctx, shortTimeout)
 	defer cancel()
 	r, err := c.runtime.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: k.ID})
-	if IsNotFound(err) {
+	if isNotFound(err) {
 		k.Phase = state.Unknown
 		return nil
 	}

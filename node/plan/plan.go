@@ -216,7 +216,7 @@ func (p *planner) outcome() Outcome {
 		if podspec.IsSidecar(c) || started {
 			continue
 		}
-		if last := p.Observed.Latest(c.Name); p.round.counts(last) && last.Phase == state.Exited && last.ExitCode != 0 && !Restartable(p.Pod, c, last.ExitCode) {
+		if last := p.Observed.Latest(c.Name); p.round.counts(last) && last.Phase == state.Exited && last.ExitCode != 0 && !restartable(p.Pod, c, last.ExitCode) {
 			return Failed
 		}
 	}
@@ -293,9 +293,9 @@ func (p *planner) waits(name string) bool {
 	return held
 }
 
-// Restartable reports whether a container that exited with code is started
+// restartable reports whether a container that exited with code is started
 // again: by its own rules, its own policy, or the pod's.
-func Restartable(pod *corev1.Pod, c *corev1.Container, code int32) bool {
+func restartable(pod *corev1.Pod, c *corev1.Container, code int32) bool {
 	if match(c, code) != nil {
 		return true // every action there is restarts the container
 	}
@@ -317,7 +317,7 @@ func Restartable(pod *corev1.Pod, c *corev1.Container, code int32) bool {
 // continues reports whether there is to be another instance after one that has
 // ended.
 func continues(pod *corev1.Pod, c *corev1.Container, last *state.Container) bool {
-	return last.Replace || last.MustRestart || Restartable(pod, c, last.ExitCode)
+	return last.Replace || last.MustRestart || restartable(pod, c, last.ExitCode)
 }
 
 // replaceable reports whether an instance that is ended for a fault is followed

@@ -38,7 +38,7 @@ func FQDN(pod *corev1.Pod, domain string) string {
 	return fmt.Sprintf("%s.%s.%s.svc.%s", Hostname(pod), pod.Spec.Subdomain, pod.Namespace, domain)
 }
 
-// KernelHostname is the name that a pod's processes see in their UTS
+// kernelHostname is the name that a pod's processes see in their UTS
 // namespace: the short one, or the whole domain name where
 // spec.setHostnameAsFQDN asks for it and the pod has one.
 //
@@ -46,7 +46,7 @@ func FQDN(pod *corev1.Pod, domain string) string {
 //
 // Returns an error, in upstream's words, for a domain name that the kernel
 // cannot hold: cutting it would give the pod somebody else's name.
-func KernelHostname(pod *corev1.Pod, domain string) (string, error) {
+func kernelHostname(pod *corev1.Pod, domain string) (string, error) {
 	fqdn := FQDN(pod, domain)
 	if fqdn == "" || !deref(pod.Spec.SetHostnameAsFQDN) {
 		return Hostname(pod), nil

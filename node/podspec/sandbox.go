@@ -36,7 +36,7 @@ type Node struct {
 //
 // # Errors
 //
-// Returns that of KernelHostname.
+// Returns that of kernelHostname.
 func Sandbox(pod *corev1.Pod, node *Node, cgroup string, attempt uint32) (*runtimeapi.PodSandboxConfig, error) {
 	cfg := &runtimeapi.PodSandboxConfig{
 		Metadata: &runtimeapi.PodSandboxMetadata{Name: pod.Name, Namespace: pod.Namespace, Uid: string(pod.UID), Attempt: attempt},
@@ -60,7 +60,7 @@ func Sandbox(pod *corev1.Pod, node *Node, cgroup string, attempt uint32) (*runti
 		return cfg, nil
 	}
 	var err error
-	cfg.Hostname, err = KernelHostname(pod, node.DNS.Domain)
+	cfg.Hostname, err = kernelHostname(pod, node.DNS.Domain)
 	cfg.PortMappings = portMappings(pod)
 	return cfg, err
 }

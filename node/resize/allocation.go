@@ -120,8 +120,8 @@ func (r *Record) Has() *corev1.ResourceRequirements {
 	return r.Allocated.Pod
 }
 
-// Increases reports whether a pod asks for more than it was allocated.
-func Increases(desired, allocated *corev1.Pod) bool {
+// increases reports whether a pod asks for more than it was allocated.
+func increases(desired, allocated *corev1.Pod) bool {
 	was := resourcehelper.PodRequests(allocated, resourcehelper.PodResourcesOptions{})
 	want := resourcehelper.PodRequests(desired, resourcehelper.PodResourcesOptions{})
 	return want.Cpu().Cmp(*was.Cpu()) > 0 || want.Memory().Cmp(*was.Memory()) > 0

@@ -85,7 +85,7 @@ type Waiting struct {
 // class, the one that has waited longer.
 func Compare(a, b Waiting) int {
 	return cmp.Or(
-		boolean(Increases(a.Desired, a.Allocated), Increases(b.Desired, b.Allocated)),
+		boolean(increases(a.Desired, a.Allocated), increases(b.Desired, b.Allocated)),
 		cmp.Compare(priority(b.Desired), priority(a.Desired)),
 		boolean(podspec.QOS(a.Desired) != corev1.PodQOSGuaranteed, podspec.QOS(b.Desired) != corev1.PodQOSGuaranteed),
 		boolean(a.Pending == nil, b.Pending == nil),

@@ -90,9 +90,9 @@ func New(c Config) *Sink {
 		states: states{byName: map[string]state{}}}
 }
 
-// RuleName is the name of a plugin's rule in the chain, which is what a
+// ruleName is the name of a plugin's rule in the chain, which is what a
 // refusal names.
-func RuleName(plugin string) string { return plugin }
+func ruleName(plugin string) string { return plugin }
 
 // Set implements plugin.Sink.
 func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
@@ -120,7 +120,7 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	if p.Manifest.Points.Has(wire.PointValidate) {
 		entry.Validate = admission.ValidatorFunc(r.validate)
 	}
-	s.put(name, state{rule: r}, func() { s.chain.Set(RuleName(name), admission.PolicyOrder(p.Spec.Order), entry) })
+	s.put(name, state{rule: r}, func() { s.chain.Set(ruleName(name), admission.PolicyOrder(p.Spec.Order), entry) })
 	return nil
 }
 
@@ -142,7 +142,7 @@ func (s *Sink) put(name string, next state, change func()) {
 
 // Remove implements plugin.Sink.
 func (s *Sink) Remove(name string) {
-	s.put(name, state{}, func() { s.chain.RemovePolicy(RuleName(name)) })
+	s.put(name, state{}, func() { s.chain.RemovePolicy(ruleName(name)) })
 }
 
 // Close releases all policies, once nothing is asked any more. The rules stay: what

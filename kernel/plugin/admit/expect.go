@@ -46,7 +46,7 @@ func (s *Sink) Expect(name string, e plugin.Expected) error {
 	if e.Points.Has(wire.PointValidate) {
 		entry.Validate = admission.ValidatorFunc(in.validate)
 	}
-	s.put(name, state{standIn: in}, func() { s.chain.Set(RuleName(name), admission.PolicyOrder(e.Spec.Order), entry) })
+	s.put(name, state{standIn: in}, func() { s.chain.Set(ruleName(name), admission.PolicyOrder(e.Spec.Order), entry) })
 	return nil
 }
 

@@ -18,13 +18,6 @@ const Path = "/apis/" + v1alpha1.Group + "/" + v1alpha1.Version + "/pluginmodule
 
 var hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// Matches tells whether a request is for Handler rather than for an object of
-// the resource: the name is a bare digest.
-func Matches(r *http.Request) bool {
-	name, ok := strings.CutPrefix(r.URL.Path, Path)
-	return ok && hexDigest.MatchString(name)
-}
-
 // Handler serves PUT, GET, HEAD and DELETE of whole modules as raw bytes. Who
 // may do so is checked before, as for the resource pluginmodules.
 func (s *Store) Handler() http.Handler {

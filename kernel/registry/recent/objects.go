@@ -39,7 +39,7 @@ func IDOf(d *resource.Definition, namespace, name string) ID {
 
 // Cache is what Objects need of the watch cache.
 type Cache interface {
-	Progress
+	progress
 	Get(gr schema.GroupResource, namespace, name string) *watch.Object
 	// Prime gives the cache an object before its event comes, and answers how it
 	// will hold it; nil if it will not.
@@ -62,8 +62,8 @@ type Decoder interface {
 // committed itself, else what the cache has; and the store's, when it is asked.
 // It is safe for concurrent use.
 type Objects struct {
-	states    *States
-	revisions *Revisions
+	states    *states
+	revisions *revisions
 	cache     Cache
 	store     Store
 	codec     Decoder
@@ -72,7 +72,7 @@ type Objects struct {
 
 // NewObjects makes Objects. cache must follow the store.
 func NewObjects(cache Cache, from Store, codec Decoder, c clock.PassiveClock) *Objects {
-	return &Objects{states: New(cache, c), revisions: NewRevisions(from.Revision, storeTimeout), cache: cache, store: from, codec: codec}
+	return &Objects{states: newStates(cache, c), revisions: newRevisions(from.Revision, storeTimeout), cache: cache, store: from, codec: codec}
 }
 
 // storeTimeout bounds a store read that several requests share.
@@ -159,7 +159,7 @@ func (s *Objects) Seen(d *resource.Definition) bool {
 }
 
 // Under calls fn with every state below a key prefix that the cache has not seen;
-// see [States.Under].
+// see [states.Under].
 func (s *Objects) Under(prefix string, fn func(key string, obj *watch.Object)) {
 	s.states.Under(prefix, fn)
 }

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Revisions shares linearizable reads of the store's revision: any number of
+// revisions shares linearizable reads of the store's revision: any number of
 // callers that arrive while one read is under way share the next one. A caller
 // may not share the read under way: it may have begun before a write that the
 // caller has seen finish. It is safe for concurrent use.
-type Revisions struct {
+type revisions struct {
 	read    func(context.Context) (int64, error)
 	timeout time.Duration
 
@@ -19,9 +19,9 @@ type Revisions struct {
 	next    *poll // callers of the read to come; guarded by mu
 }
 
-// NewRevisions makes Revisions of a store's read, each of which may take timeout.
-func NewRevisions(read func(context.Context) (int64, error), timeout time.Duration) *Revisions {
-	return &Revisions{read: read, timeout: timeout}
+// newRevisions makes revisions of a store's read, each of which may take timeout.
+func newRevisions(read func(context.Context) (int64, error), timeout time.Duration) *revisions {
+	return &revisions{read: read, timeout: timeout}
 }
 
 type poll struct {
@@ -31,7 +31,7 @@ type poll struct {
 }
 
 // Get returns a revision that covers every write that finished before the call.
-func (r *Revisions) Get(ctx context.Context) (int64, error) {
+func (r *revisions) Get(ctx context.Context) (int64, error) {
 	r.mu.Lock()
 	p := r.next
 	if p == nil {
@@ -53,7 +53,7 @@ func (r *Revisions) Get(ctx context.Context) (int64, error) {
 }
 
 // loop reads until nobody waits. It ends by itself.
-func (r *Revisions) loop(ctx context.Context) {
+func (r *revisions) loop(ctx context.Context) {
 	for {
 		r.mu.Lock()
 		p := r.next
@@ -69,7 +69,7 @@ func (r *Revisions) loop(ctx context.Context) {
 	}
 }
 
-func (r *Revisions) bounded(ctx context.Context) (int64, error) {
+func (r *revisions) bounded(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	return r.read(ctx)

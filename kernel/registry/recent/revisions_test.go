@@ -16,7 +16,7 @@ func TestRevisionsAreShared(t *testing.T) { synctest.Test(t, revisionsAreShared)
 func revisionsAreShared(t *testing.T) {
 	var reads, now atomic.Int64
 	gate := make(chan struct{})
-	r := NewRevisions(func(context.Context) (int64, error) {
+	r := newRevisions(func(context.Context) (int64, error) {
 		reads.Add(1)
 		rev := now.Load() // as of the beginning of the read
 		<-gate

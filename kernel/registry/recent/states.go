@@ -16,21 +16,21 @@ import (
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
-// States remembers what this process committed until the cache has seen it,
+// states remembers what this process committed until the cache has seen it,
 // so that a write that follows another at once starts from its result instead
 // of running into a conflict. What
 // the cache has seen is dropped with the next write, or by Trim; what it does
 // not come to see is bounded in number, bytes and age, and ends when the store
 // goes back in time. It is safe for concurrent use.
-type States struct {
+type states struct {
 	clock  clock.PassiveClock
-	cache  Progress
+	cache  progress
 	seed   maphash.Seed
 	shards [32]shard
 }
 
-// Progress is how far the cache has come.
-type Progress interface {
+// progress is how far the cache has come.
+type progress interface {
 	Revision() int64
 	Rewinds() int64
 }
@@ -63,27 +63,27 @@ const (
 	maxAge     = time.Minute
 )
 
-// New makes States that hold what cache has not seen.
-func New(cache Progress, c clock.PassiveClock) *States {
-	r := &States{clock: c, cache: cache, seed: maphash.MakeSeed()}
+// newStates makes states that hold what cache has not seen.
+func newStates(cache progress, c clock.PassiveClock) *states {
+	r := &states{clock: c, cache: cache, seed: maphash.MakeSeed()}
 	for i := range r.shards {
 		r.shards[i].m = make(map[string]entry)
 	}
 	return r
 }
 
-func (r *States) shardOf(key string) *shard {
+func (r *states) shardOf(key string) *shard {
 	return &r.shards[maphash.String(r.seed, key)%uint64(len(r.shards))]
 }
 
 // void tells that an entry is of no use any more.
-func (r *States) void(e entry) bool {
+func (r *states) void(e entry) bool {
 	return e.revision <= r.cache.Revision() || e.rewinds != r.cache.Rewinds() || r.clock.Since(e.at) > maxAge
 }
 
 // Put remembers the state of key at a revision; obj nil means deleted. size is
 // that of the stored value.
-func (r *States) Put(key string, revision int64, obj *watch.Object, size int) {
+func (r *states) Put(key string, revision int64, obj *watch.Object, size int) {
 	s := r.shardOf(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +123,7 @@ func (s *shard) forget(key string) {
 
 // Get answers what is remembered of key and not yet in the cache; obj is nil when
 // it was deleted.
-func (r *States) Get(key string) (obj *watch.Object, ok bool) {
+func (r *states) Get(key string) (obj *watch.Object, ok bool) {
 	s := r.shardOf(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,8 +136,8 @@ func (r *States) Get(key string) (obj *watch.Object, ok bool) {
 }
 
 // Under calls fn with everything remembered below a key prefix that the cache
-// has not seen; fn must not ask the States.
-func (r *States) Under(prefix string, fn func(key string, obj *watch.Object)) {
+// has not seen; fn must not ask the states.
+func (r *states) Under(prefix string, fn func(key string, obj *watch.Object)) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
@@ -151,7 +151,7 @@ func (r *States) Under(prefix string, fn func(key string, obj *watch.Object)) {
 }
 
 // Trim forgets all that is void.
-func (r *States) Trim() {
+func (r *states) Trim() {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()

@@ -17,7 +17,7 @@ func (c *caughtUp) Revision() int64 { return c.revision }
 func (c *caughtUp) Rewinds() int64  { return c.rewinds }
 
 // held counts what is held, and checks the books.
-func (r *States) held(t *testing.T) (n int) {
+func (r *states) held(t *testing.T) (n int) {
 	t.Helper()
 	for i := range r.shards {
 		s, bytes := &r.shards[i], 0
@@ -34,15 +34,15 @@ func (r *States) held(t *testing.T) (n int) {
 
 func TestStates(t *testing.T) {
 	const many = 100_000
-	fill := func(r *States, n, size int) {
+	fill := func(r *states, n, size int) {
 		for i := range n {
 			r.Put(fmt.Sprint("/k/", i), int64(i+1), &watch.Object{Revision: int64(i + 1)}, size)
 		}
 	}
-	known := func(r *States, key string) bool { _, ok := r.Get(key); return ok }
-	start := func() (*States, *caughtUp, *clocktesting.FakePassiveClock) {
+	known := func(r *states, key string) bool { _, ok := r.Get(key); return ok }
+	start := func() (*states, *caughtUp, *clocktesting.FakePassiveClock) {
 		cache, clock := &caughtUp{}, clocktesting.NewFakePassiveClock(time.Now())
-		return New(cache, clock), cache, clock
+		return newStates(cache, clock), cache, clock
 	}
 	t.Run("seen", func(t *testing.T) {
 		r, cache, _ := start()
