@@ -22,17 +22,17 @@ func small(t testing.TB) *Catalog {
 	t.Helper()
 	verbs := []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 	table := &resource.Table{Scheme: runtime.NewScheme(), Definitions: []*resource.Definition{
-		{Resource: "pods", Kind: "Pod", Namespaced: true, Versions: []string{"v1"}, StorageVersion: "v1", Virtual: true, Verbs: verbs, Subresources: []resource.Subresource{
+		{Resource: "pods", KeyPrefix: "/registry/pods", Kind: "Pod", Namespaced: true, Versions: []string{"v1"}, StorageVersion: "v1", Verbs: verbs, Subresources: []resource.Subresource{
 			{Name: "status", Style: resource.StyleStatus, Verbs: []string{"get", "patch", "update"}},
 			{Name: "binding", Style: resource.StyleAction, Kind: corev1.SchemeGroupVersion.WithKind("Binding"), Verbs: []string{"create"}},
 			{Name: "log", Style: resource.StyleConnect, Verbs: []string{"get"}},
 			{Name: "proxy", Style: resource.StyleConnect, Verbs: []string{"create", "delete", "get", "patch", "update"}},
 		}},
-		{Resource: "namespaces", Kind: "Namespace", Versions: []string{"v1"}, StorageVersion: "v1", Virtual: true, Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"}, Subresources: []resource.Subresource{
+		{Resource: "namespaces", KeyPrefix: "/registry/namespaces", Kind: "Namespace", Versions: []string{"v1"}, StorageVersion: "v1", Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"}, Subresources: []resource.Subresource{
 			{Name: "status", Style: resource.StyleStatus, Verbs: []string{"get", "patch", "update"}},
 			{Name: "finalize", Style: resource.StylePart, Verbs: []string{"update"}},
 		}},
-		{Resource: "nodes", Kind: "Node", Versions: []string{"v1"}, StorageVersion: "v1", Virtual: true, Verbs: verbs, Subresources: []resource.Subresource{
+		{Resource: "nodes", KeyPrefix: "/registry/nodes", Kind: "Node", Versions: []string{"v1"}, StorageVersion: "v1", Verbs: verbs, Subresources: []resource.Subresource{
 			{Name: "proxy", Style: resource.StyleConnect, Verbs: []string{"get"}}}},
 		{Resource: "bindings", Kind: "Binding", Namespaced: true, Versions: []string{"v1"}, StorageVersion: "v1", Virtual: true, Verbs: []string{"create"}, Unserved: "it is only made"},
 	}}
@@ -105,7 +105,6 @@ func TestRoute(t *testing.T) {
 		{"GET", "/api/v1/watch/namespaces/a/pods/p", "watch a/p pods", 0},
 		{"GET", "/api/v1/watch/nodes/n", "watch /n nodes", 0},
 		{"POST", "/api/v1/watch/namespaces/a/pods", "", 405},
-		{"GET", "/api/v1/watch", "", 404},
 
 		// What is sent on keeps the rest of its path, slash at the end included.
 		{"GET", pods + "/p/log", "get a/p pods/log", 0},
@@ -128,7 +127,12 @@ func TestRoute(t *testing.T) {
 		{"GET", "/api/v1/pod", "", 404},
 		{"GET", pods + "/p/Status", "", 404},
 		{"GET", pods + "/p/logs", "", 404},
+		// Who may do something in namespace a is asked about a, and may not reach b by that.
 		{"GET", "/api/v1/namespaces/a/namespaces/b", "", 404},
+		{"DELETE", "/api/v1/namespaces/a/namespaces/b", "", 404},
+		{"PUT", "/api/v1/namespaces/a/namespaces/b/status", "", 404},
+		{"GET", "/api/v1/watch/namespaces/a/namespaces/b", "", 404},
+		{"GET", "/api/v1/namespaces/a/namespaces", "", 404},
 
 		// A place, and not this method there.
 		{"POST", "/api/v1/pods", "", 405},

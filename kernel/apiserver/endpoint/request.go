@@ -94,9 +94,10 @@ func (c *Catalog) Route(w http.ResponseWriter, r *http.Request, info *request.Re
 }
 
 // isNamespaces is true for /api/v1/namespaces/NAME, where the name is also
-// taken for a namespace.
+// taken for a namespace: for this one, in which the request is authorized, and for
+// no other.
 func isNamespaces(gv schema.GroupVersion, info *request.RequestInfo) bool {
-	return gv.Group == "" && info.Resource == "namespaces" && len(info.Parts) > 1
+	return gv.Group == "" && info.Resource == "namespaces" && len(info.Parts) > 1 && info.Parts[1] == info.Namespace
 }
 
 // Info is what the path and method of a request say. It is never nil.
