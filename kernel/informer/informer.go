@@ -68,6 +68,7 @@ type Informer struct {
 	retry    *backoff.Retry
 	progress progress
 	refresh  refresh
+	finish   finish
 
 	// Run's own: where a watch goes on, 0 when a list is needed; that the last one
 	// told nothing before its revision was gone; and when it ended.
@@ -87,13 +88,14 @@ func New(c Config) *Informer {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Informer{c: c, retry: backoff.New(firstPause, maxPause), progress: newProgress()}
+	return &Informer{c: c, retry: backoff.New(firstPause, maxPause), progress: newProgress(), finish: finish{asked: make(chan struct{})}}
 }
 
-// Run follows until ctx ends. It is called once.
+// Run follows until ctx ends, or until there is nothing more to tell after Finish. It
+// is called once.
 func (i *Informer) Run(ctx context.Context) {
 	defer i.c.Metrics.join(i)()
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !i.finish.is() {
 		if i.from == 0 {
 			if err := i.list(ctx); err != nil {
 				i.pause(ctx, fmt.Errorf("list %s: %w", i.c.Target.Resource.Resource, err))
@@ -167,6 +169,7 @@ func (i *Informer) sleep(ctx context.Context, d time.Duration) {
 	defer t.Stop()
 	select {
 	case <-t.C():
+	case <-i.finish.asked:
 	case <-ctx.Done():
 	}
 }

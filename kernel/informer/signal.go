@@ -12,12 +12,13 @@ import (
 type Signal chan struct{}
 
 // Replace implements Handler.
-func (s Signal) Replace(context.Context, *registry.List) { s.raise() }
+func (s Signal) Replace(context.Context, *registry.List) { s.Raise() }
 
 // Apply implements Handler.
-func (s Signal) Apply(context.Context, []watch.Event) { s.raise() }
+func (s Signal) Apply(context.Context, []watch.Event) { s.Raise() }
 
-func (s Signal) raise() {
+// Raise is for those who have another reason.
+func (s Signal) Raise() {
 	select {
 	case s <- struct{}{}:
 	default:

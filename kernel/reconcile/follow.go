@@ -114,14 +114,35 @@ func withOwners(table *resource.Table, watches []numbered) []numbered {
 type follower struct {
 	subject
 	differ *informer.Differ
-	end    func() // and waits until nothing is told any more
+	following
+	// leaving: its resource has left the catalog, and what happened before is still
+	// being told.
+	leaving bool
+}
+
+// leave ends a follower whose topic stands for nothing any more, and tells whether it
+// has ended. The watches of a resource that has left the catalog end by themselves,
+// with all that they had to tell: the deletions of its last objects.
+func (f *follower) leave(gone bool) (ended bool) {
+	if !gone {
+		f.end()
+		return true
+	}
+	f.leaving = true
+	f.informer.Finish()
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // followKinds follows the resources that a controller watches, by name and as
 // part of all: those that are there, those that come, and those that change. Of
-// one that goes nothing more is told, not that its objects are gone either: who
-// takes a definition away has them deleted before, or they are still there and
-// come back with it. It returns when intake has ended and nothing is followed any
+// one that goes is told what happened before it went, and not that its objects are
+// gone: who takes a definition away has them deleted before, or they are still there
+// and come back with it. It returns when intake has ended and nothing is followed any
 // more.
 func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, all []numbered, m *mapper) {
 	followers := map[topic]*follower{}
@@ -130,6 +151,7 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 			f.end()
 		}
 	}()
+	ended := make(informer.Signal, 1)
 	late := r.clock.NewTimer(awaitGrace)
 	defer late.Stop()
 	var told []string
@@ -137,14 +159,13 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 		table := r.catalog.Snapshot()
 		now := subjects(table, named, all)
 		for t, f := range followers {
-			if _, ok := now[t]; !ok {
-				f.end()
+			if _, ok := now[t]; !ok && f.leave(table.Lookup(t.resource) == nil) {
 				delete(followers, t)
 			}
 		}
 		for t, s := range now {
 			f := followers[t]
-			if f != nil && f.definition == s.definition && f.alike(s) {
+			if f != nil && !f.leaving && f.definition == s.definition && f.alike(s) {
 				continue
 			}
 			if f != nil {
@@ -155,8 +176,8 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 				f.differ = informer.NewDiffer(func(e watch.Event) { m.event(r.intake, f.watches, e) })
 				followers[t] = f
 			}
-			f.subject = s
-			f.end = r.followOne(s.resource, f.differ)
+			f.subject, f.leaving = s, false
+			f.following = r.followOne(s.resource, f.differ, ended)
 		}
 		awaited := awaited(named, now)
 		if first && len(awaited) > 0 {
@@ -170,6 +191,7 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 		}
 		select {
 		case <-table.Superseded():
+		case <-ended:
 		case <-late.C():
 			grace = false
 		case <-r.intake.Done():
@@ -178,17 +200,29 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 	}
 }
 
-// followOne begins to follow a resource and returns what ends that.
-func (r *runner) followOne(gvr schema.GroupVersionResource, handler informer.Handler) (end func()) {
+// following is an informer that runs.
+type following struct {
+	informer *informer.Informer
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when it has ended
+}
+
+// end stops it and waits for it.
+func (f following) end() { f.cancel(); <-f.done }
+
+// followOne begins to follow a resource. ended is told when that is over.
+func (r *runner) followOne(gvr schema.GroupVersionResource, handler informer.Handler, ended informer.Signal) following {
 	ctx, cancel := context.WithCancel(r.intake)
 	c := r.follow
 	c.Target, c.Handler = registry.Target{Resource: gvr}, handler
-	done := make(chan struct{})
+	f := following{informer.New(c), cancel, make(chan struct{})}
 	go func() {
-		defer close(done)
-		informer.New(c).Run(ctx)
+		defer ended.Raise()
+		defer close(f.done)
+		defer cancel()
+		f.informer.Run(ctx)
 	}()
-	return func() { cancel(); <-done }
+	return f
 }
 
 // awaitGrace is how long a resource may take to be defined before somebody is told: a

@@ -2,16 +2,20 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/registry/registrytest"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -92,4 +96,61 @@ func TestOwned(t *testing.T) {
 	if _, err := x.List(ctx, configMaps.GroupResource(), "", wire.Owner{Kind: wire.OwnerUID, UID: "u"}, res.Object.Revision+1000); err == nil {
 		t.Error("a revision that is still to come is answered")
 	}
+}
+
+// TestOwnedKindsComeAndGo: what follows a kind ends with it, and begins again when it
+// is back, in another version too.
+func TestOwnedKindsComeAndGo(t *testing.T) {
+	k := newKit(t)
+	running := informer.NewMetrics()
+	x := NewOwned(k.Catalog, informer.Config{Registry: k, Metrics: running})
+	registrytest.Background(t, func(ctx context.Context) { _ = x.Run(ctx) })
+	p := k.Catalog.Producer("shop")
+	gr := registrytest.Gizmos.GroupResource()
+	list := func() []string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		got, err := x.List(ctx, gr, "", wire.Owner{Kind: wire.OwnerUID, UID: "u"}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names(got)
+	}
+	var goroutines int
+	for round := range 200 {
+		version := []string{"v1", "v2"}[round%2]
+		if err := p.Apply(registrytest.DefineGizmos(func(d *resource.Definition) { d.Versions, d.StorageVersion = []string{version}, version })); err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprint("g", round)
+		g := registrytest.Gizmo("default", name, ref("u", true))
+		g.SetAPIVersion("shop.example/" + version)
+		target := registry.Target{Resource: gr.WithVersion(version), Namespace: "default"}
+		if _, err := k.Create(t.Context(), target, g, registry.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{name}, list()); diff != "" {
+			t.Fatalf("round %d (-want +got):\n%s", round, diff)
+		}
+		target.Name = name
+		if _, err := k.Delete(t.Context(), target, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Apply(nil, gr); err != nil {
+			t.Fatal(err)
+		}
+		if got := list(); len(got) != 0 {
+			t.Fatalf("a kind that is not there has %v", got)
+		}
+		if round == 20 {
+			goroutines = runtime.NumGoroutine()
+		}
+	}
+	registrytest.Eventually(t, "nothing is followed any more", func() bool {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return len(x.resources) == 0 && testutil.CollectAndCount(running) == 0
+	})
+	registrytest.Eventually(t, "no goroutine is left of each round", func() bool { return runtime.NumGoroutine() <= goroutines+5 })
 }

@@ -162,6 +162,58 @@ func TestRemovedResource(t *testing.T) {
 	}
 }
 
+// What happened before a resource went is told: its last deletions, to whoever reads
+// late. A watch that nobody reads ends by Stop.
+func TestRemovedResourceTellsItsLastEvents(t *testing.T) {
+	s := memory.New()
+	kinds := newChanging(t, spelledPods("a"))
+	c := run(t, kinds.config(s))
+	settle(t, s, c)
+	var watchers [3]*watch.Watcher
+	for i := range watchers {
+		w, err := c.Watch(pods, 0, watch.Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		watchers[i] = w
+	}
+	put(t, s, pod("a", "x", "n", nil))
+	put(t, s, pod("a", "y", "n", nil))
+	settle(t, s, c)
+	kinds.apply(t, nil, pods)
+	if got := c.Snapshot(pods).Len(""); got != 0 {
+		t.Errorf("%d objects of what is gone", got)
+	}
+	var told int
+	for {
+		events, err := watchers[0].Next(t.Context())
+		if err != nil {
+			if !errors.Is(err, watch.ErrRemoved) {
+				t.Errorf("the watch ended with %v", err)
+			}
+			break
+		}
+		told += len(events)
+	}
+	if told != 2 {
+		t.Errorf("%d events were told, want 2", told)
+	}
+	told = 0
+	for range watchers[1].Events() {
+		told++
+	}
+	if told != 2 || !errors.Is(watchers[1].Err(), watch.ErrRemoved) {
+		t.Errorf("%d events in the channel, which ended with %v", told, watchers[1].Err())
+	}
+	watchers[2].Stop()
+	if _, err := watchers[2].Next(t.Context()); !errors.Is(err, watch.ErrStopped) {
+		t.Errorf("a stopped watch: %v", err)
+	}
+	if n := c.Stats().Watchers; n != 0 {
+		t.Errorf("%d watchers are left", n)
+	}
+}
+
 // A changed definition keeps objects and watchers. Objects are decoded anew
 // only if they have other types.
 func TestChangedResource(t *testing.T) {

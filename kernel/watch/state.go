@@ -234,8 +234,9 @@ func (s *state) complete(read *btree.BTreeG[*Object], rev int64, shared bool) {
 	}
 }
 
-// remove ends the watchers of a resource that is no longer in the catalog and
-// lets its objects go.
+// remove ends the watchers of a resource that is no longer in the catalog, once they
+// have been told what happened before, and lets its objects go. Who takes a kind away
+// has its objects deleted before: these events must not be lost.
 func (s *state) remove() {
 	s.mu.Lock()
 	s.removed = true
@@ -244,7 +245,7 @@ func (s *state) remove() {
 	s.log.reset(s.log.floor, false)
 	s.mu.Unlock()
 	for _, w := range watchers {
-		w.end(ErrRemoved)
+		w.finish(ErrRemoved)
 	}
 }
 

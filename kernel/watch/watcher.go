@@ -174,6 +174,9 @@ type Watcher struct {
 	lent    lent    // guarded by mu
 	over    bool    // guarded by mu
 	err     error   // guarded by mu
+	// last ends the watch once everything before has been read: nothing comes any
+	// more. Guarded by mu.
+	last error
 
 	wake  chan struct{} // holds a token when the queue may have grown
 	ended chan struct{} // closed with over
@@ -228,6 +231,10 @@ func (w *Watcher) poll() ([]Event, error) {
 		if len(events) > 0 {
 			return events, nil
 		}
+	}
+	if len(w.queue) == 0 && w.last != nil {
+		w.endLocked(w.last)
+		return nil, w.last
 	}
 	w.lend()
 	events := w.queue
@@ -288,6 +295,21 @@ func (w *Watcher) Stop() {
 	w.state.mu.Lock()
 	defer w.state.mu.Unlock()
 	w.state.index.remove(w)
+}
+
+// finish ends the watch when its reader has come to the end of what there is to
+// tell. The watcher is out of the index already.
+func (w *Watcher) finish(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over || w.last != nil {
+		return
+	}
+	w.last = err
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
 }
 
 // end ends the watch without taking the watcher out of the index.

@@ -1,6 +1,7 @@
 package controllertest_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -121,4 +122,42 @@ func TestChangingKindsCollectNothing(t *testing.T) {
 	eventually(t, "what a deleted object owns is collected", func() string {
 		return equal("gone", get[corev1.ConfigMap](t, c, "owned") == nil, true)
 	})
+}
+
+// TestDependentsGoWithTheKindOfTheirOwner: a kind that goes has had its objects deleted;
+// what these own is collected, though the collector looks at it when there is no
+// such kind any more.
+func TestDependentsGoWithTheKindOfTheirOwner(t *testing.T) {
+	c := newCluster(t, nativeHost(t), "garbage-collector")
+	p := c.catalog.Producer("shop")
+	const owners = 30
+	for range 5 {
+		if err := p.Apply(registrytest.DefineGizmos()); err != nil {
+			t.Fatal(err)
+		}
+		for i := range owners {
+			name := fmt.Sprint("o", i)
+			c.gizmo(t, namespace, name, nil)
+			o, err := c.Get(t.Context(), registry.Target{Resource: registrytest.Gizmos, Namespace: namespace, Name: name}, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ref := []metav1.OwnerReference{{APIVersion: "shop.example/v1", Kind: "Gizmo", Name: name, UID: o.Obj.(metav1.Object).GetUID()}}
+			c.mustCreate(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, OwnerReferences: ref}})
+		}
+		for i := range owners {
+			if _, err := c.Delete(t.Context(), registry.Target{Resource: registrytest.Gizmos, Namespace: namespace, Name: fmt.Sprint("o", i)}, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if left := c.gizmos(t, namespace); left != "" {
+			t.Fatalf("left: %s", left)
+		}
+		if err := p.Apply(nil, registrytest.Gizmos.GroupResource()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "dependents of a kind that went", func() string {
+			return equal("left", len(list[corev1.ConfigMap](t, c, namespace)), 0)
+		})
+	}
 }

@@ -4,7 +4,10 @@
 //
 // It keeps no graph of its own: the kernel answers which objects name an
 // owner. An owner counts as gone when its name holds no object, or another
-// uid.
+// uid, or when it was seen to be deleted and its kind is not there any more: the
+// objects of a CustomResourceDefinition go before it. An owner of a kind that is not
+// known, and that nobody saw deleted, is looked for again, as upstream does: its kind
+// may be about to come.
 package garbage
 
 import (
@@ -32,8 +35,12 @@ const (
 	modeFinal = "final"
 )
 
-// pause before the next look at dependents that are still going.
-const pause = 300 * time.Millisecond
+// pause before the next look at dependents that are still going; patience, before that
+// at an owner of a kind that nobody has defined.
+const (
+	pause    = 300 * time.Millisecond
+	patience = time.Minute
+)
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "garbage-collector", New: func([]byte) (sdk.Points, error) {
@@ -107,8 +114,13 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 		return controller.Result{}, collect(c, s, req.Namespace)
 	}
 	state, err := owner(c, s, req.Namespace)
-	if err != nil || state != ownerGone {
+	switch {
+	case err != nil:
 		return controller.Result{}, err
+	case state == ownerUnknown:
+		return controller.Result{RequeueAfter: patience}, nil
+	case state != ownerGone:
+		return controller.Result{}, nil
 	}
 	return controller.Result{}, collect(c, s, req.Namespace)
 }
@@ -148,17 +160,21 @@ const (
 	ownerGone  ownerState = iota
 	ownerWaits            // it is being deleted once its dependents are gone
 	ownerStays
+	ownerUnknown // there is no such kind, or no telling whom the reference means
 )
 
-// owner looks for an owner. One whose kind is not known counts as there: what
-// cannot be looked up must not be taken for garbage.
+// owner looks for an owner. One whose kind is not known is gone if it was seen to be
+// deleted; else it is not known to be: what cannot be looked up must not be taken for
+// garbage.
 func owner(c client.Client, s subject, namespace string) (ownerState, error) {
 	o, err := read(c, s.apiVersion, s.kind, namespace, s.name)
 	switch {
 	case client.IsNotFound(err):
 		return ownerGone, nil
+	case client.IsUnsupported(err) && s.mode == modeGone:
+		return ownerGone, nil
 	case client.IsUnsupported(err):
-		return ownerStays, nil
+		return ownerUnknown, nil
 	case err != nil:
 		return ownerStays, err
 	case o.UID != s.uid:

@@ -69,16 +69,16 @@ func manner(o *object) string {
 	return "Background"
 }
 
-// otherOwner tells whether an owner other than uid stays: it exists, and is
-// not itself waiting for its dependents to go.
+// otherOwner tells whether an owner other than uid stays: it exists, or is not known
+// to be gone, and is not itself waiting for its dependents to go.
 func otherOwner(c client.Client, o *object, uid string) (bool, error) {
 	for _, ref := range o.OwnerReferences {
 		if ref.UID == uid {
 			continue
 		}
 		state, err := owner(c, subject{apiVersion: ref.APIVersion, kind: ref.Kind, uid: ref.UID, name: ref.Name}, o.Namespace)
-		if err != nil || state == ownerStays {
-			return state == ownerStays, err
+		if err != nil || state == ownerStays || state == ownerUnknown {
+			return err == nil, err
 		}
 	}
 	return false, nil
