@@ -45,7 +45,7 @@ func makeDynamicAdmission(k *Kernel) error {
 // conversionClients reach the webhooks that convert custom objects.
 func conversionClients(k *Kernel) (conversion.Clients, error) {
 	objects := &dynamic.Objects{Reader: k.core.Reader(), Getter: k.core.As(auth.APIServer)}
-	return webhook.Clients(objects, k.c.Dial, []schema.GroupVersion{apiextensionsv1.SchemeGroupVersion, v1beta1.SchemeGroupVersion}, apiextensionsv1.AddToScheme, v1beta1.AddToScheme)
+	return webhook.Clients(objects, k.c.Dial, k.c.Log, []schema.GroupVersion{apiextensionsv1.SchemeGroupVersion, v1beta1.SchemeGroupVersion}, apiextensionsv1.AddToScheme, v1beta1.AddToScheme)
 }
 
 // admit lets requests pass, once the rules are there that plugins and objects make.

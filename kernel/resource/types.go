@@ -1,6 +1,9 @@
 package resource
 
 import (
+	"errors"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
@@ -42,6 +45,31 @@ type Deferrer interface {
 func Defers(t Types) bool {
 	d, ok := t.(Deferrer)
 	return ok && d.Defers()
+}
+
+// OutsiderError is an answer to a client for what a program of the cluster's people
+// did: a webhook that cannot be reached, or that answers nonsense. The client is told
+// as of any failure; the server's log is not, for which it would be one of its own.
+type OutsiderError struct{ *apierrors.StatusError }
+
+// Unwrap is the answer.
+func (e *OutsiderError) Unwrap() error { return e.StatusError }
+
+// OfOutsider makes an OutsiderError of an answer to a client; another error stays as
+// it is.
+func OfOutsider(err error) error {
+	var known *OutsiderError
+	var answer *apierrors.StatusError
+	if errors.As(err, &known) || !errors.As(err, &answer) {
+		return err
+	}
+	return &OutsiderError{answer}
+}
+
+// IsOutsiders tells that an error is the fault of an outsider.
+func IsOutsiders(err error) bool {
+	_, ok := errors.AsType[*OutsiderError](err)
+	return ok
 }
 
 // Columns prints objects of the hub version as `kubectl get` shows them. list

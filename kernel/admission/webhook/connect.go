@@ -2,9 +2,9 @@ package webhook
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -23,21 +23,27 @@ import (
 	"github.com/pintle-io/pintle/kernel/admission/dynamic"
 )
 
-// maxAnswer bounds what a webhook may answer: an object of the largest size that is
-// stored, replaced by a patch in base64, fits several times.
-const maxAnswer = 8 << 20
+// maxAnswer bounds what an admission webhook may answer: an object of the largest size
+// that is stored, replaced by a patch in base64, fits several times. Other webhooks are
+// asked about lists, and may answer several times as much.
+const (
+	maxAnswer  = 8 << 20
+	maxAnswers = 4 * maxAnswer
+)
 
 // maxCall ends a call whose webhook and whose request name no time, as upstream's.
 const maxCall = 30 * time.Second
 
 // connections say how webhooks are reached.
 type connections struct {
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	outages *outages
+	most    int64 // bytes of an answer
 }
 
 // Clients reach webhooks of other sorts, as those of admission are reached, that are
-// asked in the kinds of some group versions.
-func Clients(objects *dynamic.Objects, dial func(ctx context.Context, network, address string) (net.Conn, error), kinds []schema.GroupVersion, add ...func(*runtime.Scheme) error) (*webhookutil.ClientManager, error) {
+// asked in the kinds of some group versions. log is told of those that fail.
+func Clients(objects *dynamic.Objects, dial func(ctx context.Context, network, address string) (net.Conn, error), log *slog.Logger, kinds []schema.GroupVersion, add ...func(*runtime.Scheme) error) (*webhookutil.ClientManager, error) {
 	m, err := webhookutil.NewClientManager(kinds, add...)
 	if err != nil {
 		return nil, err
@@ -47,7 +53,7 @@ func Clients(objects *dynamic.Objects, dial func(ctx context.Context, network, a
 		return nil, err
 	}
 	m.SetAuthenticationInfoResolver(resolver)
-	m.SetAuthenticationInfoResolverWrapper(connections{dial: dial}.wrap)
+	m.SetAuthenticationInfoResolverWrapper(connections{dial: dial, outages: newOutages(log), most: maxAnswers}.wrap)
 	m.SetServiceResolver(&services{objects: objects})
 	return &m, m.Validate()
 }
@@ -58,7 +64,7 @@ func (c connections) wrap(webhookutil.AuthenticationInfoResolver) webhookutil.Au
 	config := func() (*rest.Config, error) {
 		return &rest.Config{
 			UserAgent: "kube-apiserver-admission", Timeout: maxCall, Dial: c.dial,
-			WrapTransport: func(next http.RoundTripper) http.RoundTripper { return bounded{next} },
+			WrapTransport: func(next http.RoundTripper) http.RoundTripper { return bounded{next, c.outages, c.most} },
 		}, nil
 	}
 	return &webhookutil.AuthenticationInfoResolverDelegator{
@@ -67,32 +73,46 @@ func (c connections) wrap(webhookutil.AuthenticationInfoResolver) webhookutil.Au
 	}
 }
 
-// bounded ends the reading of an answer that is too large.
-type bounded struct{ next http.RoundTripper }
+// bounded ends the reading of an answer that is too large, and goes nowhere but where
+// the configuration says.
+type bounded struct {
+	next    http.RoundTripper
+	outages *outages
+	most    int64
+}
 
 // RoundTrip implements http.RoundTripper.
+//
+// RATIONALE.md: "Why is a webhook's redirect an error?"
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := b.next.RoundTrip(r)
+	if err == nil && res.StatusCode >= 300 && res.StatusCode < 400 {
+		_ = res.Body.Close() // nothing of it is of use
+		res, err = nil, fmt.Errorf("it answered %s: a webhook's redirects are not followed", res.Status)
+	}
+	b.outages.note(r, res, err)
 	if err == nil {
-		res.Body = &boundedBody{ReadCloser: res.Body, left: maxAnswer}
+		res.Body = &boundedBody{ReadCloser: res.Body, left: b.most, most: b.most}
 	}
 	return res, err
 }
 
-var errTooLarge = errors.New("the answer is larger than " + strconv.Itoa(maxAnswer>>20) + " MiB")
-
 type boundedBody struct {
 	io.ReadCloser
-	left int64
+	left, most int64
+}
+
+func (b *boundedBody) tooLarge() error {
+	return fmt.Errorf("the answer is larger than %d MiB", b.most>>20)
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	if b.left < 0 {
-		return 0, errTooLarge
+		return 0, b.tooLarge()
 	}
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, errTooLarge
+		return 0, b.tooLarge()
 	}
 	return n, err
 }

@@ -11,9 +11,11 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,6 +30,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/admission/dynamic"
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // The names of the rules in the chain, as upstream's plugins are called.
@@ -66,6 +69,7 @@ type Webhooks struct {
 	changed informer.Signal
 	sources []*source
 	synced  chan struct{}
+	outages *outages
 }
 
 // source is one kind of configurations.
@@ -81,7 +85,7 @@ func New(c Config) (*Webhooks, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Webhooks{c: c, changed: make(informer.Signal, 1), synced: make(chan struct{})}
+	w := &Webhooks{c: c, changed: make(informer.Signal, 1), synced: make(chan struct{}), outages: newOutages(c.Log)}
 	if err := w.addMutating(); err != nil {
 		return nil, fmt.Errorf("mutating webhooks: %w", err)
 	}
@@ -99,7 +103,7 @@ func (w *Webhooks) prepare(p *generic.Webhook, f feed) error {
 	p.SetExternalKubeInformerFactory(f)
 	p.SetUnconditionalAuthorizer(w.c.Authorizer)
 	p.SetServiceResolver(&services{objects: w.c.Objects})
-	p.SetAuthenticationInfoResolverWrapper(connections{dial: w.c.Dial}.wrap)
+	p.SetAuthenticationInfoResolverWrapper(connections{dial: w.c.Dial, outages: w.outages, most: maxAnswer}.wrap)
 	return p.ValidateInitialization()
 }
 
@@ -183,7 +187,21 @@ func (w *Webhooks) call(ctx context.Context, about dynamic.Resources, a *admissi
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	return req, dynamic.Answer(ctx, ask(dynamic.WithWarnings(ctx, a), req, w.c.Kinds))
+	return req, answer(dynamic.Answer(ctx, ask(dynamic.WithWarnings(ctx, a), req, w.c.Kinds)))
+}
+
+// answer is an answer to the client as HTTP has it: the code of a denial is the
+// webhook's, and may be anything. Upstream makes 400 of those below; of those
+// beyond it makes a panic. A failure is the webhook's, not the server's.
+func answer(err error) error {
+	denial, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || denial.ErrStatus.Code < http.StatusInternalServerError {
+		return err
+	}
+	if denial.ErrStatus.Code >= 600 {
+		denial.ErrStatus.Code = http.StatusBadRequest
+	}
+	return resource.OfOutsider(err)
 }
 
 // Synced is closed when the webhooks that were there at the start are asked.

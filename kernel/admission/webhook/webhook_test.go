@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -70,7 +71,7 @@ func (store) Get(_ context.Context, t registry.Target, _ metav1.GetOptions) (*wa
 }
 
 // newChain is a chain with a mutating webhook for pods, whose server is h.
-func newChain(t testing.TB, h http.Handler) *admission.Chain {
+func newChain(t testing.TB, h http.Handler, logs ...*slog.Logger) *admission.Chain {
 	t.Helper()
 	server := httptest.NewTLSServer(h)
 	t.Cleanup(server.Close)
@@ -93,7 +94,7 @@ func newChain(t testing.TB, h http.Handler) *admission.Chain {
 		Rules:        []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"*"}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}}}}}}
 	chain := &admission.Chain{}
 	w, err := webhook.New(webhook.Config{Chain: chain, Kinds: &dynamic.Kinds{Catalog: catalog, Codec: resource.NewCodec(catalog)}, Objects: &dynamic.Objects{Reader: objects{}, Getter: store{}},
-		Registry: configured{"mutatingwebhookconfigurations": {{Key: "/registry/x", Revision: 1, Obj: config}}}})
+		Registry: configured{"mutatingwebhookconfigurations": {{Key: "/registry/x", Revision: 1, Obj: config}}}, Log: append(logs, nil)[0]})
 	if err != nil {
 		t.Fatal(err)
 	}

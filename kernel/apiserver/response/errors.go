@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 // Status is the one place where an error becomes what a client sees. Errors
@@ -24,12 +25,7 @@ func Status(err error) *metav1.Status {
 		if st.Status == "" {
 			st.Status = metav1.StatusFailure
 		}
-		if st.Code == 0 {
-			st.Code = http.StatusInternalServerError
-			if st.Status == metav1.StatusSuccess {
-				st.Code = http.StatusOK
-			}
-		}
+		st.Code = answerable(&st)
 		st.Kind, st.APIVersion = "Status", "v1"
 		return &st
 	case errors.Is(err, context.DeadlineExceeded):
@@ -42,6 +38,21 @@ func Status(err error) *metav1.Status {
 		Reason:   metav1.StatusReasonUnknown,
 		Message:  err.Error(),
 	}
+}
+
+// answerable is the code of an answer. Webhooks, nodes and whoever else is asked on the
+// way to one may have named it: HTTP has no code beyond three digits, and a failure is
+// told by 4xx or 5xx, or a client would take it for something else.
+func answerable(st *metav1.Status) int32 {
+	switch {
+	case st.Status == metav1.StatusSuccess && st.Code >= 200 && st.Code < 300:
+		return st.Code
+	case st.Status == metav1.StatusSuccess:
+		return http.StatusOK
+	case st.Code >= 400 && st.Code < 600:
+		return st.Code
+	}
+	return http.StatusInternalServerError
 }
 
 // Fail answers a request with an error.
@@ -57,12 +68,13 @@ func (s Writer) Fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // blame is the level at which the failure of a request is logged: it is no
-// fault of the server when the client has gone, nor when upstream, and hence the
-// registry, answers what the client sent with 500 and no reason.
+// fault of the server when the client has gone, nor when a webhook fails, which whoever
+// calls webhooks tells once, nor when upstream, and hence the registry, answers what the
+// client sent with 500 and no reason.
 func blame(r *http.Request, err error, level slog.Level) slog.Level {
 	var said apierrors.APIStatus
 	switch {
-	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil, resource.IsOutsiders(err):
 		return slog.LevelDebug
 	case errors.As(err, &said) && said.Status().Reason == metav1.StatusReasonUnknown:
 		return slog.LevelDebug

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 
+	webhookutil "k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/klog/v2"
 )
 
@@ -33,24 +35,46 @@ func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 // Handle implements slog.Handler. It is called for errors without asking
 // Enabled.
 func (w warnings) Handle(ctx context.Context, r slog.Record) error {
-	if !w.Enabled(ctx, r.Level) || clients[r.Message] || hungUp(r) {
+	if !w.Enabled(ctx, r.Level) || clients[r.Message] || ofWebhook(r) || about(r, hungUp) {
 		return nil
 	}
 	r.Level = slog.LevelWarn
 	return w.Handler.Handle(ctx, r)
 }
 
-// hungUp reports whether a record is about a connection that was closed while
-// something was read from it or written to it. That is how a stream to a
-// container ends.
-func hungUp(r slog.Record) (yes bool) {
+// webhooks begin what upstream's admission says of each call of a webhook that fails or
+// denies. Whoever made the request is told, and kernel/admission/webhook says once that
+// one fails.
+var webhooks = []string{"Failed calling webhook", "Context canceled when calling webhook", "rejected by webhook"}
+
+// ofWebhook reports whether a record is about a call of a webhook.
+func ofWebhook(r slog.Record) bool {
+	for _, prefix := range webhooks {
+		if strings.HasPrefix(r.Message, prefix) {
+			return true
+		}
+	}
+	return about(r, func(err error) bool {
+		_, failed := errors.AsType[*webhookutil.ErrCallingWebhook](err)
+		_, denied := errors.AsType[*webhookutil.ErrWebhookRejection](err)
+		return failed || denied
+	})
+}
+
+// about reports whether a record carries an error that is as wanted.
+func about(r slog.Record, is func(error) bool) (yes bool) {
 	r.Attrs(func(a slog.Attr) bool {
 		err, ok := a.Value.Any().(error)
-		yes = ok && errors.Is(err, net.ErrClosed)
+		yes = ok && is(err)
 		return !yes
 	})
 	return yes
 }
+
+// hungUp reports whether an error is about a connection that was closed while
+// something was read from it or written to it. That is how a stream to a
+// container ends.
+func hungUp(err error) bool { return errors.Is(err, net.ErrClosed) }
 
 // WithAttrs implements slog.Handler.
 func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {

@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/request"
+	webhookutil "k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/klog/v2"
 )
 
@@ -41,6 +43,11 @@ func TestBridge(t *testing.T) {
 		{"a closed connection", slog.LevelInfo, func() {
 			klog.ErrorS(&net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}, "Error on socket receive")
 		}, ""},
+		{"a webhook that fails", slog.LevelInfo, func() {
+			klog.Warningf("Failed calling webhook, failing closed %v: %v", "x.example", errors.New("down"))
+			utilruntime.HandleError(&webhookutil.ErrCallingWebhook{WebhookName: "x.example", Reason: errors.New("down")})
+		}, ""},
+		{"a webhook that denies", slog.LevelInfo, func() { klog.Warningf("rejected by webhook %q: %v", "x.example", errors.New("no")) }, ""},
 		{"information", slog.LevelDebug, func() { klog.InfoS("hello"); klog.V(4).InfoS("details") }, ""},
 		{"below the process's level", slog.LevelError, func() { klog.ErrorS(errors.New("bad"), "x") }, ""},
 	} {
