@@ -113,10 +113,13 @@ func (e *eventSeries) write(ctx context.Context, now time.Time) {
 	}
 }
 
+// aboutPlugins marks what the server says of plugins: no policy and no webhook keeps it
+// from the operator, one that fails closed its own failure least of all, and none is
+// waited for here by the goroutine that loads it.
+func aboutPlugins(ctx context.Context) context.Context { return admission.WithOwnObjects(ctx) }
+
 func (e *eventSeries) put(ctx context.Context, s *series, next *corev1.Event) error {
-	// No policy keeps from the operator what is said about it, and none is waited
-	// for here by the goroutine that loads it.
-	ctx = admission.WithOwnObjects(ctx)
+	ctx = aboutPlugins(ctx)
 	t := registry.Target{Resource: eventResource, Namespace: next.Namespace, Name: next.Name}
 	if s.created {
 		_, err := e.registry.Update(ctx, t, next, registry.WriteOptions{})

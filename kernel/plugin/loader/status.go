@@ -192,7 +192,7 @@ func (l *Loader) writeStatus(ctx context.Context, all bool) {
 	if len(items) == 0 {
 		return
 	}
-	results, err := l.Registry.Batch(ctx, items, false)
+	results, err := l.Registry.Batch(aboutPlugins(ctx), items, false)
 	if ctx.Err() != nil {
 		return // the server stops: the next start says how it goes
 	}

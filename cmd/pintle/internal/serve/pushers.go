@@ -81,27 +81,33 @@ func review[P runtime.Object](ctx context.Context, api registry.Registry, what s
 	return answer, nil
 }
 
-// ensure makes the account and the role for pushing; what is there stays.
+// ensure makes the account and the role for pushing; what is there stays, and nobody is
+// asked about it: a webhook that fails closed would keep images from being pushed.
 func (p *pushers) ensure(ctx context.Context) error {
 	rules := []rbacv1.PolicyRule{{APIGroups: []string{"pintle.dev"}, Resources: []string{"images"}, Verbs: []string{"push"}}}
 	role := metav1.ObjectMeta{Name: imagePusherRole}
 	rbac := rbacv1.SchemeGroupVersion
 	own := p.api().As(auth.APIServer) // who gives a role holds it
 	for _, x := range []struct {
-		gvr       schema.GroupVersionResource
-		namespace string
-		obj       runtime.Object
+		gvr             schema.GroupVersionResource
+		namespace, name string
+		obj             runtime.Object
 	}{
-		{corev1.SchemeGroupVersion.WithResource("serviceaccounts"), metav1.NamespaceSystem,
+		{corev1.SchemeGroupVersion.WithResource("serviceaccounts"), metav1.NamespaceSystem, ImagePusher,
 			&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: ImagePusher}}},
-		{rbac.WithResource("clusterroles"), "", &rbacv1.ClusterRole{ObjectMeta: role, Rules: rules}},
-		{rbac.WithResource("clusterrolebindings"), "", &rbacv1.ClusterRoleBinding{
+		{rbac.WithResource("clusterroles"), "", imagePusherRole, &rbacv1.ClusterRole{ObjectMeta: role, Rules: rules}},
+		{rbac.WithResource("clusterrolebindings"), "", imagePusherRole, &rbacv1.ClusterRoleBinding{
 			ObjectMeta: role,
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbac.Group, Kind: "ClusterRole", Name: imagePusherRole},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: metav1.NamespaceSystem, Name: ImagePusher}},
 		}},
 	} {
-		_, err := own.Create(ctx, registry.Target{Resource: x.gvr, Namespace: x.namespace}, x.obj, registry.WriteOptions{FieldManager: "pintle"})
+		t := registry.Target{Resource: x.gvr, Namespace: x.namespace, Name: x.name}
+		_, err := own.Get(ctx, t, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			t.Name = ""
+			_, err = own.Create(ctx, t, x.obj, registry.WriteOptions{FieldManager: "pintle"})
+		}
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("%s for pushing images: %w", x.gvr.Resource, err)
 		}

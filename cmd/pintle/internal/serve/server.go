@@ -181,14 +181,13 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 }
 
 // pushImages puts what ships into the registry: the sandbox image, and the
-// demo in two versions so that an update can be tried.
+// demo in two versions so that an update can be tried. No pod starts without the first:
+// it is pushed whether or not others will be able to push.
 func (p *ControlPlane) pushImages(ctx context.Context) error {
 	if len(p.s.Registry) == 0 {
 		return nil
 	}
-	if err := p.push.ensure(ctx); err != nil {
-		return err
-	}
+	others := p.push.ensure(ctx)
 	addr := p.s.Registry[0].Addr().String()
 	for _, x := range []struct {
 		ref, program string
@@ -213,5 +212,5 @@ func (p *ControlPlane) pushImages(ctx context.Context) error {
 		}
 	}
 	p.s.Report.Done("images", "%s, with demo:v1 and demo:v2", addr)
-	return nil
+	return others
 }
