@@ -2,6 +2,7 @@ package custom_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -230,6 +231,11 @@ func TestDefinitionGoes(t *testing.T) {
 	if _, err := tabs.Create(t.Context(), another, metav1.CreateOptions{}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "terminating") {
 		t.Errorf("creation while the definition goes: %v", err)
 	}
+	list, err := s.crds.Discovery().ServerResourcesForGroupVersion("stable.example.com/v1")
+	must(t, err)
+	if got := strings.Join(list.APIResources[0].Verbs, " "); got != "delete deletecollection get list watch" {
+		t.Errorf("discovery tells of %s while the definition goes", got)
+	}
 	_, err = tabs.Patch(t.Context(), "a", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 	must(t, err)
 	s.gone(crd.Name)
@@ -240,6 +246,35 @@ func TestDefinitionGoes(t *testing.T) {
 	s.create(definition(t, "crontabs"))
 	if l, err := tabs.List(t.Context(), metav1.ListOptions{}); err != nil || len(l.Items) != 0 {
 		t.Errorf("the next definition begins with %v, %v", l, err)
+	}
+}
+
+// TestDefinitionComesBackAtOnce: a definition of the same name waits until the objects of
+// the one before are gone, and begins with none.
+func TestDefinitionComesBackAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	crds := s.crds.ApiextensionsV1().CustomResourceDefinitions()
+	for round := range 10 {
+		crd := s.create(definition(t, "crontabs"))
+		tabs := s.of(crd, "v1", "default")
+		if l, err := tabs.List(t.Context(), metav1.ListOptions{}); err != nil || len(l.Items) != 0 {
+			t.Fatalf("round %d begins with %v, %v", round, l, err)
+		}
+		for i := range 20 {
+			u := object(t, tab)
+			u.SetName(fmt.Sprint("t", i))
+			_, err := tabs.Create(t.Context(), u, metav1.CreateOptions{})
+			must(t, err)
+		}
+		must(t, crds.Delete(t.Context(), crd.Name, metav1.DeleteOptions{}))
+		registrytest.Eventually(t, "the name is free", func() bool {
+			_, err := crds.Create(t.Context(), definition(t, "crontabs"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			if err != nil && !apierrors.IsAlreadyExists(err) {
+				t.Fatalf("round %d: %v", round, err)
+			}
+			return err == nil
+		})
 	}
 }
 

@@ -20,6 +20,9 @@ import (
 var (
 	verbs       = []string{"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"}
 	updateVerbs = []string{"get", "patch", "update"}
+	// endingVerbs are what discovery tells of a kind that goes. Objects can still be
+	// changed: who holds one by a finalizer has to.
+	endingVerbs = []string{"delete", "deletecollection", "get", "list", "watch"}
 	resetStatus = fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec")))
 )
 
@@ -66,8 +69,8 @@ func (k *kind) define(crd *apiextensionsv1.CustomResourceDefinition, types *obje
 	if selectable {
 		d.Strategy.Fields = k.selectableFields
 	}
-	if apihelpers.IsCRDConditionTrue(crd, apiextensionsv1.Terminating) {
-		d.Strategy.Companions = refuseNew(d)
+	if crd.DeletionTimestamp != nil || apihelpers.IsCRDConditionTrue(crd, apiextensionsv1.Terminating) {
+		d.Strategy.Companions, d.ShownVerbs = refuseNew(d), endingVerbs
 	}
 	return d
 }

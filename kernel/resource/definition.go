@@ -58,6 +58,8 @@ type Definition struct {
 	// Verbs as discovery shows them, in upstream's order. A request with any
 	// other verb is refused.
 	Verbs []string
+	// ShownVerbs are those of discovery, where it tells less than is served.
+	ShownVerbs []string
 	// Unserved says why Verbs, here and of the subresources, lacks what
 	// upstream serves. Who asks for such a verb is told so.
 	Unserved string
@@ -119,6 +121,14 @@ type Run struct {
 // GroupResource names the resource without a version.
 func (d *Definition) GroupResource() schema.GroupResource {
 	return schema.GroupResource{Group: d.Group, Resource: d.Resource}
+}
+
+// Discovered are the verbs that discovery tells of.
+func (d *Definition) Discovered() []string {
+	if d.ShownVerbs != nil {
+		return d.ShownVerbs
+	}
+	return d.Verbs
 }
 
 // Hub is the kind and version held in memory and in the store.

@@ -177,7 +177,7 @@ func resourceList(c *endpoint.Snapshot, gv schema.GroupVersion) runtime.Object {
 	for _, d := range served.Definitions {
 		own := metav1.APIResource{
 			Name: d.Resource, SingularName: d.Singular, Namespaced: d.Namespaced, Kind: d.Kind,
-			Verbs: metav1.Verbs(d.Verbs), ShortNames: d.ShortNames, Categories: d.Categories,
+			Verbs: metav1.Verbs(d.Discovered()), ShortNames: d.ShortNames, Categories: d.Categories,
 		}
 		if !d.Virtual {
 			own.StorageVersionHash = storageVersionHash(d.Hub())
@@ -212,7 +212,7 @@ func discovered(d *resource.Definition, gv schema.GroupVersion) apidiscoveryv2.A
 	}
 	out := apidiscoveryv2.APIResourceDiscovery{
 		Resource: d.Resource, ResponseKind: groupVersionKind(gv.WithKind(d.Kind)), Scope: scope,
-		SingularResource: d.Singular, Verbs: d.Verbs, ShortNames: d.ShortNames, Categories: d.Categories,
+		SingularResource: d.Singular, Verbs: d.Discovered(), ShortNames: d.ShortNames, Categories: d.Categories,
 	}
 	for _, sub := range d.Subresources {
 		if !sub.In(gv.Version) {
