@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	customschema "github.com/pintle-io/pintle/kernel/custom/schema"
@@ -30,12 +31,16 @@ func (k *kind) requested(ctx context.Context) (*customschema.Schema, error) {
 }
 
 // in is an object in the version of a schema. It is only read.
-func (k *kind) in(s *customschema.Schema, obj runtime.Object) (*unstructured.Unstructured, error) {
-	out, err := (&objects{k}).ConvertToVersion(obj, s.Kind.GroupVersion())
+func (k *kind) in(ctx context.Context, s *customschema.Schema, obj runtime.Object) (*unstructured.Unstructured, error) {
+	return k.as(ctx, obj, s.Kind.Version)
+}
+
+func (k *kind) as(ctx context.Context, obj runtime.Object, version string) (*unstructured.Unstructured, error) {
+	out, err := (&objects{k}).ConvertAll(ctx, []runtime.Object{obj}, schema.GroupVersion{Group: k.gk.Group, Version: version})
 	if err != nil {
 		return nil, err
 	}
-	return out.(*unstructured.Unstructured), nil
+	return out[0].(*unstructured.Unstructured), nil
 }
 
 func (k *kind) strategy() resource.Strategy {
@@ -70,11 +75,11 @@ func (k *kind) check(ctx context.Context, obj, old runtime.Object, f func(*custo
 	if err != nil {
 		return field.ErrorList{field.InternalError(nil, err)}
 	}
-	u, err := k.in(s, obj)
+	u, err := k.in(ctx, s, obj)
 	if err != nil {
 		return field.ErrorList{field.InternalError(nil, err)}
 	}
-	o, err := k.in(s, old)
+	o, err := k.in(ctx, s, old)
 	if err != nil {
 		return field.ErrorList{field.InternalError(nil, err)}
 	}
@@ -90,7 +95,7 @@ func (k *kind) prepareForCreate(ctx context.Context, obj runtime.Object) {
 }
 
 func (k *kind) prepareForUpdate(ctx context.Context, obj, old runtime.Object) {
-	u, o := obj.(*unstructured.Unstructured), k.stored(old)
+	u, o := obj.(*unstructured.Unstructured), k.stored(ctx, old)
 	if s, err := k.requested(ctx); err == nil && s.HasStatus() {
 		keep(u, o, "status")
 	}
@@ -101,12 +106,11 @@ func (k *kind) prepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 
 // stored is an object in the storage version. Where the conversion fails, it is the
 // object as it is: checks, which ask for it again, say why.
-func (k *kind) stored(obj runtime.Object) *unstructured.Unstructured {
-	u := obj.(*unstructured.Unstructured)
-	if out, err := (&objects{k}).ConvertToVersion(u, k.gk.WithVersion(k.storage).GroupVersion()); err == nil {
-		return out.(*unstructured.Unstructured)
+func (k *kind) stored(ctx context.Context, obj runtime.Object) *unstructured.Unstructured {
+	if out, err := k.as(ctx, obj, k.storage); err == nil {
+		return out
 	}
-	return u
+	return obj.(*unstructured.Unstructured)
 }
 
 // keep takes a field of old, which is not changed.
@@ -134,8 +138,8 @@ func sameBut(a, b map[string]any, name string) bool {
 }
 
 // prepareForStatusUpdate keeps everything but the status, and who manages it.
-func (k *kind) prepareForStatusUpdate(_ context.Context, obj, old runtime.Object) {
-	u, o := obj.(*unstructured.Unstructured), k.stored(old)
+func (k *kind) prepareForStatusUpdate(ctx context.Context, obj, old runtime.Object) {
+	u, o := obj.(*unstructured.Unstructured), k.stored(ctx, old)
 	managed, status, has := u.GetManagedFields(), u.Object["status"], false
 	_, has = u.Object["status"]
 	u.Object = o.DeepCopy().Object
@@ -153,14 +157,23 @@ func (k *kind) validateStatus(ctx context.Context, obj, old runtime.Object) fiel
 	})
 }
 
+// internal is the answer to a client whose object cannot be converted.
+func internal(err error) error {
+	var answer apierrors.APIStatus
+	if errors.As(err, &answer) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return apierrors.NewInternalError(err)
+}
+
 func (k *kind) getScale(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
 	s, err := k.requested(ctx)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	u, err := k.in(s, obj)
+	u, err := k.in(ctx, s, obj)
 	if err != nil {
-		return nil, apierrors.NewInternalError(err)
+		return nil, internal(err)
 	}
 	out, err := s.Scale(u)
 	if out == nil {
@@ -182,18 +195,18 @@ func (k *kind) setScale(ctx context.Context, obj, sub runtime.Object) error {
 	if s.Kind.Version == k.storage || !k.webhook && k.versions[s.Kind.Version] == k.versions[k.storage] {
 		return s.SetScale(u, scale)
 	}
-	changed, err := k.in(s, obj)
+	changed, err := k.in(ctx, s, obj)
 	if err != nil {
-		return apierrors.NewInternalError(err)
+		return internal(err)
 	}
 	if err := s.SetScale(changed, scale); err != nil {
 		return err
 	}
-	hub, err := (&objects{k}).ConvertToVersion(changed, s.Kind.GroupKind().WithVersion(k.storage).GroupVersion())
+	hub, err := k.as(ctx, changed, k.storage)
 	if err != nil {
-		return apierrors.NewInternalError(err)
+		return internal(err)
 	}
-	u.Object = hub.(*unstructured.Unstructured).Object
+	u.Object = hub.Object
 	return nil
 }
 
@@ -206,13 +219,13 @@ func (k *kind) columns(version string) resource.Columns {
 		}
 		switch x := obj.(type) {
 		case *unstructured.Unstructured:
-			if obj, err = k.in(s, x); err != nil {
+			if obj, err = k.in(context.Background(), s, x); err != nil {
 				return nil, err
 			}
 		case *unstructured.UnstructuredList:
 			l := &unstructured.UnstructuredList{Object: x.Object, Items: make([]unstructured.Unstructured, len(x.Items))}
 			for i := range x.Items {
-				u, err := k.in(s, &x.Items[i])
+				u, err := k.in(context.Background(), s, &x.Items[i])
 				if err != nil {
 					return nil, err
 				}
@@ -225,7 +238,8 @@ func (k *kind) columns(version string) resource.Columns {
 }
 
 // selectableFields are those of all versions, which say the same of an object where they
-// have a field in common.
+// have a field in common. Of what a webhook converts they are those of the version in
+// which it is stored: selectors ask objects.FieldsIn.
 func (k *kind) selectableFields(obj runtime.Object) fields.Set {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok {
@@ -240,7 +254,7 @@ func (k *kind) selectableFields(obj runtime.Object) fields.Set {
 		if err != nil {
 			continue
 		}
-		if u, err := k.in(s, u); err == nil {
+		if u, err := k.in(context.Background(), s, u); err == nil {
 			for name, value := range s.Fields(u) {
 				out[name] = value
 			}

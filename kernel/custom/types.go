@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
@@ -99,60 +99,107 @@ func (t *objects) Convert(in, out, _ any) error {
 }
 
 // ConvertToVersion implements runtime.ObjectConvertor. What it returns may share
-// everything below its top with in.
+// everything below its top with in. A webhook that is asked is given its time, whoever
+// waits: who can wait no longer uses ConvertAll.
 func (t *objects) ConvertToVersion(in runtime.Object, target runtime.GroupVersioner) (runtime.Object, error) {
-	u, ok := in.(*unstructured.Unstructured)
+	gv, ok := target.(schema.GroupVersion)
 	if !ok {
-		return nil, fmt.Errorf("%T is no object of %s", in, t.kind.gk)
+		to, ok := target.KindForGroupVersionKinds([]schema.GroupVersionKind{in.GetObjectKind().GroupVersionKind()})
+		if !ok {
+			return nil, fmt.Errorf("%s has no version %v", t.kind.gk, target)
+		}
+		gv = to.GroupVersion()
 	}
-	from := u.GroupVersionKind()
-	to, ok := target.KindForGroupVersionKinds([]schema.GroupVersionKind{from})
-	if gv, is := target.(schema.GroupVersion); is {
-		to, ok = gv.WithKind(from.Kind), true
-	}
-	if !ok || !t.kind.hasVersion(to) {
-		return nil, fmt.Errorf("%s has no version %v", t.kind.gk, target)
-	}
-	if from == to {
-		return u, nil
-	}
-	if !t.kind.webhook && t.kind.versions[from.Version] == t.kind.versions[to.Version] || empty(u) {
-		return relabeled(u, to), nil
-	}
-	s, err := t.kind.schema(to.Version)
+	out, err := t.ConvertAll(context.Background(), []runtime.Object{in}, gv)
 	if err != nil {
 		return nil, err
 	}
-	out, err := t.converted(u, to)
-	if err != nil {
-		return nil, err
-	}
-	_, err = s.Prune(out, true)
-	return out, err
+	return out[0], nil
 }
 
-// longestConversion ends a call of a webhook, as upstream's.
-const longestConversion = 30 * time.Second
+// ConvertAll implements resource.Deferrer.
+func (t *objects) ConvertAll(ctx context.Context, in []runtime.Object, gv schema.GroupVersion) ([]runtime.Object, error) {
+	out := make([]runtime.Object, len(in))
+	var others []*unstructured.Unstructured
+	var at []int
+	for i, obj := range in {
+		u, ok := obj.(*unstructured.Unstructured)
+		if !ok {
+			return nil, fmt.Errorf("%T is no object of %s", obj, t.kind.gk)
+		}
+		from := u.GroupVersionKind()
+		switch to := gv.WithKind(from.Kind); {
+		case !t.kind.hasVersion(to):
+			return nil, fmt.Errorf("%s has no version %v", t.kind.gk, gv)
+		case from == to:
+			out[i] = u
+		case !t.kind.webhook && t.kind.versions[from.Version] == t.kind.versions[to.Version] || empty(u):
+			out[i] = relabeled(u, to)
+		default:
+			others, at = append(others, u), append(at, i)
+		}
+	}
+	if len(others) == 0 {
+		return out, nil
+	}
+	s, err := t.kind.schema(gv.Version)
+	if err != nil {
+		return nil, err
+	}
+	converted, err := t.converted(ctx, others, gv)
+	if err != nil {
+		return nil, err
+	}
+	for i, u := range converted {
+		if _, err := s.Prune(u, true); err != nil {
+			return nil, err
+		}
+		out[at[i]] = u
+	}
+	return out, nil
+}
 
-// converted is a copy of u in another version.
+// converted are copies of objects in another version.
 //
 // # Errors
-//   - InternalError of apierrors: the webhook fails
-func (t *objects) converted(u *unstructured.Unstructured, to schema.GroupVersionKind) (*unstructured.Unstructured, error) {
+//   - resource.OutsiderError, an InternalError of apierrors: the webhook fails
+//   - ctx's error
+func (t *objects) converted(ctx context.Context, in []*unstructured.Unstructured, to schema.GroupVersion) ([]*unstructured.Unstructured, error) {
 	if !t.kind.webhook {
-		out := u.DeepCopy()
-		out.SetGroupVersionKind(to)
+		out := make([]*unstructured.Unstructured, len(in))
+		for i, u := range in {
+			out[i] = u.DeepCopy()
+			out[i].SetAPIVersion(to.String())
+		}
 		return out, nil
 	}
 	w, err := t.kind.converter()
 	if err != nil {
-		return nil, apierrors.NewInternalError(err)
+		return nil, resource.OfOutsider(apierrors.NewInternalError(err))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), longestConversion)
-	defer cancel()
-	out, err := w.Convert(ctx, u, to.GroupVersion())
+	out, err := w.Convert(ctx, in, to)
+	switch {
+	case err == nil:
+		return out, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return nil, resource.OfOutsider(apierrors.NewInternalError(err))
+}
+
+// FieldsIn implements resource.Deferrer.
+func (t *objects) FieldsIn(ctx context.Context, in []runtime.Object, gv schema.GroupVersion) ([]fields.Set, error) {
+	s, err := t.kind.schema(gv.Version)
 	if err != nil {
-		return nil, apierrors.NewInternalError(err)
+		return nil, err
+	}
+	converted, err := t.ConvertAll(ctx, in, gv)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]fields.Set, len(in))
+	for i, obj := range converted {
+		out[i] = s.Fields(obj.(*unstructured.Unstructured))
 	}
 	return out, nil
 }

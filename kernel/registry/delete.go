@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry/recent"
 	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/registry/transaction"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -61,7 +63,7 @@ func (c caller) newDelete(k *kinds.Kind, t Target, o metav1.DeleteOptions) (*req
 // copy of it when an action deletes what it changed. o is a private copy.
 func (r *request) planDelete(ctx context.Context, cur *watch.Object, base runtime.Object, o metav1.DeleteOptions) (*transaction.Change, error) {
 	k := r.k
-	obj, err := k.Hub(base)
+	obj, err := deletable(k, base)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +89,9 @@ func (r *request) planDelete(ctx context.Context, cur *watch.Object, base runtim
 	if first && k.Strategy.PrepareForDelete != nil {
 		k.Strategy.PrepareForDelete(ctx, obj)
 	}
+	if obj, m, err = stored(k, obj, m); err != nil {
+		return nil, err
+	}
 	m.SetResourceVersion(recent.FormatRevision(cur.Revision))
 	ch.Obj, ch.Deleting = obj, true
 	if err := r.tx.Encode(ch); err != nil {
@@ -94,6 +99,29 @@ func (r *request) planDelete(ctx context.Context, cur *watch.Object, base runtim
 	}
 	ch.Noop = r.tx.Unchanged(ch)
 	return ch, nil
+}
+
+// deletable gives a private copy of an object that is to go. One whose conversion asks
+// somebody outside stays in the version in which it is stored: its metadata decides, and
+// what nothing holds can be deleted though nobody answers any more.
+func deletable(k *kinds.Kind, base runtime.Object) (runtime.Object, error) {
+	if resource.Defers(k.Typer) {
+		return base.DeepCopyObject(), nil
+	}
+	return k.Hub(base)
+}
+
+// stored is what deletable gave, in the hub version, to be written.
+func stored(k *kinds.Kind, obj runtime.Object, m metav1.Object) (runtime.Object, metav1.Object, error) {
+	if !resource.Defers(k.Typer) {
+		return obj, m, nil
+	}
+	obj, err := k.Hub(obj)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err = accessor(obj)
+	return obj, m, err
 }
 
 // deleteReply answers a Status with the object's identity once it is gone, so
@@ -115,7 +143,7 @@ func deleteReply(k *kinds.Kind, ch *transaction.Change) func(*watch.Object) (run
 
 // DeleteCollection deletes what a list with these options finds. Objects that
 // vanish meanwhile are no error; the first other error is returned after all
-// were tried.
+// were tried, but for the failure of an outsider who would be asked about each.
 func (c caller) DeleteCollection(ctx context.Context, t Target, o metav1.DeleteOptions, list metav1.ListOptions) (*List, error) {
 	found, err := c.List(ctx, t, list)
 	if err != nil {
@@ -126,14 +154,29 @@ func (c caller) DeleteCollection(ctx context.Context, t Target, o metav1.DeleteO
 		it := Target{Resource: t.Resource, Namespace: obj.Namespace, Name: obj.Name}
 		items[i] = BatchItem{Verb: verbDelete, Target: it, Delete: *o.DeepCopy()}
 	}
-	results, err := c.Batch(ctx, items, false)
-	if err != nil {
-		return nil, err
+	size := len(items)
+	if k, err := c.core.kindOf(ctx, t); err == nil && resource.Defers(k.Typer) {
+		size = deferred
 	}
-	for i := range results {
-		if err := results[i].Err; err != nil && !apierrors.IsNotFound(err) {
-			return found, err
+	var first error
+	for part := range slices.Chunk(items, max(size, 1)) {
+		results, err := c.Batch(ctx, part, false)
+		if err != nil {
+			return nil, err
+		}
+		for i := range results {
+			err := results[i].Err
+			if err != nil && !apierrors.IsNotFound(err) && first == nil {
+				first = err
+			}
+			if resource.IsOutsiders(err) {
+				return found, err
+			}
 		}
 	}
-	return found, nil
+	return found, first
 }
+
+// deferred is how many objects are deleted at a time whose conversion asks somebody
+// outside: he may be away.
+const deferred = 16

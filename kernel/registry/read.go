@@ -149,7 +149,7 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 	if err := selection.CheckOptions(o, false); err != nil {
 		return nil, err
 	}
-	sel, err := selection.Parse(k.Selected(), k.KindIn(t.Resource.Version), k.Scope(t.Namespace), t.Name, o)
+	sel, o, outside, err := selected(k, t, o)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,13 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 	if gone := c.core.served(k); gone != nil {
 		return nil, gone
 	}
-	return l, err
+	if err != nil || outside == nil {
+		return l, err
+	}
+	some := *l
+	some.Remaining = nil
+	some.Items, err = outside.Items(ctx, l.Items)
+	return &some, err
 }
 
 // computed is what there is of a virtual resource at the moment, by name. It is of
@@ -226,6 +232,20 @@ func (c *Core) listComputed(ctx context.Context, k *kinds.Kind, sel *selection.S
 		return true
 	})
 	return out, nil
+}
+
+// selected is what a list or a watch looks at, with the options that are left for it, and
+// what is to be chosen of it afterwards; nil: all.
+func selected(k *kinds.Kind, t Target, o metav1.ListOptions) (*selection.Selection, metav1.ListOptions, *selection.Outside, error) {
+	parse := func(o metav1.ListOptions) (*selection.Selection, error) {
+		return selection.Parse(k.Selected(), k.KindIn(t.Resource.Version), k.Scope(t.Namespace), t.Name, o)
+	}
+	sel, err := parse(o)
+	rest, outside := selection.Split(k.Selected(), k.In(t.Resource.Version), o)
+	if err == nil && outside != nil {
+		sel, err = parse(rest)
+	}
+	return sel, rest, outside, err
 }
 
 // reader is resource.Reader over what this process knows: the cache and its

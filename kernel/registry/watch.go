@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +34,7 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 	if err := selection.CheckOptions(o, true); err != nil {
 		return nil, err
 	}
-	sel, err := selection.Parse(k.Selected(), k.KindIn(t.Resource.Version), k.Scope(t.Namespace), t.Name, o)
+	sel, o, outside, err := selected(k, t, o)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +68,9 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 	}
 	out := &watcher{w: w, k: k, after: rev, bookmarks: o.AllowWatchBookmarks, stopped: make(chan struct{}),
 		initialEnd: o.SendInitialEvents != nil && *o.SendInitialEvents && o.AllowWatchBookmarks}
+	if outside != nil {
+		out.choose = func(events []watch.Event) ([]watch.Event, error) { return outside.Events(ctx, events) }
+	}
 	out.release = context.AfterFunc(ctx, out.end)
 	return out, nil
 }
@@ -107,8 +111,12 @@ type watcher struct {
 	after      int64
 	bookmarks  bool
 	initialEnd bool
-	release    func() bool
-	stopped    chan struct{} // closed by end
+	// choose leaves of events what the client has in view; nil: all. It may ask somebody
+	// outside, and its error ends the watch.
+	choose  func([]watch.Event) ([]watch.Event, error)
+	failed  atomic.Pointer[error] // what choose failed with
+	release func() bool
+	stopped chan struct{} // closed by end
 
 	ending, pumping sync.Once
 	out             chan watch.Event
@@ -123,7 +131,15 @@ func (w *watcher) Next(ctx context.Context) ([]watch.Event, error) {
 			}
 			return nil, err
 		}
-		if events = w.admit(events); len(events) > 0 {
+		events = w.admit(events)
+		if w.choose != nil {
+			if events, err = w.choose(events); err != nil {
+				w.failed.Store(&err)
+				w.end()
+				return nil, err
+			}
+		}
+		if len(events) > 0 {
 			return events, nil
 		}
 	}
@@ -171,7 +187,12 @@ func (w *watcher) pump() {
 	}
 }
 
-func (w *watcher) Err() error { return watchError(w.k, w.after, w.w.Err()) }
+func (w *watcher) Err() error {
+	if err := w.failed.Load(); err != nil {
+		return *err
+	}
+	return watchError(w.k, w.after, w.w.Err())
+}
 
 func (w *watcher) Stop() {
 	w.release()

@@ -1,11 +1,14 @@
 package resource
 
 import (
+	"context"
 	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 )
 
@@ -38,6 +41,13 @@ type Deferrer interface {
 	// and converted for whoever wants them in another: reading what is stored must
 	// wait for nobody. The objects say themselves in which version they are.
 	Defers() bool
+	// ConvertAll is ConvertToVersion of objects that are asked about together, in as few
+	// questions as may be. It ends with ctx. What it returns, in the order of in, may share
+	// memory with that.
+	ConvertAll(ctx context.Context, in []runtime.Object, gv schema.GroupVersion) ([]runtime.Object, error)
+	// FieldsIn are the selectable fields of objects as clients of a version see them, in
+	// the order of in.
+	FieldsIn(ctx context.Context, in []runtime.Object, gv schema.GroupVersion) ([]fields.Set, error)
 }
 
 // Defers tells whether an object of these types may be of another version than the

@@ -55,6 +55,13 @@ func (f *Filter) selects(o *Object, field func(*Object) string) bool {
 		(f.Match == nil || f.Match(o))
 }
 
+// Seen turns a change of a resource into what somebody sees who has only some of its
+// objects in view: the state before, if was, and the state after, if is. ok is false
+// when it sees nothing.
+func (e Event) Seen(was, is bool) (_ Event, ok bool) {
+	return e.relate(was, is, func() *Object { return e.Prev.at(e.Revision) })
+}
+
 // relate turns a change of the resource into what a watcher sees, given
 // whether the state before and the state after are in its view; ok is false
 // when it sees nothing. gone makes the last state of an object that leaves.

@@ -37,6 +37,11 @@ func (o *Object) Encoding(version, mediaType string, make func(runtime.Object) (
 	return o.encodings.Get(o.pool, o.Obj, version, mediaType, make)
 }
 
+// Encoded tells that the object's bytes in a version and media type are ready.
+func (o *Object) Encoded(version, mediaType string) bool {
+	return o.encodings.Ready(version, mediaType)
+}
+
 // footprint is about how much memory the object takes without its encodings.
 // A decoded object takes four to six times its protobuf form.
 func (o *Object) footprint() int { return objectBytes + 5*o.stored }

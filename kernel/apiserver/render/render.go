@@ -55,15 +55,6 @@ func (s *Renderer) Offer(c *endpoint.Request) negotiation.Offer {
 	return o
 }
 
-// Encode returns an object's shared bytes in the request's version. The
-// group counts, too: an Event is of two groups with a version v1 each.
-func (s *Renderer) Encode(gv schema.GroupVersion, media string, o *watch.Object) ([]byte, error) {
-	return o.Encoding(gv.String(), media, func(obj runtime.Object) ([]byte, error) {
-		b, err := s.Codec.Encode(obj, gv, media)
-		return Trimmed(media, b), err
-	})
-}
-
 // EncodePartial returns an object's metadata, encoded once as well.
 func EncodePartial(version, media string, o *watch.Object) ([]byte, error) {
 	return o.Encoding(version, media+";as=PartialObjectMetadata", func(obj runtime.Object) ([]byte, error) {
@@ -74,6 +65,18 @@ func EncodePartial(version, media string, o *watch.Object) ([]byte, error) {
 		b, err := response.EncodeMeta(p, negotiation.Accepted{Media: media})
 		return Trimmed(media, b), err
 	})
+}
+
+func encodePartials(version, media string, objs []*watch.Object) ([][]byte, error) {
+	out := make([][]byte, 0, len(objs))
+	for _, o := range objs {
+		b, err := EncodePartial(version, media, o)
+		if err != nil {
+			return nil, named(o, err)
+		}
+		out = append(out, b)
+	}
+	return out, nil
 }
 
 func partial(obj runtime.Object, version string) (*metav1.PartialObjectMetadata, error) {
@@ -105,22 +108,23 @@ func Trimmed(media string, b []byte) []byte {
 
 // WriteObject answers with one stored object.
 func (s *Renderer) WriteObject(c *endpoint.Request, code int, a negotiation.Accepted, o *watch.Object) error {
-	var data []byte
-	var err error
 	switch a.As.Kind {
 	case "Table":
 		return s.writeTable(c, code, a, []*watch.Object{o}, metav1.ListMeta{ResourceVersion: strconv.FormatInt(o.Revision, 10)}, false)
 	case "PartialObjectMetadata":
-		data, err = EncodePartial(a.As.Version, cached(a.Media), o)
+		data, err := EncodePartial(a.As.Version, cached(a.Media), o)
+		if err != nil {
+			return named(o, err)
+		}
+		return finish(c, code, a, response.Of(data))
 	case "":
-		data, err = s.Encode(c.GV(), cached(a.Media), o)
-	default:
-		return negotiation.Untransformable(a.As.Kind, "not a list", s.goType(c.Def, o.Obj, c.Def.Kind))
+		data, err := s.Objects(c, c.GV(), cached(a.Media), o)
+		if err != nil {
+			return err
+		}
+		return finish(c, code, a, response.Of(data[0]))
 	}
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", o.Key, err)
-	}
-	return finish(c, code, a, response.Of(data))
+	return negotiation.Untransformable(a.As.Kind, "not a list", s.goType(c.Def, o.Obj, c.Def.Kind))
 }
 
 // writeNothing answers with the metadata of no objects. As upstream's, its items are
@@ -149,6 +153,9 @@ func (s *Renderer) goType(d *resource.Definition, obj runtime.Object, kind strin
 	}
 	return fmt.Sprintf("%T", obj)
 }
+
+// named says which object could not be encoded.
+func named(o *watch.Object, err error) error { return fmt.Errorf("encode %s: %w", o.Key, err) }
 
 // finish turns ready pieces into what was asked for and writes them.
 func finish(c *endpoint.Request, code int, a negotiation.Accepted, b *response.Body) error {
@@ -241,19 +248,15 @@ func (s *Renderer) WriteList(c *endpoint.Request, a negotiation.Accepted, l *reg
 	if !a.As.Empty() && len(l.Items) == 0 {
 		return s.writeNothing(c, a, lm)
 	}
-	encode := func(o *watch.Object) ([]byte, error) { return s.Encode(c.GV(), cached(a.Media), o) }
+	encode := func() ([][]byte, error) { return s.Objects(c, c.GV(), cached(a.Media), l.Items...) }
 	if !a.As.Empty() {
 		item = schema.GroupVersionKind{Group: metav1.GroupName, Version: a.As.Version, Kind: "PartialObjectMetadata"}
 		list = item.GroupVersion().WithKind("PartialObjectMetadataList")
-		encode = func(o *watch.Object) ([]byte, error) { return EncodePartial(a.As.Version, cached(a.Media), o) }
+		encode = func() ([][]byte, error) { return encodePartials(a.As.Version, cached(a.Media), l.Items) }
 	}
-	items := make([][]byte, 0, len(l.Items))
-	for _, o := range l.Items {
-		b, err := encode(o)
-		if err != nil {
-			return fmt.Errorf("encode %s: %w", o.Key, err)
-		}
-		items = append(items, b)
+	items, err := encode()
+	if err != nil {
+		return err
 	}
 	b := &response.Body{}
 	if err := resource.WriteList(b, cached(a.Media), list, item, lm, items); err != nil {

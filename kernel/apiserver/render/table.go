@@ -41,7 +41,11 @@ func (s *Renderer) writeTable(c *endpoint.Request, code int, a negotiation.Accep
 // MakeTable shows objects as `kubectl get` does; list tells that they are items
 // of a list.
 func (s *Renderer) MakeTable(c *endpoint.Request, version string, objs []*watch.Object, o metav1.TableOptions, list bool) (*metav1.Table, error) {
-	t, err := s.columns(c, objs, o, list)
+	v, err := s.convert(c, c.GVK.GroupVersion(), objs, func(*watch.Object) bool { return false })
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.columns(c, objs, v, o, list)
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +61,12 @@ func (s *Renderer) MakeTable(c *endpoint.Request, version string, objs []*watch.
 		switch {
 		case o.IncludeObject == metav1.IncludeNone && !endsInitialEvents(objs[i]):
 		case o.IncludeObject == metav1.IncludeObject:
-			ext.Raw, err = s.Encode(c.GVK.GroupVersion(), negotiation.JSON, objs[i])
+			ext.Raw, err = s.encode(c.GVK.GroupVersion(), negotiation.JSON, objs[i], v)
 		default:
 			ext.Raw, err = EncodePartial(version, negotiation.JSON, objs[i])
 		}
 		if err != nil {
-			return nil, fmt.Errorf("encode %s: %w", objs[i].Key, err)
+			return nil, named(objs[i], err)
 		}
 		t.Rows[i].Object = ext
 	}
@@ -76,9 +80,9 @@ func endsInitialEvents(o *watch.Object) bool {
 }
 
 // columns prints objects as their kind has it, and as any object otherwise.
-func (s *Renderer) columns(c *endpoint.Request, objs []*watch.Object, o metav1.TableOptions, list bool) (*metav1.Table, error) {
+func (s *Renderer) columns(c *endpoint.Request, objs []*watch.Object, v versions, o metav1.TableOptions, list bool) (*metav1.Table, error) {
 	if print := s.Catalog.Snapshot().ColumnsOf(c.Def, c.Version); print != nil {
-		if t, err := s.printed(c, print, objs, o, list); t != nil || err != nil {
+		if t, err := s.printed(c, print, objs, v, o, list); t != nil || err != nil {
 			return t, err
 		}
 	}
@@ -87,9 +91,9 @@ func (s *Renderer) columns(c *endpoint.Request, objs []*watch.Object, o metav1.T
 
 // printed is what a kind's printer makes of objects; nil: it has nothing to say
 // about them.
-func (s *Renderer) printed(c *endpoint.Request, print resource.Columns, objs []*watch.Object, o metav1.TableOptions, list bool) (*metav1.Table, error) {
+func (s *Renderer) printed(c *endpoint.Request, print resource.Columns, objs []*watch.Object, v versions, o metav1.TableOptions, list bool) (*metav1.Table, error) {
 	if !list && len(objs) == 1 { // of the hub's kind, or a subresource's
-		return print(objs[0].Obj, o)
+		return print(v.of(objs[0]), o)
 	}
 	hub := c.Def.Hub()
 	kind := c.Def.ListKind
@@ -102,7 +106,7 @@ func (s *Renderer) printed(c *endpoint.Request, print resource.Columns, objs []*
 	}
 	items := make([]runtime.Object, len(objs))
 	for i, o := range objs {
-		items[i] = o.Obj
+		items[i] = v.of(o)
 	}
 	if err := meta.SetList(l, items); err != nil {
 		return nil, fmt.Errorf("list of %s: %w", c.Def.GroupResource(), err)

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -187,6 +188,9 @@ func (f *frames) event(e watch.Event) error {
 	}
 	data, shared, err := f.object(o)
 	if err != nil {
+		if f.c.R.Context().Err() == nil {
+			f.fail(err) // the client learns why, and need not come back at once
+		}
 		return fmt.Errorf("encode event: %w", err)
 	}
 	return f.add(e.Type.String(), data, shared)
@@ -208,8 +212,11 @@ func (f *frames) object(o *watch.Object) (data []byte, shared bool, err error) {
 		data, err = render.EncodePartial(f.a.As.Version, f.a.Media, o)
 		return data, true, err
 	}
-	data, err = f.s.Render.Encode(f.c.GV(), f.a.Media, o)
-	return data, true, err
+	all, err := f.s.Render.Objects(f.c, f.c.GV(), f.a.Media, o)
+	if err != nil {
+		return nil, false, err
+	}
+	return all[0], true, nil
 }
 
 // add makes one frame ready: a line of JSON, or a length and a message. Shared
@@ -238,7 +245,7 @@ func (f *frames) add(typ string, data []byte, shared bool) error {
 // fail ends the stream with an ERROR event.
 func (f *frames) fail(err error) {
 	var api apierrors.APIStatus
-	if !errors.As(err, &api) {
+	if !errors.As(err, &api) && !errors.Is(err, context.DeadlineExceeded) {
 		f.s.Log.Warn("watch failed", "path", f.c.R.URL.Path, "error", err)
 	}
 	data, encErr := response.EncodeMeta(response.Status(err), negotiation.Accepted{Media: f.a.Media})

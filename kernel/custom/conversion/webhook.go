@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1beta1"
@@ -85,31 +86,84 @@ func configOf(name string, c *apiextensionsv1.WebhookClientConfig) webhookutil.C
 	return out
 }
 
-// Convert gives the object in another version. in is not changed, and the result
-// shares nothing with it.
+// longest ends a call, as that of an admission webhook.
+const longest = 30 * time.Second
+
+// Convert gives objects of one definition in another version, in their order. in is not
+// changed, and the result shares nothing with it. What does not fit into one review is
+// asked in several.
 //
 // # Errors
-//   - the webhook cannot be reached, refuses, or answers something else
-func (w *Webhook) Convert(ctx context.Context, in *unstructured.Unstructured, to schema.GroupVersion) (*unstructured.Unstructured, error) {
-	out, err := w.ask(ctx, in, to)
-	if err == nil {
-		err = check(in, out, to)
+//   - the webhook cannot be reached, refuses, or answers something else; no object is
+//     converted then
+func (w *Webhook) Convert(ctx context.Context, in []*unstructured.Unstructured, to schema.GroupVersion) ([]*unstructured.Unstructured, error) {
+	out := make([]*unstructured.Unstructured, 0, len(in))
+	for rest := in; len(rest) > 0; rest = in[len(out):] {
+		batch, err := fitting(rest)
+		var part []*unstructured.Unstructured
+		if err == nil {
+			part, err = w.batch(ctx, rest[:len(batch)], batch, to)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("conversion webhook for %s failed: %w", rest[0].GroupVersionKind(), err)
+		}
+		out = append(out, part...)
 	}
+	return out, nil
+}
+
+// MaxReview bounds the objects of a review, in bytes, but for a single one. A webhook is
+// given all objects of a list at once, as upstream does, but has not to hold any number.
+const MaxReview = 8 << 20
+
+// fitting are the first objects, at least one, that fit into a review.
+func fitting(in []*unstructured.Unstructured) (out []runtime.RawExtension, err error) {
+	size := 0
+	for _, u := range in {
+		raw, err := u.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		if size += len(raw); size > MaxReview && len(out) > 0 {
+			return out, nil
+		}
+		out = append(out, runtime.RawExtension{Raw: bytes.TrimRight(raw, "\n")})
+	}
+	return out, nil
+}
+
+// batch converts what one review holds.
+func (w *Webhook) batch(ctx context.Context, in []*unstructured.Unstructured, raw []runtime.RawExtension, to schema.GroupVersion) ([]*unstructured.Unstructured, error) {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	answer, err := w.ask(ctx, raw, to)
 	if err != nil {
-		return nil, fmt.Errorf("conversion webhook for %s failed: %w", in.GroupVersionKind(), err)
+		return nil, err
+	}
+	if len(answer) != len(in) {
+		return nil, fmt.Errorf("it returned %d objects, expected %d", len(answer), len(in))
+	}
+	out := make([]*unstructured.Unstructured, len(in))
+	for i := range answer {
+		u, err := unstructuredOf(answer[i])
+		if err == nil {
+			err = check(in[i], u, to)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w (object %d of %d)", err, i+1, len(in))
+		}
+		out[i] = u
 	}
 	return out, nil
 }
 
 // ask calls the webhook.
-func (w *Webhook) ask(ctx context.Context, in *unstructured.Unstructured, to schema.GroupVersion) (*unstructured.Unstructured, error) {
+func (w *Webhook) ask(ctx context.Context, objects []runtime.RawExtension, to schema.GroupVersion) ([]runtime.RawExtension, error) {
 	client, err := w.clients.HookClient(w.config)
 	if err != nil {
 		return nil, err
 	}
 	uid := uuid.NewUUID()
-	objects := []runtime.RawExtension{{Object: in}}
-	var converted []runtime.RawExtension
 	if w.v1 {
 		review := &apiextensionsv1.ConversionReview{Request: &apiextensionsv1.ConversionRequest{UID: uid, DesiredAPIVersion: to.String(), Objects: objects}}
 		var answer apiextensionsv1.ConversionReview
@@ -122,28 +176,17 @@ func (w *Webhook) ask(ctx context.Context, in *unstructured.Unstructured, to sch
 		if err := v1Form(&answer, uid); err != nil {
 			return nil, err
 		}
-		if err := succeeded(answer.Response.Result); err != nil {
-			return nil, err
-		}
-		converted = answer.Response.ConvertedObjects
-	} else {
-		review := &v1beta1.ConversionReview{Request: &v1beta1.ConversionRequest{UID: uid, DesiredAPIVersion: to.String(), Objects: objects}}
-		var answer v1beta1.ConversionReview
-		if err := client.Post().Body(review).Do(ctx).Into(&answer); err != nil {
-			return nil, err
-		}
-		if answer.Response == nil {
-			return nil, errNoResponse
-		}
-		if err := succeeded(answer.Response.Result); err != nil {
-			return nil, err
-		}
-		converted = answer.Response.ConvertedObjects
+		return answer.Response.ConvertedObjects, succeeded(answer.Response.Result)
 	}
-	if len(converted) != 1 {
-		return nil, fmt.Errorf("it returned %d objects, expected 1", len(converted))
+	review := &v1beta1.ConversionReview{Request: &v1beta1.ConversionRequest{UID: uid, DesiredAPIVersion: to.String(), Objects: objects}}
+	var answer v1beta1.ConversionReview
+	if err := client.Post().Body(review).Do(ctx).Into(&answer); err != nil {
+		return nil, err
 	}
-	return unstructuredOf(converted[0])
+	if answer.Response == nil {
+		return nil, errNoResponse
+	}
+	return answer.Response.ConvertedObjects, succeeded(answer.Response.Result)
 }
 
 var errNoResponse = errors.New("no response provided")
@@ -172,7 +215,7 @@ func succeeded(s metav1.Status) error {
 func unstructuredOf(x runtime.RawExtension) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	if err := u.UnmarshalJSON(x.Raw); err != nil {
-		return nil, fmt.Errorf("invalid converted object: %w", err)
+		return nil, fmt.Errorf("it returned an invalid object: %w", err)
 	}
 	return u, nil
 }

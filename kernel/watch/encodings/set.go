@@ -37,6 +37,13 @@ func (s *Set) Get(p *Pool, obj runtime.Object, version, mediaType string, make f
 	return b, nil
 }
 
+// Ready tells that the bytes need not be made.
+func (s *Set) Ready(version, mediaType string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(version, mediaType).ready() != nil
+}
+
 // find finds or adds an entry. Callers hold mu.
 func (s *Set) find(version, mediaType string) *encoding {
 	for _, e := range s.enc {
