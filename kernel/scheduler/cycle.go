@@ -108,7 +108,7 @@ func (c *cycle) next(ctx context.Context, now time.Time) *decision {
 	}
 	v := verdictOf(&out, c.cache.Table().Rows(), attempts, now)
 	v.Rehearsed = beside
-	c.explanations.put(p.Key, v)
+	c.explanations.put(p.Key, &v)
 	return d
 }
 

@@ -59,19 +59,24 @@ func newExplanations(limit int) *explanations {
 	return &explanations{limit: limit, byPod: map[types.NamespacedName]*list.Element{}, order: list.New()}
 }
 
-func (e *explanations) put(key types.NamespacedName, x Verdict) {
+// put remembers a copy of the verdict, in the memory of the oldest one if there
+// are enough.
+func (e *explanations) put(key types.NamespacedName, v *Verdict) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if known := e.byPod[key]; known != nil {
-		known.Value.(*explanation).verdict = x
-		e.order.MoveToBack(known)
-		return
+	at := e.byPod[key]
+	switch {
+	case at != nil:
+	case e.order.Len() < e.limit:
+		at = e.order.PushBack(&explanation{})
+	default:
+		at = e.order.Front()
+		delete(e.byPod, at.Value.(*explanation).key)
 	}
-	if e.order.Len() >= e.limit {
-		oldest := e.order.Remove(e.order.Front()).(*explanation)
-		delete(e.byPod, oldest.key)
-	}
-	e.byPod[key] = e.order.PushBack(&explanation{key, x})
+	x := at.Value.(*explanation)
+	x.key, x.verdict = key, *v
+	e.byPod[key] = at
+	e.order.MoveToBack(at)
 }
 
 func (e *explanations) get(key types.NamespacedName) (Verdict, bool) {
@@ -85,7 +90,7 @@ func (e *explanations) get(key types.NamespacedName) (Verdict, bool) {
 
 // verdictOf makes a verdict from an outcome.
 func verdictOf(out *evaluate.Outcome, nodes, attempts int, now time.Time) Verdict {
-	v := Verdict{Time: now, Node: out.Node, Score: out.Score, Scores: out.Scores, Feasible: out.Feasible, Nodes: nodes, Attempts: attempts}
+	v := Verdict{Time: now, Node: out.Node, Score: out.Score, Scores: out.Scores.Copy(), Feasible: out.Feasible, Nodes: nodes, Attempts: attempts}
 	if out.Fit == nil {
 		return v
 	}

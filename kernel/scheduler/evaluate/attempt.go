@@ -20,6 +20,7 @@ type attempt struct {
 	totals    *ranking // of choices that depend on all rows
 	instances []*Instance
 	verdicts  *verdicts // of the pod's signature
+	scores    *Scores   // to write to; nil when nobody is to know who gave what
 }
 
 // run finds the node. errMoreColumns and errMoreFields ask for another attempt.

@@ -15,7 +15,7 @@ func (a *attempt) choose(ctx context.Context) (out Outcome, bad *Instance, err e
 	}
 	n := a.table.Rows()
 	a.totals.resize(n)
-	a.totals.credits = fit(a.totals.credits, len(v.scorers))
+	a.totals.credits = fit(a.totals.credits, len(v.by.origins))
 	copy(a.totals.scores, v.rank.scores)
 	feasible := v.counts[0]
 	var rejected map[int]reason // by cluster scope
@@ -167,7 +167,8 @@ func (a *attempt) scaleCluster(ctx context.Context, in *Instance, i int) error {
 // scope rejected.
 func (a *attempt) winner(r *ranking, feasible int, rejected map[int]reason) Outcome {
 	v := a.verdicts
-	row, score := r.pick(a.rand.Uint64())
+	var lead leaders
+	row, score := r.pick(a.rand.Uint64(), &lead)
 	if row < 0 {
 		fit := &FitError{nodes: a.table.Rows()}
 		for id, n := range v.counts {
@@ -181,7 +182,7 @@ func (a *attempt) winner(r *ranking, feasible int, rejected map[int]reason) Outc
 		fit.examples = a.examples()
 		return Outcome{Fit: fit}
 	}
-	return Outcome{Node: a.table.Node(row).Name, Row: row, Score: score, Feasible: feasible, Scores: a.scores(r, row)}
+	return Outcome{Node: a.table.Node(row).Name, Row: row, Score: score, Feasible: feasible, Scores: a.tell(r, row, &lead)}
 }
 
 // maxExamples is how many nodes an explanation names for each reason.

@@ -8,9 +8,9 @@
 // It has no clock, starts no goroutine and knows neither queue nor registry.
 // Read in this order: [Evaluator] (faults, and the instances that work),
 // attempt.go (one pass over the plugins), memory.go and verdicts.go (what is
-// remembered), choose.go (the best row), ranking.go (how it is found, and who gave
-// it what), instance.go (one plugin), record.go
-// (how a pod is encoded for plugins).
+// remembered), choose.go (the best row), ranking.go (how it is found), scores.go
+// (who gave it what), instance.go (one plugin), record.go (how a pod is encoded for
+// plugins).
 //
 // An Evaluator is used by one goroutine; Open may be called from any.
 package evaluate

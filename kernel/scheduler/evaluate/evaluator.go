@@ -43,11 +43,12 @@ type Evaluator struct {
 	// hand.
 	without []int
 	totals  ranking
+	scores  *Scores // of the last decision; nil when nobody asks for them
 }
 
 // New makes an evaluator without plugins.
 func New(cfg Config) *Evaluator {
-	return &Evaluator{cfg: cfg, rand: rand.New(cfg.Seed), memory: newMemory(cfg.Table)}
+	return &Evaluator{cfg: cfg, rand: rand.New(cfg.Seed), memory: newMemory(cfg.Table), scores: &Scores{}}
 }
 
 // Outcome of a decision.
@@ -57,8 +58,9 @@ type Outcome struct {
 	// Score of Node, and how many nodes fit.
 	Score    int64
 	Feasible int
-	// Scores say how Node and the next best came by theirs.
-	Scores Scores
+	// Scores say how Node and the next best came by theirs; nil when nobody
+	// scores. They are the evaluator's, until it decides again.
+	Scores *Scores
 	// Fit says why there is none; nil when Node is set.
 	Fit *FitError
 }
@@ -110,7 +112,7 @@ func (e *Evaluator) attempt(ctx context.Context, instances []*Instance, pod *Pod
 		return out, bad, err
 	}
 	e.last = v
-	e.current = attempt{table: e.cfg.Table, indexes: e.cfg.Indexes, memory: &e.memory, rand: e.rand, totals: &e.totals, instances: instances, verdicts: v}
+	e.current = attempt{table: e.cfg.Table, indexes: e.cfg.Indexes, memory: &e.memory, rand: e.rand, totals: &e.totals, instances: instances, verdicts: v, scores: e.scores}
 	return e.current.run(ctx, pod)
 }
 

@@ -235,6 +235,7 @@ func TestTies(t *testing.T) {
 func TestRanking(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	var k ranking
+	var lead leaders
 	var want []int64
 	for range 3000 {
 		switch n := len(want); {
@@ -264,7 +265,7 @@ func TestRanking(t *testing.T) {
 			}
 		}
 		pick := r.Uint64()
-		row, score := k.pick(pick)
+		row, score := k.pick(pick, &lead)
 		if len(rows) == 0 {
 			if row != -1 {
 				t.Fatalf("picked %d of none", row)

@@ -1,6 +1,8 @@
 package evaluate
 
 import (
+	"slices"
+
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
@@ -16,6 +18,9 @@ type memory struct {
 	signature   []byte    // that find was asked for last
 	known       bool      // it was remembered then, and still is
 	spare       *verdicts // no longer used; its memory serves the next one
+
+	scoring *scoring // of all instances but those in without
+	without []int
 
 	rows []uint32       // of changed
 	seen vector.Mask    // of changed
@@ -52,10 +57,19 @@ func (m *memory) find(instances []*Instance, without []int, pod *Pod) (v *verdic
 	v = m.bySignature[string(m.signature)]
 	if m.known = v != nil && len(v.pre) == len(instances); !m.known {
 		v = newVerdicts(instances, m.spare)
+		v.by = m.scoringOf(instances, without, v)
 		m.spare = nil
 	}
 	v.used = m.tick
 	return v, nil, nil
+}
+
+// scoringOf lists who scores, once for as long as the instances stay.
+func (m *memory) scoringOf(instances []*Instance, without []int, v *verdicts) *scoring {
+	if m.scoring == nil || !slices.Equal(m.without, without) {
+		m.scoring, m.without = newScoring(instances, v), append(m.without[:0], without...)
+	}
+	return m.scoring
 }
 
 // keep remembers what find returned last.
@@ -88,7 +102,7 @@ func (m *memory) evict(instances []*Instance) {
 }
 
 func (m *memory) forget() {
-	m.known = false
+	m.known, m.scoring = false, nil
 	for _, v := range m.bySignature {
 		m.spare = v
 		break

@@ -49,7 +49,9 @@ func (r *Rehearsals) Replace(name string, in *Instance) error {
 	case at < 0:
 		cfg := r.cfg
 		cfg.Seed = rand.NewPCG(1, 1)
-		r.list = append(r.list, &rehearsal{name: name, evaluator: New(cfg)})
+		e := New(cfg)
+		e.scores = nil
+		r.list = append(r.list, &rehearsal{name: name, evaluator: e})
 		at = len(r.list) - 1
 	}
 	e := r.list[at].evaluator

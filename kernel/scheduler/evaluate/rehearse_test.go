@@ -62,6 +62,9 @@ func TestRehearsedPluginsDecideNothing(t *testing.T) {
 			if err := r.Replace(name, open(t, name, registered(name))); err != nil {
 				t.Fatal(err)
 			}
+			if r.list[0].evaluator.scores != nil {
+				t.Error("scores are taken down that nobody asks for")
+			}
 			p := pod("p", "100m")
 			out := c.try(t, p)
 			if out.Node != "b" {

@@ -124,21 +124,89 @@ func checkScores(t *testing.T, b bed, out *Outcome) {
 	}
 }
 
+// TestScoresStayAsTheyWereTold: a row that changes, a maximum that rises, other
+// plugins, and verdicts whose memory serves another signature change what is told
+// of later pods only.
+func TestScoresStayAsTheyWereTold(t *testing.T) {
+	for name, plugins := range map[string][]Plugin{
+		"few":  {weighted("test-fixed", 7), weighted("test-scaled", 2), weighted("test-fixed-cluster", 5), weighted("test-normalized", 3)},
+		"many": slices.Repeat([]Plugin{weighted("test-scaled", 2), weighted("test-fixed-cluster", 3), weighted("test-fixed", 7)}, fewScorers),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestBed(t, append(plugins, standard())...)
+			c.threeNodes()
+			p := pod("p", "100m")
+			told := c.try(t, p).Scores.Copy()
+			want := told.Nodes()
+			if len(want) != 3 || len(want[0].Shares) < len(plugins) {
+				t.Fatalf("told is %+v", want)
+			}
+			check := func(after string) {
+				t.Helper()
+				if diff := cmp.Diff(want, told.Nodes()); diff != "" {
+					t.Errorf("after %s (-told then +now):\n%s", after, diff)
+				}
+			}
+			other := func(after string) {
+				t.Helper()
+				if got := c.try(t, p).Scores.Nodes(); cmp.Equal(want, got) {
+					t.Errorf("%s changes no score, so nothing is tried", after)
+				}
+				check(after)
+			}
+			row, _ := c.cfg.Table.Row(want[0].Node)
+			c.cfg.Table.Use(row, &p.usage, 1)
+			other("a changed row")
+			c.put(node("d", "64", "256Gi"))
+			other("a risen maximum")
+			for i := range 2 * maxSignatures {
+				c.try(t, pod("q", fmt.Sprintf("%dm", 200+i)))
+			}
+			other("an eviction")
+			if err := c.Replace("plugin-0", open(t, "plugin-0", weighted("test-fixed", 1))); err != nil {
+				t.Fatal(err)
+			}
+			other("another plugin")
+			c.cfg.Table.Remove(want[1].Node)
+			other("a removed node")
+		})
+	}
+}
+
+// TestScoresOfNobody: where nobody scores, no scores are told, nor of the last
+// pod that fitted.
+func TestScoresOfNobody(t *testing.T) {
+	c := newTestBed(t)
+	c.threeNodes()
+	if s := c.try(t, pod("p", "100m")).Scores; s.Copy().IsZero() {
+		t.Error("nothing is told of a pod that fits")
+	}
+	if s := c.try(t, pod("q", "100")).Scores; s != nil || !s.Copy().IsZero() || s.Copy().Scorers() != nil || len(s.Copy().Nodes()) > 0 {
+		t.Errorf("of a pod that fits nowhere is told %+v", s)
+	}
+	b := newTestBed(t, registered("test-only-a"))
+	b.threeNodes()
+	if out := b.try(t, pod("p", "100m")); out.Node == "" || out.Scores != nil {
+		t.Errorf("nobody scores, and told is %+v", out)
+	}
+}
+
 // TestRankingTop: the rows that are told are those that sorting would give.
 func TestRankingTop(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 300 {
 		var k ranking
-		n := 1 + r.IntN(400)
+		n, spread := 1+r.IntN(800), 1+r.IntN(2000)
 		k.resize(n)
 		var fit []int
 		for row := range n {
 			if r.IntN(3) > 0 {
-				k.set(row, int64(r.IntN(20)))
+				k.set(row, int64(r.IntN(spread)))
 				fit = append(fit, row)
 			}
 		}
-		first, _ := k.pick(r.Uint64())
+		var lead leaders
+		first, _ := k.pick(r.Uint64(), &lead)
 		if first < 0 {
 			continue
 		}
@@ -147,7 +215,7 @@ func TestRankingTop(t *testing.T) {
 		want := append([]int{first}, fit...)
 		want = want[:min(maxScored, len(want))]
 		var rows [maxScored]int
-		got := rows[:k.top(&rows, first)]
+		got := rows[:k.top(&rows, first, &lead)]
 		same := len(got) == len(want) && got[0] == first
 		for i := range got {
 			same = same && k.scores[got[i]] == k.scores[want[i]] && !slices.Contains(got[:i], got[i]) // which of equals is all one

@@ -26,8 +26,7 @@ type verdicts struct {
 	raw     []rawScores
 	rank    ranking
 
-	scorers []Scorer // fixed: outcomes share it
-	origins []origin // by scorer
+	by *scoring
 }
 
 // preState is what the PreFilters of one instance said, and what it was based
@@ -86,7 +85,6 @@ func newVerdicts(instances []*Instance, old *verdicts) *verdicts {
 			}
 		}
 	}
-	v.listScorers(instances)
 	return v
 }
 
