@@ -148,7 +148,9 @@ func (a *attempt) refreshRows(ctx context.Context, rows []uint32) (bad *Instance
 	}
 	rose := false
 	for _, row := range rows {
-		if v.row[row] == 0 && v.add(int(row)) {
+		if v.row[row] != 0 {
+			v.rank.set(int(row), absent)
+		} else if v.add(int(row)) {
 			rose = true
 		}
 	}
@@ -190,45 +192,61 @@ func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []s
 	if err := v.addReasons(i, answer.Reasons); err != nil {
 		return err
 	}
-	var wrong error
+	a.readFilters(i, runs, out)
 	var local []int64
 	if k := v.localOf(i); k >= 0 {
 		local = v.local[k].values
 	}
+	if err := a.readScores(in, runs, out.scores[0], local, in.most); err != nil {
+		return err
+	}
+	for k := range v.raw {
+		if r := &v.raw[k]; r.instance == i {
+			if err := a.readScores(in, runs, out.scores[r.column], r.values, schedule.MaxRawScore); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readFilters writes which rows an instance refuses, and why.
+func (a *attempt) readFilters(i int, runs []schedule.Run, out *resultColumns) {
+	v := a.verdicts
 	eachRow(runs, func(pos, row int) {
-		if i == 0 {
-			v.setReason(row, 0)
-		}
-		if v.row[row] != 0 {
-			return
-		}
-		if !out.feasible.Has(pos) {
+		switch {
+		case i > 0 && v.row[row] != 0: // it was not asked
+		case !out.feasible.Has(pos):
 			id := v.reasonID(i, out.reasons[pos])
 			if id == 0 {
 				id = v.unnamedReason(i)
 			}
 			v.setReason(row, id)
-			return
-		}
-		score := out.scores[0][pos]
-		if score < 0 || score > in.most {
-			wrong = in.checkScore(score, in.most)
-			return
-		}
-		if local != nil {
-			local[row] = score
-		}
-		for k := range v.raw {
-			if r := &v.raw[k]; r.instance == i {
-				if score = out.scores[r.column][pos]; score < 0 || score > schedule.MaxRawScore {
-					wrong = in.checkScore(score, schedule.MaxRawScore)
-					return
-				}
-				r.values[row] = score
-			}
+		case v.row[row] != 0:
+			v.setReason(row, 0)
 		}
 	})
-	return wrong
+}
+
+// readScores copies a column of scores, which follow each other as runs do, to
+// the rows that fit; to may be nil.
+func (a *attempt) readScores(in *Instance, runs []schedule.Run, scores, to []int64, most int64) error {
+	for _, run := range runs {
+		fits := a.verdicts.row[run.Start : run.Start+run.Count]
+		for k, score := range scores[:len(fits)] {
+			if fits[k] != 0 {
+				continue
+			}
+			if score < 0 || score > most {
+				return in.checkScore(score, most)
+			}
+			if to != nil {
+				to[run.Start+k] = score
+			}
+		}
+		scores = scores[len(fits):]
+	}
+	return nil
 }
 
 // appendRuns joins sorted rows that follow each other.

@@ -95,6 +95,9 @@ func (v *verdicts) localOf(instance int) int {
 
 // resize makes room for n rows, as the table has them now.
 func (v *verdicts) resize(n int) {
+	if n == len(v.row) {
+		return
+	}
 	for row := n; row < len(v.row); row++ {
 		v.setReason(row, 0)
 		v.counts[0]--
@@ -129,7 +132,8 @@ func fit[T any](s []T, n int) []T {
 	return grown
 }
 
-// remove takes a row out of the race and out of the maxima.
+// remove takes a row out of the maxima. It stays in the race, mostly with the score
+// that it has: until it is known whether it fits, nobody picks.
 func (v *verdicts) remove(row int) {
 	for i := range v.raw {
 		r := &v.raw[i]
@@ -138,7 +142,6 @@ func (v *verdicts) remove(row int) {
 		}
 		r.values[row] = 0
 	}
-	v.rank.set(row, absent)
 }
 
 // add puts a row that fits into the race with its raw scores set. It tells
@@ -181,16 +184,42 @@ func (v *verdicts) updateMaxima(changed bool) {
 	}
 }
 
-// updateTotals computes every row's total anew.
+// updateTotals computes every row's total anew, one scorer after the other.
 func (v *verdicts) updateTotals() {
+	scores := v.rank.scores
+	if len(v.local) == 1 {
+		copy(scores, v.local[0].values)
+	} else {
+		clear(scores)
+		for i := range v.local {
+			for row, score := range v.local[i].values {
+				scores[row] += score
+			}
+		}
+	}
+	for i := range v.raw {
+		if !v.raw[i].custom {
+			v.raw[i].addShares(scores)
+		}
+	}
 	for row, id := range v.row {
-		if id == 0 {
-			v.rank.scores[row] = v.total(row)
-		} else {
-			v.rank.scores[row] = absent
+		if id != 0 {
+			scores[row] = absent
 		}
 	}
 	v.rank.rebuild()
+}
+
+// addShares adds what the scores add to the total of each row. Neighbours often
+// have the same score, which is scaled once.
+func (r *rawScores) addShares(totals []int64) {
+	last, share := int64(0), r.weight*r.scaling.Apply(0, r.max)
+	for row, score := range r.values {
+		if score != last {
+			last, share = score, r.weight*r.scaling.Apply(score, r.max)
+		}
+		totals[row] += share
+	}
 }
 
 // total is the weighted sum of a row's scores; those that a plugin normalizes
