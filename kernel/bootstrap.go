@@ -172,7 +172,7 @@ type serviceCIDR struct {
 }
 
 func newServiceCIDR(own ownWrites, c *Config) *serviceCIDR {
-	s := &serviceCIDR{own: own, now: c.clock().Now, log: c.Log}
+	s := &serviceCIDR{own: own, now: c.Adjust.Clock.Now, log: c.Log}
 	if c.Table.Lookup(serviceCIDRs.GroupResource()) != nil {
 		for _, p := range c.ServiceCIDRs {
 			s.ranges = append(s.ranges, p.Masked().String())

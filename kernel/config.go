@@ -17,6 +17,8 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/apiserver/proxy"
+	"github.com/pintle-io/pintle/kernel/audit"
+	"github.com/pintle-io/pintle/kernel/audit/backend"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/egress"
 	"github.com/pintle-io/pintle/kernel/endpoints"
@@ -96,6 +98,9 @@ type Config struct {
 	// not ship.
 	DisabledPlugins []string
 
+	// Audit says which requests are recorded, and where; zero: none is.
+	Audit audit.Options
+
 	// Profiling serves /debug/pprof to cluster administrators; nil: nobody does.
 	Profiling http.Handler
 
@@ -120,14 +125,7 @@ type Adjust struct {
 	// Clock is that of certificates, tokens, objects' timestamps and the API's own
 	// endpoints; nil is the real one.
 	Clock clock.WithTicker
-}
-
-// clock is the one that was set, or the real one.
-func (c *Config) clock() clock.PassiveClock {
-	if c.Adjust.Clock == nil {
-		return clock.RealClock{}
-	}
-	return c.Adjust.Clock
+	Audit backend.Backend // takes the audit events, instead of what Config.Audit names
 }
 
 func (c *Config) validate() error {
@@ -185,7 +183,7 @@ func (c *Config) egress(base *tls.Config, r resource.Reader) {
 	if c.AgentOf == nil {
 		return
 	}
-	c.Dial = egress.New(egress.Config{Direct: c.Dial, TLS: base, AgentOf: func(ctx context.Context, ip netip.Addr) (*resource.Target, error) {
+	c.Dial = egress.New(egress.Config{Direct: c.Dial, TLS: base, Clock: c.Adjust.Clock, AgentOf: func(ctx context.Context, ip netip.Addr) (*resource.Target, error) {
 		return c.AgentOf(ctx, r, ip)
 	}}).DialContext
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/apiserver"
+	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/auth/node"
@@ -48,6 +49,7 @@ type Kernel struct {
 	custom   *custom.Kinds  // nil: the table does not have CustomResourceDefinitions
 	core     *registry.Core // asks no authorizer: for the edge and plugins, which have been asked
 	access   *auth.Access   // core for components of this process
+	audit    *audit.Auditor // nil: nothing is recorded
 	auth     Auth
 	api      *apiserver.Server
 
@@ -82,6 +84,9 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 	}
 	c.setDefaults()
 	k := &Kernel{c: c, metrics: prometheus.NewRegistry(), informers: informer.NewMetrics()}
+	if err := openAudit(k); err != nil {
+		return nil, err
+	}
 	k.metrics.MustRegister(k.informers, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{k.openIdentity, k.openStore, k.openKeys, k.makeBuiltins, k.makeRegistry, k.makeLeader, k.makePlugins} {
 		if err := step(ctx); err != nil {
@@ -102,6 +107,14 @@ func (k *Kernel) Close() error {
 	}
 	k.closers = nil
 	return errors.Join(errs...)
+}
+
+// openAudit opens the audit log: before all else, so that a bad policy is told at
+// once, and closed after all else.
+func openAudit(k *Kernel) (err error) {
+	k.audit, err = audit.Open(audit.Config{Options: k.c.Audit, Dial: k.c.Dial, Metrics: k.metrics, Clock: k.c.Adjust.Clock, Backend: k.c.Adjust.Audit, Log: k.c.Log})
+	k.closers = append(k.closers, k.audit)
+	return err
 }
 
 // PKI holds the cluster's keys.
@@ -196,7 +209,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.core, err = registry.New(registry.Config{
 		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Clock: k.c.Adjust.Clock, Log: k.c.Log,
 		Actions:  map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
-		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.RBAC, Clock: k.c.clock()}),
+		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.RBAC, Clock: k.c.Adjust.Clock}),
 		Computed: map[schema.GroupResource]registry.Computed{{Resource: "componentstatuses"}: k.components},
 	})
 	if err != nil {
@@ -234,7 +247,7 @@ func (k *Kernel) makeAPI() (err error) {
 	c := apiserver.Config{
 		Registry: k.core, Catalog: k.catalog, Codec: k.codec, Reader: k.core.Reader(),
 		AdmitConnect:  k.core.AdmitConnect,
-		Authenticator: k.auth.Authenticator, Audiences: tokens.Audiences(), Authorizer: k.auth.Authorizer,
+		Authenticator: k.auth.Authenticator, Audiences: tokens.Audiences(), Authorizer: k.auth.Authorizer, Audit: k.audit,
 		NodeTLS: k.pki.KubeletTLS(), Dial: k.c.Dial,
 		OIDCDiscovery: func() ([]byte, error) { return tokens.Discovery(token.DefaultIssuer + "/openid/v1/jwks") }, JWKS: tokens.JWKS,
 		Checks: k.checks(),

@@ -56,8 +56,6 @@ type Attributes struct {
 	Scratch any
 	// Warnings takes a message for the client's Warning headers. Nil drops it.
 	Warnings func(string)
-	// Annotations takes what rules have to say for the audit log. Nil drops it.
-	Annotations func(key, value string)
 
 	mutated      bool
 	reinvocation *Reinvocation
@@ -71,13 +69,6 @@ func (a *Attributes) Mutated() bool { return a.mutated }
 func (a *Attributes) Warn(message string) {
 	if a.Warnings != nil {
 		a.Warnings(message)
-	}
-}
-
-// Annotate passes an annotation to the audit log, if there is one.
-func (a *Attributes) Annotate(key, value string) {
-	if a.Annotations != nil {
-		a.Annotations(key, value)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/health"
 	"github.com/pintle-io/pintle/kernel/apiserver/proxy"
 	"github.com/pintle-io/pintle/kernel/apiserver/render"
+	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -55,6 +56,9 @@ type Config struct {
 	Audiences authenticator.Audiences
 	// Authorizer is asked once for every request.
 	Authorizer authorizer.UnconditionalAuthorizer
+
+	// Audit records requests. Nil records none.
+	Audit *audit.Auditor
 
 	// NodeTLS authenticates this server to node agents; RootCAs verifies them.
 	// Nil refuses connect requests to nodes.

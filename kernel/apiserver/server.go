@@ -55,7 +55,7 @@ func New(c Config) (*Server, error) {
 		}),
 		Bodies:        body.Receiver{Bytes: c.Limits.BodyBytes, Timeout: c.Limits.BodyTimeout},
 		Timeout:       c.Limits.RequestTimeout,
-		Authenticator: c.Authenticator, Audiences: c.Audiences, Authorization: c.authorization(),
+		Authenticator: c.Authenticator, Audiences: c.Audiences, Authorization: c.authorization(), Audit: c.Audit,
 	}
 	s.chain = chain.Handler(s.api)
 	return s, nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 )
@@ -24,16 +25,42 @@ type Authorization struct {
 //     client's to know
 //   - ctx's
 func (z Authorization) Check(ctx context.Context, a authorizer.Attributes) error {
+	_, err := z.decide(ctx, a)
+	return err
+}
+
+// CheckRecorded is Check for what a request itself asks: the audit event of ctx says
+// what was decided, and why.
+func (z Authorization) CheckRecorded(ctx context.Context, a authorizer.Attributes) error {
+	reason, err := z.decide(ctx, a)
+	Record(ctx, err == nil, reason)
+	return err
+}
+
+// Record annotates the audit event of ctx, if there is one, with a decision, as
+// upstream's filter does.
+func Record(ctx context.Context, allowed bool, reason string) {
+	decision := "forbid"
+	if allowed {
+		decision = "allow"
+	}
+	audit.AddAuditAnnotations(ctx, "authorization.k8s.io/decision", decision, "authorization.k8s.io/reason", reason)
+}
+
+func (z Authorization) decide(ctx context.Context, a authorizer.Attributes) (reason string, err error) {
 	decision, reason, err := z.Authorizer.Authorize(ctx, a)
 	switch {
 	case decision == authorizer.DecisionAllow:
-		return nil
+		return reason, nil
 	case err != nil && ctx.Err() != nil:
-		return ctx.Err()
+		return "internal error", ctx.Err()
 	case err != nil && z.Log != nil:
 		z.Log.Warn("authorizer", "error", err)
 	}
-	return responsewriters.ForbiddenStatusError(a, reason)
+	if err != nil {
+		return "internal error", responsewriters.ForbiddenStatusError(a, reason)
+	}
+	return reason, responsewriters.ForbiddenStatusError(a, reason)
 }
 
 // Authorizers asks each in turn until one decides.

@@ -156,7 +156,7 @@ func (p *Policies) follower(gvr schema.GroupVersionResource, h informer.Handler)
 
 // dispatch asks the policies that were there when the rule was made.
 func dispatch[H any](ctx context.Context, kinds *dynamic.Kinds, d generic.Dispatcher[H], hooks []H, a *admission.Attributes) (*dynamic.Request, error) {
-	req, err := kinds.Request(a)
+	req, err := kinds.Request(ctx, a)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}

@@ -1,6 +1,7 @@
 package dynamic_test
 
 import (
+	"errors"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -10,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	upstream "k8s.io/apiserver/pkg/admission"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/google/go-cmp/cmp"
@@ -85,10 +88,14 @@ func TestEquivalents(t *testing.T) {
 func TestRequest(t *testing.T) {
 	k := newKinds(t)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"a": "b"}}}
-	notes := map[string]string{}
 	a := &admission.Attributes{Operation: admission.Delete, Resource: gvr("", "v1", "pods"), Kind: corev1.SchemeGroupVersion.WithKind("Pod"), Namespace: "n", Name: "p",
-		Old: pod, Options: &metav1.DeleteOptions{}, Annotations: func(key, value string) { notes[key] = value }}
-	req, err := k.Request(a)
+		Old: pod, Options: &metav1.DeleteOptions{}}
+	ctx := audit.WithAuditContext(t.Context())
+	event := audit.AuditContextFrom(ctx)
+	if err := event.Init(audit.RequestAuditConfig{Level: auditinternal.LevelMetadata}, nil); err != nil {
+		t.Fatal(err)
+	}
+	req, err := k.Request(ctx, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,8 +105,11 @@ func TestRequest(t *testing.T) {
 	if o := req.GetOperationOptions().(*metav1.DeleteOptions); o.Kind != "DeleteOptions" || o.APIVersion != "meta.k8s.io/v1" {
 		t.Errorf("options %+v", o.TypeMeta)
 	}
-	if err := req.AddAnnotation("example.com/x", "y"); err != nil || notes["example.com/x"] != "y" {
-		t.Errorf("annotations %v, %v", notes, err)
+	if err := errors.Join(req.AddAnnotation("example.com/x", "y"), req.AddAnnotationWithLevel("example.com/deep", "y", auditinternal.LevelRequest)); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(map[string]string{"example.com/x": "y"}, event.GetEventAnnotations()); diff != "" {
+		t.Errorf("annotations (-want +got):\n%s", diff)
 	}
 	if err := req.AddAnnotation("no slash", "y"); err == nil {
 		t.Error("a malformed annotation")
@@ -117,7 +127,7 @@ func TestRequest(t *testing.T) {
 	}
 	ns := &admission.Attributes{Operation: admission.Create, Resource: gvr("", "v1", "namespaces"), Kind: corev1.SchemeGroupVersion.WithKind("Namespace"), Name: "n",
 		Object: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "n"}}}
-	if req, err = k.Request(ns); err != nil || req.GetNamespace() != "n" {
+	if req, err = k.Request(t.Context(), ns); err != nil || req.GetNamespace() != "n" {
 		t.Errorf("the namespace of a namespace: %v, %v", req, err)
 	}
 	if err := k.Convert(&appsv1.Deployment{}, out, nil); err == nil {

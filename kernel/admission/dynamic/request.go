@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	upstream "k8s.io/apiserver/pkg/admission"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/pintle-io/pintle/kernel/admission"
@@ -20,13 +21,12 @@ import (
 // apiVersion and kind set; they are shared with the request that it was made of.
 type Request struct {
 	upstream.Attributes
-	of *admission.Attributes
-
-	mu sync.Mutex // of annotating, which several goroutines may do
+	ctx context.Context // of the request, whose audit event is annotated
+	of  *admission.Attributes
 }
 
 // Request shows a request to upstream's libraries.
-func (k *Kinds) Request(a *admission.Attributes) (*Request, error) {
+func (k *Kinds) Request(ctx context.Context, a *admission.Attributes) (*Request, error) {
 	own := k.kindIn(a)
 	obj, err := k.named(a.Object, own)
 	if err != nil {
@@ -47,7 +47,7 @@ func (k *Kinds) Request(a *admission.Attributes) (*Request, error) {
 		namespace = a.Name // as upstream has it
 	}
 	rec := upstream.NewAttributesRecord(obj, old, a.Kind, namespace, a.Name, a.Resource, a.Subresource, upstream.Operation(a.Operation), options, a.DryRun, a.User)
-	return &Request{Attributes: rec, of: a}, nil
+	return &Request{Attributes: rec, ctx: ctx, of: a}, nil
 }
 
 // kindIn is the kind that the objects of a request are of in this process.
@@ -83,14 +83,15 @@ func (r *Request) AddAnnotation(key, value string) error {
 	return r.AddAnnotationWithLevel(key, value, auditinternal.LevelMetadata)
 }
 
-// AddAnnotationWithLevel implements upstream's Attributes.
+// AddAnnotationWithLevel implements upstream's Attributes: it is for the audit events
+// that are of this level, or deeper. Several goroutines may call it.
 func (r *Request) AddAnnotationWithLevel(key, value string, level auditinternal.Level) error {
 	if err := r.Attributes.AddAnnotationWithLevel(key, value, level); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.of.Annotate(key, value)
+	if event := audit.AuditContextFrom(r.ctx); event != nil && event.GetEventLevel().GreaterOrEqual(level) {
+		audit.AddAuditAnnotation(r.ctx, key, value)
+	}
 	return nil
 }
 

@@ -183,7 +183,7 @@ func (w *Webhooks) call(ctx context.Context, about dynamic.Resources, a *admissi
 	if !about.Has(a.Resource.Resource) || dynamic.Exempt(ctx, a) {
 		return nil, nil
 	}
-	req, err := w.c.Kinds.Request(a)
+	req, err := w.c.Kinds.Request(ctx, a)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}

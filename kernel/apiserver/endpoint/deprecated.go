@@ -13,7 +13,13 @@ import (
 // Deprecated are the warnings that every request for a kind gets, by the kind
 // that the path is about: those that the API's own release notes on types
 // (prerelease-lifecycle-gen) call deprecated at the level that is served.
-type Deprecated map[schema.GroupVersionKind]string
+type Deprecated map[schema.GroupVersionKind]Deprecation
+
+// Deprecation is what is said of one kind.
+type Deprecation struct {
+	Warning string
+	Removed string // the release without it, "1.25"; empty if none is named
+}
 
 // NewDeprecated finds the deprecated kinds of a table at a version of
 // Kubernetes.
@@ -35,7 +41,7 @@ func NewDeprecated(t *resource.Table, v version.Info) (Deprecated, error) {
 			}
 			obj.GetObjectKind().SetGroupVersionKind(gvk)
 			if deprecation.IsDeprecated(obj, major, minor) {
-				out[gvk] = deprecation.WarningMessage(obj)
+				out[gvk] = Deprecation{Warning: deprecation.WarningMessage(obj), Removed: deprecation.RemovedRelease(obj)}
 			}
 		}
 	}

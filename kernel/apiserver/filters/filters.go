@@ -1,6 +1,6 @@
 // Package filters is what every request passes before it is served: recovery
-// from panics, request info, metrics, timeout, authentication, flow control,
-// impersonation, authorization, and the intake of bodies. What a request does is
+// from panics, request info, metrics, timeout, authentication, the audit log, flow
+// control, impersonation, authorization, and the intake of bodies. What a request does is
 // the next handler's.
 package filters
 
@@ -25,6 +25,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 	"github.com/pintle-io/pintle/kernel/apiserver/metrics"
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
+	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/auth"
 )
 
@@ -43,6 +44,8 @@ type Chain struct {
 	Authenticator authenticator.Request
 	Audiences     authenticator.Audiences
 	Authorization auth.Authorization
+	// Audit records requests; nil records none.
+	Audit *audit.Auditor
 }
 
 // paths of the API, by which a request's info is found.
@@ -54,8 +57,8 @@ var paths = request.RequestInfoFactory{
 // Handler puts the filters before next.
 func (s *Chain) Handler(next http.Handler) http.Handler {
 	for _, filter := range []func(http.Handler) http.Handler{ // innermost first
-		s.withInFlight, s.withBody, s.withAuthorization, s.withImpersonation, s.withFlow, s.withAuthentication,
-		s.withTimeout, s.withMetrics, s.withRequestInfo, s.withRecovery,
+		s.withInFlight, s.withBody, s.withAuthorization, s.withImpersonation, s.withFlow, s.withAudit, s.withAuthentication,
+		s.withTimeout, s.withMetrics, s.withRequestInfo, s.withAuditContext, s.withRecovery,
 	} {
 		next = filter(next)
 	}
@@ -73,10 +76,11 @@ const auditID = "Audit-Id"
 func (s *Chain) withRecovery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(auditID)
-		if id == "" || len(id) > 64 {
+		if id == "" {
 			id = uuid.NewString()
 		}
 		w.Header().Set(auditID, id)
+		id = id[:min(len(id), 64)] // a client may have made it, and of any length
 		defer func() {
 			p := recover()
 			if p == nil {
@@ -116,6 +120,7 @@ func (s *Chain) withTimeout(next http.Handler) http.Handler {
 		if v := r.URL.Query().Get("timeout"); v != "" {
 			asked, err := time.ParseDuration(v)
 			if err != nil {
+				w, r = s.failing(w, r)
 				s.Response.Fail(w, r, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL - invalid timeout - %v", err)))
 				return
 			}
@@ -148,6 +153,7 @@ func (s *Chain) withAuthentication(next http.Handler) http.Handler {
 				if r.ProtoMajor == 2 {
 					w.Header().Set("Connection", "close") // as below
 				}
+				w, r = s.failing(w, r)
 				s.Response.Fail(w, r, apierrors.NewUnauthorized("Unauthorized"))
 				return
 			}
@@ -171,7 +177,7 @@ var anonymous = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.Al
 
 func (s *Chain) withAuthorization(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.Authorization.Check(r.Context(), endpoint.Attributes(r)); err != nil {
+		if err := s.Authorization.CheckRecorded(r.Context(), endpoint.Attributes(r)); err != nil {
 			w.Header().Set("X-Content-Type-Options", "nosniff")
 			s.Response.Fail(w, r, err)
 			return

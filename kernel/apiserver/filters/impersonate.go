@@ -13,6 +13,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/pintle-io/pintle/kernel/audit"
 )
 
 // withImpersonation lets a user act as another where the authorizer allows the
@@ -42,6 +44,7 @@ func (s *Chain) withImpersonation(next http.Handler) http.Handler {
 				delete(r.Header, k)
 			}
 		}
+		audit.From(r.Context()).Impersonates(wanted)
 		s.Response.Log.Debug("impersonation", "actor", actor.GetName(), "as", wanted.GetName())
 		next.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), wanted)))
 	})

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/warning"
 
@@ -45,9 +46,7 @@ type Handlers struct {
 // Serve serves a request that is authorized. An error that it returns has not
 // been answered yet.
 func (s *Handlers) Serve(c *endpoint.Request, verb string) error {
-	if text := cmp.Or(s.Deprecated[c.GVK], c.Def.Deprecations[c.Version]); text != "" {
-		warning.AddWarning(c.R.Context(), "", text)
-	}
+	s.deprecated(c)
 	if c.IsConnect() {
 		return s.Proxy.Connect(c)
 	}
@@ -68,4 +67,19 @@ func (s *Handlers) Serve(c *endpoint.Request, verb string) error {
 		return s.deleteCollection(c)
 	}
 	return response.MethodNotAllowed()
+}
+
+// deprecated tells the client, and the audit log, that a kind is deprecated.
+func (s *Handlers) deprecated(c *endpoint.Request) {
+	d := s.Deprecated[c.GVK]
+	text := cmp.Or(d.Warning, c.Def.Deprecations[c.Version])
+	if text == "" {
+		return
+	}
+	ctx := c.R.Context()
+	warning.AddWarning(ctx, "", text)
+	audit.AddAuditAnnotation(ctx, "k8s.io/deprecated", "true")
+	if d.Removed != "" {
+		audit.AddAuditAnnotation(ctx, "k8s.io/removed-release", d.Removed)
+	}
 }

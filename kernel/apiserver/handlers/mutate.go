@@ -18,6 +18,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/body"
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
+	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -41,6 +42,7 @@ func (s *Handlers) create(c *endpoint.Request) error {
 	if err := setNamespace(obj, c.Target.Namespace); err != nil {
 		return err
 	}
+	s.record(c, obj)
 	res, err := c.As(s.Registry).Create(c.R.Context(), c.Target, obj, registry.WriteOptions{
 		DryRun:          len(o.DryRun) > 0,
 		FieldManager:    fieldManager(o.FieldManager, c.R),
@@ -74,6 +76,7 @@ func (s *Handlers) update(c *endpoint.Request) error {
 	if err := checkName(obj, c.Target); err != nil {
 		return err
 	}
+	s.record(c, obj)
 	res, err := c.As(s.Registry).Update(c.R.Context(), c.Target, obj, registry.WriteOptions{
 		DryRun:          len(o.DryRun) > 0,
 		FieldManager:    fieldManager(o.FieldManager, c.R),
@@ -113,6 +116,7 @@ func (s *Handlers) patch(c *endpoint.Request) error {
 	if err := invalidOptions("PatchOptions", metavalidation.ValidatePatchOptions(&o, pt)); err != nil {
 		return err
 	}
+	audit.From(c.R.Context()).Patch(data, pt)
 	res, err := c.As(s.Registry).Patch(c.R.Context(), c.Target, pt, data, registry.WriteOptions{
 		DryRun:          len(o.DryRun) > 0,
 		FieldManager:    fieldManager(o.FieldManager, c.R),
@@ -140,6 +144,19 @@ func patchMedia(c *endpoint.Request) (string, error) {
 		return "", negotiation.UnsupportedMediaType(offered)
 	}
 	return media, nil
+}
+
+// record shows the audit log the object that a request brings.
+func (s *Handlers) record(c *endpoint.Request, obj runtime.Object) {
+	if q := audit.From(c.R.Context()); q != nil {
+		s.recordObject(q, c, obj)
+	}
+}
+
+func (s *Handlers) recordObject(q *audit.Request, c *endpoint.Request, obj runtime.Object) {
+	q.Object(obj, c.Target.Resource, c.Target.Subresource, func(obj runtime.Object) ([]byte, error) {
+		return s.Render.Codec.Encode(obj, c.GVK.GroupVersion(), negotiation.JSON)
+	})
 }
 
 // writeResult answers a write.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -24,6 +25,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/body"
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
+	"github.com/pintle-io/pintle/kernel/audit"
 )
 
 // metaVersion is the version in which query parameters are read.
@@ -78,7 +80,9 @@ func deleteOptions(c *endpoint.Request) (metav1.DeleteOptions, error) {
 	if len(data) == 0 {
 		err = decodeQuery(c.R.URL.Query(), &o)
 	} else {
-		err = decodeDeleteOptions(c.R, data, &o)
+		if err = decodeDeleteOptions(c.R, data, &o); err == nil {
+			recordOptions(c, o)
+		}
 	}
 	if err != nil {
 		return o, err
@@ -87,6 +91,18 @@ func deleteOptions(c *endpoint.Request) (metav1.DeleteOptions, error) {
 	err = invalidOptions("DeleteOptions", metavalidation.ValidateDeleteOptions(&o))
 	o.TypeMeta = metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: "v1"}
 	return o, err
+}
+
+// recordOptions shows the audit log the options that a body brought.
+func recordOptions(c *endpoint.Request, o metav1.DeleteOptions) {
+	q := audit.From(c.R.Context())
+	if q == nil {
+		return
+	}
+	if o.Kind == "" {
+		o.TypeMeta = metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: metav1.SchemeGroupVersion.String()}
+	}
+	q.Object(&o, c.Target.Resource, c.Target.Subresource, func(obj runtime.Object) ([]byte, error) { return json.Marshal(obj) })
 }
 
 // decodeDeleteOptions takes options of any group's version: they are all the

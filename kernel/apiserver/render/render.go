@@ -5,6 +5,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
+	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
@@ -111,20 +113,34 @@ func (s *Renderer) WriteObject(c *endpoint.Request, code int, a negotiation.Acce
 	switch a.As.Kind {
 	case "Table":
 		return s.writeTable(c, code, a, []*watch.Object{o}, metav1.ListMeta{ResourceVersion: strconv.FormatInt(o.Revision, 10)}, false)
-	case "PartialObjectMetadata":
-		data, err := EncodePartial(a.As.Version, cached(a.Media), o)
-		if err != nil {
-			return named(o, err)
-		}
-		return finish(c, code, a, response.Of(data))
-	case "":
-		data, err := s.Objects(c, c.GV(), cached(a.Media), o)
-		if err != nil {
-			return err
-		}
-		return finish(c, code, a, response.Of(data[0]))
+	case "PartialObjectMetadata", "":
+	default:
+		return negotiation.Untransformable(a.As.Kind, "not a list", s.goType(c.Def, o.Obj, c.Def.Kind))
 	}
-	return negotiation.Untransformable(a.As.Kind, "not a list", s.goType(c.Def, o.Obj, c.Def.Kind))
+	data, err := s.encodeAs(c, a, cached(a.Media), o)
+	if err != nil {
+		return err
+	}
+	if q := audit.From(c.R.Context()); q.WantsResponse() {
+		q.Response(s.encodeAs(c, a, negotiation.JSON, o))
+	}
+	return finish(c, code, a, response.Of(data))
+}
+
+// encodeAs returns an object's shared bytes as its own kind or as metadata.
+func (s *Renderer) encodeAs(c *endpoint.Request, a negotiation.Accepted, media string, o *watch.Object) ([]byte, error) {
+	if a.As.Kind == "" {
+		data, err := s.Objects(c, c.GV(), media, o)
+		if err != nil {
+			return nil, err
+		}
+		return data[0], nil
+	}
+	data, err := EncodePartial(a.As.Version, media, o)
+	if err != nil {
+		return nil, named(o, err)
+	}
+	return data, nil
 }
 
 // writeNothing answers with the metadata of no objects. As upstream's, its items are
@@ -185,6 +201,7 @@ func (s *Renderer) WriteAnswer(c *endpoint.Request, code int, a negotiation.Acce
 		if cp.Code != 0 {
 			code = int(cp.Code)
 		}
+		response.Record(c.R, &cp)
 		data, err := response.EncodeMeta(&cp, a)
 		if err != nil {
 			return err
@@ -212,6 +229,9 @@ func (s *Renderer) WriteAnswer(c *endpoint.Request, code int, a negotiation.Acce
 			return fmt.Errorf("encode %s: %w", kinds[0], err)
 		}
 		data = Trimmed(cached(a.Media), data)
+		if q := audit.From(c.R.Context()); q.WantsResponse() {
+			q.Response(s.Codec.Encode(obj, gv, negotiation.JSON))
+		}
 		return finish(c, code, a, response.Of(data))
 	}
 	if a.As.Kind != "PartialObjectMetadata" {
@@ -221,6 +241,7 @@ func (s *Renderer) WriteAnswer(c *endpoint.Request, code int, a negotiation.Acce
 	if err != nil {
 		return err
 	}
+	response.Record(c.R, p)
 	data, err := response.EncodeMeta(p, a)
 	if err != nil {
 		return err
@@ -238,29 +259,51 @@ func (s *Renderer) WriteList(c *endpoint.Request, a negotiation.Accepted, l *reg
 	if a.As.Kind == "Table" {
 		return s.writeTable(c, http.StatusOK, a, l.Items, lm, true)
 	}
-	list, item := c.GV().WithKind(c.Def.ListKind), c.GV().WithKind(c.Def.Kind)
-	if list.Kind == "" {
-		list.Kind = c.Def.Kind + "List"
-	}
 	if a.As.Kind == "PartialObjectMetadata" {
-		return negotiation.Untransformable(a.As.Kind, "a list", s.goType(c.Def, nil, list.Kind))
+		return negotiation.Untransformable(a.As.Kind, "a list", s.goType(c.Def, nil, listKind(c.Def)))
 	}
 	if !a.As.Empty() && len(l.Items) == 0 {
 		return s.writeNothing(c, a, lm)
 	}
-	encode := func() ([][]byte, error) { return s.Objects(c, c.GV(), cached(a.Media), l.Items...) }
-	if !a.As.Empty() {
-		item = schema.GroupVersionKind{Group: metav1.GroupName, Version: a.As.Version, Kind: "PartialObjectMetadata"}
-		list = item.GroupVersion().WithKind("PartialObjectMetadataList")
-		encode = func() ([][]byte, error) { return encodePartials(a.As.Version, cached(a.Media), l.Items) }
-	}
-	items, err := encode()
+	b, err := s.list(c, a, cached(a.Media), l, lm)
 	if err != nil {
 		return err
 	}
-	b := &response.Body{}
-	if err := resource.WriteList(b, cached(a.Media), list, item, lm, items); err != nil {
-		return fmt.Errorf("encode %s: %w", list, err)
+	if q := audit.From(c.R.Context()); q.WantsResponse() {
+		if a.Media == negotiation.Protobuf {
+			q.Response(bytesOf(s.list(c, a, negotiation.JSON, l, lm)))
+		} else {
+			q.Response(b.Bytes(), nil)
+		}
 	}
 	return finish(c, http.StatusOK, a, b)
+}
+
+func listKind(d *resource.Definition) string { return cmp.Or(d.ListKind, d.Kind+"List") }
+
+func bytesOf(b *response.Body, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// list puts the shared bytes of objects together, as their own kind or as metadata.
+func (s *Renderer) list(c *endpoint.Request, a negotiation.Accepted, media string, l *registry.List, lm metav1.ListMeta) (*response.Body, error) {
+	list, item := c.GV().WithKind(listKind(c.Def)), c.GV().WithKind(c.Def.Kind)
+	encode := func() ([][]byte, error) { return s.Objects(c, c.GV(), media, l.Items...) }
+	if !a.As.Empty() {
+		item = schema.GroupVersionKind{Group: metav1.GroupName, Version: a.As.Version, Kind: "PartialObjectMetadata"}
+		list = item.GroupVersion().WithKind("PartialObjectMetadataList")
+		encode = func() ([][]byte, error) { return encodePartials(a.As.Version, media, l.Items) }
+	}
+	items, err := encode()
+	if err != nil {
+		return nil, err
+	}
+	b := &response.Body{}
+	if err := resource.WriteList(b, media, list, item, lm, items); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", list, err)
+	}
+	return b, nil
 }

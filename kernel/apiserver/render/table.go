@@ -30,6 +30,7 @@ func (s *Renderer) writeTable(c *endpoint.Request, code int, a negotiation.Accep
 		return err
 	}
 	t.ListMeta = lm
+	response.Record(c.R, t)
 	data, err := response.EncodeMeta(t, a)
 	if err != nil {
 		return fmt.Errorf("encode table: %w", err)

@@ -17,12 +17,14 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
+	"github.com/pintle-io/pintle/kernel/audit"
 )
 
 // Writer answers requests with objects that need no codec, and logs what a
@@ -193,6 +195,7 @@ func (s Writer) Meta(w http.ResponseWriter, r *http.Request, code int, obj runti
 
 // MetaAs is Meta for a client whose wishes are known.
 func (s Writer) MetaAs(w http.ResponseWriter, r *http.Request, code int, a negotiation.Accepted, obj runtime.Object) {
+	Record(r, obj)
 	data, err := EncodeMeta(obj, a)
 	if err != nil {
 		s.Log.Error("encode answer", "kind", obj.GetObjectKind().GroupVersionKind(), "error", err)
@@ -200,6 +203,18 @@ func (s Writer) MetaAs(w http.ResponseWriter, r *http.Request, code int, a negot
 		return
 	}
 	WriteBytes(w, r, code, a.Media, data)
+}
+
+// Record shows an answer to the audit log.
+func Record(r *http.Request, obj runtime.Object) {
+	q := audit.From(r.Context())
+	if st, ok := obj.(*metav1.Status); ok {
+		q.Status(st)
+		return
+	}
+	if q.WantsResponse() {
+		q.Response(json.Marshal(obj))
+	}
 }
 
 // protobufMeta writes objects whose kind is set; it needs no scheme for that.

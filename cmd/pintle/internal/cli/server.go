@@ -137,6 +137,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.Float64Var(&d.SecondaryNodeEvictionRate, "secondary-node-eviction-rate", d.SecondaryNodeEvictionRate, "the same in a large zone that is disrupted")
 	fl.Int64Var(&f.s.NotReadySeconds, "default-not-ready-toleration-seconds", f.s.NotReadySeconds, "how long pods stay on a node that is not ready")
 	fl.Int64Var(&f.s.UnreachableSeconds, "default-unreachable-toleration-seconds", f.s.UnreachableSeconds, "how long pods stay on a node that is lost")
+	addAudit(fl, &f.s.Audit)
 }
 
 // server opens the listeners and completes the configuration.

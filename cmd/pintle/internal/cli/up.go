@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +77,9 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 		if len(f.s.DisabledPlugins) > 0 {
 			return errors.New("--disable-plugin counts from a start on: `pintle down` first")
 		}
+		if f.s.Audit.PolicyFile != "" {
+			return errors.New("--audit-policy-file counts from a start on: `pintle down` first")
+		}
 		return f.mergeInto(out, dir)
 	}
 	if f.tokenFile == "-" {
@@ -92,10 +96,14 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
+	elsewhere, err := auditPaths(&f.s.Audit)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "Pintle %s, Kubernetes API %s\n", version.Pintle, version.Kubernetes)
 	start := time.Now()
 	offset := fileSize(dir.Log())
-	proc, progress, err := daemon.Spawn(daemon.Spec{Args: append([]string{"up", "--foreground"}, passOn(os.Args[1:])...), Log: dir.Log()})
+	proc, progress, err := daemon.Spawn(daemon.Spec{Args: slices.Concat([]string{"up", "--foreground"}, passOn(os.Args[1:]), elsewhere), Log: dir.Log()})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
+	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 )
 
@@ -89,6 +90,8 @@ type Server struct {
 	ExternalIPs externalip.Mode
 	// AllowPrivileged accepts pods with privileged containers.
 	AllowPrivileged bool
+	// Audit says which requests are recorded, and where.
+	Audit audit.Options
 	// Profiling serves /debug/pprof to cluster administrators.
 	Profiling bool
 
@@ -124,12 +127,13 @@ func DefaultServer() Server {
 	return Server{Dir: paths.Default, Network: DefaultNetwork, PluginHost: "wasm", Grace: 40 * time.Second, NotReadySeconds: 300, UnreachableSeconds: 300,
 		Disruption:      Disruption{UnhealthyZoneThreshold: 0.55, LargeClusterSizeThreshold: 50, NodeEvictionRate: 0.1, SecondaryNodeEvictionRate: 0.01},
 		ExternalIPs:     externalip.Safe,
+		Audit:           audit.DefaultOptions(),
 		AllowPrivileged: true, Profiling: true, EtcdQuota: 8 << 30}
 }
 
 // Validate reports every fault, by flag.
 func (s *Server) Validate() error {
-	errs := []error{s.Network.Validate(), s.Disruption.validate()}
+	errs := []error{s.Network.Validate(), s.Disruption.validate(), s.Audit.Validate()}
 	if s.PluginHost != "wasm" && s.PluginHost != "native" {
 		errs = append(errs, fmt.Errorf("--plugin-host %q: want wasm or native", s.PluginHost))
 	}
