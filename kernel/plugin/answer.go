@@ -24,6 +24,8 @@ const (
 	maxSegments  = 128     // of a change's path
 	maxValues    = 4 << 20 // bytes of all values of a patch; an object has 3 MiB at most
 	maxAwait     = 64
+	maxFaults    = 256     // fields that are refused
+	maxNotes     = 64      // annotations for the audit log
 	maxReason    = 1 << 10 // bytes of why a node is refused
 	maxReasons   = 64      // of one node
 	maxStatuses  = 1 << 10 // that are new in one answer
@@ -134,6 +136,18 @@ func (c *checker) verdict() {
 			c.text("the name of an object to wait for", maxText)
 		}
 	}
+	if len(c.in.Rest()) > 0 { // since 2.1
+		c.findings()
+	}
+}
+
+func (c *checker) findings() {
+	for range c.count("refused fields", 3, maxFaults) {
+		for range 3 {
+			c.text("what is said of a refused field", maxWarning)
+		}
+	}
+	c.texts("annotations", 2*maxNotes, maxWarning)
 }
 
 func (c *checker) requests() {

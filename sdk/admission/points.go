@@ -107,7 +107,15 @@ func (o *opened) Serve(out []byte, op wire.Op, req, _ []byte) ([]byte, error) {
 	if err := review.Undeclared(); err != nil {
 		return out, err
 	}
-	return frame(review.Verdict()).Append(out), nil
+	return appendVerdict(out, review.Verdict()), nil
+}
+
+func appendVerdict(out []byte, v Verdict) []byte {
+	f := wire.Findings{Annotations: v.Annotations}
+	for _, x := range v.Invalid {
+		f.Invalid = append(f.Invalid, wire.Fault(x))
+	}
+	return f.Append(frame(v).Append(out))
 }
 
 func frame(v Verdict) wire.Verdict {

@@ -81,6 +81,8 @@ type Review struct {
 	warnings  []string
 	patch     []PatchOp
 	await     []ObjectRef
+	invalid   []Fault
+	notes     []string
 }
 
 // ObjectRef names an object; Resource is written as in [client.Object].
@@ -112,6 +114,24 @@ func (r *Review) Forbid(format string, args ...any) error {
 	}
 	return r.Deny(format, args...)
 }
+
+// Fault is a field with a value that it may not have.
+type Fault struct{ Field, Value, Detail string }
+
+// Invalid refuses the request as the API's own validation would, 422 with the
+// field: "Invalid value: "x": must be …". It may be called for several fields. Of
+// Deny, Forbid and Invalid the first counts.
+func (r *Review) Invalid(field, value, format string, args ...any) error {
+	if !r.denied || len(r.invalid) > 0 {
+		r.denied = true
+		r.invalid = append(r.invalid, Fault{Field: field, Value: value, Detail: fmt.Sprintf(format, args...)})
+	}
+	return nil
+}
+
+// Annotate adds to what the audit log says of the request. A key has the form of a
+// label's, "example.com/reason"; without a prefix it gets the plugin's.
+func (r *Review) Annotate(key, value string) { r.notes = append(r.notes, key, value) }
 
 // Await makes the verdict provisional: if the object, which the policy has not
 // found, appears within about two seconds, the kernel asks again; else the
@@ -175,11 +195,15 @@ type Verdict struct {
 	Warnings  []string
 	Patch     []PatchOp
 	Await     []ObjectRef
+	Invalid   []Fault // denied by [Review.Invalid]
+	// Annotations are those of [Review.Annotate], keys and values by turns.
+	Annotations []string
 }
 
 // Verdict returns what the policy decided so far.
 func (r *Review) Verdict() Verdict {
-	return Verdict{Denied: r.denied, Forbidden: r.forbidden, Message: r.message, Warnings: r.warnings, Patch: r.patch, Await: r.await}
+	return Verdict{Denied: r.denied, Forbidden: r.forbidden, Message: r.message, Warnings: r.warnings, Patch: r.patch, Await: r.await,
+		Invalid: r.invalid, Annotations: r.notes}
 }
 
 // Undeclared is an error when the rule has read a field that [Points.Fields] does

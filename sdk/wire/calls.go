@@ -173,6 +173,39 @@ func (v Verdict) Append(b []byte) []byte {
 	return b
 }
 
+// Findings are what a verdict has more since 2.1; they stand behind it.
+type Findings struct {
+	// Invalid are fields for which the object is refused as the API's validation does.
+	Invalid []Fault
+	// Annotations are for the audit log: keys and values by turns.
+	Annotations []string
+}
+
+// Fault is a field that has a value that it may not have.
+type Fault struct{ Field, Value, Detail string }
+
+// Append encodes the findings.
+func (f Findings) Append(b []byte) []byte {
+	b = AppendUint(b, uint64(len(f.Invalid)))
+	for _, x := range f.Invalid {
+		b = AppendString(AppendString(AppendString(b, x.Field), x.Value), x.Detail)
+	}
+	return AppendStrings(b, f.Annotations)
+}
+
+// Findings reads what a guest of 2.1 writes behind a verdict; one of 2.0 writes
+// nothing, and there are none.
+func (r *Reader) Findings() (f Findings) {
+	if len(r.Rest()) == 0 {
+		return f
+	}
+	for range r.Count(3) {
+		f.Invalid = append(f.Invalid, Fault{Field: r.Str(), Value: r.Str(), Detail: r.Str()})
+	}
+	f.Annotations = r.Strings()
+	return f
+}
+
 // Verdict reads a Verdict; patch values are parts of the frame.
 func (r *Reader) Verdict() Verdict {
 	v := Verdict{Denied: r.Bool(), Message: r.Str(), Warnings: r.Strings()}

@@ -91,6 +91,23 @@ func TestManifestsGrow(t *testing.T) {
 	}
 }
 
+func TestFindings(t *testing.T) {
+	want := wire.Findings{Invalid: []wire.Fault{{Field: "metadata.labels[a]", Value: "b", Detail: "must be c"}}, Annotations: []string{"k", "v"}}
+	b := want.Append(verdict.Append(nil))
+	r := wire.NewReader(append(b[:len(b):len(b)], "of a later minor version"...))
+	if v := r.Verdict(); !reflect.DeepEqual(v, verdict) {
+		t.Errorf("verdict %+v", v)
+	}
+	if got := r.Findings(); r.Err() != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, r.Err(), want)
+	}
+	r = wire.NewReader(verdict.Append(nil))
+	r.Verdict()
+	if got := r.Findings(); r.Err() != nil || !reflect.DeepEqual(got, wire.Findings{}) {
+		t.Errorf("of a guest of 2.0: %+v, %v", got, r.Err())
+	}
+}
+
 // TestManifestOfMinor0: a guest of the first minor version says nothing of what came
 // with the second.
 func TestManifestOfMinor0(t *testing.T) {

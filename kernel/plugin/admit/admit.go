@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/admission"
@@ -241,7 +240,7 @@ func (r *rule) note(a *admission.Attributes, what string) {
 }
 
 // ask puts a request to the policy. A refusal is an error.
-func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v wire.Verdict, asked bool, err error) {
+func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v verdict, asked bool, err error) {
 	if !r.match.matches(ctx, a) {
 		return v, false, nil
 	}
@@ -260,34 +259,28 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 		return v, false, r.failure(a, err)
 	}
 	if r.mode != v1alpha1.Shadow { // which nobody notices
-		for _, w := range v.Warnings {
-			a.Warn(w)
-		}
+		v.tell(a, r.name)
 	}
 	if !v.Denied {
 		return v, true, nil
 	}
 	if r.lenient() {
 		r.count("refuses")
-		r.note(a, v.Message)
+		r.note(a, v.why())
 		return v, true, nil
 	}
-	d := &admission.Denial{Message: v.Message}
-	if v.Forbidden {
-		d.Reason = metav1.StatusReasonForbidden
-	}
-	return v, true, d
+	return v, true, v.refusal(a)
 }
 
 // call puts a review to one instance.
-func (r *rule) call(ctx context.Context, op wire.Op, req []byte) (v wire.Verdict, err error) {
+func (r *rule) call(ctx context.Context, op wire.Op, req []byte) (v verdict, err error) {
 	err = r.pool.Do(ctx, func(in plugin.Instance) error {
 		resp, err := in.Call(ctx, op, req)
 		if err != nil {
 			return err
 		}
 		reader := wire.NewReader(resp)
-		v = reader.Verdict()
+		v = verdict{reader.Verdict(), reader.Findings()}
 		for i := range v.Patch {
 			v.Patch[i].Value = append([]byte(nil), v.Patch[i].Value...)
 		}

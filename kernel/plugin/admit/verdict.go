@@ -1,0 +1,60 @@
+package admit
+
+import (
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
+
+// verdict is all that a policy says of a request.
+type verdict struct {
+	wire.Verdict
+	wire.Findings
+}
+
+// tell passes on what the client and the audit log are to know, whatever is decided.
+func (v *verdict) tell(a *admission.Attributes, plugin string) {
+	for _, w := range v.Warnings {
+		a.Warn(w)
+	}
+	for i := 0; i+1 < len(v.Annotations); i += 2 {
+		key := v.Annotations[i]
+		if !strings.Contains(key, "/") {
+			key = plugin + ".plugins.pintle.dev/" + key
+		}
+		a.Annotate(key, v.Annotations[i+1])
+	}
+}
+
+// faults are the refused fields.
+func (v *verdict) faults() (list field.ErrorList) {
+	for _, f := range v.Invalid {
+		list = append(list, &field.Error{Type: field.ErrorTypeInvalid, Field: f.Field, BadValue: f.Value, Detail: f.Detail})
+	}
+	return list
+}
+
+// why is the refusal in a line.
+func (v *verdict) why() string {
+	if len(v.Invalid) > 0 {
+		return v.faults().ToAggregate().Error()
+	}
+	return v.Message
+}
+
+// refusal is the error that the chain answers with.
+func (v *verdict) refusal(a *admission.Attributes) error {
+	if len(v.Invalid) > 0 {
+		return apierrors.NewInvalid(a.Kind.GroupKind(), a.Name, v.faults())
+	}
+	d := &admission.Denial{Message: v.Message}
+	if v.Forbidden {
+		d.Reason = metav1.StatusReasonForbidden
+	}
+	return d
+}
