@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -12,6 +13,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/plugin"
@@ -193,4 +195,51 @@ func TestLimitRange(t *testing.T) {
 	if len(g.warnings) > 0 {
 		t.Errorf("warned: %q", g.warnings)
 	}
+}
+
+// The labels of a namespace are checked and obeyed at once; what is there already is
+// told of.
+func TestPodSecurity(t *testing.T) {
+	g := newRuled(t)
+	host := func(p *corev1.Pod) { p.Spec.HostPID = true }
+	if _, err := g.CoreV1().Pods("default").Create(t.Context(), aPod("there", host), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	label := func(text string) error {
+		_, err := g.CoreV1().Namespaces().Patch(t.Context(), "default", types.MergePatchType, []byte(`{"metadata":{"labels":{`+text+`}}}`), metav1.PatchOptions{})
+		return err
+	}
+	if got, want := words(label(`"pod-security.kubernetes.io/enforce":"odd"`)),
+		`422 Invalid Namespace "default" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "odd": must be one of privileged, baseline, restricted`; got != want {
+		t.Errorf("an unknown level: %s, want %s", got, want)
+	}
+	warned := func(what string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, g.warnings); diff != "" {
+			t.Errorf("%s: warnings (-want +got):\n%s", what, diff)
+		}
+		g.warnings = nil
+	}
+	warned("refused")
+	if err := label(`"pod-security.kubernetes.io/enforce":"baseline","pod-security.kubernetes.io/enforce-version":"v1.30"`); err != nil {
+		t.Fatal(err)
+	}
+	warned("labelled", `existing pods in namespace "default" violate the new PodSecurity enforce level "baseline:v1.30"`, "there: host namespaces")
+	_, err := g.CoreV1().Pods("default").Create(t.Context(), aPod("p", host), dry)
+	if got, want := words(err), `403 Forbidden pods "p" is forbidden: violates PodSecurity "baseline:v1.30": host namespaces (hostPID=true)`; got != want {
+		t.Errorf("a pod: %s, want %s", got, want)
+	}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "d"}, Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}}, Spec: aPod("", host).Spec}}}
+	if _, err := g.AppsV1().Deployments("default").Create(t.Context(), d, dry); err != nil {
+		t.Fatal(err)
+	}
+	if len(g.warnings) > 0 {
+		g.warnings = g.warnings[len(g.warnings)-1:] // that nobody acts on Deployments here comes first
+	}
+	warned("a Deployment", `would violate PodSecurity "baseline:v1.30": host namespaces (hostPID=true)`)
+	if _, err := g.CoreV1().Pods("default").Create(t.Context(), aPod("p", nil), dry); err != nil {
+		t.Errorf("a good pod: %v", err)
+	}
+	warned("a good pod")
 }

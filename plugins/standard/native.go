@@ -2,10 +2,12 @@ package standard
 
 // The same sources, linked in, for --plugin-host=native.
 import (
+	_ "github.com/pintle-io/pintle/plugins/admission/claimresize"
 	_ "github.com/pintle-io/pintle/plugins/admission/defaultclass"
 	_ "github.com/pintle-io/pintle/plugins/admission/defaulttolerations"
 	_ "github.com/pintle-io/pintle/plugins/admission/limitranger"
 	_ "github.com/pintle-io/pintle/plugins/admission/nodetaint"
+	_ "github.com/pintle-io/pintle/plugins/admission/podsecurity"
 	_ "github.com/pintle-io/pintle/plugins/admission/priority"
 	_ "github.com/pintle-io/pintle/plugins/admission/runtimeclass"
 	_ "github.com/pintle-io/pintle/plugins/admission/serviceaccount"

@@ -47,6 +47,10 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"serviceaccounts"}, []string{"get"}},
 	}},
 	{Name: "taint-nodes", Member: "taint-nodes", Order: -18},
+	{Name: "pod-security", Member: "pod-security", Order: -16, Rules: []Rule{
+		{[]string{""}, []string{"namespaces"}, []string{"get"}},
+		{[]string{""}, []string{"pods"}, []string{"list"}},
+	}},
 	{Name: "priority", Member: "priority", Order: -15, Rules: []Rule{
 		{[]string{"scheduling.k8s.io"}, []string{"priorityclasses"}, []string{"get", "list"}},
 	}},
@@ -55,6 +59,9 @@ var Plugins = []Plugin{
 		{[]string{"storage.k8s.io"}, []string{"storageclasses"}, []string{"list"}},
 	}},
 	{Name: "storage-protection", Member: "storage-protection", Order: -8},
+	{Name: "claim-resize", Member: "claim-resize", Order: -6, Rules: []Rule{
+		{[]string{"storage.k8s.io"}, []string{"storageclasses"}, []string{"get"}},
+	}},
 	{Name: "runtime-class", Member: "runtime-class", Order: -5, Rules: []Rule{
 		{[]string{"node.k8s.io"}, []string{"runtimeclasses"}, []string{"get"}},
 	}},
