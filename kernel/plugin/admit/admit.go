@@ -259,7 +259,7 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 		return v, false, r.failure(a, err)
 	}
 	if r.mode != v1alpha1.Shadow { // which nobody notices
-		v.tell(a, r.name)
+		v.tell(ctx, a, r.name)
 	}
 	if !v.Denied {
 		return v, true, nil

@@ -1,11 +1,13 @@
 package admit
 
 import (
+	"context"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/audit"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -18,17 +20,26 @@ type verdict struct {
 }
 
 // tell passes on what the client and the audit log are to know, whatever is decided.
-func (v *verdict) tell(a *admission.Attributes, plugin string) {
+func (v *verdict) tell(ctx context.Context, a *admission.Attributes, plugin string) {
 	for _, w := range v.Warnings {
 		a.Warn(w)
 	}
 	for i := 0; i+1 < len(v.Annotations); i += 2 {
-		key := v.Annotations[i]
-		if !strings.Contains(key, "/") {
-			key = plugin + ".plugins.pintle.dev/" + key
-		}
-		a.Annotate(key, v.Annotations[i+1])
+		audit.AddAuditAnnotation(ctx, annotation(plugin, v.Annotations[i]), v.Annotations[i+1])
 	}
+}
+
+// annotation is the key of what a plugin notes for the audit log. What the server
+// itself says there, of who asked and why he may, is not for plugins to say.
+func annotation(plugin, key string) string {
+	domain, name, whole := strings.Cut(key, "/")
+	switch {
+	case !whole:
+		name = key
+	case domain != "authentication.k8s.io" && domain != "authorization.k8s.io":
+		return key
+	}
+	return plugin + ".plugins.pintle.dev/" + name
 }
 
 // faults are the refused fields.

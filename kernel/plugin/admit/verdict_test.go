@@ -5,6 +5,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -13,13 +15,19 @@ import (
 // A refused field is worded as the API's validation does, annotations have a prefix,
 // and both pass whatever else is said.
 func TestVerdict(t *testing.T) {
-	notes, warnings := map[string]string{}, []string{}
+	warnings := []string{}
+	ctx := audit.WithAuditContext(t.Context())
+	event := audit.AuditContextFrom(ctx)
+	if err := event.Init(audit.RequestAuditConfig{Level: auditinternal.LevelMetadata}, nil); err != nil {
+		t.Fatal(err)
+	}
 	a := &admission.Attributes{Kind: schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, Name: "n",
-		Warnings: func(s string) { warnings = append(warnings, s) }, Annotations: func(k, v string) { notes[k] = v }}
+		Warnings: func(s string) { warnings = append(warnings, s) }}
 	v := verdict{wire.Verdict{Denied: true, Warnings: []string{"w"}}, wire.Findings{
-		Invalid: []wire.Fault{{Field: "metadata.labels[a]", Value: "b", Detail: "must be c"}}, Annotations: []string{"x.y/z", "1", "plain", "2", "odd"}}}
-	v.tell(a, "levels")
-	if diff := cmp.Diff(map[string]string{"x.y/z": "1", "levels.plugins.pintle.dev/plain": "2"}, notes); diff != "" || len(warnings) != 1 {
+		Invalid: []wire.Fault{{Field: "metadata.labels[a]", Value: "b", Detail: "must be c"}}, Annotations: []string{"x.y/z", "1", "plain", "2", "authorization.k8s.io/decision", "forged", "odd"}}}
+	v.tell(ctx, a, "levels")
+	want := map[string]string{"x.y/z": "1", "levels.plugins.pintle.dev/plain": "2", "levels.plugins.pintle.dev/decision": "forged"}
+	if diff := cmp.Diff(want, event.GetEventAnnotations()); diff != "" || len(warnings) != 1 {
 		t.Errorf("warnings %q, annotations (-want +got):\n%s", warnings, diff)
 	}
 	const fault = `metadata.labels[a]: Invalid value: "b": must be c`
