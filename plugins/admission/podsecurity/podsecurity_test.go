@@ -199,7 +199,9 @@ func TestNamespaces(t *testing.T) {
 		return p
 	}
 	host := func(s, _ m) { s["hostPID"] = true }
-	pods := []*object{pod("b", "r", host), pod("a", "r", host), pod("c", "", host), pod("d", "", nil), pod("e", "", func(s, _ m) { s["hostNetwork"], context(s)["runAsUser"] = true, 0 })}
+	pods := func() []*object {
+		return []*object{pod("b", "r", host), pod("a", "r", host), pod("c", "", host), pod("d", "", nil), pod("e", "", func(s, _ m) { s["hostNetwork"], context(s)["runAsUser"] = true, 0 })}
+	}
 	ns := func(list m) m { return m{"metadata": m{"name": "ns", "labels": list}} }
 	for _, tc := range []struct {
 		name, config string
@@ -222,7 +224,7 @@ func TestNamespaces(t *testing.T) {
 			[]string{`namespace "ns" is exempt from Pod Security, and the policy (enforce=baseline:latest, warn=restricted:v1.30) will be ignored`}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			q := sdktest.Request{Operation: admission.Create, Resource: "v1/namespaces", Name: "ns", Object: tc.now, Store: store(t, labels(), pods...)}
+			q := sdktest.Request{Operation: admission.Create, Resource: "v1/namespaces", Name: "ns", Object: tc.now, Store: store(t, labels(), pods()...)}
 			if tc.old != nil {
 				q.Operation, q.Old = admission.Update, tc.old
 			}

@@ -125,7 +125,7 @@ func TestBuiltinsAreReady(t *testing.T) {
 // them.
 var unimplemented = []string{
 	"cronjobs.batch", "daemonsets.apps", "flowschemas.flowcontrol.apiserver.k8s.io",
-	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "jobs.batch", "limitranges",
+	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "jobs.batch",
 	"mutatingadmissionpolicies.admissionregistration.k8s.io", "mutatingwebhookconfigurations.admissionregistration.k8s.io",
 	"networkpolicies.networking.k8s.io", "podcertificaterequests.certificates.k8s.io", "poddisruptionbudgets.policy",
 	"prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "replicationcontrollers", "resourceclaims.resource.k8s.io", "resourcequotas",
