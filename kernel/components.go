@@ -7,27 +7,27 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/pintle-io/pintle/kernel/registry"
 )
 
 var errNobodyLeads = errors.New("no server leads at the moment")
 
-// components are the ComponentStatus objects: whether the parts of the control plane
-// that upstream has processes for do their work. Scheduler and controllers run on
-// the server that leads, whichever that is.
-func (k *Kernel) components(ctx context.Context) ([]runtime.Object, error) {
-	led := k.ledBySomebody()
-	return []runtime.Object{
-		component("controller-manager", led),
-		component("etcd-0", k.storage.check(ctx)),
-		component("scheduler", led),
-	}, nil
-}
-
-func (k *Kernel) ledBySomebody() error {
-	if k.leader == nil || k.leader.elector.Holder() == "" && !k.leader.elector.Leads() {
-		return errNobodyLeads
+// components makes the ComponentStatus objects: whether the parts of the control
+// plane that upstream has processes for do their work. Scheduler and controllers run
+// on the server that leads, whichever that is.
+func components(k *Kernel) registry.Computed {
+	return func(ctx context.Context) ([]runtime.Object, error) {
+		led := errNobodyLeads
+		if l := k.leader; l != nil && (l.elector.Leads() || l.elector.Holder() != "") {
+			led = nil
+		}
+		return []runtime.Object{
+			component("controller-manager", led),
+			component("etcd-0", k.storage.check(ctx)),
+			component("scheduler", led),
+		}, nil
 	}
-	return nil
 }
 
 func component(name string, err error) *corev1.ComponentStatus {

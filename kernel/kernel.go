@@ -210,7 +210,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Clock: k.c.Adjust.Clock, Log: k.c.Log,
 		Actions:  map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
 		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.RBAC, Clock: k.c.Adjust.Clock}),
-		Computed: map[schema.GroupResource]registry.Computed{{Resource: "componentstatuses"}: k.components},
+		Computed: map[schema.GroupResource]registry.Computed{{Resource: "componentstatuses"}: components(k)},
 	})
 	if err != nil {
 		return err

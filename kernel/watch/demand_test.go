@@ -168,7 +168,7 @@ func TestRemovedResourceTellsItsLastEvents(t *testing.T) {
 	s := memory.New()
 	kinds := newChanging(t, spelledPods("a"))
 	c := run(t, kinds.config(s))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	var watchers [3]*watch.Watcher
 	for i := range watchers {
 		w, err := c.Watch(pods, 0, watch.Filter{})
@@ -179,7 +179,7 @@ func TestRemovedResourceTellsItsLastEvents(t *testing.T) {
 	}
 	put(t, s, pod("a", "x", "n", nil))
 	put(t, s, pod("a", "y", "n", nil))
-	settle(t, s, c)
+	catchUp(t, s, c)
 	kinds.apply(t, nil, pods)
 	if got := c.Snapshot(pods).Len(""); got != 0 {
 		t.Errorf("%d objects of what is gone", got)

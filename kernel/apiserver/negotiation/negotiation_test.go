@@ -158,7 +158,7 @@ func TestBodyMedia(t *testing.T) {
 		t.Run(tt.header, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/", nil)
 			r.Header.Set("Content-Type", tt.header)
-			got, err := BodyMedia(r, tt.accepted)
+			got, err := BodyMedia(r, Offer{Media: tt.accepted})
 			if tt.want == "" {
 				wantMediaError(t, err, http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
 					"the body of the request was in an unknown format - accepted media types include: "+strings.Join(tt.accepted, ", "))
