@@ -3,7 +3,8 @@
 // the crossing. It knows neither objects nor transports.
 //
 // Numbers are unsigned varints, strings and bytes are length-prefixed; see
-// [Reader]. A response begins with a status byte: 0 and the payload, or 1 and
+// [Reader], which has 26 methods: one for each frame, beside those of the primitives.
+// A response begins with a status byte: 0 and the payload, or 1 and
 // an encoded [Error].
 package wire
 

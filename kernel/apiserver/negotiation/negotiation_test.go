@@ -73,7 +73,7 @@ func TestNegotiate(t *testing.T) {
 		{"application/yaml" + asTable, all, Accepted{Media: YAML, As: metaKind("Table")}},
 		{"application/json" + asMeta, untabled, Accepted{Media: JSON, As: metaKind("PartialObjectMetadata")}},
 		{"application/vnd.kubernetes.protobuf" + asList + ",application/json" + asList, all, Accepted{Media: Protobuf, As: metaKind("PartialObjectMetadataList")}},
-		{"application/vnd.kubernetes.protobuf" + asList + ",application/json" + asList, custom, Accepted{Media: JSON, As: metaKind("PartialObjectMetadataList")}},
+		{"application/vnd.kubernetes.protobuf" + asList + ",application/json" + asList, custom, Accepted{Media: Protobuf, As: metaKind("PartialObjectMetadataList")}},
 		{"*/*" + asTable, all, Accepted{Media: JSON, As: metaKind("Table")}},
 
 		// A transformation that is not to be had is no clause, whatever its media type.

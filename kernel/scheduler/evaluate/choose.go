@@ -77,7 +77,7 @@ func (a *attempt) normalize(ctx context.Context, in *Instance, i, member int, co
 			if err := in.checkScore(score, schedule.MaxNodeScore); err != nil {
 				return err
 			}
-			a.credit(credits, row, weight*score)
+			a.totals.credit(credits, row, weight*score)
 		}
 	}
 	return nil
@@ -124,7 +124,7 @@ func (a *attempt) askCluster(ctx context.Context, in *Instance, i int) (rejected
 		if err := in.checkScore(out.scores[0][row], in.most); err != nil {
 			return nil, err
 		}
-		a.credit(credits, row, out.scores[0][row])
+		a.totals.credit(credits, row, out.scores[0][row])
 	}
 	return rejected, a.scaleCluster(ctx, in, i)
 }
@@ -156,7 +156,7 @@ func (a *attempt) scaleCluster(ctx context.Context, in *Instance, i int) error {
 		}
 		for row, v := range values {
 			if a.totals.scores[row] != absent {
-				a.credit(credits, row, w*m.Scaling.Apply(v, highest))
+				a.totals.credit(credits, row, w*m.Scaling.Apply(v, highest))
 			}
 		}
 	}

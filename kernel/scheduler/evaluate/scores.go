@@ -193,8 +193,8 @@ func (a *attempt) creditsOf(instance, member int) credits {
 }
 
 // credit adds a share to the total of a row.
-func (a *attempt) credit(c credits, row int, share int64) {
-	a.totals.scores[row] += share
+func (r *ranking) credit(c credits, row int, share int64) {
+	r.scores[row] += share
 	if c != nil {
 		c[row] = share
 	}

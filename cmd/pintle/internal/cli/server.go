@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/clock"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/auditflags"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/image"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
@@ -137,7 +138,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.Float64Var(&d.SecondaryNodeEvictionRate, "secondary-node-eviction-rate", d.SecondaryNodeEvictionRate, "the same in a large zone that is disrupted")
 	fl.Int64Var(&f.s.NotReadySeconds, "default-not-ready-toleration-seconds", f.s.NotReadySeconds, "how long pods stay on a node that is not ready")
 	fl.Int64Var(&f.s.UnreachableSeconds, "default-unreachable-toleration-seconds", f.s.UnreachableSeconds, "how long pods stay on a node that is lost")
-	addAudit(fl, &f.s.Audit)
+	auditflags.Add(fl, &f.s.Audit)
 }
 
 // server opens the listeners and completes the configuration.

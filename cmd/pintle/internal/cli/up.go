@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/auditflags"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
@@ -96,7 +97,7 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	elsewhere, err := auditPaths(&f.s.Audit)
+	elsewhere, err := auditflags.Paths(&f.s.Audit)
 	if err != nil {
 		return err
 	}

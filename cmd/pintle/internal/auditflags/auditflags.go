@@ -1,4 +1,5 @@
-package cli
+// Package auditflags are the flags of the audit log, named as upstream's.
+package auditflags
 
 import (
 	"fmt"
@@ -11,8 +12,8 @@ import (
 	"github.com/pintle-io/pintle/kernel/audit/backend"
 )
 
-// addAudit adds the flags of the audit log, named as upstream's.
-func addAudit(fl *pflag.FlagSet, o *audit.Options) {
+// Add adds the flags.
+func Add(fl *pflag.FlagSet, o *audit.Options) {
 	fl.StringVar(&o.PolicyFile, "audit-policy-file", o.PolicyFile, "file with the audit.k8s.io/v1 Policy that says which requests are recorded; without it none is")
 	l := &o.Log
 	fl.StringVar(&l.Path, "audit-log-path", l.Path, "file to which audit events are written, or - for standard output")
@@ -44,9 +45,9 @@ func addBackend(fl *pflag.FlagSet, of string, version *string, b *audit.BatchOpt
 	fl.Int64Var(&t.MaxEventSize, flag("truncate-max-event-size"), t.MaxEventSize, "bytes from which an event loses its bodies, and is dropped if it is still larger")
 }
 
-// auditPaths makes the paths of the audit log absolute and answers them as flags: a
+// Paths makes the paths of the audit log absolute and answers them as flags: a
 // process in the background is in another directory.
-func auditPaths(o *audit.Options) (flags []string, err error) {
+func Paths(o *audit.Options) (flags []string, err error) {
 	for flag, path := range map[string]*string{
 		"audit-policy-file": &o.PolicyFile, "audit-log-path": &o.Log.Path, "audit-webhook-config-file": &o.Webhook.ConfigFile,
 	} {
