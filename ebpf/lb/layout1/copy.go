@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/pintle-io/pintle/ebpf/bpf"
 )
@@ -57,23 +58,35 @@ func (m *Maps) CopyLive(to *bpf.LBMaps) error {
 
 // CopyPeers copies what is kept with connected sockets. What the present
 // programs noted is kept, so they must be the only ones that note it by now.
+// Where the kernel lists no sockets, those that a process holds as a descriptor are
+// looked for (see copyHeld).
 //
 // # Errors
 //
-// An error wraps [ebpf.ErrNotSupported] when the kernel lists no sockets; then a
+// An error wraps [ebpf.ErrNotSupported] when neither is possible; then a
 // connection that was there shows its backend's address as its peer.
 func (m *Maps) CopyPeers(to *bpf.LBMaps) error {
+	from := m.byName[bpf.LBMapPeers]
+	err := copyListed(from, to.Peers)
+	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EPERM) {
+		return copyHeld(from, to.Peers, "/proc")
+	}
+	return err
+}
+
+// copyListed has a program run over all sockets that the map knows.
+func copyListed(from, to *ebpf.Map) error {
 	spec, err := bpf.LoadTakeover()
 	if err != nil {
 		return fmt.Errorf("read programs: %w", err)
 	}
 	var o bpf.TakeoverObjects
-	shared := map[string]*ebpf.Map{bpf.TakeoverMapPeers: to.Peers}
+	shared := map[string]*ebpf.Map{bpf.TakeoverMapPeers: to}
 	if err := spec.LoadAndAssign(&o, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
 		return fmt.Errorf("load the walk over sockets: %w", err)
 	}
 	defer o.Close()
-	it, err := link.AttachIter(link.IterOptions{Program: o.LbCopyPeers, Map: m.byName[bpf.LBMapPeers]})
+	it, err := link.AttachIter(link.IterOptions{Program: o.LbCopyPeers, Map: from})
 	if err != nil {
 		return fmt.Errorf("attach the walk over sockets: %w", err)
 	}
