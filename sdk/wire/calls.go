@@ -186,6 +186,9 @@ type Fault struct{ Field, Value, Detail string }
 
 // Append encodes the findings.
 func (f Findings) Append(b []byte) []byte {
+	if len(f.Invalid) == 0 && len(f.Annotations) == 0 {
+		return b
+	}
 	b = AppendUint(b, uint64(len(f.Invalid)))
 	for _, x := range f.Invalid {
 		b = AppendString(AppendString(AppendString(b, x.Field), x.Value), x.Detail)

@@ -80,6 +80,7 @@ func TestGuestInC(t *testing.T) {
 		minor int
 		wrap  func(plugin.Instance) plugin.Instance
 	}{
+		"older guest":  {0, func(in plugin.Instance) plugin.Instance { return in }},
 		"":             {wire.Minor, func(in plugin.Instance) plugin.Instance { return in }},
 		"later guest":  {wire.Minor + 1, func(in plugin.Instance) plugin.Instance { return in }},
 		"later server": {wire.Minor, func(in plugin.Instance) plugin.Instance { return hosttest.Later{Instance: in} }},

@@ -10,7 +10,7 @@
 #include "record.h"
 
 #ifndef MINOR
-#define MINOR 0 // of the ABI; the tests build one that is ahead
+#define MINOR 1 // of the ABI; the tests build one that is behind and one that is ahead
 #endif
 
 #define EXPORT(f) __attribute__((export_name(f)))
@@ -86,7 +86,7 @@ static void sized(void (*f)(void)) {
 }
 
 // later is a field that only a later minor version knows.
-static void later(void) { if (MINOR > 0) str("a field that came later"); }
+static void later(void) { if (MINOR > 1) str("a field that came later"); }
 
 static void manifest(void) {
   str("memory-guard"); str("in C"); uint(2); uint(MINOR); // name, version, ABI
@@ -94,6 +94,7 @@ static void manifest(void) {
   uint(1); list("CREATE"); list("*"); list("prod"); list(0); list(0); // one rule: operations, resources, namespaces …
   uint(0); str("metadata(labels(team)),spec(containers(image))"); // watches; what the rule reads of objects
   uint(0);                                            // what it implements
+  if (MINOR > 0) { uint(0); uint(0); }                // of the rule, since 2.1: what must be given, labels of the namespace
   later();
 }
 
@@ -214,7 +215,7 @@ EXPORT("pintle_call") uint64_t call(uint32_t op, uint32_t n) {
   switch (op) {
   case HANDSHAKE: uint(1); sized(manifest); break;
   case OPEN: if (is("memory-guard")) manifest(); else fail(UNSUPPORTED, "this module holds memory-guard"); break;
-  case VALIDATE: validate(); break;
+  case VALIDATE: validate(); if (MINOR > 1 && out[0] == 0) { uint(0); uint(0); } break; // no findings, which may be left out at the end
   case DESCRIBE: uint(1); sized(member); break;
   case PROFILE: byte(1); str("effective(requests(memory))"); break; // what is read of pods
   case PREFILTER: prefilter(); break;
