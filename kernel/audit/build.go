@@ -65,6 +65,10 @@ func (b *builder) webhook(o *WebhookOptions) (backend.Backend, error) {
 // no bound: while a webhook is away, they are what fills the memory.
 const senders = 15
 
+// maxWaiting bounds the bytes of events that wait for a backend: clients say how large
+// one is.
+const maxWaiting = 256 << 20
+
 func (b *builder) mode(next backend.Backend, o *BatchOptions, senders int) backend.Backend {
 	switch o.Mode {
 	case ModeBlockingStrict:
@@ -73,7 +77,7 @@ func (b *builder) mode(next backend.Backend, o *BatchOptions, senders int) backe
 		return backend.Lenient(next)
 	}
 	c := backend.BufferConfig{
-		Size: o.BufferSize, BatchSize: o.MaxSize, BatchWait: o.MaxWait, Senders: senders,
+		Size: o.BufferSize, Bytes: maxWaiting, BatchSize: o.MaxSize, BatchWait: o.MaxWait, Senders: senders,
 		Stop: b.stopped, Clock: b.c.Clock, Health: b.health(backend.BufferName),
 	}
 	if o.ThrottleEnable {

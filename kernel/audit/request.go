@@ -137,8 +137,7 @@ func (q *Request) Status(st *metav1.Status) {
 	q.about.LogResponseObject(st, body)
 }
 
-// Response is an answer that is an object, in JSON; raw and the error
-// of making it. It
+// Response is an answer that is an object, in JSON: raw, or the error of making it. It
 // is worth encoding if [Request.WantsResponse].
 func (q *Request) Response(raw []byte, err error) {
 	if !q.wants(auditinternal.LevelRequestResponse) {

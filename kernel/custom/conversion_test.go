@@ -188,6 +188,10 @@ func (c *converter) created(t *testing.T, s *server, n int, change func(*unstruc
 	current.Spec.Versions[0].Storage, current.Spec.Versions[1].Storage = false, true
 	_, err = s.crds.ApiextensionsV1().CustomResourceDefinitions().Update(t.Context(), current, metav1.UpdateOptions{})
 	must(t, err)
+	registrytest.Eventually(t, "the definition is followed", func() bool {
+		d := s.Catalog().Lookup(resourceOf(crd, "v2").GroupResource())
+		return d != nil && d.StorageVersion == "v2"
+	})
 	c.calls.Store(0)
 	c.most.Store(0)
 	return v1, v2
@@ -210,13 +214,20 @@ func TestListsAreConvertedAtOnce(t *testing.T) {
 	if len(l.Items) != n || hook.calls.Load() != 1 || hook.most.Load() != n {
 		t.Errorf("%d objects in %d reviews of %d at most, want one of %d", len(l.Items), hook.calls.Load(), hook.most.Load(), n)
 	}
-	if _, err := v2.List(t.Context(), metav1.ListOptions{}); err != nil || hook.calls.Load() != 1 {
-		t.Errorf("what is known was asked again: %d reviews, %v", hook.calls.Load(), err)
+	// Until the cache has read the objects anew by the definition that has changed, once.
+	registrytest.Eventually(t, "what is known is not asked again", func() bool {
+		before := hook.calls.Load()
+		_, err := v2.List(t.Context(), metav1.ListOptions{})
+		return err == nil && hook.calls.Load() == before
+	})
+	if calls := hook.calls.Load(); calls > 2 || hook.most.Load() != n {
+		t.Errorf("%d reviews of %d at most", calls, hook.most.Load())
 	}
+	before := hook.calls.Load()
 	var table metav1.Table
 	must(t, json.Unmarshal([]byte(s.document("/apis/net.example/v2/namespaces/default/addresses?includeObject=Object", "application/json;as=Table;g=meta.k8s.io;v=v1")), &table))
-	if len(table.Rows) != n || hook.calls.Load() != 2 {
-		t.Errorf("a table of %d rows took %d reviews, want one", len(table.Rows), hook.calls.Load()-1)
+	if len(table.Rows) != n || hook.calls.Load() != before+1 {
+		t.Errorf("a table of %d rows took %d reviews, want one", len(table.Rows), hook.calls.Load()-before)
 	}
 }
 

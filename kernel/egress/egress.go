@@ -142,6 +142,15 @@ type attempt struct {
 	through bool
 }
 
+// answers tells that the address was reached: somebody listens, or nobody does. What
+// else the agent says may be about the agent.
+func (a *attempt) answers() bool {
+	if a.through {
+		return a.err == nil || errors.Is(a.err, syscall.ECONNREFUSED)
+	}
+	return !closed(a.err)
+}
+
 // race tries both ways, the direct one first, and takes that which answers first. An
 // answer is also that nobody listens; that a way is closed is none.
 func (d *Dialer) race(ctx context.Context, network string, at netip.AddrPort, agent *resource.Target) (net.Conn, error) {
@@ -172,10 +181,10 @@ func (d *Dialer) race(ctx context.Context, network string, at netip.AddrPort, ag
 			}
 		case a := <-results:
 			running--
-			if a.err == nil || !a.through && !closed(a.err) {
+			if a.answers() {
 				cancel()
 				go reap(results, running)
-				if a.err == nil {
+				if a.err == nil || a.through {
 					d.remember(agent.Node, a.through)
 				}
 				return a.conn, a.err

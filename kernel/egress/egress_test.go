@@ -130,6 +130,7 @@ func TestWays(t *testing.T) {
 	}{
 		{"no route", fails(syscall.ENETUNREACH), "", "to 10.244.3.7:80\n", nil, true},
 		{"nobody answers", silent, "", "to 10.244.3.7:80\n", nil, true},
+		{"nobody answers, and refused there", silent, "refused", "", syscall.ECONNREFUSED, true},
 		{"direct", opens, "", "direct\n", nil, false},
 		{"refused", fails(syscall.ECONNREFUSED), "", "", syscall.ECONNREFUSED, false},
 		{"no route, and refused there", fails(syscall.ENETUNREACH), "refused", "", syscall.ECONNREFUSED, false},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -35,8 +36,11 @@ var failures = map[string]error{
 	"timeout":     os.ErrDeadlineExceeded,
 }
 
-// handshake bounds what an agent may take to connect.
-const handshake = 15 * time.Second
+// What an agent may take to connect, and how long its answer may be.
+const (
+	handshake = 15 * time.Second
+	maxHeader = 64 << 10
+)
 
 // through connects by an agent.
 func (d *Dialer) through(ctx context.Context, at netip.AddrPort, agent *resource.Target) (net.Conn, error) {
@@ -74,12 +78,14 @@ func open(ctx context.Context, conn *tls.Conn, at netip.AddrPort, agent *resourc
 	if err := req.Write(conn); err != nil {
 		return nil, fmt.Errorf("the agent of node %s: %w", agent.Node, err)
 	}
-	r = bufio.NewReader(conn)
+	bounded := &io.LimitedReader{R: conn, N: maxHeader}
+	r = bufio.NewReader(bounded)
 	res, err := http.ReadResponse(r, req)
 	if err != nil {
 		return nil, fmt.Errorf("the agent of node %s: %w", agent.Node, err)
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
+		bounded.N = math.MaxInt64
 		return r, nil
 	}
 	defer res.Body.Close()

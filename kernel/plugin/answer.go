@@ -19,7 +19,7 @@ const (
 	maxMessage   = 32 << 10 // of a denial
 	maxWarning   = 4 << 10
 	maxWarnings  = 64
-	maxPatch     = 1000    // changes of one object
+	maxPatch     = 4000    // changes of one object
 	maxPath      = 4 << 10 // bytes of a change's path
 	maxSegments  = 128     // of a change's path
 	maxValues    = 4 << 20 // bytes of all values of a patch; an object has 3 MiB at most

@@ -3,6 +3,7 @@ package admission
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire/record"
@@ -95,12 +96,30 @@ type PatchOp struct {
 	Value  json.RawMessage // nil when Remove
 }
 
+// What the kernel takes of a verdict; the requests that a policy is asked about are
+// strangers', and what it says of them is cut rather than be its fault.
+const (
+	maxMessage  = 32 << 10 // bytes of a denial
+	maxText     = 4 << 10  // bytes of a warning, an annotation, what is said of a field
+	maxWarnings = 64
+	maxNotes    = 64
+	maxFaults   = 256
+)
+
+// cut shortens a text to a number of bytes and says so.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most-len("…")], "") + "…"
+}
+
 // Deny refuses the request. The first message is what the client sees,
 // together with the policy's name. It returns nil, so that a policy can end
 // with "return r.Deny(…)".
 func (r *Review) Deny(format string, args ...any) error {
 	if !r.denied {
-		r.denied, r.message = true, fmt.Sprintf(format, args...)
+		r.denied, r.message = true, cut(fmt.Sprintf(format, args...), maxMessage)
 	}
 	return nil
 }
@@ -122,16 +141,20 @@ type Fault struct{ Field, Value, Detail string }
 // field: "Invalid value: "x": must be …". It may be called for several fields. Of
 // Deny, Forbid and Invalid the first counts.
 func (r *Review) Invalid(field, value, format string, args ...any) error {
-	if !r.denied || len(r.invalid) > 0 {
+	if (!r.denied || len(r.invalid) > 0) && len(r.invalid) < maxFaults {
 		r.denied = true
-		r.invalid = append(r.invalid, Fault{Field: field, Value: value, Detail: fmt.Sprintf(format, args...)})
+		r.invalid = append(r.invalid, Fault{Field: cut(field, maxText), Value: cut(value, maxText), Detail: cut(fmt.Sprintf(format, args...), maxText)})
 	}
 	return nil
 }
 
 // Annotate adds to what the audit log says of the request. A key has the form of a
 // label's, "example.com/reason"; without a prefix it gets the plugin's.
-func (r *Review) Annotate(key, value string) { r.notes = append(r.notes, key, value) }
+func (r *Review) Annotate(key, value string) {
+	if len(r.notes) < 2*maxNotes {
+		r.notes = append(r.notes, key, cut(value, maxText))
+	}
+}
 
 // Await makes the verdict provisional: if the object, which the policy has not
 // found, appears within about two seconds, the kernel asks again; else the
@@ -143,7 +166,12 @@ func (r *Review) Await(obj client.Object, namespace, name string) {
 
 // Warn sends a warning to the client; kubectl prints it.
 func (r *Review) Warn(format string, args ...any) {
-	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+	switch n := len(r.warnings); {
+	case n < maxWarnings-1:
+		r.warnings = append(r.warnings, cut(fmt.Sprintf(format, args...), maxText))
+	case n < maxWarnings:
+		r.warnings = append(r.warnings, "there are more warnings, which are left out")
+	}
 }
 
 // Set puts value at a path such as "spec.containers[0].imagePullPolicy" or

@@ -147,6 +147,7 @@ func (s *Renderer) encodeAs(c *endpoint.Request, a negotiation.Accepted, media s
 // null: nothing was ever added to them.
 func (s *Renderer) writeNothing(c *endpoint.Request, a negotiation.Accepted, lm metav1.ListMeta) error {
 	l := &metav1.PartialObjectMetadataList{ListMeta: lm, TypeMeta: metav1.TypeMeta{Kind: "PartialObjectMetadataList", APIVersion: metav1.GroupName + "/" + a.As.Version}}
+	response.Record(c.R, l)
 	data, err := response.EncodeMeta(l, a)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", l.Kind, err)

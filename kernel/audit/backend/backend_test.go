@@ -296,6 +296,30 @@ func TestBufferIsFull(t *testing.T) {
 	}
 }
 
+// Few large events fill a buffer as many small ones do, and it has room again when they
+// have been taken.
+func TestBufferIsFullOfBytes(t *testing.T) {
+	f := newFixture()
+	s := &sink{turns: make(chan struct{})}
+	b := backend.NewBuffer(s, backend.BufferConfig{Size: 100, Bytes: 1 << 20, BatchSize: 1, Senders: 1, Stop: t.Context(), Clock: f.clock, Health: f.health(backend.BufferName)})
+	large := event("large")
+	large.RequestObject = &runtime.Unknown{Raw: make([]byte, 300<<10)}
+	for range 10 {
+		b.ProcessEvents(large)
+	}
+	if lost := f.lostBy("buffered"); lost != 7 {
+		t.Errorf("%v of ten are lost, want 7", lost)
+	}
+	close(s.turns)
+	for before := float64(-1); f.lostBy("buffered") != before; time.Sleep(time.Millisecond) { // until one is taken
+		before = f.lostBy("buffered")
+		b.ProcessEvents(large)
+	}
+	if err := b.Close(); err != nil || len(s.ids) < 4 {
+		t.Errorf("%d came, %v", len(s.ids), err)
+	}
+}
+
 // An event belongs to the caller again when it has been taken.
 func TestBufferCopies(t *testing.T) {
 	f := newFixture()

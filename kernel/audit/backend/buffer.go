@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/runtime"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/utils/clock"
 )
@@ -14,6 +16,7 @@ import (
 // BufferConfig says how events are gathered.
 type BufferConfig struct {
 	Size      int           // events that may wait; more are lost
+	Bytes     int64         // that they may take, with those on their way; 0: no limit
 	BatchSize int           // events that are passed on together, at most
 	BatchWait time.Duration // after which fewer are
 	// QPS and Burst bound the batches in a second; 0: no limit.
@@ -33,6 +36,7 @@ type Buffer struct {
 	next   Backend
 	events chan *auditinternal.Event
 	done   chan struct{} // closed when everything has been passed on
+	held   atomic.Int64  // bytes of events that wait or are on their way
 
 	mu     sync.RWMutex
 	closed bool // guarded by mu
@@ -56,15 +60,40 @@ func (b *Buffer) ProcessEvents(events ...*auditinternal.Event) bool {
 		return true
 	}
 	for i, ev := range events {
-		select {
-		case b.events <- ev.DeepCopy():
-		default:
+		if !b.take(ev) {
 			b.c.Health.Failed(errFull, len(events)-i)
 			return true
 		}
 	}
 	b.c.Health.Succeeded()
 	return true
+}
+
+// take keeps a copy of an event if there is room.
+func (b *Buffer) take(ev *auditinternal.Event) bool {
+	n := size(ev)
+	if held := b.held.Add(n); b.c.Bytes == 0 || held <= b.c.Bytes {
+		select {
+		case b.events <- ev.DeepCopy():
+			return true
+		default:
+		}
+	}
+	b.held.Add(-n)
+	return false
+}
+
+// size is about what an event takes of memory: what clients make large of it counts.
+func size(events ...*auditinternal.Event) (n int64) {
+	for _, ev := range events {
+		n += 2048 + int64(len(ev.RequestURI)+len(ev.UserAgent)+len(ev.AuditID))
+		for _, body := range []*runtime.Unknown{ev.RequestObject, ev.ResponseObject} {
+			if body != nil {
+				n += int64(len(body.Raw))
+			}
+		}
+	}
+	return n
 }
 
 // Close implements Backend.
@@ -94,7 +123,8 @@ func (b *Buffer) run() {
 		_ = limit.Wait(b.c.Stop) // it has ended: then nothing is waited for
 		senders <- struct{}{}
 		go func() {
-			defer func() { <-senders }()
+			n := size(batch...) // before they are changed on their way
+			defer func() { b.held.Add(-n); <-senders }()
 			b.next.ProcessEvents(batch...)
 		}()
 	}

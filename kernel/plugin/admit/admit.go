@@ -244,7 +244,7 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 	if !r.match.matches(ctx, a) {
 		return v, false, nil
 	}
-	ctx = plugin.ForNamespace(ctx, a.Namespace)
+	ctx = plugin.ForNamespace(ctx, namespaceOf(a))
 	req, err := review(a, op, r.fields)
 	if err != nil {
 		return v, false, r.failure(a, err)

@@ -22,7 +22,8 @@ type matcher struct {
 	around        Around // nil: all is given
 }
 
-// Around is what match rules ask about beside the request. Both look in memory.
+// Around is what match rules ask about beside the request, of every request: it is to
+// answer from memory.
 type Around interface {
 	// Holds reports that there is an object of a resource in a namespace; "" is any.
 	Holds(ctx context.Context, gr schema.GroupResource, namespace string) (bool, error)
@@ -135,7 +136,7 @@ func (m *matcher) given(ctx context.Context, r *matchRule, a *admission.Attribut
 // labelled tells whether the namespace of a request has one of the labels; of a
 // request for a Namespace, that one, as it is or as it would be.
 func (m *matcher) labelled(ctx context.Context, keys []string, a *admission.Attributes) bool {
-	if a.Resource.Group == "" && a.Resource.Resource == "namespaces" {
+	if isNamespace(a) {
 		return hasLabel(a.Object, keys) || hasLabel(a.Old, keys)
 	}
 	if a.Namespace == "" {
@@ -143,6 +144,19 @@ func (m *matcher) labelled(ctx context.Context, keys []string, a *admission.Attr
 	}
 	labels, err := m.around.NamespaceLabels(ctx, a.Namespace)
 	return err != nil || oneOf(labels, keys)
+}
+
+func isNamespace(a *admission.Attributes) bool {
+	return a.Resource.Group == "" && a.Resource.Resource == "namespaces"
+}
+
+// namespaceOf is whose fault it is when a policy fails at a request: what it reads for
+// a Namespace is what that one holds.
+func namespaceOf(a *admission.Attributes) string {
+	if isNamespace(a) {
+		return a.Name
+	}
+	return a.Namespace
 }
 
 func hasLabel(obj runtime.Object, keys []string) bool {

@@ -30,13 +30,14 @@ func (v *verdict) tell(ctx context.Context, a *admission.Attributes, plugin stri
 }
 
 // annotation is the key of what a plugin notes for the audit log. What the server
-// itself says there, of who asked and why he may, is not for plugins to say.
+// itself says there, of who asked, why he may and what became of it, is not for plugins
+// to say.
 func annotation(plugin, key string) string {
 	domain, name, whole := strings.Cut(key, "/")
 	switch {
 	case !whole:
 		name = key
-	case domain != "authentication.k8s.io" && domain != "authorization.k8s.io":
+	case domain != "k8s.io" && !strings.HasSuffix(domain, ".k8s.io"):
 		return key
 	}
 	return plugin + ".plugins.pintle.dev/" + name

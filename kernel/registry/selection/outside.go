@@ -97,7 +97,11 @@ func (x *Outside) Events(ctx context.Context, events []watch.Event) ([]watch.Eve
 		if e.Type == watch.Bookmark || e.Type == watch.Deleted {
 			now = nil
 		}
-		states = append(states, e.Prev, now)
+		prev := e.Prev
+		if e.Type == watch.Added { // by the other selectors: who watches has not seen it
+			prev = nil
+		}
+		states = append(states, prev, now)
 	}
 	chosen, err := x.chosen(ctx, states)
 	if err != nil {

@@ -10,6 +10,7 @@ package tunnel
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -126,33 +127,58 @@ func join(ctx context.Context, w http.ResponseWriter, pod halfCloser) {
 		return
 	}
 	defer raw.Close()
-	client, ok := raw.(halfCloser)
+	client, ok := raw.(*tls.Conn)
 	if !ok {
-		return // neither TLS nor TCP: nobody serves so
+		return // who ended a direction cannot be told from who went
 	}
 	_ = client.SetDeadline(time.Time{})
 	if _, err := io.WriteString(client, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+Protocol+"\r\n\r\n"); err != nil {
 		return
 	}
-	stop := context.AfterFunc(ctx, func() { _, _ = client.Close(), pod.Close() })
+	stop := context.AfterFunc(ctx, func() { abort(client, pod) })
 	defer stop()
 	var both sync.WaitGroup
-	both.Go(func() { pass(pod, buffered.Reader, client) })
-	both.Go(func() { pass(client, pod, pod) })
+	both.Go(func() {
+		if pass(pod, said(buffered.Reader, client)) != nil {
+			abort(client, pod)
+			return
+		}
+		// The client has said all. When it goes, nobody waits for the pod.
+		_, _ = io.Copy(io.Discard, client.NetConn())
+		abort(client, pod)
+	})
+	both.Go(func() {
+		if pass(client, pod) != nil {
+			abort(client, pod)
+		}
+	})
 	both.Wait()
 }
 
-// pass copies one direction to its end, and ends it there, too. One that breaks ends
-// both: the other side would wait for ever.
-func pass(to halfCloser, from io.Reader, source net.Conn) {
-	if b, ok := from.(*bufio.Reader); ok && b.Buffered() == 0 {
-		from = source // nothing was read ahead
+// said is what a client sends: what was read ahead of it, first.
+func said(ahead *bufio.Reader, client net.Conn) io.Reader {
+	if ahead.Buffered() == 0 {
+		return client
 	}
-	_, err := io.Copy(to, from)
-	if err == nil {
-		err = to.CloseWrite()
+	return ahead
+}
+
+// pass copies one direction to its end, and ends it there, too.
+func pass(to halfCloser, from io.Reader) error {
+	if _, err := io.Copy(to, from); err != nil {
+		return err
 	}
-	if err != nil {
-		_, _ = to.Close(), source.Close()
+	return to.CloseWrite()
+}
+
+// abort ends a connection so that neither side takes it for the end of what was to be
+// said: it is reset. (An end without TLS's close_notify would not do: crypto/tls takes
+// one between two records for an end like any other.)
+func abort(client *tls.Conn, pod net.Conn) {
+	for _, c := range []net.Conn{client.NetConn(), pod} {
+		if c, ok := c.(*net.TCPConn); ok {
+			_ = c.SetLinger(0)
+		}
+		_ = c.Close()
 	}
 }

@@ -167,3 +167,58 @@ func isTimeout(err error) bool {
 	n, ok := errors.AsType[net.Error](err)
 	return ok && n.Timeout()
 }
+
+// TestPodIsCut: a pod that resets its connection has not said all, and its client is
+// told so.
+func TestPodIsCut(t *testing.T) {
+	pod, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pod.Close()
+	s := serve(t, t.Context(), at(corev1.PodRunning, false, "127.0.0.1"))
+	_, r, _ := ask(t, s, pod.Addr().String())
+	inside, err := pod.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inside.Write([]byte("half")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.Peek(4); string(got) != "half" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	_ = inside.(*net.TCPConn).SetLinger(0)
+	_ = inside.Close()
+	if got, err := io.ReadAll(r); err == nil {
+		t.Errorf("%q, and no error", got)
+	}
+}
+
+// TestClientGoes: when the client has gone, a silent pod keeps no tunnel.
+func TestClientGoes(t *testing.T) {
+	pod, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pod.Close()
+	s := serve(t, t.Context(), at(corev1.PodRunning, false, "127.0.0.1"))
+	conn, _, _ := ask(t, s, pod.Addr().String())
+	inside, err := pod.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	_ = inside.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := inside.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the client's end: %v", err)
+	}
+	// It only listens, and yet is told soon that nobody does.
+	for err == nil || errors.Is(err, io.EOF) {
+		_, err = inside.Write(make([]byte, 1))
+		time.Sleep(time.Millisecond)
+	}
+	if isTimeout(err) {
+		t.Errorf("the pod's connection stays: %v", err)
+	}
+}

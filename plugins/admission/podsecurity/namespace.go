@@ -90,7 +90,8 @@ func (p policy) like(o policy) bool {
 func (r *rule) existing(q *admission.Review, s standard) error {
 	var all []*pod
 	if err := q.Reader.List(&all, client.ListOptions{Namespace: q.Name}); err != nil {
-		return err
+		q.Warn("failed to list pods while checking new PodSecurity enforce level") // and who asks may set it, as upstream has it
+		return nil
 	}
 	all = r.order(all)
 	looked := all[:min(len(all), maxPods)]

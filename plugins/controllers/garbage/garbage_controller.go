@@ -118,6 +118,11 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	case err != nil:
 		return controller.Result{}, err
 	case state == ownerUnknown:
+		// Asked again for as long as somebody has that owner.
+		left, err := dependents(c, s.uid, req.Namespace)
+		if err != nil || len(left) == 0 {
+			return controller.Result{}, err
+		}
 		return controller.Result{RequeueAfter: patience}, nil
 	case state != ownerGone:
 		return controller.Result{}, nil
