@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pintle-io/pintle/kernel/plugin/hostile/guests"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
@@ -30,6 +31,21 @@ func rawScheduler(member string, number int64) func(testing.TB, *server) v1alpha
 			schedule.OpCycle:     "\x00\x00\x02\x00\x00\x00",
 			schedule.OpNormalize: "\x00\x00\x00",
 		}, number)
+		return v1alpha1.PluginSpec{Host: v1alpha1.HostWASM, Digest: s.upload(t, assembleText(t, text))}
+	}
+}
+
+// rawPolicy is a policy that no SDK made: it says one thing of whatever is created in
+// the namespace of hostile plugins.
+func rawPolicy(v wire.Verdict) func(testing.TB, *server) v1alpha1.PluginSpec {
+	return func(t testing.TB, s *server) v1alpha1.PluginSpec {
+		m := wire.Manifest{Name: "raw", Major: wire.Major, Minor: wire.Minor, Points: wire.PointValidate,
+			Match: []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"v1/configmaps"}, Namespaces: []string{guests.Namespace}}}}
+		text := rawModule(map[wire.Op]string{
+			wire.OpHandshake: string(wire.AppendManifests([]byte{0}, []wire.Manifest{m})),
+			wire.OpOpen:      string(wire.AppendManifest([]byte{0}, m)),
+			wire.OpValidate:  string(v.Append([]byte{0})),
+		}, 0)
 		return v1alpha1.PluginSpec{Host: v1alpha1.HostWASM, Digest: s.upload(t, assembleText(t, text))}
 	}
 }
