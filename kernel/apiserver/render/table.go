@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
@@ -97,11 +96,7 @@ func (s *Renderer) printed(c *endpoint.Request, print resource.Columns, objs []*
 		return print(v.of(objs[0]), o)
 	}
 	hub := c.Def.Hub()
-	kind := c.Def.ListKind
-	if kind == "" {
-		kind = hub.Kind + "List"
-	}
-	l, err := s.New(c.Def, schema.GroupVersionKind{Group: hub.Group, Version: hub.Version, Kind: kind})
+	l, err := s.New(c.Def, hub.GroupVersion().WithKind(listKind(c.Def)))
 	if err != nil {
 		return nil, nil // a kind without a list type has no printer either
 	}
