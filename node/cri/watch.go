@@ -20,7 +20,8 @@ const (
 	quietAfter  = 30 * time.Second
 	pollEvents  = 10 * time.Second // with events
 	relistFirst = 2 * time.Millisecond
-	relistFor   = time.Second
+	relistMax   = time.Second
+	awaitExit   = 30 * time.Second // for an announced exit to show in the runtime's books
 )
 
 // Watcher reports which pods changed in the runtime.
@@ -71,7 +72,7 @@ func (w *Watcher) loop(ctx context.Context) {
 		last    map[types.UID]fingerprint
 		events  bool
 		changed = w.clock.Now()
-		awaited = map[string]bool{} // containers whose exit was announced
+		awaited = map[string]time.Time{} // containers whose exit was announced, and when
 		relist  time.Duration
 		sight   = backoff.New(pollFast, 5*time.Second)
 		timer   = w.clock.NewTimer(0)
@@ -83,7 +84,7 @@ func (w *Watcher) loop(ctx context.Context) {
 			return
 		case events = <-w.events:
 		case id := <-w.hints:
-			awaited[id], relist = true, relistFirst
+			awaited[id], relist = w.clock.Now(), relistFirst
 			w.moreHints(awaited)
 		case <-timer.C():
 		}
@@ -100,16 +101,15 @@ func (w *Watcher) loop(ctx context.Context) {
 				changed = w.clock.Now()
 			}
 			last = next
-			strike(awaited, next)
+			w.strike(awaited, next)
 		}
 		wait := pollSlow
 		switch {
 		case blind > 0:
 			wait = blind
-		case len(awaited) > 0 && relist < relistFor:
-			wait, relist = relist, 2*relist
+		case len(awaited) > 0:
+			wait, relist = relist, min(2*relist, relistMax)
 		case events:
-			clear(awaited)
 			wait = pollEvents
 		case w.clock.Since(changed) < quietAfter:
 			wait = pollFast
@@ -120,27 +120,28 @@ func (w *Watcher) loop(ctx context.Context) {
 }
 
 // moreHints takes in what else was announced.
-func (w *Watcher) moreHints(awaited map[string]bool) {
+func (w *Watcher) moreHints(awaited map[string]time.Time) {
 	for {
 		select {
 		case id := <-w.hints:
-			awaited[id] = true
+			awaited[id] = w.clock.Now()
 		default:
 			return
 		}
 	}
 }
 
-// strike drops the containers that do not run any more.
-func strike(awaited map[string]bool, now map[types.UID]fingerprint) {
-	running := map[string]bool{}
+// strike drops the containers that have exited or are gone, and those that
+// were announced so long ago that the announcement must have been wrong.
+func (w *Watcher) strike(awaited map[string]time.Time, now map[types.UID]fingerprint) {
+	alive := map[string]bool{}
 	for _, f := range now {
 		for id, p := range f {
-			running[id] = p == state.Running
+			alive[id] = p != state.Exited
 		}
 	}
-	for id := range awaited {
-		if !running[id] {
+	for id, since := range awaited {
+		if !alive[id] || w.clock.Since(since) > awaitExit {
 			delete(awaited, id)
 		}
 	}
