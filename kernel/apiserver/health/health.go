@@ -29,7 +29,7 @@ type Check struct {
 // Checks of one server. It is safe for concurrent use.
 type Checks struct {
 	list     []Check
-	log      *slog.Logger
+	told     outages
 	panics   prometheus.Counter
 	running  singleflight.Group
 	draining atomic.Bool
@@ -37,7 +37,7 @@ type Checks struct {
 
 // New makes the checks of a server; panics counts those of checks.
 func New(list []Check, panics prometheus.Counter, log *slog.Logger) *Checks {
-	return &Checks{list: list, panics: panics, log: log}
+	return &Checks{list: list, panics: panics, told: outages{log: log, byCheck: map[string]*outage{}}}
 }
 
 // Drain makes /readyz fail from now on.
@@ -69,9 +69,12 @@ func (s *Checks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(&report, "[+]%s excluded: ok\n", c.Name)
 			continue
 		}
-		if err := s.runCheck(r.Context(), c); err != nil {
+		err := s.runCheck(r.Context(), c)
+		if r.Context().Err() == nil { // whoever goes away ends no check
+			s.told.note(c.Name, err, s.draining.Load())
+		}
+		if err != nil {
 			// The reason stays in the log: this path is open to everybody.
-			s.log.Warn("health check failed", "check", c.Name, "error", err)
 			fmt.Fprintf(&report, "[-]%s failed: reason withheld\n", c.Name)
 			failed = true
 			continue

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -82,4 +83,42 @@ func TestHangingCheck(t *testing.T) {
 			t.Errorf("%d runs, all answered after %v", runs, took)
 		}
 	})
+}
+
+// TestOutagesAreToldOnce: a prober asks every second.
+func TestOutagesAreToldOnce(t *testing.T) {
+	var (
+		log    bytes.Buffer
+		result error
+	)
+	c := New([]Check{{Name: "store", Check: func(context.Context) error { return result }}},
+		prometheus.NewCounter(prometheus.CounterOpts{Name: "panics"}), slog.New(slog.NewTextHandler(&log, nil)))
+	for _, step := range []struct {
+		result error
+		drain  bool
+		want   string // of five questions
+	}{
+		{errors.New("starts"), false, `level=INFO msg="health check does not pass yet" check=store error=starts`},
+		{errors.New("starts, nearly done"), false, `level=INFO msg="health check does not pass yet" check=store error="starts, nearly done"`},
+		{nil, false, ""},
+		{errors.New("no quorum"), false, `level=WARN msg="health check failed" check=store error="no quorum"`},
+		{errors.New("disk is full"), false, `level=WARN msg="health check failed" check=store error="disk is full"`},
+		{nil, false, `level=INFO msg="over: health check failed" check=store failures=10`},
+		{errors.New("closed"), true, `level=INFO msg="health check does not pass yet" check=store error=closed`},
+	} {
+		result = step.result
+		if step.drain {
+			c.Drain()
+		}
+		for range 5 {
+			if code, _ := ask(c, "/livez"); (code == 200) != (result == nil) {
+				t.Errorf("%v: answered %d", result, code)
+			}
+		}
+		got := strings.TrimSpace(log.String())
+		log.Reset()
+		if _, line, _ := strings.Cut(got, " "); line != step.want {
+			t.Errorf("%v: the log says %q, want %q", result, got, step.want)
+		}
+	}
 }
