@@ -34,10 +34,18 @@ func cpuTime(pid int) (time.Duration, error) {
 // resident is a process's memory in MiB.
 func resident(pid int) (float64, error) { return memoryOf(pid, "VmRSS") }
 
+// proportional is a process's memory in MiB with each page counted once: guests
+// share the pages of the image that they begin with until they write to them,
+// while the resident size counts such a page for each of them.
+func proportional(pid int) (float64, error) { return memoryIn(pid, "smaps_rollup", "Pss") }
+
 // memoryOf reads a line of a process's status (proc_pid_status(5)), in MiB.
-func memoryOf(pid int, line string) (float64, error) {
+func memoryOf(pid int, line string) (float64, error) { return memoryIn(pid, "status", line) }
+
+// memoryIn reads a line of a file below a process's directory, in MiB.
+func memoryIn(pid int, file, line string) (float64, error) {
 	var kib float64
-	if _, err := fmt.Sscanf(value(fmt.Sprintf("/proc/%d/status", pid), line), "%f kB", &kib); err != nil {
+	if _, err := fmt.Sscanf(value(fmt.Sprintf("/proc/%d/%s", pid, file), line), "%f kB", &kib); err != nil {
 		return 0, fmt.Errorf("%s of process %d: %w", line, pid, err)
 	}
 	return kib / 1024, nil
