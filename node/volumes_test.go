@@ -143,7 +143,7 @@ func TestProbesAndHooks(t *testing.T) {
 	port := freePort()
 	app := demo(port)
 	app.StartupProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt(port)}}, PeriodSeconds: 1, FailureThreshold: 30}
-	app.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt(port)}}, PeriodSeconds: 1, FailureThreshold: 2}
+	app.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt(port)}}, PeriodSeconds: 1, TimeoutSeconds: 10, FailureThreshold: 2}
 	app.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromInt(port)}}, PeriodSeconds: 1, FailureThreshold: 1}
 	c.pod("probed", corev1.PodSpec{Containers: []corev1.Container{app}, TerminationGracePeriodSeconds: ptr.To[int64](5)})
 	c.await("probed", "pod is ready", ready)
