@@ -59,6 +59,7 @@ type Attributes struct {
 
 	mutated      bool
 	reinvocation *Reinvocation
+	charges      []Charge
 }
 
 // Mutated reports that a rule may have changed Object, so that defaults are

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/registry/fieldmanager"
+	"github.com/pintle-io/pintle/kernel/registry/recent"
+	"github.com/pintle-io/pintle/kernel/registry/status"
+	"github.com/pintle-io/pintle/kernel/registry/transaction"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
@@ -99,6 +103,7 @@ func (r *request) mutate(ctx context.Context, op admission.Operation, obj, old r
 
 // validate asks the validating rules.
 func (r *request) validate(ctx context.Context, op admission.Operation, obj, old runtime.Object) error {
+	r.charges = nil
 	if r.pass.Empty() {
 		return nil
 	}
@@ -106,7 +111,23 @@ func (r *request) validate(ctx context.Context, op admission.Operation, obj, old
 	if err != nil {
 		return err
 	}
-	return told(ctx, r, r.pass.Validate(ctx, a))
+	if err := told(ctx, r, r.pass.Validate(ctx, a)); err != nil {
+		return err
+	}
+	r.charges = a.Charges()
+	return nil
+}
+
+// charge adds what the rules charge to a change.
+func (r *request) charge(ch *transaction.Change) error {
+	for _, x := range r.charges {
+		d := r.tx.Definitions.Definition(x.Resource)
+		if d == nil {
+			return status.Plain(fmt.Errorf("a rule charges an object of unknown resource %s", x.Resource))
+		}
+		ch.Charges = append(ch.Charges, transaction.Charge{ID: recent.IDOf(d, x.Namespace, x.Name), Apply: x.Apply})
+	}
+	return nil
 }
 
 // told warns the client of a request that is refused: there is no result that could

@@ -31,6 +31,8 @@ type request struct {
 	pass  admission.Pass
 	tx    *transaction.Committer
 	clock clock.PassiveClock
+
+	charges []admission.Charge // of the plan that is being made
 }
 
 func (c caller) newRequest(verb string, k *kinds.Kind, t Target, o WriteOptions) (*request, error) {
@@ -74,9 +76,13 @@ func (r *request) change(cur *watch.Object) *transaction.Change {
 	return &transaction.Change{ID: r.ID, Old: cur, Tracked: r.Verb == verbApply}
 }
 
-// join asks the kind what is written together with the object. It asks the kind as it
-// is now: one that has begun to go takes no new objects.
+// join asks the kind what is written together with the object, and adds what the
+// rules charge. It asks the kind as it is now: one that has begun to go takes no new
+// objects.
 func (r *request) join(ctx context.Context, ch *transaction.Change) error {
+	if err := r.charge(ch); err != nil {
+		return err
+	}
 	var old runtime.Object
 	if ch.Old != nil {
 		old = ch.Old.Obj

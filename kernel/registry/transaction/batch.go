@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -229,15 +230,7 @@ func (b *batch) answer(s *slot, ch *Change, rev int64) {
 // commitPlanned commits the slots' changes in as few commits as their
 // operations and keys allow, and returns the slots to go again.
 func (b *batch) commitPlanned(ctx context.Context, slots []*slot) (again []*slot) {
-	var group []*slot
-	var ops []store.Op
-	keys := make(map[string]bool, len(slots))
-	flush := func() {
-		again = append(again, b.commit(ctx, group, ops)...)
-		group, ops = group[:0], ops[:0]
-		clear(keys)
-	}
-	size := 0
+	var g group
 	for _, s := range slots {
 		if s.change == nil {
 			continue
@@ -246,39 +239,23 @@ func (b *batch) commitPlanned(ctx context.Context, slots []*slot) (again []*slot
 			b.results[s.index].Err, s.change = gone, nil
 			continue
 		}
-		mine := s.change.ops()
-		bytes := 0
-		clash := len(ops)+len(mine) > commitOps
-		for _, op := range mine {
-			bytes += len(op.Key) + len(op.Value)
-			clash = clash || keys[op.Key]
-		}
-		if len(group) > 0 && (clash || size+bytes > commitBytes) {
-			flush()
-			size = 0
-		}
-		size += bytes
-		group, ops = append(group, s), append(ops, mine...)
-		for _, op := range mine {
-			keys[op.Key] = true
+		if mine := s.change.ops(); !g.add(s, mine) {
+			again = append(again, b.commit(ctx, g.slots, g.ops)...)
+			g = group{}
+			g.add(s, mine)
 		}
 	}
-	if len(group) > 0 {
-		flush()
+	if len(g.slots) > 0 {
+		again = append(again, b.commit(ctx, g.slots, g.ops)...)
 	}
 	return again
 }
 
-// commitBytes keeps a commit below what a store takes in one transaction.
-const commitBytes = 1 << 20
-
 // commit writes one group. An item that stands in the way is taken out, and
 // the others go again, until they pass.
 func (b *batch) commit(ctx context.Context, group []*slot, ops []store.Op) (again []*slot) {
-	group = append([]*slot(nil), group...)
-	ops = append([]store.Op(nil), ops...)
 	for len(group) > 0 {
-		rev, err := b.c.Store.Commit(ctx, ops)
+		rev, err := b.c.store(ctx, ops, changesOf(group)...)
 		if err == nil {
 			for _, s := range group {
 				b.answer(s, s.change, rev)
@@ -286,18 +263,31 @@ func (b *batch) commit(ctx context.Context, group []*slot, ops []store.Op) (agai
 			}
 			return again
 		}
-		i, from, to := blame(group, err)
-		if i < 0 {
+		guilty := blame(group, err)
+		if len(guilty) == 0 {
 			return append(again, b.split(ctx, group, ops, err)...)
 		}
-		s := group[i]
-		if b.lost(ctx, s, err) {
-			again = append(again, s)
+		kept, keptOps, at := make([]*slot, 0, len(group)), make([]store.Op, 0, len(ops)), 0
+		for i, s := range group {
+			n := 1 + len(s.change.companions)
+			if !slices.Contains(guilty, i) {
+				kept, keptOps = append(kept, s), append(keptOps, ops[at:at+n]...)
+			} else if b.lost(ctx, s, err) {
+				again = append(again, s)
+			}
+			at += n
 		}
-		group = append(group[:i], group[i+1:]...)
-		ops = append(ops[:from], ops[to:]...)
+		group, ops = kept, keptOps
 	}
 	return again
+}
+
+func changesOf(slots []*slot) []*Change {
+	out := make([]*Change, len(slots))
+	for i, s := range slots {
+		out[i] = s.change
+	}
+	return out
 }
 
 // lost handles a commit that an item stood in the way of, and reports whether the
@@ -311,21 +301,23 @@ func (b *batch) lost(ctx context.Context, s *slot, err error) bool {
 	return res.Err == nil
 }
 
-// blame finds the item whose operation a conflict is about, and its range of
-// operations; -1 if the error is about none.
-func blame(group []*slot, err error) (i, from, to int) {
-	var conflict *store.ConflictError
-	if !errors.As(err, &conflict) {
-		return -1, 0, 0
+// blame finds the items that stand in the way of a commit: the one whose operation a
+// conflict is about, those whose charges do not fit; none if the error is about none.
+func blame(group []*slot, err error) []int {
+	if unfit, ok := errors.AsType[*unfitError](err); ok {
+		return unfit.changes
 	}
+	conflict, ok := errors.AsType[*store.ConflictError](err)
+	if !ok {
+		return nil
+	}
+	at := 0
 	for i, s := range group {
-		to = from + 1 + len(s.change.companions)
-		if conflict.Index < to {
-			return i, from, to
+		if at += 1 + len(s.change.companions); conflict.Index < at {
+			return []int{i}
 		}
-		from = to
 	}
-	return -1, 0, 0
+	return nil
 }
 
 // split handles an error that is about no item: a commit that is too large is
@@ -349,7 +341,3 @@ func (b *batch) failAll(group []*slot, err error) {
 		s.change = nil
 	}
 }
-
-// commitOps is the number of operations of one commit of a batch; small
-// enough that several are on their way at once.
-const commitOps = 256

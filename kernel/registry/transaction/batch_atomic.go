@@ -41,7 +41,7 @@ func (b *batch) atomic(ctx context.Context) error {
 		var rev int64
 		if t.writes {
 			var err error
-			if rev, err = b.c.Store.Commit(ctx, t.ops); err != nil {
+			if rev, err = b.c.store(ctx, t.ops, changesOf(t.writers)...); err != nil {
 				if b.blameOne(ctx, t, err) {
 					return nil
 				}
@@ -82,6 +82,7 @@ type together struct {
 	ops      []store.Op
 	of       []*slot // whose operation it is
 	writes   bool
+	writers  []*slot // that write something
 	clashing []*slot // must be planned again, beside the others
 	refused  *slot   // cannot be written with the others, for err
 	err      error
@@ -128,6 +129,9 @@ func (t *together) add(s *slot) {
 			t.refuse(s)
 		}
 		return
+	}
+	if !s.change.Noop {
+		t.writers = append(t.writers, s)
 	}
 	for _, op := range mine {
 		k, taken := t.at[op.Key]
@@ -207,6 +211,15 @@ func (b *batch) planBeside(ctx context.Context, clashing []*slot) {
 
 // blameOne gives a failed commit to those whose it is; true ends the batch.
 func (b *batch) blameOne(ctx context.Context, t *together, err error) bool {
+	if unfit, ok := errors.AsType[*unfitError](err); ok {
+		for _, i := range unfit.changes {
+			if !b.lost(ctx, t.writers[i], err) {
+				b.abort()
+				return true
+			}
+		}
+		return false
+	}
 	var conflict *store.ConflictError
 	if !errors.As(err, &conflict) || conflict.Index >= len(t.of) {
 		for i := range b.slots {

@@ -36,6 +36,8 @@ type Change struct {
 	// Reply makes the client's answer from the state after the write, when
 	// that is not the object itself; a nil answer is the object.
 	Reply func(o *watch.Object) (runtime.Object, error)
+	// Charges are made when something is written, and only then.
+	Charges []Charge
 
 	value      []byte // Obj as it is stored
 	companions []companion

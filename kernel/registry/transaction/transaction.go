@@ -61,10 +61,13 @@ type Config struct {
 }
 
 // Committer writes objects. It is the only one that does. It is safe for concurrent use.
-type Committer struct{ Config }
+type Committer struct {
+	Config
+	ledger ledger
+}
 
 // New makes a Committer.
-func New(cfg Config) *Committer { return &Committer{cfg} }
+func New(cfg Config) *Committer { return &Committer{Config: cfg} }
 
 // Write is one write on its way. It is used by one goroutine at a time, and once.
 type Write struct {
@@ -81,7 +84,7 @@ type Write struct {
 	known      bool          // cur is set
 	fresh      bool          // cur came from the store, not from a cache
 	conflicts  int
-	companions int     // companions' conflicts
+	companions int     // conflicts of companions, and charges that did not fit
 	beside     *beside // what hooks read instead, when this is an item of an atomic batch
 	warnings   []string
 }
@@ -163,7 +166,7 @@ func (c *Committer) Do(ctx context.Context, w *Write) (res *Result, err error) {
 		if ch.Noop || w.DryRun {
 			return ch.result(w, nil)
 		}
-		rev, err := c.Store.Commit(ctx, ch.ops())
+		rev, err := c.store(ctx, ch.ops(), ch)
 		if err == nil {
 			return ch.result(w, c.applied(ch, rev))
 		}
@@ -214,6 +217,9 @@ func (c *Committer) prepare(ctx context.Context, w *Write) (*Change, error) {
 // lost handles a commit that did not happen: nil means that the write may be
 // planned again.
 func (c *Committer) lost(ctx context.Context, w *Write, ch *Change, err error) error {
+	if unfit, ok := errors.AsType[*unfitError](err); ok {
+		return w.unfit(ch.ID.Name, unfit)
+	}
 	var conflict *store.ConflictError
 	if !errors.As(err, &conflict) {
 		return w.storeError(ch.ID.Name, err)
