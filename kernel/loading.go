@@ -44,7 +44,7 @@ func (k *Kernel) makePlugins(context.Context) error {
 	access := pluginAccess{core: k.core, catalog: k.catalog, codec: k.codec, builtins: k.c.Builtins}
 	store := modules.New(own)
 	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
-	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Around: access.around, Metrics: k.metrics, Log: k.c.Log})
+	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Around: access.around, Totals: access.totals, Metrics: k.metrics, Log: k.c.Log})
 	implement := declaredImplementers(k.c.Implementers)
 	awaits := func(ctx context.Context, name string, resources []string) {
 		k.plugins.loader.Awaits(ctx, name, resources)

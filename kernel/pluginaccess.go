@@ -115,6 +115,36 @@ func (a pluginAccess) awaits(name string, p *plugin.Plugin) admit.Exists {
 	}
 }
 
+// totals are what a policy may charge: what its Plugin resource lets it update.
+type totals struct {
+	*hostclient.Config
+	core *registry.Core
+}
+
+func (a pluginAccess) totals(name string, p *plugin.Plugin) admit.Totals {
+	return totals{a.of(name, p), a.core}
+}
+
+// Resource implements admit.Totals.
+func (x totals) Resource(c *wire.Charge) (schema.GroupResource, error) {
+	gvr, ok := hostclient.ParseResource(c.Resource)
+	if !ok || x.Catalog.Lookup(gvr.GroupResource()) == nil {
+		return schema.GroupResource{}, wire.Errorf(wire.KindNotFound, "charge: there is no resource %q", c.Resource)
+	}
+	t := registry.Target{Resource: gvr, Namespace: c.Namespace, Name: c.Name}
+	if strings.HasPrefix(c.Totals, "status.") {
+		t.Subresource = "status"
+	}
+	err := x.May("update", t)
+	if err != nil && x.Refused != nil {
+		x.Refused("charge", err)
+	}
+	return gvr.GroupResource(), err
+}
+
+// CatchUp implements admit.Totals.
+func (x totals) CatchUp(ctx context.Context) error { return x.core.CatchUp(ctx) }
+
 // controllerSink gives plugins to the reconcile manager. Each acts under an
 // identity of its own, with the permissions of its Plugin resource.
 type controllerSink struct {

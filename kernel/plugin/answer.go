@@ -26,6 +26,8 @@ const (
 	maxAwait     = 64
 	maxFaults    = 256     // fields that are refused
 	maxNotes     = 64      // annotations for the audit log
+	maxCharges   = 64      // objects that one verdict charges
+	maxAmounts   = 1 << 10 // of one charge
 	maxReason    = 1 << 10 // bytes of why a node is refused
 	maxReasons   = 64      // of one node
 	maxStatuses  = 1 << 10 // that are new in one answer
@@ -148,6 +150,23 @@ func (c *checker) findings() {
 		}
 	}
 	c.texts("annotations", 2*maxNotes, maxWarning)
+	if len(c.in.Rest()) > 0 { // since 2.2
+		c.charges()
+	}
+}
+
+func (c *checker) charges() {
+	for range c.count("charges", 8, maxCharges) {
+		for range 6 {
+			c.text("the name of a charged object, or a path in it", maxText)
+		}
+		for range 2 {
+			for range c.count("amounts of a charge", 2, maxAmounts) {
+				c.text("the key of an amount", maxText)
+				c.text("an amount", maxName)
+			}
+		}
+	}
 }
 
 func (c *checker) requests() {

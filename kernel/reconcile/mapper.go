@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"reflect"
@@ -50,7 +51,7 @@ func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
 			continue
 		}
 		if controller.MapKind(w.Map) == controller.MapFunc && w.Arg != "" {
-			if wanted(w.Arg, e) {
+			if w.changed != nil && differs(w.changed, e) || w.changed == nil && wanted(w.Arg, e) {
 				m.object(ctx, w, e.Object)
 			}
 			continue
@@ -76,6 +77,20 @@ func wanted(arg string, e watch.Event) bool {
 		return e.Type != watch.Deleted && reowned(e)
 	}
 	return true
+}
+
+// differs tells that an event changes one of the fields of a plan. One that cannot be
+// read counts as changed.
+func differs(fields *record.Plan, e watch.Event) bool {
+	if e.Type != watch.Modified || e.Prev == nil {
+		return false
+	}
+	now, err := fields.Append(nil, e.Object.Obj)
+	if err != nil {
+		return true
+	}
+	was, err := fields.Append(nil, e.Prev.Obj)
+	return err != nil || !bytes.Equal(now, was)
 }
 
 // reowned tells that an object names owners, and not the same as before.

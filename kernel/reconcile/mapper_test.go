@@ -174,6 +174,10 @@ func TestMaps(t *testing.T) {
 		{"owned", controller.Owned(none), watch.Added, pod("p", ownedBy("ReplicaSet", "r")), nil, []Request{{Name: "func of web"}}},
 		{"owned, as before", controller.Owned(none), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db, ownedBy("ReplicaSet", "r")), nil},
 		{"owned by another", controller.Owned(none), watch.Modified, pod("p", ownedBy("ReplicaSet", "r")), pod("p", db, ownedBy("ReplicaSet", "s")), []Request{{Name: "func of web"}}},
+		{"changed", controller.Changed(none, "spec.nodeName", "metadata.labels"), watch.Modified, pod("p", db), pod("p"), []Request{{Name: "func of db"}}},
+		{"changed in what is not asked about", controller.Changed(none, "spec.nodeName", "status.phase"), watch.Modified, pod("p", db), pod("p"), nil},
+		{"changed, but added", controller.Changed(none, "metadata.labels"), watch.Added, pod("p", db), nil, nil},
+		{"changed, but deleted", controller.Changed(none, "metadata.labels"), watch.Deleted, pod("p", db), pod("p"), nil},
 		{"owned by nobody", controller.Owned(none), watch.Added, pod("p"), nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

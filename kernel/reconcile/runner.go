@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,12 +98,26 @@ type numbered struct {
 	resource schema.GroupResource
 	present  present.Paths
 	fields   *record.Plan // what a map of its own is shown, or a MapField reads
+	changed  *record.Plan // what must change for a map of its own to be called; nil: anything
 	// ownerless: the owner's kind of a MapOwner has no namespace.
 	ownerless bool
 	// all is what the watch of all resources is of here, nil for a watch of one
 	// resource; where restricts it, see hostclient.Resources.
 	all   *hostclient.Resource
 	where []string
+}
+
+// changedOf prepares to compare what a watch asks to have changed.
+func changedOf(w wire.Watch) (*record.Plan, error) {
+	paths, ok := strings.CutPrefix(w.Arg, controller.OnlyChanged)
+	if !ok || controller.MapKind(w.Map) != controller.MapFunc {
+		return nil, nil
+	}
+	f, err := record.FieldsOfPaths(strings.Split(paths, ",")...)
+	if err != nil {
+		return nil, err
+	}
+	return projection.Of(f.String())
 }
 
 // fieldsOf prepares to write what the map of a watch reads.
@@ -141,6 +156,10 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 			continue
 		}
 		n := numbered{Watch: w, index: i, resource: gvr.GroupResource(), present: paths}
+		if n.changed, err = changedOf(w); err != nil {
+			r.log.Warn("controller watches changes of fields that cannot be", "resource", w.Resource, "error", err)
+			continue
+		}
 		if n.fields, err = fieldsOf(w); err != nil {
 			r.log.Warn("controller watches fields that cannot be", "resource", w.Resource, "error", err)
 			continue

@@ -95,6 +95,12 @@ func (c *Core) LatestAll(ctx context.Context, t Target) ([]*watch.Object, error)
 	return out, nil
 }
 
+// CatchUp returns when Latest and what is beside it are as new as every write that
+// finished before the call, of other servers too.
+func (c *Core) CatchUp(ctx context.Context) error {
+	return status.Store(schema.GroupResource{}, "read", "", c.objects.CatchUp(ctx))
+}
+
 // Holds reports whether this process knows of an object of a resource in a
 // namespace, of any with "" or when they have none. It looks in memory only.
 //

@@ -69,6 +69,12 @@ var Plugins = []Plugin{
 		{[]string{"networking.k8s.io"}, []string{"ingressclasses"}, []string{"list"}},
 	}},
 
+	// What is charged is final: it is asked when nothing else can refuse any more.
+	{Name: "resource-quota", Member: "resource-quota", Order: 10_000, Rules: []Rule{
+		{[]string{""}, []string{"resourcequotas"}, []string{"list"}},
+		{[]string{""}, []string{"resourcequotas/status"}, []string{"update"}},
+	}},
+
 	{Name: "deployment", Member: "deployment", Account: "deployment-controller", Rules: []Rule{
 		events,
 		{[]string{"apps"}, []string{"deployments", "deployments/status", "replicasets"}, write},
@@ -97,6 +103,10 @@ var Plugins = []Plugin{
 	}},
 	{Name: "garbage-collector", Member: "garbage-collector", Account: "generic-garbage-collector", Rules: []Rule{
 		{[]string{"*"}, []string{"*"}, []string{"get", "list", "watch", "update", "patch", "delete"}},
+	}},
+	{Name: "resource-quota-status", Member: "resource-quota-status", Account: "resourcequota-controller", Rules: []Rule{
+		{[]string{"*"}, []string{"*"}, []string{"list", "watch"}},
+		{[]string{""}, []string{"resourcequotas/status"}, []string{"update"}},
 	}},
 	{Name: "default-service-account", Formerly: "serviceaccount", Member: "default-service-account", Account: "service-account-controller", Rules: []Rule{
 		{[]string{""}, []string{"namespaces"}, read},

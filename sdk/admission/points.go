@@ -115,6 +115,9 @@ func appendVerdict(out []byte, v Verdict) []byte {
 	for _, x := range v.Invalid {
 		f.Invalid = append(f.Invalid, wire.Fault(x))
 	}
+	for i := range v.Charges {
+		f.Charges = append(f.Charges, v.Charges[i].frame())
+	}
 	return f.Append(frame(v).Append(out))
 }
 

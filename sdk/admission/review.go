@@ -84,6 +84,7 @@ type Review struct {
 	await     []ObjectRef
 	invalid   []Fault
 	notes     []string
+	charges   []Charge
 }
 
 // ObjectRef names an object; Resource is written as in [client.Object].
@@ -226,12 +227,13 @@ type Verdict struct {
 	Invalid   []Fault // denied by [Review.Invalid]
 	// Annotations are those of [Review.Annotate], keys and values by turns.
 	Annotations []string
+	Charges     []Charge
 }
 
 // Verdict returns what the policy decided so far.
 func (r *Review) Verdict() Verdict {
 	return Verdict{Denied: r.denied, Forbidden: r.forbidden, Message: r.message, Warnings: r.warnings, Patch: r.patch, Await: r.await,
-		Invalid: r.invalid, Annotations: r.notes}
+		Invalid: r.invalid, Annotations: r.notes, Charges: r.charges}
 }
 
 // Undeclared is an error when the rule has read a field that [Points.Fields] does

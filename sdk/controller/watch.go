@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"strings"
+
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/record"
 )
@@ -124,6 +126,16 @@ func Deleted(fn func(object record.Value) []Request) Map {
 func Deleting(fn func(object record.Value) []Request) Map {
 	return Map{Kind: MapFunc, Arg: OnlyDeleting, Func: fn}
 }
+
+// Changed calls fn with the new state of objects of which one of the fields at paths
+// changes; not for those that appear or go. The kernel compares, so that other changes
+// of a busy resource cost the plugin nothing. Not for [AllResources].
+func Changed(fn func(object record.Value) []Request, paths ...string) Map {
+	return Map{Kind: MapFunc, Arg: OnlyChanged + strings.Join(paths, ","), Func: fn}
+}
+
+// OnlyChanged begins the Map.Arg of [Changed]; paths follow, separated by commas.
+const OnlyChanged = "changed "
 
 // Owned calls fn for objects that name owners: when they appear, and when their
 // owners change.

@@ -179,21 +179,55 @@ type Findings struct {
 	Invalid []Fault
 	// Annotations are for the audit log: keys and values by turns.
 	Annotations []string
+	// Charges, since 2.2, are made in the commit that writes the object; of a
+	// refusal they are why, and it is asked for again if they would fit by now.
+	Charges []Charge
 }
+
+// Charge adds amounts to totals of an object; see admission.Charge.
+type Charge struct {
+	Resource, Namespace, Name, UID string
+	Totals, Limits                 string // paths of maps of quantities; Limits may be ""
+	Amounts, Bounds                []Amount
+}
+
+// Amount is a quantity by its key.
+type Amount struct{ Key, Quantity string }
 
 // Fault is a field that has a value that it may not have.
 type Fault struct{ Field, Value, Detail string }
 
 // Append encodes the findings.
 func (f Findings) Append(b []byte) []byte {
-	if len(f.Invalid) == 0 && len(f.Annotations) == 0 {
+	if len(f.Invalid) == 0 && len(f.Annotations) == 0 && len(f.Charges) == 0 {
 		return b
 	}
 	b = AppendUint(b, uint64(len(f.Invalid)))
 	for _, x := range f.Invalid {
 		b = AppendString(AppendString(AppendString(b, x.Field), x.Value), x.Detail)
 	}
-	return AppendStrings(b, f.Annotations)
+	b = AppendStrings(b, f.Annotations)
+	if len(f.Charges) == 0 {
+		return b
+	}
+	b = AppendUint(b, uint64(len(f.Charges)))
+	for _, x := range f.Charges {
+		b = x.append(b)
+	}
+	return b
+}
+
+func (x Charge) append(b []byte) []byte {
+	for _, s := range []string{x.Resource, x.Namespace, x.Name, x.UID, x.Totals, x.Limits} {
+		b = AppendString(b, s)
+	}
+	for _, list := range [][]Amount{x.Amounts, x.Bounds} {
+		b = AppendUint(b, uint64(len(list)))
+		for _, a := range list {
+			b = AppendString(AppendString(b, a.Key), a.Quantity)
+		}
+	}
+	return b
 }
 
 // Findings reads what a guest of 2.1 writes behind a verdict; one of 2.0 writes
@@ -206,7 +240,22 @@ func (r *Reader) Findings() (f Findings) {
 		f.Invalid = append(f.Invalid, Fault{Field: r.Str(), Value: r.Str(), Detail: r.Str()})
 	}
 	f.Annotations = r.Strings()
+	if len(r.Rest()) == 0 {
+		return f
+	}
+	for range r.Count(8) {
+		x := Charge{Resource: r.Str(), Namespace: r.Str(), Name: r.Str(), UID: r.Str(), Totals: r.Str(), Limits: r.Str()}
+		x.Amounts, x.Bounds = readAmounts(r), readAmounts(r)
+		f.Charges = append(f.Charges, x)
+	}
 	return f
+}
+
+func readAmounts(r *Reader) (list []Amount) {
+	for range r.Count(2) {
+		list = append(list, Amount{Key: r.Str(), Quantity: r.Str()})
+	}
+	return list
 }
 
 // Verdict reads a Verdict; patch values are parts of the frame.

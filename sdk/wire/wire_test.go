@@ -92,7 +92,9 @@ func TestManifestsGrow(t *testing.T) {
 }
 
 func TestFindings(t *testing.T) {
-	want := wire.Findings{Invalid: []wire.Fault{{Field: "metadata.labels[a]", Value: "b", Detail: "must be c"}}, Annotations: []string{"k", "v"}}
+	want := wire.Findings{Invalid: []wire.Fault{{Field: "metadata.labels[a]", Value: "b", Detail: "must be c"}}, Annotations: []string{"k", "v"},
+		Charges: []wire.Charge{{Resource: "v1/resourcequotas", Namespace: "ns", Name: "q", UID: "u", Totals: "status.used", Limits: "status.hard",
+			Amounts: []wire.Amount{{Key: "pods", Quantity: "1"}}, Bounds: []wire.Amount{{Key: "pods", Quantity: "2"}, {Key: "requests.cpu", Quantity: "500m"}}}, {Resource: "v1/x", Amounts: []wire.Amount{{Key: "a", Quantity: "1"}}}}}
 	b := want.Append(verdict.Append(nil))
 	r := wire.NewReader(append(b[:len(b):len(b)], "of a later minor version"...))
 	if v := r.Verdict(); !reflect.DeepEqual(v, verdict) {
@@ -100,6 +102,11 @@ func TestFindings(t *testing.T) {
 	}
 	if got := r.Findings(); r.Err() != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, r.Err(), want)
+	}
+	want.Charges = nil
+	r = wire.NewReader(want.Append(nil))
+	if got := r.Findings(); r.Err() != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("of a guest of 2.1: %+v, %v", got, r.Err())
 	}
 	r = wire.NewReader(verdict.Append(nil))
 	r.Verdict()

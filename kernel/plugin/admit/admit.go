@@ -37,6 +37,8 @@ type Config struct {
 	// error when the policy may not know it; nil asks every policy as if all were
 	// given.
 	Around func(name string, p *plugin.Plugin) (Around, error)
+	// Totals makes what a policy may charge; nil is nothing.
+	Totals func(name string, p *plugin.Plugin) Totals
 	// Patience is how long a request waits for a policy that is being loaded for
 	// the first time; 0 is admission.Patience.
 	Patience time.Duration
@@ -52,6 +54,7 @@ type Sink struct {
 	calls     func(name string, p *plugin.Plugin) func() plugin.HostCall
 	exists    func(name string, p *plugin.Plugin) Exists
 	around    func(name string, p *plugin.Plugin) (Around, error)
+	totals    func(name string, p *plugin.Plugin) Totals
 	clock     clock.WithTicker
 	patience  time.Duration
 	log       *slog.Logger
@@ -77,6 +80,9 @@ func New(c Config) *Sink {
 	if c.Around == nil {
 		c.Around = func(string, *plugin.Plugin) (Around, error) { return nil, nil }
 	}
+	if c.Totals == nil {
+		c.Totals = func(string, *plugin.Plugin) Totals { return nil }
+	}
 	if c.Patience == 0 {
 		c.Patience = admission.Patience
 	}
@@ -85,7 +91,7 @@ func New(c Config) *Sink {
 	if c.Metrics != nil {
 		c.Metrics.MustRegister(rehearsed)
 	}
-	return &Sink{chain: c.Chain, rehearsed: rehearsed, instances: c.Instances, calls: c.Calls, exists: c.Exists, around: c.Around, clock: c.Clock, patience: c.Patience, log: c.Log,
+	return &Sink{chain: c.Chain, rehearsed: rehearsed, instances: c.Instances, calls: c.Calls, exists: c.Exists, around: c.Around, totals: c.Totals, clock: c.Clock, patience: c.Patience, log: c.Log,
 		states: states{byName: map[string]state{}}}
 }
 
@@ -110,7 +116,7 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	if err := pool.Warm(ctx); err != nil {
 		return errors.Join(err, pool.Close())
 	}
-	r := &rule{name: name, mode: p.Spec.Mode, points: p.Manifest.Points, match: match, fields: fields, pool: pool, waits: newWaits(s.exists(name, p), s.clock), log: s.log, rehearsed: s.rehearsed}
+	r := &rule{name: name, mode: p.Spec.Mode, points: p.Manifest.Points, match: match, fields: fields, pool: pool, waits: newWaits(s.exists(name, p), s.clock), totals: s.totals(name, p), log: s.log, rehearsed: s.rehearsed}
 	entry := admission.Rule{Match: match.coarse(), Policy: true, Failure: admission.FailurePolicy(p.Spec.FailurePolicy), Timeout: waitFor(p.Timeout())}
 	if p.Manifest.Points.Has(wire.PointMutate) {
 		entry.Mutate = admission.MutatorFunc(r.mutate)
@@ -186,6 +192,7 @@ type rule struct {
 	fields *record.Plan
 	pool   *plugin.Pool
 	waits  *waits
+	totals Totals // nil: none may be charged
 	log    *slog.Logger
 
 	rehearsed *prometheus.CounterVec
@@ -226,6 +233,23 @@ func (r *rule) validate(ctx context.Context, a *admission.Attributes) error {
 	return err
 }
 
+// consider puts a review to the policy until its verdict stands.
+func (r *rule) consider(ctx context.Context, op wire.Op, req []byte) (v verdict, err error) {
+	if v, err = r.call(ctx, op, req); err == nil && len(v.Await) > 0 {
+		var there bool
+		if there, err = r.waits.until(ctx, v.Await); there {
+			v, err = r.call(ctx, op, req)
+		}
+	}
+	if err == nil && v.Denied && len(v.Charges) > 0 && r.totals != nil {
+		// Refused because of totals: what another server changed of them counts.
+		if err = r.totals.CatchUp(ctx); err == nil {
+			v, err = r.call(ctx, op, req)
+		}
+	}
+	return v, err
+}
+
 // lenient policies refuse and change nothing.
 func (r *rule) lenient() bool { return r.mode.Rehearses() }
 
@@ -249,19 +273,19 @@ func (r *rule) ask(ctx context.Context, a *admission.Attributes, op wire.Op) (v 
 	if err != nil {
 		return v, false, r.failure(a, err)
 	}
-	if v, err = r.call(ctx, op, req); err == nil && len(v.Await) > 0 {
-		var there bool
-		if there, err = r.waits.until(ctx, v.Await); there {
-			v, err = r.call(ctx, op, req)
-		}
-	}
-	if err != nil {
+	if v, err = r.consider(ctx, op, req); err != nil {
 		return v, false, r.failure(a, err)
 	}
 	if r.mode != v1alpha1.Shadow { // which nobody notices
 		v.tell(ctx, a, r.name)
 	}
 	if !v.Denied {
+		if r.lenient() {
+			return v, true, nil
+		}
+		if err := r.charge(a, op, v.Charges); err != nil {
+			return v, false, r.failure(a, err)
+		}
 		return v, true, nil
 	}
 	if r.lenient() {

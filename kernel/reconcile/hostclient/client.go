@@ -283,6 +283,7 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 		if err != nil {
 			return nil, err
 		}
+		k.c.Observed.saw(l.Revision)
 		return l.Items, nil
 	}
 	if q.Fields != "" {

@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Observed remembers the revisions that a plugin knows of, because it wrote them or
-// was woken by them, so that what it reads next is not older. The zero value is
+// Observed remembers the revisions that a plugin knows of, because it wrote them, read
+// them or was woken by them, so that what it reads next is not older. The zero value is
 // ready; it is safe for concurrent use.
 type Observed struct {
 	latest     atomic.Int64
@@ -24,6 +24,10 @@ func (w *Observed) Observe(gr schema.GroupResource, rev int64) {
 	}
 	raise(v.(*atomic.Int64), rev)
 }
+
+// saw raises what was seen of anything to a revision: what is listed next, of another
+// resource perhaps, is not older than what was listed before.
+func (w *Observed) saw(rev int64) { raise(&w.latest, rev) }
 
 // any is the latest revision.
 func (w *Observed) any() int64 { return w.latest.Load() }

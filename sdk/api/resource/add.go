@@ -68,3 +68,13 @@ func decimalExponent(nano *big.Int) Quantity {
 	}
 	return Quantity(n.String() + "e" + strconv.Itoa(exponent))
 }
+
+// Sub is the difference of two amounts, in the form of Add.
+func (q Quantity) Sub(o Quantity) Quantity {
+	a, b := q.nano(), o.nano()
+	kind := q
+	if a.Sign() == 0 {
+		kind = o
+	}
+	return canonical(new(big.Int).Sub(a, b), kind)
+}

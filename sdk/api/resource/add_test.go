@@ -36,3 +36,18 @@ func TestAdd(t *testing.T) {
 		}
 	}
 }
+
+func TestSub(t *testing.T) {
+	for _, c := range []struct{ a, b, want resource.Quantity }{
+		{"1", "300m", "700m"},
+		{"2Gi", "1Gi", "1Gi"},
+		{"", "1Gi", "-1Gi"},
+		{"1", "1", "0"},
+		{"1", "-1", "2"},
+		{"1", "x", "1"},
+	} {
+		if got := c.a.Sub(c.b); got != c.want {
+			t.Errorf("%s - %s = %s, want %s", c.a, c.b, got, c.want)
+		}
+	}
+}
