@@ -182,6 +182,9 @@ func testOperations(t *testing.T, open Open) {
 		{name: "warn", op: wire.OpValidate, req: review(t, "a", pod("a", "web:1"), pod("b", "web:1")),
 			want: verdict(wire.Verdict{Warnings: []string{"the name changes"}})},
 		{name: "delete", op: wire.OpValidate, req: review(t, "a", nil, pod("a", "web:1")), want: verdict(wire.Verdict{Warnings: []string{"the name changes"}})},
+		{name: "charge", op: wire.OpValidate, req: review(t, "charge", pod("a", "web:1"), nil), want: wire.Findings{Charges: []wire.Charge{{Resource: "v1/resourcequotas", Namespace: "default",
+			Name: "q", UID: "u", Totals: "status.used", Limits: "status.hard", Amounts: []wire.Amount{{Key: "cpu", Quantity: "500m"}, {Key: "pods", Quantity: "1"}},
+			Bounds: []wire.Amount{{Key: "cpu", Quantity: "1"}, {Key: "pods", Quantity: "2"}}}}}.Append(verdict(wire.Verdict{}))},
 		{name: "print", op: wire.OpValidate, req: review(t, "print", pod("a", "web:1"), nil), want: verdict(wire.Verdict{})},
 		{name: "mutate", op: wire.OpMutate, req: review(t, "a", pod("a", "web:1"), nil), want: verdict(wire.Verdict{Patch: []wire.PatchOp{
 			{Path: "metadata.labels[seen.by/suite]", Value: []byte(`"a"`)}, {Remove: true, Path: "spec.nodeName"}}})},

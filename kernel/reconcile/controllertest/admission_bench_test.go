@@ -21,7 +21,8 @@ func BenchmarkPodAdmission(b *testing.B) {
 		}{
 			{"account", []string{"service-account"}},
 			{"account+priority", []string{"service-account", "priority"}},
-			{"all", []string{"limit-ranger", "service-account", "priority", "default-tolerations", "storage-protection", "runtime-class"}},
+			{"quota, where there is none", []string{"resource-quota"}},
+			{"all", []string{"limit-ranger", "service-account", "priority", "default-tolerations", "storage-protection", "runtime-class", "resource-quota"}},
 		} {
 			b.Run(h.name+"/"+set.name, func(b *testing.B) { benchmarkPodAdmission(b, h, set.rules) })
 		}

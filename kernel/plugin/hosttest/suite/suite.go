@@ -13,6 +13,7 @@ import (
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
+	"github.com/pintle-io/pintle/sdk/api/resource"
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/scheduling"
@@ -89,6 +90,9 @@ func validate(r *admission.Review) error {
 		m[r.Name] = 1
 	case "error":
 		return errors.New("cannot decide")
+	case "charge":
+		r.Charge(admission.Charge{Object: admission.ObjectRef{Resource: "v1/resourcequotas", Namespace: r.Namespace, Name: "q"}, UID: "u", Totals: "status.used",
+			Limits: "status.hard", Amounts: map[string]resource.Quantity{"pods": "1", "cpu": "500m"}, Bounds: map[string]resource.Quantity{"pods": "2", "cpu": "1"}})
 	case "print":
 		fmt.Println("seen", r.Namespace, r.User, r.Groups, r.DryRun)
 	}
