@@ -66,26 +66,30 @@ func atLeast(what corev1.LimitType, name corev1.ResourceName, bound resource.Qua
 }
 
 func atMost(what corev1.LimitType, name corev1.ResourceName, bound resource.Quantity, request, limit amount) string {
-	switch most := fmt.Sprintf("maximum %s usage per %s is %s", name, what, bound); {
+	switch {
 	case !limit.there:
-		return most + ".  No limit is specified"
+		return maximum(what, name, bound) + ".  No limit is specified"
 	case more(limit, bound):
-		return fmt.Sprintf("%s, but limit is %s", most, limit.Quantity)
-	case request.there && more(request, bound):
-		return fmt.Sprintf("%s, but request is %s", most, request.Quantity)
+		return fmt.Sprintf("%s, but limit is %s", maximum(what, name, bound), limit.Quantity)
+	case request.there:
+		return requestAtMost(what, name, bound, request)
 	}
 	return ""
 }
 
 // requestAtMost is for what knows no limits.
 func requestAtMost(what corev1.LimitType, name corev1.ResourceName, bound resource.Quantity, request amount) string {
-	switch most := fmt.Sprintf("maximum %s usage per %s is %s", name, what, bound); {
+	switch {
 	case !request.there:
-		return most + ".  No request is specified"
+		return maximum(what, name, bound) + ".  No request is specified"
 	case more(request, bound):
-		return fmt.Sprintf("%s, but request is %s", most, request.Quantity)
+		return fmt.Sprintf("%s, but request is %s", maximum(what, name, bound), request.Quantity)
 	}
 	return ""
+}
+
+func maximum(what corev1.LimitType, name corev1.ResourceName, bound resource.Quantity) string {
+	return fmt.Sprintf("maximum %s usage per %s is %s", name, what, bound)
 }
 
 // ratio bounds the limit as a multiple of the request.
