@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
+	"github.com/pintle-io/pintle/kernel/apiserver/response"
 	"github.com/pintle-io/pintle/kernel/audit"
 )
 
@@ -77,7 +78,9 @@ func (w *audited) begin(code int) {
 }
 
 func (w *audited) WriteHeader(code int) {
-	w.begin(code)
+	if !response.Informational(code) {
+		w.begin(code)
+	}
 	w.ResponseWriter.WriteHeader(code)
 }
 

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
+	"github.com/pintle-io/pintle/kernel/apiserver/response"
 )
 
 // Metrics of one server. The exported ones are counted where the event is.
@@ -136,7 +137,7 @@ type recorder struct {
 }
 
 func (r *recorder) WriteHeader(code int) {
-	if r.code == 0 {
+	if r.code == 0 && !response.Informational(code) {
 		r.code = code
 	}
 	r.ResponseWriter.WriteHeader(code)

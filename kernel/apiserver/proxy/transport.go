@@ -75,7 +75,16 @@ func (n *nodeTransports) newTransport(t *tls.Config) *http.Transport {
 	}
 }
 
-func (n *nodeTransports) transport(t *resource.Target) (*http.Transport, error) {
+// transport is what reaches a target.
+func (n *nodeTransports) transport(t *resource.Target) (http.RoundTripper, error) {
+	tr, err := n.of(t)
+	if err != nil {
+		return nil, err
+	}
+	return checked{tr}, nil
+}
+
+func (n *nodeTransports) of(t *resource.Target) (*http.Transport, error) {
 	if t.Node == "" {
 		return n.plain, nil
 	}

@@ -249,5 +249,12 @@ func Indent(data []byte) []byte {
 	return append(bytes.TrimRight(buf.Bytes(), "\n"), '\n')
 }
 
+// Informational tells of a status that it comes before the answer's (RFC 9110 section
+// 15.2), as 103 Early Hints of a proxied backend: it says nothing of the outcome. After
+// 101 there is no other.
+func Informational(code int) bool {
+	return code >= 100 && code < 200 && code != http.StatusSwitchingProtocols
+}
+
 // SlowReader is how long a client may take to read what is ready for it.
 const SlowReader = 60 * time.Second
