@@ -74,9 +74,12 @@ type Reader interface {
 	Get(obj Object, namespace, name string) error
 	// List fills list, a *[]*T whose *T is an [Object], as [Client.List] does,
 	// narrowed by Namespace and Labels only. What has not changed since the last
-	// call costs next to nothing, so it is for resources of which there are few.
+	// call costs next to nothing, so it is for resources of which there are few. Of others
+	// it takes a Limit: no list is longer than 10,000 objects, and none without a Limit is
+	// cut short.
 	//
 	// # Errors
+	//   - there are more objects than that, and no Limit is set
 	//   - [IsForbidden]: spec.permissions of the Plugin lacks the verb list
 	List(list any, o ListOptions) error
 }
@@ -95,6 +98,11 @@ type ListOptions struct {
 	Labels    string // a label selector as kubectl -l takes it
 	Fields    string // a field selector: "spec.nodeName=a"
 	Owner     Owner  // only dependents: [OwnedBy] or [NoController]
+	// Limit is how many objects are listed at most, the first in order of namespace and
+	// name; 0 is no limit. Remaining, unless it is nil, is then set to how many more there
+	// are: a list that was cut short is told from one that is whole.
+	Limit     int
+	Remaining *int
 }
 
 // Owner narrows a list to dependents; the zero value does not.

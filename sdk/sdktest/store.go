@@ -3,6 +3,7 @@ package sdktest
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -29,6 +30,9 @@ type Store struct {
 
 	// Notes are the events recorded, as "name reason: message".
 	Notes []string
+	// Forbidden are resources ("v1/pods") that may not be read, as when the Plugin's
+	// permissions lack them.
+	Forbidden []string
 }
 
 // NewStore makes a store that holds objects.
@@ -58,19 +62,33 @@ func (s *Store) Keys() []string {
 
 func key(resource, namespace, name string) string { return resource + "/" + namespace + "/" + name }
 
+func (s *Store) may(resource string) error {
+	if slices.Contains(s.Forbidden, resource) {
+		return wire.Errorf(wire.KindForbidden, "%s may not be read", resource)
+	}
+	return nil
+}
+
 // call serves a client as a kernel would.
 func (s *Store) call(op wire.HostOp, req []byte) ([]byte, error) {
 	r := wire.NewReader(req)
 	switch op {
 	case wire.HostGet:
 		q := r.GetRequest()
+		if err := s.may(q.Resource); err != nil {
+			return nil, err
+		}
 		o, err := s.get(q.Resource, q.Namespace, q.Name)
 		if err != nil {
 			return nil, err
 		}
 		return encode(o, q.Only)
 	case wire.HostList:
-		return s.list(r.ListRequest())
+		q := r.ListRequest()
+		if err := s.may(q.Resource); err != nil {
+			return nil, err
+		}
+		return s.list(q)
 	case wire.HostWrite:
 		return s.write(r.WriteRequest())
 	case wire.HostPatch:
@@ -287,6 +305,10 @@ func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 		}
 		bodies = append(bodies, b)
 	}
+	more := uint64(0)
+	if n := uint64(len(bodies)); q.Limit > 0 && q.Limit < n {
+		bodies, more = bodies[:q.Limit], n-q.Limit
+	}
 	n := uint64(len(bodies))
 	out := wire.AppendUint(wire.AppendBool(wire.AppendUint(nil, 1), true), n)
 	if n > 0 {
@@ -295,7 +317,7 @@ func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 	for _, b := range bodies {
 		out = wire.AppendBytes(out, b)
 	}
-	return out, nil
+	return wire.AppendUint(out, more), nil
 }
 
 func owned(m map[string]any, by wire.Owner) bool {

@@ -25,6 +25,7 @@ package wire
 //	                 keep  uint   that many items of the held list are kept as they are
 //	                 drop  uint   then that many of the held list are left out
 //	                 add   uint   then that many new ones follow, each length-prefixed
+//	more    uint   how many objects there are beyond the limit; absent: none
 //
 // kernel/plugin/listing implements the host's side of it, package remote the
 // guest's.
@@ -54,6 +55,7 @@ type ListRequest struct {
 	Owner     Owner
 	Only      string
 	Token     uint64 // 0: nothing held
+	Limit     uint64 // of objects in the answer; 0: none. An older guest does not send it
 }
 
 // Append encodes the request.
@@ -62,12 +64,16 @@ func (q ListRequest) Append(b []byte) []byte {
 		b = AppendString(b, s)
 	}
 	b = AppendString(append(b, byte(q.Owner.Kind)), q.Owner.UID)
-	return AppendUint(AppendString(b, q.Only), q.Token)
+	return AppendUint(AppendUint(AppendString(b, q.Only), q.Token), q.Limit)
 }
 
 // ListRequest reads a ListRequest.
 func (r *Reader) ListRequest() ListRequest {
-	return ListRequest{r.Str(), r.Str(), r.Str(), r.Str(), Owner{OwnerKind(r.Byte()), r.Str()}, r.Str(), r.Uint()}
+	q := ListRequest{Resource: r.Str(), Namespace: r.Str(), Labels: r.Str(), Fields: r.Str(), Owner: Owner{OwnerKind(r.Byte()), r.Str()}, Only: r.Str(), Token: r.Uint()}
+	if len(r.Rest()) > 0 {
+		q.Limit = r.Uint()
+	}
+	return q
 }
 
 // Owner narrows a list to dependents.

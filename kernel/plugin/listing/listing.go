@@ -30,8 +30,14 @@ type held struct {
 
 // Answer appends the answer to q, whose objects at present are items in order
 // of their keys, each at its latest revision; encode makes the record of one.
-// items is kept and must not change.
+// items is kept and must not change. Of more items than q.Limit the first are answered,
+// and how many are left out.
 func (s *Session) Answer(b []byte, q wire.ListRequest, items []*watch.Object, encode func(*watch.Object) ([]byte, error)) ([]byte, error) {
+	more := 0
+	if q.Limit > 0 && q.Limit < uint64(len(items)) {
+		more = len(items) - int(q.Limit)
+		items = items[:q.Limit]
+	}
 	token := q.Token
 	q.Token = 0
 	old := s.lists[q]
@@ -52,6 +58,7 @@ func (s *Session) Answer(b []byte, q wire.ListRequest, items []*watch.Object, en
 	if err != nil {
 		return nil, err
 	}
+	b = wire.AppendUint(b, uint64(more))
 	s.hold(q, &held{s.token, items})
 	return b, nil
 }

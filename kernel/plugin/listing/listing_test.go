@@ -33,6 +33,38 @@ type world struct {
 	client   client.Client
 }
 
+// TestLimit: the first are listed, and how many more there are is told, as both change.
+func TestLimit(t *testing.T) {
+	w := newWorld()
+	for _, step := range []struct {
+		change func()
+		limit  int
+		want   string
+	}{
+		{func() {}, 2, "[] 0"},
+		{func() { w.put("b"); w.put("c") }, 2, "[b c] 0"},
+		{func() { w.put("a") }, 2, "[a b] 1"},
+		{func() {}, 0, "[a b c] 0"},
+		{func() { w.remove("b") }, 2, "[a c] 0"},
+		{func() { w.put("d"); w.put("e") }, 1, "[a] 3"},
+		{func() {}, 4, "[a c d e] 0"},
+	} {
+		step.change()
+		var list []*item
+		more := -1
+		if err := w.client.List(&list, client.ListOptions{Limit: step.limit, Remaining: &more}); err != nil {
+			t.Fatal(err)
+		}
+		names := []string{}
+		for _, x := range list {
+			names = append(names, x.Name)
+		}
+		if got := fmt.Sprint(names, more); got != step.want {
+			t.Errorf("limit %d: %s, want %s", step.limit, got, step.want)
+		}
+	}
+}
+
 func newWorld() *world {
 	w := &world{session: &listing.Session{}}
 	w.client = remote.NewClient(func(op wire.HostOp, req []byte) ([]byte, error) {

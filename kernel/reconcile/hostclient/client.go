@@ -7,6 +7,7 @@
 package hostclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -67,6 +68,8 @@ type Config struct {
 	// served: an admission rule that wrote, or waited for others, would do so
 	// in the middle of somebody's request.
 	Latest Latest
+	// MaxRead bounds the objects of one list beside Latest; 0 is 10,000.
+	MaxRead int
 }
 
 // Latest is what this process knows, without waiting for anybody; a
@@ -266,9 +269,19 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 	if err != nil {
 		return err
 	}
+	if most := cmp.Or(k.c.MaxRead, maxRead); k.c.Latest != nil && len(items) > most {
+		if q.Limit == 0 {
+			return wire.Errorf(wire.KindTooMany, "there are %d %s, and an admission rule may read %d at once: set a Limit", len(items), t.Resource.Resource, most)
+		}
+		q.Limit = min(q.Limit, uint64(most))
+	}
 	k.buf, err = k.session.Answer(k.buf, q, items, func(o *watch.Object) ([]byte, error) { return k.projected(o, t, project) })
 	return err
 }
+
+// maxRead bounds what an admission rule, for which a request waits, is given at once:
+// each object is encoded for it and decoded by it.
+const maxRead = 10_000
 
 func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListRequest) ([]*watch.Object, error) {
 	if k.c.Latest != nil {

@@ -453,6 +453,26 @@ func TestAdmissionReads(t *testing.T) {
 	if err := c.List(&[]*lightcore.Secret{}, client.ListOptions{}); !client.IsForbidden(err) {
 		t.Errorf("list without permission: %v", err)
 	}
+	b.config.Latest = nil
+	for _, name := range []string{"n", "o"} {
+		if err := b.c.Create(config(name, "one")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.config.Latest, b.config.MaxRead = b.Core, 2
+	for limit, want := range map[int]int{1: 1, 2: 2, 3: 2} {
+		more := -1
+		if err := c.List(&list, client.ListOptions{Namespace: "default", Limit: limit, Remaining: &more}); err != nil || len(list) != want || list[0].Name != "m" || more != 3-want {
+			t.Errorf("list of %d: %d objects and %d more, %v; want %d", limit, len(list), more, err, want)
+		}
+	}
+	if err := c.List(&list, client.ListOptions{Namespace: "default"}); err == nil || !strings.Contains(err.Error(), "there are 3 configmaps, and an admission rule may read 2 at once: set a Limit") {
+		t.Errorf("list of more than may be read: %v", err)
+	}
+	b.config.MaxRead = 0
+	if err := c.List(&list, client.ListOptions{Namespace: "default"}); err != nil || len(list) != 3 {
+		t.Errorf("list: %d objects, %v", len(list), err)
+	}
 	b.config.Allow = nil
 	for what, err := range map[string]error{
 		"list by fields":     c.List(&list, client.ListOptions{Fields: "metadata.name=m"}),

@@ -11,7 +11,8 @@ import (
 	"github.com/pintle-io/pintle/sdk/client"
 )
 
-// maxPods bounds how many pods of a namespace are looked at.
+// maxPods bounds how many pods of a namespace are looked at, the first by name, as many
+// as upstream looks at.
 const maxPods = 3000
 
 // labelled is what counts of a Namespace.
@@ -89,14 +90,13 @@ func (p policy) like(o policy) bool {
 // existing warns of the pods that are there.
 func (r *rule) existing(q *admission.Review, s standard) error {
 	var all []*pod
-	if err := q.Reader.List(&all, client.ListOptions{Namespace: q.Name}); err != nil {
+	var more int
+	if err := q.Reader.List(&all, client.ListOptions{Namespace: q.Name, Limit: maxPods, Remaining: &more}); err != nil {
 		q.Warn("failed to list pods while checking new PodSecurity enforce level") // and who asks may set it, as upstream has it
 		return nil
 	}
-	all = r.order(all)
-	looked := all[:min(len(all), maxPods)]
 	first, count := map[string]string{}, map[string]int{} // by what they violate
-	for _, p := range looked {
+	for _, p := range r.unlessExempt(all) {
 		f := evaluate(s, p)
 		if len(f) == 0 {
 			continue
@@ -107,8 +107,8 @@ func (r *rule) existing(q *admission.Review, s standard) error {
 		}
 		count[why]++
 	}
-	if len(looked) < len(all) {
-		q.Warn("new PodSecurity enforce level only checked against the first %d of %d existing pods", len(looked), len(all))
+	if more > 0 {
+		q.Warn("new PodSecurity enforce level only checked against the first %d of %d existing pods", len(all), len(all)+more)
 	}
 	if len(first) == 0 {
 		return nil
@@ -133,20 +133,9 @@ func (r *rule) existing(q *admission.Review, s standard) error {
 	return nil
 }
 
-// order puts one pod of each owner before the others, and leaves out those that are
-// exempt.
-func (r *rule) order(all []*pod) []*pod {
-	var one, more []*pod
-	seen := map[string]bool{}
-	for _, p := range all {
-		owner := p.owner()
-		switch {
-		case p.Spec.RuntimeClassName != "" && slices.Contains(r.Exemptions.RuntimeClasses, p.Spec.RuntimeClassName):
-		case owner != "" && seen[owner]:
-			more = append(more, p)
-		default:
-			one, seen[owner] = append(one, p), true
-		}
-	}
-	return append(one, more...)
+// unlessExempt leaves out what is not held against the standards.
+func (r *rule) unlessExempt(all []*pod) []*pod {
+	return slices.DeleteFunc(all, func(p *pod) bool {
+		return p.Spec.RuntimeClassName != "" && slices.Contains(r.Exemptions.RuntimeClasses, p.Spec.RuntimeClassName)
+	})
 }

@@ -100,16 +100,6 @@ func (p *pod) windows() bool { return p.Spec.OS.Name == "windows" }
 // ownUsers tells whether the pod's users are not those of the node.
 func (p *pod) ownUsers() bool { return p.Spec.HostUsers != nil && !*p.Spec.HostUsers }
 
-// owner is the uid of the pod's controller, "" when it has none.
-func (p *pod) owner() string {
-	for _, o := range p.OwnerReferences {
-		if o.Controller != nil && *o.Controller {
-			return o.UID
-		}
-	}
-	return ""
-}
-
 // fields are what the rule reads: of pods the fields that count, of workloads, which
 // are written rarely, the whole template.
 var fields = func() []string {

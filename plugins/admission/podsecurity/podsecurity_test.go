@@ -1,6 +1,7 @@
 package podsecurity_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -236,6 +237,33 @@ func TestNamespaces(t *testing.T) {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Of many pods the first by name are looked at, and that it is not all of them is told;
+// pods that may not be read are no reason to refuse.
+func TestExistingPodsAreBounded(t *testing.T) {
+	var pods []*object
+	for i := range 3002 {
+		pods = append(pods, &object{resource: "v1/pods", Metadata: m{"namespace": "ns", "name": fmt.Sprintf("p%05d", i)}, Spec: good(func(s, _ m) { s["hostPID"] = true })})
+	}
+	ask := func(s *sdktest.Store) []string {
+		ns := func(list m) m { return m{"metadata": m{"name": "ns", "labels": list}} }
+		v := sdktest.Validate(t, sdktest.Open[*admission.Points](t, "pod-security", ""), sdktest.Request{Operation: admission.Update, Resource: "v1/namespaces", Name: "ns",
+			Object: ns(labels("enforce=baseline")), Old: ns(labels()), Store: s})
+		if v.Denied {
+			t.Errorf("denied: %s", v.Message)
+		}
+		return v.Warnings
+	}
+	s := store(t, labels(), pods...)
+	if diff := cmp.Diff([]string{"new PodSecurity enforce level only checked against the first 3000 of 3002 existing pods",
+		`existing pods in namespace "ns" violate the new PodSecurity enforce level "baseline:latest"`, "p00000 (and 2999 other pods): host namespaces"}, ask(s)); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	s.Forbidden = []string{"v1/pods"}
+	if diff := cmp.Diff([]string{"failed to list pods while checking new PodSecurity enforce level"}, ask(s)); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 

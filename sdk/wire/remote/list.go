@@ -19,11 +19,13 @@ type listKey struct {
 	elem                                reflect.Type
 	resource, namespace, labels, fields string
 	owner                               wire.Owner
+	limit                               uint64
 }
 
 // heldList is the last answer to a list, to be changed by the next.
 type heldList struct {
 	token uint64
+	more  uint64        // beyond the limit
 	items reflect.Value // []*T
 	sizes []int         // bytes of each item
 	size  int
@@ -44,13 +46,13 @@ func (c *caller) List(list any, o client.ListOptions) error {
 	if o.Resource == "" {
 		o.Resource = probe.APIResource()
 	}
-	key := listKey{elem, o.Resource, o.Namespace, o.Labels, o.Fields, o.Owner}
+	key := listKey{elem, o.Resource, o.Namespace, o.Labels, o.Fields, o.Owner, uint64(max(o.Limit, 0))}
 	old := c.lists[key]
 	if old == nil {
 		old = &heldList{items: reflect.Zero(reflect.SliceOf(elem))}
 	}
 	resp, err := c.do(wire.HostList, wire.ListRequest{Resource: key.resource, Namespace: o.Namespace, Labels: o.Labels,
-		Fields: o.Fields, Owner: o.Owner, Only: record.FieldsOf(elem.Elem()).String(), Token: old.token}.Append)
+		Fields: o.Fields, Owner: o.Owner, Only: record.FieldsOf(elem.Elem()).String(), Token: old.token, Limit: key.limit}.Append)
 	if err != nil {
 		return err
 	}
@@ -63,6 +65,9 @@ func (c *caller) List(list any, o client.ListOptions) error {
 	mine := reflect.MakeSlice(out.Type(), now.items.Len(), now.items.Len())
 	reflect.Copy(mine, now.items)
 	out.Set(mine)
+	if o.Remaining != nil {
+		*o.Remaining = int(min(now.more, 1<<30))
+	}
 	return nil
 }
 
@@ -103,6 +108,12 @@ func applyList(old *heldList, elem reflect.Type, resp []byte) (*heldList, error)
 				return nil, err
 			}
 			now.items, now.sizes = reflect.Append(now.items, obj), append(now.sizes, len(body))
+		}
+	}
+	if len(r.Rest()) > 0 { // an older host sends none
+		now.more = r.Uint()
+		if err := r.Err(); err != nil {
+			return nil, err
 		}
 	}
 	for _, s := range now.sizes {
