@@ -118,8 +118,8 @@ func (r *request) validate(ctx context.Context, op admission.Operation, obj, old
 	return nil
 }
 
-// charge adds what the rules charge to a change.
-func (r *request) charge(ch *transaction.Change) error {
+// charge adds what the rules charge for a request to a change of it.
+func charge(r *request, ch *transaction.Change) error {
 	for _, x := range r.charges {
 		d := r.tx.Definitions.Definition(x.Resource)
 		if d == nil {

@@ -80,7 +80,7 @@ func (r *request) change(cur *watch.Object) *transaction.Change {
 // rules charge. It asks the kind as it is now: one that has begun to go takes no new
 // objects.
 func (r *request) join(ctx context.Context, ch *transaction.Change) error {
-	if err := r.charge(ch); err != nil {
+	if err := charge(r, ch); err != nil {
 		return err
 	}
 	var old runtime.Object

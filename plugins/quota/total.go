@@ -32,11 +32,11 @@ func (o *Object) requests() corev1.ResourceList {
 		return granted(c, s)
 	}
 	sum := corev1.ResourceList{}
-	raise(sum, o.total(has))
-	raise(sum, o.total(granted))
 	if !infeasible {
 		raise(sum, o.total(asked))
 	}
+	raise(sum, o.total(has))
+	raise(sum, o.total(granted))
 	if r := o.Spec.Resources; r != nil && podLevel(r.Requests) {
 		override(sum, r.Requests)
 	}
@@ -57,10 +57,10 @@ func (o *Object) limits() corev1.ResourceList {
 		return c.Resources.Limits
 	}
 	sum := corev1.ResourceList{}
-	raise(sum, o.total(has))
 	if !infeasible {
 		raise(sum, o.total(asked))
 	}
+	raise(sum, o.total(has))
 	if o.hasPodLevel() {
 		override(sum, o.Spec.Resources.Limits)
 	}

@@ -125,7 +125,7 @@ func TestCharge(t *testing.T) {
 		}
 	}
 	// An object of a kind without Go types of its own.
-	u := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"uid": "u"}, "status": map[string]any{
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": map[string]any{"uid": "u"}, "status": map[string]any{
 		"hard": map[string]any{"pods": "2", "requests.cpu": "1"}, "used": map[string]any{"pods": "0", "requests.cpu": "0"}}}}
 	got, err := charges[0].Apply(u)
 	if err != nil {

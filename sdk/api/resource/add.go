@@ -21,8 +21,8 @@ func (q Quantity) Add(o Quantity) Quantity {
 // fraction, of the sort that like has.
 func canonical(nano *big.Int, like Quantity) Quantity {
 	binary := strings.HasSuffix(string(like), "i")
-	whole := divUp(nano, big.NewInt(1e9))
-	if binary && whole.CmpAbs(big.NewInt(1024)) >= 0 {
+	whole, part := new(big.Int).QuoRem(nano, big.NewInt(1e9), new(big.Int))
+	if binary && part.Sign() == 0 && whole.CmpAbs(big.NewInt(1024)) >= 0 {
 		return Quantity(reduce(whole, 1024, []string{"", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"}))
 	}
 	if nano.Sign() == 0 {

@@ -22,7 +22,7 @@ func TestAdd(t *testing.T) {
 		{"512", "1Ki", "1536"},
 		{"1k", "1Ki", "2024"},
 		{"999k", "1k", "1M"},
-		{"1Ki", "100m", "1025"}, // rounded up, as bytes are
+		{"1Ki", "100m", "1024100m"}, // nothing is lost
 		{"100Mi", "-99Mi", "1Mi"},
 		{"1Ki", "-1000", "24"},
 		{"1", "-1", "0"},
