@@ -77,7 +77,7 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	p.workers = pod.NewWorkers(pod.Config{
 		Client: a.client, Runtime: a.runtime, RuntimeName: scheme, ImageMounts: features.ImageMounts,
 		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Staging: cfg.dir("staged"), Claim: p.claim, RecursiveReadOnly: p.recursiveReadOnly(features), Node: node, Log: cfg.Log,
-			Drivers: volume.Standard(projected.Config{Sources: p.sources, Token: p.token, Node: node, Log: cfg.Log})}),
+			Drivers: volume.Standard(projected.Config{Sources: p.sources, Bundles: p.sources, Token: p.token, Node: node, Log: cfg.Log})}),
 		Images: p.images, Sources: p.sources, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Allocations: checkpoint.New(cfg.dir("allocations")), Recorder: recorder, Node: node,
 		Services: p.listServices, NetworkReady: p.network.Load, Draining: p.drainer.drain, DrainTimeout: cfg.DrainTimeout,
 		Admit: p.admit(features), PIDs: cfg.PodPIDs, Prober: probe.Network{Exec: a.runtime.Exec}, Log: cfg.Log,

@@ -1,12 +1,15 @@
 package node_test
 
 import (
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -248,4 +251,52 @@ func TestEnvironmentFromFile(t *testing.T) {
 	if got := c.log("p", "app"); !strings.Contains(got, "from a file") {
 		t.Errorf("got %q", got)
 	}
+}
+
+// TestTrustBundles: a pod waits for the trust anchors that it projects, and its
+// files follow them.
+func TestTrustBundles(t *testing.T) {
+	c := newCluster(t)
+	api := c.client.CertificatesV1().ClusterTrustBundles()
+	bundle := func(text string) *certificatesv1.ClusterTrustBundle {
+		return &certificatesv1.ClusterTrustBundle{ObjectMeta: metav1.ObjectMeta{Name: "example.com:s:1", Labels: map[string]string{"alive": "true"}},
+			Spec: certificatesv1.ClusterTrustBundleSpec{SignerName: "example.com/s", TrustBundle: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte(text)}))}}
+	}
+	app := shellLog("app", "cat /trust/s.pem; exec sleep 1000")
+	app.VolumeMounts = []corev1.VolumeMount{{Name: "trust", MountPath: "/trust"}}
+	p := c.pod("p", corev1.PodSpec{Containers: []corev1.Container{app}, Volumes: []corev1.Volume{{Name: "trust", VolumeSource: corev1.VolumeSource{
+		Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{
+			SignerName: ptr.To("example.com/s"), LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"alive": "true"}}, Path: "s.pem"}}}}}}}})
+	const why = `MountVolume.SetUp failed for volume "trust" : combination of signerName and labelSelector matched zero ClusterTrustBundles`
+	eventually(t, "an event says what it waits for", func() bool {
+		list, err := c.client.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{})
+		return err == nil && slices.ContainsFunc(list.Items, func(e corev1.Event) bool {
+			return e.Reason == "FailedMount" && e.Message == why && e.InvolvedObject.Name == "p"
+		})
+	}, func() string { return "" })
+	c.await("p", "it waits as upstream's would", func(p *corev1.Pod) bool {
+		return p.Status.Phase == corev1.PodPending && len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].State.Waiting != nil &&
+			p.Status.ContainerStatuses[0].State.Waiting.Reason == "ContainerCreating" &&
+			slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+				return c.Type == corev1.PodReady && c.Reason == "ContainersNotReady" && c.Message == "containers with unready status: [app]"
+			})
+	})
+	if _, err := api.Create(t.Context(), bundle("one"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.await("p", "it runs", ready)
+	want := bundle("one").Spec.TrustBundle
+	eventually(t, "it reads the bundle", func() bool { return c.log("p", "app") == want }, func() string { return c.log("p", "app") })
+	if _, err := api.Update(t.Context(), bundle("two"), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(c.cfg.Root, "pods", string(p.UID), "volumes/trust/s.pem")
+	var got []byte
+	eventually(t, "the file follows", func() bool {
+		var err error
+		if got, err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+		return string(got) == bundle("two").Spec.TrustBundle
+	}, func() string { return string(got) })
 }

@@ -1,6 +1,7 @@
 // Package source follows the ConfigMaps and Secrets that the pods of a node
 // refer to, each by a watch of its own: a node may read no others. An object
-// is followed while a pod holds it.
+// is followed while a pod holds it. ClusterTrustBundles, which nobody keeps
+// secret, are followed all together while a pod holds any (bundles.go).
 package source
 
 import (
@@ -39,6 +40,7 @@ type Store struct {
 	client  kubernetes.Interface
 	changed func(types.UID)
 	log     *slog.Logger
+	bundles *bundles
 
 	mu      sync.Mutex
 	ctx     context.Context            // of Run; guarded by mu
@@ -65,7 +67,7 @@ func New(client kubernetes.Interface, changed func(types.UID), log *slog.Logger)
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{client: client, changed: changed, log: log, entries: map[key]*entry{},
+	return &Store{client: client, changed: changed, log: log, bundles: newBundles(client, changed), entries: map[key]*entry{},
 		held: map[types.UID]map[key]bool{}, seen: map[types.UID]int64{}}
 }
 
@@ -77,7 +79,7 @@ func (s *Store) Run(ctx context.Context) error {
 		s.follow(k, e)
 	}
 	s.mu.Unlock()
-	<-ctx.Done()
+	s.bundles.run(ctx)
 	s.mu.Lock()
 	s.mu.Unlock() //nolint:staticcheck // an empty section: nothing is followed anew after it
 	s.group.Wait()
@@ -109,6 +111,7 @@ func (s *Store) Hold(pod *corev1.Pod) {
 		e.pods[pod.UID] = true
 	}
 	s.held[pod.UID], s.seen[pod.UID] = want, pod.Generation
+	s.bundles.hold(pod)
 }
 
 // Release ends following for a pod.
@@ -120,6 +123,7 @@ func (s *Store) Release(pod types.UID) {
 	}
 	delete(s.held, pod)
 	delete(s.seen, pod)
+	s.bundles.release(pod)
 }
 
 // release is called with mu held.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
@@ -36,6 +37,8 @@ type world struct {
 	clock  *testclock.FakeClock
 	tokens int
 	fail   error
+
+	bundles []*certificatesv1.ClusterTrustBundle
 }
 
 func (w *world) ConfigMap(_, name string) (*corev1.ConfigMap, error) {
@@ -58,7 +61,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, root: filepath.Join(t.TempDir(), "pods"), clock: testclock.NewFakeClock(time.Now()),
 		config: map[string]map[string]string{"cm": {"a": "1", "b": "2"}}, secret: map[string]map[string][]byte{"sec": {"k": []byte("s")}}}
 	node := func() *podspec.Node { return &podspec.Node{IPs: []string{"10.0.0.1"}} }
-	w.m = volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard(projected.Config{Sources: w, Clock: w.clock, Node: node,
+	w.m = volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard(projected.Config{Sources: w, Bundles: w, Clock: w.clock, Node: node,
 		Token: func(_ context.Context, _ *corev1.Pod, audience string, seconds int64) (projected.Token, error) {
 			w.tokens++
 			return projected.Token{Value: audience + strings.Repeat("x", w.tokens), Expires: w.clock.Now().Add(time.Duration(seconds) * time.Second)}, w.fail

@@ -14,8 +14,13 @@ import (
 	"github.com/pintle-io/pintle/node/volume/ownership"
 )
 
-// maxContent bounds a volume of files that the agent writes, in bytes.
-const maxContent = 16 << 20
+// maxContent bounds the files of a volume that the agent writes, in bytes
+// together. In memory there is room for twice as much and slack for what a file
+// takes beside its bytes: new content is written beside the old.
+const (
+	maxContent = 16 << 20
+	slack      = 4 << 20
+)
 
 const defaultMode = 0o644
 
@@ -29,6 +34,7 @@ type file struct {
 // content is what a written volume holds.
 type content struct {
 	files  map[string]file // by path relative to the volume
+	size   int             // of files, in bytes
 	memory bool            // must not reach a disk
 	renew  time.Time
 }
@@ -36,6 +42,9 @@ type content struct {
 func (c *content) add(path string, data []byte, mode int32) error {
 	if err := checkPath(path); err != nil {
 		return err
+	}
+	if c.size += len(data); c.size > maxContent {
+		return fmt.Errorf("the volume's files have more than %d MiB together: project fewer or smaller ones", maxContent>>20)
 	}
 	c.files[path] = file{data: data, mode: mode}
 	return nil
@@ -111,6 +120,8 @@ func (d *Driver) project(ctx context.Context, c *content, pod *corev1.Pod, s *co
 		return d.secret(c, pod, s.Secret.Name, s.Secret.Items, mode, s.Secret.Optional)
 	case s.DownwardAPI != nil:
 		return d.downward(c, pod, s.DownwardAPI.Items, mode)
+	case s.ClusterTrustBundle != nil:
+		return d.trustBundle(c, pod, s.ClusterTrustBundle, mode)
 	case s.ServiceAccountToken != nil:
 		t := s.ServiceAccountToken
 		tok, err := d.token(ctx, pod, t)

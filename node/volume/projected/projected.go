@@ -1,11 +1,12 @@
 // Package projected makes the volumes whose files the agent writes: configMap,
 // secret, downwardAPI, and projected ones, which join these with service
-// account tokens. Their content changes as a whole (atomic.go), as readers of
+// account tokens and trust anchors. Their content changes as a whole (atomic.go), as readers of
 // Kubernetes' volumes expect.
 package projected
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 
@@ -22,6 +23,8 @@ import (
 type Config struct {
 	// Sources finds ConfigMaps and Secrets; required.
 	Sources podspec.Sources
+	// Bundles finds ClusterTrustBundles; nil: there are none.
+	Bundles Bundles
 	// Token asks for a token for the pod's service account; nil: there are none.
 	Token func(ctx context.Context, pod *corev1.Pod, audience string, seconds int64) (Token, error)
 	// Node is read by the downward API; it is called at each use. Required.
@@ -34,7 +37,8 @@ type Config struct {
 
 // Driver writes volumes.
 type Driver struct {
-	cfg Config
+	cfg   Config
+	order maphash.Seed // of trust anchors
 
 	mu     sync.Mutex
 	tokens map[tokenKey]heldToken // guarded by mu
@@ -48,7 +52,7 @@ func New(cfg Config) *Driver {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Driver{cfg: cfg, tokens: map[tokenKey]heldToken{}}
+	return &Driver{cfg: cfg, order: maphash.MakeSeed(), tokens: map[tokenKey]heldToken{}}
 }
 
 // Name is the kind's name.
@@ -68,7 +72,7 @@ func (d *Driver) Setup(ctx context.Context, r *driver.Request) (driver.Mount, er
 		return driver.Mount{}, err
 	}
 	if c.memory {
-		if err := mount.TmpfsOnce(r.Dir, maxContent); err != nil {
+		if err := mount.TmpfsOnce(r.Dir, 2*maxContent+slack); err != nil {
 			return driver.Mount{}, err
 		}
 	}
