@@ -19,6 +19,8 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/proxy"
 	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/audit/backend"
+	"github.com/pintle-io/pintle/kernel/auth/authn"
+	"github.com/pintle-io/pintle/kernel/auth/authz"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/egress"
 	"github.com/pintle-io/pintle/kernel/endpoints"
@@ -100,6 +102,10 @@ type Config struct {
 
 	// Audit says which requests are recorded, and where; zero: none is.
 	Audit audit.Options
+	// Authentication says who is known besides whom every cluster knows; nil: nobody.
+	Authentication *authn.Options
+	// Authorization says who decides; nil: node authorization, then roles.
+	Authorization *authz.Options
 
 	// Profiling serves /debug/pprof to cluster administrators; nil: nobody does.
 	Profiling http.Handler

@@ -11,13 +11,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/auth"
+	"github.com/pintle-io/pintle/kernel/auth/authn"
+	"github.com/pintle-io/pintle/kernel/auth/authz"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/auth/node"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
@@ -66,8 +66,10 @@ type Kernel struct {
 type Auth struct {
 	Authenticator *auth.Authenticator
 	Tokens        *token.Authority
-	Authorizer    auth.Authorizers
+	Authorizer    *authz.Chain
 	RBAC          *rbac.Authorizer
+
+	configured *authn.Authentication
 }
 
 // New opens the store and the keys and puts the parts together. Nothing is
@@ -88,7 +90,7 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 		return nil, err
 	}
 	k.metrics.MustRegister(k.informers, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{k.openIdentity, k.openStore, k.openKeys, k.makeBuiltins, k.makeRegistry, k.makeLeader, k.makePlugins} {
+	for _, step := range []func(context.Context) error{k.openIdentity, k.openAuth, k.openStore, k.openKeys, k.makeBuiltins, k.makeRegistry, k.makeLeader, k.makePlugins} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, k.Close())
 		}
@@ -189,10 +191,10 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	}
 	k.cache = watch.New(caching)
 	k.metrics.MustRegister(cacheMetrics{k.cache})
-	reader := auth.LateReader(func() resource.Reader { return k.core.Reader() })
+	reader := lateReader(k)
 	k.c.egress(k.pki.KubeletTLS(), reader)
-	var err error
-	if k.auth, err = newAuth(k.pki, reader, k.c.Adjust.Clock); err != nil {
+	err := k.makeAuth(reader)
+	if err != nil {
 		return err
 	}
 	k.chain = &admission.Chain{}
@@ -209,7 +211,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.core, err = registry.New(registry.Config{
 		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Clock: k.c.Adjust.Clock, Log: k.c.Log,
 		Actions:  map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
-		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.RBAC, Clock: k.c.Adjust.Clock}),
+		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.Authorizer, Clock: k.c.Adjust.Clock}),
 		Computed: map[schema.GroupResource]registry.Computed{{Resource: "componentstatuses"}: components(k)},
 	})
 	if err != nil {
@@ -224,22 +226,6 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		k.custom = custom.New(custom.Config{Catalog: k.catalog, Codec: k.codec, Registry: ownWrites{k.access.As(auth.APIServer)}, Clients: clients, Informers: k.informers, Log: k.c.Log})
 	}
 	return k.makeAPI()
-}
-
-// newAuth makes what decides by the keys and what reader has.
-func newAuth(keys *pki.PKI, reader resource.Reader, c clock.WithTicker) (Auth, error) {
-	tokens, err := token.New(token.Config{Key: keys.ServiceAccountKey(), Reader: reader, Clock: c})
-	if err != nil {
-		return Auth{}, err
-	}
-	rules, err := rbac.NodeRules()
-	if err != nil {
-		return Auth{}, err
-	}
-	by := rbac.New(reader)
-	known := []authenticator.Token{tokens, &auth.BootstrapTokens{Reader: reader, Clock: c}}
-	return Auth{Tokens: tokens, RBAC: by, Authorizer: auth.Authorizers{node.NewAuthorizer(reader, rules), by},
-		Authenticator: auth.New(auth.Config{ClientCAs: keys.Pool(), Tokens: known, Clock: c})}, nil
 }
 
 func (k *Kernel) makeAPI() (err error) {

@@ -108,7 +108,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		return group.Wait()
 	}
 	for _, l := range k.c.Listeners {
-		group.Go(func() error { return k.api.Run(ctx, l, k.pki.ServerTLS()) })
+		group.Go(func() error { return k.api.Run(ctx, l, k.serverTLS()) })
 	}
 	if err := first.ensure(ctx); err != nil {
 		if ctx.Err() != nil { // one of the others ended it, or whoever called
@@ -138,9 +138,11 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 // What only one server may do is the leader's: see [Kernel.term].
 func (k *Kernel) loops(first *firstObjects) map[string]loop {
 	loops := map[string]loop{
-		"leader":       k.leader.Run,
-		"certificates": k.pki.Run,
-		"keys":         k.keys.Watch,
+		"leader":         k.leader.Run,
+		"certificates":   k.pki.Run,
+		"authentication": k.auth.configured.Run,
+		"authorization":  k.auth.Authorizer.Run,
+		"keys":           k.keys.Watch,
 		"plugins": func(ctx context.Context) error {
 			return k.plugins.run(ctx, func() { k.c.Progress("plugins", "%d built in", len(k.c.Builtins)) })
 		},

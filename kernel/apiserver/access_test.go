@@ -94,7 +94,7 @@ func TestImpersonation(t *testing.T) {
 	if err := as(c.Admin(), rest.ImpersonationConfig{UserName: "x", Groups: []string{"system:masters"}}); !apierrors.IsNotFound(err) {
 		t.Errorf("admin as member of system:masters: %v", err)
 	}
-	if err := as(c.User(t, "reader"), rest.ImpersonationConfig{UserName: "other"}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `cannot impersonate resource "users"`) {
+	if err := as(c.User(t, "reader"), rest.ImpersonationConfig{UserName: "other"}); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `cannot impersonate-on:user-info:get resource "secrets"`) {
 		t.Errorf("reader as other: %v", err)
 	}
 	resp := get(t, c, "/api/v1/nodes", map[string]string{"Impersonate-Group": "g"})

@@ -168,7 +168,7 @@ func TestNothingIsRecorded(t *testing.T) {
 		q.Done(true)
 		q.Status(nil)
 		q.Patch(nil, "")
-		q.Impersonates(nil)
+		q.Impersonates(nil, "")
 		q.Response(nil, nil)
 		if audit.From(ctx) != nil || q.WantsResponse() {
 			t.Error("something is recorded")

@@ -85,10 +85,11 @@ func (q *Request) stage(s auditinternal.Stage) bool {
 	return q.about.ProcessEventStage(q.ctx, s)
 }
 
-// Impersonates notes as whom the user acts from here on.
-func (q *Request) Impersonates(u user.Info) {
+// Impersonates notes as whom the user acts from here on, and by which verb of
+// constrained impersonation, if he does so by one.
+func (q *Request) Impersonates(u user.Info, constraint string) {
 	if q != nil {
-		q.about.LogImpersonatedUser(u, "")
+		q.about.LogImpersonatedUser(u, constraint)
 	}
 }
 

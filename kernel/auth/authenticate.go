@@ -19,14 +19,21 @@ import (
 
 // Config is what an Authenticator asks.
 type Config struct {
+	// Header knows users that a front proxy names; nil: there is none.
+	Header authenticator.Request
+	// ClearHeaders removes what a front proxy says, once the user is known; nil removes
+	// nothing.
+	ClearHeaders func(http.Header)
 	// ClientCAs verify client certificates; nil takes none.
 	ClientCAs *x509.CertPool
 	// Tokens are asked in order. One that does not know a token answers false;
-	// one that knows it to be bad answers an error.
+	// one that knows it to be bad answers an error, and the next is asked, too.
 	Tokens []authenticator.Token
 	// NoAnonymous refuses requests without credentials.
 	NoAnonymous bool
-	Clock       clock.PassiveClock // nil is the real clock
+	// AnonymousPaths are the only ones that are served without credentials; none: all.
+	AnonymousPaths []string
+	Clock          clock.PassiveClock // nil is the real clock
 }
 
 // Authenticator finds the user of a request.
@@ -47,21 +54,55 @@ func New(c Config) *Authenticator {
 
 var errBadToken = errors.New("invalid bearer token")
 
-// AuthenticateRequest implements authenticator.Request. Credentials that are
-// there and bad are an error: such a request does not fall back to anonymous.
+// AuthenticateRequest implements authenticator.Request. As upstream, all credentials of
+// a request are tried until one is good: front proxy, certificate, token. Credentials
+// that are there and bad are an error: such a request does not fall back to anonymous.
 func (a *Authenticator) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
-	if a.cfg.ClientCAs != nil && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		return a.certificate(r.TLS.PeerCertificates, r.RemoteAddr)
+	resp, ok, err := a.known(r)
+	if err == nil && !ok {
+		resp, ok = a.anonymous(r)
 	}
-	if resp, ok, err := a.websocket.AuthenticateRequest(r); ok || err != nil {
-		return resp, ok, err
+	if ok && a.cfg.ClearHeaders != nil {
+		a.cfg.ClearHeaders(r.Header)
 	}
+	return resp, ok, err
+}
+
+// known tries the credentials.
+func (a *Authenticator) known(r *http.Request) (*authenticator.Response, bool, error) {
+	var errs []error
+	for _, try := range []func(*http.Request) (*authenticator.Response, bool, error){a.header, a.clientCertificate, a.websocket.AuthenticateRequest, a.bearer} {
+		resp, ok, err := try(r)
+		if ok {
+			return resp, true, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, false, errors.Join(errs...)
+}
+
+func (a *Authenticator) header(r *http.Request) (*authenticator.Response, bool, error) {
+	if a.cfg.Header == nil {
+		return nil, false, nil
+	}
+	resp, ok, err := a.cfg.Header.AuthenticateRequest(r)
+	if ok {
+		resp.User = authenticated(resp.User)
+	}
+	return resp, ok, err
+}
+
+func (a *Authenticator) clientCertificate(r *http.Request) (*authenticator.Response, bool, error) {
+	if a.cfg.ClientCAs == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return nil, false, nil
+	}
+	return a.certificate(r.TLS.PeerCertificates, r.RemoteAddr)
+}
+
+func (a *Authenticator) bearer(r *http.Request) (*authenticator.Response, bool, error) {
 	header := strings.TrimSpace(r.Header.Get("Authorization"))
 	if header == "" {
-		if a.cfg.NoAnonymous {
-			return nil, false, nil
-		}
-		return &authenticator.Response{User: &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}}, true, nil
+		return nil, false, nil
 	}
 	scheme, token, _ := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
@@ -69,6 +110,13 @@ func (a *Authenticator) AuthenticateRequest(r *http.Request) (*authenticator.Res
 		return nil, false, errBadToken
 	}
 	return a.AuthenticateToken(r.Context(), token)
+}
+
+func (a *Authenticator) anonymous(r *http.Request) (*authenticator.Response, bool) {
+	if a.cfg.NoAnonymous || len(a.cfg.AnonymousPaths) > 0 && !slices.Contains(a.cfg.AnonymousPaths, r.URL.Path) {
+		return nil, false
+	}
+	return &authenticator.Response{User: &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}}, true
 }
 
 // maxToken bounds what is tried as a token.
@@ -79,15 +127,18 @@ func (a *Authenticator) AuthenticateToken(ctx context.Context, token string) (*a
 	if len(token) > maxToken {
 		return nil, false, errBadToken
 	}
+	var errs []error
 	for _, t := range a.cfg.Tokens {
 		resp, ok, err := t.AuthenticateToken(ctx, token)
-		if err != nil {
-			return nil, false, err
+		if ok && err == nil {
+			answer := *resp // a cache may have it, too
+			answer.User = authenticated(resp.User)
+			return &answer, true, nil
 		}
-		if ok {
-			resp.User = authenticated(resp.User)
-			return resp, true, nil
-		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, false, err
 	}
 	return nil, false, errBadToken
 }

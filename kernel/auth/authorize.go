@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
@@ -31,11 +32,23 @@ func (z Authorization) Check(ctx context.Context, a authorizer.Attributes) error
 
 // CheckRecorded is Check for what a request itself asks: the audit event of ctx says
 // what was decided, and why.
+//
+// # Errors
+//   - Forbidden
+//   - InternalError, as upstream's, when the authorizer fails: to ask again may help. Why
+//     it failed is logged, and is not the client's to know
+//   - ctx's
 func (z Authorization) CheckRecorded(ctx context.Context, a authorizer.Attributes) error {
 	reason, err := z.decide(ctx, a)
 	Record(ctx, err == nil, reason)
+	if reason == failed && ctx.Err() == nil {
+		return apierrors.NewInternalError(errors.New("it could not be decided whether this is allowed; the server's log says why"))
+	}
 	return err
 }
+
+// failed is the reason of a decision that was none.
+const failed = "internal error"
 
 // Record annotates the audit event of ctx, if there is one, with a decision, as
 // upstream's filter does.
@@ -53,12 +66,12 @@ func (z Authorization) decide(ctx context.Context, a authorizer.Attributes) (rea
 	case decision == authorizer.DecisionAllow:
 		return reason, nil
 	case err != nil && ctx.Err() != nil:
-		return "internal error", ctx.Err()
+		return failed, ctx.Err()
 	case err != nil && z.Log != nil:
 		z.Log.Warn("authorizer", "error", err)
 	}
 	if err != nil {
-		return "internal error", responsewriters.ForbiddenStatusError(a, reason)
+		return failed, responsewriters.ForbiddenStatusError(a, reason)
 	}
 	return reason, responsewriters.ForbiddenStatusError(a, reason)
 }

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -64,7 +65,7 @@ type Server struct {
 	Reader     resource.Reader
 	PKI        *pki.PKI
 	Tokens     *token.Authority
-	Authorizer auth.Authorizers
+	Authorizer authorizer.UnconditionalAuthorizer
 	RBAC       *rbac.Authorizer
 	Authn      *auth.Authenticator
 

@@ -137,6 +137,9 @@ func (p *PKI) Run(ctx context.Context) error {
 // CAPEM is the CA's certificate.
 func (p *PKI) CAPEM() []byte { return p.ca.pem }
 
+// CA is the same, parsed. The caller must not change it.
+func (p *PKI) CA() *x509.Certificate { return p.ca.cert }
+
 // Pool holds the CA's certificate alone.
 func (p *PKI) Pool() *x509.CertPool {
 	return p.ca.pool()

@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/auditflags"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/authflags"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/image"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
@@ -139,6 +140,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.Int64Var(&f.s.NotReadySeconds, "default-not-ready-toleration-seconds", f.s.NotReadySeconds, "how long pods stay on a node that is not ready")
 	fl.Int64Var(&f.s.UnreachableSeconds, "default-unreachable-toleration-seconds", f.s.UnreachableSeconds, "how long pods stay on a node that is lost")
 	auditflags.Add(fl, &f.s.Audit)
+	authflags.Add(fl, &f.s.Authentication, &f.s.Authorization)
 }
 
 // server opens the listeners and completes the configuration.

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/auditflags"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/authflags"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
@@ -101,6 +102,11 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	more, err := authflags.Paths(&f.s.Authentication, &f.s.Authorization)
+	if err != nil {
+		return err
+	}
+	elsewhere = append(elsewhere, more...)
 	fmt.Fprintf(out, "Pintle %s, Kubernetes API %s\n", version.Pintle, version.Kubernetes)
 	start := time.Now()
 	offset := fileSize(dir.Log())

@@ -15,6 +15,8 @@ import (
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 	"github.com/pintle-io/pintle/kernel/audit"
+	"github.com/pintle-io/pintle/kernel/auth/authn"
+	"github.com/pintle-io/pintle/kernel/auth/authz"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 )
 
@@ -92,6 +94,9 @@ type Server struct {
 	AllowPrivileged bool
 	// Audit says which requests are recorded, and where.
 	Audit audit.Options
+	// Authentication and Authorization say who is known, and who decides.
+	Authentication authn.Options
+	Authorization  authz.Options
 	// Profiling serves /debug/pprof to cluster administrators.
 	Profiling bool
 
@@ -128,12 +133,14 @@ func DefaultServer() Server {
 		Disruption:      Disruption{UnhealthyZoneThreshold: 0.55, LargeClusterSizeThreshold: 50, NodeEvictionRate: 0.1, SecondaryNodeEvictionRate: 0.01},
 		ExternalIPs:     externalip.Safe,
 		Audit:           audit.DefaultOptions(),
+		Authentication:  authn.DefaultOptions(),
+		Authorization:   authz.DefaultOptions(),
 		AllowPrivileged: true, Profiling: true, EtcdQuota: 8 << 30}
 }
 
 // Validate reports every fault, by flag.
 func (s *Server) Validate() error {
-	errs := []error{s.Network.Validate(), s.Disruption.validate(), s.Audit.Validate()}
+	errs := []error{s.Network.Validate(), s.Disruption.validate(), s.Audit.Validate(), s.Authentication.Validate(), s.Authorization.Validate()}
 	if s.PluginHost != "wasm" && s.PluginHost != "native" {
 		errs = append(errs, fmt.Errorf("--plugin-host %q: want wasm or native", s.PluginHost))
 	}

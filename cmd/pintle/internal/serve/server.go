@@ -98,6 +98,7 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 		ServiceCIDRs: []netip.Prefix{s.Network.Services}, Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, BuiltinsFor: s.builtins,
 		ServerToken: s.Token, ReplaceKeys: s.ReplaceKeys, DisabledPlugins: s.DisabledPlugins, Audit: s.Audit, Progress: s.Report.Done, Log: s.Log,
 	}
+	c.Authentication, c.Authorization = &s.Authentication, &s.Authorization
 	c.AgentOf = core.AgentOf
 	c.Implementers = map[string][]schema.GroupResource{"node agents": node.Implements()}
 	c.ExternalIPs = externalip.Config{Mode: s.ExternalIPs, Services: s.Network.Services, Pods: s.Network.Pods}
