@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -16,8 +17,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/auth"
-	"github.com/pintle-io/pintle/kernel/auth/authn"
-	"github.com/pintle-io/pintle/kernel/auth/authz"
+	"github.com/pintle-io/pintle/kernel/auth/assembly"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/auth/node"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
@@ -63,14 +63,7 @@ type Kernel struct {
 }
 
 // Auth is what decides who asks and what he may.
-type Auth struct {
-	Authenticator *auth.Authenticator
-	Tokens        *token.Authority
-	Authorizer    *authz.Chain
-	RBAC          *rbac.Authorizer
-
-	configured *authn.Authentication
-}
+type Auth = *assembly.Auth
 
 // New opens the store and the keys and puts the parts together. Nothing is
 // served before Run. Close what New returned when Run is not called.
@@ -90,7 +83,7 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 		return nil, err
 	}
 	k.metrics.MustRegister(k.informers, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{k.openIdentity, k.openAuth, k.openStore, k.openKeys, k.makeBuiltins, k.makeRegistry, k.makeLeader, k.makePlugins} {
+	for _, step := range []func(context.Context) error{k.openIdentity, k.openStore, k.openKeys, k.makeBuiltins, k.makeRegistry, k.makeLeader, k.makePlugins} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, k.Close())
 		}
@@ -143,7 +136,27 @@ func (k *Kernel) openIdentity(context.Context) (err error) {
 		return err
 	}
 	k.closers = append(k.closers, k.identity)
+	return openAuth(k)
+}
+
+// openAuth reads who is known and who decides, before the store is opened. What is
+// dialled may be a pod of this cluster, once it is known how.
+func openAuth(k *Kernel) error {
+	a, err := assembly.Open(assembly.Config{Authentication: k.c.Authentication, Authorization: k.c.Authorization, Server: k.identity.Name, Reader: lateReader(k),
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return k.c.Dial(ctx, network, address)
+		}, Metrics: k.metrics, Log: k.c.Log})
+	if err != nil {
+		return err
+	}
+	k.auth = a
+	k.closers = append(k.closers, a)
 	return nil
+}
+
+// lateReader reads what the registry has, once there is one.
+func lateReader(k *Kernel) auth.LateReader {
+	return func() resource.Reader { return k.core.Reader() }
 }
 
 // openKeys makes the directory hold the cluster's keys, which the store knows.
@@ -193,7 +206,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.metrics.MustRegister(cacheMetrics{k.cache})
 	reader := lateReader(k)
 	k.c.egress(k.pki.KubeletTLS(), reader)
-	err := k.makeAuth(reader)
+	err := k.auth.Complete(k.pki, k.c.Adjust.Clock)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		return group.Wait()
 	}
 	for _, l := range k.c.Listeners {
-		group.Go(func() error { return k.api.Run(ctx, l, k.serverTLS()) })
+		group.Go(func() error { return k.api.Run(ctx, l, k.auth.ServerTLS(k.pki.ServerTLS())) })
 	}
 	if err := first.ensure(ctx); err != nil {
 		if ctx.Err() != nil { // one of the others ended it, or whoever called
@@ -140,7 +140,7 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 	loops := map[string]loop{
 		"leader":         k.leader.Run,
 		"certificates":   k.pki.Run,
-		"authentication": k.auth.configured.Run,
+		"authentication": k.auth.Run,
 		"authorization":  k.auth.Authorizer.Run,
 		"keys":           k.keys.Watch,
 		"plugins": func(ctx context.Context) error {
