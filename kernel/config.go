@@ -107,6 +107,12 @@ type Config struct {
 	// Authorization says who decides; nil: node authorization, then roles.
 	Authorization *authz.Options
 
+	// Limits bound what clients may ask; zero fields have the edge's defaults.
+	Limits apiserver.Limits
+	// DisableFairness leaves FlowSchemas and PriorityLevelConfigurations without
+	// effect: how many requests are executed at once is bounded for all alike.
+	DisableFairness bool
+
 	// Profiling serves /debug/pprof to cluster administrators; nil: nobody does.
 	Profiling http.Handler
 

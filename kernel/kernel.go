@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -26,6 +28,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/custom"
+	"github.com/pintle-io/pintle/kernel/fairness"
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/keystore"
 	"github.com/pintle-io/pintle/kernel/plugin/author"
@@ -46,10 +49,11 @@ type Kernel struct {
 	catalog  *resource.Catalog
 	codec    *resource.Codec
 	chain    *admission.Chain
-	custom   *custom.Kinds  // nil: the table does not have CustomResourceDefinitions
-	core     *registry.Core // asks no authorizer: for the edge and plugins, which have been asked
-	access   *auth.Access   // core for components of this process
-	audit    *audit.Auditor // nil: nothing is recorded
+	custom   *custom.Kinds     // nil: the table does not have CustomResourceDefinitions
+	core     *registry.Core    // asks no authorizer: for the edge and plugins, which have been asked
+	access   *auth.Access      // core for components of this process
+	audit    *audit.Auditor    // nil: nothing is recorded
+	fairness *fairness.Control // nil: the table lacks its kinds, or it is switched off
 	auth     Auth
 	api      *apiserver.Server
 
@@ -251,7 +255,7 @@ func (k *Kernel) makeAPI() (err error) {
 		OIDCDiscovery: func() ([]byte, error) { return tokens.Discovery(token.DefaultIssuer + "/openid/v1/jwks") }, JWKS: tokens.JWKS,
 		Checks: k.checks(),
 		Paths:  k.paths(), Profiling: k.c.Profiling,
-		Metrics: k.metrics, Version: versionInfo(), Log: k.c.Log,
+		Metrics: k.metrics, Version: versionInfo(), Log: k.c.Log, Limits: k.c.Limits,
 	}
 	if k.custom != nil {
 		c.CatchUp = k.custom.CatchUp
@@ -259,9 +263,28 @@ func (k *Kernel) makeAPI() (err error) {
 	if adjust := k.c.Adjust.API; adjust != nil {
 		adjust(&c)
 	}
+	if k.fairness = newFairness(k, c.Limits.Seats()); k.fairness != nil {
+		c.Fairness = k.fairness
+		maps.Copy(c.Paths, k.fairness.DebugPaths())
+	}
 	k.api, err = apiserver.New(c)
 	return err
 }
+
+// newFairness makes what gives requests their turn, as the server itself.
+func newFairness(k *Kernel, seats int) *fairness.Control {
+	for _, gr := range fairness.Implements() {
+		if k.c.DisableFairness || k.catalog.Lookup(gr) == nil {
+			return nil
+		}
+	}
+	return fairness.New(fairness.Config{Registry: ownWrites{k.access.As(auth.APIServer)}, Seats: seats, Wait: queueTime, Size: k.cache.Size,
+		Informers: k.informers, Log: k.c.Log})
+}
+
+// queueTime is how long the beginning of a watch waits for its turn: upstream's quarter
+// of the time that other requests have.
+const queueTime = 15 * time.Second
 
 func (k *Kernel) checks() []apiserver.Check {
 	checks := []apiserver.Check{{Name: "etcd", Check: k.storage.check}, {Name: "watch-cache", ReadyOnly: true, Check: loaded(k.cache)},

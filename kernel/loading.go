@@ -14,6 +14,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/custom"
+	"github.com/pintle-io/pintle/kernel/fairness"
 	"github.com/pintle-io/pintle/kernel/implementers"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/admit"
@@ -46,6 +47,9 @@ func (k *Kernel) makePlugins(context.Context) error {
 	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
 	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Around: access.around, Totals: access.totals, Metrics: k.metrics, Log: k.c.Log})
 	implement := declaredImplementers(k.c.Implementers)
+	if k.fairness != nil {
+		implement.Declare("server/fairness", fairness.Implements()...)
+	}
 	awaits := func(ctx context.Context, name string, resources []string) {
 		k.plugins.loader.Awaits(ctx, name, resources)
 	}

@@ -127,7 +127,11 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		})
 	}
 	// No policy is waited for any more.
-	if all(ctx, k.plugins.loader.Decided(), k.dynamic.admits) && ready != nil {
+	settled := []<-chan struct{}{k.plugins.loader.Decided(), k.dynamic.admits}
+	if k.fairness != nil {
+		settled = append(settled, k.fairness.Kept())
+	}
+	if all(ctx, settled...) && ready != nil {
 		ready()
 	}
 	// Requests are asked about to the last one.
@@ -161,6 +165,9 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 	}
 	if k.custom != nil {
 		loops["custom kinds"] = k.custom.Run
+	}
+	if k.fairness != nil {
+		loops["fairness"] = k.fairness.Run
 	}
 	return loops
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/render"
 	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/auth"
+	"github.com/pintle-io/pintle/kernel/fairness"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -56,6 +57,10 @@ type Config struct {
 	Audiences authenticator.Audiences
 	// Authorizer is asked once for every request.
 	Authorizer authorizer.UnconditionalAuthorizer
+
+	// Fairness gives requests their turn. Nil bounds how many are executed at once,
+	// for all alike; see Limits.
+	Fairness *fairness.Control
 
 	// Audit records requests. Nil records none.
 	Audit *audit.Auditor
@@ -93,7 +98,8 @@ type Config struct {
 //
 // The numbers in flight are for each of two levels: node agents with leader
 // election, and everybody else. One tenant has at most half of the latter, a
-// node a quarter of the former; see package flow.
+// node a quarter of the former; see package flow. With priority and fairness
+// ReadInFlight and WriteInFlight together are the seats of all levels.
 type Limits struct {
 	BodyBytes           int64         // of a request; 0 means 3 MiB
 	BodyTimeout         time.Duration // in which a request's body must have come; 0 means 30 s
@@ -114,6 +120,13 @@ type Limits struct {
 type Codec interface {
 	handlers.Codec
 	render.Codec
+}
+
+// Seats is how many requests are executed at once, with the defaults of fields that
+// are zero.
+func (l Limits) Seats() int {
+	l.setDefaults()
+	return l.ReadInFlight + l.WriteInFlight
 }
 
 func (c *Config) authorization() auth.Authorization {
@@ -144,18 +157,7 @@ func (c *Config) setDefaults() {
 	if c.Dial == nil {
 		c.Dial = proxy.Dialer().DialContext
 	}
-	setDefault(&c.Limits.BodyBytes, 3<<20)
-	setDefault(&c.Limits.BodyTimeout, 30*time.Second)
-	setDefault(&c.Limits.ReadInFlight, 400)
-	setDefault(&c.Limits.WriteInFlight, 200)
-	setDefault(&c.Limits.BodiesInFlight, 800)
-	setDefault(&c.Limits.AnswersInFlight, 800)
-	setDefault(&c.Limits.BodyBytesInFlight, 64<<20)
-	setDefault(&c.Limits.DecodeBytesInFlight, 512<<20)
-	setDefault(&c.Limits.WatchBytesInFlight, 128<<20)
-	setDefault(&c.Limits.RequestTimeout, 60*time.Second)
-	setDefault(&c.Limits.MinWatchTimeout, 30*time.Minute)
-	setDefault(&c.Limits.ShutdownTimeout, 60*time.Second)
+	c.Limits.setDefaults()
 	v := &c.Version
 	setDefault(&v.Major, served.Major())
 	setDefault(&v.Minor, served.Minor())
@@ -164,6 +166,21 @@ func (c *Config) setDefaults() {
 	setDefault(&v.EmulationMinor, v.Minor)
 	setDefault(&v.MinCompatibilityMajor, v.Major)
 	setDefault(&v.MinCompatibilityMinor, before(v.Minor))
+}
+
+func (l *Limits) setDefaults() {
+	setDefault(&l.BodyBytes, 3<<20)
+	setDefault(&l.BodyTimeout, 30*time.Second)
+	setDefault(&l.ReadInFlight, 400)
+	setDefault(&l.WriteInFlight, 200)
+	setDefault(&l.BodiesInFlight, 800)
+	setDefault(&l.AnswersInFlight, 800)
+	setDefault(&l.BodyBytesInFlight, 64<<20)
+	setDefault(&l.DecodeBytesInFlight, 512<<20)
+	setDefault(&l.WatchBytesInFlight, 128<<20)
+	setDefault(&l.RequestTimeout, 60*time.Second)
+	setDefault(&l.MinWatchTimeout, 30*time.Minute)
+	setDefault(&l.ShutdownTimeout, 60*time.Second)
 }
 
 // before is the minor version before one: upstream's components get on with those

@@ -53,6 +53,7 @@ func New(c Config) (*Server, error) {
 			Reads: c.Limits.ReadInFlight, Writes: c.Limits.WriteInFlight,
 			Bodies: c.Limits.BodiesInFlight, Answers: c.Limits.AnswersInFlight, BodyBytes: c.Limits.BodyBytesInFlight, Frames: c.Limits.WatchBytesInFlight, Decode: c.Limits.DecodeBytesInFlight,
 		}),
+		Fairness:      c.Fairness,
 		Bodies:        body.Receiver{Bytes: c.Limits.BodyBytes, Timeout: c.Limits.BodyTimeout},
 		Timeout:       c.Limits.RequestTimeout,
 		Authenticator: c.Authenticator, Audiences: c.Audiences, Authorization: c.authorization(), Audit: c.Audit,

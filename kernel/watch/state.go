@@ -36,6 +36,7 @@ type state struct {
 	log      history                // guarded by mu; written by Run's goroutine, which reads it without
 	index    index                  // guarded by mu
 
+	held     int                // bytes of the stored values of objects; guarded by mu
 	retired  int                // bytes of the objects that were replaced or deleted so far, about; guarded by mu
 	rewinds  int64              // of the cache, when the objects were loaded; guarded by mu
 	progress *progress.Progress // of the cache, now
@@ -145,13 +146,16 @@ func (s *state) take(c *change) (e Event, ok bool) {
 		if !existed {
 			return Event{}, false
 		}
+		s.held -= prev.stored
 		s.passed(prev)
 		return Event{Type: Deleted, Revision: c.revision, Object: prev.at(c.revision), Prev: prev}, true
 	}
 	prev, existed := s.objects.ReplaceOrInsert(c.object)
+	s.held += c.object.stored
 	e = Event{Type: Added, Revision: c.revision, Object: c.object}
 	if existed {
 		e.Type, e.Prev = Modified, prev
+		s.held -= prev.stored
 		s.passed(prev)
 	}
 	return e, true
@@ -178,11 +182,21 @@ func (s *state) reset(objects *btree.BTreeG[*Object], rev int64, shared bool) {
 		return true
 	})
 	s.objects, s.clone, s.revision, s.rewinds = objects, nil, rev, s.progress.Rewinds()
+	s.weigh()
 	s.log.reset(rev, shared)
 	s.mu.Unlock()
 	for _, w := range watchers {
 		w.end(ErrTooOld)
 	}
+}
+
+// weigh finds held anew. Callers hold mu.
+func (s *state) weigh() {
+	s.held = 0
+	s.objects.Ascend(func(o *Object) bool {
+		s.held += o.stored
+		return true
+	})
 }
 
 // begin has the events applied from now on, for a reading. Callers hold
@@ -193,7 +207,7 @@ func (s *state) begin() {
 	s.following = true
 	s.deleted = map[string]bool{}
 	if !s.serving.Load() {
-		s.objects, s.clone = newTree(), nil
+		s.objects, s.clone, s.held = newTree(), nil, 0
 	}
 }
 
@@ -204,7 +218,7 @@ func (s *state) abandon() {
 	s.deleted = nil
 	if !s.serving.Load() {
 		s.following = false
-		s.objects, s.clone = newTree(), nil
+		s.objects, s.clone, s.held = newTree(), nil, 0
 		s.log.reset(0, false)
 	}
 }
@@ -226,6 +240,7 @@ func (s *state) complete(read *btree.BTreeG[*Object], rev int64, shared bool) {
 		s.objects.ReplaceOrInsert(o)
 		return true
 	})
+	s.weigh()
 	s.clone, s.deleted = nil, nil
 	if !s.serving.Load() {
 		s.revision, s.rewinds = rev, s.progress.Rewinds()
@@ -241,7 +256,7 @@ func (s *state) remove() {
 	s.mu.Lock()
 	s.removed = true
 	watchers := s.index.clear()
-	s.objects, s.clone = newTree(), nil
+	s.objects, s.clone, s.held = newTree(), nil, 0
 	s.log.reset(s.log.floor, false)
 	s.mu.Unlock()
 	for _, w := range watchers {

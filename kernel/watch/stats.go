@@ -59,6 +59,19 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
+// Size tells how many objects the cache has of a resource, and how many bytes their
+// stored values are. It is not ok while they are not in the cache: nobody has asked
+// for them yet, or there is no such resource. It takes the same time for any number.
+func (c *Cache) Size(gr schema.GroupResource) (objects, bytes int, ok bool) {
+	s := c.resources.layout.Load().resources[gr]
+	if s == nil || !s.serving.Load() {
+		return 0, 0, false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.objects.Len(), s.held, true
+}
+
 // Failure is a stored value that cannot be decoded. The cache goes on with the
 // state of the object before it, if there was one.
 type Failure struct {

@@ -27,6 +27,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
 	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/auth"
+	"github.com/pintle-io/pintle/kernel/fairness"
 )
 
 // Chain is what every request passes before it is served, in the order of
@@ -37,6 +38,9 @@ type Chain struct {
 	Metrics  *metrics.Metrics
 	Flow     *flow.Control
 	Bodies   body.Receiver
+	// Fairness gives requests their turn; nil bounds how many are executed at once,
+	// for all alike.
+	Fairness *fairness.Control
 	// Timeout of requests that do not stream.
 	Timeout time.Duration
 	// Authenticator finds the user of a request; nil makes everybody
@@ -57,7 +61,7 @@ var paths = request.RequestInfoFactory{
 // Handler puts the filters before next.
 func (s *Chain) Handler(next http.Handler) http.Handler {
 	for _, filter := range []func(http.Handler) http.Handler{ // innermost first
-		s.withInFlight, s.withBody, s.withAuthorization, s.withImpersonation, s.withFlow, s.withAudit, s.withAuthentication,
+		s.withTurn, s.withBody, s.withAuthorization, s.withImpersonation, s.withFlow, s.withAudit, s.withAuthentication,
 		s.withTimeout, s.withMetrics, s.withRequestInfo, s.withAuditContext, s.withRecovery,
 	} {
 		next = filter(next)
@@ -216,6 +220,14 @@ func (s *Chain) withBody(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// withTurn has requests wait for their turn.
+func (s *Chain) withTurn(next http.Handler) http.Handler {
+	if s.Fairness == nil {
+		return s.withInFlight(next)
+	}
+	return s.withFairness(next)
 }
 
 // withInFlight bounds the short requests that are executed at once.

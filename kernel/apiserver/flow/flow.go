@@ -65,6 +65,7 @@ type Ticket struct {
 	body   bool
 	bytes  int64
 	decode int64
+	turn   func() // gives back the turn that the request was given; nil: it has none
 }
 
 func (t *Ticket) free() bool { return t == nil || t.level == nil }
@@ -128,17 +129,41 @@ func (t *Ticket) Execute(readOnly bool) bool {
 	return true
 }
 
+// Hold has the ticket give back a turn, by calling release, as soon as the request
+// needs it no more: the turn is what the request has instead of a slot. Whoever gave it
+// must end it with the request. t must not be nil.
+func (t *Ticket) Hold(release func()) { t.turn = release }
+
 // Answer says that the request has been executed and only its answer is to be
 // sent, which takes as long as the client likes. The slot is free for another
 // request, unless too many answers are under way.
 func (t *Ticket) Answer() {
-	if t.free() || t.slot == nil || t.answer {
+	switch {
+	case t.free():
+		t.Begun()
+		return
+	case t.slot == nil && t.turn == nil || t.answer:
 		return
 	}
-	if t.answer = t.level.answers.Take(t.tenant, 1); t.answer {
+	if t.answer = t.level.answers.Take(t.tenant, 1); !t.answer {
+		return
+	}
+	if t.slot != nil {
 		t.slot.Give(t.tenant, 1)
 		t.slot = nil
 	}
+	t.Begun()
+}
+
+// Begun says that a stream has begun, which lasts as long as the client likes and has
+// bounds of its own: its turn is over.
+func (t *Ticket) Begun() {
+	if t == nil || t.turn == nil {
+		return
+	}
+	release := t.turn
+	t.turn = nil
+	release()
 }
 
 // HoldFrame asks for room for bytes of a stream that the client may be slow to

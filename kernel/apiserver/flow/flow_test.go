@@ -112,3 +112,44 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	k.End()
 }
+
+// Who holds a turn instead of a slot gives it back when its answer goes out, once, and
+// not while too many answers are under way.
+func TestTurnsEndWithTheAnswer(t *testing.T) {
+	c := flow.New(flow.Limits{Reads: 2, Writes: 2, Bodies: 2, Answers: 2, BodyBytes: 8, Frames: 8})
+	released := 0
+	hold := func(groups ...string) *flow.Ticket {
+		k := c.Begin(&user.DefaultInfo{Name: "u", Groups: groups}, &request.RequestInfo{})
+		k.Hold(func() { released++ })
+		return k
+	}
+	first := hold()
+	first.Answer()
+	first.Answer()
+	if released != 1 {
+		t.Errorf("the first answer gave back %d turns", released)
+	}
+	second := hold()
+	second.Answer()
+	if released != 1 {
+		t.Error("an answer too many gave its turn back")
+	}
+	hold(user.SystemPrivilegedGroup).Answer()
+	if released != 2 {
+		t.Error("an administrator's turn does not end with the answer")
+	}
+	watch := hold()
+	watch.Begun()
+	watch.Begun()
+	if released != 3 {
+		t.Errorf("a stream that begins: %d turns are over, want 3", released)
+	}
+	var none *flow.Ticket
+	none.Begun()
+	none.Answer()
+	first.End()
+	third := hold()
+	if third.Answer(); released != 4 {
+		t.Error("an answer that has been sent makes no room for another")
+	}
+}

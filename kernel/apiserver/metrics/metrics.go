@@ -58,7 +58,7 @@ func New(reg *prometheus.Registry) (*Metrics, error) {
 		Panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "apiserver_panics_total",
 			Help: "Panics recovered while serving."}),
 	}
-	m.handler = promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+	m.handler = promhttp.HandlerFor(prometheus.Gatherers{reg, libraries}, promhttp.HandlerOpts{})
 	var errs []error
 	for _, c := range []prometheus.Collector{m.requests, m.duration, m.responseSize, m.InFlight, m.Dropped, m.longRunning, m.WatchEvents, m.Authentication, m.Panics} {
 		errs = append(errs, reg.Register(c))
@@ -69,7 +69,7 @@ func New(reg *prometheus.Registry) (*Metrics, error) {
 	return m, nil
 }
 
-// ServeHTTP shows all metrics of the registry.
+// ServeHTTP shows all metrics of the registry, and those of upstream's libraries.
 func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.handler.ServeHTTP(w, r) }
 
 // Measure measures every request. Only resources and paths that exist become

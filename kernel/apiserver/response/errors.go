@@ -117,8 +117,11 @@ func routedAs(r *http.Request, media string, consumes []string) error {
 }
 
 // TooManyRequests is upstream's answer to a client for whom there is no room.
-func TooManyRequests() error {
-	return apierrors.NewTooManyRequests("Too many requests, please try again later.", 1)
+func TooManyRequests() error { return ComeAgain(1) }
+
+// ComeAgain is TooManyRequests to a client that may come again after some seconds.
+func ComeAgain(seconds int) error {
+	return apierrors.NewTooManyRequests("Too many requests, please try again later.", seconds)
 }
 
 // TooLarge is the 413 of a body of more than limit bytes.

@@ -62,12 +62,14 @@ func (s *Watches) Watch(c *endpoint.Request, a negotiation.Accepted, o metav1.Li
 		if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
 			return err
 		}
+		flow.From(ctx).Begun()
 		f.begin()
 		defer f.dog.stop()
 		f.fail(err)
 		return nil
 	}
 	defer w.Stop()
+	flow.From(ctx).Begun() // what it will tell is settled, and waits for the client
 	f.begin()
 	defer f.dog.stop()
 	f.run(w, o.AllowWatchBookmarks)

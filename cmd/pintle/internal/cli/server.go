@@ -139,6 +139,10 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.Float64Var(&d.SecondaryNodeEvictionRate, "secondary-node-eviction-rate", d.SecondaryNodeEvictionRate, "the same in a large zone that is disrupted")
 	fl.Int64Var(&f.s.NotReadySeconds, "default-not-ready-toleration-seconds", f.s.NotReadySeconds, "how long pods stay on a node that is not ready")
 	fl.Int64Var(&f.s.UnreachableSeconds, "default-unreachable-toleration-seconds", f.s.UnreachableSeconds, "how long pods stay on a node that is lost")
+	in := &f.s.InFlight
+	fl.BoolVar(&in.Fairness, "enable-priority-and-fairness", in.Fairness, "have requests wait for their turn, by FlowSchemas and PriorityLevelConfigurations; the two limits below are one then, their sum")
+	fl.IntVar(&in.Reads, "max-requests-inflight", in.Reads, "short reading requests that are executed at once")
+	fl.IntVar(&in.Writes, "max-mutating-requests-inflight", in.Writes, "short writing requests that are executed at once")
 	auditflags.Add(fl, &f.s.Audit)
 	authflags.Add(fl, &f.s.Authentication, &f.s.Authorization)
 }

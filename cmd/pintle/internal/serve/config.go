@@ -97,6 +97,8 @@ type Server struct {
 	// Authentication and Authorization say who is known, and who decides.
 	Authentication authn.Options
 	Authorization  authz.Options
+	// InFlight is how many short requests are executed at once.
+	InFlight InFlight
 	// Profiling serves /debug/pprof to cluster administrators.
 	Profiling bool
 
@@ -123,6 +125,23 @@ func (d *Disruption) validate() error {
 	return nil
 }
 
+// InFlight bounds the short requests that are executed at once. The fields are
+// upstream's flags of these names.
+type InFlight struct {
+	// Fairness (--enable-priority-and-fairness) shares out the sum of both numbers by
+	// FlowSchemas and PriorityLevelConfigurations; without it each bounds its own.
+	Fairness bool
+	Reads    int // --max-requests-inflight
+	Writes   int // --max-mutating-requests-inflight
+}
+
+func (f *InFlight) validate() error {
+	if f.Reads < 1 || f.Writes < 1 {
+		return fmt.Errorf("--max-requests-inflight %d and --max-mutating-requests-inflight %d: want 1 or more", f.Reads, f.Writes)
+	}
+	return nil
+}
+
 // minEtcdQuota is what the plugins that ship take, and some room.
 const minEtcdQuota = 16 << 20
 
@@ -135,12 +154,13 @@ func DefaultServer() Server {
 		Audit:           audit.DefaultOptions(),
 		Authentication:  authn.DefaultOptions(),
 		Authorization:   authz.DefaultOptions(),
+		InFlight:        InFlight{Fairness: true, Reads: 400, Writes: 200},
 		AllowPrivileged: true, Profiling: true, EtcdQuota: 8 << 30}
 }
 
 // Validate reports every fault, by flag.
 func (s *Server) Validate() error {
-	errs := []error{s.Network.Validate(), s.Disruption.validate(), s.Audit.Validate(), s.Authentication.Validate(), s.Authorization.Validate()}
+	errs := []error{s.Network.Validate(), s.Disruption.validate(), s.Audit.Validate(), s.InFlight.validate(), s.Authentication.Validate(), s.Authorization.Validate()}
 	if s.PluginHost != "wasm" && s.PluginHost != "native" {
 		errs = append(errs, fmt.Errorf("--plugin-host %q: want wasm or native", s.PluginHost))
 	}

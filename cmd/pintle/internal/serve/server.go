@@ -100,6 +100,8 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 	}
 	c.Authentication, c.Authorization = &s.Authentication, &s.Authorization
 	c.AgentOf = core.AgentOf
+	c.DisableFairness = !s.InFlight.Fairness
+	c.Limits.ReadInFlight, c.Limits.WriteInFlight = s.InFlight.Reads, s.InFlight.Writes
 	c.Implementers = map[string][]schema.GroupResource{"node agents": node.Implements()}
 	c.ExternalIPs = externalip.Config{Mode: s.ExternalIPs, Services: s.Network.Services, Pods: s.Network.Pods}
 	if s.Profiling {
