@@ -5,22 +5,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	webhookutil "k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/rest"
 
 	"github.com/pintle-io/pintle/kernel/admission/dynamic"
+	egress "github.com/pintle-io/pintle/kernel/egress/services"
 )
 
 // maxAnswer bounds what an admission webhook may answer: an object of the largest size
@@ -117,77 +113,17 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// services finds the server that a Service stands for: one of its ready endpoints,
-// as upstream with aggregator routing, so that it works where the server's machine has no
-// balancer. Whoever answers there has to prove by his certificate that he is the
-// Service. Errors are upstream's.
+// services finds the server that a Service stands for.
 type services struct{ objects *dynamic.Objects }
-
-var (
-	servicesResource = corev1.SchemeGroupVersion.WithResource("services")
-	slicesResource   = schema.GroupResource{Group: discoveryv1.GroupName, Resource: "endpointslices"}
-)
 
 // ResolveEndpoint implements webhookutil.ServiceResolver.
 func (s *services) ResolveEndpoint(namespace, name string, port int32) (*url.URL, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxCall)
 	defer cancel()
-	obj, err := s.objects.Get(ctx, servicesResource, namespace, name)
-	if apierrors.IsNotFound(err) {
-		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "service"}, name)
+	get := func(ctx context.Context, namespace, name string) (runtime.Object, error) {
+		return s.objects.Get(ctx, egress.Services, namespace, name)
 	}
-	if err != nil {
-		return nil, err
-	}
-	service, ok := obj.(*corev1.Service)
-	if !ok {
-		return nil, fmt.Errorf("service %s is a %T", name, obj)
-	}
-	if service.Spec.Type == corev1.ServiceTypeExternalName {
-		return at(service.Spec.ExternalName, port), nil
-	}
-	for i := range service.Spec.Ports {
-		if p := &service.Spec.Ports[i]; p.Port == port {
-			return s.endpoint(ctx, service, p.Name)
-		}
-	}
-	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %d found for service %q", port, name))
-}
-
-func (s *services) endpoint(ctx context.Context, service *corev1.Service, port string) (*url.URL, error) {
-	list, err := s.objects.Reader.List(ctx, slicesResource, service.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	var found []*url.URL
-	for _, obj := range list {
-		if e, ok := obj.(*discoveryv1.EndpointSlice); ok && e.Labels[discoveryv1.LabelServiceName] == service.Name {
-			found = append(found, ready(e, port)...)
-		}
-	}
-	if len(found) == 0 {
-		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", service.Name))
-	}
-	return found[rand.IntN(len(found))], nil
-}
-
-// ready are the endpoints of a slice that take requests at a port.
-func ready(e *discoveryv1.EndpointSlice, port string) (out []*url.URL) {
-	for _, p := range e.Ports {
-		if p.Port == nil || (p.Name != nil && *p.Name != port) || (p.Name == nil && port != "") {
-			continue
-		}
-		for _, ep := range e.Endpoints {
-			if (ep.Conditions.Ready == nil || *ep.Conditions.Ready) && len(ep.Addresses) > 0 {
-				out = append(out, at(ep.Addresses[0], *p.Port))
-			}
-		}
-	}
-	return out
-}
-
-func at(host string, port int32) *url.URL {
-	return &url.URL{Scheme: "https", Host: net.JoinHostPort(host, strconv.Itoa(int(port)))}
+	return egress.Resolver{Get: get, Reader: s.objects.Reader}.Resolve(ctx, namespace, name, port)
 }
 
 var _ webhookutil.ServiceResolver = (*services)(nil)
