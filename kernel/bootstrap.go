@@ -46,6 +46,7 @@ type firstObjects struct {
 	port      int32      // behind it
 	endpoints *endpoints.Endpoints
 	cidr      *serviceCIDR
+	trust     *trust
 	published bool                         // by ensure
 	policy    func() (*rbac.Policy, error) // the default one; read once
 	kinds     *resource.Table
@@ -86,6 +87,9 @@ func (f *firstObjects) ensure(ctx context.Context) error {
 	if err := f.cidr.ensure(ctx, metav1.GetOptions{}); err != nil {
 		return err
 	}
+	if err := f.trust.ensure(ctx, metav1.GetOptions{}); err != nil {
+		return err
+	}
 	if err := f.own.ensure(ctx, services, f.kubernetes(), metav1.GetOptions{}); err != nil {
 		return err
 	}
@@ -115,6 +119,9 @@ func (f *firstObjects) publish(ctx context.Context, read metav1.GetOptions) erro
 		return err
 	}
 	if err := f.cidr.ensure(ctx, read); err != nil {
+		return err
+	}
+	if err := f.trust.ensure(ctx, read); err != nil {
 		return err
 	}
 	return f.endpoints.Publish(ctx, read)

@@ -5,18 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/apiserver"
+	"github.com/pintle-io/pintle/kernel/apiserver/aggregation"
 	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/assembly"
@@ -56,6 +56,9 @@ type Kernel struct {
 	fairness *fairness.Control // nil: the table lacks its kinds, or it is switched off
 	auth     Auth
 	api      *apiserver.Server
+
+	// aggregation is nil if the table does not have APIServices.
+	aggregation *aggregation.Aggregator
 
 	leader    *leader // what one server does for all
 	explainer *explainer
@@ -229,7 +232,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Clock: k.c.Adjust.Clock, Log: k.c.Log,
 		Actions:  map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
 		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.Authorizer, Clock: k.c.Adjust.Clock}),
-		Computed: map[schema.GroupResource]registry.Computed{{Resource: "componentstatuses"}: components(k)},
+		Computed: computed(k, reader),
 	})
 	if err != nil {
 		return err
@@ -242,6 +245,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		}
 		k.custom = custom.New(custom.Config{Catalog: k.catalog, Codec: k.codec, Registry: ownWrites{k.access.As(auth.APIServer)}, Clients: clients, Informers: k.informers, Log: k.c.Log})
 	}
+	k.aggregation = makeAggregation(k)
 	return k.makeAPI()
 }
 
@@ -249,6 +253,7 @@ func (k *Kernel) makeAPI() (err error) {
 	tokens := k.auth.Tokens
 	c := apiserver.Config{
 		Registry: k.core, Catalog: k.catalog, Codec: k.codec, Reader: k.core.Reader(),
+		Aggregation:   k.aggregation,
 		AdmitConnect:  k.core.AdmitConnect,
 		Authenticator: k.auth.Authenticator, Audiences: tokens.Audiences(), Authorizer: k.auth.Authorizer, Audit: k.audit,
 		NodeTLS: k.pki.KubeletTLS(), Dial: k.c.Dial,

@@ -10,6 +10,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/admission/cel"
 	"github.com/pintle-io/pintle/kernel/admission/webhook"
+	"github.com/pintle-io/pintle/kernel/apiserver/aggregation"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
@@ -73,7 +74,7 @@ func (k *Kernel) makePlugins(context.Context) error {
 func declaredImplementers(distribution map[string][]schema.GroupResource) *implementers.Set {
 	s := &implementers.Set{}
 	for name, resources := range map[string][]schema.GroupResource{
-		"custom kinds": custom.Implements(), "scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(), "admission": slices.Concat(cel.Implements(), webhook.Implements()),
+		"custom kinds": custom.Implements(), "scheduler": scheduler.Implements(), "rbac": rbac.Implements(), "certificates": signer.Implements(), "aggregation": aggregation.Implements(), "admission": slices.Concat(cel.Implements(), webhook.Implements()),
 	} {
 		s.Declare("server/"+name, resources...)
 	}

@@ -55,6 +55,9 @@ func (k *Kernel) term() (*term, error) {
 	sign := signer.New(signer.Config{Registry: k.access.As(auth.CertificateController), Tokens: k.access.As(auth.TokenCleaner), CA: k.pki, Authorizer: k.auth.Authorizer, Clock: k.c.Adjust.Clock, Informers: k.informers, Log: k.c.Log})
 	checked := &cel.Status{Registry: k.access.As(auth.PolicyStatus), Catalog: k.catalog, Informers: k.informers, Log: k.c.Log}
 	t.loops = map[string]loop{"role aggregation": agg.Run, "signer": sign.Run, "server tokens": k.keys.Run, "policy status": checked.Run}
+	if k.aggregation != nil {
+		t.loops["APIServices"] = k.aggregation.Lead
+	}
 	if k.custom != nil {
 		t.loops["custom definitions"] = custom.NewController(custom.ControllerConfig{Registry: k.access.As(auth.APIServer), Codec: k.codec, Informers: k.informers, Log: k.c.Log}).Run
 	}
@@ -101,6 +104,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		}
 	})
 	first := newFirstObjects(ownWrites{k.access.As(auth.APIServer)}, ownWrites{k.access.As(auth.Endpoints)}, k.identity.Name, &k.c)
+	first.trust = newTrust(first.own, k.pki, k.c.Table)
 	go func() { _, _ = first.policy() }() // read while the cache loads; ensure has the error
 	select {
 	case <-k.cache.Ready():
@@ -168,6 +172,9 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 	}
 	if k.fairness != nil {
 		loops["fairness"] = k.fairness.Run
+	}
+	if k.aggregation != nil {
+		loops["aggregation"] = k.aggregation.Run
 	}
 	return loops
 }

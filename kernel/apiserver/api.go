@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"net/http"
 	"runtime"
 	"sort"
@@ -30,6 +31,7 @@ type api struct {
 	handlers  *handlers.Handlers
 	discovery *discovery.Discovery
 	openapi   *openapi.Documents
+	lifetime  *stream.Lifetime
 	checks    *health.Checks
 	metrics   *metrics.Metrics
 }
@@ -41,8 +43,8 @@ func newAPI(c *Config, m *metrics.Metrics, checks *health.Checks, lifetime *stre
 	}
 	catalog, answers, authorize := endpoint.NewCatalog(c.Catalog), response.Writer{Log: c.Log}, c.authorization().Check
 	r := &render.Renderer{Catalog: c.Catalog, Codec: c.Codec}
-	return &api{
-		c: c, catalog: catalog, response: answers, checks: checks, metrics: m,
+	a := &api{
+		c: c, catalog: catalog, response: answers, checks: checks, metrics: m, lifetime: lifetime,
 		discovery: &discovery.Discovery{Catalog: catalog, Response: answers},
 		openapi:   openapi.New(catalog, c.Version.GitVersion, c.Log),
 		handlers: &handlers.Handlers{
@@ -53,11 +55,19 @@ func newAPI(c *Config, m *metrics.Metrics, checks *health.Checks, lifetime *stre
 				Lifetime: lifetime, Response: answers, NodeTLS: c.NodeTLS, Dial: c.Dial,
 			}),
 		},
-	}, nil
+	}
+	if c.Aggregation != nil {
+		a.discovery.Others = c.Aggregation.Registrations
+		a.openapi.Others(c.Aggregation.OpenAPI)
+	}
+	return a, nil
 }
 
 func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	info := endpoint.Info(r)
+	if s.aggregated(w, r) {
+		return
+	}
 	if !info.IsResourceRequest {
 		s.servePath(w, r)
 		return
@@ -76,6 +86,25 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.response.Fail(w, r, err)
 	}
+}
+
+// aggregated serves what another server has; false: this one does.
+func (s *api) aggregated(w http.ResponseWriter, r *http.Request) bool {
+	if s.c.Aggregation == nil {
+		return false
+	}
+	path := r.URL.Path
+	if doc, ok := strings.CutPrefix(path, "/openapi/v3"); ok {
+		path = doc
+	}
+	p := s.c.Aggregation.Find(path)
+	if p == nil {
+		return false
+	}
+	p.LongRunning, p.Response = s.catalog.LongRunning(endpoint.Info(r)), s.response
+	p.Context = func(ctx context.Context) (context.Context, context.CancelFunc) { return s.lifetime.Context(ctx, 0) }
+	p.ServeHTTP(w, r)
+	return true
 }
 
 // catchUp waits until kinds that were defined before the request are there. It tells

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	served "github.com/pintle-io/pintle/internal/version"
+	"github.com/pintle-io/pintle/kernel/apiserver/aggregation"
 	"github.com/pintle-io/pintle/kernel/apiserver/handlers"
 	"github.com/pintle-io/pintle/kernel/apiserver/health"
 	"github.com/pintle-io/pintle/kernel/apiserver/proxy"
@@ -45,6 +46,9 @@ type Config struct {
 	// call. It is asked before a resource is said not to be there, and before
 	// documents tell what there is. Nil: nobody defines any.
 	CatchUp func(ctx context.Context) error
+
+	// Aggregation knows what other servers have; nil: nobody has anything.
+	Aggregation *aggregation.Aggregator
 
 	// AdmitConnect asks the admission rules about a connect request (exec,
 	// attach, port-forward, proxy) before it is sent on. Nil asks nobody.

@@ -42,8 +42,9 @@ type Action func(ctx context.Context, u user.Info, t Target, obj *watch.Object, 
 type Virtual func(ctx context.Context, u user.Info, t Target, obj runtime.Object, o WriteOptions) (runtime.Object, error)
 
 // Computed makes the objects of a virtual resource that is read, anew for each
-// request.
-type Computed func(ctx context.Context) ([]runtime.Object, error)
+// request: those that t names or more, since what a client selects of them is chosen
+// afterwards.
+type Computed func(ctx context.Context, t Target) ([]runtime.Object, error)
 
 // Config is what a Core is made of.
 type Config struct {

@@ -160,7 +160,7 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 		return nil, err
 	}
 	if k.Virtual {
-		return c.core.listComputed(ctx, k, sel)
+		return c.core.listComputed(ctx, k, t, sel)
 	}
 	l, err := c.core.views.List(ctx, k, t.Namespace, sel, o)
 	if gone := c.core.served(k); gone != nil {
@@ -189,12 +189,12 @@ func (s computed) Ascend(namespace, after string, fn func(*watch.Object) bool) {
 	}
 }
 
-func (c *Core) compute(ctx context.Context, k *kinds.Kind, verb string) (computed, error) {
+func (c *Core) compute(ctx context.Context, k *kinds.Kind, t Target, verb string) (computed, error) {
 	tell := c.computed[k.GR]
 	if tell == nil {
 		return nil, apierrors.NewMethodNotSupported(k.GR, verb)
 	}
-	objs, err := tell(ctx)
+	objs, err := tell(ctx, t)
 	if err != nil {
 		return nil, status.Store(k.GR, verb, "", err)
 	}
@@ -212,7 +212,7 @@ func (c *Core) compute(ctx context.Context, k *kinds.Kind, verb string) (compute
 }
 
 func (c *Core) getComputed(ctx context.Context, k *kinds.Kind, t Target) (*watch.Object, error) {
-	all, err := c.compute(ctx, k, "get")
+	all, err := c.compute(ctx, k, t, "get")
 	if err != nil {
 		return nil, err
 	}
@@ -224,8 +224,8 @@ func (c *Core) getComputed(ctx context.Context, k *kinds.Kind, t Target) (*watch
 	return nil, apierrors.NewNotFound(schema.GroupResource{Group: k.Group, Resource: k.Singular}, t.Name) // as upstream names it
 }
 
-func (c *Core) listComputed(ctx context.Context, k *kinds.Kind, sel *selection.Selection) (*List, error) {
-	all, err := c.compute(ctx, k, "list")
+func (c *Core) listComputed(ctx context.Context, k *kinds.Kind, t Target, sel *selection.Selection) (*List, error) {
+	all, err := c.compute(ctx, k, t, "list")
 	if err != nil {
 		return nil, err
 	}

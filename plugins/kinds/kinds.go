@@ -17,6 +17,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/plugins/kinds/admissionregistration"
 	"github.com/pintle-io/pintle/plugins/kinds/apiextensions"
+	"github.com/pintle-io/pintle/plugins/kinds/apiregistration"
 	"github.com/pintle-io/pintle/plugins/kinds/apps"
 	"github.com/pintle-io/pintle/plugins/kinds/authentication"
 	"github.com/pintle-io/pintle/plugins/kinds/authorization"
@@ -30,6 +31,7 @@ import (
 	"github.com/pintle-io/pintle/plugins/kinds/discovery"
 	"github.com/pintle-io/pintle/plugins/kinds/events"
 	"github.com/pintle-io/pintle/plugins/kinds/flowcontrol"
+	"github.com/pintle-io/pintle/plugins/kinds/metrics"
 	"github.com/pintle-io/pintle/plugins/kinds/networking"
 	"github.com/pintle-io/pintle/plugins/kinds/node"
 	"github.com/pintle-io/pintle/plugins/kinds/policy"
@@ -128,7 +130,7 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 		events.Kinds(), apps.Kinds(), autoscaling.Kinds(), batch.Kinds(), certificates.Kinds(opts.Clock), policy.Kinds(),
 		scheduling.Kinds(), coordination.Kinds(), node.Kinds(), flowcontrol.Kinds(), storagemigration.Kinds(), discovery.Kinds(),
 		networking.Kinds(), storage.Kinds(), authentication.Kinds(), authorization.Kinds(), rbac.Kinds(), device.Kinds(opts.Clock),
-		admissionregistration.Kinds(), apiextensions.Kinds(),
+		admissionregistration.Kinds(), apiextensions.Kinds(), apiregistration.Kinds(), metrics.Kinds(),
 	)
 	for _, e := range ext {
 		if err := e(t); err != nil {
@@ -144,6 +146,8 @@ func Table(opts Options, ext ...Extension) (*resource.Table, error) {
 // addTypes adds what the install packages leave out, once: tables share the
 // scheme and may be in use.
 var addTypes = sync.OnceValue(func() error {
+	apiregistration.Install(legacyscheme.Scheme)
+	metrics.Install(legacyscheme.Scheme)
 	return errors.Join(apiextensions.Install(legacyscheme.Scheme), metav1.AddMetaToScheme(legacyscheme.Scheme))
 })
 
@@ -152,5 +156,5 @@ var groupOrder = []string{
 	"", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling",
 	"batch", "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io",
 	"admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io",
-	"discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io", "storagemigration.k8s.io",
+	"discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io", "storagemigration.k8s.io", "metrics.k8s.io",
 }

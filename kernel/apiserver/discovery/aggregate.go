@@ -13,11 +13,13 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
 )
 
-// aggregate is all of discovery as one snapshot of the catalog has it: what was
-// made of each group version, which the next one takes over where nothing has
+// aggregate is all of discovery as one snapshot of the catalog, and one of what others
+// serve, have it: what was made of each group version, which the next one takes over where nothing has
 // changed, and the documents that clients asked for.
 type aggregate struct {
 	of       *endpoint.Snapshot
+	others   *Registrations
+	groups   []group
 	versions map[*endpoint.GroupVersion]apidiscoveryv2.APIVersionDiscovery
 
 	mu   sync.Mutex
@@ -35,17 +37,23 @@ type aggregated struct {
 	etag string // quoted
 }
 
-func (s *Discovery) aggregated(core bool, form negotiation.Accepted) (*aggregated, error) {
-	now, a := s.Catalog.Snapshot(), s.aggregate.Load()
-	if a == nil || a.of != now {
-		a = newAggregate(now, a)
+// current is the newest.
+func (s *Discovery) current() *aggregate {
+	now, others, a := s.Catalog.Snapshot(), &noOthers, s.aggregate.Load()
+	if s.Others != nil {
+		others = s.Others()
+	}
+	if a == nil || a.of != now || a.others != others {
+		a = newAggregate(now, others, a)
 		s.aggregate.Store(a) // whoever was quicker made the same
 	}
-	return a.document(core, form)
+	return a
 }
 
-func newAggregate(of *endpoint.Snapshot, before *aggregate) *aggregate {
-	a := &aggregate{of: of, versions: map[*endpoint.GroupVersion]apidiscoveryv2.APIVersionDiscovery{}, docs: map[docKey]*aggregated{}}
+var noOthers Registrations
+
+func newAggregate(of *endpoint.Snapshot, others *Registrations, before *aggregate) *aggregate {
+	a := &aggregate{of: of, others: others, groups: merge(of, others), versions: map[*endpoint.GroupVersion]apidiscoveryv2.APIVersionDiscovery{}, docs: map[docKey]*aggregated{}}
 	for _, g := range of.Groups() {
 		for _, v := range g.Versions {
 			if before != nil {
@@ -86,13 +94,17 @@ func (a *aggregate) list(core bool) *apidiscoveryv2.APIGroupDiscoveryList {
 		TypeMeta: metav1.TypeMeta{Kind: aggregatedKind.Kind, APIVersion: aggregatedKind.GroupVersion().String()},
 		Items:    []apidiscoveryv2.APIGroupDiscovery{},
 	}
-	for _, g := range a.of.Groups() {
-		if (g.Name == "") != core {
+	for _, g := range a.groups {
+		if (g.name == "") != core {
 			continue
 		}
-		d := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: g.Name}}
-		for _, v := range g.Versions {
-			d.Versions = append(d.Versions, a.versions[v])
+		d := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: g.name}}
+		for _, v := range g.versions {
+			if v.remote != nil {
+				d.Versions = append(d.Versions, *v.remote)
+			} else {
+				d.Versions = append(d.Versions, a.versions[v.local])
+			}
 		}
 		l.Items = append(l.Items, d)
 	}

@@ -1,5 +1,6 @@
 // Package discovery answers /api, /apis and below: which groups, versions and
-// resources are served. Its documents follow from the catalog alone.
+// resources are served. Its documents follow from the catalog, and from what other
+// servers were heard to have.
 //
 // https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 package discovery
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sort"
 	"strings"
 	"sync/atomic"
@@ -30,6 +32,9 @@ import (
 type Discovery struct {
 	Catalog  *endpoint.Catalog
 	Response response.Writer
+	// Others are what other servers have, and how all is ordered: the same pointer while
+	// nothing changes. Nil: there are none.
+	Others func() *Registrations
 
 	aggregate atomic.Pointer[aggregate] // the last that was made
 }
@@ -51,7 +56,7 @@ func (s *Discovery) Serve(w http.ResponseWriter, r *http.Request) bool {
 	case parts[0] == "api" && len(parts) == 2:
 		obj = resourceList(now, schema.GroupVersion{Version: parts[1]})
 	case parts[0] == "apis" && len(parts) == 2:
-		obj, routed = apiGroup(now, parts[1]), false
+		obj, routed = apiGroup(s.current().groups, parts[1]), false
 	case parts[0] == "apis" && len(parts) == 3:
 		gv := schema.GroupVersion{Group: parts[1], Version: parts[2]}
 		obj = resourceList(now, gv)
@@ -93,7 +98,7 @@ func (s *Discovery) serveRoot(w http.ResponseWriter, r *http.Request, root strin
 		return
 	}
 	if a.As.Empty() {
-		obj := runtime.Object(groupList(s.Catalog.Snapshot()))
+		obj := runtime.Object(groupList(s.current().groups))
 		if root == "api" {
 			obj = &metav1.APIVersions{
 				TypeMeta:                   metav1.TypeMeta{Kind: "APIVersions"},
@@ -104,7 +109,7 @@ func (s *Discovery) serveRoot(w http.ResponseWriter, r *http.Request, root strin
 		s.Response.MetaAs(w, r, http.StatusOK, a, obj)
 		return
 	}
-	doc, err := s.aggregated(root == "api", a)
+	doc, err := s.current().document(root == "api", a)
 	if err != nil {
 		s.Response.Fail(w, r, err)
 		return
@@ -138,29 +143,29 @@ func coreVersions(c *endpoint.Snapshot) []string {
 	return []string{}
 }
 
-func groupList(c *endpoint.Snapshot) *metav1.APIGroupList {
+func groupList(groups []group) *metav1.APIGroupList {
 	l := &metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: []metav1.APIGroup{}}
-	for _, g := range c.Groups() {
-		if g.Name != "" {
+	for _, g := range groups {
+		if g.name != "" {
 			l.Groups = append(l.Groups, describe(g))
 		}
 	}
 	return l
 }
 
-func apiGroup(c *endpoint.Snapshot, name string) runtime.Object {
-	g := c.Group(name)
-	if g == nil || name == "" {
+func apiGroup(groups []group, name string) runtime.Object {
+	i := slices.IndexFunc(groups, func(g group) bool { return g.name == name })
+	if i < 0 || name == "" {
 		return nil
 	}
-	d := describe(*g)
+	d := describe(groups[i])
 	d.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
 	return &d
 }
 
-func describe(g endpoint.Group) metav1.APIGroup {
-	d := metav1.APIGroup{Name: g.Name}
-	for _, v := range g.Versions {
+func describe(g group) metav1.APIGroup {
+	d := metav1.APIGroup{Name: g.name}
+	for _, v := range g.versions {
 		d.Versions = append(d.Versions, metav1.GroupVersionForDiscovery{GroupVersion: v.String(), Version: v.Version})
 	}
 	d.PreferredVersion = d.Versions[0]

@@ -115,8 +115,15 @@ func (c *Catalog) LongRunning(info *request.RequestInfo) bool {
 		return false
 	}
 	e := c.Find(info)
-	return e != nil && e.IsConnect()
+	if e == nil {
+		return othersStreams[info.Subresource]
+	}
+	return e.IsConnect()
 }
+
+// othersStreams are the subresources that upstream takes for streams whatever they
+// belong to: those of kinds that other servers have.
+var othersStreams = map[string]bool{"attach": true, "exec": true, "proxy": true, "log": true, "portforward": true}
 
 // IsProfiling tells that a path is of the process's profiles.
 func IsProfiling(path string) bool {

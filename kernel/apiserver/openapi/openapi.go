@@ -27,6 +27,7 @@ type Documents struct {
 	version string // of Kubernetes
 	program string // what built-in kinds say is part of the program
 	log     *slog.Logger
+	others  func() map[string]string
 
 	next sync.Mutex // of whoever follows the catalog
 	v3   atomic.Pointer[v3Documents]
@@ -52,6 +53,11 @@ func New(c *endpoint.Catalog, kubernetes string, log *slog.Logger) *Documents {
 	return &Documents{catalog: c, version: kubernetes, program: version.Build(), log: log}
 }
 
+// Others says which documents others have, by path, and their hashes: they stand in the
+// index of v3, in the place of this server's of the same path. It must be called
+// before anything is served.
+func (o *Documents) Others(f func() map[string]string) { o.others = f }
+
 // build has something built, one thing at a time: models are large, and live no
 // longer than until the next collection.
 func (o *Documents) build(f func(*builder) error) error {
@@ -72,12 +78,21 @@ func (o *Documents) ServeIndex(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Etag", docs.etag)
-	if r.Header.Get("If-None-Match") == docs.etag {
+	index, etag := docs.index, docs.etag
+	if o.others != nil {
+		if more := o.others(); len(more) > 0 {
+			if index, etag, err = docs.indexWith(more); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+		}
+	}
+	w.Header().Set("Etag", etag)
+	if r.Header.Get("If-None-Match") == etag {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	response.WriteBytes(w, r, http.StatusOK, negotiation.JSON, docs.index)
+	response.WriteBytes(w, r, http.StatusOK, negotiation.JSON, index)
 }
 
 // ServeV3 answers /openapi/v3/...: the document of one group version.

@@ -44,23 +44,40 @@ func (o *Documents) currentV3() (*v3Documents, error) {
 			next.byPath[pathOf(gv.GroupVersion)] = d
 		}
 	}
+	var err error
+	if next.index, next.etag, err = next.indexWith(nil); err != nil {
+		return nil, err
+	}
+	o.v3.Store(next)
+	return next, nil
+}
+
+// indexWith is the index, and its name in quotes, with documents that others have: by
+// path, and their hashes.
+func (d *v3Documents) indexWith(others map[string]string) (index []byte, etag string, err error) {
 	type entry struct {
 		URL string `json:"serverRelativeURL"`
 	}
-	index := struct {
+	all := struct {
 		Paths map[string]entry `json:"paths"`
 	}{map[string]entry{}}
-	for path, d := range next.byPath {
-		u := url.URL{Path: "/openapi/v3/" + path, RawQuery: url.Values{"hash": {d.etag}}.Encode()}
-		index.Paths[path] = entry{u.String()}
+	add := func(path, hash string) {
+		u := url.URL{Path: "/openapi/v3/" + path}
+		if hash != "" {
+			u.RawQuery = url.Values{"hash": {hash}}.Encode()
+		}
+		all.Paths[path] = entry{u.String()}
 	}
-	var err error
-	if next.index, err = json.Marshal(index); err != nil {
-		return nil, err
+	for path, doc := range d.byPath {
+		add(path, doc.etag)
 	}
-	next.etag = fmt.Sprintf("%q", hash(next.index))
-	o.v3.Store(next)
-	return next, nil
+	for path, hash := range others {
+		add(path, hash)
+	}
+	if index, err = json.Marshal(all); err != nil {
+		return nil, "", err
+	}
+	return index, fmt.Sprintf("%q", hash(index)), nil
 }
 
 // nameV3 makes the document of a group version, or prepares to. It is nil when the

@@ -62,6 +62,7 @@ type PKI struct {
 	cfg         Config
 	ca          *authority // of the API server and of everybody's client certificates
 	nodeServing *authority // of what node agents serve with
+	frontProxy  *frontProxy
 	keys        *Keys
 	leaves      *leaves
 }
@@ -107,6 +108,9 @@ func (p *PKI) open() (err error) {
 		return err
 	}
 	if p.nodeServing, err = newAuthority(nodeServingCA, p.keys.pairs[nodeServingCA], &p.cfg); err != nil {
+		return err
+	}
+	if p.frontProxy, err = deriveFrontProxy(p.ca); err != nil {
 		return err
 	}
 	p.leaves = &leaves{cfg: &p.cfg, ca: p.ca, dir: directory(p.cfg.Dir), pairs: map[string]*Pair{}}
