@@ -49,7 +49,7 @@ func component(name string, err error) *corev1.ComponentStatus {
 
 var (
 	configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-	nodes      = schema.GroupResource{Resource: "nodes"}
+	nodeKind   = schema.GroupResource{Resource: "nodes"}
 )
 
 // makeAggregation has what other servers serve served; nil: the table does not have
@@ -71,11 +71,11 @@ func makeAggregation(k *Kernel) *aggregation.Aggregator {
 // computed are the objects that are made when they are read.
 func computed(k *Kernel, reader resource.Reader) map[schema.GroupResource]registry.Computed {
 	agent := func(ctx context.Context, node string) (*resource.Target, error) {
-		d := k.catalog.Lookup(nodes)
+		d := k.catalog.Lookup(nodeKind)
 		if d == nil || d.Subresource("proxy") == nil {
 			return nil, apierrors.NewServiceUnavailable("nodes have no agents here")
 		}
-		obj, err := reader.Get(ctx, nodes, "", node)
+		obj, err := reader.Get(ctx, nodeKind, "", node)
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/authz"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
 	"github.com/pintle-io/pintle/kernel/egress"
+	"github.com/pintle-io/pintle/kernel/egress/nodes"
 	"github.com/pintle-io/pintle/kernel/endpoints"
 	"github.com/pintle-io/pintle/kernel/lease"
 	"github.com/pintle-io/pintle/kernel/plugin"
@@ -119,10 +121,11 @@ type Config struct {
 	// Dial reaches node agents, pods and webhooks; nil dials directly, and
 	// notices peers that died.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// AgentOf finds the agent of the node whose pods have an address, by which they
-	// are reached where there is no route to them; nil when there is no such node.
-	// Without it all is dialled directly.
-	AgentOf func(ctx context.Context, r resource.Reader, ip netip.Addr) (*resource.Target, error)
+	// AgentOf finds the agent of a node, by which its pods are reached where there is
+	// no route to them. Without it all is dialled directly.
+	AgentOf func(ctx context.Context, r resource.Reader, node string) (*resource.Target, error)
+	// PodRanges are where the addresses of a node's pods are; needed with AgentOf.
+	PodRanges func(node runtime.Object) []netip.Prefix
 
 	// Progress is told of each step of the start; may be nil.
 	Progress func(step, format string, args ...any)
@@ -191,13 +194,14 @@ func (c *Config) setDefaults() {
 }
 
 // egress makes Dial reach the pods that this machine has no route to.
-func (c *Config) egress(base *tls.Config, r resource.Reader) {
-	if c.AgentOf == nil {
-		return
+// What it gives, if it is not nil, has to follow the nodes.
+func (c *Config) egress(base *tls.Config, r resource.Reader) *nodes.Agents {
+	if c.AgentOf == nil || c.PodRanges == nil {
+		return nil
 	}
-	c.Dial = egress.New(egress.Config{Direct: c.Dial, TLS: base, Clock: c.Adjust.Clock, AgentOf: func(ctx context.Context, ip netip.Addr) (*resource.Target, error) {
-		return c.AgentOf(ctx, r, ip)
-	}}).DialContext
+	a := nodes.New(nodes.Config{Reader: r, Agent: c.AgentOf, Ranges: c.PodRanges})
+	c.Dial = egress.New(egress.Config{Direct: c.Dial, TLS: base, Clock: c.Adjust.Clock, AgentOf: a.Of}).DialContext
+	return a
 }
 
 func (c *Config) path(name string) string { return filepath.Join(c.Dir, name) }

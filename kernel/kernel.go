@@ -13,11 +13,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/apiserver/aggregation"
 	"github.com/pintle-io/pintle/kernel/audit"
+	"github.com/pintle-io/pintle/kernel/audit/inprocess"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/assembly"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
@@ -28,6 +31,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/custom"
+	"github.com/pintle-io/pintle/kernel/egress/nodes"
 	"github.com/pintle-io/pintle/kernel/fairness"
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/keystore"
@@ -51,8 +55,10 @@ type Kernel struct {
 	chain    *admission.Chain
 	custom   *custom.Kinds     // nil: the table does not have CustomResourceDefinitions
 	core     *registry.Core    // asks no authorizer: for the edge and plugins, which have been asked
-	access   *auth.Access      // core for components of this process
+	verbs    registry.Access   // core for plugins, whose permissions are asked for; recorded
+	access   registry.Access   // core for components of this process; authorized and recorded
 	audit    *audit.Auditor    // nil: nothing is recorded
+	agents   *nodes.Agents     // nil: pods are dialled directly
 	fairness *fairness.Control // nil: the table lacks its kinds, or it is switched off
 	auth     Auth
 	api      *apiserver.Server
@@ -212,7 +218,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.cache = watch.New(caching)
 	k.metrics.MustRegister(cacheMetrics{k.cache})
 	reader := lateReader(k)
-	k.c.egress(k.pki.KubeletTLS(), reader)
+	k.agents = k.c.egress(k.pki.KubeletTLS(), reader)
 	err := k.auth.Complete(k.pki, k.c.Adjust.Clock)
 	if err != nil {
 		return err
@@ -237,7 +243,11 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	if err != nil {
 		return err
 	}
-	k.access = &auth.Access{Registry: k.core, Authorizer: k.auth.Authorizer, Log: k.c.Log}
+	recorder := inprocess.Recorder{Auditor: k.audit, Encode: func(obj runtime.Object, gv schema.GroupVersion) ([]byte, error) {
+		return k.codec.Encode(obj, gv, runtime.ContentTypeJSON)
+	}}
+	k.verbs = recorder.Of(k.core)
+	k.access = recorder.Of(&auth.Access{Registry: k.core, Authorizer: k.auth.Authorizer, Log: k.c.Log})
 	if k.catalog.Lookup(custom.Definitions.GroupResource()) != nil {
 		clients, err := conversionClients(k)
 		if err != nil {

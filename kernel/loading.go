@@ -43,7 +43,7 @@ type plugins struct {
 // makePlugins joins the loader with those who use plugins.
 func (k *Kernel) makePlugins(context.Context) error {
 	own := k.access.As(auth.PluginLoader)
-	access := pluginAccess{core: k.core, catalog: k.catalog, codec: k.codec, builtins: k.c.Builtins}
+	access := pluginAccess{core: k.core, verbs: k.verbs, catalog: k.catalog, codec: k.codec, builtins: k.c.Builtins}
 	store := modules.New(own)
 	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
 	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Around: access.around, Totals: access.totals, Metrics: k.metrics, Log: k.c.Log})

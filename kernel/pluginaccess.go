@@ -29,7 +29,8 @@ import (
 // pluginAccess makes the ways from plugins to objects. Every one acts in the
 // plugin's own name.
 type pluginAccess struct {
-	core    *registry.Core // asks no authorizer: each way asks for the plugin's permissions
+	core    *registry.Core  // asks no authorizer: each way asks for the plugin's permissions
+	verbs   registry.Access // of core, recorded
 	catalog *resource.Catalog
 	codec   *resource.Codec
 	// builtins are what ships.
@@ -42,7 +43,7 @@ type pluginAccess struct {
 // the ways (TestDoors).
 func (a pluginAccess) of(name string, p *plugin.Plugin) *hostclient.Config {
 	u := a.user(name, &p.Spec)
-	return &hostclient.Config{Plugin: name, Registry: a.core.As(u), Catalog: a.catalog, Codec: a.codec,
+	return &hostclient.Config{Plugin: name, Registry: a.verbs.As(u), Catalog: a.catalog, Codec: a.codec,
 		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Observed: &hostclient.Observed{}}
 }
 

@@ -167,6 +167,12 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 	if k.storage.keeper != nil {
 		loops["database"] = k.storage.keeper.Run
 	}
+	if k.agents != nil {
+		loops["node ranges"] = func(ctx context.Context) error {
+			k.agents.Run(ctx, k.access.As(auth.APIServer), k.informers, k.c.Log)
+			return nil
+		}
+	}
 	if k.custom != nil {
 		loops["custom kinds"] = k.custom.Run
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,10 +14,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/remotecommand"
 
 	"github.com/pintle-io/pintle/kernel"
 	"github.com/pintle-io/pintle/kernel/apiserver"
@@ -48,7 +52,7 @@ func (r *eventLog) Close() error { return nil }
 func (r *eventLog) of(t *testing.T, id string, last auditinternal.Stage) []*auditinternal.Event {
 	t.Helper()
 	var out []*auditinternal.Event
-	for range 500 {
+	for range 4000 {
 		out = nil
 		r.mu.Lock()
 		for _, ev := range r.events {
@@ -229,6 +233,11 @@ func TestAuditForms(t *testing.T) {
 		{"bad patch", "PATCH", "/api/v1/namespaces/default/configmaps/m", http.Header{"Content-Type": {"application/merge-patch+json"}}, `{`, 400, "Status", ""},
 		{"delete", "DELETE", "/api/v1/namespaces/default/configmaps/m?dryRun=All", http.Header{"Content-Type": {"application/json"}}, `{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Background"}`, 200, "Status", `{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Background"}`},
 		{"discovery", "GET", "/api/v1", nil, "", 200, "APIResourceList", ""},
+		{"groups", "GET", "/apis", nil, "", 200, "APIGroupList", ""},
+		{"group", "GET", "/apis/apps", nil, "", 200, "APIGroup", ""},
+		{"core versions", "GET", "/api", nil, "", 200, "APIVersions", ""},
+		{"aggregated discovery", "GET", "/apis", http.Header{"Accept": {"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}}, "", 200, "APIGroupDiscoveryList", ""},
+		{"aggregated discovery of the core as protobuf", "GET", "/api", http.Header{"Accept": {"application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}}, "", 200, "APIGroupDiscoveryList", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := tc.header.Clone()
@@ -315,6 +324,71 @@ func TestAuditWho(t *testing.T) {
 			t.Errorf("%+v", ev)
 		}
 	})
+}
+
+// TestAuditExec: a command that is run in a pod is recorded when it begins and when it
+// ends, with what was asked for, over WebSocket and over SPDY.
+func TestAuditExec(t *testing.T) {
+	t.Parallel()
+	events := &eventLog{}
+	c := startAudited(t, events, "rules:\n- level: RequestResponse\n", nil)
+	_, cs := withAgent(t, c, "n1")
+	for _, tc := range []struct {
+		name string
+		make func(*rest.Config, string, *url.URL) (remotecommand.Executor, error)
+	}{
+		{"websocket", func(cfg *rest.Config, _ string, u *url.URL) (remotecommand.Executor, error) {
+			return remotecommand.NewWebSocketExecutor(cfg, http.MethodGet, u.String())
+		}},
+		{"spdy", remotecommand.NewSPDYExecutor},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg := c.Admin()
+			cfg.UserAgent = "exec-" + tc.name
+			u := cs.CoreV1().RESTClient().Post().Namespace("default").Resource("pods").Name("p").SubResource("exec").
+				VersionedParams(&corev1.PodExecOptions{Container: "c", Command: []string{"true"}, Stdin: true, Stdout: true}, scheme.ParameterCodec).URL()
+			e, err := tc.make(cfg, http.MethodPost, u)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			if err := e.StreamWithContext(t.Context(), remotecommand.StreamOptions{Stdin: strings.NewReader("hello"), Stdout: &out}); err != nil || out.String() != "HELLO" {
+				t.Fatalf("%q, %v", out.String(), err)
+			}
+			got := events.from(t, cfg.UserAgent, complete)
+			if diff := cmp.Diff([]auditinternal.Stage{received, started, complete}, stages(got)); diff != "" {
+				t.Errorf("stages (-want +got):\n%s", diff)
+			}
+			ev := got[len(got)-1]
+			if diff := cmp.Diff(&auditinternal.ObjectReference{Resource: "pods", Subresource: "exec", Namespace: "default", Name: "p", APIVersion: "v1"}, ev.ObjectRef); diff != "" {
+				t.Errorf("objectRef (-want +got):\n%s", diff)
+			}
+			if ev.ResponseStatus.Code != http.StatusSwitchingProtocols || !strings.Contains(ev.RequestURI, "command=true") || ev.ResponseObject != nil {
+				t.Errorf("event %+v", ev)
+			}
+		})
+	}
+}
+
+// from are the events of a client, by its name, when the last stage is there.
+func (r *eventLog) from(t *testing.T, agent string, last auditinternal.Stage) []*auditinternal.Event {
+	t.Helper()
+	var id string
+	for range 4000 {
+		r.mu.Lock()
+		for _, ev := range r.events {
+			if ev.UserAgent == agent {
+				id = string(ev.AuditID)
+			}
+		}
+		r.mu.Unlock()
+		if id != "" {
+			return r.of(t, id, last)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("no event of %s", agent)
+	return nil
 }
 
 // TestAuditStreams: a watch has a stage of its own when its answer begins.

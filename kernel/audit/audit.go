@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
@@ -156,6 +157,21 @@ func (a *Auditor) Begin(ctx context.Context, r *http.Request, attrs authorizer.A
 	audit.LogRequestMetadata(ctx, r, received, attrs)
 	q := &Request{ctx: ctx, about: about, auditor: a, level: config.Level, omitManagedFields: omit}
 	return context.WithValue(ctx, key{}, q), q
+}
+
+// InProcess begins a request of this process itself, which nobody has prepared a
+// context for: what [Auditor.Context] and [Auditor.Begin] do for one of a client. What
+// the policy leaves out goes on in the context that it came with, and r, which makes
+// the request as it would be over HTTP, is not asked.
+func (a *Auditor) InProcess(ctx context.Context, r func() *http.Request, attrs authorizer.AttributesRecord) (context.Context, *Request) {
+	if a == nil {
+		return ctx, nil
+	}
+	if level := a.policy.EvaluatePolicyRule(&attrs).Level; level == auditinternal.LevelNone {
+		a.metrics.levels.WithLabelValues(string(level)).Inc()
+		return ctx, nil
+	}
+	return a.Begin(a.Context(ctx, uuid.NewString()), r(), &attrs)
 }
 
 // fresh is a context without the request that it belonged to: upstream's library

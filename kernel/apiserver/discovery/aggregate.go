@@ -33,6 +33,7 @@ type docKey struct {
 
 // aggregated is a document in the form that a client asked for.
 type aggregated struct {
+	list *apidiscoveryv2.APIGroupDiscoveryList // not to be modified
 	data []byte
 	etag string // quoted
 }
@@ -79,11 +80,12 @@ func (a *aggregate) document(core bool, form negotiation.Accepted) (*aggregated,
 	if d := a.docs[key]; d != nil {
 		return d, nil
 	}
-	data, err := response.EncodeMeta(a.list(core), form)
+	list := a.list(core)
+	data, err := response.EncodeMeta(list, form)
 	if err != nil {
 		return nil, err
 	}
-	d := &aggregated{data, fmt.Sprintf("\"%X\"", sha512.Sum512(data))}
+	d := &aggregated{list, data, fmt.Sprintf("\"%X\"", sha512.Sum512(data))}
 	a.docs[key] = d
 	return d, nil
 }

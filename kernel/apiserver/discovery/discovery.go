@@ -119,6 +119,7 @@ func (s *Discovery) serveRoot(w http.ResponseWriter, r *http.Request, root strin
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
+	response.Record(r, doc.list)
 	response.WriteBytes(w, r, http.StatusOK, fmt.Sprintf("%s;g=%s;v=%s;as=%s", a.Media, a.As.Group, a.As.Version, a.As.Kind), doc.data)
 }
 

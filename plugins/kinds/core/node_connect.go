@@ -36,27 +36,24 @@ func toNode(ctx context.Context, r resource.Reader, name string) (*resource.Targ
 	return &resource.Target{Scheme: "https", Host: net.JoinHostPort(address, nodePort(n)), Node: name}, nil
 }
 
-// AgentOf finds the agent of the node whose pods have an address; nil when the address
-// is in no node's range.
-func AgentOf(ctx context.Context, r resource.Reader, ip netip.Addr) (*resource.Target, error) {
-	nodes, err := r.List(ctx, nodesResource, "")
-	if err != nil {
-		return nil, err
-	}
-	for _, obj := range nodes {
-		if n := kind.Hub[corev1.Node](obj); hasPods(n, ip) {
-			return toNode(ctx, r, n.Name)
-		}
-	}
-	return nil, nil
+// AgentOf finds the agent of a node.
+//
+// # Errors
+//   - NotFound: there is no such node
+//   - ServiceUnavailable: the node says nowhere that it can be reached
+func AgentOf(ctx context.Context, r resource.Reader, node string) (*resource.Target, error) {
+	return toNode(ctx, r, node)
 }
 
-// hasPods tells whether a node's pods have addresses like this one.
-func hasPods(n *corev1.Node, ip netip.Addr) bool {
-	return slices.ContainsFunc(append([]string{n.Spec.PodCIDR}, n.Spec.PodCIDRs...), func(cidr string) bool {
-		p, err := netip.ParsePrefix(cidr)
-		return err == nil && p.Contains(ip)
-	})
+// PodRanges are where the addresses of a node's pods are. What is no range is left out.
+func PodRanges(obj runtime.Object) (out []netip.Prefix) {
+	n := kind.Hub[corev1.Node](obj)
+	for _, cidr := range append([]string{n.Spec.PodCIDR}, n.Spec.PodCIDRs...) {
+		if p, err := netip.ParsePrefix(cidr); err == nil && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func nodePort(n *corev1.Node) string {

@@ -2,7 +2,7 @@ package core
 
 import (
 	"context"
-	"net/netip"
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,7 +31,7 @@ func (n nodeCache) List(context.Context, schema.GroupResource, string) (out []ru
 	return out, nil
 }
 
-// TestAgentOf: the agent of the node in whose range an address is.
+// TestAgentOf: where the addresses of a node's pods are, and its agent.
 func TestAgentOf(t *testing.T) {
 	node := func(name, address string, port int32, cidrs ...string) *corev1.Node {
 		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{PodCIDRs: cidrs}}
@@ -45,19 +45,25 @@ func TestAgentOf(t *testing.T) {
 		return n
 	}
 	all := nodeCache{node("fresh", "10.0.0.9", 0), node("odd", "10.0.0.8", 0, "nonsense"), node("one", "10.0.0.1", 0, "10.244.1.0/24", "fd00:1::/64"), node("two", "10.0.0.2", 10300, "10.244.2.0/24"), node("lost", "", 0, "10.244.3.0/24")}
-	for _, tt := range []struct{ ip, node, host string }{
-		{"10.244.1.7", "one", "10.0.0.1:10250"}, {"fd00:1::7", "one", "10.0.0.1:10250"}, {"10.244.2.255", "two", "10.0.0.2:10300"},
-		{"10.244.4.7", "", ""}, {"10.0.0.1", "", ""}, {"192.0.2.1", "", ""},
+	for i, tt := range []struct{ ranges, host string }{
+		{"[]", "10.0.0.9:10250"}, {"[]", "10.0.0.8:10250"}, {"[10.244.1.0/24 fd00:1::/64]", "10.0.0.1:10250"}, {"[10.244.2.0/24]", "10.0.0.2:10300"}, {"[10.244.3.0/24]", ""},
 	} {
-		got, err := AgentOf(t.Context(), all, netip.MustParseAddr(tt.ip))
-		switch {
-		case err != nil:
-			t.Errorf("%s: %v", tt.ip, err)
-		case got == nil && tt.node != "", got != nil && (got.Node != tt.node || got.Host != tt.host):
-			t.Errorf("%s: %+v, want %s at %s", tt.ip, got, tt.node, tt.host)
+		name := all[i].Name
+		if got := fmt.Sprint(PodRanges(all[i])); got != tt.ranges {
+			t.Errorf("%s: ranges %s, want %s", name, got, tt.ranges)
+		}
+		got, err := AgentOf(t.Context(), all, name)
+		if tt.host == "" {
+			if !apierrors.IsServiceUnavailable(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil || got.Node != name || got.Host != tt.host {
+			t.Errorf("%s: %+v, %v; want %s", name, got, err, tt.host)
 		}
 	}
-	if _, err := AgentOf(t.Context(), all, netip.MustParseAddr("10.244.3.7")); !apierrors.IsServiceUnavailable(err) {
-		t.Errorf("a node without an address: %v", err)
+	if _, err := AgentOf(t.Context(), all, "none"); !apierrors.IsNotFound(err) {
+		t.Error(err)
 	}
 }

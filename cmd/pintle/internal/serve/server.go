@@ -99,7 +99,7 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 		ServerToken: s.Token, ReplaceKeys: s.ReplaceKeys, DisabledPlugins: s.DisabledPlugins, Audit: s.Audit, Progress: s.Report.Done, Log: s.Log,
 	}
 	c.Authentication, c.Authorization = &s.Authentication, &s.Authorization
-	c.AgentOf = core.AgentOf
+	c.AgentOf, c.PodRanges = core.AgentOf, core.PodRanges
 	c.DisableFairness = !s.InFlight.Fairness
 	c.Limits.ReadInFlight, c.Limits.WriteInFlight = s.InFlight.Reads, s.InFlight.Writes
 	c.Implementers = map[string][]schema.GroupResource{"node agents": node.Implements()}
