@@ -236,11 +236,29 @@ func TestListsAreConvertedAtOnce(t *testing.T) {
 func TestConversionEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	s, hook := start(t), newConverter(t)
-	_, v2 := hook.created(t, s, 1, nil)
+	v1, v2 := hook.created(t, s, 1, func(u *unstructured.Unstructured) { u.SetFinalizers([]string{"example.com/held"}) })
+	old := object(t, "apiVersion: net.example/v1\nkind: Address\nmetadata: {name: a0000}\nspec: {address: 'y:1'}")
+	added := object(t, "apiVersion: net.example/v1\nkind: Address\nmetadata: {name: new}\nspec: {address: 'y:1'}")
 	hook.hang.Store(true)
 	for what, ask := range map[string]func(context.Context) error{
-		"get":  func(ctx context.Context) error { _, err := v2.Get(ctx, "a0000", metav1.GetOptions{}); return err },
-		"list": func(ctx context.Context) error { _, err := v2.List(ctx, metav1.ListOptions{}); return err },
+		"create": func(ctx context.Context) error { _, err := v1.Create(ctx, added, metav1.CreateOptions{}); return err },
+		"update": func(ctx context.Context) error {
+			u := old.DeepCopy()
+			u.SetResourceVersion("1")
+			_, err := v1.Update(ctx, u, metav1.UpdateOptions{})
+			return err
+		},
+		"patch": func(ctx context.Context) error {
+			_, err := v2.Patch(ctx, "a0000", types.MergePatchType, []byte(`{"spec":{"host":"z"}}`), metav1.PatchOptions{})
+			return err
+		},
+		"apply": func(ctx context.Context) error {
+			_, err := v1.Apply(ctx, "a0000", old, metav1.ApplyOptions{FieldManager: "f", Force: true})
+			return err
+		},
+		"delete": func(ctx context.Context) error { return v2.Delete(ctx, "a0000", metav1.DeleteOptions{}) },
+		"get":    func(ctx context.Context) error { _, err := v2.Get(ctx, "a0000", metav1.GetOptions{}); return err },
+		"list":   func(ctx context.Context) error { _, err := v2.List(ctx, metav1.ListOptions{}); return err },
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		before := hook.calls.Load()
@@ -283,6 +301,8 @@ func TestDeletionWithABrokenWebhook(t *testing.T) {
 	}
 	hook.broken.Store(true)
 	must(t, v1.Delete(t.Context(), "a0000", metav1.DeleteOptions{}))
+	// Though what is gone cannot be shown as v1, in which the client asks.
+	must(t, v1.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{Limit: 10}))
 	must(t, v2.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}))
 	hook.broken.Store(false)
 	if l, err := v2.List(t.Context(), metav1.ListOptions{}); err != nil || len(l.Items) != 0 {

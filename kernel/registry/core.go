@@ -30,7 +30,7 @@ type Codec interface {
 	EncodeStorage(d *resource.Definition, obj runtime.Object) ([]byte, error)
 	// EncodeCanonical also brings obj to the form in which Decode will read it.
 	EncodeCanonical(d *resource.Definition, obj runtime.Object, shared bool) (runtime.Object, []byte, error)
-	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
+	ConvertContext(ctx context.Context, obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
 }
 
 // Action serves an action subresource in place of its definition's hook, for

@@ -59,7 +59,7 @@ func (c caller) newCreate(ctx context.Context, k *kinds.Kind, t Target, in runti
 		return nil, err
 	}
 	r.Blind = true
-	obj, err := k.ToHub(t.Resource.Version, in)
+	obj, err := k.ToHub(ctx, t.Resource.Version, in)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (c caller) newCreate(ctx context.Context, k *kinds.Kind, t Target, in runti
 		r.ID = recent.IDOf(k.Definition, r.t.Namespace, r.t.Name)
 	}
 	r.Warn(dedupOwners(m, ""))
-	obj = k.Fields.Create(r.write(), obj)
+	obj = k.Fields.Create(r.write(ctx), obj)
 	if obj, err = r.mutate(ctx, admission.Create, obj, nil); err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (c caller) newDelete(k *kinds.Kind, t Target, o metav1.DeleteOptions) (*req
 // copy of it when an action deletes what it changed. o is a private copy.
 func (r *request) planDelete(ctx context.Context, cur *watch.Object, base runtime.Object, o metav1.DeleteOptions) (*transaction.Change, error) {
 	k := r.k
-	obj, err := deletable(k, base)
+	obj, err := deletable(ctx, k, base)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (r *request) planDelete(ctx context.Context, cur *watch.Object, base runtim
 	if first && k.Strategy.PrepareForDelete != nil {
 		k.Strategy.PrepareForDelete(ctx, obj)
 	}
-	if obj, m, err = stored(k, obj, m); err != nil {
+	if obj, m, err = stored(ctx, k, obj, m); err != nil {
 		return nil, err
 	}
 	m.SetResourceVersion(recent.FormatRevision(cur.Revision))
@@ -104,19 +104,19 @@ func (r *request) planDelete(ctx context.Context, cur *watch.Object, base runtim
 // deletable gives a private copy of an object that is to go. One whose conversion asks
 // somebody outside stays in the version in which it is stored: its metadata decides, and
 // what nothing holds can be deleted though nobody answers any more.
-func deletable(k *kinds.Kind, base runtime.Object) (runtime.Object, error) {
+func deletable(ctx context.Context, k *kinds.Kind, base runtime.Object) (runtime.Object, error) {
 	if resource.Defers(k.Typer) {
 		return base.DeepCopyObject(), nil
 	}
-	return k.Hub(base)
+	return k.Hub(ctx, base)
 }
 
 // stored is what deletable gave, in the hub version, to be written.
-func stored(k *kinds.Kind, obj runtime.Object, m metav1.Object) (runtime.Object, metav1.Object, error) {
+func stored(ctx context.Context, k *kinds.Kind, obj runtime.Object, m metav1.Object) (runtime.Object, metav1.Object, error) {
 	if !resource.Defers(k.Typer) {
 		return obj, m, nil
 	}
-	obj, err := k.Hub(obj)
+	obj, err := k.Hub(ctx, obj)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -112,18 +112,18 @@ func (p *patcher) plan(ctx context.Context, cur *watch.Object) (*transaction.Cha
 		return nil, err
 	}
 	if !p.patch.Applies() {
-		obj = r.k.Fields.Update(r.write(), cur.Obj, obj)
+		obj = r.k.Fields.Update(r.write(ctx), cur.Obj, obj)
 	}
 	return r.revise(ctx, cur, obj)
 }
 
 func (p *patcher) planApplyCreate(ctx context.Context) (*transaction.Change, error) {
 	r := p.r
-	empty, err := r.k.Fields.Empty(r.write().Version)
+	empty, err := r.k.Fields.Empty(r.write(ctx).Version)
 	if err != nil {
 		return nil, status.Plain(err)
 	}
-	obj, err := p.apply(empty)
+	obj, err := p.apply(ctx, empty)
 	if err != nil {
 		return nil, err
 	}
@@ -152,10 +152,10 @@ func checkIdentity(t Target, obj runtime.Object) (metav1.Object, error) {
 // patched gives a private object of the hub version: cur with the patch in it.
 func (p *patcher) patched(ctx context.Context, cur runtime.Object) (runtime.Object, error) {
 	if p.patch.Applies() {
-		return p.apply(cur)
+		return p.apply(ctx, cur)
 	}
 	k, version := p.r.k, p.r.t.Resource.Version
-	versioned, err := k.Versioned(version, cur)
+	versioned, err := k.Versioned(ctx, version, cur)
 	if err != nil {
 		return nil, err
 	}
@@ -163,12 +163,12 @@ func (p *patcher) patched(ctx context.Context, cur runtime.Object) (runtime.Obje
 	if err != nil {
 		return nil, err
 	}
-	return k.FromVersioned(version, out)
+	return k.FromVersioned(ctx, version, out)
 }
 
 // apply merges the apply configuration into live, which is not modified, and
 // gives the result in the hub version with its managedFields.
-func (p *patcher) apply(live runtime.Object) (runtime.Object, error) {
+func (p *patcher) apply(ctx context.Context, live runtime.Object) (runtime.Object, error) {
 	r := p.r
 	kind := r.k.KindIn(r.t.Resource.Version)
 	if r.sub != nil && !r.sub.Kind.Empty() {
@@ -178,7 +178,7 @@ func (p *patcher) apply(live runtime.Object) (runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := r.k.Fields.Apply(r.write(), live, config, r.o.Force)
+	out, err := r.k.Fields.Apply(r.write(ctx), live, config, r.o.Force)
 	if err != nil {
 		return nil, status.Plain(err) // or a conflict with other managers, or a bad request
 	}

@@ -53,7 +53,7 @@ func (r *request) planProjection(in runtime.Object) error {
 		return r.throughProjection(ctx, cur, func(old runtime.Object) (runtime.Object, error) {
 			next := in.DeepCopyObject()
 			next.GetObjectKind().SetGroupVersionKind(r.sub.Kind)
-			return r.k.Fields.Track(r.write(), old, next), nil
+			return r.k.Fields.Track(r.write(ctx), old, next), nil
 		})
 	}
 	return nil
@@ -64,14 +64,14 @@ func (p *patcher) planProjection(ctx context.Context, cur *watch.Object) (*trans
 	r := p.r
 	return r.throughProjection(ctx, cur, func(old runtime.Object) (runtime.Object, error) {
 		if p.patch.Applies() {
-			return p.apply(old)
+			return p.apply(ctx, old)
 		}
 		next, err := p.patch.To(ctx, old, patch.Subject{Kind: r.sub.Kind, Types: p.scheme})
 		if err != nil {
 			return nil, err
 		}
 		next.GetObjectKind().SetGroupVersionKind(r.sub.Kind)
-		return r.k.Fields.Track(r.write(), old, next), nil
+		return r.k.Fields.Track(r.write(ctx), old, next), nil
 	})
 }
 
@@ -83,7 +83,7 @@ func (r *request) throughProjection(ctx context.Context, cur *watch.Object, edit
 		return nil, apierrors.NewNotFound(r.k.SubresourceName(r.sub), r.t.Name)
 	}
 	ctx = versioned(ctx, r.k, r.t)
-	obj, err := r.k.Hub(cur.Obj)
+	obj, err := r.k.Hub(ctx, cur.Obj)
 	if err != nil {
 		return nil, err
 	}

@@ -95,6 +95,6 @@ func (r *request) join(ctx context.Context, ch *transaction.Change) error {
 }
 
 // write is the request as the field manager sees it.
-func (r *request) write() fieldmanager.Write {
-	return fieldmanager.Write{Manager: r.o.FieldManager, Version: r.k.In(r.t.Resource.Version), Subresource: r.sub}
+func (r *request) write(ctx context.Context) fieldmanager.Write {
+	return fieldmanager.Write{Context: ctx, Manager: r.o.FieldManager, Version: r.k.In(r.t.Resource.Version), Subresource: r.sub}
 }

@@ -32,7 +32,7 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 	if err != nil {
 		return nil, err
 	}
-	obj, err := k.ToHub(t.Resource.Version, in)
+	obj, err := k.ToHub(ctx, t.Resource.Version, in)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 	if err := matchNamespace(r.t.Namespace, m); err != nil {
 		return nil, err
 	}
-	obj = k.Fields.Create(r.write(), obj)
+	obj = k.Fields.Create(r.write(ctx), obj)
 	if obj, err = r.mutate(ctx, admission.Create, obj, nil); err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (r *request) planAction(ctx context.Context, cur *watch.Object, in runtime.
 	if err := r.actionPreconditions(cur, body); err != nil {
 		return nil, err
 	}
-	obj, err := k.Hub(cur.Obj)
+	obj, err := k.Hub(ctx, cur.Obj)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (c caller) newUpdate(k *kinds.Kind, t Target, in runtime.Object, o WriteOpt
 		return nil, err
 	}
 	r.Plan = func(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
-		obj, err := k.ToHub(t.Resource.Version, in)
+		obj, err := k.ToHub(ctx, t.Resource.Version, in)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +92,7 @@ func (r *request) planUpdate(ctx context.Context, cur *watch.Object, obj runtime
 		if uid := m.GetUID(); uid != "" {
 			return nil, status.Precondition(r.k.GR, r.ID.Key, r.t.Name, "UID", string(uid), "")
 		}
-		return r.createOver(ctx, r.k.Fields.Create(r.write(), obj))
+		return r.createOver(ctx, r.k.Fields.Create(r.write(ctx), obj))
 	}
 	old, err := accessor(cur.Obj)
 	if err != nil {
@@ -105,7 +105,7 @@ func (r *request) planUpdate(ctx context.Context, cur *watch.Object, obj runtime
 	if err := r.matchRevision(m, cur); err != nil {
 		return nil, err
 	}
-	return r.revise(ctx, cur, r.k.Fields.Update(r.write(), cur.Obj, obj))
+	return r.revise(ctx, cur, r.k.Fields.Update(r.write(ctx), cur.Obj, obj))
 }
 
 var errMayCreate = errors.New("nobody said whether the object may be created")

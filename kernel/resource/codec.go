@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -106,7 +107,7 @@ func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, 
 		}
 		if Defers(c.own(d)) {
 			hub = kind
-		} else if obj, err = c.convert(c.own(d), obj, hub.GroupVersion()); err != nil {
+		} else if obj, err = c.convert(context.Background(), c.own(d), obj, hub.GroupVersion()); err != nil {
 			return nil, fmt.Errorf("decode stored %s: %w", d.GroupResource(), err)
 		}
 	}
@@ -170,7 +171,7 @@ func (c *Codec) unmarshalProto(kind schema.GroupVersionKind, raw []byte) (runtim
 // definition's JSONStored says so. obj may be of any version.
 func (c *Codec) EncodeStorage(d *Definition, obj runtime.Object) ([]byte, error) {
 	hub := d.Hub()
-	out, err := c.convert(c.own(d), obj, hub.GroupVersion())
+	out, err := c.convert(context.Background(), c.own(d), obj, hub.GroupVersion())
 	if err != nil {
 		return nil, fmt.Errorf("encode %s for the store: %w", d.GroupResource(), err)
 	}

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -19,7 +20,16 @@ import (
 // # Errors
 //   - NotFound, of apierrors: the object is of a kind that went from the catalog
 func (c *Codec) Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error) {
-	out, err := c.convert(c.types(obj), obj, gv)
+	return c.ConvertContext(context.Background(), obj, gv)
+}
+
+// ConvertContext is [Codec.Convert] for somebody who waits as long as ctx lives: a
+// conversion that asks somebody outside of the process ends with it.
+//
+// # Errors
+//   - those of Convert, and ctx's
+func (c *Codec) ConvertContext(ctx context.Context, obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error) {
+	out, err := c.convert(ctx, c.types(obj), obj, gv)
 	if _, ok := obj.(runtime.Unstructured); ok && err != nil {
 		if gvk := obj.GetObjectKind().GroupVersionKind(); c.catalog.LookupKind(gvk.GroupKind()) == nil {
 			return nil, notServed(gvk)
@@ -38,7 +48,7 @@ func notServed(gvk schema.GroupVersionKind) error {
 	}}
 }
 
-func (c *Codec) convert(own Types, obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error) {
+func (c *Codec) convert(ctx context.Context, own Types, obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error) {
 	kinds, unversioned, err := c.kinds(obj)
 	if err != nil {
 		return nil, err
@@ -60,11 +70,24 @@ func (c *Codec) convert(own Types, obj runtime.Object, gv schema.GroupVersion) (
 			return nil, fmt.Errorf("convert %s: %w", from, err)
 		}
 	}
-	out, err := types.ConvertToVersion(obj, gv)
+	out, err := convertTo(ctx, own, types, obj, gv)
 	if err != nil {
 		return nil, fmt.Errorf("convert %s to %s: %w", from, gv, err)
 	}
 	return out, nil
+}
+
+// convertTo asks who has to be asked outside of the process as long as ctx lives.
+func convertTo(ctx context.Context, own Types, types runtime.ObjectConvertor, obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error) {
+	d, ok := own.(Deferrer)
+	if !ok || !d.Defers() {
+		return types.ConvertToVersion(obj, gv)
+	}
+	out, err := d.ConvertAll(ctx, []runtime.Object{obj}, gv)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
 }
 
 // Versioned is Convert with apiVersion and kind set, as clients are shown the

@@ -3,10 +3,12 @@ package handlers
 import (
 	"net/http"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
+	"github.com/pintle-io/pintle/kernel/resource"
 )
 
 func (s *Handlers) delete(c *endpoint.Request) error {
@@ -53,5 +55,12 @@ func (s *Handlers) deleteCollection(c *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.Render.WriteList(c, a, deleted)
+	err = s.Render.WriteList(c, a, deleted)
+	if !resource.IsOutsiders(err) {
+		return err
+	}
+	// They are gone, whatever a conversion webhook says to showing them: an error would
+	// be taken for a deletion that failed.
+	warning.AddWarning(c.R.Context(), "", "what was deleted cannot be shown: "+err.Error())
+	return s.Render.WriteAnswer(c, http.StatusOK, a, &metav1.Status{Status: metav1.StatusSuccess, Details: &metav1.StatusDetails{Group: c.Def.Group, Kind: c.Def.Resource}})
 }

@@ -23,7 +23,7 @@ import (
 // Codec is what the verbs need of resource.Codec.
 type Codec interface {
 	// Convert brings an object into a version.
-	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
+	ConvertContext(ctx context.Context, obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
 	// DecodeRequest reads a request body. defaultGVK stands in for a body that
 	// names no kind. strict are the complaints of strict decoding, empty unless
 	// it was asked for.

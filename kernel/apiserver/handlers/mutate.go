@@ -198,7 +198,7 @@ func (s *Handlers) decodeBody(c *endpoint.Request, validation string) (runtime.O
 		}
 	}
 	if c.Sub != nil && slices.Contains(c.Sub.Accepts, *got) {
-		if obj, err = s.Codec.Convert(obj, c.GVK.GroupVersion()); err != nil {
+		if obj, err = s.Codec.ConvertContext(c.R.Context(), obj, c.GVK.GroupVersion()); err != nil {
 			return nil, apierrors.NewBadRequest(err.Error())
 		}
 		got = &c.GVK

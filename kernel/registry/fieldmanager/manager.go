@@ -8,6 +8,7 @@
 package fieldmanager
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -28,7 +29,7 @@ import (
 
 // Converter brings objects to another version.
 type Converter interface {
-	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
+	ConvertContext(ctx context.Context, obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
 }
 
 // Shared is what the Managers of all kinds use.
@@ -72,6 +73,9 @@ func New(s Shared, k Kind) *Manager {
 
 // Write says who writes by which path.
 type Write struct {
+	// Context of the request, with which conversions end that ask somebody outside of
+	// the process; nil is none.
+	Context     context.Context
 	Manager     string                // the client's name for itself; may be empty
 	Version     schema.GroupVersion   // of the request
 	Subresource *resource.Subresource // nil for the object itself
@@ -84,8 +88,20 @@ func (w Write) sub() string {
 	return w.Subresource.Name
 }
 
+// context is that of the request, where it can end a question: field managers of other
+// kinds outlive it.
+func (w Write) context(k *Kind) context.Context {
+	if w.Context == nil || !resource.Defers(k.Types) {
+		return context.Background()
+	}
+	return w.Context
+}
+
 // tracker gives the field manager of a version and subresource.
 func (f *Manager) tracker(w Write) (*managedfields.FieldManager, error) {
+	if resource.Defers(f.kind.Types) {
+		return f.newTracker(w) // for this request alone, with which its questions end
+	}
 	key := tracked{w.Version, w.sub()}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,7 +129,7 @@ func (f *Manager) newTracker(w Write) (*managedfields.FieldManager, error) {
 	if f.kind.Go == nil { // of each version it knows by itself what its fields are
 		make = managedfields.NewDefaultCRDFieldManager
 	}
-	return make(f.typeConverter(gvk), converter{f}, types, types, gvk, hub, w.sub(), f.resetFields(w.Subresource))
+	return make(f.typeConverter(gvk), converter{f, w.context(&f.kind)}, types, types, gvk, hub, w.sub(), f.resetFields(w.Subresource))
 }
 
 // typeConverter is the definition's, or for a kind without a schema there one
@@ -322,7 +338,10 @@ func sameFields(a, b *metav1.FieldsV1) bool {
 
 // converter lets the field manager see objects in any version without ever
 // touching those of the cache.
-type converter struct{ f *Manager }
+type converter struct {
+	f   *Manager
+	ctx context.Context // of a request, or none
+}
 
 func (v converter) Convert(in, out, context any) error {
 	return v.f.kind.Types.Convert(in, out, context)
@@ -349,7 +368,7 @@ func (v converter) ConvertToVersion(in runtime.Object, target runtime.GroupVersi
 	if want == gvk {
 		return WithKind(in, gvk), nil
 	}
-	out, err := v.f.Shared.Convert.Convert(in, want.GroupVersion())
+	out, err := v.f.Shared.Convert.ConvertContext(v.ctx, in, want.GroupVersion())
 	if err != nil {
 		return nil, err
 	}

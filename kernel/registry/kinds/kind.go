@@ -1,6 +1,7 @@
 package kinds
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 
@@ -81,7 +82,7 @@ func (k *Kind) SubresourceName(s *resource.Subresource) schema.GroupResource {
 //
 // # Errors
 //   - Status: obj is of another kind, or cannot be converted
-func (k *Kind) ToHub(version string, obj runtime.Object) (runtime.Object, error) {
+func (k *Kind) ToHub(ctx context.Context, version string, obj runtime.Object) (runtime.Object, error) {
 	if obj == nil {
 		return nil, status.BadRequest("an object is required")
 	}
@@ -92,7 +93,7 @@ func (k *Kind) ToHub(version string, obj runtime.Object) (runtime.Object, error)
 			return nil, k.wrong(version, in)
 		}
 		k.Typer.Default(in)
-		in, err = k.codec.Convert(in, k.GVK.GroupVersion())
+		in, err = k.codec.ConvertContext(ctx, in, k.GVK.GroupVersion())
 		if status.Is(err) {
 			return nil, err // the kind went this moment
 		}
@@ -121,12 +122,12 @@ func (k *Kind) wrong(version string, obj runtime.Object) error {
 
 // Versioned gives obj, of the hub, in the version of a request, its kind set. The
 // result may share memory with obj: it is only read.
-func (k *Kind) Versioned(version string, obj runtime.Object) (runtime.Object, error) {
+func (k *Kind) Versioned(ctx context.Context, version string, obj runtime.Object) (runtime.Object, error) {
 	gvk := k.KindIn(version)
 	if gvk == k.GVK && !k.other(obj) {
 		return fieldmanager.WithKind(obj, gvk), nil
 	}
-	out, err := k.codec.Convert(obj, gvk.GroupVersion())
+	out, err := k.codec.ConvertContext(ctx, obj, gvk.GroupVersion())
 	if err != nil {
 		return nil, status.Plain(fmt.Errorf("converting to %s: %w", gvk.GroupVersion(), err))
 	}
@@ -143,11 +144,11 @@ func (k *Kind) other(obj runtime.Object) bool {
 //
 // # Errors
 //   - Status: obj is held as it was stored, and its conversion fails
-func (k *Kind) Hub(obj runtime.Object) (runtime.Object, error) {
+func (k *Kind) Hub(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
 	out := obj.DeepCopyObject()
 	if k.other(obj) {
 		var err error
-		if out, err = k.codec.Convert(out, k.GVK.GroupVersion()); err != nil {
+		if out, err = k.codec.ConvertContext(ctx, out, k.GVK.GroupVersion()); err != nil {
 			return nil, status.Plain(fmt.Errorf("converting to %s: %w", k.GVK.GroupVersion(), err))
 		}
 	}
@@ -156,10 +157,10 @@ func (k *Kind) Hub(obj runtime.Object) (runtime.Object, error) {
 }
 
 // FromVersioned brings a private obj, of the version of a request, to the hub.
-func (k *Kind) FromVersioned(version string, obj runtime.Object) (runtime.Object, error) {
+func (k *Kind) FromVersioned(ctx context.Context, version string, obj runtime.Object) (runtime.Object, error) {
 	if k.KindIn(version) != k.GVK || k.other(obj) {
 		var err error
-		if obj, err = k.codec.Convert(obj, k.GVK.GroupVersion()); err != nil {
+		if obj, err = k.codec.ConvertContext(ctx, obj, k.GVK.GroupVersion()); err != nil {
 			if status.Is(err) {
 				return nil, err
 			}

@@ -8,6 +8,7 @@
 package kinds
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -31,7 +32,7 @@ type Kinds struct {
 
 // Converter brings objects to another version.
 type Converter interface {
-	Convert(obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
+	ConvertContext(ctx context.Context, obj runtime.Object, gv schema.GroupVersion) (runtime.Object, error)
 }
 
 type kindSet struct {

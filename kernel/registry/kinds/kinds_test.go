@@ -67,7 +67,7 @@ func TestFollowCatalog(t *testing.T) {
 func TestToHub(t *testing.T) {
 	x, _ := newKinds(t, define("configmaps", "ConfigMap"))
 	k, in := x.Get(configMaps), &corev1.ConfigMap{Data: map[string]string{"a": "b"}}
-	out, err := k.ToHub("v1", in)
+	out, err := k.ToHub(t.Context(), "v1", in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestToHub(t *testing.T) {
 		t.Errorf("in %v, out %v", in, out)
 	}
 	for _, wrong := range []runtime.Object{nil, &corev1.Secret{}} {
-		if _, err := k.ToHub("v1", wrong); !apierrors.IsBadRequest(err) {
+		if _, err := k.ToHub(t.Context(), "v1", wrong); !apierrors.IsBadRequest(err) {
 			t.Errorf("%T: %v", wrong, err)
 		}
 	}
