@@ -2,21 +2,20 @@
 package auditflags
 
 import (
-	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/kernel/audit"
 	"github.com/pintle-io/pintle/kernel/audit/backend"
 )
 
 // Add adds the flags.
 func Add(fl *pflag.FlagSet, o *audit.Options) {
-	fl.StringVar(&o.PolicyFile, "audit-policy-file", o.PolicyFile, "file with the audit.k8s.io/v1 Policy that says which requests are recorded; without it none is")
+	paths.Var(fl, &o.PolicyFile, "audit-policy-file", o.PolicyFile, "file with the audit.k8s.io/v1 Policy that says which requests are recorded; without it none is")
 	l := &o.Log
-	fl.StringVar(&l.Path, "audit-log-path", l.Path, "file to which audit events are written, or - for standard output")
+	paths.Var(fl, &l.Path, "audit-log-path", l.Path, "file to which audit events are written, or - for standard output")
 	fl.IntVar(&l.MaxSize, "audit-log-maxsize", l.MaxSize, "megabytes from which the file is put aside (0: never)")
 	fl.IntVar(&l.MaxBackups, "audit-log-maxbackup", l.MaxBackups, "files put aside that are kept (0: no limit)")
 	fl.IntVar(&l.MaxAge, "audit-log-maxage", l.MaxAge, "days for which files put aside are kept (0: no limit)")
@@ -24,7 +23,7 @@ func Add(fl *pflag.FlagSet, o *audit.Options) {
 	fl.StringVar(&l.Format, "audit-log-format", l.Format, "json: an event a line; legacy: a line of text")
 	addBackend(fl, backend.LogName, &l.Version, &l.Batch, &l.Truncate)
 	w := &o.Webhook
-	fl.StringVar(&w.ConfigFile, "audit-webhook-config-file", w.ConfigFile, "kubeconfig of a server to which audit events are sent")
+	paths.Var(fl, &w.ConfigFile, "audit-webhook-config-file", w.ConfigFile, "kubeconfig of a server to which audit events are sent")
 	fl.DurationVar(&w.InitialBackoff, "audit-webhook-initial-backoff", w.InitialBackoff, "how long the first failed request waits for the next try")
 	addBackend(fl, backend.WebhookName, &w.Version, &w.Batch, &w.Truncate)
 }
@@ -43,21 +42,4 @@ func addBackend(fl *pflag.FlagSet, of string, version *string, b *audit.BatchOpt
 	fl.BoolVar(&t.Enabled, flag("truncate-enabled"), t.Enabled, "bound the size of events and batches")
 	fl.Int64Var(&t.MaxBatchSize, flag("truncate-max-batch-size"), t.MaxBatchSize, "bytes from which a batch is divided")
 	fl.Int64Var(&t.MaxEventSize, flag("truncate-max-event-size"), t.MaxEventSize, "bytes from which an event loses its bodies, and is dropped if it is still larger")
-}
-
-// Paths makes the paths of the audit log absolute and answers them as flags: a
-// process in the background is in another directory.
-func Paths(o *audit.Options) (flags []string, err error) {
-	for flag, path := range map[string]*string{
-		"audit-policy-file": &o.PolicyFile, "audit-log-path": &o.Log.Path, "audit-webhook-config-file": &o.Webhook.ConfigFile,
-	} {
-		if *path == "" || *path == "-" {
-			continue
-		}
-		if *path, err = filepath.Abs(*path); err != nil {
-			return nil, fmt.Errorf("--%s: %w", flag, err)
-		}
-		flags = append(flags, "--"+flag+"="+*path)
-	}
-	return flags, nil
 }

@@ -3,27 +3,26 @@
 package authflags
 
 import (
-	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/kernel/auth/authn"
 	"github.com/pintle-io/pintle/kernel/auth/authz"
 )
 
 // Add adds the flags.
 func Add(fl *pflag.FlagSet, n *authn.Options, z *authz.Options) {
-	fl.StringVar(&n.ConfigFile, "authentication-config", n.ConfigFile, "file with the apiserver.config.k8s.io/v1 AuthenticationConfiguration: issuers of JSON web tokens, and what is served without credentials; followed while the server runs")
+	paths.Var(fl, &n.ConfigFile, "authentication-config", n.ConfigFile, "file with the apiserver.config.k8s.io/v1 AuthenticationConfiguration: issuers of JSON web tokens, and what is served without credentials; followed while the server runs")
 	fl.Var(optionalBool{&n.Anonymous}, "anonymous-auth", "serve requests without credentials as system:anonymous (default true)")
 	fl.Lookup("anonymous-auth").NoOptDefVal = "true"
 	fl.StringSliceVar(&n.APIAudiences, "api-audiences", n.APIAudiences, "audiences of this API server: tokens are good for it that name one of them (default: the issuer of service account tokens)")
-	fl.StringVar(&n.TokenFile, "token-auth-file", n.TokenFile, "CSV file of tokens: token, user, uid, \"group1,group2\"")
+	paths.Var(fl, &n.TokenFile, "token-auth-file", n.TokenFile, "CSV file of tokens: token, user, uid, \"group1,group2\"")
 	addOIDC(fl, &n.OIDC)
 	w := &n.Webhook
-	fl.StringVar(&w.ConfigFile, "authentication-token-webhook-config-file", w.ConfigFile, "kubeconfig of a service that knows tokens")
+	paths.Var(fl, &w.ConfigFile, "authentication-token-webhook-config-file", w.ConfigFile, "kubeconfig of a service that knows tokens")
 	fl.StringVar(&w.Version, "authentication-token-webhook-version", w.Version, "version of the TokenReviews that it is sent: v1 or v1beta1")
 	fl.DurationVar(&w.CacheTTL, "authentication-token-webhook-cache-ttl", w.CacheTTL, "how long its answers are kept")
 	addHeader(fl, &n.Header)
@@ -33,7 +32,7 @@ func Add(fl *pflag.FlagSet, n *authn.Options, z *authz.Options) {
 func addOIDC(fl *pflag.FlagSet, o *authn.OIDC) {
 	fl.StringVar(&o.IssuerURL, "oidc-issuer-url", o.IssuerURL, "https URL of an OpenID Connect issuer whose tokens are taken (more than one: --authentication-config)")
 	fl.StringVar(&o.ClientID, "oidc-client-id", o.ClientID, "audience that its tokens must have")
-	fl.StringVar(&o.CAFile, "oidc-ca-file", o.CAFile, "authorities of the issuer's certificate (default: the system's)")
+	paths.Var(fl, &o.CAFile, "oidc-ca-file", o.CAFile, "authorities of the issuer's certificate (default: the system's)")
 	fl.StringVar(&o.UsernameClaim, "oidc-username-claim", o.UsernameClaim, "claim that is the user's name")
 	fl.StringVar(&o.UsernamePrefix, "oidc-username-prefix", o.UsernamePrefix, "put before the name; - is nothing (default: the issuer's URL and #, unless the claim is email)")
 	fl.StringVar(&o.GroupsClaim, "oidc-groups-claim", o.GroupsClaim, "claim with the user's groups")
@@ -43,7 +42,7 @@ func addOIDC(fl *pflag.FlagSet, o *authn.OIDC) {
 }
 
 func addHeader(fl *pflag.FlagSet, h *authn.RequestHeader) {
-	fl.StringVar(&h.ClientCAFile, "requestheader-client-ca-file", h.ClientCAFile, "authorities of a front proxy's certificate, which names users in headers")
+	paths.Var(fl, &h.ClientCAFile, "requestheader-client-ca-file", h.ClientCAFile, "authorities of a front proxy's certificate, which names users in headers")
 	fl.StringSliceVar(&h.AllowedNames, "requestheader-allowed-names", h.AllowedNames, "common names of its certificate (default: any)")
 	fl.StringSliceVar(&h.UsernameHeaders, "requestheader-username-headers", h.UsernameHeaders, "headers with the user's name, such as X-Remote-User")
 	fl.StringSliceVar(&h.UIDHeaders, "requestheader-uid-headers", h.UIDHeaders, "headers with the user's UID, such as X-Remote-Uid")
@@ -52,10 +51,10 @@ func addHeader(fl *pflag.FlagSet, h *authn.RequestHeader) {
 }
 
 func addAuthorization(fl *pflag.FlagSet, z *authz.Options) {
-	fl.StringVar(&z.ConfigFile, "authorization-config", z.ConfigFile, "file with the apiserver.config.k8s.io/v1 AuthorizationConfiguration, instead of --authorization-mode and --authorization-webhook-*; followed while the server runs")
+	paths.Var(fl, &z.ConfigFile, "authorization-config", z.ConfigFile, "file with the apiserver.config.k8s.io/v1 AuthorizationConfiguration, instead of --authorization-mode and --authorization-webhook-*; followed while the server runs")
 	fl.StringSliceVar(&z.Modes, "authorization-mode", z.Modes, "who decides what a user may do, in this order: "+strings.Join(authz.Modes, ", "))
 	w := &z.Webhook
-	fl.StringVar(&w.ConfigFile, "authorization-webhook-config-file", w.ConfigFile, "kubeconfig of the service that --authorization-mode Webhook asks")
+	paths.Var(fl, &w.ConfigFile, "authorization-webhook-config-file", w.ConfigFile, "kubeconfig of the service that --authorization-mode Webhook asks")
 	fl.StringVar(&w.Version, "authorization-webhook-version", w.Version, "version of the SubjectAccessReviews that it is sent: v1 or v1beta1")
 	fl.DurationVar(&w.AuthorizedTTL, "authorization-webhook-cache-authorized-ttl", w.AuthorizedTTL, "how long it is remembered that it allowed a request")
 	fl.DurationVar(&w.UnauthorizedTTL, "authorization-webhook-cache-unauthorized-ttl", w.UnauthorizedTTL, "how long it is remembered that it did not")
@@ -80,24 +79,5 @@ func (b optionalBool) Set(s string) error {
 }
 
 func (optionalBool) Type() string { return "bool" }
-
-// Paths makes the paths of the files absolute and answers them as flags: a process in
-// the background is in another directory.
-func Paths(n *authn.Options, z *authz.Options) (flags []string, err error) {
-	for flag, path := range map[string]*string{
-		"authentication-config": &n.ConfigFile, "token-auth-file": &n.TokenFile, "oidc-ca-file": &n.OIDC.CAFile,
-		"authentication-token-webhook-config-file": &n.Webhook.ConfigFile, "requestheader-client-ca-file": &n.Header.ClientCAFile,
-		"authorization-config": &z.ConfigFile, "authorization-webhook-config-file": &z.Webhook.ConfigFile,
-	} {
-		if *path == "" {
-			continue
-		}
-		if *path, err = filepath.Abs(*path); err != nil {
-			return nil, fmt.Errorf("--%s: %w", flag, err)
-		}
-		flags = append(flags, "--"+flag+"="+*path)
-	}
-	return flags, nil
-}
 
 var _ pflag.Value = optionalBool{}

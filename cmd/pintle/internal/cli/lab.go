@@ -14,6 +14,7 @@ import (
 
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/client"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/lab"
+	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 )
 
 func labCommand() *cobra.Command {
@@ -24,7 +25,7 @@ namespace of its own, with its own agent and containerd, joined over a bridge
 to one control plane. Nodes can be killed, cut off and healed.`,
 	}
 	var dir string
-	cmd.PersistentFlags().StringVar(&dir, "dir", lab.DefaultDir, "where the lab keeps everything")
+	paths.Var(cmd.PersistentFlags(), &dir, "dir", lab.DefaultDir, "where the lab keeps everything")
 	cmd.AddCommand(labUp(&dir), labStatus(&dir), labExec(&dir), labDown(&dir), labRestart(&dir), labRun(),
 		labVerb(&dir, "kill", "End a node at once, as a power cut does", (*lab.State).Kill),
 		labVerb(&dir, "cut", "Pull a node's cable; it runs on and nobody reaches it", (*lab.State).Cut),

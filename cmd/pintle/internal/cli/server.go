@@ -40,7 +40,7 @@ type processFlags struct {
 
 func (f *processFlags) add(fl *pflag.FlagSet, dir string) {
 	n := serve.DefaultNetwork
-	fl.StringVar(&f.dir, "data-dir", dir, "where everything is kept")
+	paths.Var(fl, &f.dir, "data-dir", dir, "where everything is kept")
 	fl.StringVar(&f.services, "service-cidr", n.Services.String(), "range of ClusterIPs")
 	fl.StringVar(&f.pods, "cluster-cidr", n.Pods.String(), "range of pod addresses")
 	fl.TextVar(&f.logLevel, "log-level", &f.logLevel, "DEBUG, INFO, WARN or ERROR")
@@ -120,12 +120,12 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.BoolVar(&f.s.UnconfinedPlugins, "unconfined-plugins", f.s.UnconfinedPlugins, "run plugins of the process host with all rights of the server, where the system cannot confine them")
 	fl.StringVar(&f.s.PluginHost, "plugin-host", f.s.PluginHost, "where built-in plugins run: wasm, or native (linked in)")
 	fl.StringArrayVar(&f.s.DisabledPlugins, "disable-plugin", nil, "do not run this plugin, when it locks everybody out (repeatable; \"all\": none but those that ship)")
-	fl.StringVar(&f.tokenFile, "token-file", "", "file with a server token, or - for standard input, by which this server gets the cluster's keys; read only while it lacks them")
+	paths.Var(fl, &f.tokenFile, "token-file", "", "file with a server token, or - for standard input, by which this server gets the cluster's keys; read only while it lacks them")
 	fl.BoolVar(&f.s.ReplaceKeys, "replace-keys", false, "begin with new keys of the cluster, or those in the data directory, when the old ones are lost: nodes, clients and servers join anew")
 	fl.StringArrayVar(&f.s.EtcdEndpoints, "etcd-endpoints", nil, "external etcd, instead of the embedded one (repeatable)")
-	fl.StringVar(&f.s.EtcdCA, "etcd-ca", "", "CA of the external etcd")
-	fl.StringVar(&f.s.EtcdCert, "etcd-cert", "", "client certificate for the external etcd")
-	fl.StringVar(&f.s.EtcdKey, "etcd-key", "", "its key")
+	paths.Var(fl, &f.s.EtcdCA, "etcd-ca", "", "CA of the external etcd")
+	paths.Var(fl, &f.s.EtcdCert, "etcd-cert", "", "client certificate for the external etcd")
+	paths.Var(fl, &f.s.EtcdKey, "etcd-key", "", "its key")
 	f.quota.Quantity = *resource.NewQuantity(f.s.EtcdQuota, resource.BinarySI)
 	fl.Var(&f.quota, "etcd-quota-backend-bytes", "size that the embedded etcd's database may reach before writes are refused")
 	fl.BoolVar(&f.s.UnsafeNoFsync, "unsafe-no-fsync", false, "let the embedded etcd forget writes at a power loss (benchmarks)")

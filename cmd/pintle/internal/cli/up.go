@@ -19,8 +19,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/pintle-io/pintle/cmd/pintle/internal/auditflags"
-	"github.com/pintle-io/pintle/cmd/pintle/internal/authflags"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
@@ -51,14 +49,14 @@ func upCommand() *cobra.Command {
 				report := reporter(os.Stdout)
 				return reported(cmd.Context(), report, f.run(cmd.Context(), report))
 			}
-			return f.background(cmd.Context(), cmd.OutOrStdout())
+			return f.background(cmd.Context(), cmd.OutOrStdout(), paths.Given(cmd.Flags()))
 		},
 	}
 	fl := cmd.Flags()
 	f.add(fl, paths.Default)
 	fl.StringVar(&f.nodeName, "node-name", "", "the node's name (default: the host's)")
 	fl.StringVar(&f.nodeIP, "node-ip", "", "the node's address (default: that of the default route)")
-	fl.StringVar(&f.runtime, "runtime-endpoint", "", "CRI socket of a runtime that you run (default: a private containerd)")
+	paths.Var(fl, &f.runtime, "runtime-endpoint", "", "CRI socket of a runtime that you run (default: a private containerd)")
 	fl.BoolVar(&f.noMasq, "no-masquerade", false, "keep pods from reaching the outside")
 	fl.BoolVar(&f.foreground, "foreground", false, "stay in the foreground and log to standard error")
 	fl.BoolVar(&f.merge, "merge-kubeconfig", false, "add the cluster to ~/.kube/config, too")
@@ -66,8 +64,8 @@ func upCommand() *cobra.Command {
 }
 
 // background starts the same command in the foreground of a session of its
-// own and follows its steps.
-func (f *upFlags) background(ctx context.Context, out io.Writer) error {
+// own and follows its steps. named are the flags that name files, with absolute paths.
+func (f *upFlags) background(ctx context.Context, out io.Writer, named []string) error {
 	dir, err := f.absolute()
 	if err != nil {
 		return err
@@ -98,19 +96,10 @@ func (f *upFlags) background(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	elsewhere, err := auditflags.Paths(&f.s.Audit)
-	if err != nil {
-		return err
-	}
-	more, err := authflags.Paths(&f.s.Authentication, &f.s.Authorization)
-	if err != nil {
-		return err
-	}
-	elsewhere = append(elsewhere, more...)
 	fmt.Fprintf(out, "Pintle %s, Kubernetes API %s\n", version.Pintle, version.Kubernetes)
 	start := time.Now()
 	offset := fileSize(dir.Log())
-	proc, progress, err := daemon.Spawn(daemon.Spec{Args: slices.Concat([]string{"up", "--foreground"}, passOn(os.Args[1:]), elsewhere), Log: dir.Log()})
+	proc, progress, err := daemon.Spawn(daemon.Spec{Args: slices.Concat([]string{"up", "--foreground"}, passOn(os.Args[1:]), named), Log: dir.Log()})
 	if err != nil {
 		return err
 	}
