@@ -54,6 +54,7 @@ require (
 	k8s.io/component-helpers v0.37.2
 	k8s.io/cri-api v0.0.0
 	k8s.io/klog/v2 v2.140.0
+	k8s.io/kms v0.37.2
 	k8s.io/kube-aggregator v0.0.0
 	k8s.io/kube-openapi v0.0.0-20260721132016-d427ff9ee9ad
 	k8s.io/kubectl v0.0.0

@@ -31,6 +31,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store"
+	"github.com/pintle-io/pintle/kernel/store/encrypted"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -108,6 +109,8 @@ type Config struct {
 	Authentication *authn.Options
 	// Authorization says who decides; nil: node authorization, then roles.
 	Authorization *authz.Options
+	// Encryption says which objects the store keeps encrypted; zero: none.
+	Encryption encrypted.Config
 
 	// Limits bound what clients may ask; zero fields have the edge's defaults.
 	Limits apiserver.Limits

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/storage/value"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/apiserver"
@@ -38,6 +39,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin/author"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
+	"github.com/pintle-io/pintle/kernel/store/encrypted"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -49,6 +51,7 @@ type Kernel struct {
 	keys     *keystore.Keystore
 	pki      *pki.PKI
 	storage  *storage
+	sealing  *encrypted.Providers
 	cache    *watch.Cache
 	catalog  *resource.Catalog
 	codec    *resource.Codec
@@ -95,7 +98,7 @@ func New(ctx context.Context, c Config) (*Kernel, error) {
 	if err := openAudit(k); err != nil {
 		return nil, err
 	}
-	k.metrics.MustRegister(k.informers, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	k.metrics.MustRegister(k.informers, encrypted.Collector{}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{k.openIdentity, k.openStore, k.openKeys, k.makeBuiltins, k.makeRegistry, k.makeLeader, k.makePlugins} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, k.Close())
@@ -199,6 +202,10 @@ func (k *Kernel) makeBuiltins(context.Context) error {
 }
 
 func (k *Kernel) openStore(ctx context.Context) (err error) {
+	if k.sealing, err = encrypted.Open(k.c.Encryption, k.identity.Name); err != nil {
+		return err
+	}
+	k.closers = append(k.closers, k.sealing)
 	if k.storage, err = openStorage(ctx, &k.c); err != nil {
 		return err
 	}
@@ -211,7 +218,8 @@ func (k *Kernel) openStore(ctx context.Context) (err error) {
 func (k *Kernel) makeRegistry(context.Context) error {
 	k.catalog = resource.NewCatalog(k.c.Table)
 	k.codec = resource.NewCodec(k.catalog)
-	caching := watch.Config{Store: k.storage, Catalog: k.catalog, Decode: k.codec.Decode, Log: k.c.Log}
+	objects := encrypted.Wrap(k.storage, transformers(k))
+	caching := watch.Config{Store: objects, Catalog: k.catalog, Decode: k.codec.Decode, Log: k.c.Log}
 	if adjust := k.c.Adjust.Cache; adjust != nil {
 		adjust(&caching)
 	}
@@ -235,7 +243,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 		k.chain.Set(name, admission.OrderServer, admission.Rule{Validate: rule})
 	}
 	k.core, err = registry.New(registry.Config{
-		Catalog: k.catalog, Codec: k.codec, Store: k.storage, Cache: k.cache, Admission: k.chain, Clock: k.c.Adjust.Clock, Log: k.c.Log,
+		Catalog: k.catalog, Codec: k.codec, Store: objects, Cache: k.cache, Admission: k.chain, Clock: k.c.Adjust.Clock, Log: k.c.Log,
 		Actions:  map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
 		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.Authorizer, Clock: k.c.Adjust.Clock}),
 		Computed: computed(k, reader),
@@ -257,6 +265,16 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	}
 	k.aggregation = makeAggregation(k)
 	return k.makeAPI()
+}
+
+// transformers are those of keys' resources; what is no object is kept as it is.
+func transformers(k *Kernel) encrypted.Choose {
+	return func(key string) value.Transformer {
+		if gr, ok := k.catalog.Snapshot().Owner(key); ok {
+			return k.sealing.For(gr)
+		}
+		return nil
+	}
 }
 
 func (k *Kernel) makeAPI() (err error) {
@@ -306,6 +324,9 @@ func (k *Kernel) checks() []apiserver.Check {
 		{Name: "policies", ReadyOnly: true, Check: func(ctx context.Context) error { return errors.Join(k.plugins.loader.Check(ctx), k.dynamic.check()) }}}
 	if keeper := k.storage.keeper; keeper != nil {
 		checks = append(checks, apiserver.Check{Name: "etcd-quota", ReadyOnly: true, Check: keeper.Check})
+	}
+	for _, c := range k.sealing.Checks() {
+		checks = append(checks, apiserver.Check{Name: c.Name, NotLive: true, Check: c.Check})
 	}
 	return checks
 }

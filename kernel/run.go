@@ -151,6 +151,7 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 		"authentication": k.auth.Run,
 		"authorization":  k.auth.Authorizer.Run,
 		"keys":           k.keys.Watch,
+		"encryption":     k.sealing.Run,
 		"plugins": func(ctx context.Context) error {
 			return k.plugins.run(ctx, func() { k.c.Progress("plugins", "%d built in", len(k.c.Builtins)) })
 		},

@@ -174,7 +174,10 @@ func (s *api) serveIndex(w http.ResponseWriter, r *http.Request) {
 	for _, c := range s.c.Checks {
 		paths = append(paths, "/readyz/"+c.Name)
 		if !c.ReadyOnly {
-			paths = append(paths, "/healthz/"+c.Name, "/livez/"+c.Name)
+			paths = append(paths, "/healthz/"+c.Name)
+		}
+		if !c.ReadyOnly && !c.NotLive {
+			paths = append(paths, "/livez/"+c.Name)
 		}
 	}
 	sort.Strings(paths)

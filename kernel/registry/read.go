@@ -38,6 +38,9 @@ func (c caller) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.
 	if err := c.core.views.Await(ctx, k, "get", o.ResourceVersion, rev); err != nil {
 		return nil, err
 	}
+	if err := c.core.readable(k, resource.Key(k.Definition, k.Scope(t.Namespace), t.Name)); err != nil {
+		return nil, err
+	}
 	obj := c.core.cache.Get(k.Cached, k.Scope(t.Namespace), t.Name)
 	if obj == nil {
 		if err := c.core.served(k); err != nil {
@@ -46,6 +49,17 @@ func (c caller) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.
 		return nil, apierrors.NewNotFound(k.GR, t.Name)
 	}
 	return obj, nil
+}
+
+// readable refuses what the cache cannot answer truly: an object, or one of those below a
+// prefix that ends with a slash, whose present value the store cannot read.
+func (c *Core) readable(k *kinds.Kind, at string) error {
+	for _, x := range c.cache.Unreadable(k.Cached) {
+		if x.Key == at || strings.HasSuffix(at, "/") && strings.HasPrefix(x.Key, at) {
+			return status.Store(k.GR, "get", "", x.Err)
+		}
+	}
+	return nil
 }
 
 // Latest is the newest state of an object that this process knows, its own
@@ -166,7 +180,13 @@ func (c caller) List(ctx context.Context, t Target, o metav1.ListOptions) (*List
 	if gone := c.core.served(k); gone != nil {
 		return nil, gone
 	}
-	if err != nil || outside == nil {
+	if err == nil {
+		err = c.core.readable(k, resource.Prefix(k.Definition, k.Scope(t.Namespace)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if outside == nil {
 		return l, err
 	}
 	some := *l

@@ -14,6 +14,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry/recent"
 	"github.com/pintle-io/pintle/kernel/registry/selection"
 	"github.com/pintle-io/pintle/kernel/registry/status"
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/watch"
 )
 
@@ -49,6 +50,9 @@ func (c caller) Watch(ctx context.Context, t Target, o metav1.ListOptions) (Watc
 	}
 	if opts.Initial || rev == 0 {
 		if err := c.core.views.Beginning(ctx, k, "watch", o.ResourceVersion, rev); err != nil {
+			return nil, err
+		}
+		if err := c.core.readable(k, resource.Prefix(k.Definition, k.Scope(t.Namespace))); err != nil {
 			return nil, err
 		}
 	} else {

@@ -26,6 +26,9 @@ var (
 	// ErrNoSpace: the database reached its quota or the disk is full. Reads
 	// and deletions go on; the text names the remedy.
 	ErrNoSpace = errors.New("no space left in the store")
+	// ErrUnreadable: a value is kept in a form that cannot be read, such as
+	// encrypted with a key that this process does not have. See KV.Err.
+	ErrUnreadable = errors.New("unreadable value")
 	// ErrUnavailable: the store did not answer (no leader, stopped, timed
 	// out). A write may or may not have happened.
 	ErrUnavailable = errors.New("store unavailable")
@@ -74,6 +77,12 @@ type KV struct {
 	Value          []byte
 	ModRevision    int64
 	CreateRevision int64
+	// Stale: the store keeps the value in another form than it would write it
+	// in now. Writing the same value again mends that.
+	Stale bool
+	// Err, when set, says why Value, which is nil then, cannot be read; it wraps
+	// ErrUnreadable. One such value does not fail a read of many.
+	Err error
 }
 
 // MaxOps is the largest number of operations of one Commit. An embedded etcd

@@ -127,7 +127,7 @@ func New(c Config) *Cache {
 	}
 	pool := encodings.NewPool(c.Ready)
 	p := progress.New()
-	d := &decoder{convert: c.Decode, pool: pool, clock: c.Clock, log: c.Log}
+	d := &decoder{convert: c.Decode, pool: pool, clock: c.Clock, log: c.Log, failures: failures{noted: make(chan struct{}, 1)}}
 	r := &reader{store: c.Store, decoder: d, clock: c.Clock}
 	return &Cache{
 		config: c, progress: p, resources: newResources(&c, r, p), decoder: d, reader: r, pool: pool,

@@ -122,6 +122,9 @@ func (d *decoder) decode(s *state, kv *store.KV, namespace, name string) *Object
 // converted asks the kind, whose panic is an error like another: here are goroutines
 // of the cache, and one object must not end the server at each of its starts.
 func (d *decoder) converted(def *resource.Definition, kv *store.KV) (obj kruntime.Object, err error) {
+	if kv.Err != nil {
+		return nil, kv.Err
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			obj, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())

@@ -184,3 +184,119 @@ func (r *resources) readState(ctx context.Context, s *state) (*btree.BTreeG[*Obj
 	shared := !s.serving.Load() && r.reader.sharedAt(ctx, r.layout.Load(), at)(s)
 	return trees[0], readRevision{at, shared}, r.progress.Wait(ctx, at)
 }
+
+// A value that the store cannot read, such as one that is encrypted with a key that is
+// not here yet, or whose key service does not answer, is left out of the cache, which
+// goes on with everything else. What is wrong is not in the cache's hands, so it tries
+// again: once one of a resource's values can be read, all of the resource is read
+// again.
+
+// Between two tries to read what could not be read. The longest bounds how long a
+// resource is refused after its key has come back.
+const (
+	firstMend = 250 * time.Millisecond
+	maxMend   = 10 * time.Second
+)
+
+// mend tries what could not be read again and again, until the cache ends. It waits
+// for free while there is nothing.
+func (r *resources) mend() {
+	f := &r.reader.decoder.failures
+	for {
+		select {
+		case <-f.noted:
+		case <-r.life.Done():
+			return
+		}
+		for retry := backoff.New(firstMend, maxMend); f.some.Load(); {
+			select {
+			case <-r.clock.After(retry.Again()):
+			case <-r.life.Done():
+				return
+			}
+			if r.mendAll() == 0 {
+				break
+			}
+		}
+	}
+}
+
+// mendAll reads again the resources of which a value can be read now, and counts the
+// values that still cannot.
+func (r *resources) mendAll() (left int) {
+	select {
+	case <-r.progress.Ready(): // a first load reads all there is
+	default:
+		return 1
+	}
+	f := &r.reader.decoder.failures
+	byState := map[*state][]Failure{}
+	for _, x := range f.unreadable(schema.GroupResource{}) {
+		s := r.layout.Load().resources[x.Resource]
+		if s == nil { // it went while it was read
+			f.forget(x.Resource, x.Key)
+			continue
+		}
+		byState[s] = append(byState[s], x)
+	}
+	for s, failures := range byState {
+		ctx, cancel := context.WithTimeout(r.life, readTimeout)
+		if r.readable(ctx, failures) {
+			if err := r.mendOne(ctx, s); err != nil && r.life.Err() == nil {
+				r.log.Warn("what could not be read cannot be read again", "resource", s.resource, "error", err)
+			}
+		}
+		cancel()
+	}
+	return len(f.unreadable(schema.GroupResource{}))
+}
+
+// readable reports that one of the values can be read now, or is there no more.
+func (r *resources) readable(ctx context.Context, failures []Failure) bool {
+	for _, x := range failures {
+		kv, ok, _, err := r.reader.store.Get(ctx, x.Key)
+		if err != nil {
+			return false
+		}
+		if !ok {
+			r.reader.decoder.failures.forget(x.Resource, x.Key)
+			continue
+		}
+		if kv.Err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// mendOne reads a resource, as reread does, until that was not disturbed.
+func (r *resources) mendOne(ctx context.Context, s *state) error {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	if s.isRemoved() || !s.serving.Load() || s.rereading {
+		return nil // it is read anyhow, or not at all
+	}
+	s.rereading = true // whoever wants it read again finds it stale below
+	for {
+		epoch := r.epoch
+		s.stale = false
+		s.begin()
+		r.applying.Unlock()
+		tree, rev, err := r.readState(ctx, s)
+		r.applying.Lock()
+		switch {
+		case s.isRemoved():
+			return nil
+		case err != nil:
+			s.abandon()
+			if s.rereading = false; s.stale {
+				r.reread(s)
+			}
+			return err
+		case r.epoch == epoch && !s.stale:
+			s.rereading = false
+			s.mended(tree, max(rev.at, r.progress.Revision()))
+			return nil
+		}
+	}
+}

@@ -20,6 +20,7 @@ var errRewound = errors.New("store went back in time")
 // again for ever; meanwhile the cache answers from what it has.
 func (c *Cache) Run(ctx context.Context) error {
 	defer c.close()
+	go c.resources.mend()
 	f := &follower{cache: c, retry: backoff.New(firstPause, maxPause)}
 	for load, reuse := true, false; ctx.Err() == nil; {
 		var err error

@@ -249,6 +249,34 @@ func (s *state) complete(read *btree.BTreeG[*Object], rev int64, shared bool) {
 	}
 }
 
+// mended takes in what was read at a revision that the cache has come to, for a
+// resource of which something could not be read before. What an event has changed since
+// is newer. Watchers must list again: they were not told of what is new. Callers hold
+// Cache.applying.
+func (s *state) mended(read *btree.BTreeG[*Object], rev int64) {
+	s.mu.Lock()
+	watchers := s.index.clear()
+	read.Ascend(func(o *Object) bool {
+		now, ok := s.objects.Get(o)
+		_, changed := s.deleted[o.Key]
+		if changed || ok && now.Revision >= o.Revision {
+			return true
+		}
+		if ok {
+			s.passed(now)
+		}
+		s.objects.ReplaceOrInsert(o)
+		return true
+	})
+	s.clone, s.deleted = nil, nil
+	s.revision = max(s.revision, rev)
+	s.log.reset(rev, true)
+	s.mu.Unlock()
+	for _, w := range watchers {
+		w.end(ErrTooOld)
+	}
+}
+
 // remove ends the watchers of a resource that is no longer in the catalog, once they
 // have been told what happened before, and lets its objects go. Who takes a kind away
 // has its objects deleted before: these events must not be lost.

@@ -1,12 +1,16 @@
 package watch
 
 import (
+	"errors"
 	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/store"
 )
 
 // Stats is what the cache has done, for metrics.
@@ -85,13 +89,22 @@ type Failure struct {
 // thousand at most.
 func (c *Cache) Undecodable() []Failure { return c.decoder.failures.list() }
 
+// Unreadable lists the objects of a resource whose present values the store cannot
+// read (store.ErrUnreadable), by key: what the cache has of these is not what there is.
+// They are tried again until they can be read. It costs next to nothing when there is
+// none.
+func (c *Cache) Unreadable(gr schema.GroupResource) []Failure {
+	return c.decoder.failures.unreadable(gr)
+}
+
 const maxFailures = 1000
 
 // failures are the present ones.
 type failures struct {
-	some atomic.Bool // lets the usual case pass without the lock
-	mu   sync.Mutex
-	all  map[failureKey]Failure // guarded by mu
+	some  atomic.Bool // lets the usual case pass without the lock
+	mu    sync.Mutex
+	all   map[failureKey]Failure // guarded by mu
+	noted chan struct{}          // of one: something unreadable was noted
 }
 
 type failureKey struct {
@@ -113,7 +126,25 @@ func (f *failures) note(x Failure) bool {
 	}
 	f.all[k] = x
 	f.some.Store(true)
+	if errors.Is(x.Err, store.ErrUnreadable) {
+		select {
+		case f.noted <- struct{}{}:
+		default: // whoever mends knows
+		}
+	}
 	return !known
+}
+
+// unreadable are those of a resource, of all with the zero value, whose values the
+// store cannot read, by key.
+func (f *failures) unreadable(gr schema.GroupResource) []Failure {
+	if !f.some.Load() {
+		return nil
+	}
+	all := f.list()
+	return slices.DeleteFunc(all, func(x Failure) bool {
+		return !errors.Is(x.Err, store.ErrUnreadable) || !gr.Empty() && x.Resource != gr
+	})
 }
 
 func (f *failures) forget(gr schema.GroupResource, key string) {

@@ -23,7 +23,9 @@ type Check struct {
 	// ReadyOnly keeps the check out of /livez and /healthz: a failure means
 	// "send no requests", not "restart me".
 	ReadyOnly bool
-	Check     func(ctx context.Context) error
+	// NotLive keeps the check out of /livez only.
+	NotLive bool
+	Check   func(ctx context.Context) error
 }
 
 // Checks of one server. It is safe for concurrent use.
@@ -53,7 +55,7 @@ func (s *Checks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	_, verbose := q["verbose"]
 	var checks []Check
-	for _, c := range s.checks(endpoint == "readyz") {
+	for _, c := range s.checks(endpoint) {
 		if len(parts) == 1 || parts[1] == c.Name {
 			checks = append(checks, c)
 		}
@@ -117,10 +119,11 @@ func (s *Checks) runCheck(ctx context.Context, c Check) error {
 }
 
 // checks are the configured ones between two of the server's own.
-func (s *Checks) checks(ready bool) []Check {
+func (s *Checks) checks(endpoint string) []Check {
+	ready := endpoint == "readyz"
 	out := []Check{{Name: "ping", Check: func(context.Context) error { return nil }}}
 	for _, c := range s.list {
-		if ready || !c.ReadyOnly {
+		if ready || !c.ReadyOnly && !(c.NotLive && endpoint == "livez") {
 			out = append(out, c)
 		}
 	}

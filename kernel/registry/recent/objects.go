@@ -89,17 +89,28 @@ func (s *Objects) Lookup(id ID) *watch.Object {
 
 // Refresh is the store's state; nil if there is none.
 func (s *Objects) Refresh(ctx context.Context, id ID) (*watch.Object, error) {
+	cur, _, err := s.Reread(ctx, id)
+	return cur, err
+}
+
+// Reread is Refresh, and tells whether the store keeps the state in a form that is to
+// be rewritten (store.KV.Stale).
+func (s *Objects) Reread(ctx context.Context, id ID) (_ *watch.Object, stale bool, err error) {
 	kv, ok, _, err := s.store.Get(ctx, id.Key)
 	if err != nil || !ok {
-		return nil, err
+		return nil, false, err
 	}
-	return s.Decode(id, kv)
+	cur, err := s.Decode(id, kv)
+	return cur, kv.Stale, err
 }
 
 // Decode makes the cache's form of a stored value; nil if there is none.
 func (s *Objects) Decode(id ID, kv store.KV) (*watch.Object, error) {
 	if kv.ModRevision == 0 {
 		return nil, nil
+	}
+	if kv.Err != nil {
+		return nil, kv.Err
 	}
 	obj, err := s.codec.Decode(id.Definition, kv.Value, kv.ModRevision)
 	if err != nil {

@@ -95,6 +95,8 @@ func Store(gr schema.GroupResource, verb, name string, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, store.ErrUnreadable): // names the key and the remedy; what caused it is no matter of the client's
+		return apierrors.NewInternalError(err)
 	case errors.Is(err, store.ErrTooLarge):
 		return apierrors.NewRequestEntityTooLargeError(err.Error())
 	case errors.Is(err, context.DeadlineExceeded):

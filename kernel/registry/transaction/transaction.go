@@ -83,6 +83,7 @@ type Write struct {
 	cur        *watch.Object // the state the last plan began with
 	known      bool          // cur is set
 	fresh      bool          // cur came from the store, not from a cache
+	stale      bool          // the store keeps cur in a form that is to be rewritten
 	conflicts  int
 	companions int     // conflicts of companions, and charges that did not fit
 	beside     *beside // what hooks read instead, when this is an item of an atomic batch
@@ -195,23 +196,33 @@ func (c *Committer) prepare(ctx context.Context, w *Write) (*Change, error) {
 		return w.Plan(ctx, nil)
 	}
 	if !w.known {
-		w.cur, w.known, w.fresh = c.Objects.Lookup(w.ID), true, false
+		w.cur, w.known, w.fresh, w.stale = c.Objects.Lookup(w.ID), true, false, false
 	}
 	ch, err := w.Plan(ctx, w.cur)
 	if w.fresh || (err == nil && !ch.Noop && !w.DryRun) {
-		return ch, err
+		return w.renewed(ch), err
 	}
-	cur, ferr := c.Objects.Refresh(ctx, w.ID)
+	cur, stale, ferr := c.Objects.Reread(ctx, w.ID)
 	if ferr != nil {
 		return nil, w.storeError(w.ID.Name, ferr)
 	}
 	same := recent.RevisionOf(cur) == recent.RevisionOf(w.cur)
-	w.cur, w.fresh = cur, true
-	if same {
-		return ch, err
+	w.cur, w.fresh, w.stale = cur, true, stale
+	if !same {
+		w.warnings = nil
+		ch, err = w.Plan(ctx, cur)
 	}
-	w.warnings = nil
-	return w.Plan(ctx, cur)
+	return w.renewed(ch), err
+}
+
+// renewed makes a change that changes nothing a write, when the store keeps the object
+// in another form than it would now: that is how objects come to a new key, as
+// upstream's do.
+func (w *Write) renewed(ch *Change) *Change {
+	if ch != nil && ch.Noop && w.stale && ch.value != nil {
+		ch.Noop = false
+	}
+	return ch
 }
 
 // lost handles a commit that did not happen: nil means that the write may be
@@ -241,7 +252,7 @@ func (c *Committer) lost(ctx context.Context, w *Write, ch *Change, err error) e
 	case w.conflicts >= maxConflicts:
 		return status.Conflict(w.gr(), ch.ID.Name)
 	}
-	w.cur, w.known, w.fresh = cur, true, true
+	w.cur, w.known, w.fresh, w.stale = cur, true, true, conflict.Current.Stale
 	return ctx.Err()
 }
 

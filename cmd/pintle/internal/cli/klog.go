@@ -27,6 +27,10 @@ var clients = map[string]bool{
 	"Couldn't parse request": true, // a selector or another parameter of a list
 }
 
+// retold are errors of which whoever reads or writes the value is told, each time, and
+// the watch cache tells the log once.
+var retold = map[string]bool{"failed to decrypt data": true, "failed to encrypt data": true}
+
 // Enabled implements slog.Handler.
 func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, slog.LevelWarn)
@@ -35,7 +39,7 @@ func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 // Handle implements slog.Handler. It is called for errors without asking
 // Enabled.
 func (w warnings) Handle(ctx context.Context, r slog.Record) error {
-	if !w.Enabled(ctx, r.Level) || clients[r.Message] || ofWebhook(r) || about(r, hungUp) {
+	if !w.Enabled(ctx, r.Level) || clients[r.Message] || retold[r.Message] || ofWebhook(r) || about(r, hungUp) {
 		return nil
 	}
 	r.Level = slog.LevelWarn

@@ -145,6 +145,8 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.IntVar(&in.Writes, "max-mutating-requests-inflight", in.Writes, "short writing requests that are executed at once")
 	auditflags.Add(fl, &f.s.Audit)
 	authflags.Add(fl, &f.s.Authentication, &f.s.Authorization)
+	paths.Var(fl, &f.s.Encryption.File, "encryption-provider-config", "", "file with the apiserver.config.k8s.io/v1 EncryptionConfiguration that says which objects are kept encrypted; without it none are")
+	fl.BoolVar(&f.s.Encryption.Reload, "encryption-provider-config-automatic-reload", false, "follow changes of that file")
 }
 
 // server opens the listeners and completes the configuration.

@@ -80,6 +80,9 @@ func (f *upFlags) background(ctx context.Context, out io.Writer, named []string)
 		if f.s.Audit.PolicyFile != "" {
 			return errors.New("--audit-policy-file counts from a start on: `pintle down` first")
 		}
+		if f.s.Encryption.File != "" {
+			return errors.New("--encryption-provider-config counts from a start on: `pintle down` first")
+		}
 		return f.mergeInto(out, dir)
 	}
 	if f.tokenFile == "-" {

@@ -18,6 +18,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/authn"
 	"github.com/pintle-io/pintle/kernel/auth/authz"
 	"github.com/pintle-io/pintle/kernel/auth/externalip"
+	"github.com/pintle-io/pintle/kernel/store/encrypted"
 )
 
 // Network are the address ranges of a cluster. Server and nodes must agree.
@@ -99,6 +100,8 @@ type Server struct {
 	Authorization  authz.Options
 	// InFlight is how many short requests are executed at once.
 	InFlight InFlight
+	// Encryption says which objects the store keeps encrypted.
+	Encryption encrypted.Config
 	// Profiling serves /debug/pprof to cluster administrators.
 	Profiling bool
 
