@@ -31,12 +31,14 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/review"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/auth/token"
+	"github.com/pintle-io/pintle/kernel/batch"
 	"github.com/pintle-io/pintle/kernel/custom"
 	"github.com/pintle-io/pintle/kernel/egress/nodes"
 	"github.com/pintle-io/pintle/kernel/fairness"
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/keystore"
 	"github.com/pintle-io/pintle/kernel/plugin/author"
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/store/encrypted"
@@ -245,7 +247,7 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.core, err = registry.New(registry.Config{
 		Catalog: k.catalog, Codec: k.codec, Store: objects, Cache: k.cache, Admission: k.chain, Clock: k.c.Adjust.Clock, Log: k.c.Log,
 		Actions:  map[string]registry.Action{"serviceaccounts/token": k.auth.Tokens.Request},
-		Virtual:  review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.Authorizer, Clock: k.c.Adjust.Clock}),
+		Virtual:  virtual(k),
 		Computed: computed(k, reader),
 	})
 	if err != nil {
@@ -265,6 +267,14 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	}
 	k.aggregation = makeAggregation(k)
 	return k.makeAPI()
+}
+
+// virtual are the resources that are answered and never stored.
+func virtual(k *Kernel) map[schema.GroupResource]registry.Virtual {
+	all := review.Handlers(review.Config{Tokens: k.auth.Authenticator, Audiences: k.auth.Tokens.Audiences(), Authorizer: k.auth.Authorizer, Rules: k.auth.Authorizer, Clock: k.c.Adjust.Clock})
+	all[v1alpha1.Batches.GroupResource()] = batch.Handler(batch.Config{Registry: func() registry.Access { return k.core },
+		Authorize: auth.Authorization{Authorizer: k.auth.Authorizer, Log: k.c.Log}.Check, Catalog: k.catalog, Codec: k.codec})
+	return all
 }
 
 // transformers are those of keys' resources; what is no object is kept as it is.

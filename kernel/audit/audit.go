@@ -142,6 +142,9 @@ func (a *Auditor) Begin(ctx context.Context, r *http.Request, attrs authorizer.A
 		return ctx, nil
 	}
 	config := a.policy.EvaluatePolicyRule(attrs)
+	if carries(attrs) && config.Level.GreaterOrEqual(auditinternal.LevelRequest) {
+		config.Level = auditinternal.LevelMetadata
+	}
 	omit := config.OmitManagedFields
 	if config.Level.Less(auditinternal.LevelRequest) {
 		config.OmitManagedFields = false // there are no bodies, and upstream would copy them
@@ -172,6 +175,13 @@ func (a *Auditor) InProcess(ctx context.Context, r func() *http.Request, attrs a
 		return ctx, nil
 	}
 	return a.Begin(a.Context(ctx, uuid.NewString()), r(), &attrs)
+}
+
+// carries tells that the body of a request is objects of other resources, such as
+// Secrets, whose own levels the policy says elsewhere: it is never recorded. What was
+// done to each is in annotations.
+func carries(a authorizer.Attributes) bool {
+	return a.GetAPIGroup() == "pintle.dev" && a.GetResource() == "batches"
 }
 
 // fresh is a context without the request that it belonged to: upstream's library

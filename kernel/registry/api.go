@@ -101,11 +101,13 @@ type Registry interface {
 
 // BatchItem is one write of a Batch.
 type BatchItem struct {
-	Verb    string // "create", "update", "delete"; "create" with Target.Subresource for actions (binding)
-	Target  Target
-	Object  runtime.Object       // create, update
-	Delete  metav1.DeleteOptions // delete
-	Options WriteOptions
+	Verb      string // "create", "update", "patch", "delete"; "create" with Target.Subresource for actions (binding)
+	Target    Target
+	Object    runtime.Object       // create, update
+	PatchType types.PatchType      // patch
+	Patch     []byte               // patch
+	Delete    metav1.DeleteOptions // delete
+	Options   WriteOptions
 }
 
 // BatchResult is the answer to one BatchItem.

@@ -3,8 +3,10 @@ package registry
 import (
 	"context"
 
+	"github.com/pintle-io/pintle/kernel/registry/kinds"
 	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/registry/transaction"
+	"github.com/pintle-io/pintle/kernel/watch"
 )
 
 // Batch runs many writes in few commits. Each is planned, and so validated and
@@ -18,6 +20,9 @@ func (c caller) Batch(ctx context.Context, items []BatchItem, atomic bool) ([]Ba
 		return &r.Write, nil
 	}, atomic)
 }
+
+// IsAborted tells that an item of an atomic batch was not refused itself: another was.
+func IsAborted(err error) bool { return transaction.IsAborted(err) }
 
 // batchRequest makes the request of an item.
 func (c caller) batchRequest(ctx context.Context, it *BatchItem) (*request, error) {
@@ -38,6 +43,8 @@ func (c caller) batchRequest(ctx context.Context, it *BatchItem) (*request, erro
 		return c.newCreate(ctx, k, it.Target, it.Object, it.Options)
 	case it.Verb == verbUpdate:
 		return c.newUpdate(k, it.Target, it.Object, it.Options)
+	case it.Verb == verbPatch:
+		return c.batchPatch(k, it)
 	case it.Verb == verbDelete:
 		o := it.Delete
 		if it.Options.DryRun {
@@ -46,4 +53,19 @@ func (c caller) batchRequest(ctx context.Context, it *BatchItem) (*request, erro
 		return c.newDelete(k, it.Target, o)
 	}
 	return nil, status.BadRequestf("unknown verb %q in a batch", it.Verb)
+}
+
+// batchPatch makes the request of a patch. The memory of its result is counted while it
+// is planned only: a batch that held that of all its patches could wait for itself.
+func (c caller) batchPatch(k *kinds.Kind, it *BatchItem) (*request, error) {
+	r, p, err := c.newPatch(k, it.Target, it.PatchType, it.Patch, it.Options)
+	if err != nil {
+		return nil, err
+	}
+	plan := r.Plan
+	r.Plan = func(ctx context.Context, cur *watch.Object) (*transaction.Change, error) {
+		defer p.Release()
+		return plan(ctx, cur)
+	}
+	return r, nil
 }

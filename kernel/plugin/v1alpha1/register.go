@@ -33,7 +33,7 @@ func AddToScheme(s *runtime.Scheme) error {
 	if s.Recognizes(GroupVersion.WithKind("Plugin")) {
 		return nil
 	}
-	s.AddKnownTypes(GroupVersion, &Plugin{}, &PluginList{}, &PluginModule{}, &PluginModuleList{})
+	s.AddKnownTypes(GroupVersion, &Plugin{}, &PluginList{}, &PluginModule{}, &PluginModuleList{}, &Batch{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
@@ -55,6 +55,7 @@ func Definitions() []*resource.Definition {
 			Versions: []string{Version}, StorageVersion: Version, KeyPrefix: "/registry/" + Group + "/pluginmodules", Verbs: verbs, JSONStored: true,
 			Strategy: moduleStrategy,
 		},
+		batchDefinition(),
 	}
 }
 

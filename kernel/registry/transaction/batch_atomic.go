@@ -12,10 +12,20 @@ import (
 	"github.com/pintle-io/pintle/kernel/store"
 )
 
-// errAborted is the answer to items of an atomic batch that could have been
+// abortedError is the answer to items of an atomic batch that could have been
 // written.
+type abortedError struct{ error }
+
+func (e abortedError) Unwrap() error { return e.error }
+
+// IsAborted tells that an item of an atomic batch was not refused itself: another was.
+func IsAborted(err error) bool {
+	_, ok := errors.AsType[abortedError](err)
+	return ok
+}
+
 func errAborted(gr schema.GroupResource, name string) error {
-	return status.BadRequestf("%s %q was not written: another item of the atomic batch failed", gr, name)
+	return abortedError{status.BadRequestf("%s %q was not written: another item of the atomic batch failed", gr, name)}
 }
 
 // atomic writes all items in one commit, or none.
