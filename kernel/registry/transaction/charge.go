@@ -19,6 +19,8 @@ import (
 // whatever state that object has then: a total that it keeps. Unlike companions,
 // charges of several writes on one object do not stand in each other's way: who
 // comes later adds to what the others left.
+//
+// RATIONALE.md: "Why does a rule charge, instead of writing?"
 type Charge struct {
 	ID recent.ID // of the object, which must be there
 	// Apply makes the state after the charge of cur, which it does not modify and may
