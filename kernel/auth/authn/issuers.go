@@ -120,6 +120,6 @@ func (r *reload) apply(ctx context.Context, data []byte) error {
 		return &configfile.TemporaryError{Err: fmt.Errorf("issuers: %w", err)}
 	}
 	old := r.a.issuers.Swap(next)
-	time.AfterFunc(handover, old.cancel)
+	time.AfterFunc(handover, old.cancel) //nolint:forbidigo // requests that run are given real time
 	return nil
 }

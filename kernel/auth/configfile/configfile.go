@@ -112,7 +112,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(settled):
+		case <-time.After(settled): //nolint:forbidigo // whoever writes the file takes real time
 		}
 		select { // what has happened since is read now, too
 		case <-changed:
