@@ -64,9 +64,15 @@ func (w ownWrites) ensure(ctx context.Context, gvr schema.GroupVersionResource, 
 	if _, err := w.Get(ctx, t, read); err == nil || !apierrors.IsNotFound(err) {
 		return err
 	}
-	t.Name = ""
-	if _, err := w.Create(ctx, t, obj, registry.WriteOptions{FieldManager: fieldManager}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create %s %s: %w", gvr.Resource, m.GetName(), err)
+	creation := t
+	creation.Name = ""
+	if _, err = w.Create(ctx, creation, obj, registry.WriteOptions{FieldManager: fieldManager}); err == nil || apierrors.IsAlreadyExists(err) {
+		return nil
 	}
-	return nil
+	// Another server may have made it meanwhile, and have taken with it what only one can
+	// have, such as an address: that is found before the object itself.
+	if _, missing := w.Get(ctx, t, metav1.GetOptions{}); missing == nil {
+		return nil
+	}
+	return fmt.Errorf("create %s %s: %w", gvr.Resource, m.GetName(), err)
 }

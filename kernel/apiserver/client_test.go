@@ -316,7 +316,7 @@ func TestInformersAndOtherClients(t *testing.T) {
 	if v, _, _ := unstructured.NestedString(u.Object, "data", "k"); v != "v" || u.GetKind() != "ConfigMap" {
 		t.Errorf("dynamic get: %v", u.Object)
 	}
-	ul, err := dyn.Resource(gvr).List(t.Context(), metav1.ListOptions{})
+	ul, err := dyn.Resource(gvr).Namespace("default").List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(ul.Items) != 1 || ul.Items[0].GetKind() != "ConfigMap" {
 		t.Errorf("dynamic list: %v, %v", ul, err)
 	}

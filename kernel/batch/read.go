@@ -52,6 +52,10 @@ func (b *batch) read(i int) error {
 	if d.Namespaced && w.Target.Namespace == "" {
 		return invalid(field.Required(at.Child("namespace"), d.Kind+" is namespaced"))
 	}
+	if !d.Namespaced && w.Target.Namespace != "" {
+		// Rights in that namespace would be asked for, and the object is in none.
+		return invalid(field.Forbidden(at.Child("namespace"), d.Kind+" is not namespaced"))
+	}
 	return b.content(it, w, at)
 }
 

@@ -206,14 +206,15 @@ func TestBatchRefused(t *testing.T) {
 			code: 403, field: "spec.items[0]"},
 		"a namespace and what is in it": {as: cs, items: []string{`{"verb": "create", "object": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fresh"}}}`,
 			strings.ReplaceAll(item("create", "y", "1"), `"namespace": "batch"`, `"namespace": "fresh"`)}, code: 404, field: "spec.items[1]", text: "create the namespace before"},
-		"strict":           {as: cs, query: "fieldValidation=Strict", items: []string{strings.Replace(item("create", "x", "1"), `"data"`, `"dota"`, 1)}, code: 400, field: "spec.items[0]", text: "unknown field"},
-		"one object twice": {as: cs, items: []string{item("create", "x", "1"), item("create", "x", "2")}, code: 409, field: "spec.items[1]"},
-		"unknown kind":     {as: cs, items: []string{`{"verb": "delete", "apiVersion": "x.io/v1", "kind": "W", "name": "w"}`}, code: 404, field: "spec.items[0]"},
-		"unknown verb":     {as: cs, items: []string{item("get", "x", "1")}, code: 422, field: "spec.items[0]", text: "spec.items[0].verb"},
-		"no object":        {as: cs, items: []string{`{"verb": "create", "apiVersion": "v1", "kind": "ConfigMap"}`}, code: 422, field: "spec.items[0]", text: "spec.items[0].object"},
-		"a batch in it":    {as: cs, items: []string{`{"verb": "create", "object": {"apiVersion": "pintle.dev/v1alpha1", "kind": "Batch", "spec": {"items": []}}}`}, code: 400, field: "spec.items[0]"},
-		"nothing":          {as: cs, code: 422, field: "spec.items"},
-		"too many":         {as: cs, items: tooMany, code: 422, field: "spec.items"},
+		"strict":                          {as: cs, query: "fieldValidation=Strict", items: []string{strings.Replace(item("create", "x", "1"), `"data"`, `"dota"`, 1)}, code: 400, field: "spec.items[0]", text: "unknown field"},
+		"one object twice":                {as: cs, items: []string{item("create", "x", "1"), item("create", "x", "2")}, code: 409, field: "spec.items[1]"},
+		"a namespace that a kind has not": {as: cs, items: []string{`{"verb": "delete", "apiVersion": "v1", "kind": "Namespace", "name": "batch", "namespace": "batch"}`}, code: 422, field: "spec.items[0]", text: "spec.items[0].namespace"},
+		"unknown kind":                    {as: cs, items: []string{`{"verb": "delete", "apiVersion": "x.io/v1", "kind": "W", "name": "w"}`}, code: 404, field: "spec.items[0]"},
+		"unknown verb":                    {as: cs, items: []string{item("get", "x", "1")}, code: 422, field: "spec.items[0]", text: "spec.items[0].verb"},
+		"no object":                       {as: cs, items: []string{`{"verb": "create", "apiVersion": "v1", "kind": "ConfigMap"}`}, code: 422, field: "spec.items[0]", text: "spec.items[0].object"},
+		"a batch in it":                   {as: cs, items: []string{`{"verb": "create", "object": {"apiVersion": "pintle.dev/v1alpha1", "kind": "Batch", "spec": {"items": []}}}`}, code: 400, field: "spec.items[0]"},
+		"nothing":                         {as: cs, code: 422, field: "spec.items"},
+		"too many":                        {as: cs, items: tooMany, code: 422, field: "spec.items"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := post(t, tc.as, tc.query, tc.items...)

@@ -29,16 +29,17 @@ import (
 
 // sealed is a cluster whose servers come and go over one store and one directory.
 type sealed struct {
-	t      *testing.T
-	raw    store.Store
-	dir    string
-	file   string // the EncryptionConfiguration
-	reload bool
+	t       *testing.T
+	raw     store.Store
+	dir     string
+	file    string // the EncryptionConfiguration
+	reload  bool
+	program string // kubectl
 	*kerneltest.Server
 }
 
 func newSealed(t *testing.T) *sealed {
-	return &sealed{t: t, raw: memory.New(), dir: t.TempDir(), file: filepath.Join(t.TempDir(), "encryption.yaml")}
+	return &sealed{t: t, raw: memory.New(), dir: t.TempDir(), file: filepath.Join(t.TempDir(), "encryption.yaml"), program: kerneltest.Kubectl(t)}
 }
 
 // configure writes the configuration for these resources.
@@ -68,7 +69,7 @@ func (c *sealed) kubectl(stdin string, args ...string) (string, error) {
 	c.t.Helper()
 	config := filepath.Join(c.t.TempDir(), "kubeconfig")
 	must(c.t, c.PKI.WriteKubeconfig(config, c.URL, "admin", c.PKI.Admin()))
-	cmd := exec.CommandContext(c.t.Context(), "kubectl", append([]string{"--kubeconfig", config}, args...)...)
+	cmd := exec.CommandContext(c.t.Context(), c.program, append([]string{"--kubeconfig", config}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

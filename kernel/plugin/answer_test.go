@@ -89,7 +89,7 @@ func TestGrownAnswers(t *testing.T) {
 		t.Errorf("a second member without a name: %v", err)
 	}
 	var pre schedule.PreFilterAnswer
-	for op, b := range map[wire.Op][]byte{wire.OpValidate: wire.Findings{Annotations: []string{"a", "b"}}.Append(wire.Verdict{}.Append(nil)), wire.OpReconcile: wire.AppendReconcileResult(nil, 1, nil), schedule.OpPreFilter: pre.Append(nil)} {
+	for op, b := range map[wire.Op][]byte{wire.OpValidate: wire.Findings{Annotations: []string{"a", "b"}, Charges: []wire.Charge{{Resource: "v1/resourcequotas", Amounts: []wire.Amount{{Key: "pods", Quantity: "1"}}}}}.Append(wire.Verdict{}.Append(nil)), wire.OpReconcile: wire.AppendReconcileResult(nil, 1, nil), schedule.OpPreFilter: pre.Append(nil)} {
 		if err := checkAnswer(op, append(b, "a field that came later"...)); err != nil {
 			t.Errorf("%s that has grown: %v", op, err)
 		}

@@ -108,6 +108,9 @@ func newReading(taken time.Time, started metav1.Time, cpu *statsapi.CPUStats, me
 	return r, true
 }
 
+// maxUsage bounds what an agent says of a pod: no machine has more nanocores or bytes.
+const maxUsage = 1 << 62
+
 // usage is what was used between two readings, and over which time. What began in
 // between is measured from its beginning.
 func (r reading) usage(from reading) (corev1.ResourceList, time.Duration, bool) {
@@ -120,8 +123,8 @@ func (r reading) usage(from reading) (corev1.ResourceList, time.Duration, bool) 
 	}
 	nanocores := float64(r.cpu-from.cpu) / window.Seconds()
 	return corev1.ResourceList{
-		corev1.ResourceCPU:    *resource.NewScaledQuantity(int64(nanocores), resource.Nano),
-		corev1.ResourceMemory: *resource.NewQuantity(int64(r.memory), resource.BinarySI),
+		corev1.ResourceCPU:    *resource.NewScaledQuantity(int64(min(nanocores, maxUsage)), resource.Nano),
+		corev1.ResourceMemory: *resource.NewQuantity(int64(min(r.memory, maxUsage)), resource.BinarySI),
 	}, window, true
 }
 

@@ -224,11 +224,20 @@ func (s *state) abandon() {
 }
 
 // complete takes in what was read at a revision that the cache has come to.
-// What an event has changed since is newer. rev is that of the cache. Callers
+// What an event has changed since is newer. rev is that of the cache. Watchers of
+// what could not be read before must list again: nobody has told them of it. Callers
 // hold Cache.applying.
 func (s *state) complete(read *btree.BTreeG[*Object], rev int64, shared bool) {
+	for _, w := range s.absorb(read, rev, shared) {
+		w.end(ErrTooOld)
+	}
+}
+
+// absorb does what complete says, and returns the watchers to be ended.
+func (s *state) absorb(read *btree.BTreeG[*Object], rev int64, shared bool) (untold []*Watcher) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	serving, fresh := s.serving.Load(), false
 	read.Ascend(func(o *Object) bool {
 		now, ok := s.objects.Get(o)
 		switch {
@@ -237,16 +246,22 @@ func (s *state) complete(read *btree.BTreeG[*Object], rev int64, shared bool) {
 		case ok || s.deleted[o.Key]:
 			return true
 		}
+		fresh = fresh || !ok
 		s.objects.ReplaceOrInsert(o)
 		return true
 	})
 	s.weigh()
 	s.clone, s.deleted = nil, nil
-	if !s.serving.Load() {
+	switch {
+	case !serving:
 		s.revision, s.rewinds = rev, s.progress.Rewinds()
 		s.log.reset(rev, shared)
 		s.serving.Store(true)
+	case fresh:
+		s.log.reset(rev, true)
+		return s.index.clear()
 	}
+	return nil
 }
 
 // mended takes in what was read at a revision that the cache has come to, for a
@@ -268,6 +283,7 @@ func (s *state) mended(read *btree.BTreeG[*Object], rev int64) {
 		s.objects.ReplaceOrInsert(o)
 		return true
 	})
+	s.weigh()
 	s.clone, s.deleted = nil, nil
 	s.revision = max(s.revision, rev)
 	s.log.reset(rev, true)

@@ -3,7 +3,6 @@ package watch
 import (
 	"errors"
 	"maps"
-	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -59,7 +58,7 @@ func (c *Cache) Stats() Stats {
 		}
 		st.mu.RUnlock()
 	}
-	s.Undecodable = len(c.decoder.failures.list())
+	s.Undecodable = len(c.decoder.failures.list(every))
 	return s
 }
 
@@ -87,7 +86,12 @@ type Failure struct {
 
 // Undecodable lists the stored values that cannot be decoded, by key, a
 // thousand at most.
-func (c *Cache) Undecodable() []Failure { return c.decoder.failures.list() }
+func (c *Cache) Undecodable() []Failure {
+	all := c.decoder.failures.list(every)
+	return all[:min(len(all), maxFailures)]
+}
+
+func every(Failure) bool { return true }
 
 // Unreadable lists the objects of a resource whose present values the store cannot
 // read (store.ErrUnreadable), by key: what the cache has of these is not what there is.
@@ -97,6 +101,8 @@ func (c *Cache) Unreadable(gr schema.GroupResource) []Failure {
 	return c.decoder.failures.unreadable(gr)
 }
 
+// maxFailures bounds what is kept of values that no decoder takes. Those that the store
+// cannot read are all kept: the cache must not answer as if they were not there.
 const maxFailures = 1000
 
 // failures are the present ones.
@@ -118,7 +124,8 @@ func (f *failures) note(x Failure) bool {
 	defer f.mu.Unlock()
 	k := failureKey{x.Resource, x.Key}
 	_, known := f.all[k]
-	if !known && len(f.all) >= maxFailures {
+	unreadable := errors.Is(x.Err, store.ErrUnreadable)
+	if !known && len(f.all) >= maxFailures && !unreadable { // what is not noted would be taken for gone
 		return false
 	}
 	if f.all == nil {
@@ -126,7 +133,7 @@ func (f *failures) note(x Failure) bool {
 	}
 	f.all[k] = x
 	f.some.Store(true)
-	if errors.Is(x.Err, store.ErrUnreadable) {
+	if unreadable {
 		select {
 		case f.noted <- struct{}{}:
 		default: // whoever mends knows
@@ -141,10 +148,7 @@ func (f *failures) unreadable(gr schema.GroupResource) []Failure {
 	if !f.some.Load() {
 		return nil
 	}
-	all := f.list()
-	return slices.DeleteFunc(all, func(x Failure) bool {
-		return !errors.Is(x.Err, store.ErrUnreadable) || !gr.Empty() && x.Resource != gr
-	})
+	return f.list(func(x Failure) bool { return errors.Is(x.Err, store.ErrUnreadable) && (gr.Empty() || x.Resource == gr) })
 }
 
 func (f *failures) forget(gr schema.GroupResource, key string) {
@@ -168,12 +172,13 @@ func (f *failures) forgetAll(gr schema.GroupResource) {
 	f.some.Store(len(f.all) > 0)
 }
 
-func (f *failures) list() []Failure {
+func (f *failures) list(which func(Failure) bool) (out []Failure) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := make([]Failure, 0, len(f.all))
 	for _, x := range f.all {
-		out = append(out, x)
+		if which(x) {
+			out = append(out, x)
+		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Key < out[j].Key })
 	return out

@@ -155,6 +155,7 @@ func echo(w http.ResponseWriter, by string) {
 type shop struct {
 	*governed
 	kubeconfig string
+	program    string // kubectl
 }
 
 func newShop(t testing.TB, at map[string]*httptest.Server) *shop {
@@ -168,7 +169,7 @@ func newShop(t testing.TB, at map[string]*httptest.Server) *shop {
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		}
 	})
-	s := &shop{g, filepath.Join(t.TempDir(), "kubeconfig")}
+	s := &shop{g, filepath.Join(t.TempDir(), "kubeconfig"), kerneltest.Kubectl(t)}
 	if err := g.PKI.WriteKubeconfig(s.kubeconfig, g.URL, "admin", g.PKI.Admin()); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func newShop(t testing.TB, at map[string]*httptest.Server) *shop {
 // kubectl runs the program; what it says on either stream.
 func (s *shop) kubectl(t testing.TB, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "kubectl", append([]string{"--kubeconfig", s.kubeconfig, "--cache-dir", t.TempDir()}, args...)...)
+	cmd := exec.CommandContext(t.Context(), s.program, append([]string{"--kubeconfig", s.kubeconfig, "--cache-dir", t.TempDir()}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECTL_KUBERC=false")
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -396,15 +396,11 @@ func TestQuotaStatus(t *testing.T) {
 // kubectl is what it says to the administrator, without what only aligns columns.
 func (g *governed) kubectl(t testing.TB, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("kubectl")
-	if err != nil {
-		t.Skip("there is no kubectl")
-	}
 	config := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := clientcmd.WriteToFile(kubeconfig(g.Admin()), config); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig", config, "--cache-dir", t.TempDir()}, args...)...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), kerneltest.Kubectl(t), append([]string{"--kubeconfig", config, "--cache-dir", t.TempDir()}, args...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("kubectl %s: %v\n%s", args, err, out)
 	}

@@ -39,6 +39,11 @@ var aliases = map[string]corev1.ResourceName{
 	"configmaps": "configmaps", "resourcequotas": "resourcequotas", "replicationcontrollers": "replicationcontrollers", "secrets": "secrets",
 }
 
+// Reads tells of resources whose objects are looked into; of others there is one each.
+func Reads(groupResource string) bool {
+	return groupResource == Pods || groupResource == Services || groupResource == Claims
+}
+
 // Ignored tells of resources whose objects no quota counts: events, and what is never
 // stored.
 func Ignored(groupResource string) bool {

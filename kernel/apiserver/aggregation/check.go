@@ -183,13 +183,17 @@ func (b *backend) findOpenAPI(ctx context.Context) {
 	if err == nil && json.Unmarshal(doc, &index) == nil {
 		if entry, ok := index.Paths[strings.TrimPrefix(b.path(), "/")]; ok {
 			if u, err := url.Parse(entry.URL); err == nil {
-				hash := u.Query().Get("hash")
-				found = &hash
+				if hash := u.Query().Get("hash"); len(hash) <= maxHash {
+					found = &hash
+				}
 			}
 		}
 	}
 	b.openAPI.Store(found)
 }
+
+// maxHash bounds what stands in everybody's index of documents; upstream's has 128.
+const maxHash = 128
 
 // tell writes the condition, if this server does for all and it is another one.
 func (b *backend) tell(ctx context.Context, c apiregistrationv1.APIServiceCondition) error {

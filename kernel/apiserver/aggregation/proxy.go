@@ -3,6 +3,7 @@ package aggregation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,8 +59,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.LongRunning || upgrade {
 		ctx, cancel := p.Context(r.Context())
 		defer cancel()
+		flow.From(ctx).Begun() // it lasts as long as the client likes
 		r = r.WithContext(ctx)
-	} else {
+	}
+	if !p.LongRunning {
 		// Its time is the extension server's: it takes no slot of those who ask this one.
 		select {
 		case p.b.slots <- struct{}{}:
@@ -68,7 +71,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			p.Response.Fail(w, r, response.TooManyRequests())
 			return
 		}
-		flow.From(r.Context()).Answer()
+		if !upgrade {
+			flow.From(r.Context()).Answer()
+		}
 	}
 	p.send(w, r, u, upgrade)
 }
@@ -83,33 +88,49 @@ func (p *Proxy) send(w http.ResponseWriter, r *http.Request, u user.Info, upgrad
 	where := &url.URL{Scheme: at.Scheme, Host: at.Host, Path: r.URL.Path, RawQuery: r.URL.Query().Encode()}
 	out, cancel := apiproxy.NewRequestForProxy(where, r)
 	defer cancel()
-	transport.SetAuthProxyHeaders(out, u.GetName(), u.GetUID(), u.GetGroups(), u.GetExtra())
+	identify(out, u)
 	if id := w.Header().Get(auditID); id != "" {
 		out.Header.Set(auditID, id)
 	}
-	h := utilproxy.NewUpgradeAwareHandler(where, own{p.b.transport, w.Header()}, true, upgrade, responder{p.b})
+	h := utilproxy.NewUpgradeAwareHandler(where, own{p.b.transport, w.Header(), u}, true, upgrade, responder{p.b})
 	h.FlushInterval = -1
+	h.RejectForwardingRedirects = true // CVE-2022-3172
 	h.ServeHTTP(w, out)
 }
 
 // auditID names a request in logs, here and there.
 const auditID = "Audit-Id"
 
-// own takes out of an answer what this server says itself.
+// identify says in headers who asks, in place of whatever the client says there.
+func identify(r *http.Request, u user.Info) {
+	transport.SetAuthProxyHeaders(r, u.GetName(), u.GetUID(), u.GetGroups(), u.GetExtra())
+}
+
+// own takes out of an answer what this server says itself, and refuses one that cannot be
+// passed on.
 type own struct {
 	*http.Transport
 	said http.Header
+	user user.Info
 }
 
 // RoundTrip implements http.RoundTripper.
 func (o own) RoundTrip(r *http.Request) (*http.Response, error) {
+	// Headers that the client names in Connection have been taken out by now.
+	r = r.Clone(r.Context())
+	identify(r, o.user)
 	res, err := o.Transport.RoundTrip(r)
-	if err == nil {
-		for name := range o.said {
-			res.Header.Del(name)
-		}
+	if err != nil {
+		return nil, err
 	}
-	return res, err
+	if code := res.StatusCode; code < 100 || code > 999 || code == http.StatusSwitchingProtocols && r.Header.Get("Upgrade") == "" {
+		_ = res.Body.Close() // nothing of it is used
+		return nil, fmt.Errorf("the extension server answers %q", res.Status)
+	}
+	for name := range o.said {
+		res.Header.Del(name)
+	}
+	return res, nil
 }
 
 // WrappedRoundTripper shows the transport to who upgrades connections.
@@ -123,7 +144,9 @@ func (p responder) Error(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		panic(http.ErrAbortHandler) // the client is gone: nobody reads an answer
 	}
-	p.b.moved() // it is looked after at once
+	if r.Context().Err() == nil { // else the client's patience has ended
+		p.b.moved() // it is looked after at once
+	}
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
 }
 

@@ -241,7 +241,7 @@ func (r *rule) consider(ctx context.Context, op wire.Op, req []byte) (v verdict,
 			v, err = r.call(ctx, op, req)
 		}
 	}
-	if err == nil && v.Denied && len(v.Charges) > 0 && r.totals != nil {
+	if err == nil && v.Denied && len(v.Charges) > 0 && r.totals != nil && op == wire.OpValidate && !r.lenient() {
 		// Refused because of totals: what another server changed of them counts.
 		if err = r.totals.CatchUp(ctx); err == nil {
 			v, err = r.call(ctx, op, req)

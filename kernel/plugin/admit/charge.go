@@ -34,6 +34,7 @@ func (r *rule) charge(a *admission.Attributes, op wire.Op, list []wire.Charge) e
 	if r.totals == nil || op != wire.OpValidate || a.Operation != admission.Create && a.Operation != admission.Update {
 		return fmt.Errorf("it charges %s, which only Validate may, of a creation or an update", list[0].Resource)
 	}
+	charges := make([]admission.Charge, len(list)) // all of them, or none
 	for i := range list {
 		gr, err := r.totals.Resource(&list[i])
 		if err != nil {
@@ -43,7 +44,10 @@ func (r *rule) charge(a *admission.Attributes, op wire.Op, list []wire.Charge) e
 		if err != nil {
 			return err
 		}
-		a.Charge(admission.Charge{Resource: gr, Namespace: c.Namespace, Name: c.Name, Apply: c.apply})
+		charges[i] = admission.Charge{Resource: gr, Namespace: c.Namespace, Name: c.Name, Apply: c.apply}
+	}
+	for _, c := range charges {
+		a.Charge(c)
 	}
 	return nil
 }
@@ -78,7 +82,7 @@ func newCharge(c *wire.Charge) (*charge, error) {
 func quantities(list []wire.Amount) (map[string]resource.Quantity, error) {
 	out := make(map[string]resource.Quantity, len(list))
 	for _, x := range list {
-		q, err := resource.ParseQuantity(x.Quantity)
+		q, err := parse(x.Quantity)
 		if err != nil || strings.Contains(x.Key, "]") {
 			return nil, fmt.Errorf("charge: %q of %q is no amount of anything", x.Quantity, x.Key)
 		}
@@ -132,11 +136,25 @@ func (c *charge) apply(cur runtime.Object) (runtime.Object, error) {
 	return apply(cur, patch)
 }
 
+// parse reads a quantity that sums can be made of: upstream's parser takes any exponent,
+// and its arithmetic writes all the zeros.
+func parse(s string) (resource.Quantity, error) {
+	if i := strings.IndexAny(s, "eE"); i >= 0 && i+1 < len(s) && s[i+1] != 'i' { // Ei is a suffix
+		if n, err := strconv.Atoi(s[i+1:]); err != nil || n > maxExponent || n < -maxExponent {
+			return resource.Quantity{}, fmt.Errorf("its exponent is beyond %d", maxExponent)
+		}
+	}
+	return resource.ParseQuantity(s)
+}
+
+// maxExponent is far beyond any amount of anything.
+const maxExponent = 100
+
 // read reads a map of quantities.
 func read(v record.Value) (map[string]resource.Quantity, error) {
 	out := map[string]resource.Quantity{}
 	for key, x := range v.Fields() {
-		q, err := resource.ParseQuantity(x.String())
+		q, err := parse(x.String())
 		if err != nil {
 			return nil, fmt.Errorf("%s: %q: %w", key, x.String(), err)
 		}

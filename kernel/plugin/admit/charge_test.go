@@ -95,6 +95,7 @@ func TestCharge(t *testing.T) {
 		want   string
 	}{
 		"fits":               {nil, ""},
+		"beyond all sums":    {func(q *corev1.ResourceQuota) { q.Status.Used["pods"] = resource.MustParse("1e2000000000") }, "exponent is beyond"},
 		"one too many":       {func(q *corev1.ResourceQuota) { q.Status.Used["pods"] = resource.MustParse("2") }, "has 2 of pods, and 3 would be used"},
 		"too much":           {func(q *corev1.ResourceQuota) { q.Status.Used["requests.cpu"] = resource.MustParse("701m") }, "has 1 of requests.cpu, and 1001m would be used"},
 		"of another limit":   {func(q *corev1.ResourceQuota) { q.Status.Hard["pods"] = resource.MustParse("9") }, "limits of v1/resourcequotas q have changed"},

@@ -3,10 +3,14 @@ package transaction
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pintle-io/pintle/kernel/store"
 )
@@ -195,12 +199,17 @@ const chunksInFlight = 3
 // plan prepares the slots that have no change yet. Those that fail, or have
 // nothing to write, get their answer.
 func (b *batch) plan(ctx context.Context, slots []*slot) {
+	room := b.room()
 	b.each(len(slots), func(i int) {
 		s := slots[i]
 		if s.change != nil {
 			return
 		}
 		defer b.recovered(s.index)
+		if room.Load() < 0 {
+			b.results[s.index].Err = errTooMuch
+			return
+		}
 		ch, err := b.c.prepare(ctx, s.write)
 		if gone := b.c.served(s.write); gone != nil {
 			err = gone
@@ -212,8 +221,30 @@ func (b *batch) plan(ctx context.Context, slots []*slot) {
 			b.answer(s, ch, 0)
 		default:
 			s.change = ch
+			room.Add(-int64(len(ch.value)))
 		}
 	})
+}
+
+// maxAtomicBytes is what an embedded etcd takes in one request; items of an atomic batch
+// are all held until then.
+const maxAtomicBytes = 8 << 20
+
+var errTooMuch = apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("an atomic batch writes at most %d bytes", maxAtomicBytes))
+
+// room is how many bytes more may be planned.
+func (b *batch) room() *atomic.Int64 {
+	var n atomic.Int64
+	n.Store(maxAtomicBytes)
+	if !b.whole {
+		n.Store(math.MaxInt64)
+	}
+	for i := range b.slots {
+		if ch := b.slots[i].change; ch != nil {
+			n.Add(-int64(len(ch.value)))
+		}
+	}
+	return &n
 }
 
 // answer fills in an item's result; rev 0 means that nothing was written.

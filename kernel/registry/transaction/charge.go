@@ -93,7 +93,7 @@ func chargedKeys(ops []store.Op, changes []*Change) (keys []string, err error) {
 	}
 	for _, op := range ops {
 		if _, both := slices.BinarySearch(keys, op.Key); both && !op.Check {
-			return nil, internal("%s is written and charged in one commit", op.Key)
+			return nil, status.BadRequestf("%s is written, and charged for something else, in one batch: write it in a batch of its own", op.Key)
 		}
 	}
 	return keys, nil

@@ -251,7 +251,7 @@ func TestChargeOfWhatIsWritten(t *testing.T) {
 		ch.Charges = []transaction.Charge{{ID: x.id("a"), Apply: func(o runtime.Object) (runtime.Object, error) { return o, nil }}}
 		return ch, err
 	}
-	if _, err := x.Do(t.Context(), w); err == nil || !strings.Contains(err.Error(), "written and charged") {
+	if _, err := x.Do(t.Context(), w); err == nil || !strings.Contains(err.Error(), "written, and charged") {
 		t.Errorf("got %v", err)
 	}
 }

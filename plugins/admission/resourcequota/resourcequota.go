@@ -45,10 +45,14 @@ func validate(r *admission.Review) error {
 	if err := r.Reader.List(&list, client.ListOptions{Namespace: r.Namespace}); err != nil || len(list) == 0 {
 		return err
 	}
-	if err := r.Object.Decode(&q.object); err != nil {
-		return err
+	// Only these are read: the same fields of other kinds may be of other types.
+	read := quota.Reads(q.resource)
+	if read {
+		if err := r.Object.Decode(&q.object); err != nil {
+			return err
+		}
 	}
-	if q.update {
+	if q.update && read {
 		if err := r.Old.Decode(&q.old); err != nil {
 			return err
 		}

@@ -84,6 +84,8 @@ func TestValidate(t *testing.T) {
 		{"a resize that is too much", one(list{"requests.cpu": "2"}, list{"requests.cpu": "1800m"}), update, "v1/pods", "resize", pod("1", nil), pod("1.5", nil), map[string]map[string]string{"q": {"requests.cpu": "500m"}},
 			"exceeded quota: q, requested: requests.cpu=500m, used: requests.cpu=1800m, limited: requests.cpu=2"},
 		{"a resize to less", one(list{"requests.cpu": "1"}, list{"requests.cpu": "9"}), update, "v1/pods", "resize", pod("2", nil), pod("1", nil), nil, ""},
+		{"a kind whose fields are of other types", one(list{"count/widgets.example.com": "2"}, list{"count/widgets.example.com": "1"}), create, "example.com/v1/widgets", "", nil,
+			m{"spec": m{"resources": []any{"a"}, "type": 3, "containers": "none"}}, map[string]map[string]string{"q": {"count/widgets.example.com": "1"}}, ""},
 		{"any kind", one(list{"count/widgets.example.com": "1"}, list{"count/widgets.example.com": "1"}), create, "example.com/v1/widgets", "", nil, m{}, map[string]map[string]string{"q": {"count/widgets.example.com": "1"}},
 			"exceeded quota: q, requested: count/widgets.example.com=1, used: count/widgets.example.com=1, limited: count/widgets.example.com=1"},
 		{"an event", one(list{"count/events": "0"}, list{"count/events": "0"}), create, "v1/events", "", nil, m{}, nil, ""},

@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/authflags"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
@@ -38,6 +40,7 @@ type upFlags struct {
 	noMasq     bool
 	foreground bool
 	merge      bool
+	flags      *pflag.FlagSet
 }
 
 func upCommand() *cobra.Command {
@@ -53,6 +56,7 @@ func upCommand() *cobra.Command {
 		},
 	}
 	fl := cmd.Flags()
+	f.flags = fl
 	f.add(fl, paths.Default)
 	fl.StringVar(&f.nodeName, "node-name", "", "the node's name (default: the host's)")
 	fl.StringVar(&f.nodeIP, "node-ip", "", "the node's address (default: that of the default route)")
@@ -76,6 +80,9 @@ func (f *upFlags) background(ctx context.Context, out io.Writer, named []string)
 		fmt.Fprintf(out, "Pintle is already up (process %d). Its kubeconfig is %s; `pintle down` stops it.\n", pid, dir.AdminKubeconfig())
 		if len(f.s.DisabledPlugins) > 0 {
 			return errors.New("--disable-plugin counts from a start on: `pintle down` first")
+		}
+		if name := authflags.Given(f.flags); name != "" {
+			return fmt.Errorf("--%s counts from a start on: `pintle down` first", name)
 		}
 		if f.s.Audit.PolicyFile != "" {
 			return errors.New("--audit-policy-file counts from a start on: `pintle down` first")

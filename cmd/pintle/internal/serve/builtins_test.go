@@ -20,9 +20,11 @@ import (
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/steps"
 	"github.com/pintle-io/pintle/kernel/admission"
+	"github.com/pintle-io/pintle/kernel/apiserver/aggregation"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/auth/signer"
 	"github.com/pintle-io/pintle/kernel/custom"
+	"github.com/pintle-io/pintle/kernel/fairness"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -86,7 +88,7 @@ func TestBuiltinsAreReady(t *testing.T) {
 	api := controlPlane.Kernel().Access().As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	<-controlPlane.Kernel().PluginsSynced()
 	implemented := map[string]bool{}
-	for _, gr := range slices.Concat(custom.Implements(), scheduler.Implements(), rbac.Implements(), signer.Implements(), node.Implements()) {
+	for _, gr := range slices.Concat(custom.Implements(), scheduler.Implements(), rbac.Implements(), signer.Implements(), node.Implements(), aggregation.Implements(), fairness.Implements()) {
 		implemented[gr.String()] = true
 	}
 	for _, p := range standard.Plugins {
@@ -124,11 +126,10 @@ func TestBuiltinsAreReady(t *testing.T) {
 // unimplemented are the kinds of which docs/limits.md says that nobody acts on
 // them.
 var unimplemented = []string{
-	"cronjobs.batch", "daemonsets.apps", "flowschemas.flowcontrol.apiserver.k8s.io",
+	"cronjobs.batch", "daemonsets.apps",
 	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "jobs.batch",
 	"mutatingadmissionpolicies.admissionregistration.k8s.io", "mutatingwebhookconfigurations.admissionregistration.k8s.io",
-	"networkpolicies.networking.k8s.io", "podcertificaterequests.certificates.k8s.io", "poddisruptionbudgets.policy",
-	"prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "replicationcontrollers", "resourceclaims.resource.k8s.io",
+	"networkpolicies.networking.k8s.io", "podcertificaterequests.certificates.k8s.io", "poddisruptionbudgets.policy", "replicationcontrollers", "resourceclaims.resource.k8s.io",
 	"statefulsets.apps", "storageversionmigrations.storagemigration.k8s.io",
 	"validatingadmissionpolicies.admissionregistration.k8s.io", "validatingwebhookconfigurations.admissionregistration.k8s.io",
 	"volumeattachments.storage.k8s.io",
