@@ -228,13 +228,13 @@ func (s *state) abandon() {
 // what could not be read before must list again: nobody has told them of it. Callers
 // hold Cache.applying.
 func (s *state) complete(read *btree.BTreeG[*Object], rev int64, shared bool) {
-	for _, w := range s.absorb(read, rev, shared) {
+	for _, w := range absorb(s, read, rev, shared) {
 		w.end(ErrTooOld)
 	}
 }
 
 // absorb does what complete says, and returns the watchers to be ended.
-func (s *state) absorb(read *btree.BTreeG[*Object], rev int64, shared bool) (untold []*Watcher) {
+func absorb(s *state, read *btree.BTreeG[*Object], rev int64, shared bool) (untold []*Watcher) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	serving, fresh := s.serving.Load(), false
