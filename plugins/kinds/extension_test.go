@@ -29,6 +29,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pintle-io/pintle/kernel"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 )
 
 // extension is an extension API server: one kind, Order of shop.example, of which the

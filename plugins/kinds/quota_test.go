@@ -22,6 +22,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/pintle-io/pintle/kernel"
+	"github.com/pintle-io/pintle/kernel/kerneltest"
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/plugin/native"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
