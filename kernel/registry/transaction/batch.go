@@ -235,10 +235,11 @@ var errTooMuch = apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("an atomic 
 // room is how many bytes more may be planned.
 func (b *batch) room() *atomic.Int64 {
 	var n atomic.Int64
-	n.Store(maxAtomicBytes)
-	if !b.whole {
+	if !b.whole { // whose other slots are being committed meanwhile
 		n.Store(math.MaxInt64)
+		return &n
 	}
+	n.Store(maxAtomicBytes)
 	for i := range b.slots {
 		if ch := b.slots[i].change; ch != nil {
 			n.Add(-int64(len(ch.value)))
