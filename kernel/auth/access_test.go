@@ -158,7 +158,7 @@ func TestAccessToCreate(t *testing.T) {
 		t.Errorf("an update of what is there: %v", err)
 	}
 	reg = (&auth.Access{Registry: c.Access(), Authorizer: broken{}}).As(component)
-	if _, err := reg.Get(ctx, lease, metav1.GetOptions{}); !apierrors.IsForbidden(err) {
+	if _, err := reg.Get(ctx, lease, metav1.GetOptions{}); !apierrors.IsInternalError(err) {
 		t.Errorf("an authorizer that fails: %v", err)
 	}
 	gone, cancel := context.WithCancel(ctx)

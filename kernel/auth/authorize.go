@@ -22,8 +22,9 @@ type Authorization struct {
 // Check returns nil when a is allowed.
 //
 // # Errors
-//   - Forbidden, also when the authorizer fails: that is logged, and is not the
-//     client's to know
+//   - Forbidden
+//   - InternalError, as upstream's, when the authorizer fails: to ask again may help. Why
+//     it failed is logged, and is not the client's to know
 //   - ctx's
 func (z Authorization) Check(ctx context.Context, a authorizer.Attributes) error {
 	_, err := z.decide(ctx, a)
@@ -32,18 +33,9 @@ func (z Authorization) Check(ctx context.Context, a authorizer.Attributes) error
 
 // CheckRecorded is Check for what a request itself asks: the audit event of ctx says
 // what was decided, and why.
-//
-// # Errors
-//   - Forbidden
-//   - InternalError, as upstream's, when the authorizer fails: to ask again may help. Why
-//     it failed is logged, and is not the client's to know
-//   - ctx's
 func (z Authorization) CheckRecorded(ctx context.Context, a authorizer.Attributes) error {
 	reason, err := z.decide(ctx, a)
 	Record(ctx, err == nil, reason)
-	if reason == failed && ctx.Err() == nil {
-		return apierrors.NewInternalError(errors.New("it could not be decided whether this is allowed; the server's log says why"))
-	}
 	return err
 }
 
@@ -71,7 +63,7 @@ func (z Authorization) decide(ctx context.Context, a authorizer.Attributes) (rea
 		z.Log.Warn("authorizer", "error", err)
 	}
 	if err != nil {
-		return failed, responsewriters.ForbiddenStatusError(a, reason)
+		return failed, apierrors.NewInternalError(errors.New("it could not be decided whether this is allowed; the server's log says why"))
 	}
 	return reason, responsewriters.ForbiddenStatusError(a, reason)
 }
