@@ -31,6 +31,7 @@ type Documents struct {
 
 	next sync.Mutex // of whoever follows the catalog
 	v3   atomic.Pointer[v3Documents]
+	with atomic.Pointer[mergedIndex] // the last index with what others have
 	v2   atomic.Pointer[v2Document]
 
 	building sync.Mutex            // of whoever builds
@@ -78,21 +79,19 @@ func (o *Documents) ServeIndex(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	index, etag := docs.index, docs.etag
+	index := docs.index
 	if o.others != nil {
-		if more := o.others(); len(more) > 0 {
-			if index, etag, err = docs.indexWith(more); err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
-			}
+		if index, err = o.merged(docs, o.others()); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
 		}
 	}
-	w.Header().Set("Etag", etag)
-	if r.Header.Get("If-None-Match") == etag {
+	w.Header().Set("Etag", index.etag)
+	if r.Header.Get("If-None-Match") == index.etag {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	response.WriteBytes(w, r, http.StatusOK, negotiation.JSON, index)
+	response.WriteBytes(w, r, http.StatusOK, negotiation.JSON, index.json)
 }
 
 // ServeV3 answers /openapi/v3/...: the document of one group version.

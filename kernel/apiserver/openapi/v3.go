@@ -3,6 +3,7 @@ package openapi
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"sync"
 
@@ -16,8 +17,20 @@ type v3Documents struct {
 	of        *endpoint.Snapshot
 	byVersion map[*endpoint.GroupVersion]*named // nil: it cannot be described
 	byPath    map[string]*named                 // below /openapi/v3: "api/v1", "apis/apps/v1"
-	index     []byte
-	etag      string // of index, quoted
+	index     v3Index
+}
+
+// v3Index is what /openapi/v3 answers.
+type v3Index struct {
+	json []byte
+	etag string // of json, quoted
+}
+
+// mergedIndex is an index, and of what it was made.
+type mergedIndex struct {
+	v3Index
+	docs   *v3Documents
+	others map[string]string
 }
 
 // currentV3 returns the newest documents. Those of group versions that have not
@@ -45,16 +58,32 @@ func (o *Documents) currentV3() (*v3Documents, error) {
 		}
 	}
 	var err error
-	if next.index, next.etag, err = next.indexWith(nil); err != nil {
+	if next.index, err = next.indexWith(nil); err != nil {
 		return nil, err
 	}
 	o.v3.Store(next)
 	return next, nil
 }
 
-// indexWith is the index, and its name in quotes, with documents that others have: by
-// path, and their hashes.
-func (d *v3Documents) indexWith(others map[string]string) (index []byte, etag string, err error) {
+// merged is the index of docs with what others have: it is made and hashed anew when
+// either has changed.
+func (o *Documents) merged(docs *v3Documents, others map[string]string) (v3Index, error) {
+	if len(others) == 0 {
+		return docs.index, nil
+	}
+	if m := o.with.Load(); m != nil && m.docs == docs && maps.Equal(m.others, others) {
+		return m.v3Index, nil
+	}
+	index, err := docs.indexWith(others)
+	if err != nil {
+		return v3Index{}, err
+	}
+	o.with.Store(&mergedIndex{index, docs, others})
+	return index, nil
+}
+
+// indexWith is the index with documents that others have: by path, and their hashes.
+func (d *v3Documents) indexWith(others map[string]string) (v3Index, error) {
 	type entry struct {
 		URL string `json:"serverRelativeURL"`
 	}
@@ -74,10 +103,11 @@ func (d *v3Documents) indexWith(others map[string]string) (index []byte, etag st
 	for path, hash := range others {
 		add(path, hash)
 	}
-	if index, err = json.Marshal(all); err != nil {
-		return nil, "", err
+	index, err := json.Marshal(all)
+	if err != nil {
+		return v3Index{}, err
 	}
-	return index, fmt.Sprintf("%q", hash(index)), nil
+	return v3Index{index, fmt.Sprintf("%q", hash(index))}, nil
 }
 
 // nameV3 makes the document of a group version, or prepares to. It is nil when the
