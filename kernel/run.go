@@ -68,11 +68,13 @@ func (k *Kernel) term() (*term, error) {
 // once the API answers, the cluster has what every cluster has, and its policies
 // are asked.
 func (k *Kernel) Run(ctx context.Context, ready func()) error {
-	// The cache outlives the servers, the store outlives the cache.
+	// The cache outlives the servers, the store outlives the cache, and what was read
+	// from key services since a reload is needed to the last read.
 	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBase()
 	cacheDone := make(chan error, 1)
 	go func() { cacheDone <- k.cache.Run(base) }()
+	go func() { _ = k.sealing.Run(base) }() // it never fails
 	err := k.serve(ctx, ready, cacheDone)
 	stopBase()
 	if errors.Is(err, ErrStoreFailed) {
@@ -151,7 +153,6 @@ func (k *Kernel) loops(first *firstObjects) map[string]loop {
 		"authentication": k.auth.Run,
 		"authorization":  k.auth.Authorizer.Run,
 		"keys":           k.keys.Watch,
-		"encryption":     k.sealing.Run,
 		"plugins": func(ctx context.Context) error {
 			return k.plugins.run(ctx, func() { k.c.Progress("plugins", "%d built in", len(k.c.Builtins)) })
 		},

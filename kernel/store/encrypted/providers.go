@@ -133,7 +133,8 @@ func (p *Providers) Checks() []Check {
 	return out
 }
 
-// Run follows the file until ctx ends; without Reload it just waits.
+// Run follows the file until ctx ends; without Reload it just waits. What a reload
+// connected is closed with ctx: end it after the last read and write.
 func (p *Providers) Run(ctx context.Context) error {
 	if p.reload == nil {
 		<-ctx.Done()
