@@ -3,7 +3,6 @@ package aggregation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
+	"github.com/pintle-io/pintle/kernel/apiserver/proxy"
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
 )
 
@@ -92,7 +92,7 @@ func (p *Proxy) send(w http.ResponseWriter, r *http.Request, u user.Info, upgrad
 	if id := w.Header().Get(auditID); id != "" {
 		out.Header.Set(auditID, id)
 	}
-	h := utilproxy.NewUpgradeAwareHandler(where, own{p.b.transport, w.Header(), u}, true, upgrade, responder{p.b})
+	h := utilproxy.NewUpgradeAwareHandler(where, own{proxy.Checked{Transport: p.b.transport}, w.Header(), u}, true, upgrade, responder{p.b})
 	h.FlushInterval = -1
 	h.RejectForwardingRedirects = true // CVE-2022-3172
 	h.ServeHTTP(w, out)
@@ -106,10 +106,9 @@ func identify(r *http.Request, u user.Info) {
 	transport.SetAuthProxyHeaders(r, u.GetName(), u.GetUID(), u.GetGroups(), u.GetExtra())
 }
 
-// own takes out of an answer what this server says itself, and refuses one that cannot be
-// passed on.
+// own takes out of an answer what this server says itself.
 type own struct {
-	*http.Transport
+	proxy.Checked
 	said http.Header
 	user user.Info
 }
@@ -119,22 +118,15 @@ func (o own) RoundTrip(r *http.Request) (*http.Response, error) {
 	// Headers that the client names in Connection have been taken out by now.
 	r = r.Clone(r.Context())
 	identify(r, o.user)
-	res, err := o.Transport.RoundTrip(r)
+	res, err := o.Checked.RoundTrip(r)
 	if err != nil {
 		return nil, err
-	}
-	if code := res.StatusCode; code < 100 || code > 999 || code == http.StatusSwitchingProtocols && r.Header.Get("Upgrade") == "" {
-		_ = res.Body.Close() // nothing of it is used
-		return nil, fmt.Errorf("the extension server answers %q", res.Status)
 	}
 	for name := range o.said {
 		res.Header.Del(name)
 	}
 	return res, nil
 }
-
-// WrappedRoundTripper shows the transport to who upgrades connections.
-func (o own) WrappedRoundTripper() http.RoundTripper { return o.Transport }
 
 // responder answers errors of proxied requests.
 type responder struct{ b *backend }

@@ -81,7 +81,7 @@ func (n *nodeTransports) transport(t *resource.Target) (http.RoundTripper, error
 	if err != nil {
 		return nil, err
 	}
-	return checked{tr}, nil
+	return Checked{tr}, nil
 }
 
 func (n *nodeTransports) of(t *resource.Target) (*http.Transport, error) {
