@@ -3,8 +3,8 @@ package quota
 import (
 	"strings"
 
+	"github.com/pintle-io/pintle/plugins/podresources"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
-	"github.com/pintle-io/pintle/sdk/api/resource"
 )
 
 // side is one side of what a container has: what its spec says, or what was made of it.
@@ -33,14 +33,14 @@ func (o *Object) requests() corev1.ResourceList {
 	}
 	sum := corev1.ResourceList{}
 	if !infeasible {
-		raise(sum, o.total(asked))
+		podresources.Raise(sum, o.total(asked))
 	}
-	raise(sum, o.total(has))
-	raise(sum, o.total(granted))
+	podresources.Raise(sum, o.total(has))
+	podresources.Raise(sum, o.total(granted))
 	if r := o.Spec.Resources; r != nil && podLevel(r.Requests) {
 		override(sum, r.Requests)
 	}
-	add(sum, o.Spec.Overhead)
+	podresources.Add(sum, o.Spec.Overhead)
 	return sum
 }
 
@@ -58,9 +58,9 @@ func (o *Object) limits() corev1.ResourceList {
 	}
 	sum := corev1.ResourceList{}
 	if !infeasible {
-		raise(sum, o.total(asked))
+		podresources.Raise(sum, o.total(asked))
 	}
-	raise(sum, o.total(has))
+	podresources.Raise(sum, o.total(has))
 	if o.hasPodLevel() {
 		override(sum, o.Spec.Resources.Limits)
 	}
@@ -72,30 +72,19 @@ func (o *Object) limits() corev1.ResourceList {
 	return sum
 }
 
-// total is what the containers of a pod need at most at any time: those that run
-// together, or an init container beside the sidecars that were started before it.
+// total is what the containers of a pod need at most at any time.
 func (o *Object) total(of side) corev1.ResourceList {
-	sum, sidecars, start := corev1.ResourceList{}, corev1.ResourceList{}, corev1.ResourceList{}
+	containers := make([]corev1.ResourceList, len(o.Spec.Containers))
 	for i := range o.Spec.Containers {
 		c := &o.Spec.Containers[i]
-		add(sum, of(c, o.statusOf(c.Name)))
+		containers[i] = of(c, o.statusOf(c.Name))
 	}
+	inits := make([]podresources.Init, len(o.Spec.InitContainers))
 	for i := range o.Spec.InitContainers {
 		c := &o.Spec.InitContainers[i]
-		own := of(c, o.statusOf(c.Name))
-		if c.RestartPolicy == "Always" {
-			add(sum, own)
-			add(sidecars, own)
-			raise(start, sidecars)
-			continue
-		}
-		now := corev1.ResourceList{}
-		add(now, own)
-		add(now, sidecars)
-		raise(start, now)
+		inits[i] = podresources.Init{ResourceList: of(c, o.statusOf(c.Name)), Sidecar: c.RestartPolicy == "Always"}
 	}
-	raise(sum, start)
-	return sum
+	return podresources.Total(containers, inits)
 }
 
 func (o *Object) statusOf(name string) *containerStatus {
@@ -144,27 +133,6 @@ func override(sum, by corev1.ResourceList) {
 	for r, q := range by {
 		if forPods(r) {
 			sum[r] = q
-		}
-	}
-}
-
-func add(to, more corev1.ResourceList) {
-	for r, q := range more {
-		to[r] = sumOf(to, r, q)
-	}
-}
-
-func sumOf(list corev1.ResourceList, r corev1.ResourceName, q resource.Quantity) resource.Quantity {
-	if old, ok := list[r]; ok {
-		return old.Add(q)
-	}
-	return q
-}
-
-func raise(to, least corev1.ResourceList) {
-	for r, q := range least {
-		if old, ok := to[r]; !ok || q.Cmp(old) > 0 {
-			to[r] = q
 		}
 	}
 }
