@@ -21,6 +21,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/informer"
+	"github.com/pintle-io/pintle/kernel/informer/shared"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
@@ -70,8 +71,8 @@ type Control struct {
 	library  flowcontrol.Interface
 	estimate fcrequest.WorkEstimatorFunc
 	dropped  flowcontrol.DroppedRequestsTracker
-	schemas  *objects[*flowcontrolv1.FlowSchema]
-	levels   *objects[*flowcontrolv1.PriorityLevelConfiguration]
+	schemas  *shared.Objects[*flowcontrolv1.FlowSchema]
+	levels   *shared.Objects[*flowcontrolv1.PriorityLevelConfiguration]
 	changed  informer.Signal
 	writer   *statusWriter
 	kept     chan struct{}
@@ -87,8 +88,8 @@ func New(c Config) *Control {
 	}
 	metrics.Register()
 	f := &Control{c: c, dropped: flowcontrol.NewDroppedRequestsTracker(), changed: make(informer.Signal, 1), kept: make(chan struct{}), writer: &statusWriter{registry: c.Registry}}
-	f.schemas = newObjects[*flowcontrolv1.FlowSchema](f.changed)
-	f.levels = newObjects[*flowcontrolv1.PriorityLevelConfiguration](f.changed)
+	f.schemas = shared.New[*flowcontrolv1.FlowSchema](f.changed)
+	f.levels = shared.New[*flowcontrolv1.PriorityLevelConfiguration](f.changed)
 	f.library = flowcontrol.New(feed{schemas: f.schemas, levels: f.levels}, client{writer: f.writer}, c.Seats)
 	f.estimate = fcrequest.NewWorkEstimator(f.stats, f.library.GetInterestedWatchCount, fcrequest.DefaultWorkEstimatorConfig(), f.library.GetMaxSeats)
 	return f
@@ -141,8 +142,8 @@ func (f *Control) Run(ctx context.Context) error {
 			return nil
 		}
 	}
-	f.schemas.synced.Store(true)
-	f.levels.synced.Store(true)
+	f.schemas.MarkSynced()
+	f.levels.MarkSynced()
 	group.Go(func() { f.keep(ctx) })
 	if err := f.library.Run(ctx.Done()); err != nil && ctx.Err() == nil {
 		return errors.Join(errors.New("priority and fairness"), err)

@@ -11,11 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
 
 	"github.com/pintle-io/pintle/internal/backoff"
+	"github.com/pintle-io/pintle/kernel/informer/shared"
 	"github.com/pintle-io/pintle/kernel/registry"
 )
 
@@ -28,13 +28,6 @@ const (
 	firstPause = time.Second
 	maxPause   = time.Minute
 )
-
-// object is a pointer to a FlowSchema or a PriorityLevelConfiguration.
-type object interface {
-	comparable
-	runtime.Object
-	metav1.Object
-}
 
 // keep makes what is missing of the objects that every cluster has and brings back
 // what must not be otherwise, whenever one changes, until ctx ends.
@@ -88,10 +81,10 @@ func (f *Control) ensure(ctx context.Context) (bool, error) {
 }
 
 // kept are the objects of one kind that every cluster has.
-type kept[T object] struct {
+type kept[T shared.Object] struct {
 	registry Registry
 	resource schema.GroupVersionResource
-	objects  *objects[T]
+	objects  *shared.Objects[T]
 	copied   func(T) T
 	// revise makes the spec of is that of want; it reports whether that was another.
 	revise func(is, want T) bool
@@ -116,7 +109,7 @@ func (k *kept[T]) ensure(ctx context.Context) error {
 // told, and looked at again.
 func (k *kept[T]) one(ctx context.Context, want T, always bool) error {
 	o := registry.WriteOptions{FieldManager: keeper}
-	is, ok := k.objects.get(want.GetName())
+	is, ok := k.objects.Get(want.GetName())
 	if !ok {
 		_, err := k.registry.Create(ctx, registry.Target{Resource: k.resource}, k.copied(want), o)
 		return k.done("create", want.GetName(), err)
@@ -140,9 +133,8 @@ func (k *kept[T]) removeOutdated(ctx context.Context) error {
 		}
 	}
 	var errs []error
-	for _, o := range k.objects.store.List() {
-		is, ok := o.(T)
-		if !ok || wanted[is.GetName()] || is.GetDeletionTimestamp() != nil {
+	for _, is := range k.objects.List() {
+		if wanted[is.GetName()] || is.GetDeletionTimestamp() != nil {
 			continue
 		}
 		if auto, err := strconv.ParseBool(is.GetAnnotations()[flowcontrolv1.AutoUpdateAnnotationKey]); err != nil || !auto {

@@ -29,6 +29,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/admission/dynamic"
 	"github.com/pintle-io/pintle/kernel/informer"
+	"github.com/pintle-io/pintle/kernel/informer/shared"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
@@ -112,13 +113,14 @@ func (w *Webhooks) addMutating() error {
 	if err != nil {
 		return err
 	}
-	set := newConfigurations[*admissionv1.MutatingWebhookConfiguration](w.changed)
+	set := shared.New[*admissionv1.MutatingWebhookConfiguration](w.changed)
+	set.MarkSynced() // requests are held until it has
 	if err := w.prepare(plugin.Webhook, feed{mutating: set}); err != nil {
 		return err
 	}
 	rebuild := func() {
 		about, some := dynamic.Resources{}, false
-		for _, c := range set.list() {
+		for _, c := range set.List() {
 			for i := range c.Webhooks {
 				about, some = intercepted(about, c.Webhooks[i].Rules), true
 			}
@@ -145,13 +147,14 @@ func (w *Webhooks) addValidating() error {
 	if err != nil {
 		return err
 	}
-	set := newConfigurations[*admissionv1.ValidatingWebhookConfiguration](w.changed)
+	set := shared.New[*admissionv1.ValidatingWebhookConfiguration](w.changed)
+	set.MarkSynced()
 	if err := w.prepare(plugin.Webhook, feed{validating: set}); err != nil {
 		return err
 	}
 	rebuild := func() {
 		about, some := dynamic.Resources{}, false
-		for _, c := range set.list() {
+		for _, c := range set.List() {
 			for i := range c.Webhooks {
 				about, some = intercepted(about, c.Webhooks[i].Rules), true
 			}
