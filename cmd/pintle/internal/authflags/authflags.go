@@ -29,18 +29,6 @@ func Add(fl *pflag.FlagSet, n *authn.Options, z *authz.Options) {
 	addAuthorization(fl, z)
 }
 
-// Given names one of these flags that was given; "" is none.
-func Given(fl *pflag.FlagSet) (name string) {
-	own := pflag.NewFlagSet("", pflag.ContinueOnError)
-	Add(own, &authn.Options{}, &authz.Options{})
-	fl.Visit(func(f *pflag.Flag) {
-		if name == "" && own.Lookup(f.Name) != nil {
-			name = f.Name
-		}
-	})
-	return name
-}
-
 func addOIDC(fl *pflag.FlagSet, o *authn.OIDC) {
 	fl.StringVar(&o.IssuerURL, "oidc-issuer-url", o.IssuerURL, "https URL of an OpenID Connect issuer whose tokens are taken (more than one: --authentication-config)")
 	fl.StringVar(&o.ClientID, "oidc-client-id", o.ClientID, "audience that its tokens must have")

@@ -20,7 +20,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/pintle-io/pintle/cmd/pintle/internal/authflags"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/daemon"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/paths"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/serve"
@@ -78,17 +77,8 @@ func (f *upFlags) background(ctx context.Context, out io.Writer, named []string)
 		return err
 	} else if pid != 0 {
 		fmt.Fprintf(out, "Pintle is already up (process %d). Its kubeconfig is %s; `pintle down` stops it.\n", pid, dir.AdminKubeconfig())
-		if len(f.s.DisabledPlugins) > 0 {
-			return errors.New("--disable-plugin counts from a start on: `pintle down` first")
-		}
-		if name := authflags.Given(f.flags); name != "" {
-			return fmt.Errorf("--%s counts from a start on: `pintle down` first", name)
-		}
-		if f.s.Audit.PolicyFile != "" {
-			return errors.New("--audit-policy-file counts from a start on: `pintle down` first")
-		}
-		if f.s.Encryption.File != "" {
-			return errors.New("--encryption-provider-config counts from a start on: `pintle down` first")
+		if err := unheard(pid, f.flags); err != nil {
+			return err
 		}
 		return f.mergeInto(out, dir)
 	}
