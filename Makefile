@@ -8,10 +8,11 @@ PAYLOAD := internal/payload/files
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo v0.1.0)
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 PKG     := github.com/pintle-io/pintle
-# kubectl, linked in, tells its version from component-base.
+# kubectl, linked in, tells its version from component-base, and servers from client-go's.
 KUBE    := v1.37.2
 LDFLAGS := -s -w -X $(PKG)/internal/version.Commit=$(COMMIT) \
-  -X k8s.io/component-base/version.gitVersion=$(KUBE) -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
+  -X k8s.io/component-base/version.gitVersion=$(KUBE) -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37 \
+  -X k8s.io/client-go/pkg/version.gitVersion=$(KUBE) -X k8s.io/client-go/pkg/version.gitCommit=$(COMMIT)
 WASM    := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w"
 
 .PHONY: help
