@@ -77,7 +77,7 @@ func (f *upFlags) background(ctx context.Context, out io.Writer, named []string)
 		return err
 	} else if pid != 0 {
 		fmt.Fprintf(out, "Pintle is already up (process %d). Its kubeconfig is %s; `pintle down` stops it.\n", pid, dir.AdminKubeconfig())
-		if err := unheard(pid, f.flags); err != nil {
+		if err := daemon.Unheard(pid, f.flags, upCommand().Flags(), "data-dir", "foreground", "merge-kubeconfig"); err != nil {
 			return err
 		}
 		return f.mergeInto(out, dir)
