@@ -38,6 +38,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/informer"
 	"github.com/pintle-io/pintle/kernel/keystore"
 	"github.com/pintle-io/pintle/kernel/plugin/author"
+	"github.com/pintle-io/pintle/kernel/plugin/convert"
 	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -59,6 +60,7 @@ type Kernel struct {
 	codec    *resource.Codec
 	chain    *admission.Chain
 	custom   *custom.Kinds     // nil: the table does not have CustomResourceDefinitions
+	converts *convert.Sink     // nil as custom
 	core     *registry.Core    // asks no authorizer: for the edge and plugins, which have been asked
 	verbs    registry.Access   // core for plugins, whose permissions are asked for; recorded
 	access   registry.Access   // core for components of this process; authorized and recorded
@@ -259,11 +261,12 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	k.verbs = recorder.Of(k.core)
 	k.access = recorder.Of(&auth.Access{Registry: k.core, Authorizer: k.auth.Authorizer, Log: k.c.Log})
 	if k.catalog.Lookup(custom.Definitions.GroupResource()) != nil {
+		k.converts = convert.New(convert.Config{Synced: func() <-chan struct{} { return k.PluginsSynced() }, Log: k.c.Log})
 		clients, err := conversionClients(k)
 		if err != nil {
 			return err
 		}
-		k.custom = custom.New(custom.Config{Catalog: k.catalog, Codec: k.codec, Registry: ownWrites{k.access.As(auth.APIServer)}, Clients: clients, Informers: k.informers, Log: k.c.Log})
+		k.custom = custom.New(custom.Config{Catalog: k.catalog, Codec: k.codec, Registry: ownWrites{k.access.As(auth.APIServer)}, Clients: clients, Plugins: k.converts, Informers: k.informers, Log: k.c.Log})
 	}
 	k.aggregation = makeAggregation(k)
 	return k.makeAPI()

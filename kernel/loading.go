@@ -54,14 +54,18 @@ func (k *Kernel) makePlugins(context.Context) error {
 	awaits := func(ctx context.Context, name string, resources []string) {
 		k.plugins.loader.Awaits(ctx, name, resources)
 	}
+	consumers := []loader.Consumer{
+		{Name: schedulerName, Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
+		{Name: "admission", Points: wire.Admission, Sink: policies},
+		{Name: controllersName, Points: wire.PointController, Sink: controllerSink{access, k.leader.controllers, awaits}},
+		{Name: "implementers", Points: wire.Scheduling | wire.Admission | wire.PointController, Sink: implementersSink{implement}},
+	}
+	if k.converts != nil {
+		consumers = append(consumers, loader.Consumer{Name: "conversion", Points: wire.PointConvert, Sink: k.converts})
+	}
 	k.plugins = plugins{policies: policies, loader: loader.New(loader.Config{
 		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Server: k.identity.Name, WritesStatus: k.leader.established, Informers: k.informers, Log: k.c.Log,
-		Consumers: []loader.Consumer{
-			{Name: schedulerName, Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
-			{Name: "admission", Points: wire.Admission, Sink: policies},
-			{Name: controllersName, Points: wire.PointController, Sink: controllerSink{access, k.leader.controllers, awaits}},
-			{Name: "implementers", Points: wire.Scheduling | wire.Admission | wire.PointController, Sink: implementersSink{implement}},
-		},
+		Consumers: consumers,
 	})}
 	k.chain.Set("implementers", admission.OrderServer, admission.Rule{Match: admission.Match{Operations: []admission.Operation{admission.Create}},
 		Validate: &implementers.Rule{Set: implement, Kinds: k.catalog, Known: k.plugins.loader.Synced()}})

@@ -141,7 +141,11 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		ready()
 	}
 	// Requests are asked about to the last one.
-	return errors.Join(group.Wait(), k.plugins.policies.Close())
+	err := errors.Join(group.Wait(), k.plugins.policies.Close())
+	if k.converts != nil {
+		err = errors.Join(err, k.converts.Close())
+	}
+	return err
 }
 
 // loops are the long-lived parts that every server runs beside the API server.
@@ -201,6 +205,9 @@ func (k *Kernel) reclaim(ctx context.Context) error {
 	trim := func() {
 		k.core.Trim()
 		k.plugins.policies.Trim()
+		if k.converts != nil {
+			k.converts.Trim()
+		}
 	}
 	return reclaim.New(reclaim.Config{Trim: trim, Held: held, Log: k.c.Log}).Run(ctx)
 }

@@ -26,8 +26,8 @@ type Plugin struct {
 type Value = record.Value
 
 // Points are the extension points that an instance serves, of one kind:
-// *scheduling.Points, *admission.Points or *controller.Points, each from the
-// package of that name below this one, or several of them by [Join].
+// *scheduling.Points, *admission.Points, *controller.Points or *conversion.Points,
+// each from the package of that name below this one, or several of them by [Join].
 type Points interface {
 	// Open is called by the hosts; see package sdk/wire/guest.
 	Open(instance.Host) instance.Instance

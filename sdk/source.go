@@ -14,7 +14,7 @@ import (
 // source is this module, so that a plugin can be built where there is no
 // network (see WriteSource).
 //
-//go:embed go.mod *.go admission api client controller internal scheduling sdktest serve wire
+//go:embed go.mod *.go admission api client controller conversion internal scheduling sdktest serve wire
 var source embed.FS
 
 // WriteSource writes the source of this module, without its tests, to a

@@ -21,6 +21,7 @@ type kind struct {
 	facts
 	load    func() (*apiextensionsv1.CustomResourceDefinition, error)
 	clients conversion.Clients
+	plugins conversion.Plugins
 	kept    *kept
 
 	mu       sync.Mutex
@@ -36,7 +37,8 @@ type facts struct {
 	listKind   string
 	namespaced bool
 	storage    string
-	webhook    bool // versions differ, and a webhook knows how
+	converts   bool   // versions differ, and a webhook or a plugin knows how
+	plugin     string // the one that knows it
 	// versions are all there are, served or not, by name. Equal numbers mean equal
 	// schemas.
 	versions map[string]int
@@ -49,7 +51,8 @@ func factsOf(crd *apiextensionsv1.CustomResourceDefinition) facts {
 		listKind: crd.Status.AcceptedNames.ListKind, namespaced: crd.Spec.Scope == apiextensionsv1.NamespaceScoped,
 		versions: map[string]int{},
 	}
-	f.webhook = crd.Spec.Conversion != nil && crd.Spec.Conversion.Strategy == apiextensionsv1.WebhookConverter
+	f.plugin = conversion.PluginOf(crd)
+	f.converts = f.plugin != "" || crd.Spec.Conversion != nil && crd.Spec.Conversion.Strategy == apiextensionsv1.WebhookConverter
 	for i := range crd.Spec.Versions {
 		v := &crd.Spec.Versions[i]
 		if v.Storage {
@@ -68,7 +71,7 @@ func factsOf(crd *apiextensionsv1.CustomResourceDefinition) facts {
 
 // same tells that nothing that a kind is made of has changed.
 func (f *facts) same(g *facts) bool {
-	return f.uid == g.uid && f.generation == g.generation && f.gk == g.gk && f.listKind == g.listKind
+	return f.uid == g.uid && f.generation == g.generation && f.gk == g.gk && f.listKind == g.listKind && f.plugin == g.plugin
 }
 
 // compiled is what is made of a definition for those who use it.
@@ -76,7 +79,7 @@ type compiled struct {
 	crd       *apiextensionsv1.CustomResourceDefinition
 	schemas   map[string]*customschema.Schema
 	converter managedfields.TypeConverter
-	webhook   *conversion.Webhook
+	objects   *conversion.Converter // between versions
 	used      time.Time
 }
 
@@ -131,13 +134,13 @@ func (c *compiled) schema(version string) (*customschema.Schema, error) {
 	return s, err
 }
 
-// converter is the webhook that converts objects.
-func (k *kind) converter() (w *conversion.Webhook, err error) {
+// conversion brings objects to another version.
+func (k *kind) conversion() (w *conversion.Converter, err error) {
 	err = k.use(func(c *compiled) error {
-		if c.webhook == nil {
-			c.webhook, err = conversion.New(c.crd, k.clients)
+		if c.objects == nil {
+			c.objects, err = conversion.New(c.crd, k.clients, k.plugins)
 		}
-		w = c.webhook
+		w = c.objects
 		return err
 	})
 	return w, err

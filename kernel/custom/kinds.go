@@ -51,7 +51,9 @@ type Config struct {
 	// Registry lists and watches definitions.
 	Registry informer.Source
 	// Clients reach conversion webhooks.
-	Clients   conversion.Clients
+	Clients conversion.Clients
+	// Plugins convert, too; nil: none does.
+	Plugins   conversion.Plugins
 	Informers *informer.Metrics
 	Clock     clock.WithTicker // nil is the real one
 	Log       *slog.Logger     // nil discards
@@ -225,7 +227,7 @@ func (e *edit) put(o *watch.Object) {
 	if old != nil && old.kind.same(&f) {
 		next.kind, next.types = old.kind, old.types
 	} else {
-		next.kind = &kind{facts: f, kept: x.kept, load: x.loader(o, f), clients: x.c.Clients}
+		next.kind = &kind{facts: f, kept: x.kept, load: x.loader(o, f), clients: x.c.Clients, plugins: x.c.Plugins}
 		next.types = &objects{next.kind}
 		if old != nil && old.definition != nil && old.kind.uid != f.uid {
 			e.remove(o.Name) // another definition of the same name: its objects are others

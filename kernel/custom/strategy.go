@@ -192,7 +192,7 @@ func (k *kind) setScale(ctx context.Context, obj, sub runtime.Object) error {
 		return apierrors.NewBadRequest("expected a Scale")
 	}
 	u := obj.(*unstructured.Unstructured)
-	if s.Kind.Version == k.storage || !k.webhook && k.versions[s.Kind.Version] == k.versions[k.storage] {
+	if s.Kind.Version == k.storage || !k.converts && k.versions[s.Kind.Version] == k.versions[k.storage] {
 		return s.SetScale(u, scale)
 	}
 	changed, err := k.in(ctx, s, obj)
@@ -247,7 +247,7 @@ func (k *kind) selectableFields(obj runtime.Object) fields.Set {
 	}
 	out := fields.Set{}
 	for v := range k.versions {
-		if k.webhook && v != u.GroupVersionKind().Version {
+		if k.converts && v != u.GroupVersionKind().Version {
 			continue // whoever looks at events must not wait for a webhook
 		}
 		s, err := k.schema(v)

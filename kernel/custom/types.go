@@ -133,7 +133,7 @@ func (t *objects) ConvertAll(ctx context.Context, in []runtime.Object, gv schema
 			return nil, fmt.Errorf("%s has no version %v", t.kind.gk, gv)
 		case from == to:
 			out[i] = u
-		case !t.kind.webhook && t.kind.versions[from.Version] == t.kind.versions[to.Version] || empty(u):
+		case !t.kind.converts && t.kind.versions[from.Version] == t.kind.versions[to.Version] || empty(u):
 			out[i] = relabeled(u, to)
 		default:
 			others, at = append(others, u), append(at, i)
@@ -165,7 +165,7 @@ func (t *objects) ConvertAll(ctx context.Context, in []runtime.Object, gv schema
 //   - resource.OutsiderError, an InternalError of apierrors: the webhook fails
 //   - ctx's error
 func (t *objects) converted(ctx context.Context, in []*unstructured.Unstructured, to schema.GroupVersion) ([]*unstructured.Unstructured, error) {
-	if !t.kind.webhook {
+	if !t.kind.converts {
 		out := make([]*unstructured.Unstructured, len(in))
 		for i, u := range in {
 			out[i] = u.DeepCopy()
@@ -173,7 +173,7 @@ func (t *objects) converted(ctx context.Context, in []*unstructured.Unstructured
 		}
 		return out, nil
 	}
-	w, err := t.kind.converter()
+	w, err := t.kind.conversion()
 	if err != nil {
 		return nil, resource.OfOutsider(apierrors.NewInternalError(err))
 	}
@@ -205,7 +205,7 @@ func (t *objects) FieldsIn(ctx context.Context, in []runtime.Object, gv schema.G
 }
 
 // Defers implements resource.Deferrer.
-func (t *objects) Defers() bool { return t.kind.webhook }
+func (t *objects) Defers() bool { return t.kind.converts }
 
 // empty tells that there is nothing to convert: what server-side apply begins with.
 func empty(u *unstructured.Unstructured) bool {

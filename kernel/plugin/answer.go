@@ -38,6 +38,8 @@ const (
 	maxItems     = 256     // watches, matches
 	maxText      = 4 << 10 // other texts of a manifest
 	maxRequests  = 100_000 // that one call queues
+	maxObjects   = 100_000 // that one call converts
+	maxObject    = 8 << 20 // bytes of one of them
 	maxKey       = 64 << 10
 )
 
@@ -95,6 +97,8 @@ func checkAnswer(op wire.Op, resp []byte) error {
 		c.requests()
 	case wire.OpMap:
 		c.requests()
+	case wire.OpConvert:
+		c.objects()
 	case schedule.OpDescribe:
 		c.members()
 	case schedule.OpPreFilter:
@@ -174,6 +178,12 @@ func (c *checker) requests() {
 		c.text("the namespace of a request", maxName)
 		c.text("the name of a request", maxKey)
 		c.text("the labels of a request", maxKey)
+	}
+}
+
+func (c *checker) objects() {
+	for range c.count("objects", 1, maxObjects) {
+		c.text("an object", maxObject)
 	}
 }
 

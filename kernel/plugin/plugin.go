@@ -105,7 +105,8 @@ type Limits struct {
 	CallTimeout time.Duration
 }
 
-// The default limits: 256 MiB and a second; 30 for what has a controller.
+// The default limits: 256 MiB and a second; 30 for what has a controller or converts,
+// which may be asked about a whole list.
 const (
 	DefaultMemoryPages    = 4096
 	DefaultCallTimeout    = time.Second
@@ -117,7 +118,7 @@ func CallTimeout(spec v1alpha1.PluginSpec, points wire.Point) time.Duration {
 	switch {
 	case spec.Limits.Timeout != nil:
 		return spec.Limits.Timeout.Duration
-	case points.Has(wire.PointController):
+	case points.Has(wire.Effective):
 		return ControllerCallTimeout
 	}
 	return DefaultCallTimeout

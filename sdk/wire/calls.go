@@ -11,6 +11,7 @@ import (
 //	OpOpen      name string, config bytes, version of the server uint → manifest
 //	OpReconcile Request                   → RequeueAfter, count, requests to queue
 //	OpMap       watch uint, object        → count, requests
+//	OpConvert   Conversion                → count, objects as JSON
 //	OpMutate, OpValidate  ReviewHeader, length and object, length and old object → Verdict
 
 // Request names what to reconcile: an object, or with Labels all that selects

@@ -17,6 +17,7 @@ const (
 	PointMutate
 	PointValidate
 	PointController
+	PointConvert // since 2.3
 )
 
 // Scheduling, Admission are the points of one consumer each.
@@ -25,10 +26,14 @@ const (
 	Admission  = PointMutate | PointValidate
 )
 
+// Effective are the points that cannot be rehearsed: a controller's writes are what it
+// reads next, and an object that was not converted cannot be answered.
+const Effective = PointController | PointConvert
+
 // Has tells whether any of q is served.
 func (p Point) Has(q Point) bool { return p&q != 0 }
 
-var pointNames = []string{"PreFilter", "Filter", "FilterAll", "PreScore", "Score", "ScoreAll", "Normalize", "Mutate", "Validate", "Controller"}
+var pointNames = []string{"PreFilter", "Filter", "FilterAll", "PreScore", "Score", "ScoreAll", "Normalize", "Mutate", "Validate", "Controller", "Convert"}
 
 // Names lists the points by name, in order.
 func (p Point) Names() []string {

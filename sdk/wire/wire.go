@@ -14,7 +14,7 @@ import "fmt"
 // of the guest is served with what both know.
 const (
 	Major = 2
-	Minor = 2
+	Minor = 3
 )
 
 // Version packs a version as the guest exports it.
@@ -53,6 +53,8 @@ const (
 	OpReconcile Op = 6
 	// OpMap (watch index, object) → requests.
 	OpMap Op = 7
+	// OpConvert (conversion) → objects. Since 2.3.
+	OpConvert Op = 8
 
 	// OpScheduling is the first of the scheduling operations; package schedule
 	// defines them. They read the region.
@@ -89,6 +91,8 @@ func (o Op) String() string {
 		return "reconcile"
 	case OpMap:
 		return "map"
+	case OpConvert:
+		return "convert"
 	}
 	if o >= OpScheduling {
 		return fmt.Sprintf("scheduling+%d", uint32(o-OpScheduling))

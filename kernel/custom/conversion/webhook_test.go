@@ -125,7 +125,7 @@ func TestBatches(t *testing.T) {
 			for i, n := range x.bytes {
 				in = append(in, thing("v1", fmt.Sprint("n", i), map[string]any{"annotations": map[string]any{"pad": strings.Repeat("x", n)}}))
 			}
-			out, err := (&Webhook{clients: a, v1: true}).Convert(t.Context(), in, to)
+			out, err := (&Converter{ask: (&webhook{clients: a, v1: true}).ask}).Convert(t.Context(), in, to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,7 +158,7 @@ func TestAnswersOfBatches(t *testing.T) {
 			return in
 		}, `UID must be "u", not "w" (object 2 of 2)`},
 	} {
-		out, err := (&Webhook{clients: newAnswering(t, x.change), v1: true}).Convert(t.Context(), []*unstructured.Unstructured{thing("v1", "a", nil), thing("v1", "b", nil)}, to)
+		out, err := (&Converter{ask: (&webhook{clients: newAnswering(t, x.change), v1: true}).ask}).Convert(t.Context(), []*unstructured.Unstructured{thing("v1", "a", nil), thing("v1", "b", nil)}, to)
 		if out != nil || err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s: %d objects, %v, want %s", name, len(out), err, x.want)
 		}

@@ -90,7 +90,7 @@ func testManifest(t *testing.T, open Open) {
 	got := mustOpen(t, open, plugin.OpenOptions{}).Manifest()
 	want := wire.Manifest{
 		Name: "suite", Version: "1.2.3", Major: wire.Major, Minor: wire.Minor,
-		Points: wire.PointFilter | wire.PointScore | wire.PointMutate | wire.PointValidate | wire.PointController,
+		Points: wire.PointFilter | wire.PointScore | wire.PointMutate | wire.PointValidate | wire.PointController | wire.PointConvert,
 		Scope:  1, Workers: 3,
 		Match: []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"v1/pods", "apps/*/*"}, ExceptNamespaces: []string{"kube-system"}, Present: []string{"metadata.name"}}},
 		Watches: []wire.Watch{
@@ -166,6 +166,14 @@ func review(t testing.TB, name string, obj, old any) []byte {
 
 func verdict(v wire.Verdict) []byte { return v.Append(nil) }
 
+func conversion(objects ...string) []byte {
+	c := wire.Conversion{To: "shop.example/v2"}
+	for _, o := range objects {
+		c.Objects = append(c.Objects, []byte(o))
+	}
+	return c.Append(nil)
+}
+
 func testOperations(t *testing.T, open Open) {
 	in := mustOpen(t, open, plugin.OpenOptions{})
 	for _, c := range []struct {
@@ -193,6 +201,10 @@ func testOperations(t *testing.T, open Open) {
 			want: wire.Request{Namespace: "ns", Name: "y"}.Append(wire.Request{Namespace: "ns", Name: "x"}.Append([]byte{2}))},
 		{name: "map without function", op: wire.OpMap, req: wire.AppendMap(nil, 0, object(t, m{})), kind: wire.KindUnsupported},
 		{name: "map out of range", op: wire.OpMap, req: wire.AppendMap(nil, 99, object(t, m{})), kind: wire.KindUnsupported},
+		{name: "convert", op: wire.OpConvert, req: conversion(`{"apiVersion":"shop.example/v1","a":1}`, `{"apiVersion":"shop.example/v1","b":[]}`),
+			want: wire.AppendObjects(nil, [][]byte{[]byte(`{"apiVersion":"shop.example/v2","a":1}`), []byte(`{"apiVersion":"shop.example/v2","b":[]}`)})},
+		{name: "convert nothing", op: wire.OpConvert, req: conversion(), want: wire.AppendObjects(nil, nil)},
+		{name: "convert what is refused", op: wire.OpConvert, req: conversion(`{}`, `{"name":"refuse"}`), kind: wire.KindPlugin, text: "object 2 of 2: spec.size: cannot be less than nothing"},
 		{name: "unknown operation", op: 50, kind: wire.KindUnsupported},
 		{name: "unknown scheduling operation", op: wire.OpScheduling + 99, kind: wire.KindUnsupported},
 	} {

@@ -40,7 +40,7 @@ func TestLife(t *testing.T) {
 	}
 	c.create(t, "pinned", nativeSpec)
 	s := c.phase(t, "pinned", v1alpha1.Ready)
-	if want := []string{"Filter", "Score", "Mutate", "Validate", "Controller"}; !slices.Equal(s.Points, want) || s.ABI != fmt.Sprintf("%d.%d", wire.Major, wire.Minor) || s.Version != "1.2.3" {
+	if want := []string{"Filter", "Score", "Mutate", "Validate", "Controller", "Convert"}; !slices.Equal(s.Points, want) || s.ABI != fmt.Sprintf("%d.%d", wire.Major, wire.Minor) || s.Version != "1.2.3" {
 		t.Errorf("status %+v", s)
 	}
 	if c.controllers.get("pinned") == nil {

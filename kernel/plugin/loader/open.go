@@ -51,7 +51,7 @@ func (x *opener) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, 
 	if err := checkMode(p.Spec.Mode, loaded.Manifest.Points); err != nil {
 		return nil, err
 	}
-	if p.Spec.Limits.Timeout == nil && loaded.Manifest.Points.Has(wire.PointController) {
+	if p.Spec.Limits.Timeout == nil && loaded.Manifest.Points.Has(wire.Effective) {
 		c.Options.Limits.CallTimeout = plugin.ControllerCallTimeout
 		c.Quarantine = plugin.NewQuarantine(x.quarantine.For(plugin.ControllerCallTimeout), x.clock)
 		return plugin.Load(ctx, c)
@@ -61,17 +61,20 @@ func (x *opener) open(ctx context.Context, p *v1alpha1.Plugin) (*plugin.Plugin, 
 
 // checkMode refuses a mode in which nothing of a plugin could run; see serves.
 func checkMode(m v1alpha1.Mode, points wire.Point) error {
-	if !m.Rehearses() || points != wire.PointController {
+	switch {
+	case !m.Rehearses() || points == 0 || points.Has(^wire.Effective):
 		return nil
+	case points.Has(wire.PointController):
+		return fmt.Errorf("spec.mode: a controller cannot run in the mode %s, since what it writes is what it reads next: use Enforce, with fewer permissions to try it out", m)
 	}
-	return fmt.Errorf("spec.mode: a controller cannot run in the mode %s, since what it writes is what it reads next: use Enforce, with fewer permissions to try it out", m)
+	return fmt.Errorf("spec.mode: what converts cannot run in the mode %s, since an object that is not converted cannot be answered: use Enforce", m)
 }
 
 // serves tells whether a consumer is given the plugin. One that is rehearsed
 // has its policies, filters and scores asked; its controller, whose writes
-// cannot be taken back, does not run.
+// cannot be taken back, does not run, and it converts nothing.
 func serves(c Consumer, p *plugin.Plugin) bool {
-	if p.Spec.Mode.Rehearses() && c.Points == wire.PointController {
+	if p.Spec.Mode.Rehearses() && !c.Points.Has(^wire.Effective) {
 		return false
 	}
 	return p.Manifest.Points.Has(c.Points)

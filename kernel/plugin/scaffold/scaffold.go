@@ -27,7 +27,7 @@ import (
 var templates embed.FS
 
 // Kinds of plugins that New writes.
-var Kinds = []string{"scheduler", "admission", "controller"}
+var Kinds = []string{"scheduler", "admission", "controller", "conversion"}
 
 // sdkDir is the folder of a plugin that holds the SDK's source. The go command
 // leaves it out of ./... because it begins with a dot.

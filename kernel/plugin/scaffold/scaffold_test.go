@@ -28,7 +28,7 @@ func TestTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	hosts := map[string]plugin.Host{"wasm": w, "process": p}
-	points := map[string]string{"scheduler": "Score", "admission": "Validate", "controller": "Controller"}
+	points := map[string]string{"scheduler": "Score", "admission": "Validate", "controller": "Controller", "conversion": "Convert"}
 	for _, kind := range scaffold.Kinds {
 		t.Run(kind, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "my-plugin")

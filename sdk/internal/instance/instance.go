@@ -1,6 +1,6 @@
 // Package instance is what stands between the points of a plugin and the
 // dispatcher of package wire/guest. It is internal so that nothing but the
-// three kinds of points can be given to a host, and it knows none of them: a
+// four kinds of points can be given to a host, and it knows none of them: a
 // module links only the code of the points that its plugins serve.
 package instance
 

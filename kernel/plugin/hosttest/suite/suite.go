@@ -3,6 +3,7 @@
 package suite
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/pintle-io/pintle/sdk/api/resource"
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
+	"github.com/pintle-io/pintle/sdk/conversion"
 	"github.com/pintle-io/pintle/sdk/scheduling"
 )
 
@@ -56,7 +58,19 @@ func open(config []byte) (sdk.Points, error) {
 				{Resource: "v1/nodes", Map: controller.Constant(controller.Request{Namespace: "a", Name: "b"})},
 			},
 		},
+		&conversion.Points{Convert: convert},
 	), nil
+}
+
+// convert changes an object's version and nothing else, unless it is told to.
+func convert(r conversion.Request) ([]byte, error) {
+	switch {
+	case bytes.Contains(r.Object, []byte(`"refuse"`)):
+		return nil, errors.New("spec.size: cannot be less than nothing")
+	case bytes.Contains(r.Object, []byte(`"panic"`)):
+		panic("no such version")
+	}
+	return bytes.Replace(r.Object, []byte("shop.example/v1"), []byte(r.To), 1), nil
 }
 
 // declaring are points that say what they read.

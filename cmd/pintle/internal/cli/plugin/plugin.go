@@ -39,7 +39,7 @@ and loaded into the running cluster.
 func scaffoldCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
-		Use: "new scheduler|admission|controller NAME", Short: "Write the first 30 lines of a plugin", Args: cobra.ExactArgs(2),
+		Use: "new scheduler|admission|controller|conversion NAME", Short: "Write the first 30 lines of a plugin", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dir == "" {
 				dir = args[1]
