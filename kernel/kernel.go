@@ -127,7 +127,7 @@ func (k *Kernel) Close() error {
 // openAudit opens the audit log: before all else, so that a bad policy is told at
 // once, and closed after all else.
 func openAudit(k *Kernel) (err error) {
-	k.audit, err = audit.Open(audit.Config{Options: k.c.Audit, Dial: k.c.Dial, Metrics: k.metrics, Clock: k.c.Adjust.Clock, Backend: k.c.Adjust.Audit, Log: k.c.Log})
+	k.audit, err = audit.Open(audit.Config{Options: k.c.Audit, Carriers: []schema.GroupResource{v1alpha1.Batches.GroupResource()}, Dial: k.c.Dial, Metrics: k.metrics, Clock: k.c.Adjust.Clock, Backend: k.c.Adjust.Audit, Log: k.c.Log})
 	k.closers = append(k.closers, k.audit)
 	return err
 }

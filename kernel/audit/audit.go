@@ -18,9 +18,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
@@ -35,6 +37,10 @@ import (
 // Config is what an Auditor is made of.
 type Config struct {
 	Options
+	// Carriers are resources whose requests carry objects of others, such as Secrets,
+	// whose own levels the policy says elsewhere: their bodies are never recorded. What
+	// was done to each is in annotations.
+	Carriers []schema.GroupResource
 	// Dial reaches the webhook; nil dials directly.
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	Metrics prometheus.Registerer // nil: nobody reads them
@@ -48,11 +54,12 @@ type Config struct {
 // Auditor decides which requests are recorded, and where. Nil records none. It is
 // safe for concurrent use.
 type Auditor struct {
-	policy  audit.PolicyRuleEvaluator
-	backend backend.Backend
-	metrics *metrics
-	clock   clock.Clock
-	stop    context.CancelFunc
+	policy   audit.PolicyRuleEvaluator
+	carriers []schema.GroupResource
+	backend  backend.Backend
+	metrics  *metrics
+	clock    clock.Clock
+	stop     context.CancelFunc
 }
 
 // Open reads the policy and opens the backends; it answers nil when there is no
@@ -92,7 +99,7 @@ func Open(c Config) (*Auditor, error) {
 		return nil, err
 	}
 	stopped, stop := context.WithCancel(context.Background())
-	a := &Auditor{policy: policy.NewPolicyRuleEvaluator(p), backend: c.Backend, metrics: m, clock: c.Clock, stop: stop}
+	a := &Auditor{policy: policy.NewPolicyRuleEvaluator(p), carriers: c.Carriers, backend: c.Backend, metrics: m, clock: c.Clock, stop: stop}
 	if a.backend == nil {
 		if a.backend, err = (&builder{c: &c, metrics: m, stopped: stopped}).build(); err != nil {
 			stop()
@@ -142,7 +149,7 @@ func (a *Auditor) Begin(ctx context.Context, r *http.Request, attrs authorizer.A
 		return ctx, nil
 	}
 	config := a.policy.EvaluatePolicyRule(attrs)
-	if carries(attrs) && config.Level.GreaterOrEqual(auditinternal.LevelRequest) {
+	if a.carries(attrs) && config.Level.GreaterOrEqual(auditinternal.LevelRequest) {
 		config.Level = auditinternal.LevelMetadata
 	}
 	omit := config.OmitManagedFields
@@ -177,11 +184,10 @@ func (a *Auditor) InProcess(ctx context.Context, r func() *http.Request, attrs a
 	return a.Begin(a.Context(ctx, uuid.NewString()), r(), &attrs)
 }
 
-// carries tells that the body of a request is objects of other resources, such as
-// Secrets, whose own levels the policy says elsewhere: it is never recorded. What was
-// done to each is in annotations.
-func carries(a authorizer.Attributes) bool {
-	return a.GetAPIGroup() == "pintle.dev" && a.GetResource() == "batches"
+// carries tells that the body of a request is objects of other resources; see
+// [Config.Carriers].
+func (a *Auditor) carries(attrs authorizer.Attributes) bool {
+	return slices.Contains(a.carriers, schema.GroupResource{Group: attrs.GetAPIGroup(), Resource: attrs.GetResource()})
 }
 
 // fresh is a context without the request that it belonged to: upstream's library

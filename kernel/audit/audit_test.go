@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	upstream "k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -39,7 +40,7 @@ func policyFile(t *testing.T, content string) string {
 
 func open(t *testing.T, policy string, to *kept) *audit.Auditor {
 	t.Helper()
-	a, err := audit.Open(audit.Config{Options: audit.Options{PolicyFile: policyFile(t, "apiVersion: audit.k8s.io/v1\nkind: Policy\n"+policy)}, Backend: to})
+	a, err := audit.Open(audit.Config{Options: audit.Options{PolicyFile: policyFile(t, "apiVersion: audit.k8s.io/v1\nkind: Policy\n"+policy)}, Carriers: []schema.GroupResource{{Group: "x.example", Resource: "crates"}}, Backend: to})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +50,19 @@ func open(t *testing.T, policy string, to *kept) *audit.Auditor {
 		}
 	})
 	return a
+}
+
+// TestCarriers: of a request whose body is objects of other resources no policy records
+// the body.
+func TestCarriers(t *testing.T) {
+	for resource, want := range map[string]auditinternal.Level{"crates": auditinternal.LevelMetadata, "things": auditinternal.LevelRequestResponse} {
+		a := open(t, "rules:\n- level: RequestResponse\n", &kept{})
+		ctx, _ := a.Begin(a.Context(t.Context(), "id"), httptest.NewRequest("POST", "/x", nil),
+			authorizer.AttributesRecord{ResourceRequest: true, Verb: "create", APIGroup: "x.example", APIVersion: "v1", Resource: resource, User: &user.DefaultInfo{Name: "jane"}})
+		if got := upstream.AuditContextFrom(ctx).GetEventLevel(); got != want {
+			t.Errorf("%s: level %s, want %s", resource, got, want)
+		}
+	}
 }
 
 // TestPolicy: the first rule that matches decides.
