@@ -12,7 +12,7 @@ import (
 )
 
 // answerOps are the operations whose answers are looked into.
-var answerOps = []wire.Op{wire.OpValidate, wire.OpReconcile, wire.OpMap, schedule.OpDescribe, schedule.OpPreFilter, schedule.OpCycle, schedule.OpNormalize, schedule.OpProfile}
+var answerOps = []wire.Op{wire.OpValidate, wire.OpReconcile, wire.OpMap, schedule.OpDescribe, schedule.OpPreFilter, schedule.OpCycle, schedule.OpNormalize, schedule.OpProfile, wire.OpConvert}
 
 // FuzzAnswers: whatever a guest answers, the check does not panic, and what
 // passes it can be decoded and is within the bounds.
@@ -33,6 +33,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(5, cycle.Append(nil))
 	f.Add(6, missing.Append(nil))
 	f.Add(7, wire.AppendOptional(nil, &fields))
+	f.Add(8, wire.AppendObjects(nil, [][]byte{[]byte("{}"), nil}))
 	f.Fuzz(func(t *testing.T, which int, b []byte) {
 		op := answerOps[uint(which)%uint(len(answerOps))]
 		if err := checkAnswer(op, b); err != nil {
@@ -64,6 +65,11 @@ func FuzzAnswers(f *testing.F) {
 			_, err = schedule.ReadMissing(b)
 		case schedule.OpProfile:
 			_, err = schedule.ReadFields(b)
+		case wire.OpConvert:
+			if n := len(wire.ReadObjects(r)); n > maxObjects {
+				t.Fatalf("%d objects passed", n)
+			}
+			err = r.Err()
 		}
 		if err != nil {
 			t.Fatalf("%s passed and cannot be decoded: %v", op, err)

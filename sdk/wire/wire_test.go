@@ -12,6 +12,8 @@ import (
 )
 
 // frames are one of each frame: what writes it and what reads it.
+var conversion = wire.Conversion{To: "shop.example/v2", Objects: [][]byte{[]byte("{}"), []byte(`{"a":1}`)}}
+
 var frames = []struct {
 	value  any
 	append func([]byte) []byte
@@ -25,6 +27,7 @@ var frames = []struct {
 	{patch, patch.Append, func(r *wire.Reader) any { return r.PatchRequest() }},
 	{del, del.Append, func(r *wire.Reader) any { return r.DeleteRequest() }},
 	{batch, batch.Append, func(r *wire.Reader) any { return r.BatchRequest() }},
+	{conversion, conversion.Append, func(r *wire.Reader) any { return wire.ReadConversion(r) }},
 	{event, event.Append, func(r *wire.Reader) any { return r.EventRequest() }},
 	{verdict, verdict.Append, func(r *wire.Reader) any { return r.Verdict() }},
 	{request, request.Append, func(r *wire.Reader) any { return r.Request() }},
