@@ -59,6 +59,7 @@ func newAPI(c *Config, m *metrics.Metrics, checks *health.Checks, lifetime *stre
 	if c.Aggregation != nil {
 		a.discovery.Others = c.Aggregation.Registrations
 		a.openapi.Others(c.Aggregation.OpenAPI)
+		a.openapi.Extensions(c.Aggregation.OpenAPIV2)
 	}
 	return a, nil
 }

@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	openapi2 "github.com/google/gnostic-models/openapiv2"
+	protobuf "google.golang.org/protobuf/proto"
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -80,6 +83,7 @@ func TestAggregation(t *testing.T) {
 	t.Run("watch", func(t *testing.T) { s.watches(t, e) })
 	t.Run("upgrade", s.upgrades)
 	t.Run("documents", s.documents)
+	t.Run("documents of v2", s.documentsV2)
 	t.Run("away", func(t *testing.T) { s.away(t, e) })
 }
 
@@ -186,6 +190,38 @@ func (s *shop) documents(t *testing.T) {
 	}
 	if d := s.discovered(t, "shop.example"); d == nil || d.Freshness != apidiscoveryv2.DiscoveryFreshnessCurrent || len(d.Resources) != 1 || len(d.Resources[0].Subresources) != 1 || d.Resources[0].ShortNames[0] != "ord" {
 		t.Errorf("aggregated: %+v", d)
+	}
+}
+
+// documentsV2: its group version stands in the one document of v2, with models under
+// names of their own where this server has others.
+func (s *shop) documentsV2(t *testing.T) {
+	var doc struct {
+		Swagger     string                     `json:"swagger"`
+		Info        map[string]any             `json:"info"`
+		Paths       map[string]json.RawMessage `json:"paths"`
+		Definitions map[string]struct {
+			Description string `json:"description"`
+		} `json:"definitions"`
+	}
+	code, text := s.raw(t, "/openapi/v2")
+	if err := json.Unmarshal([]byte(text), &doc); code != 200 || err != nil {
+		t.Fatalf("%d %v: %.300s", code, err, text)
+	}
+	const path, meta = "/apis/shop.example/v1/namespaces/{namespace}/orders", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+	if doc.Swagger != "2.0" || doc.Info["title"] == "shop" || len(doc.Paths[path]) == 0 || strings.Contains(text, "EVIL") {
+		t.Errorf("swagger %q, %v; the path: %s", doc.Swagger, doc.Info, doc.Paths[path])
+	}
+	if doc.Definitions[meta].Description == "Another one." || doc.Definitions[meta+"_v2"].Description != "Another one." || !strings.Contains(text, `"$ref":"#/definitions/`+meta+`_v2"`) {
+		t.Errorf("models: %+v, %+v", doc.Definitions[meta], doc.Definitions[meta+"_v2"])
+	}
+	code, text = s.raw(t, "/openapi/v2", "Accept", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+	var proto openapi2.Document
+	if err := protobuf.Unmarshal([]byte(text), &proto); code != 200 || err != nil {
+		t.Fatalf("protobuf: %d %v", code, err)
+	}
+	if !slices.ContainsFunc(proto.Paths.Path, func(p *openapi2.NamedPathItem) bool { return p.Name == path }) || proto.Info.Title != doc.Info["title"] {
+		t.Errorf("protobuf: %d paths of %q", len(proto.Paths.Path), proto.Info.Title)
 	}
 }
 

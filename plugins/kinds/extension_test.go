@@ -114,6 +114,12 @@ func (e *extension) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			{"name":"orders/exec","singularName":"","namespaced":true,"kind":"Order","verbs":["create"]}]}`)
 	case "/openapi/v3":
 		fmt.Fprint(w, `{"paths":{"apis/shop.example/v1":{"serverRelativeURL":"/openapi/v3/apis/shop.example/v1?hash=ABC"},"apis/apps/v1":{"serverRelativeURL":"/openapi/v3/apis/apps/v1?hash=EVIL"}}}`)
+	case "/openapi/v2": // a model of this server's under another shape, and paths that are not his
+		fmt.Fprint(w, `{"swagger":"2.0","info":{"title":"shop","version":"v1"},"paths":{`+
+			`"/apis/shop.example/v1/namespaces/{namespace}/orders":{"get":{"operationId":"listOrders","responses":{"200":{"description":"OK","schema":{"$ref":"#/definitions/example.shop.v1.Order"}}}}},`+
+			`"/apis/apps/v1/deployments":{"get":{"operationId":"EVIL","responses":{"200":{"description":"OK"}}}}},`+
+			`"definitions":{"example.shop.v1.Order":{"description":"Order is what somebody wants.","type":"object","properties":{"metadata":{"$ref":"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}}},`+
+			`"io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta":{"description":"Another one.","type":"object"}}}`)
 	case "/openapi/v3/apis/shop.example/v1":
 		fmt.Fprint(w, `{"openapi":"3.0.0","info":{"title":"shop","version":"v1"},"paths":{`+
 			`"/apis/shop.example/v1/namespaces/{namespace}/orders":{"get":{"x-kubernetes-action":"list","x-kubernetes-group-version-kind":{"group":"shop.example","version":"v1","kind":"Order"},"responses":{"200":{"description":"OK"}}}}},`+

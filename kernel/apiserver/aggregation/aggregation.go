@@ -78,7 +78,8 @@ type Aggregator struct {
 	backends map[string]*backend // by the names of their objects; guarded by mu
 	follow   sync.Once
 
-	view atomic.Pointer[view]
+	view         atomic.Pointer[view]
+	descriptions descriptions
 }
 
 // view is one state of all that others serve. It is immutable.

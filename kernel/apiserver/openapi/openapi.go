@@ -8,6 +8,7 @@
 package openapi
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -29,10 +30,13 @@ type Documents struct {
 	log     *slog.Logger
 	others  func() map[string]string
 
-	next sync.Mutex // of whoever follows the catalog
-	v3   atomic.Pointer[v3Documents]
-	with atomic.Pointer[mergedIndex] // the last index with what others have
-	v2   atomic.Pointer[v2Document]
+	extensions func(context.Context) []Extension // of v2; nil: there are none
+
+	next   sync.Mutex // of whoever follows the catalog
+	v3     atomic.Pointer[v3Documents]
+	with   atomic.Pointer[mergedIndex] // the last index with what others have
+	v2     atomic.Pointer[v2Document]
+	v2with atomic.Pointer[extendedV2] // the last one
 
 	building sync.Mutex            // of whoever builds
 	models   weak.Pointer[builder] // of several documents in a row; guarded by building
@@ -116,14 +120,4 @@ func (o *Documents) ServeV3(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Expires", "Thu, 31 Dec 2099 23:59:59 GMT")
 	}
 	d.serve(w, r, mediaOpenAPIV3, "application/com.github.proto-openapi.spec.v3@v1.0+protobuf")
-}
-
-// ServeV2 answers /openapi/v2: the one document of everything.
-func (o *Documents) ServeV2(w http.ResponseWriter, r *http.Request) {
-	doc, err := o.currentV2()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	doc.serve(w, r, mediaOpenAPIV2, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
 }

@@ -23,6 +23,7 @@ type v2Document struct {
 	base  []*endpoint.GroupVersion // what the first part is made of
 	first *v2Part
 	parts map[*endpoint.GroupVersion]*v2Part
+	list  []*v2Part // first, and parts in their order
 }
 
 // v2Part is a part of the document, made when it is first asked for.
@@ -65,6 +66,7 @@ func (o *Documents) currentV2() (*v2Document, error) {
 		}
 		next.parts[gv], list = part, append(list, part)
 	}
+	next.list = list
 	next.etag, next.get = joinedName(list), sync.OnceValues(func() (*document, error) { return joined(list) })
 	o.v2.Store(next)
 	return next, nil
