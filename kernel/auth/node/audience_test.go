@@ -16,11 +16,16 @@ import (
 	"github.com/pintle-io/pintle/kernel/auth/node"
 )
 
-// granted allows the audience "granted" for the account default/sa.
+// granted allows the audience "granted" and certificates of the signer
+// "example.com/allowed" for the account default/sa.
 type granted struct{}
 
 func (granted) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	if a.GetVerb() == "request-serviceaccounts-token-audience" && a.GetResource() == "granted" && a.GetName() == "sa" && a.GetNamespace() == "default" {
+		return authorizer.DecisionAllow, "", nil
+	}
+	if a.GetVerb() == "request-serviceaccounts-podcertificate-signer" && a.GetAPIGroup() == "certificates.k8s.io" && a.GetResource() == "example.com:allowed" &&
+		a.GetName() == "sa" && a.GetNamespace() == "default" {
 		return authorizer.DecisionAllow, "", nil
 	}
 	return authorizer.DecisionNoOpinion, "", nil

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
@@ -13,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 )
@@ -45,7 +47,7 @@ func checkRequest(node string, a *admission.Attributes) error {
 }
 
 // podCertificate lets a node ask for certificates of the pods that run on it,
-// of signers that the pod itself names.
+// of signers that the pod itself names, or that somebody allowed it to ask.
 func (n *Restriction) podCertificate(ctx context.Context, node string, a *admission.Attributes) error {
 	if a.Operation != admission.Create || a.Subresource != "" {
 		return fmt.Errorf("unexpected operation %q, node %q can only create PodCertificateRequests", a.Operation, node)
@@ -78,6 +80,9 @@ func (n *Restriction) podCertificate(ctx context.Context, node string, a *admiss
 			if err := podMayAsk(node, pod, r); err != nil {
 				return err
 			}
+			if !mounts(pod, r.Spec.SignerName) && !n.mayRequest(ctx, a, r) {
+				return fmt.Errorf("pod %q does not mount a podCertificate projected volume for signer %q", pod.Name, r.Spec.SignerName)
+			}
 		}
 	}
 	return nil
@@ -93,15 +98,36 @@ func podMayAsk(node string, pod *corev1.Pod, r *certificatesv1beta1.PodCertifica
 	case pod.Spec.ServiceAccountName != r.Spec.ServiceAccountName:
 		return fmt.Errorf("pod %q has serviceAccountName %q, not %q", pod.Name, pod.Spec.ServiceAccountName, r.Spec.ServiceAccountName)
 	}
+	return nil
+}
+
+// mounts reports whether a pod names a signer.
+func mounts(pod *corev1.Pod, signer string) bool {
 	for _, v := range pod.Spec.Volumes {
 		if v.Projected == nil {
 			continue
 		}
 		for _, s := range v.Projected.Sources {
-			if s.PodCertificate != nil && s.PodCertificate.SignerName == r.Spec.SignerName {
-				return nil
+			if s.PodCertificate != nil && s.PodCertificate.SignerName == signer {
+				return true
 			}
 		}
 	}
-	return fmt.Errorf("pod %q does not mount a podCertificate projected volume for signer %q", pod.Name, r.Spec.SignerName)
+	return false
+}
+
+// verbRequestSigner is asked of a signer, whose "/" is a ":" as in the names of
+// ClusterTrustBundles, and of a service account; upstream's.
+const verbRequestSigner = "request-serviceaccounts-podcertificate-signer"
+
+// mayRequest reports whether somebody allowed a node to ask a signer for
+// certificates of a service account that no volume names.
+func (n *Restriction) mayRequest(ctx context.Context, a *admission.Attributes, r *certificatesv1beta1.PodCertificateRequest) bool {
+	if n.Authorizer == nil {
+		return false
+	}
+	d, _, _ := n.Authorizer.Authorize(ctx, authorizer.AttributesRecord{User: a.User, Verb: verbRequestSigner, ResourceRequest: true,
+		APIGroup: a.Resource.Group, APIVersion: a.Resource.Version, Namespace: a.Namespace,
+		Resource: strings.ReplaceAll(r.Spec.SignerName, "/", ":"), Name: r.Spec.ServiceAccountName})
+	return d == authorizer.DecisionAllow // whatever errors there were beside
 }

@@ -29,8 +29,8 @@ import (
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
 type Restriction struct {
 	Reader resource.Reader
-	// Authorizer says for which audiences a node may have tokens besides those
-	// that its pods name. Nil: none.
+	// Authorizer says for which audiences a node may have tokens, and of which
+	// signers certificates, besides those that its pods name. Nil: none.
 	Authorizer authorizer.UnconditionalAuthorizer
 }
 

@@ -98,21 +98,22 @@ func TestWhatANodeMayNotWrite(t *testing.T) {
 		obj, old runtime.Object
 		want     string // "" passes
 	}{
-		"own client certificate":     {c, "certificates.k8s.io/certificatesigningrequests", csr(t, certificatesv1.KubeAPIServerClientKubeletSignerName, "system:node:n1"), nil, ""},
-		"own serving certificate":    {c, "certificates.k8s.io/certificatesigningrequests", csr(t, certificatesv1.KubeletServingSignerName, "system:node:n1"), nil, ""},
-		"another's client":           {c, "certificates.k8s.io/certificatesigningrequests", csr(t, certificatesv1.KubeAPIServerClientKubeletSignerName, "system:node:n2"), nil, "CN=system:node:n1"},
-		"another's serving":          {c, "certificates.k8s.io/certificatesigningrequests", csr(t, certificatesv1.KubeletServingSignerName, "kube-apiserver"), nil, "CN=system:node:n1"},
-		"nonsense":                   {c, "certificates.k8s.io/certificatesigningrequests", &certificatesv1.CertificateSigningRequest{Spec: certificatesv1.CertificateSigningRequestSpec{SignerName: certificatesv1.KubeletServingSignerName}}, nil, "unable to parse csr"},
-		"own pod's certificate":      {c, "certificates.k8s.io/podcertificaterequests", podRequest(nil), nil, ""},
-		"certificate, other node":    {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.NodeName = "n2" }), nil, "not the requesting node"},
-		"certificate, other pod":     {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.PodName = "theirs" }), nil, "is not running on node"},
-		"certificate, mirror pod":    {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.PodName = "mirror" }), nil, "is a mirror pod"},
-		"certificate, former pod":    {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.PodUID = "old" }), nil, "is not the one in record"},
-		"certificate, no pod":        {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.PodName = "none" }), nil, "not found"},
-		"certificate, other account": {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.ServiceAccountName = "admin" }), nil, "serviceAccountName"},
-		"certificate, other signer":  {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.SignerName = "example.com/other" }), nil, "does not mount"},
-		"certificate, deleted":       {d, "certificates.k8s.io/podcertificaterequests", nil, podRequest(nil), "unexpected operation"},
-		"claim":                      {u, "/persistentvolumeclaims", unchanged, unchanged, "may only update PVC status"},
+		"own client certificate":      {c, "certificates.k8s.io/certificatesigningrequests", csr(t, certificatesv1.KubeAPIServerClientKubeletSignerName, "system:node:n1"), nil, ""},
+		"own serving certificate":     {c, "certificates.k8s.io/certificatesigningrequests", csr(t, certificatesv1.KubeletServingSignerName, "system:node:n1"), nil, ""},
+		"another's client":            {c, "certificates.k8s.io/certificatesigningrequests", csr(t, certificatesv1.KubeAPIServerClientKubeletSignerName, "system:node:n2"), nil, "CN=system:node:n1"},
+		"another's serving":           {c, "certificates.k8s.io/certificatesigningrequests", csr(t, certificatesv1.KubeletServingSignerName, "kube-apiserver"), nil, "CN=system:node:n1"},
+		"nonsense":                    {c, "certificates.k8s.io/certificatesigningrequests", &certificatesv1.CertificateSigningRequest{Spec: certificatesv1.CertificateSigningRequestSpec{SignerName: certificatesv1.KubeletServingSignerName}}, nil, "unable to parse csr"},
+		"own pod's certificate":       {c, "certificates.k8s.io/podcertificaterequests", podRequest(nil), nil, ""},
+		"certificate, other node":     {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.NodeName = "n2" }), nil, "not the requesting node"},
+		"certificate, other pod":      {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.PodName = "theirs" }), nil, "is not running on node"},
+		"certificate, mirror pod":     {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.PodName = "mirror" }), nil, "is a mirror pod"},
+		"certificate, former pod":     {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.PodUID = "old" }), nil, "is not the one in record"},
+		"certificate, no pod":         {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.PodName = "none" }), nil, "not found"},
+		"certificate, other account":  {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.ServiceAccountName = "admin" }), nil, "serviceAccountName"},
+		"certificate, other signer":   {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.SignerName = "example.com/other" }), nil, "does not mount"},
+		"certificate, signer allowed": {c, "certificates.k8s.io/podcertificaterequests", podRequest(func(s *spec) { s.SignerName = "example.com/allowed" }), nil, ""},
+		"certificate, deleted":        {d, "certificates.k8s.io/podcertificaterequests", nil, podRequest(nil), "unexpected operation"},
+		"claim":                       {u, "/persistentvolumeclaims", unchanged, unchanged, "may only update PVC status"},
 		"claim's size": {u, "/persistentvolumeclaims/status", claim(func(p *corev1.PersistentVolumeClaim) {
 			p.Status.Capacity = corev1.ResourceList{"storage": resource.MustParse("1Gi")}
 		}), unchanged, ""},
@@ -132,7 +133,7 @@ func TestWhatANodeMayNotWrite(t *testing.T) {
 			if len(parts) == 3 {
 				a.Subresource = parts[2]
 			}
-			err := (&node.Restriction{Reader: reader}).Validate(t.Context(), a)
+			err := (&node.Restriction{Reader: reader, Authorizer: granted{}}).Validate(t.Context(), a)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}

@@ -11,7 +11,9 @@ import (
 	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
@@ -52,10 +54,10 @@ func (p *Permissions) Validate(ctx context.Context, a *admission.Attributes) err
 	case "podcertificaterequests":
 		err = p.podRequest(ctx, a)
 	}
-	if err != nil {
-		return apierrors.NewForbidden(a.Resource.GroupResource(), a.Name, err)
+	if err == nil || apierrors.ReasonForError(err) != metav1.StatusReasonUnknown {
+		return err
 	}
-	return nil
+	return apierrors.NewForbidden(a.Resource.GroupResource(), a.Name, err)
 }
 
 func (p *Permissions) request(ctx context.Context, a *admission.Attributes) error {
@@ -164,7 +166,13 @@ func (p *Permissions) podRequest(ctx context.Context, a *admission.Attributes) e
 		return fmt.Errorf("unexpected type %T", a.Object)
 	}
 	if !equality.Semantic.DeepEqual(old.Status, r.Status) && !p.may(ctx, a.User, "sign", old.Spec.SignerName) {
-		return fmt.Errorf("user not permitted to sign requests with signerName %q", old.Spec.SignerName)
+		name := ""
+		if a.User != nil {
+			name = a.User.GetName()
+		}
+		// As upstream's validation says it.
+		return apierrors.NewInvalid(certificatesv1beta1.SchemeGroupVersion.WithKind("PodCertificateRequest").GroupKind(), a.Name, field.ErrorList{
+			field.Forbidden(field.NewPath("spec", "signerName"), fmt.Sprintf("User %q is not permitted to \"sign\" for signer %q", name, old.Spec.SignerName))})
 	}
 	return nil
 }
