@@ -11,10 +11,14 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/node/logs"
+	"github.com/pintle-io/pintle/node/pod"
+	"github.com/pintle-io/pintle/node/podcertificate"
 	"github.com/pintle-io/pintle/node/podspec"
+	"github.com/pintle-io/pintle/node/source"
 	"github.com/pintle-io/pintle/node/state"
 	"github.com/pintle-io/pintle/node/volume/projected"
 )
@@ -38,6 +42,37 @@ func (p *parts) token(ctx context.Context, pod *corev1.Pod, audience string, sec
 		return projected.Token{}, err
 	}
 	return projected.Token{Value: got.Status.Token, Expires: got.Status.ExpirationTimestamp.Time}, nil
+}
+
+// held is what is followed for the pods of the node.
+type held struct {
+	*source.Store
+	certificates *podcertificate.Manager
+}
+
+// Hold implements pod.Sources.
+func (h held) Hold(pod *corev1.Pod) {
+	h.Store.Hold(pod)
+	h.certificates.Hold(pod)
+}
+
+// Release implements pod.Sources.
+func (h held) Release(uid types.UID) {
+	h.Store.Release(uid)
+	h.certificates.Release(uid)
+}
+
+var _ pod.Sources = held{}
+
+// uid is the node's in the API.
+func (p *parts) uid() (types.UID, error) {
+	name := p.agent.cfg.Name
+	obj, _, _ := p.agent.informers.Nodes().GetStore().GetByKey(name) // the store has no errors of its own
+	n, ok := obj.(*corev1.Node)
+	if !ok {
+		return "", fmt.Errorf("node %q is not known yet", name)
+	}
+	return n.UID, nil
 }
 
 // claim finds the volume that a claim is bound to.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -31,6 +32,7 @@ import (
 	"github.com/pintle-io/pintle/node/image"
 	"github.com/pintle-io/pintle/node/membership"
 	"github.com/pintle-io/pintle/node/pod"
+	"github.com/pintle-io/pintle/node/podcertificate"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/probe"
 	"github.com/pintle-io/pintle/node/source"
@@ -47,6 +49,7 @@ type parts struct {
 	services corelisters.ServiceLister
 	drainer  *drainer
 	sources  *source.Store
+	certs    *podcertificate.Manager
 	images   *image.Puller
 	collect  *image.Collector
 	workers  *pod.Workers
@@ -70,6 +73,8 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	p.drainer = newDrainer(cfg.Name, cfg.Draining, cfg.DrainGrace)
 	// Sources tell the workers of changes, and the workers ask the sources.
 	p.sources = source.New(a.client, func(uid types.UID) { p.workers.SourceChanged(uid) }, cfg.Log)
+	p.certs = podcertificate.New(podcertificate.Config{Client: a.client, NodeName: cfg.Name, NodeUID: p.uid,
+		Changed: func(uid types.UID) { p.workers.SourceChanged(uid) }, Recorder: recorder, Log: cfg.Log})
 	p.images = image.New(image.Config{Runtime: a.runtime.Images, Secret: p.sources.Secret, Log: cfg.Log})
 	p.collect = &image.Collector{Puller: p.images, High: cfg.ImageGCHigh, Low: cfg.ImageGCLow,
 		Spare: []string{cfg.SandboxImage}, InUse: p.imagesInUse}
@@ -77,8 +82,8 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	p.workers = pod.NewWorkers(pod.Config{
 		Client: a.client, Runtime: a.runtime, RuntimeName: scheme, ImageMounts: features.ImageMounts,
 		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Staging: cfg.dir("staged"), Claim: p.claim, RecursiveReadOnly: p.recursiveReadOnly(features), Node: node, Log: cfg.Log,
-			Drivers: volume.Standard(projected.Config{Sources: p.sources, Bundles: p.sources, Token: p.token, Node: node, Log: cfg.Log})}),
-		Images: p.images, Sources: p.sources, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Allocations: checkpoint.New(cfg.dir("allocations")), Recorder: recorder, Node: node,
+			Drivers: volume.Standard(projected.Config{Sources: p.sources, Bundles: p.sources, Token: p.token, Credential: p.certs.Credential, Node: node, Log: cfg.Log})}),
+		Images: p.images, Sources: held{p.sources, p.certs}, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Allocations: checkpoint.New(cfg.dir("allocations")), Recorder: recorder, Node: node,
 		Services: p.listServices, NetworkReady: p.network.Load, Draining: p.drainer.drain, DrainTimeout: cfg.DrainTimeout,
 		Admit: p.admit(features), PIDs: cfg.PodPIDs, Prober: probe.Network{Exec: a.runtime.Exec}, Log: cfg.Log,
 	})
@@ -88,8 +93,10 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 		nodeGroup = "/"
 	}
 	p.stats = &stats.Source{NodeName: cfg.Name, Cgroups: cgroups, NodeGroup: nodeGroup, PodGroup: cfg.podGroup(), Pods: p.workers.Pods}
-	if err := cfg.Metrics.Register(metrics(p.workers.Pods)); err != nil {
-		cfg.Log.Debug("metrics are registered already", "error", err) // by an agent before, in this process
+	for _, m := range []prometheus.Collector{metrics(p.workers.Pods), p.certs} {
+		if err := cfg.Metrics.Register(m); err != nil {
+			cfg.Log.Debug("metrics are registered already", "error", err) // by an agent before, in this process
+		}
 	}
 	p.api = api.New(api.Config{Pods: p.workers.Pods, Runtime: a.runtime, Stats: p.stats, Metrics: cfg.Metrics, Profiling: cfg.Profiling,
 		SystemLogs: systemLogs, Healthy: p.healthy, Names: cfg.Callers, Access: access.New(a.client, cfg.Name), Log: cfg.Log})
@@ -144,6 +151,7 @@ func (p *parts) run(ctx context.Context, ln net.Listener) error {
 	}
 	group.Go(func() error { return p.member.Run(ctx) })
 	group.Go(func() error { return p.sources.Run(ctx) })
+	group.Go(func() error { return p.certs.Run(ctx) })
 	group.Go(func() error { return p.workers.Run(ctx) })
 	group.Go(func() error { return p.watcher.Run(ctx) })
 	group.Go(func() error { return p.collect.Run(ctx) })

@@ -17,6 +17,7 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,8 +89,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Prepare brings all volumes of a pod up to date. It returns when they should
-// be again, because a token runs out; zero for never.
+// Prepare brings all volumes of a pod up to date; one that fails does not keep
+// the others from it. It returns when they should be again, because a token runs
+// out; zero for never.
 //
 // # Errors
 //
@@ -99,15 +101,22 @@ func (m *Manager) Prepare(ctx context.Context, pod *corev1.Pod) (renew time.Time
 	if err := os.MkdirAll(filepath.Join(m.Dir(pod.UID), "volumes"), 0o750); err != nil {
 		return renew, fmt.Errorf("pod directory: %w", err)
 	}
+	var first error
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		at, err := m.prepare(ctx, pod, v)
-		if err != nil {
-			return renew, &Error{v.Name, err}
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return time.Time{}, &Error{v.Name, err}
+		case err != nil:
+			first = cmp.Or[error](first, &Error{v.Name, err})
 		}
 		if !at.IsZero() && (renew.IsZero() || at.Before(renew)) {
 			renew = at
 		}
+	}
+	if first != nil {
+		return time.Time{}, first
 	}
 	return renew, nil
 }

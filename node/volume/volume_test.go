@@ -3,6 +3,7 @@ package volume_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,6 +38,8 @@ type world struct {
 	clock  *testclock.FakeClock
 	tokens int
 	fail   error
+	// renewed is added to what credentials say.
+	renewed string
 
 	bundles []*certificatesv1.ClusterTrustBundle
 }
@@ -62,6 +65,10 @@ func newWorld(t *testing.T) *world {
 		config: map[string]map[string]string{"cm": {"a": "1", "b": "2"}}, secret: map[string]map[string][]byte{"sec": {"k": []byte("s")}}}
 	node := func() *podspec.Node { return &podspec.Node{IPs: []string{"10.0.0.1"}} }
 	w.m = volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard(projected.Config{Sources: w, Bundles: w, Clock: w.clock, Node: node,
+		Credential: func(_ context.Context, _ *corev1.Pod, volume string, source int) (key, chain []byte, err error) {
+			of := fmt.Sprintf("%s/%d%s\n", volume, source, w.renewed)
+			return []byte("key " + of), []byte("chain " + of), w.fail
+		},
 		Token: func(_ context.Context, _ *corev1.Pod, audience string, seconds int64) (projected.Token, error) {
 			w.tokens++
 			return projected.Token{Value: audience + strings.Repeat("x", w.tokens), Expires: w.clock.Now().Add(time.Duration(seconds) * time.Second)}, w.fail

@@ -96,7 +96,14 @@ func (d *Driver) content(ctx context.Context, pod *corev1.Pod, v *corev1.Volume)
 	case v.Projected != nil:
 		c.memory = true
 		for i := range v.Projected.Sources {
-			if err := d.project(ctx, c, pod, &v.Projected.Sources[i], mode(v.Projected.DefaultMode)); err != nil {
+			s, m := &v.Projected.Sources[i], mode(v.Projected.DefaultMode)
+			var err error
+			if s.PodCertificate != nil {
+				err = d.podCertificate(ctx, c, pod, v.Name, i, s.PodCertificate, m)
+			} else {
+				err = d.project(ctx, c, pod, s, m)
+			}
+			if err != nil {
 				return nil, err
 			}
 		}

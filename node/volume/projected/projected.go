@@ -1,7 +1,7 @@
 // Package projected makes the volumes whose files the agent writes: configMap,
 // secret, downwardAPI, and projected ones, which join these with service
-// account tokens and trust anchors. Their content changes as a whole (atomic.go), as readers of
-// Kubernetes' volumes expect.
+// account tokens, trust anchors and certificates of the pod. Their content changes
+// as a whole (atomic.go), as readers of Kubernetes' volumes expect.
 package projected
 
 import (
@@ -27,6 +27,10 @@ type Config struct {
 	Bundles Bundles
 	// Token asks for a token for the pod's service account; nil: there are none.
 	Token func(ctx context.Context, pod *corev1.Pod, audience string, seconds int64) (Token, error)
+	// Credential returns the key and the certificate chain, in PEM, for a source
+	// of a pod's volume; nil: there are none. It tells of new ones elsewhere, as
+	// Sources and Bundles do of changes. What it returns is not changed.
+	Credential func(ctx context.Context, pod *corev1.Pod, volume string, source int) (key, chain []byte, err error)
 	// Node is read by the downward API; it is called at each use. Required.
 	Node func() *podspec.Node
 	// Clock is the real one when nil.
@@ -64,8 +68,8 @@ func (*Driver) Supports(s driver.Spec) bool {
 	return s.Persistent == nil && (v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil)
 }
 
-// Setup writes the volume's files, if they have changed. Secrets and tokens
-// never reach a disk. Its Mount is renewed when most of a token's life is over.
+// Setup writes the volume's files, if they have changed. Secrets, tokens
+// and keys never reach a disk. Its Mount is renewed when most of a token's life is over.
 func (d *Driver) Setup(ctx context.Context, r *driver.Request) (driver.Mount, error) {
 	c, err := d.content(ctx, r.Pod, r.Volume)
 	if err != nil {
