@@ -19,6 +19,7 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/controllers/namespace"
 	_ "github.com/pintle-io/pintle/plugins/controllers/nodeipam"
 	_ "github.com/pintle-io/pintle/plugins/controllers/nodelifecycle"
+	_ "github.com/pintle-io/pintle/plugins/controllers/podcertificatecleaner"
 	_ "github.com/pintle-io/pintle/plugins/controllers/pvcprotection"
 	_ "github.com/pintle-io/pintle/plugins/controllers/pvprotection"
 	_ "github.com/pintle-io/pintle/plugins/controllers/replicaset"

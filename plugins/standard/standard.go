@@ -119,6 +119,9 @@ var Plugins = []Plugin{
 	{Name: "pv-protection", Member: "pv-protection", Account: "pv-protection-controller", Rules: []Rule{
 		{[]string{""}, []string{"persistentvolumes"}, []string{"get", "list", "watch", "patch"}},
 	}},
+	{Name: "pod-certificate-cleaner", Member: "pod-certificate-cleaner", Account: "podcertificaterequestcleaner", Rules: []Rule{
+		{[]string{"certificates.k8s.io"}, []string{"podcertificaterequests"}, []string{"get", "list", "watch", "delete"}},
+	}},
 	{Name: "root-ca", Member: "root-ca", Account: "root-ca-cert-publisher", Rules: []Rule{
 		{[]string{""}, []string{"namespaces"}, read},
 		{[]string{""}, []string{"configmaps"}, write},

@@ -37,7 +37,7 @@ func Kinds(clk clock.PassiveClock) []*resource.Definition {
 					{Label: "spec.signerName", Value: func(b *certificatesv1beta1.ClusterTrustBundle) string { return b.Spec.SignerName }},
 				},
 			}),
-		kind.Define(kind.Names{Group: certificatesv1.GroupName, Kind: "PodCertificateRequest", Resource: "podcertificaterequests", NeedsImplementer: true, Storage: "v1beta1"},
+		kind.Define(kind.Names{Group: certificatesv1.GroupName, Kind: "PodCertificateRequest", Resource: "podcertificaterequests", Storage: "v1beta1"},
 			kind.Rule[certificatesv1beta1.PodCertificateRequest, certificates.PodCertificateRequest]{
 				Status:         kind.HasStatusOnly,
 				Conditional:    true,

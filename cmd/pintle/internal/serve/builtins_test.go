@@ -129,7 +129,7 @@ var unimplemented = []string{
 	"cronjobs.batch", "daemonsets.apps",
 	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "jobs.batch",
 	"mutatingadmissionpolicies.admissionregistration.k8s.io", "mutatingwebhookconfigurations.admissionregistration.k8s.io",
-	"networkpolicies.networking.k8s.io", "podcertificaterequests.certificates.k8s.io", "poddisruptionbudgets.policy", "replicationcontrollers", "resourceclaims.resource.k8s.io",
+	"networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "replicationcontrollers", "resourceclaims.resource.k8s.io",
 	"statefulsets.apps", "storageversionmigrations.storagemigration.k8s.io",
 	"validatingadmissionpolicies.admissionregistration.k8s.io", "validatingwebhookconfigurations.admissionregistration.k8s.io",
 	"volumeattachments.storage.k8s.io",
