@@ -28,6 +28,8 @@ func TestLab(t *testing.T) {
 		{"Probes", testProbes},
 		{"Images", testImages},
 		{"ImagePushers", testImagePushers},
+		{"TrustBundles", testTrustBundles},
+		{"PodCertificates", testPodCertificates},
 		{"Services", testServices},
 		{"Proxies", testProxies},
 		{"DNS", testDNS},
