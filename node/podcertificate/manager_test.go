@@ -389,10 +389,13 @@ func TestAsksAgain(t *testing.T) {
 			t.Error("the same again")
 		}
 		// Another one of its name is not its own.
-		if err := api.Delete(t.Context(), second.Name, metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
+		second.UID = "another"
+		settle(t, w.client, &second, certificatesv1.PodCertificateRequestConditionTypeDenied, "Policy", "not you")
+		for _, r := range w.requests(2) {
+			if r.Name != second.Name {
+				ca.issue(t, w.client, &r, time.Hour, nil)
+			}
 		}
-		ca.issue(t, w.client, &w.requests(1)[0], time.Hour, nil)
 		w.heard(1)
 	})
 }
@@ -465,5 +468,11 @@ func TestForgotten(t *testing.T) {
 		w.m.Hold(b)
 		time.Sleep(10 * time.Hour)
 		w.requests(3)
+		before := watches()
+		w.m.Hold(pod("c"))
+		w.requests(4)
+		if n := watches(); n != before+1 {
+			t.Errorf("%d watches, want %d: nothing was followed while no pod needed it", n, before+1)
+		}
 	})
 }
