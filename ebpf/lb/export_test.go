@@ -1,5 +1,8 @@
 package lb
 
+// Layout is the version of what the maps hold.
+const Layout = layout
+
 // TakeOverPartly runs the first n steps of a takeover and stops, as if killed.
 // It returns how many there are.
 func (b *Balancer) TakeOverPartly(n int) (int, error) {

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"reflect"
 	"slices"
 	"strings"
@@ -221,5 +222,18 @@ func TestMapRequest(t *testing.T) {
 	}
 	if _, _, err := wire.MapRequest([]byte{0x80}); err == nil {
 		t.Error("a frame that is cut short is taken")
+	}
+}
+
+// TestPointsHaveNames: whoever is asked for the names of points is told all of them,
+// and finds the points by these.
+func TestPointsHaveNames(t *testing.T) {
+	all := wire.Scheduling | wire.Admission | wire.PointController
+	names := all.Names()
+	if got, want := len(names), bits.OnesCount32(uint32(all)); got != want {
+		t.Errorf("%d of %d points have a name: %v", got, want, names)
+	}
+	if got := wire.PointsOf(names); got != all {
+		t.Errorf("%v are %b, want %b", names, got, all)
 	}
 }

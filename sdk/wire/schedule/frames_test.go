@@ -1,7 +1,9 @@
 package schedule_test
 
 import (
+	"encoding/hex"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -19,8 +21,8 @@ var (
 	uses = []schedule.MemberUse{{Filter: true}, {Weight: 3}}
 	pre  = schedule.PreFilterAnswer{Reads: 8, RejectedBy: 1, Unresolvable: true, Reasons: []string{"r"}, Only: []schedule.OnlyNodes{{Member: 1, Nodes: []string{"n"}}},
 		Counts: []schedule.PodCounts{{TopologyKey: "zone", Namespaces: []string{"x"}, Selector: "a=b", SkipTerminating: true}}, Missing: missing}
-	cycle = schedule.CycleRequest{Scope: 1, Masked: true, Runs: []schedule.Run{{Start: 64, Count: 2}}, Counts: []schedule.CountsAt{{Slot: 1, Domains: 2, Min: -1, Max: 4}}}
-	found = schedule.CycleAnswer{Reads: 1, Feasible: 2, Reasons: []schedule.ReasonInfo{{Member: 1, Unresolvable: true, Reasons: []string{"r"}}}, Missing: missing}
+	cycle = schedule.CycleRequest{Scope: 1, Masked: true, Runs: []schedule.Run{{Start: 64, Count: 2}, {Start: 70, Count: 1}}, Counts: []schedule.CountsAt{{Slot: 1, Domains: 2, Min: -1, Max: 4}, {Slot: 2, Max: 1}}}
+	found = schedule.CycleAnswer{Reads: 1, Feasible: 2, Reasons: []schedule.ReasonInfo{{Member: 1, Unresolvable: true, Reasons: []string{"r"}}, {Reasons: []string{"s"}}}, Missing: missing}
 )
 
 // TestFrames: every frame is read as it was written, also when a later minor
@@ -50,6 +52,27 @@ func TestFrames(t *testing.T) {
 			if got, err := f.read(f.frame[:n]); err == nil {
 				t.Errorf("%s cut to %d of %d bytes is read as %+v", name, n, len(f.frame), got)
 			}
+		}
+	}
+}
+
+// TestFramesStay: what is written begins with what version 2.0 wrote, so that whoever
+// speaks that reads it; the elements of lists, such as counts, never get a field
+// (docs/abi.md, "How frames grow").
+func TestFramesStay(t *testing.T) {
+	for name, f := range map[string]struct {
+		frame []byte
+		first string
+	}{
+		"uses":      {schedule.AppendUses(nil, uses), "0201000006"},
+		"prefilter": {pre.Append(nil), "080101010172010101016e01047a6f6e6501017803613d62010140047a6f6e650a6e6f64652e6c6162656c010e6d65746164617461286e616d6529"},
+		"cycle":     {cycle.Append(nil), "01010240024601020102010802000002"},
+		"answer":    {found.Append(nil), "010202010101017200000101730140047a6f6e650a6e6f64652e6c6162656c010e6d65746164617461286e616d6529"},
+		"missing":   {missing.Append(nil), "0140047a6f6e650a6e6f64652e6c6162656c010e6d65746164617461286e616d6529"},
+		"normalize": {schedule.AppendNormalize(nil, 3, 400), "039003"},
+	} {
+		if got := hex.EncodeToString(f.frame); !strings.HasPrefix(got, f.first) {
+			t.Errorf("%s is written as %s, which does not begin with %s", name, got, f.first)
 		}
 	}
 }
