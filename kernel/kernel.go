@@ -235,7 +235,8 @@ func (k *Kernel) makeRegistry(context.Context) error {
 	if err != nil {
 		return err
 	}
-	k.chain = &admission.Chain{}
+	k.chain = &admission.Chain{Metrics: admission.NewMetrics()}
+	k.metrics.MustRegister(k.chain.Metrics)
 	escalation := rbac.NewEscalation(k.auth.RBAC, k.auth.Authorizer)
 	for name, rule := range map[string]admission.Validator{
 		"node-restriction":        &node.Restriction{Reader: reader, Authorizer: k.auth.Authorizer},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,9 @@ import (
 // ([Chain.Begin]); Set and Remove swap the whole list, so that a rule is never
 // half there.
 type Chain struct {
+	// Metrics count what rules take; nil counts nothing. Set before use.
+	Metrics *Metrics
+
 	mu      sync.Mutex // serializes writers
 	entries atomic.Pointer[[]*entry]
 	hold    atomic.Pointer[hold]
@@ -27,6 +31,7 @@ type entry struct {
 	order int
 	rule  Rule
 	stats counters
+	took  *[2]series // by phase; nil: nobody counts
 }
 
 type counters struct {
@@ -56,7 +61,7 @@ func (c *Chain) Set(name string, order int, r Rule) {
 	}
 	c.change(func(old []*entry) []*entry {
 		next := without(old, name, r.Policy)
-		next = append(next, &entry{name: name, order: order, rule: r})
+		next = append(next, &entry{name: name, order: order, rule: r, took: c.Metrics.of(name)})
 		sort.Slice(next, func(i, j int) bool {
 			if next[i].order != next[j].order {
 				return next[i].order < next[j].order
@@ -81,6 +86,9 @@ func (c *Chain) remove(name string, policy bool) bool {
 	c.change(func(old []*entry) []*entry {
 		next := without(old, name, policy)
 		found = len(next) < len(old)
+		if found && !slices.ContainsFunc(next, func(e *entry) bool { return e.name == name }) {
+			c.Metrics.forget(name)
+		}
 		return next
 	})
 	return found
@@ -174,14 +182,27 @@ func (p Pass) asks(ctx context.Context, e *entry, a *Attributes) bool {
 // Mutate asks every matching mutator in order, and a second time if one of them
 // wants that ([Attributes.Reinvocation]). a.Object may be replaced.
 func (p Pass) Mutate(ctx context.Context, a *Attributes) error {
-	entries, err := p.rules(ctx, a)
-	if err != nil {
-		return err
+	return p.step(mutating, a, func() error {
+		entries, err := p.rules(ctx, a)
+		if err != nil {
+			return err
+		}
+		if err := p.mutate(ctx, entries, a); err != nil || !a.again() {
+			return err
+		}
+		return p.mutate(ctx, entries, a)
+	})
+}
+
+// step does what a phase does, and notes how long it took.
+func (p Pass) step(ph phase, a *Attributes, do func() error) error {
+	if p.chain == nil || p.chain.Metrics == nil {
+		return do()
 	}
-	if err := p.mutate(ctx, entries, a); err != nil || !a.again() {
-		return err
-	}
-	return p.mutate(ctx, entries, a)
+	began := time.Now() //nolint:forbidigo // what rules took is told, and nothing is decided by it
+	err := do()
+	p.chain.Metrics.stepped(ph, a.Operation, time.Since(began), err)
+	return err
 }
 
 func (p Pass) mutate(ctx context.Context, entries []*entry, a *Attributes) error {
@@ -197,7 +218,7 @@ func (p Pass) mutate(ctx context.Context, entries []*entry, a *Attributes) error
 				a.Object = a.Object.DeepCopyObject()
 			}
 		}
-		passed, err := e.ask(ctx, a, e.rule.Mutate.Mutate)
+		passed, err := e.ask(ctx, mutating, a, e.rule.Mutate.Mutate)
 		if err != nil {
 			return err
 		}
@@ -211,19 +232,21 @@ func (p Pass) mutate(ctx context.Context, entries []*entry, a *Attributes) error
 // Validate asks every matching validator in order and returns the first
 // refusal.
 func (p Pass) Validate(ctx context.Context, a *Attributes) error {
-	entries, err := p.rules(ctx, a)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.rule.Validate == nil || !p.asks(ctx, e, a) {
-			continue
-		}
-		if _, err := e.ask(ctx, a, e.rule.Validate.Validate); err != nil {
+	return p.step(validating, a, func() error {
+		entries, err := p.rules(ctx, a)
+		if err != nil {
 			return err
 		}
-	}
-	return nil
+		for _, e := range entries {
+			if e.rule.Validate == nil || !p.asks(ctx, e, a) {
+				continue
+			}
+			if _, err := e.ask(ctx, validating, a, e.rule.Validate.Validate); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Mutate is Begin().Mutate.
@@ -236,11 +259,21 @@ func (c *Chain) Validate(ctx context.Context, a *Attributes) error {
 
 // ask calls a rule and applies its failure policy. passed is false when the
 // rule failed and was ignored.
-func (e *entry) ask(ctx context.Context, a *Attributes, f func(context.Context, *Attributes) error) (passed bool, err error) {
+func (e *entry) ask(ctx context.Context, ph phase, a *Attributes, f func(context.Context, *Attributes) error) (passed bool, err error) {
 	start := time.Now() //nolint:forbidigo // what a rule took is told, and nothing is decided by it
 	e.stats.calls.Add(1)
 	err = e.call(ctx, a, f)
-	e.stats.nanos.Add(int64(time.Since(start)))
+	took := time.Since(start)
+	e.stats.nanos.Add(int64(took))
+	passed, err = e.judge(ctx, a, err)
+	if e.took != nil {
+		e.took[ph].observe(ph, a.Operation, took, err)
+	}
+	return passed, err
+}
+
+// judge is what comes of a rule's answer.
+func (e *entry) judge(ctx context.Context, a *Attributes, err error) (passed bool, _ error) {
 	switch {
 	case err == nil:
 		return true, nil
