@@ -107,6 +107,14 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 // systemLogs is where a machine's logs are.
 const systemLogs = "/var/log"
 
+// What this agent declares to know how to do, by upstream's names, in order: whoever
+// asks for it of a node that does not is refused, rather than not heard.
+const (
+	podLevelResize       = "InPlacePodLevelResourcesVerticalScaling"
+	initContainersResize = "InPlacePodVerticalScalingInitContainers"
+	restartAllContainers = "RestartAllContainersOnContainerExits"
+)
+
 func (p *parts) membership(runtimeVersion string) *membership.Member {
 	cfg := &p.agent.cfg
 	addresses := []corev1.NodeAddress{}
@@ -117,7 +125,8 @@ func (p *parts) membership(runtimeVersion string) *membership.Member {
 	return membership.New(membership.Config{
 		Client: p.agent.client, Name: cfg.Name, Labels: cfg.Labels, Taints: cfg.Taints, Addresses: addresses,
 		Capacity: p.agent.capacity(), Allocatable: p.about.Allocatable, Info: membership.Info(runtimeVersion), Port: port(cfg.Listen),
-		LeaseDuration: cfg.LeaseDuration, StatusInterval: cfg.StatusInterval, ReportInterval: cfg.ReportInterval,
+		DeclaredFeatures: []string{podLevelResize, initContainersResize, restartAllContainers},
+		LeaseDuration:    cfg.LeaseDuration, StatusInterval: cfg.StatusInterval, ReportInterval: cfg.ReportInterval,
 		Health: p.health, Images: p.listImages, Log: cfg.Log,
 	})
 }

@@ -44,7 +44,10 @@ type Config struct {
 	Capacity    corev1.ResourceList
 	Allocatable corev1.ResourceList
 	Info        corev1.NodeSystemInfo
-	Port        int32 // of the kubelet API
+	// DeclaredFeatures are what the agent knows how to do that older ones do not
+	// (KEP-5328), in order.
+	DeclaredFeatures []string
+	Port             int32 // of the kubelet API
 	// LeaseDuration is how long the node counts as alive after a renewal; it
 	// renews at a quarter of it.
 	LeaseDuration time.Duration

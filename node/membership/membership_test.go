@@ -25,7 +25,7 @@ func config(c *fake.Clientset, health func() membership.Health) membership.Confi
 		Client: c, Name: "n1", Labels: map[string]string{"zone": "a"}, Taints: []corev1.Taint{{Key: "k", Effect: corev1.TaintEffectNoSchedule}},
 		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.1"}},
 		Capacity:  corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}, Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")},
-		Info: corev1.NodeSystemInfo{OperatingSystem: "linux", Architecture: "amd64"}, Port: 10250,
+		Info: corev1.NodeSystemInfo{OperatingSystem: "linux", Architecture: "amd64"}, Port: 10250, DeclaredFeatures: []string{"Known"},
 		LeaseDuration: 400 * time.Millisecond, StatusInterval: 20 * time.Millisecond, ReportInterval: time.Hour,
 		Health: func(context.Context) membership.Health { return health() },
 	}
@@ -61,6 +61,9 @@ func TestRegister(t *testing.T) {
 	}
 	if n.Status.DaemonEndpoints.KubeletEndpoint.Port != 10250 || n.Status.Allocatable.Cpu().String() != "1" || condition(n, corev1.NodeReady).Status != corev1.ConditionTrue {
 		t.Errorf("status: got %+v", n.Status)
+	}
+	if got := n.Status.DeclaredFeatures; len(got) != 1 || got[0] != "Known" {
+		t.Errorf("declared features: got %v", got)
 	}
 	// A node that exists keeps what others did to it.
 	n.Labels["kubernetes.io/arch"], n.Labels["theirs"], n.Spec.Unschedulable, n.Spec.Taints = "old", "x", true, nil

@@ -18,7 +18,7 @@ func (m *Member) status(ctx context.Context, old *corev1.NodeStatus) corev1.Node
 	if old != nil {
 		s = *old.DeepCopy()
 	}
-	s.Addresses, s.NodeInfo = m.cfg.Addresses, m.cfg.Info
+	s.Addresses, s.NodeInfo, s.DeclaredFeatures = m.cfg.Addresses, m.cfg.Info, m.cfg.DeclaredFeatures
 	s.Allocatable = advertised(s.Capacity, m.cfg.Allocatable)
 	s.Capacity = advertised(s.Capacity, m.cfg.Capacity)
 	s.DaemonEndpoints.KubeletEndpoint.Port = m.cfg.Port

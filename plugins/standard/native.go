@@ -3,11 +3,14 @@ package standard
 // The same sources, linked in, for --plugin-host=native.
 import (
 	_ "github.com/pintle-io/pintle/plugins/admission/claimresize"
+	_ "github.com/pintle-io/pintle/plugins/admission/declaredfeatures"
 	_ "github.com/pintle-io/pintle/plugins/admission/defaultclass"
 	_ "github.com/pintle-io/pintle/plugins/admission/defaulttolerations"
 	_ "github.com/pintle-io/pintle/plugins/admission/limitranger"
 	_ "github.com/pintle-io/pintle/plugins/admission/nodetaint"
+	_ "github.com/pintle-io/pintle/plugins/admission/podresize"
 	_ "github.com/pintle-io/pintle/plugins/admission/podsecurity"
+	_ "github.com/pintle-io/pintle/plugins/admission/podtopologylabels"
 	_ "github.com/pintle-io/pintle/plugins/admission/priority"
 	_ "github.com/pintle-io/pintle/plugins/admission/resourcequota"
 	_ "github.com/pintle-io/pintle/plugins/admission/runtimeclass"
@@ -26,5 +29,6 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/controllers/resourcequota"
 	_ "github.com/pintle-io/pintle/plugins/controllers/rootca"
 	_ "github.com/pintle-io/pintle/plugins/controllers/serviceaccount"
+	_ "github.com/pintle-io/pintle/plugins/controllers/vacprotection"
 	_ "github.com/pintle-io/pintle/plugins/scheduling"
 )

@@ -34,6 +34,8 @@ var (
 	write = []string{"get", "list", "watch", "create", "update", "patch", "delete"}
 	// events: to record some about what it may read.
 	events = Rule{[]string{""}, []string{"events"}, []string{"create"}}
+	// node: to look at the one that a pod is on.
+	node = Rule{[]string{""}, []string{"nodes"}, []string{"get"}}
 )
 
 // Plugins are all that ship.
@@ -65,9 +67,12 @@ var Plugins = []Plugin{
 	{Name: "runtime-class", Member: "runtime-class", Order: -5, Rules: []Rule{
 		{[]string{"node.k8s.io"}, []string{"runtimeclasses"}, []string{"get"}},
 	}},
-	{Name: "default-ingress-class", Member: "default-ingress-class", Order: -3, Rules: []Rule{
+	{Name: "default-ingress-class", Member: "default-ingress-class", Order: -4, Rules: []Rule{
 		{[]string{"networking.k8s.io"}, []string{"ingressclasses"}, []string{"list"}},
 	}},
+	{Name: "pod-topology-labels", Member: "pod-topology-labels", Order: -3, Rules: []Rule{node}},
+	{Name: "declared-features", Member: "declared-features", Order: -2, Rules: []Rule{node}},
+	{Name: "pod-resize", Member: "pod-resize", Order: -1, Rules: []Rule{node}},
 
 	// What is charged is final: it is asked when nothing else can refuse any more.
 	{Name: "resource-quota", Member: "resource-quota", Order: 10_000, Rules: []Rule{
@@ -121,6 +126,10 @@ var Plugins = []Plugin{
 	}},
 	{Name: "pod-certificate-cleaner", Member: "pod-certificate-cleaner", Account: "podcertificaterequestcleaner", Rules: []Rule{
 		{[]string{"certificates.k8s.io"}, []string{"podcertificaterequests"}, []string{"get", "list", "watch", "delete"}},
+	}},
+	{Name: "vac-protection", Member: "vac-protection", Account: "volumeattributesclass-protection-controller", Rules: []Rule{
+		{[]string{"storage.k8s.io"}, []string{"volumeattributesclasses"}, []string{"get", "list", "watch", "patch"}},
+		{[]string{""}, []string{"persistentvolumeclaims", "persistentvolumes"}, read},
 	}},
 	{Name: "root-ca", Member: "root-ca", Account: "root-ca-cert-publisher", Rules: []Rule{
 		{[]string{""}, []string{"namespaces"}, read},

@@ -54,3 +54,27 @@ func cpu() int64 {
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // fails for a bad pointer only
 	return u.Utime.Nano() + u.Stime.Nano()
 }
+
+// BenchmarkBindingAdmission is what the rules that ship add to the binding of a pod.
+func BenchmarkBindingAdmission(b *testing.B) {
+	for _, open := range []func(testing.TB) host{nativeHost, wasmHost} {
+		h := open(b)
+		b.Run(h.name, func(b *testing.B) {
+			c := newCluster(b, h, "pod-topology-labels")
+			c.mustCreate(b, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{corev1.LabelTopologyZone: "z", corev1.LabelTopologyRegion: "r", corev1.LabelHostname: "n"}}})
+			before := cpu()
+			for b.Loop() {
+				binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}, Target: corev1.ObjectReference{Kind: "Node", Name: "n"}}
+				a := &admission.Attributes{Operation: admission.Create, Resource: corev1.SchemeGroupVersion.WithResource("pods"), Subresource: "binding",
+					Kind: corev1.SchemeGroupVersion.WithKind("Binding"), Namespace: namespace, Name: "web", Object: binding}
+				if err := c.chain.Mutate(b.Context(), a); err != nil {
+					b.Fatal(err)
+				}
+				if got := a.Object.(*corev1.Binding).Labels; len(got) != 2 {
+					b.Fatalf("labels %v", got)
+				}
+			}
+			b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}

@@ -1,7 +1,7 @@
-// Package storageprotection gives new PersistentVolumeClaims and
-// PersistentVolumes the finalizers that keep them while they are used, as
+// Package storageprotection gives new PersistentVolumeClaims, PersistentVolumes and
+// VolumeAttributesClasses the finalizers that keep them while they are used, as
 // upstream's StorageObjectInUseProtection admission does. The controllers
-// pvcprotection and pvprotection take them away.
+// pvcprotection, pvprotection and vacprotection take them away.
 package storageprotection
 
 import (
@@ -15,8 +15,9 @@ import (
 
 // finalizers by resource.
 var finalizers = map[string]string{
-	"v1/persistentvolumeclaims": "kubernetes.io/pvc-protection",
-	"v1/persistentvolumes":      "kubernetes.io/pv-protection",
+	"v1/persistentvolumeclaims":                 "kubernetes.io/pvc-protection",
+	"v1/persistentvolumes":                      "kubernetes.io/pv-protection",
+	"storage.k8s.io/v1/volumeattributesclasses": "kubernetes.io/vac-protection",
 }
 
 func init() {

@@ -19,6 +19,7 @@ func TestMutate(t *testing.T) {
 	}{
 		{"claim", "v1/persistentvolumeclaims", nil, []string{`metadata.finalizers[0] "kubernetes.io/pvc-protection"`}},
 		{"volume", "v1/persistentvolumes", nil, []string{`metadata.finalizers[0] "kubernetes.io/pv-protection"`}},
+		{"class", "storage.k8s.io/v1/volumeattributesclasses", nil, []string{`metadata.finalizers[0] "kubernetes.io/vac-protection"`}},
 		{"behind others", "v1/persistentvolumes", []any{"a/b"}, []string{`metadata.finalizers[1] "kubernetes.io/pv-protection"`}},
 		{"there", "v1/persistentvolumeclaims", []any{"kubernetes.io/pvc-protection"}, nil},
 	} {
