@@ -36,8 +36,9 @@ const (
 
 // plugins are those that are loaded, and who uses them.
 type plugins struct {
-	loader   *loader.Loader
-	policies *admit.Sink
+	loader       *loader.Loader
+	policies     *admit.Sink
+	implementers *implementers.Set
 }
 
 // makePlugins joins the loader with those who use plugins.
@@ -63,7 +64,7 @@ func (k *Kernel) makePlugins(context.Context) error {
 	if k.converts != nil {
 		consumers = append(consumers, loader.Consumer{Name: "conversion", Points: wire.PointConvert, Sink: k.converts})
 	}
-	k.plugins = plugins{policies: policies, loader: loader.New(loader.Config{
+	k.plugins = plugins{policies: policies, implementers: implement, loader: loader.New(loader.Config{
 		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Server: k.identity.Name, WritesStatus: k.leader.established, Informers: k.informers, Log: k.c.Log,
 		Consumers: consumers,
 	})}
@@ -131,6 +132,12 @@ func (p *plugins) run(ctx context.Context, synced func()) error {
 
 // PluginsSynced is closed when every plugin has been loaded or has failed to.
 func (k *Kernel) PluginsSynced() <-chan struct{} { return k.plugins.loader.Synced() }
+
+// Implementers names those that act on the objects of a resource: plugins that are
+// loaded, and parts of the server and of the distribution; none if nobody does.
+func Implementers(k *Kernel, gr schema.GroupResource) []string {
+	return k.plugins.implementers.Of(gr)
+}
 
 // refused tells the loader that the leader's term does not take a plugin.
 func (p *plugins) refused(ctx context.Context, consumer, name string, err error) {
