@@ -1,5 +1,6 @@
-// Package podresources adds up what a pod needs of what its containers need. The rule of
-// LimitRanges and the arithmetic of quotas share it, so that both come to the same sums.
+// Package podresources adds up what a pod needs of what its containers need. The rules of
+// LimitRanges and of resizes and the arithmetic of quotas share it, so that all come to the
+// same sums.
 package podresources
 
 import (
