@@ -30,7 +30,9 @@ func FuzzExtension(f *testing.F) {
 		if _, err := extension([]*v2Part{first}, Extension{Path: "/apis/a/v1", JSON: doc}); err != nil {
 			return
 		}
-		list := []*v2Part{first, {"", func() (*fragment, error) { return extension([]*v2Part{first}, Extension{Path: "/apis/a/v1", JSON: doc}) }}}
+		list := []*v2Part{first, {"", func() (*fragment, error) {
+			return extension([]*v2Part{first}, Extension{Path: "/apis/a/v1", JSON: doc})
+		}}}
 		d, err := joined(list)
 		if err != nil {
 			t.Fatal(err)
