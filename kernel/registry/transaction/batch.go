@@ -217,17 +217,18 @@ func (b *batch) plan(ctx context.Context, slots []*slot) {
 		switch {
 		case err != nil:
 			b.results[s.index].Err = err
+		case room.Add(-int64(len(ch.value))) < 0:
+			b.results[s.index].Err = errTooMuch
 		case ch.Noop && !b.whole || s.write.DryRun:
 			b.answer(s, ch, 0)
 		default:
 			s.change = ch
-			room.Add(-int64(len(ch.value)))
 		}
 	})
 }
 
 // maxAtomicBytes is what an embedded etcd takes in one request; items of an atomic batch
-// are all held until then.
+// are all held until then, those of a dry run, too.
 const maxAtomicBytes = 8 << 20
 
 var errTooMuch = apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("an atomic batch writes at most %d bytes", maxAtomicBytes))

@@ -3,7 +3,9 @@ package transaction_test
 import (
 	"context"
 	"fmt"
+	goruntime "runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -187,6 +189,53 @@ func TestAtomicRefused(t *testing.T) {
 		if err == nil || x.value(t, "a") != "" || x.stored(t, configMaps, "m0") != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// An atomic batch holds and writes 8 MiB of objects, and not one more: the item that
+// passes the bound is refused, and so are the others. A dry run holds as much, and says
+// the same. What need not be atomic is committed in parts.
+func TestAtomicBound(t *testing.T) {
+	const most, size = 8 << 20, 1 << 20
+	for name, tc := range map[string]struct {
+		objects, bytes       int // the last object is shorter, so that all have so many
+		atomic, dryRun, fits bool
+	}{
+		"all that fits":         {objects: 8, bytes: most, atomic: true, fits: true},
+		"a byte too much":       {objects: 8, bytes: most + 1, atomic: true},
+		"much too much":         {objects: 40, bytes: 5 * most, atomic: true},
+		"a dry run":             {objects: 8, bytes: most, atomic: true, dryRun: true, fits: true},
+		"a dry run of too much": {objects: 8, bytes: most + 1, atomic: true, dryRun: true},
+		"in parts":              {objects: 16, bytes: 2 * most, fits: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newFixture(t)
+			var planned atomic.Int64
+			var writes []*transaction.Write
+			for i, left := 0, tc.bytes; i < tc.objects; i++ {
+				n := min(left, size)
+				if i == tc.objects-1 {
+					n = left
+				}
+				writes, left = append(writes, x.sized(t, fmt.Sprintf("m%02d", i), n, tc.dryRun, &planned)), left-n
+			}
+			refused := 0
+			for i, r := range x.batch(t, tc.atomic, writes...) {
+				switch {
+				case apierrors.IsRequestEntityTooLargeError(r.Err):
+					refused++
+				case (r.Err == nil) != tc.fits, r.Err != nil && !transaction.IsAborted(r.Err):
+					t.Errorf("%d: %v", i, r.Err)
+				}
+			}
+			if (refused == 0) != tc.fits || (x.stored(t, configMaps, "m00") != nil) != (tc.fits && !tc.dryRun) {
+				t.Errorf("%d are refused as too much, m00 is %v", refused, x.stored(t, configMaps, "m00") != nil)
+			}
+			// Every goroutine may be at one when the bound is passed.
+			if n := planned.Load(); tc.atomic && n > most/size+int64(goruntime.GOMAXPROCS(0)) {
+				t.Errorf("%d objects were planned and held", n)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package transaction_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -143,6 +144,29 @@ func (x *fixture) create(name string, hook transaction.Hook) *transaction.Write 
 		if err := x.Join(ctx, w, ch, hook, ch.Obj, nil); err != nil {
 			return nil, err
 		}
+		return ch, x.Encode(ch)
+	}
+	return w
+}
+
+// sized makes an object that is stored in so many bytes, and counts its plans.
+func (x *fixture) sized(t testing.TB, name string, bytes int, dryRun bool, planned *atomic.Int64) *transaction.Write {
+	t.Helper()
+	w := &transaction.Write{Verb: "create", ID: x.id(name), Blind: true, DryRun: dryRun}
+	stored := func(n int) int {
+		_, v, err := x.codec.EncodeCanonical(w.ID.Definition, configMap(name, strings.Repeat("x", n)), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(v)
+	}
+	text := bytes - (stored(bytes) - bytes) // lengths take as many bytes in both
+	if got := stored(text); got != bytes {
+		t.Fatalf("%s is stored in %d bytes, want %d", name, got, bytes)
+	}
+	w.Plan = func(context.Context, *watch.Object) (*transaction.Change, error) {
+		planned.Add(1)
+		ch := &transaction.Change{ID: x.id(name), Obj: configMap(name, strings.Repeat("x", text))}
 		return ch, x.Encode(ch)
 	}
 	return w
