@@ -6,6 +6,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
@@ -20,10 +22,11 @@ import (
 //   - Status: it cannot be read, or holds an absurd quantity
 func (p *Patch) Configuration(kind schema.GroupVersionKind) (*unstructured.Unstructured, error) {
 	config := &unstructured.Unstructured{Object: map[string]any{}}
-	// JSON is YAML, and read as JSON takes a fraction of the memory.
-	unmarshal := json.Unmarshal
+	// JSON is YAML, and read as JSON takes a fraction of the memory. Either reader keeps
+	// whole numbers, which json.Unmarshal makes floats: a custom object has what was read.
+	unmarshal := utiljson.Unmarshal
 	if !json.Valid(p.bytes) {
-		unmarshal = func(b []byte, into any) error { return yaml.Unmarshal(b, into) }
+		unmarshal = utilyaml.Unmarshal
 	}
 	if err := unmarshal(p.bytes, &config.Object); err != nil {
 		return nil, status.BadRequestf("error decoding patch: %v", err)

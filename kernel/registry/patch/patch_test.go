@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pintle-io/pintle/kernel/registry/patch"
@@ -165,6 +166,28 @@ func TestApplyConfiguration(t *testing.T) {
 		}
 		if err != nil || u.Object["data"].(map[string]any)["a"] != "b" || warnings != tc.warnings {
 			t.Errorf("%s: %v, %v, %d warnings", name, u, err, warnings)
+		}
+	}
+}
+
+// Whole numbers stay whole, in JSON and in YAML, and others do not become so: a custom
+// object has what was read, and who asks it for an integer finds none in a float.
+func TestApplyNumbers(t *testing.T) {
+	want := map[string]any{"whole": int64(3), "large": int64(9007199254740993), "half": 1.5, "list": []any{int64(-1), 0.25}, "in": map[string]any{"a": int64(0)}}
+	for name, text := range map[string]string{
+		"JSON": `{"whole": 3, "large": 9007199254740993, "half": 1.5, "list": [-1, 0.25], "in": {"a": 0}}`,
+		"YAML": "whole: 3\nlarge: 9007199254740993\nhalf: 1.5\nlist: [-1, 0.25]\nin: {a: 0}\n",
+	} {
+		p, err := patch.New(newScheme(t)).Parse(types.ApplyYAMLPatchType, []byte(text), metav1.FieldValidationStrict, func(string) {})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		u, err := p.Configuration(schema.GroupVersionKind{Group: "x.io", Version: "v1", Kind: "Wheel"})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if d := cmp.Diff(want, u.Object); d != "" {
+			t.Errorf("%s: %s", name, d)
 		}
 	}
 }
