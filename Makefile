@@ -109,6 +109,11 @@ bench: build ## the figures of docs/benchmarks.md, as a table
 conformance: ## the conformance suite against the cluster of $KUBECONFIG
 	@go run ./conformance/cmd/conformance
 
+# ARGS are further flags (-h lists them), such as -run monitoring.
+.PHONY: charts
+charts: build ## CRDs and manifests as known operators ship them, by kubectl, on a server of its own or the cluster of $$KUBECONFIG
+	@go build -o bin/charts ./conformance/cmd/charts && bin/charts -pintle bin/pintle $(ARGS)
+
 # FOCUS and SKIP are regular expressions on the names of tests, RERUN=failed
 # repeats what failed in the last run, ARGS are further flags (-h lists them).
 .PHONY: conformance-upstream
