@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/apply"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/image"
 	"github.com/pintle-io/pintle/cmd/pintle/internal/cli/plugin"
 	"github.com/pintle-io/pintle/internal/version"
@@ -34,7 +35,7 @@ func New() *cobra.Command {
 	)
 	for group, list := range map[string][]*cobra.Command{
 		"cluster": {upCommand(), downCommand(), serverCommand(), nodeCommand(), tokenCommand(), storeCommand(), labCommand()},
-		"use":     {kubectlCommand(), image.Command(), plugin.Command(), explainCommand(), debugCommand(), versionCommand()},
+		"use":     {kubectlCommand(), apply.Command(), image.Command(), plugin.Command(), explainCommand(), debugCommand(), versionCommand()},
 	} {
 		for _, c := range list {
 			c.GroupID = group

@@ -20,27 +20,46 @@ import (
 )
 
 // Main runs kubectl with args (args[0] is the program name) and exits the
-// process as kubectl does. defaultKubeconfig is used unless --kubeconfig or
-// $KUBECONFIG says otherwise; ~/.kube/config is not, once Pintle has made its
-// own, so that a command for Pintle never reaches another cluster by accident.
+// process as kubectl does. The cluster is that of [Prepare].
 func Main(args []string, defaultKubeconfig string) {
-	if hint := hintFor(os.Getenv("KUBECONFIG"), defaultKubeconfig); hint != "" {
-		util.BehaviorOnFatal(func(message string, code int) { fatal(message, hint, code) })
-	}
-	useDefault(defaultKubeconfig)
+	Prepare(defaultKubeconfig)
 	os.Args = args // kubectl's own argument handling reads it
 	logs.GlogSetter(cmd.GetLogVerbosity(args))
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
 	command := cmd.NewDefaultKubectlCommandWithArgs(cmd.KubectlOptions{
 		PluginHandler: cmd.NewDefaultPluginHandler(plugin.ValidPluginFilenamePrefixes),
 		Arguments:     args,
-		ConfigFlags: genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().
-			WithDiscoveryBurst(300).WithDiscoveryQPS(50).WithWarningPrinter(streams),
-		IOStreams: streams,
+		ConfigFlags:   ConfigFlags(streams),
+		IOStreams:     streams,
 	})
 	if err := cli.RunNoErrOutput(command); err != nil {
 		util.CheckErr(err)
 	}
+}
+
+// Prepare makes what comes of kubectl's packages reach the cluster of
+// defaultKubeconfig unless --kubeconfig or $KUBECONFIG says otherwise;
+// ~/.kube/config is not read, once Pintle has made its own, so that a command for
+// Pintle never reaches another cluster by accident. It changes the environment of the
+// process. hint is what to tell who reaches no server, or "".
+func Prepare(defaultKubeconfig string) (hint string) {
+	if hint = hintFor(os.Getenv("KUBECONFIG"), defaultKubeconfig); hint != "" {
+		util.BehaviorOnFatal(func(message string, code int) { fatal(message, hint, code) })
+	}
+	useDefault(defaultKubeconfig)
+	return hint
+}
+
+// ConfigFlags are the flags by which kubectl's commands find a cluster, and warn to
+// streams.
+func ConfigFlags(streams genericiooptions.IOStreams) *genericclioptions.ConfigFlags {
+	return genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().
+		WithDiscoveryBurst(300).WithDiscoveryQPS(50).WithWarningPrinter(streams)
+}
+
+// NoServer tells whether message is kubectl's when nobody answers at the address.
+func NoServer(message string) bool {
+	return strings.Contains(message, "did you specify the right host or port?")
 }
 
 // useDefault names the kubeconfig when the caller names none by environment.
@@ -72,7 +91,7 @@ func fatal(message, hint string, code int) {
 	if message != "" {
 		fmt.Fprintln(os.Stderr, strings.TrimSuffix(message, "\n"))
 	}
-	if strings.Contains(message, "did you specify the right host or port?") {
+	if NoServer(message) {
 		fmt.Fprintln(os.Stderr, hint)
 	}
 	os.Exit(code)
