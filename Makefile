@@ -111,7 +111,7 @@ conformance: ## the conformance suite against the cluster of $KUBECONFIG
 
 # ARGS are further flags (-h lists them), such as -run monitoring.
 .PHONY: charts
-charts: build ## CRDs and manifests as known operators ship them, by kubectl, on a server of its own or the cluster of $$KUBECONFIG
+charts: build ## CRDs and manifests as known operators ship them, by kubectl, on a server of its own or the cluster of $KUBECONFIG
 	@go build -o bin/charts ./conformance/cmd/charts && bin/charts -pintle bin/pintle $(ARGS)
 
 # FOCUS and SKIP are regular expressions on the names of tests, RERUN=failed

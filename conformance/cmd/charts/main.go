@@ -13,12 +13,13 @@ import (
 	"os/signal"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/pintle-io/pintle/conformance/charts"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) // a server of its own ends with it
 	failed, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {
