@@ -201,6 +201,7 @@ func (r *request) beforeUpdate(ctx context.Context, obj runtime.Object, m metav1
 		return err
 	}
 	m.SetGeneration(old.GetGeneration())
+	m.SetSelfLink("") // is never stored, and would make an update without effect look like one
 	prepare, validate, warn := r.hooks()
 	if prepare != nil {
 		prepare(ctx, obj, oldObj)

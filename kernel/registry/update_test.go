@@ -98,15 +98,22 @@ func TestUpdateWithoutEffectIsNotWritten(t *testing.T) {
 	c := newCluster(t)
 	made := c.mustCreate(t, configMapsR, configMap("a", map[string]string{"k": "v"})).(*corev1.ConfigMap)
 	before, _ := c.store.counts()
-	for _, rv := range []string{made.ResourceVersion, ""} {
+	for _, change := range []func(*corev1.ConfigMap){
+		func(*corev1.ConfigMap) {},
+		func(in *corev1.ConfigMap) { in.ResourceVersion = "" },
+		func(in *corev1.ConfigMap) { in.SelfLink = "/x" }, // is never kept
+	} {
 		in := made.DeepCopy()
-		in.ResourceVersion = rv
+		change(in)
 		got, err := c.update(t, in, registry.WriteOptions{FieldManager: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got.ResourceVersion != made.ResourceVersion {
 			t.Errorf("resourceVersion %s, was %s", got.ResourceVersion, made.ResourceVersion)
+		}
+		if got.SelfLink != "" {
+			t.Errorf("selfLink %s, want none", got.SelfLink)
 		}
 	}
 	if after, _ := c.store.counts(); after != before {
