@@ -121,6 +121,13 @@ conformance-upstream: build ## upstream's own tests, on a lab of three nodes or 
 	@cd conformance/upstream && go build -o $(CURDIR)/bin/conformance-upstream/run .
 	@bin/conformance-upstream/run -focus '$(FOCUS)' -skip '$(SKIP)' -rerun '$(RERUN)' $(ARGS)
 
+# ARGS are flags (-h lists them): -seed 7 -for 2m, or -from 123 -n 1 to repeat a
+# sequence of requests.
+.PHONY: differential
+differential: build ## the same generated requests to kube-apiserver and to Pintle, and what differs (ten minutes)
+	@cd conformance/differential && go build -o $(CURDIR)/bin/differential/run .
+	@bin/differential/run $(ARGS)
+
 .PHONY: generate
 generate: ## regenerate committed code (needs clang, llvm and libbpf-dev)
 	@go generate ./... && cd sdk && go generate ./...

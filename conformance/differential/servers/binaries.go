@@ -1,0 +1,50 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// version is what kube-apiserver says that it is: without it, "v0.0.0-master",
+// and `/version` would differ for no reason.
+const version = "v1.37.2"
+
+var ldflags = "-ldflags=-s -w" +
+	" -X k8s.io/component-base/version.gitVersion=" + version +
+	" -X k8s.io/component-base/version.gitMajor=1" +
+	" -X k8s.io/component-base/version.gitMinor=37"
+
+// binaries are what Kubernetes' side consists of, by the versions that this
+// module's go.mod names.
+var binaries = []struct{ name, pkg string }{
+	{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"},
+	{"etcd", "go.etcd.io/etcd/server/v3"},
+}
+
+// Build builds kube-apiserver and etcd into dir, unless they are there and as
+// their sources are (Go's build cache knows). module is the folder of this
+// module's go.mod. The first time takes about six minutes on two cores, one of
+// which it leaves to others.
+func Build(ctx context.Context, module, dir string, progress io.Writer) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, b := range binaries {
+		fmt.Fprintf(progress, "building %s %s\n", b.name, version)
+		begun := time.Now()
+		cmd := exec.CommandContext(ctx, "go", "build", "-p", "1", ldflags, "-o", filepath.Join(dir, b.name), b.pkg)
+		cmd.Dir = module
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s from %s: %w\n%s", b.name, b.pkg, err, out)
+		}
+		if took := time.Since(begun).Round(time.Second); took > 5*time.Second {
+			fmt.Fprintf(progress, "built %s in %s\n", b.name, took)
+		}
+	}
+	return nil
+}
