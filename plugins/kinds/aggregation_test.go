@@ -295,6 +295,7 @@ func TestLocalAPIServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.sees(t, []string{"v1.toys.example Local True", "automanaged=true"}, "get", "apiservices", "--show-labels")
+	s.sees(t, []string{`gizmos.toys.example Namespaced v1\(storage\)`, `toys.example Gizmo true`}, "get", "crds", "-o", "wide")
 	if out, err := s.kubectl(t, "delete", "crd", "gizmos.toys.example"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

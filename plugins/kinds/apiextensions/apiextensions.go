@@ -19,7 +19,7 @@ import (
 
 // Kinds define other kinds. Upstream serves v1 and stores v1beta1.
 func Kinds() []*resource.Definition {
-	return []*resource.Definition{kind.Define(kind.Names{
+	crds := kind.Define(kind.Names{
 		Group: apiextensions.GroupName, Kind: "CustomResourceDefinition", Resource: "customresourcedefinitions", NeedsImplementer: true,
 		Short: []string{"crd", "crds"}, Categories: kind.Extensions, Cluster: true,
 		Storage: "v1beta1", Prefix: apiextensions.GroupName + "/customresourcedefinitions",
@@ -46,7 +46,9 @@ func Kinds() []*resource.Definition {
 				terminate(kind.Hub[Stored](obj))
 			}
 		},
-	})}
+	})
+	crds.Columns = columns
+	return []*resource.Definition{crds}
 }
 
 // noteStored adds the storage version to those in which objects may be stored.
