@@ -110,6 +110,7 @@ func (s *Chain) withRequestInfo(next http.Handler) http.Handler {
 		}
 		ctx := request.WithRequestInfo(r.Context(), info)
 		ctx = warning.WithWarningRecorder(ctx, newWarnings(w))
+		w.Header().Set("Cache-Control", "no-cache, private") // refusals as well: a proxy must not keep them
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
@@ -172,7 +173,6 @@ func (s *Chain) withAuthentication(next http.Handler) http.Handler {
 		// Credentials end here: neither a log nor a proxied backend sees them.
 		r = r.WithContext(request.WithUser(ctx, u))
 		r.Header.Del("Authorization")
-		w.Header().Set("Cache-Control", "no-cache, private")
 		next.ServeHTTP(w, r)
 	})
 }

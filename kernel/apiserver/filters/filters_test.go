@@ -126,6 +126,12 @@ func TestChain(t *testing.T) {
 			if res.StatusCode != tc.code || served != (tc.code == 200) {
 				t.Errorf("code %d, served %v, want %d", res.StatusCode, served, tc.code)
 			}
+			if got := res.Header.Get("Cache-Control"); got != "no-cache, private" {
+				t.Errorf("Cache-Control %q: what is personal could be kept by others", got)
+			}
+			if quotes := tc.header["Impersonate-Group"] != ""; quotes && res.Header.Get("X-Content-Type-Options") != "nosniff" {
+				t.Error("a refusal that quotes the request may be taken for a page")
+			}
 			if tc.code >= 400 {
 				var st metav1.Status
 				if err := json.NewDecoder(res.Body).Decode(&st); err != nil || int(st.Code) != tc.code || st.Kind != "Status" {

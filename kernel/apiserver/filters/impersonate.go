@@ -15,7 +15,7 @@ func (s *Chain) withImpersonation(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		wanted, err := impersonation.Wanted(r.Header)
 		if err != nil {
-			s.Response.Fail(w, r, err)
+			s.refuseImpersonation(w, r, err)
 			return
 		}
 		if wanted == nil {
@@ -24,7 +24,7 @@ func (s *Chain) withImpersonation(next http.Handler) http.Handler {
 		}
 		as, err := impersonation.Check(r.Context(), s.Authorization.Authorizer, wanted, endpoint.Attributes(r))
 		if err != nil {
-			s.Response.Fail(w, r, err)
+			s.refuseImpersonation(w, r, err)
 			return
 		}
 		audit.From(r.Context()).Impersonates(as.User, as.Constraint)
@@ -32,4 +32,11 @@ func (s *Chain) withImpersonation(next http.Handler) http.Handler {
 		s.Response.Log.Debug("impersonation", "actor", actor.GetName(), "as", as.User.Name, "constraint", as.Constraint)
 		next.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), as.User)))
 	})
+}
+
+// refuseImpersonation answers with an error that quotes what the client sent, as
+// upstream's responsewriters.RespondWithError.
+func (s *Chain) refuseImpersonation(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	s.Response.Fail(w, r, err)
 }
