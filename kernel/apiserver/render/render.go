@@ -112,7 +112,7 @@ func Trimmed(media string, b []byte) []byte {
 func (s *Renderer) WriteObject(c *endpoint.Request, code int, a negotiation.Accepted, o *watch.Object) error {
 	switch a.As.Kind {
 	case "Table":
-		return s.writeTable(c, code, a, []*watch.Object{o}, metav1.ListMeta{ResourceVersion: strconv.FormatInt(o.Revision, 10)}, false)
+		return s.writeTable(c, code, a, []*watch.Object{o}, atRevision(o.Revision), false)
 	case "PartialObjectMetadata", "":
 	default:
 		return negotiation.Untransformable(a.As.Kind, "not a list", s.goType(c.Def, o.Obj, c.Def.Kind))
@@ -251,12 +251,19 @@ func (s *Renderer) WriteAnswer(c *endpoint.Request, code int, a negotiation.Acce
 	return nil
 }
 
+// atRevision is the metadata of what is of a revision; of what was not stored, a
+// dry run's, it has none.
+func atRevision(rev int64) (lm metav1.ListMeta) {
+	if rev > 0 {
+		lm.ResourceVersion = strconv.FormatInt(rev, 10)
+	}
+	return lm
+}
+
 // WriteList answers with a list made of its items' shared bytes.
 func (s *Renderer) WriteList(c *endpoint.Request, a negotiation.Accepted, l *registry.List) error {
-	lm := metav1.ListMeta{Continue: l.Continue, RemainingItemCount: l.Remaining}
-	if l.Revision > 0 {
-		lm.ResourceVersion = strconv.FormatInt(l.Revision, 10)
-	}
+	lm := atRevision(l.Revision)
+	lm.Continue, lm.RemainingItemCount = l.Continue, l.Remaining
 	if a.As.Kind == "Table" {
 		return s.writeTable(c, http.StatusOK, a, l.Items, lm, true)
 	}
@@ -294,8 +301,8 @@ func (s *Renderer) list(c *endpoint.Request, a negotiation.Accepted, media strin
 	list, item := c.GV().WithKind(listKind(c.Def)), c.GV().WithKind(c.Def.Kind)
 	encode := func() ([][]byte, error) { return s.Objects(c, c.GV(), media, l.Items...) }
 	if !a.As.Empty() {
-		item = schema.GroupVersionKind{Group: metav1.GroupName, Version: a.As.Version, Kind: "PartialObjectMetadata"}
-		list = item.GroupVersion().WithKind("PartialObjectMetadataList")
+		list = schema.GroupVersionKind{Group: metav1.GroupName, Version: a.As.Version, Kind: "PartialObjectMetadataList"}
+		item = schema.GroupVersionKind{} // as upstream's, each says that it is metadata
 		encode = func() ([][]byte, error) { return encodePartials(a.As.Version, media, l.Items) }
 	}
 	items, err := encode()

@@ -127,11 +127,12 @@ func TestWriteList(t *testing.T) {
 		list *registry.List
 		want []string // in this order
 	}{
-		"JSON":     {plain, l, []string{`{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9","continue":"more","remainingItemCount":5},"items":[`, `"name":"x"`, `"name":"y"`, "]}\n"}},
-		"empty":    {plain, &registry.List{Revision: 9}, []string{`"items":[]`}},
-		"metadata": {negotiation.Accepted{Media: negotiation.JSON, As: meta.GroupVersion().WithKind("PartialObjectMetadataList")}, l, []string{`{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1"`, `"name":"x"`, `"name":"y"`}},
-		"YAML":     {negotiation.Accepted{Media: negotiation.YAML}, l, []string{"apiVersion: v1\nitems:\n", "name: x\n", "name: \"y\"\n", "kind: PodList\n"}},
-		"a table":  {asTable, l, []string{`"resourceVersion":"9","continue":"more","remainingItemCount":5`, `"cells":["x"`, `"cells":["y"`}},
+		"JSON":  {plain, l, []string{`{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9","continue":"more","remainingItemCount":5},"items":[`, `"name":"x"`, `"name":"y"`, "]}\n"}},
+		"empty": {plain, &registry.List{Revision: 9}, []string{`"items":[]`}},
+		"metadata": {negotiation.Accepted{Media: negotiation.JSON, As: meta.GroupVersion().WithKind("PartialObjectMetadataList")}, l, []string{
+			`{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1"`, `[{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"x"`, `,{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"y"`}},
+		"YAML":    {negotiation.Accepted{Media: negotiation.YAML}, l, []string{"apiVersion: v1\nitems:\n", "name: x\n", "name: \"y\"\n", "kind: PodList\n"}},
+		"a table": {asTable, l, []string{`"resourceVersion":"9","continue":"more","remainingItemCount":5`, `"cells":["x"`, `"cells":["y"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k, w := newKit(t, nil), httptest.NewRecorder()
@@ -238,6 +239,19 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s in %s", c.lacks, body)
 			}
 		})
+	}
+}
+
+// A table says of which revision its object is, unless it was never stored.
+func TestRevisionOfATable(t *testing.T) {
+	for rev, want := range map[int64]string{7: `"metadata":{"resourceVersion":"7"}`, 0: `"apiVersion":"meta.k8s.io/v1","metadata":{},"columnDefinitions"`} {
+		k, w := newKit(t, nil), httptest.NewRecorder()
+		if err := k.WriteObject(k.request(w, ""), 201, asTable, pod("x", rev)); err != nil {
+			t.Fatal(err)
+		}
+		if body := answer(t, w); !strings.Contains(body, want) {
+			t.Errorf("revision %d: no %s in %s", rev, want, body)
+		}
 	}
 }
 
