@@ -99,7 +99,7 @@ func summary(a *exchange.Answer, body any) string {
 
 func (n *Normalizer) header(a *exchange.Answer, name string) string {
 	vs := slices.Clone(a.Header.Values(name))
-	if name == "Warning" {
+	if name == "Warning" || name == "Vary" {
 		slices.Sort(vs)
 	}
 	return n.text(strings.Join(vs, " | "))

@@ -43,6 +43,7 @@ var (
 	revision  = regexp.MustCompile(`(?i)(resource ?version|current|ResourceVersion in [a-z ]+)([\\"]*: ?[\\"]*| \()\d+`)
 	hash      = regexp.MustCompile(`\bhash=[0-9A-F]{128}`)
 	age       = regexp.MustCompile(`^(\d+(ms|s|m|h|d|y))+$`)
+	volume    = regexp.MustCompile(`\bkube-api-access-\w{5}\b`)
 	token     = regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]+`)
 )
 
@@ -52,6 +53,9 @@ func (n *Normalizer) text(s string) string {
 		s = strings.ReplaceAll(s, n.address, "<server>")
 	}
 	s = uuid.ReplaceAllStringFunc(s, func(u string) string {
+		if n.loose {
+			return "<uid>"
+		}
 		if _, ok := n.uids[u]; !ok {
 			n.uids[u] = fmt.Sprintf("<uid %d>", len(n.uids)+1)
 		}
@@ -60,6 +64,7 @@ func (n *Normalizer) text(s string) string {
 	s = instant.ReplaceAllStringFunc(s, recent)
 	s = clusterIP.ReplaceAllString(s, "<cluster IP>")
 	s = revision.ReplaceAllString(s, "$1$2<revision>")
+	s = volume.ReplaceAllString(s, "kube-api-access-<generated>")
 	s = token.ReplaceAllString(s, "<token>")
 	s = hash.ReplaceAllString(s, "hash=<hash>")
 	if n.generated != nil {

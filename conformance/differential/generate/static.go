@@ -52,12 +52,12 @@ func (g *Generator) First() *Sequence {
 	m := &maker{g: g}
 	for _, r := range g.api.Resources {
 		if r.Has("list") && r.Group != "" {
-			list := m.sent("list", "GET", r.Path(""), nil)
+			list := m.sent("first", "GET", r.Path(""), nil)
 			list.Resource = r.String()
 		}
 	}
 	for _, path := range []string{"/api/v1/namespaces", "/api/v1/services", "/api/v1/namespaces/default/endpoints", "/api/v1/namespaces/kube-system/configmaps", "/api/v1/namespaces/kube-system/secrets", "/api/v1/componentstatuses"} {
-		m.sent("list", "GET", path, nil).Resource = path
+		m.sent("first", "GET", path, nil).Resource = path
 	}
 	return &Sequence{Number: -2, Shape: "first objects", Requests: m.requests}
 }
