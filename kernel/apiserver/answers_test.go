@@ -107,6 +107,7 @@ func TestAnswers(t *testing.T) {
 		{"watch from a malformed resourceVersion", "GET", core + "configmaps?watch=1&timeoutSeconds=1&resourceVersion=x", "", 500, "", `"message":"resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax"`},
 		{"list at a malformed resourceVersion", "GET", core + "configmaps?resourceVersion=x", "", 400, "BadRequest", `"message":"invalid resource version: resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax"`},
 		{"delete with a malformed resourceVersion", "DELETE", core + "configmaps/m", `{"preconditions":{"resourceVersion":"x"}}`, 409, "Conflict", "the ResourceVersion in the precondition (x) does not match"},
+		{"patch of a name that nothing can have", "PATCH", core + "configmaps/a%25b", `{}`, 400, "BadRequest", `Name parameter invalid: \"a%b\": may not contain '%'`},
 		{"create what exists", "POST", core + "configmaps", config(`"name":"m"`), 409, "AlreadyExists", `configmaps \"m\" already exists`},
 		{"dry run of what exists", "POST", core + "configmaps?dryRun=All", config(`"name":"m"`), 409, "AlreadyExists", `configmaps \"m\" already exists`},
 		{"a bad dry run", "POST", core + "configmaps?dryRun=Some", config(`"name":"n"`), 422, "Invalid", `CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]`},

@@ -52,7 +52,7 @@ func (c caller) newRequest(verb string, k *kinds.Kind, t Target, o WriteOptions)
 	r.ID = recent.ID{Definition: k.Definition, Namespace: r.t.Namespace}
 	if t.Name != "" {
 		if msgs := validName(t.Name, false); len(msgs) > 0 {
-			return nil, status.BadRequestf("invalid name %q: %s", t.Name, msgs[0])
+			return nil, status.BadRequestf("Name parameter invalid: %q: %s", t.Name, msgs[0])
 		}
 		r.ID = recent.IDOf(k.Definition, r.t.Namespace, t.Name)
 	}
