@@ -19,6 +19,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/body"
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
@@ -117,7 +118,8 @@ func (s *Chain) withRequestInfo(next http.Handler) http.Handler {
 
 func (s *Chain) withTimeout(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.Catalog.LongRunning(endpoint.Info(r)) {
+		if info := endpoint.Info(r); s.Catalog.LongRunning(info) || httpstream.IsUpgradeRequest(r) && s.Catalog.Find(info) == nil {
+			// What another server upgrades lasts as long as the client likes.
 			next.ServeHTTP(w, r)
 			return
 		}

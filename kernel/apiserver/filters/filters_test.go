@@ -144,6 +144,35 @@ func TestChain(t *testing.T) {
 
 // What a request holds is given back, and a request too many is told when to
 // come again.
+// TestUpgradesOfOthers: what another server upgrades is bounded by nobody's patience but
+// the client's, whatever its subresource is called; all else of it has a time.
+func TestUpgradesOfOthers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		path    string
+		upgrade bool
+		bounded bool
+	}{
+		"a stream of another server": {"/apis/x.example/v1/namespaces/a/things/t/vnc", true, false},
+		"a request to it":            {"/apis/x.example/v1/namespaces/a/things/t/vnc", false, true},
+		"an upgrade of what is here": {"/api/v1/namespaces/a/pods/p", true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newChain(t, "ann get things", "ann get pods")
+			bounded, asked := false, false
+			r := httptest.NewRequest(http.MethodGet, tc.path, nil)
+			r.Header.Set("X-User", "ann")
+			if tc.upgrade {
+				r.Header.Set("Connection", "Upgrade")
+				r.Header.Set("Upgrade", "websocket")
+			}
+			serve(c, r, func(_ http.ResponseWriter, r *http.Request) { _, bounded = r.Context().Deadline(); asked = true })
+			if bounded != tc.bounded || !asked {
+				t.Errorf("bounded %v, want %v; asked %v", bounded, tc.bounded, asked)
+			}
+		})
+	}
+}
+
 func TestChainBoundsWhatIsServed(t *testing.T) {
 	c := newChain(t, "ann list pods")
 	get := func(next http.HandlerFunc) *http.Response {
