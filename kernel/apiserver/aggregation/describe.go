@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -71,6 +72,13 @@ func (a *Aggregator) OpenAPIV2(ctx context.Context) []openapi.Extension {
 // note keeps what a backend said.
 func (d *descriptions) note(b *backend, doc []byte, err error) {
 	x := d.known[b]
+	var no errStatus
+	switch {
+	case err != nil && x.JSON == nil && !errors.As(err, &no):
+		return // it did not say that it has none: it is asked again
+	case err == nil && doc == nil:
+		b.a.c.Log.Warn("what an extension server says at /openapi/v2 is too large, or cut off", "apiservice", b.name, "limit", maxDocument)
+	}
 	x.at = time.Now()
 	if err == nil && doc != nil {
 		sum := sha256.Sum256(doc)
