@@ -74,9 +74,13 @@ func (k *Kernel) Run(ctx context.Context, ready func()) error {
 	defer stopBase()
 	cacheDone := make(chan error, 1)
 	go func() { cacheDone <- k.cache.Run(base) }()
-	go func() { _ = k.sealing.Run(base) }() // it never fails
+	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
+	sealed := make(chan error, 1)
+	go func() { sealed <- k.sealing.Run(reading) }()
 	err := k.serve(ctx, ready, cacheDone)
 	stopBase()
+	stopReading()
+	err = errors.Join(err, <-sealed)
 	if errors.Is(err, ErrStoreFailed) {
 		_ = k.Close() // of a member that failed, a part may not end: that is no news
 		return err
