@@ -119,12 +119,14 @@ func TestConversionPluginComesBack(t *testing.T) {
 	crd := definition(t, "addresses")
 	crd.Spec.Conversion = &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}
 	crd.Annotations = map[string]string{customconversion.PluginAnnotation: "addresses"}
-	plugins := s.dynamic.Resource(v1alpha1.Plugins)
-	must(t, plugins.Delete(t.Context(), "addresses", metav1.DeleteOptions{}))
 	crd = s.create(crd)
 	v1, v2 := s.of(crd, "v1", "default"), s.of(crd, "v2", "default")
 	_, err := v1.Create(t.Context(), object(t, "apiVersion: net.example/v1\nkind: Address\nmetadata: {name: a}\nspec: {address: 'x:1'}"), metav1.CreateOptions{})
 	must(t, err)
+	if _, err := v2.Get(t.Context(), "a", metav1.GetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	must(t, s.dynamic.Resource(v1alpha1.Plugins).Delete(t.Context(), "addresses", metav1.DeleteOptions{}))
 	registrytest.Eventually(t, "it converts again", func() bool { // what ships comes back
 		u, err := v2.Get(t.Context(), "a", metav1.GetOptions{})
 		return err == nil && nested(t, u, "spec", "host") == "x"

@@ -68,9 +68,10 @@ func (s *Sink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	return nil
 }
 
-// Expect implements plugin.Expecter.
+// Expect implements plugin.Expecter. Of a plugin that is loaded for the first time nobody
+// knows yet that it does not convert.
 func (s *Sink) Expect(name string, e plugin.Expected) error {
-	if !e.Points.Has(wire.PointConvert) {
+	if first := e.Points == 0 && e.Err == nil; !first && !e.Points.Has(wire.PointConvert) {
 		s.Remove(name)
 		return nil
 	}
