@@ -29,7 +29,7 @@ func Command() *cobra.Command {
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
 	config := kubectl.ConfigFlags(streams)
 	factory := cmdutil.NewFactory(cmdutil.NewMatchVersionFlags(config))
-	flags, atomic := upstream.NewApplyFlags(streams), false
+	flags, atomic, hint := upstream.NewApplyFlags(streams), false, ""
 	cmd := &cobra.Command{
 		Use:   "apply (-f FILENAME | -k DIRECTORY) [--atomic]",
 		Short: "Apply objects as kubectl does; with --atomic all or none",
@@ -44,8 +44,9 @@ must be there before what needs it.`,
 		Example: `  pintle apply --atomic --dry-run=server -f shop/
   pintle apply --atomic -f shop/
   pintle apply -f shop/`,
+		// For the commands below it, too.
+		PersistentPreRun: func(*cobra.Command, []string) { hint = kubectl.Prepare(paths.Dir(paths.Default).AdminKubeconfig()) },
 		RunE: func(cmd *cobra.Command, args []string) error {
-			hint := kubectl.Prepare(paths.Dir(paths.Default).AdminKubeconfig())
 			flags.IOStreams = genericiooptions.IOStreams{In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), ErrOut: cmd.ErrOrStderr()}
 			if !atomic {
 				o, err := flags.ToOptions(factory, cmd, "kubectl", args)
@@ -112,7 +113,10 @@ func runAtomic(ctx context.Context, f cmdutil.Factory, cmd *cobra.Command, flags
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	o.Validator = validation.NullSchema{} // the server validates what it is sent
+	o.Validator = validation.NullSchema{}      // the server validates what it is sent
+	if _, err := o.ToPrinter(""); err != nil { // before anything is written
+		return err
+	}
 	a := &atomic{ApplyOptions: o, factory: f}
 	if err := a.read(ctx); err != nil {
 		return err
@@ -121,7 +125,10 @@ func runAtomic(ctx context.Context, f cmdutil.Factory, cmd *cobra.Command, flags
 	if err != nil {
 		return a.refused(err)
 	}
-	return a.print(answer)
+	if err = a.print(answer); err != nil && o.DryRunStrategy == cmdutil.DryRunNone {
+		return fmt.Errorf("all objects were applied; %w", err)
+	}
+	return err
 }
 
 // inWords words an error of a client as kubectl does, with the hint where nobody answers.

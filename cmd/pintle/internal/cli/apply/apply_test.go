@@ -161,3 +161,26 @@ func TestWithoutAtomic(t *testing.T) {
 		t.Errorf("%v, stderr %q:\n%s", err, warn, out)
 	}
 }
+
+// A Secret that was applied without --server-side has itself in an annotation, which a
+// diff does not show.
+func TestSecretsStayHidden(t *testing.T) {
+	u := newUser(t)
+	const secret = "{apiVersion: v1, kind: Secret, metadata: {name: b}, data: {x: aGlkZGVu}}\n"
+	if _, _, err := u.run("-f", files(t, map[string]string{"1.yaml": secret})); err != nil {
+		t.Fatal(err)
+	}
+	dir := files(t, map[string]string{"1.yaml": strings.Replace(secret, "aGlkZGVu", "c2VjcmV0", 1)})
+	out, _, err := u.run("--atomic", "--dry-run=server", "-f", dir)
+	if err != nil || !strings.HasPrefix(out, "secret/b configured (server dry run)\n") || strings.Contains(out, "aGlkZGVu") || strings.Contains(out, "c2VjcmV0") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+// A way to print that there is none is refused before anything is written.
+func TestUnknownOutput(t *testing.T) {
+	u := newUser(t)
+	if _, _, err := u.run("--atomic", "-o", "bogus", "-f", files(t, map[string]string{"1.yaml": settings})); err == nil || !strings.Contains(err.Error(), "bogus") || u.value("a") != "" {
+		t.Errorf("%v; a is %q", err, u.value("a"))
+	}
+}

@@ -113,11 +113,17 @@ func (c *change) operation() string {
 	return "configured"
 }
 
-// plain is an object without what is kept of who has its fields.
+// plain is an object without what is kept of who has its fields. The annotation of a
+// client-side apply is such, and has all of a Secret in clear.
 func plain(o runtime.Object) runtime.Object {
 	o = o.DeepCopyObject()
 	if m, err := meta.Accessor(o); err == nil {
 		m.SetManagedFields(nil)
+		notes := m.GetAnnotations()
+		if delete(notes, corev1.LastAppliedConfigAnnotation); len(notes) == 0 {
+			notes = nil
+		}
+		m.SetAnnotations(notes)
 	}
 	return o
 }
