@@ -62,7 +62,7 @@ func (c Comparison) Answers(r *exchange.Request, a [2]*exchange.Answer) []Differ
 		c[i].asks(r.Body)
 		bodies[i] = c[i].value(nil, decode(a[i].Header.Get("Content-Type"), a[i].Body))
 	}
-	if a[0].Err != a[1].Err {
+	if a[0].Err != "" || a[1].Err != "" { // both without an answer agree on nothing
 		return []Difference{{"answer", errorText(a[0]), errorText(a[1])}}
 	}
 	if a[0].Code != a[1].Code {
@@ -108,7 +108,11 @@ func (n *Normalizer) header(a *exchange.Answer, name string) string {
 type differences []Difference
 
 func (ds *differences) add(where, upstream, pintle string) {
-	if len(*ds) < most {
+	switch len(*ds) {
+	case most:
+	case most - 1: // which nobody can know
+		*ds = append(*ds, Difference{"and more", "not compared", "not compared"})
+	default:
 		*ds = append(*ds, Difference{where, short(upstream), short(pintle)})
 	}
 }

@@ -49,6 +49,25 @@ func TestKnownDifferencesDoNotFail(t *testing.T) {
 	}
 }
 
+// TestWhatUpstreamRefuses: a wide expression does not excuse that Pintle does what upstream
+// refuses.
+func TestWhatUpstreamRefuses(t *testing.T) {
+	k, err := ReadKnown(strings.NewReader("^v1/secrets\twide\n^v1/pods get code: upstream 406 .*, pintle 200 Table\tsaid\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"v1/secrets get code: upstream 403 secrets is forbidden, pintle 200 Secret": "",
+		"v1/secrets get code: upstream 403 secrets is forbidden, pintle 404 none":   "wide",
+		"v1/secrets get /data: upstream 1, pintle 2":                                "wide",
+		"v1/pods get code: upstream 406 no table, pintle 200 Table":                 "said",
+	} {
+		if got := k.reason(line); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
 func TestReadKnownRefuses(t *testing.T) {
 	for _, text := range []string{"no reason", "no reason\t", "(\treason"} {
 		if _, err := ReadKnown(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "line 1") {
