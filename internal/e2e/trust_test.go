@@ -49,9 +49,12 @@ spec:
 		}
 		return nil
 	})
-	if got := c.get(t, "pod/trusting", "{.status.containerStatuses[0].state.waiting.reason}"); got != "ContainerCreating" {
-		t.Errorf("it waits with %q", got)
-	}
+	eventually(t, 60*time.Second, "it waits", func() error {
+		if got := c.get(t, "pod/trusting", "{.status.containerStatuses[0].state.waiting.reason}"); got != "ContainerCreating" {
+			return fmt.Errorf("with %q", got)
+		}
+		return nil
+	})
 	reads := func(want string) {
 		t.Helper()
 		eventually(t, 60*time.Second, "the pod reads the bundle", func() error {

@@ -132,7 +132,7 @@ func TestAdmissionIsCounted(t *testing.T) {
 		{rule + "_count", []string{`name="storage-protection"`, `operation="CREATE"`, `rejected="false"`, `type="admit"`}, 1},
 		{rule + "_count", []string{`name="priority"`, `operation="CREATE"`, `rejected="true"`, `type="admit"`}, 1},
 		{rule + "_count", []string{`name="node-restriction"`, `operation="CREATE"`, `rejected="false"`, `type="validate"`}, 0},
-		{step + "_bucket", []string{`operation="CREATE"`, `rejected="true"`, `type="admit"`, `le="+Inf"`}, 1},
+		{step + "_bucket", []string{`operation="CREATE"`, `rejected="true"`, `type="admit"`, `le="+Inf"`}, 0},
 		{step + "_summary_count", []string{`operation="CREATE"`, `rejected="false"`, `type="validate"`}, 0},
 	} {
 		if n := g.metric(t, tc.name, tc.labels...); n < 1 || tc.exact != 0 && n != tc.exact {
