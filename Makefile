@@ -80,7 +80,7 @@ RACE := ./kernel/custom/... ./kernel/store ./kernel/store/memory ./kernel/store/
   ./kernel/registry ./kernel/registry/recent ./kernel/registry/selection ./kernel/registry/transaction ./kernel/registry/view \
   ./kernel/scheduler/bind ./kernel/scheduler/cache ./kernel/scheduler/evaluate ./kernel/scheduler/index ./kernel/scheduler/queue \
   ./kernel/plugin ./kernel/plugin/admit ./kernel/plugin/loader ./kernel/roster ./internal/backoff ./internal/images/registry \
-  ./node/dns ./node/informer ./node/membership ./node/pod/... ./node/probe ./node/service ./node/source ./node/volume
+  ./node/dns ./node/informer ./node/membership ./node/pod/... ./node/podcertificate ./node/probe ./node/service ./node/source ./node/volume
 .PHONY: race
 race: ## the same with the race detector, where goroutines are ours
 	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -skip WASM -parallel 8 -timeout 10m $(RACE)
