@@ -305,7 +305,7 @@ func TestRefusedChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
+	t.Cleanup(func() { b.Close() }) // after the proxy has stopped
 	sick := &ill{Table: b.Table}
 	w := start(t, service.Config{Table: sick, Sockets: b.Sockets}, lb.Config{}, fake.NewClientset(svc(nil)))
 	sick.mu.Lock()
