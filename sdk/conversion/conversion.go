@@ -29,7 +29,8 @@ type Points struct {
 
 // Request is one object to convert.
 type Request struct {
-	// Object is the whole object as JSON. It must not be changed or kept.
+	// Object is the object as JSON, whole but for metadata.managedFields, which no converter
+	// can change. It must not be changed or kept.
 	Object []byte
 	// To is the apiVersion that the answer must have: "shop.example/v2".
 	To string

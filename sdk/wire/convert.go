@@ -1,6 +1,6 @@
 package wire
 
-// Conversion is the request of OpConvert: whole objects as JSON, and the version,
+// Conversion is the request of OpConvert: objects as JSON, and the version,
 // "shop.example/v2", in which they are wanted. The answer is as many objects, in the
 // same order; see [AppendObjects].
 //

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -24,11 +25,12 @@ import (
 // Converter converts the objects of one definition. It is immutable and safe for
 // concurrent use.
 type Converter struct {
-	name string // for people: "conversion webhook"
+	name string                                                      // for people: "conversion webhook"
+	show func(*unstructured.Unstructured) *unstructured.Unstructured // what of an object is shown; nil: all
 	ask  func(ctx context.Context, objects []runtime.RawExtension, to schema.GroupVersion) ([]runtime.RawExtension, error)
 }
 
-// Plugins convert objects, whole and as JSON.
+// Plugins convert objects, as JSON and whole but for metadata.managedFields.
 type Plugins interface {
 	Convert(ctx context.Context, name string, objects [][]byte, to string) ([][]byte, error)
 }
@@ -57,13 +59,27 @@ func New(crd *apiextensionsv1.CustomResourceDefinition, clients Clients, plugins
 		if plugins == nil {
 			return nil, errors.New("this server asks no plugins to convert")
 		}
-		return &Converter{name: fmt.Sprintf("conversion by plugin %q", name), ask: byPlugin{plugins, name}.ask}, nil
+		return &Converter{name: fmt.Sprintf("conversion by plugin %q", name), show: withoutManagers, ask: byPlugin{plugins, name}.ask}, nil
 	}
 	w, err := newWebhook(crd, clients)
 	if w == nil || err != nil {
 		return nil, err
 	}
 	return &Converter{name: "conversion webhook", ask: w.ask}, nil
+}
+
+// withoutManagers is an object without what is often half of it and no converter can change.
+// It shares the rest with the object.
+func withoutManagers(u *unstructured.Unstructured) *unstructured.Unstructured {
+	meta, ok := u.Object["metadata"].(map[string]any)
+	if !ok || meta["managedFields"] == nil {
+		return u
+	}
+	meta = maps.Clone(meta)
+	delete(meta, "managedFields")
+	object := maps.Clone(u.Object)
+	object["metadata"] = meta
+	return &unstructured.Unstructured{Object: object}
 }
 
 // byPlugin asks a plugin.
@@ -101,7 +117,7 @@ const longest = 30 * time.Second
 func (c *Converter) Convert(ctx context.Context, in []*unstructured.Unstructured, to schema.GroupVersion) ([]*unstructured.Unstructured, error) {
 	out := make([]*unstructured.Unstructured, 0, len(in))
 	for rest := in; len(rest) > 0; rest = in[len(out):] {
-		batch, err := fitting(rest)
+		batch, err := c.fitting(rest)
 		var part []*unstructured.Unstructured
 		if err == nil {
 			part, err = c.batch(ctx, rest[:len(batch)], batch, to)
@@ -119,9 +135,12 @@ func (c *Converter) Convert(ctx context.Context, in []*unstructured.Unstructured
 const MaxReview = 8 << 20
 
 // fitting are the first objects, at least one, that fit into a review.
-func fitting(in []*unstructured.Unstructured) (out []runtime.RawExtension, err error) {
+func (c *Converter) fitting(in []*unstructured.Unstructured) (out []runtime.RawExtension, err error) {
 	size := 0
 	for _, u := range in {
+		if c.show != nil {
+			u = c.show(u)
+		}
 		raw, err := u.MarshalJSON()
 		if err != nil {
 			return nil, err

@@ -104,7 +104,7 @@ func (s *Sink) change(name string, f func()) {
 	}
 }
 
-// Convert asks a plugin for objects, whole and as JSON, in another version ("GROUP/VERSION").
+// Convert asks a plugin for objects, as JSON, in another version ("GROUP/VERSION").
 // The answer is the caller's.
 //
 // # Errors
