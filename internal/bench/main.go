@@ -62,6 +62,7 @@ var sections = []section{
 	{"memory", "memory under load and after it", (*bench).memory, 12 * time.Minute},
 	{"rewriting", "memory under updates of one large object", (*bench).rewriting, 5 * time.Minute},
 	{"http", "LIST, watch and create through HTTP", (*bench).http, 120 * time.Second},
+	{"custom", "custom objects, and their conversion", (*bench).custom, 150 * time.Second},
 	{"pod", "a pod's life on a node, beside the same calls by hand", (*bench).pods, 120 * time.Second},
 	{"service", "load balancer", (*bench).services, 120 * time.Second},
 }
