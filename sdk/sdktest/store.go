@@ -167,7 +167,7 @@ func (s *Store) write(q wire.WriteRequest) ([]byte, error) {
 		return nil, wire.Errorf(wire.KindAlreadyExists, "%s %q already exists", q.Resource, text(m, "name"))
 	case q.Verb == "update" && old == nil:
 		return nil, wire.Errorf(wire.KindNotFound, "%s %q not found", q.Resource, text(m, "name"))
-	case q.Verb == "update" && text(m, "resourceVersion") != "" && text(m, "resourceVersion") != text(metadata(old), "resourceVersion"):
+	case q.Verb == "update" && isOther(m, metadata(old)):
 		return nil, wire.Errorf(wire.KindConflict, "%s %q has changed", q.Resource, text(m, "name"))
 	case q.Verb == "update" && q.Subresource == "status":
 		next := merge(map[string]any{}, old)
@@ -180,6 +180,17 @@ func (s *Store) write(q wire.WriteRequest) ([]byte, error) {
 		o = merge(merge(map[string]any{}, old), o)
 	}
 	return s.replace(q.Resource, old, o, q.Only)
+}
+
+// isOther tells that what is written names another version than the stored one, or another
+// object of the name.
+func isOther(written, stored map[string]any) bool {
+	for _, field := range []string{"resourceVersion", "uid"} {
+		if want := text(written, field); want != "" && want != text(stored, field) {
+			return true
+		}
+	}
+	return false
 }
 
 // merge applies a JSON merge patch.
@@ -209,6 +220,9 @@ func (s *Store) patch(q wire.PatchRequest) ([]byte, error) {
 	var p map[string]any
 	if err := json.Unmarshal(q.Data, &p); err != nil {
 		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
+	}
+	if m, ok := p["metadata"].(map[string]any); ok && isOther(m, metadata(old)) {
+		return nil, wire.Errorf(wire.KindConflict, "%s %q has changed", q.Resource, q.Name)
 	}
 	return s.replace(q.Resource, old, merge(merge(map[string]any{}, old), p), q.Only)
 }

@@ -107,3 +107,35 @@ func TestStoreHoldsForFinalizers(t *testing.T) {
 		}
 	}
 }
+
+// TestStoreConflicts: an update and a patch that name another version, or another object of
+// the name, are refused.
+func TestStoreConflicts(t *testing.T) {
+	s, err := sdktest.NewStore(configMap("m", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.Client()
+	var now corev1.ConfigMap
+	if err := c.Get(&now, "a", "m"); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(m *corev1.ConfigMap){
+		"version": func(m *corev1.ConfigMap) { m.ResourceVersion = "0" },
+		"uid":     func(m *corev1.ConfigMap) { m.UID = "another" },
+	} {
+		other := now
+		change(&other)
+		if err := c.Update(&other); !client.IsConflict(err) {
+			t.Errorf("update of another %s: %v, want a conflict", name, err)
+		}
+		patch := map[string]any{"metadata": map[string]any{"uid": other.UID, "resourceVersion": other.ResourceVersion}}
+		if err := c.Patch(configMap("m", nil), client.Patch{Data: patch}); !client.IsConflict(err) {
+			t.Errorf("patch of another %s: %v, want a conflict", name, err)
+		}
+	}
+	patch := map[string]any{"metadata": map[string]any{"uid": now.UID, "resourceVersion": now.ResourceVersion}}
+	if err := c.Patch(configMap("m", nil), client.Patch{Data: patch}); err != nil {
+		t.Errorf("patch of the same: %v", err)
+	}
+}

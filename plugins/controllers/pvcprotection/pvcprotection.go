@@ -120,17 +120,15 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 		}
 		return controller.Result{}, err
 	}
-	m := &pvc.Metadata
-	has, deleted := slices.Contains(m.Finalizers, finalizer), m.DeletionTimestamp != nil
-	switch {
+	switch has, deleted := client.ContainsFinalizer(pvc, finalizer), pvc.Metadata.DeletionTimestamp != nil; {
 	case deleted && has:
 		used, err := isUsed(c, pvc)
 		if err != nil || used {
 			return controller.Result{}, err
 		}
-		return controller.Result{}, set(c, pvc, slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == finalizer }))
+		return controller.Result{}, client.RemoveFinalizer(c, pvc, finalizer)
 	case !deleted && !has:
-		return controller.Result{}, set(c, pvc, append(slices.Clone(m.Finalizers), finalizer))
+		return controller.Result{}, client.AddFinalizer(c, pvc, finalizer)
 	}
 	return controller.Result{}, nil
 }
@@ -141,14 +139,4 @@ func isUsed(c client.Client, pvc *claim) (bool, error) {
 		return false, err
 	}
 	return slices.ContainsFunc(pods, func(p *pod) bool { return p.uses(pvc) }), nil
-}
-
-// set replaces the finalizers of the claim as it was read.
-func set(c client.Client, pvc *claim, finalizers []string) error {
-	patch := map[string]any{"metadata": map[string]any{"uid": pvc.Metadata.UID, "resourceVersion": pvc.Metadata.ResourceVersion, "finalizers": finalizers}}
-	err := c.Patch(pvc, client.Patch{Data: patch})
-	if client.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

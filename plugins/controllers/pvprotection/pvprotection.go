@@ -4,8 +4,6 @@
 package pvprotection
 
 import (
-	"slices"
-
 	"github.com/pintle-io/pintle/sdk"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/client"
@@ -45,23 +43,11 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 		}
 		return controller.Result{}, err
 	}
-	m := &pv.Metadata
-	has, deleted := slices.Contains(m.Finalizers, finalizer), m.DeletionTimestamp != nil
-	switch {
+	switch has, deleted := client.ContainsFinalizer(pv, finalizer), pv.Metadata.DeletionTimestamp != nil; {
 	case deleted && has && pv.Status.Phase != "Bound":
-		return controller.Result{}, set(c, pv, slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == finalizer }))
+		return controller.Result{}, client.RemoveFinalizer(c, pv, finalizer)
 	case !deleted && !has:
-		return controller.Result{}, set(c, pv, append(slices.Clone(m.Finalizers), finalizer))
+		return controller.Result{}, client.AddFinalizer(c, pv, finalizer)
 	}
 	return controller.Result{}, nil
-}
-
-// set replaces the finalizers of the volume as it was read.
-func set(c client.Client, pv *volume, finalizers []string) error {
-	patch := map[string]any{"metadata": map[string]any{"uid": pv.Metadata.UID, "resourceVersion": pv.Metadata.ResourceVersion, "finalizers": finalizers}}
-	err := c.Patch(pv, client.Patch{Data: patch})
-	if client.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

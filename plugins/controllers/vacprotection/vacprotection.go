@@ -92,17 +92,15 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 		}
 		return controller.Result{}, err
 	}
-	m := &vac.Metadata
-	has, deleted := slices.Contains(m.Finalizers, finalizer), m.DeletionTimestamp != nil
-	switch {
+	switch has, deleted := client.ContainsFinalizer(vac, finalizer), vac.Metadata.DeletionTimestamp != nil; {
 	case deleted && has:
-		used, err := isUsed(c, m.Name)
+		used, err := isUsed(c, vac.Metadata.Name)
 		if err != nil || used {
 			return controller.Result{}, err
 		}
-		return controller.Result{}, set(c, vac, slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == finalizer }))
+		return controller.Result{}, client.RemoveFinalizer(c, vac, finalizer)
 	case !deleted && !has:
-		return controller.Result{}, set(c, vac, append(slices.Clone(m.Finalizers), finalizer))
+		return controller.Result{}, client.AddFinalizer(c, vac, finalizer)
 	}
 	return controller.Result{}, nil
 }
@@ -121,14 +119,4 @@ func isUsed(c client.Client, class string) (bool, error) {
 		return false, err
 	}
 	return slices.ContainsFunc(pvcs, func(p *claim) bool { return p.names(class) }), nil
-}
-
-// set replaces the finalizers of the class as it was read.
-func set(c client.Client, vac *class, finalizers []string) error {
-	patch := map[string]any{"metadata": map[string]any{"uid": vac.Metadata.UID, "resourceVersion": vac.Metadata.ResourceVersion, "finalizers": finalizers}}
-	err := c.Patch(vac, client.Patch{Data: patch})
-	if client.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
