@@ -37,6 +37,13 @@ var (
 	Etcd         = Binary{Name: "etcd", Package: "go.etcd.io/etcd/server/v3"}
 )
 
+// ldflags tell the tests which Kubernetes they are of: some make what they send by that
+// version. `make` of Kubernetes sets it in the same way.
+const ldflags = "-ldflags=-s -w" +
+	" -X k8s.io/component-base/version.gitVersion=v1.37.2" +
+	" -X k8s.io/component-base/version.gitMajor=1" +
+	" -X k8s.io/component-base/version.gitMinor=37"
+
 // All is every binary, the longest to build first.
 func All() []Binary {
 	return []Binary{E2E, Agnhost, Ginkgo, SampleServer, Etcd, NoNewPrivs, Regression, Consumer, ConsumeCPU, DevicePlugin}
@@ -64,7 +71,7 @@ func (d Dir) Build(ctx context.Context, module string, progress io.Writer) error
 			args = []string{"test", "-c", "-vet=off"}
 		}
 		// Static, so that images need no libraries for them.
-		args = append(args, "-trimpath", "-ldflags=-s -w", "-o", d.Path(b), b.Package)
+		args = append(args, "-trimpath", ldflags, "-o", d.Path(b), b.Package)
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir = module
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
