@@ -57,9 +57,12 @@ func ConfigFlags(streams genericiooptions.IOStreams) *genericclioptions.ConfigFl
 		WithDiscoveryBurst(300).WithDiscoveryQPS(50).WithWarningPrinter(streams)
 }
 
-// NoServer tells whether message is kubectl's when nobody answers at the address.
+// NoServer tells whether message is kubectl's when nobody answers at the address. Who
+// applies or creates from files meets the validation first, which words it as the
+// connection does.
 func NoServer(message string) bool {
-	return strings.Contains(message, "did you specify the right host or port?")
+	return strings.Contains(message, "did you specify the right host or port?") ||
+		strings.Contains(message, "failed to download openapi") && strings.Contains(message, "dial tcp")
 }
 
 // useDefault names the kubeconfig when the caller names none by environment.
