@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -118,9 +120,19 @@ func setuid(k Kit) []entry {
 	return []entry{{path: "usr/local/bin/nnp", from: k.Binaries.Path(binaries.NoNewPrivs), mode: fs.ModeSetuid | 0o755}}
 }
 
-// busybox is this machine's static one, with a link for each applet. Its sh is
-// bash: Debian's busybox hands on no variable whose name a shell could not set,
-// such as data-1, and tests look for those.
+// sh is busybox's shell, in whose words tests expect errors, but where a variable of the
+// environment has a name that a shell could not set, such as data-1: Debian's busybox
+// hands those on to nobody, and tests look for them. Bash does.
+const sh = `#!/bin/bash
+while IFS= read -r -d '' variable; do
+  case "${variable%%=*}" in
+  *[!A-Za-z0-9_]* | [0-9]*) exec -a "$0" /bin/bash "$@" ;;
+  esac
+done </proc/self/environ
+exec -a "$0" /bin/busybox "$@"
+`
+
+// busybox is this machine's static one, with a link for each applet.
 func busybox(k Kit) []entry {
 	files := []entry{
 		{path: "tmp", dir: true, mode: fs.ModeSticky | 0o777},
@@ -130,27 +142,33 @@ func busybox(k Kit) []entry {
 		{path: "etc/group", mode: 0o644, data: []byte("root:x:0:\nnobody:x:65534:\n")},
 		{path: "etc/nsswitch.conf", mode: 0o644, data: []byte("hosts: files dns\n")},
 	}
-	path, err := exec.LookPath("busybox")
+	static, err := exec.LookPath("busybox")
 	if err != nil {
-		path = "busybox" // reading it fails, and says so
+		static = "busybox" // reading it fails, and says so
 	}
-	files = append(files, entry{path: "bin/busybox", from: path}, entry{path: "bin/sh", from: k.Debian.Shell})
-	return append(files, applets(path)...)
+	files = append(files, entry{path: "bin/busybox", from: static}, entry{path: "bin/bash", from: k.Debian.Shell}, entry{path: "bin/sh", data: []byte(sh)})
+	return append(files, applets(static)...)
 }
 
-// applets are links for all that a busybox can, but its shell.
+// applets are links for all that a busybox can, but its shell. All are in bin, as in
+// upstream's image, and where Debian has them.
 func applets(busybox string) []entry {
 	out, err := exec.Command(busybox, "--list-full").Output()
 	if err != nil {
 		return nil // the file was not readable either, which is reported
 	}
-	var links []entry
+	links := map[string]bool{}
 	for _, applet := range strings.Fields(string(out)) {
-		if applet != "bin/sh" && applet != "bin/busybox" {
-			links = append(links, entry{path: applet, link: "/bin/busybox"})
-		}
+		links[applet], links["bin/"+path.Base(applet)] = true, true
 	}
-	return links
+	for _, own := range []string{"bin/sh", "bin/bash", "bin/busybox"} {
+		delete(links, own)
+	}
+	var files []entry
+	for _, link := range slices.Sorted(maps.Keys(links)) {
+		files = append(files, entry{path: link, link: "/bin/busybox"})
+	}
+	return files
 }
 
 // An Image is ready to be pushed.
