@@ -12,12 +12,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pintle-io/pintle/kernel/apiserver"
 	"github.com/pintle-io/pintle/kernel/apiserver/aggregation"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/usage"
+	"github.com/pintle-io/pintle/kernel/watch"
 )
 
 var errNobodyLeads = errors.New("no server leads at the moment")
@@ -140,4 +142,60 @@ func (f *trust) ensure(ctx context.Context, read metav1.GetOptions) error {
 		return fmt.Errorf("configmap %s: %w", want.Name, err)
 	}
 	return nil
+}
+
+// start is what a server has to read, or to write, before it answers requests as
+// it does from then on.
+type start struct {
+	name string // of the check in /readyz: upstream's of its post-start hook
+	over func() <-chan struct{}
+}
+
+// starts are those of parts that the table may lack.
+func starts(k *Kernel) []start {
+	var out []start
+	if k.custom != nil {
+		out = append(out, start{"poststarthook/crd-informer-synced", k.custom.Synced})
+	}
+	if k.aggregation != nil {
+		out = append(out, start{"poststarthook/apiservice-registration-controller", k.aggregation.Synced})
+	}
+	if fair(k) { // it is made when the edge's limits are known
+		out = append(out, start{"poststarthook/priority-and-fairness-config-producer", func() <-chan struct{} { return k.fairness.Synced() }})
+	}
+	return out
+}
+
+func (s start) check(context.Context) error {
+	if !isClosed(s.over()) {
+		return errors.New("not finished")
+	}
+	return nil
+}
+
+func (k *Kernel) checks() []apiserver.Check {
+	checks := []apiserver.Check{{Name: "etcd", Check: k.storage.check}, {Name: "watch-cache", ReadyOnly: true, Check: loaded(k.cache)},
+		{Name: "policies", ReadyOnly: true, Check: func(ctx context.Context) error { return errors.Join(k.plugins.loader.Check(ctx), k.dynamic.check()) }}}
+	if keeper := k.storage.keeper; keeper != nil {
+		checks = append(checks, apiserver.Check{Name: "etcd-quota", ReadyOnly: true, Check: keeper.Check})
+	}
+	for _, s := range k.starts {
+		checks = append(checks, apiserver.Check{Name: s.name, ReadyOnly: true, Check: s.check})
+	}
+	for _, c := range k.sealing.Checks() {
+		checks = append(checks, apiserver.Check{Name: c.Name, NotLive: true, Check: c.Check})
+	}
+	return checks
+}
+
+// loaded checks that a cache is.
+func loaded(c *watch.Cache) func(context.Context) error {
+	return func(context.Context) error {
+		select {
+		case <-c.Ready():
+			return nil
+		default:
+			return errors.New("the watch cache is still loading")
+		}
+	}
 }

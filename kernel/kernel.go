@@ -75,6 +75,7 @@ type Kernel struct {
 
 	leader    *leader // what one server does for all
 	explainer *explainer
+	starts    []start // of which /readyz tells
 	plugins   plugins
 	dynamic   dynamicAdmission
 
@@ -293,6 +294,7 @@ func transformers(k *Kernel) encrypted.Choose {
 
 func (k *Kernel) makeAPI() (err error) {
 	tokens := k.auth.Tokens
+	k.starts = starts(k)
 	c := apiserver.Config{
 		Registry: k.core, Catalog: k.catalog, Codec: k.codec, Reader: k.core.Reader(),
 		Aggregation:   k.aggregation,
@@ -318,12 +320,20 @@ func (k *Kernel) makeAPI() (err error) {
 	return err
 }
 
+// fair tells whether requests wait for their turn.
+func fair(k *Kernel) bool {
+	for _, gr := range fairness.Implements() {
+		if k.catalog.Lookup(gr) == nil {
+			return false
+		}
+	}
+	return !k.c.DisableFairness
+}
+
 // newFairness makes what gives requests their turn, as the server itself.
 func newFairness(k *Kernel, seats int) *fairness.Control {
-	for _, gr := range fairness.Implements() {
-		if k.c.DisableFairness || k.catalog.Lookup(gr) == nil {
-			return nil
-		}
+	if !fair(k) {
+		return nil
 	}
 	return fairness.New(fairness.Config{Registry: ownWrites{k.access.As(auth.APIServer)}, Seats: seats, Wait: queueTime, Size: k.cache.Size,
 		Informers: k.informers, Log: k.c.Log})
@@ -332,30 +342,6 @@ func newFairness(k *Kernel, seats int) *fairness.Control {
 // queueTime is how long the beginning of a watch waits for its turn: upstream's quarter
 // of the time that other requests have.
 const queueTime = 15 * time.Second
-
-func (k *Kernel) checks() []apiserver.Check {
-	checks := []apiserver.Check{{Name: "etcd", Check: k.storage.check}, {Name: "watch-cache", ReadyOnly: true, Check: loaded(k.cache)},
-		{Name: "policies", ReadyOnly: true, Check: func(ctx context.Context) error { return errors.Join(k.plugins.loader.Check(ctx), k.dynamic.check()) }}}
-	if keeper := k.storage.keeper; keeper != nil {
-		checks = append(checks, apiserver.Check{Name: "etcd-quota", ReadyOnly: true, Check: keeper.Check})
-	}
-	for _, c := range k.sealing.Checks() {
-		checks = append(checks, apiserver.Check{Name: c.Name, NotLive: true, Check: c.Check})
-	}
-	return checks
-}
-
-// loaded checks that a cache is.
-func loaded(c *watch.Cache) func(context.Context) error {
-	return func(context.Context) error {
-		select {
-		case <-c.Ready():
-			return nil
-		default:
-			return errors.New("the watch cache is still loading")
-		}
-	}
-}
 
 // externalIPs are the rules for external addresses of Services, with all at
 // which this server is reached.

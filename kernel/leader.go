@@ -140,6 +140,19 @@ func (l *leader) established() bool {
 	return t != nil && l.elector.Leads() && isClosed(t.plugins.Placed()) && isClosed(t.controllers.Placed())
 }
 
+// Settled reports whether a start is over altogether, beyond what /readyz says: every
+// plugin has been loaded or has failed to, and a server leads; if it is this one, its
+// term has taken or refused them, and there are APIServices of all that is served.
+func Settled(k *Kernel) bool {
+	if !isClosed(k.PluginsSynced()) {
+		return false
+	}
+	if who := k.leader.elector.Holder(); who != k.identity.Name {
+		return who != ""
+	}
+	return k.leader.established() && (k.aggregation == nil || isClosed(k.aggregation.Registered()))
+}
+
 func isClosed(ch <-chan struct{}) bool {
 	select {
 	case <-ch:

@@ -65,8 +65,8 @@ func (k *Kernel) term() (*term, error) {
 }
 
 // Run serves until ctx ends, then stops everything in order. ready is called
-// once the API answers, the cluster has what every cluster has, and its policies
-// are asked.
+// once the API answers, the cluster has what every cluster has, its policies
+// are asked, and /readyz says so.
 func (k *Kernel) Run(ctx context.Context, ready func()) error {
 	// The cache outlives the servers, the store outlives the cache, and what was read
 	// from key services since a reload is needed to the last read.
@@ -136,10 +136,10 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 			return nil
 		})
 	}
-	// No policy is waited for any more.
+	// No policy is waited for any more, and nothing that a request is answered by.
 	settled := []<-chan struct{}{k.plugins.loader.Decided(), k.dynamic.admits}
-	if k.fairness != nil {
-		settled = append(settled, k.fairness.Kept())
+	for _, s := range k.starts {
+		settled = append(settled, s.over())
 	}
 	if all(ctx, settled...) && ready != nil {
 		ready()

@@ -74,8 +74,9 @@ type Control struct {
 	schemas  *shared.Objects[*flowcontrolv1.FlowSchema]
 	levels   *shared.Objects[*flowcontrolv1.PriorityLevelConfiguration]
 	changed  informer.Signal
+	looks    informer.Signal // the library reads them
 	writer   *statusWriter
-	kept     chan struct{}
+	goesBy   chan struct{}
 }
 
 // New makes a Control. Its metrics are the process's, as the library has them.
@@ -87,10 +88,10 @@ func New(c Config) *Control {
 		c.Clock = clock.RealClock{}
 	}
 	metrics.Register()
-	f := &Control{c: c, dropped: flowcontrol.NewDroppedRequestsTracker(), changed: make(informer.Signal, 1), kept: make(chan struct{}), writer: &statusWriter{registry: c.Registry}}
+	f := &Control{c: c, dropped: flowcontrol.NewDroppedRequestsTracker(), changed: make(informer.Signal, 1), looks: make(informer.Signal, 1), goesBy: make(chan struct{}), writer: &statusWriter{registry: c.Registry}}
 	f.schemas = shared.New[*flowcontrolv1.FlowSchema](f.changed)
 	f.levels = shared.New[*flowcontrolv1.PriorityLevelConfiguration](f.changed)
-	f.library = flowcontrol.New(feed{schemas: f.schemas, levels: f.levels}, client{writer: f.writer}, c.Seats)
+	f.library = flowcontrol.New(feed{schemas: f.schemas, levels: f.levels, looks: f.looks}, client{writer: f.writer}, c.Seats)
 	f.estimate = fcrequest.NewWorkEstimator(f.stats, f.library.GetInterestedWatchCount, fcrequest.DefaultWorkEstimatorConfig(), f.library.GetMaxSeats)
 	return f
 }
@@ -108,8 +109,9 @@ func (f *Control) stats(resource string) (storage.Stats, error) {
 	return s, nil
 }
 
-// Kept is closed once the objects that every cluster has are there.
-func (f *Control) Kept() <-chan struct{} { return f.kept }
+// Synced is closed once the objects that every cluster has are there, and requests are
+// sorted by them and by all others that were there at the start.
+func (f *Control) Synced() <-chan struct{} { return f.goesBy }
 
 // DebugPaths are the pages on which upstream shows levels, queues and requests. They
 // tell what others ask: whoever serves them does so behind authorization.

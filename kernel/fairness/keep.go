@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -41,9 +42,13 @@ func (f *Control) keep(ctx context.Context) {
 			return
 		case err != nil:
 			pause = retry.Failed(f.c.Log, "the objects of priority and fairness are not kept", err)
-		case first:
-			close(f.kept)
+		case first && f.complete():
+			if !f.digested(ctx) {
+				return
+			}
+			close(f.goesBy)
 			first = false
+		case first: // what was written comes as changes
 		case changed:
 			pause = retry.Again()
 		default:
@@ -67,14 +72,44 @@ func (f *Control) keep(ctx context.Context) {
 	}
 }
 
+// everyCluster is what every cluster has.
+func (f *Control) everyCluster() (levels *kept[*flowcontrolv1.PriorityLevelConfiguration], schemas *kept[*flowcontrolv1.FlowSchema]) {
+	return &kept[*flowcontrolv1.PriorityLevelConfiguration]{registry: f.c.Registry, resource: PriorityLevels, objects: f.levels,
+			copied: (*flowcontrolv1.PriorityLevelConfiguration).DeepCopy, revise: reviseLevel,
+			mandatory: bootstrap.MandatoryPriorityLevelConfigurations, suggested: bootstrap.SuggestedPriorityLevelConfigurations},
+		&kept[*flowcontrolv1.FlowSchema]{registry: f.c.Registry, resource: FlowSchemas, objects: f.schemas,
+			copied: (*flowcontrolv1.FlowSchema).DeepCopy, revise: reviseSchema,
+			mandatory: bootstrap.MandatoryFlowSchemas, suggested: bootstrap.SuggestedFlowSchemas}
+}
+
+// complete tells whether the informers have told of all that every cluster has.
+func (f *Control) complete() bool {
+	levels, schemas := f.everyCluster()
+	return levels.complete() && schemas.complete()
+}
+
+// digested returns once the library goes by what the informers had told before the
+// call; false when ctx ended first. The library says nothing of itself: it is made to
+// look twice, one pass after the other, so that the first of them is over.
+func (f *Control) digested(ctx context.Context) bool {
+	for range 2 {
+		select {
+		case <-f.looks: // of a pass that may have begun before
+		default:
+		}
+		f.levels.Nudge(bootstrap.MandatoryPriorityLevelConfigurationCatchAll)
+		select {
+		case <-f.looks:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
 // ensure is one pass; it reports whether it wrote anything.
 func (f *Control) ensure(ctx context.Context) (bool, error) {
-	levels := &kept[*flowcontrolv1.PriorityLevelConfiguration]{registry: f.c.Registry, resource: PriorityLevels, objects: f.levels,
-		copied: (*flowcontrolv1.PriorityLevelConfiguration).DeepCopy, revise: reviseLevel,
-		mandatory: bootstrap.MandatoryPriorityLevelConfigurations, suggested: bootstrap.SuggestedPriorityLevelConfigurations}
-	schemas := &kept[*flowcontrolv1.FlowSchema]{registry: f.c.Registry, resource: FlowSchemas, objects: f.schemas,
-		copied: (*flowcontrolv1.FlowSchema).DeepCopy, revise: reviseSchema,
-		mandatory: bootstrap.MandatoryFlowSchemas, suggested: bootstrap.SuggestedFlowSchemas}
+	levels, schemas := f.everyCluster()
 	// A level before what refers to it, and the other way round in the end.
 	err := errors.Join(levels.ensure(ctx), schemas.ensure(ctx), schemas.removeOutdated(ctx), levels.removeOutdated(ctx))
 	return levels.wrote || schemas.wrote, err
@@ -103,6 +138,16 @@ func (k *kept[T]) ensure(ctx context.Context) error {
 		errs = append(errs, k.one(ctx, want, true))
 	}
 	return errors.Join(errs...)
+}
+
+// complete tells whether all of them have been told of.
+func (k *kept[T]) complete() bool {
+	for _, want := range slices.Concat(k.suggested, k.mandatory) {
+		if _, ok := k.objects.Get(want.GetName()); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // one makes an object, or makes it what it must be. What others change meanwhile is

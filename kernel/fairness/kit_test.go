@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,18 +66,6 @@ func start(t testing.TB) *server {
 	if _, err := s.client.RbacV1().ClusterRoleBindings().Create(t.Context(), everybody, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// The library says so of each FlowSchema by which it sorts.
-	eventually(t, "requests are sorted by what every cluster has", func() bool {
-		all, err := s.client.FlowcontrolV1().FlowSchemas().List(t.Context(), metav1.ListOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(all.Items) > 0 && !slices.ContainsFunc(all.Items, func(x flowcontrolv1.FlowSchema) bool {
-			return !slices.ContainsFunc(x.Status.Conditions, func(c flowcontrolv1.FlowSchemaCondition) bool {
-				return c.Type == flowcontrolv1.FlowSchemaConditionDangling && c.Status == flowcontrolv1.ConditionFalse
-			})
-		})
-	})
 	return s
 }
 

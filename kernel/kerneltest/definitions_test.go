@@ -118,7 +118,6 @@ func TestManyDefinitions(t *testing.T) {
 	s := kerneltest.Start(t, kerneltest.Options{Table: table, Config: func(c *kernel.Config) {
 		c.Hosts = map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}}
 	}})
-	<-s.PluginsSynced()
 	client := s.HTTP()
 	client.Timeout = 5 * time.Minute // the document of everything, on a busy machine
 	get := func(path, accept string) string {

@@ -39,8 +39,6 @@ func TestExplain(t *testing.T) {
 		return resp.StatusCode
 	}
 	const unknown = "?namespace=default&name=no"
-	// Leads is true a moment before the term's scheduler is there.
-	eventually(t, "its scheduler answers", func() bool { return s.Leads() && ask(unknown) != http.StatusServiceUnavailable })
 	for query, want := range map[string]int{"": http.StatusBadRequest, unknown: http.StatusNotFound} {
 		if got := ask(query); got != want {
 			t.Errorf("%q is answered with %d, want %d", query, got, want)

@@ -77,7 +77,6 @@ func TestWhoActsOnAKind(t *testing.T) {
 		c.Hosts = map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}}
 		c.Implementers = map[string][]schema.GroupResource{"agents": {{Group: "networking.k8s.io", Resource: "networkpolicies"}}}
 	}})
-	<-s.PluginsSynced()
 	sets := func() int {
 		return creation(t, s.Registry, appsv1.SchemeGroupVersion.WithResource("statefulsets"), &appsv1.StatefulSet{
 			TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"}, ObjectMeta: metav1.ObjectMeta{Name: "s"},

@@ -50,6 +50,8 @@ type Options struct {
 	// Follows makes it a server beside another that leads: nothing runs here but
 	// what every server does, and a test may bring a loop of its own.
 	Follows bool
+	// Early has Start return once the server is ready: a test holds up what comes after.
+	Early bool
 	// Config makes last changes, such as plugins and hosts.
 	Config func(c *kernel.Config)
 }
@@ -72,8 +74,9 @@ type Server struct {
 	stop func()
 }
 
-// Start runs a control plane that lasts as long as the test, and returns once it
-// is ready.
+// Start runs a control plane that lasts as long as the test, and returns once its
+// start is over altogether: it is ready, and, unless Early, [kernel.Settled]. A test need not wait
+// for anything that was there before.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -120,12 +123,18 @@ func Start(t testing.TB, o Options) *Server {
 		}
 	}
 	t.Cleanup(s.stop)
-	select {
-	case <-ready:
-	case err := <-done:
-		stopped = true
-		cancel()
-		t.Fatalf("the server ended: %v", err)
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for isReady := false; !isReady || !o.Early && !kernel.Settled(k); {
+		select {
+		case <-ready:
+			isReady, ready = true, nil
+		case <-look.C:
+		case err := <-done:
+			stopped = true
+			cancel()
+			t.Fatalf("the server ended: %v", err)
+		}
 	}
 	return s
 }

@@ -69,9 +69,10 @@ func init() {
 // refuses every node, and a pod that is refused.
 type terms struct {
 	*kerneltest.Server
-	t   *testing.T
-	way *link
-	dir string
+	t     *testing.T
+	way   *link
+	dir   string
+	early bool // start does not wait for plugins
 }
 
 // start starts the server, again if it ran before.
@@ -81,7 +82,7 @@ func (x *terms) start() {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	x.Server = kerneltest.Start(x.t, kerneltest.Options{Table: table, Dir: x.dir, Store: x.way, Lease: lease.Times{Duration: 4 * time.Second, RenewDeadline: 2 * time.Second, RetryEvery: 200 * time.Millisecond},
+	x.Server = kerneltest.Start(x.t, kerneltest.Options{Table: table, Dir: x.dir, Early: x.early, Store: x.way, Lease: lease.Times{Duration: 4 * time.Second, RenewDeadline: 2 * time.Second, RetryEvery: 200 * time.Millisecond},
 		Config: func(c *kernel.Config) {
 			c.Hosts = map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}}
 			for _, name := range []string{"term-score", "term-never"} {
@@ -96,7 +97,6 @@ func newTerms(t *testing.T) *terms {
 	x := &terms{t: t, way: &link{Store: memory.New()}, dir: t.TempDir()}
 	x.start()
 	s := x.Server
-	<-s.PluginsSynced()
 	x.plugin("term-never", "ready", func(p *v1alpha1.Plugin) bool { return p.Status.Phase == v1alpha1.Ready })
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 	n.Status.Allocatable = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("8"), corev1.ResourceMemory: resource.MustParse("8Gi"), corev1.ResourcePods: resource.MustParse("110")}
@@ -214,6 +214,7 @@ func TestStartWaitsForFilters(t *testing.T) {
 	scored, asked, release := make(chan struct{}, 8), make(chan struct{}, 8), make(chan struct{})
 	scoreDoor.set(func() error { scored <- struct{}{}; return nil })
 	neverDoor.set(func() error { asked <- struct{}{}; <-release; return errors.New("boom") })
+	x.early = true
 	x.start()
 	<-asked
 	<-scored

@@ -46,7 +46,6 @@ func newQuotaed(t testing.TB) *governed {
 			c.Builtins = append(c.Builtins, b)
 		}
 	})
-	<-g.PluginsSynced()
 	return g
 }
 

@@ -41,7 +41,6 @@ func newRuled(t testing.TB) *governed {
 			c.Builtins = append(c.Builtins, b)
 		}
 	})
-	<-g.PluginsSynced()
 	if _, err := g.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}

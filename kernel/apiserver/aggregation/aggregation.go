@@ -74,6 +74,8 @@ type Aggregator struct {
 	once    map[string]bool // what was put right at the start; Run's own
 	leads   atomic.Bool
 
+	synced, registered chan struct{} // closed by Run's goroutine
+
 	mu       sync.Mutex
 	backends map[string]*backend // by the names of their objects; guarded by mu
 	follow   sync.Once
@@ -93,7 +95,8 @@ func New(c Config) *Aggregator {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Aggregator{c: c, changed: make(informer.Signal, 1), retry: backoff.New(firstRetry, lastRetry), once: map[string]bool{}, backends: map[string]*backend{}}
+	a := &Aggregator{c: c, changed: make(informer.Signal, 1), retry: backoff.New(firstRetry, lastRetry), once: map[string]bool{}, backends: map[string]*backend{},
+		synced: make(chan struct{}), registered: make(chan struct{})}
 	a.resolve = services.Resolver{Reader: c.Reader, Get: func(ctx context.Context, namespace, name string) (runtime.Object, error) {
 		return c.Reader.Get(ctx, services.Services.GroupResource(), namespace, name)
 	}}
@@ -158,10 +161,31 @@ func (a *Aggregator) look(ctx context.Context, wg *sync.WaitGroup) error {
 		}
 	}
 	a.take(ctx, wg, all)
+	closeOnce(a.synced)
 	if !a.leads.Load() {
 		return nil
 	}
-	return a.keepLocal(ctx, all)
+	if err := a.keepLocal(ctx, all); err != nil {
+		return err
+	}
+	closeOnce(a.registered)
+	return nil
+}
+
+// Synced is closed when the APIServices that there were at the start are served.
+func (a *Aggregator) Synced() <-chan struct{} { return a.synced }
+
+// Registered is closed when this server has written, as the one that leads, the
+// APIServices of what it serves itself.
+func (a *Aggregator) Registered() <-chan struct{} { return a.registered }
+
+// closeOnce is for one goroutine.
+func closeOnce(ch chan struct{}) {
+	select {
+	case <-ch:
+	default:
+		close(ch)
+	}
 }
 
 // take has a backend for each APIService that names a Service.

@@ -104,6 +104,9 @@ func (o *Objects[T]) AddEventHandler(h cache.ResourceEventHandler) (cache.Resour
 	return registration{synced: o.HasSynced}, nil
 }
 
+// Nudge has the reader read anew, by telling it of an object; the store stays as it is.
+func (o *Objects[T]) Nudge(about T) { o.tell.OnAdd(about, false) }
+
 // MarkSynced lets HasSynced say so.
 func (o *Objects[T]) MarkSynced() { o.synced.Store(true) }
 
