@@ -47,7 +47,7 @@ func (c *cluster) withStockKubectl(t testing.TB) *cluster {
 	t.Helper()
 	stock := *c
 	stock.stock = filepath.Join(t.TempDir(), "kubectl")
-	if out, err := run(t.Context(), nil, "", "go", "build", "-o", stock.stock, "k8s.io/kubernetes/cmd/kubectl"); err != nil {
+	if out, err := run(t.Context(), nil, "", "go", "run", "-exec", "cp", "k8s.io/kubernetes/cmd/kubectl", stock.stock); err != nil {
 		t.Fatalf("build kubectl: %v\n%s", err, out)
 	}
 	return &stock

@@ -28,7 +28,9 @@ var builtKubectl = sync.OnceValues(func() (string, error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "kubectl")
-	if out, err := exec.Command("go", "build", "-o", path, "k8s.io/kubernetes/cmd/kubectl").CombinedOutput(); err != nil {
+	// `go run` keeps what it has linked, which `go build` does not: packages that are
+	// tested after the first copy it.
+	if out, err := exec.Command("go", "run", "-exec", "cp", "k8s.io/kubernetes/cmd/kubectl", path).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	if kubectlFile, err = os.Open(path); err != nil {
