@@ -47,7 +47,7 @@ payload:
 	@CGO_ENABLED=0 go build -ldflags="-s -w" -o $(PAYLOAD)/ ./cmd/pause ./cmd/demo ./cmd/pintle-cni
 
 .PHONY: test
-test: test-packages build vet generated unit race e2e ## everything that CI runs
+test: test-packages build vet generated unit race apart e2e ## everything that CI runs
 
 # The above and what only tests need.
 .PHONY: test-packages
@@ -59,15 +59,29 @@ test-packages:
 LINT := go tool -modfile=$(CURDIR)/hack/tools/go.mod golangci-lint
 
 .PHONY: vet
-vet: ## gofmt, go vet and golangci-lint
+vet: ## gofmt and golangci-lint, which is go vet, too (govet)
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
-	@go vet ./... && cd sdk && go vet ./... && cd process && go vet ./...
 	@$(LINT) run ./... && cd sdk && $(LINT) run ./... && cd process && $(LINT) run ./...
 
-# What cannot run for want of root or of a package fails. Vet has run before.
+# What of the modules that compare with upstream does not import k8s.io/kubernetes: all of
+# that is not compiled for these few packages.
+.PHONY: apart
+apart: ## lint and tests of the conformance modules, but for what needs all of Kubernetes
+	@for m in differential upstream; do ( cd conformance/$$m; \
+	  p=$$(go list -test -f '{{.ImportPath}}{{if .ForTest}} test{{end}}{{range .Deps}} {{.}}{{end}}' ./... | grep -Ev '\.test | test | k8s.io/kubernetes/' | cut -d' ' -f1); \
+	  $(LINT) run $$(sed 's|^github.com/pintle-io/pintle/conformance/[a-z]*|.|' <<<"$$p"); go test -vet=off $$p ); done
+
+# What takes longest begins first, and as it mostly waits, three packages run on two
+# cores.
+LONG := ./internal/faults ./kernel/plugin/hostile ./ebpf/lb ./kernel/kerneltest
+GO_TEST := REQUIRE_REAL=1 go test -vet=off -p $(shell expr $$(nproc) + 1) -parallel 8 -timeout 10m
+
+# What cannot run for want of root or of a package fails. Vet has run before. Packages
+# of race run there, and here only what they leave out: RATIONALE.md: "Why do tests run once?"
 .PHONY: unit
-unit: ## unit tests, suites on real etcd, containerd and eBPF
-	@REQUIRE_REAL=1 go test -vet=off -parallel 8 -timeout 10m $$(go list ./... | grep -v /internal/e2e)
+unit: build ## unit tests, suites on real etcd, containerd and eBPF
+	@PINTLE_BIN=$(CURDIR)/bin/pintle $(GO_TEST) $(LONG) $$(go list ./... | grep -v /internal/e2e | grep -vxFf <(go list $(RACE) $(LONG)))
+	@$(GO_TEST) -run WASM $$(go list -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}} {{end}}{{range .XTestGoFiles}}{{$$d}}/{{.}} {{end}}' $(RACE) | xargs grep -l '^func Test.*WASM' | xargs -n1 dirname | sort -u)
 	@cd sdk && go test -vet=off ./... && cd process && go test -vet=off ./...
 
 # Packages whose concurrency is our own. Left to race-all: those that run etcd or
@@ -82,8 +96,8 @@ RACE := ./kernel/custom/... ./kernel/store ./kernel/store/memory ./kernel/store/
   ./kernel/plugin ./kernel/plugin/admit ./kernel/plugin/loader ./kernel/roster ./internal/backoff ./internal/images/registry \
   ./node/dns ./node/informer ./node/membership ./node/pod/... ./node/podcertificate ./node/probe ./node/service ./node/source ./node/volume
 .PHONY: race
-race: ## the same with the race detector, where goroutines are ours
-	@CGO_ENABLED=1 REQUIRE_REAL=1 go test -vet=off -race -short -skip WASM -parallel 8 -timeout 10m $(RACE)
+race: ## unit tests with the race detector, where goroutines are ours
+	@CGO_ENABLED=1 $(GO_TEST) -race -skip WASM $(RACE)
 
 .PHONY: race-all
 race-all: ## the race detector everywhere that goroutines are ours; compiles for a quarter of an hour

@@ -2,6 +2,7 @@ package results
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -30,7 +31,7 @@ func ReadJUnit(r io.Reader) (map[string]Test, error) {
 	d := xml.NewDecoder(r)
 	for {
 		token, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return run, nil
 		}
 		if err != nil {
