@@ -2,12 +2,11 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"runtime"
 	"sort"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/discovery"
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
@@ -77,7 +76,7 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil && s.catalog.Find(info) == nil && s.catchUp(r) {
 		q, err = s.catalog.Route(w, r, info)
 	}
-	if err != nil && s.catalog.Snapshot().Version(schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}) == nil {
+	if errors.Is(err, endpoint.ErrNoPath) {
 		http.NotFound(w, r)
 		return
 	}
@@ -143,7 +142,7 @@ func (s *api) servePath(w http.ResponseWriter, r *http.Request) {
 		s.c.Profiling.ServeHTTP(w, r)
 	case path == "/openapi/v2":
 		s.openapi.ServeV2(w, r)
-	case path == "/openapi/v3" || path == "/openapi/v3/":
+	case path == "/openapi/v3":
 		s.openapi.ServeIndex(w, r)
 	case strings.HasPrefix(path, "/openapi/v3/"):
 		s.openapi.ServeV3(w, r)

@@ -118,7 +118,7 @@ func TestPathsWithoutARoute(t *testing.T) {
 		{"POST", "/apis", 200, `"kind":"APIGroupList"`},
 		{"POST", "/apis/apps", 200, `"kind":"APIGroup"`},
 		{"GET", "/index.html", 200, `"/apis/apps/v1"`},
-		{"GET", "/api/v2", 404, "404 page not found\n"},
+		{"GET", "/api/v2", 404, "the server could not find the requested resource"},
 		{"GET", "/apis/apps/v1/nope", 404, "the server could not find the requested resource"},
 	} {
 		resp := do(t, c, tt.method, tt.path, "", nil)

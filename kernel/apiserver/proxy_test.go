@@ -65,7 +65,7 @@ func TestProxy(t *testing.T) {
 		{"OPTIONS", "/api/v1/namespaces/default/pods/p/log", "", "", 405},
 		{"OPTIONS", "/api/v1/namespaces/default/pods/p", "", "", 405},
 		{"GET", "/api/v1/nodes/n1/proxy/stats/summary?x=1", "", "GET /stats/summary?x=1", 200},
-		{"GET", "/api/v1/namespaces/default/pods/a:b:c:d/proxy/", "", "invalid proxy request", 400},
+		{"GET", "/api/v1/namespaces/default/pods/a:b:c:d/proxy/", "", "invalid pod request", 400},
 	}
 	for _, tt := range tests {
 		t.Run(tt.method+tt.path, func(t *testing.T) {

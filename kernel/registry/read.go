@@ -31,8 +31,14 @@ func (c caller) Get(ctx context.Context, t Target, o metav1.GetOptions) (*watch.
 	if k.Virtual {
 		return c.core.getComputed(ctx, k, t)
 	}
+	if msgs := validName(t.Name, false); len(msgs) > 0 {
+		return nil, status.BadRequestf("Name parameter invalid: %q: %s", t.Name, msgs[0])
+	}
 	rev, err := recent.AskedRevision(o.ResourceVersion)
-	if err != nil {
+	switch {
+	case err != nil && k.Strategy.Uncached:
+		return nil, status.BadRequestf("invalid resource version: %v", err)
+	case err != nil:
 		return nil, status.Plain(err)
 	}
 	if err := c.core.views.Await(ctx, k, "get", o.ResourceVersion, rev); err != nil {

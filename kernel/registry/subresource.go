@@ -40,9 +40,11 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 	if err != nil {
 		return nil, err
 	}
+	wipeSystem(m)
 	if err := matchNamespace(r.t.Namespace, m); err != nil {
 		return nil, err
 	}
+	r.Warn(dedupOwners(m, ""))
 	obj = k.Fields.Create(r.write(ctx), obj)
 	if obj, err = r.mutate(ctx, admission.Create, obj, nil); err != nil {
 		return nil, err
@@ -99,7 +101,7 @@ func (c caller) serveAction(ctx context.Context, r *request, serve Action, body 
 	if err != nil {
 		return nil, err
 	}
-	a := r.attributes(admission.Create, body, nil)
+	a := r.attributes(admission.Create, r.k.Fields.Action(r.write(ctx), body), nil)
 	if err := told(ctx, r, r.pass.Mutate(ctx, a)); err != nil {
 		return nil, err
 	}

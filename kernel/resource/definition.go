@@ -207,6 +207,10 @@ type Strategy struct {
 	// NotCollected: the kind takes no part in garbage collection. A client's
 	// wish about dependents has no effect, since nobody would carry it out.
 	NotCollected bool
+	// Uncached: upstream reads objects of the kind from etcd and not from a cache
+	// (events). Its clients see by that how a get at a malformed resourceVersion is
+	// refused: as a bad request.
+	Uncached bool
 	// DefaultPropagation answers what happens to dependents when the client
 	// does not say; nil means background.
 	DefaultPropagation func(obj runtime.Object) metav1.DeletionPropagation
@@ -298,8 +302,11 @@ type Subresource struct {
 	// StyleConnect (log, exec, attach, portforward, proxy): the request goes
 	// on to where the object lives. For proxy, the name in the URL may be
 	// "name:port" or "scheme:name:port": the caller splits it to find obj and
-	// hands scheme and port over with [WithProxyPort].
+	// hands scheme and port over with [WithProxyPort]. A nil Target: there is
+	// nothing yet, which is answered with 204.
 	Connect func(ctx context.Context, r Reader, obj runtime.Object, path string, query map[string][]string) (*Target, error)
+	// Absent is the answer when there is no object of that name; nil: NotFound.
+	Absent func(ctx context.Context, name string) error
 	// Options of a connect request, of Kind, are what admission rules are asked
 	// about. Nil: the request reads only (log), and nobody is asked.
 	Options func(path string, query map[string][]string) (runtime.Object, error)

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"sort"
 	"strings"
 	"sync/atomic"
 
@@ -43,7 +42,7 @@ type Discovery struct {
 // discovery's.
 func (s *Discovery) Serve(w http.ResponseWriter, r *http.Request) bool {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	if parts[0] != "api" && parts[0] != "apis" {
+	if parts[0] != "api" && parts[0] != "apis" || !strings.HasPrefix(r.URL.Path, "/"+parts[0]) {
 		return false
 	}
 	var obj runtime.Object
@@ -65,7 +64,10 @@ func (s *Discovery) Serve(w http.ResponseWriter, r *http.Request) bool {
 		}
 	}
 	if obj == nil {
-		http.NotFound(w, r)
+		if parts[0] != "api" && !now.BuiltIn(parts[1]) {
+			return false
+		}
+		s.Response.Fail(w, r, response.NotFound())
 		return true
 	}
 	a, err := negotiate(r, routed, nil)
@@ -91,7 +93,6 @@ func negotiate(r *http.Request, routed bool, transforms func(schema.GroupVersion
 
 // serveRoot answers /api and /apis, aggregated for clients that ask for it.
 func (s *Discovery) serveRoot(w http.ResponseWriter, r *http.Request, root string) {
-	w.Header().Add("Vary", "Accept")
 	a, err := negotiate(r, root == "api", func(as schema.GroupVersionKind, _ string) bool { return as == aggregatedKind })
 	if err != nil {
 		s.Response.Fail(w, r, err)
@@ -115,6 +116,8 @@ func (s *Discovery) serveRoot(w http.ResponseWriter, r *http.Request, root strin
 		return
 	}
 	w.Header().Set("ETag", doc.etag)
+	w.Header().Set("Vary", "Accept")
+	w.Header().Set("Cache-Control", "public") // as upstream: it is kept with its tag
 	if r.Header.Get("If-None-Match") == doc.etag {
 		w.WriteHeader(http.StatusNotModified)
 		return
@@ -180,6 +183,9 @@ func resourceList(c *endpoint.Snapshot, gv schema.GroupVersion) runtime.Object {
 	}
 	l := &metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"},
 		GroupVersion: gv.String(), APIResources: []metav1.APIResource{}}
+	if gv.Group == "" {
+		l.APIVersion = "" // as upstream, for clients of 1.1
+	}
 	for _, d := range served.Definitions {
 		own := metav1.APIResource{
 			Name: d.Resource, SingularName: d.Singular, Namespaced: d.Namespaced, Kind: d.Kind,
@@ -189,10 +195,7 @@ func resourceList(c *endpoint.Snapshot, gv schema.GroupVersion) runtime.Object {
 			own.StorageVersionHash = storageVersionHash(d.Hub())
 		}
 		l.APIResources = append(l.APIResources, own)
-		for _, sub := range d.Subresources {
-			if !sub.In(gv.Version) {
-				continue
-			}
+		for _, sub := range subresources(d, gv.Version) {
 			kind := endpoint.SubresourceKind(d, &sub, gv)
 			r := metav1.APIResource{Name: d.Resource + "/" + sub.Name, Namespaced: d.Namespaced, Kind: kind.Kind, Verbs: metav1.Verbs(sub.Verbs)}
 			if kind.GroupVersion() != gv {
@@ -201,8 +204,21 @@ func resourceList(c *endpoint.Snapshot, gv schema.GroupVersion) runtime.Object {
 			l.APIResources = append(l.APIResources, r)
 		}
 	}
-	sort.SliceStable(l.APIResources, func(i, j int) bool { return l.APIResources[i].Name < l.APIResources[j].Name })
 	return l
+}
+
+// subresources are those of a version in upstream's order: by name, and of a custom
+// resource as it is defined.
+func subresources(d *resource.Definition, version string) (out []resource.Subresource) {
+	for _, sub := range d.Subresources {
+		if sub.In(version) {
+			out = append(out, sub)
+		}
+	}
+	if !endpoint.IsCustom(d) {
+		slices.SortFunc(out, func(a, b resource.Subresource) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return out
 }
 
 // storageVersionHash tells a storage migration that the stored form changed.
@@ -220,15 +236,11 @@ func discovered(d *resource.Definition, gv schema.GroupVersion) apidiscoveryv2.A
 		Resource: d.Resource, ResponseKind: groupVersionKind(gv.WithKind(d.Kind)), Scope: scope,
 		SingularResource: d.Singular, Verbs: d.Discovered(), ShortNames: d.ShortNames, Categories: d.Categories,
 	}
-	for _, sub := range d.Subresources {
-		if !sub.In(gv.Version) {
-			continue
-		}
+	for _, sub := range subresources(d, gv.Version) {
 		out.Subresources = append(out.Subresources, apidiscoveryv2.APISubresourceDiscovery{
 			Subresource: sub.Name, ResponseKind: groupVersionKind(endpoint.SubresourceKind(d, &sub, gv)), Verbs: sub.Verbs,
 		})
 	}
-	sort.Slice(out.Subresources, func(i, j int) bool { return out.Subresources[i].Subresource < out.Subresources[j].Subresource })
 	return out
 }
 

@@ -84,11 +84,8 @@ func (e *Endpoint) Allows(verb string) bool { return slices.Contains(e.Verbs(), 
 
 // Refusal answers a verb that is not allowed: as upstream does for a method
 // without a route, or as it does for a verb that a resource cannot do where
-// there is a reason to give, or where a list is asked to watch.
+// there is a reason to give.
 func (e *Endpoint) Refusal(verb string) error {
-	if verb == "watch" && e.Allows("list") {
-		return apierrors.NewMethodNotSupported(e.Def.GroupResource(), verb)
-	}
 	if e.Def.Unserved == "" {
 		return response.MethodNotAllowed()
 	}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
+	"github.com/pintle-io/pintle/kernel/registry/registrytest"
 	"github.com/pintle-io/pintle/kernel/resource"
 )
 
@@ -34,7 +35,8 @@ func small(t testing.TB) *Catalog {
 		}},
 		{Resource: "nodes", KeyPrefix: "/registry/nodes", Kind: "Node", Versions: []string{"v1"}, StorageVersion: "v1", Verbs: verbs, Subresources: []resource.Subresource{
 			{Name: "proxy", Style: resource.StyleConnect, Verbs: []string{"get"}}}},
-		{Resource: "bindings", Kind: "Binding", Namespaced: true, Versions: []string{"v1"}, StorageVersion: "v1", Virtual: true, Verbs: []string{"create"}, Unserved: "it is only made"},
+		{Resource: "bindings", Kind: "Binding", Namespaced: true, Versions: []string{"v1"}, StorageVersion: "v1", Virtual: true, Verbs: []string{"create"}},
+		{Resource: "secrets", KeyPrefix: "/registry/secrets", Kind: "Secret", Namespaced: true, Versions: []string{"v1"}, StorageVersion: "v1", Verbs: []string{"create"}, Unserved: "it is only made"},
 	}}
 	if err := errors.Join(corev1.AddToScheme(table.Scheme), table.Index()); err != nil {
 		t.Fatal(err)
@@ -48,7 +50,7 @@ var paths = request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"
 // route is a request's way through the catalog.
 func route(t *testing.T, c *Catalog, method, target string) (*Request, *request.RequestInfo, error) {
 	t.Helper()
-	u, err := url.Parse(target)
+	u, err := url.ParseRequestURI(target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +106,10 @@ func TestRoute(t *testing.T) {
 		{"GET", "/api/v1/watch/namespaces/a/pods/p", "watch a/p pods", 0},
 		{"GET", "/api/v1/watch/nodes/n", "watch /n nodes", 0},
 		{"POST", "/api/v1/watch/namespaces/a/pods", "", 405},
+		{"GET", "/api/v1/watch/pods/p", "", 404},
+		{"GET", "/api/v1/watch/namespaces/a/bindings", "", 404},
+		{"GET", "/api/v1/watch/namespaces/a/pods/p/status", "", 404},
+		{"GET", "/api/v1/proxy/nodes/n", "", 404}, // of clients long gone
 
 		// What is sent on keeps the rest of its path, slash at the end included.
 		{"GET", pods + "/p/log", "get a/p pods/log", 0},
@@ -114,6 +120,13 @@ func TestRoute(t *testing.T) {
 		{"GET", "/api/v1/nodes/n:10250/proxy/metrics", "get /n:10250 nodes/proxy /metrics", 0},
 		{"GET", pods + "/p/status/x", "", 404},
 		{"GET", pods + "/p/binding/x", "", 404},
+
+		{"HEAD", pods + "/p/proxy/x", "get a/p pods/proxy /x", 0},
+		{"OPTIONS", pods + "/p/proxy", " a/p pods/proxy", 0},
+		{"TRACE", pods + "/p/proxy", "", 405},
+		{"HEAD", pods + "/p/log", "", 405},
+		{"POST", pods + "/p/log", "", 405},
+		{"GET", pods + "/p/log/x", "", 404},
 
 		// No such place.
 		{"GET", "/api/v1/pods/p", "", 404}, // a name without its namespace
@@ -133,6 +146,12 @@ func TestRoute(t *testing.T) {
 		{"GET", "/api/v1/watch/namespaces/a/namespaces/b", "", 404},
 		{"GET", "/api/v1/namespaces/a/namespaces", "", 404},
 
+		// What can only be made has one.
+		{"POST", "/api/v1/bindings", "", 404},
+		{"GET", "/api/v1/bindings", "", 404},
+		{"GET", "/api/v1/namespaces/a/bindings/b", "", 404},
+		{"DELETE", "/api/v1/namespaces/a/bindings/b", "", 404},
+
 		// A place, and not this method there.
 		{"POST", "/api/v1/pods", "", 405},
 		{"POST", pods + "/p", "", 405},
@@ -149,7 +168,7 @@ func TestRoute(t *testing.T) {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			q, info, err := route(t, c, tt.method, tt.path)
 			if tt.code != 0 {
-				if err == nil || response.Status(err).Code != tt.code {
+				if err == nil || response.Status(err).Code != tt.code && !(tt.code == 404 && errors.Is(err, ErrNoPath)) {
 					t.Errorf("got %+v, %v; want a %d", q, err, tt.code)
 				}
 				return
@@ -182,9 +201,69 @@ func TestNotRouted(t *testing.T) {
 
 // A kind that cannot do a verb says why, where there is something to say.
 func TestRefusal(t *testing.T) {
-	_, _, err := route(t, small(t), http.MethodGet, "/api/v1/namespaces/a/bindings")
-	if err == nil || !strings.Contains(err.Error(), "it is only made") {
-		t.Errorf("%v", err)
+	for _, path := range []string{"/api/v1/namespaces/a/secrets", "/api/v1/namespaces/a/secrets/s", "/api/v1/secrets"} {
+		_, _, err := route(t, small(t), http.MethodGet, path)
+		if err == nil || !strings.Contains(err.Error(), "it is only made") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// Custom resources are routed by their verbs, and what their group does not have is
+// no path at all.
+func TestRouteOfCustomResources(t *testing.T) {
+	c := small(t)
+	if err := c.source.Producer("shop").Apply(registrytest.DefineGizmos(func(d *resource.Definition) {
+		d.Namespaced = true
+		d.Subresources = []resource.Subresource{{Name: "status", Style: resource.StyleStatus, Verbs: []string{"get", "patch", "update"}}}
+	})); err != nil {
+		t.Fatal(err)
+	}
+	const gizmos = "/apis/shop.example/v1/namespaces/a/gizmos"
+	for _, tt := range []struct {
+		method, path string
+		code         int32 // of the refusal, 0: none, -1: there is no such path
+		want         string
+	}{
+		{"GET", gizmos, 0, ""},
+		{"HEAD", gizmos + "/g", 0, ""},
+		{"GET", gizmos + "/g/status", 0, ""},
+		{"POST", gizmos + "/g", 0, ""}, // as upstream, which takes the object's name
+		{"GET", "/apis/shop.example/v1/gizmos", 0, ""},
+		{"GET", "/apis/shop.example/v1/watch/gizmos", 0, ""},
+		{"PUT", gizmos, 400, "name must be provided"},
+		{"OPTIONS", gizmos, 405, `gizmos.shop.example`},
+		{"TRACE", gizmos + "/g", 405, `gizmos.shop.example`},
+		{"POST", gizmos + "/g/status", 405, `create is not supported on resources of kind "gizmos.shop.example"`},
+		{"GET", gizmos + "/g/scale", 404, `gizmos.shop.example "g" not found`},
+		{"GET", gizmos + "/g/status/x", 404, `gizmos.shop.example "g" not found`},
+		{"POST", "/apis/shop.example/v1/gizmos", -1, ""},
+		{"DELETE", "/apis/shop.example/v1/gizmos", -1, ""},
+		{"GET", "/apis/shop.example/v1/gizmos/g", -1, ""},
+		{"GET", "/apis/shop.example/v1/nothings", -1, ""},
+		{"GET", "/apis/shop.example/v9/gizmos", -1, ""},
+		{"GET", "/apis/none.example/v1/gizmos", -1, ""},
+		{"GET", "//apis/shop.example/v1/gizmos", -1, ""},
+		{"GET", "//api/v1/pods", -1, ""},
+	} {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			q, _, err := route(t, c, tt.method, tt.path)
+			if q != nil && err == nil {
+				err = q.Refused()
+			}
+			switch {
+			case tt.code < 0:
+				if !errors.Is(err, ErrNoPath) {
+					t.Errorf("got %v", err)
+				}
+			case tt.code == 0:
+				if err != nil || q == nil {
+					t.Errorf("got %+v, %v", q, err)
+				}
+			case q == nil || err == nil || response.Status(err).Code != tt.code || !strings.Contains(err.Error(), tt.want):
+				t.Errorf("got %v, want a %d with %q", err, tt.code, tt.want)
+			}
+		})
 	}
 }
 

@@ -32,6 +32,7 @@ type Request struct {
 	Target registry.Target
 	// Subpath is what follows the subresource of a proxy, with its slash.
 	Subpath string
+	refused error
 }
 
 // GV is the group version that was asked for.
@@ -41,10 +42,19 @@ func (q *Request) GV() schema.GroupVersion {
 
 // Route finds what a resource request is about and checks the form of its path:
 // upstream has routes for some combinations of scope, name and method only.
+//
+// # Errors
+//   - ErrNoPath
+//   - 404, 405: of a group that is built in
 func (c *Catalog) Route(w http.ResponseWriter, r *http.Request, info *request.RequestInfo) (*Request, error) {
+	if !strings.HasPrefix(r.URL.Path, "/"+info.APIPrefix+"/") {
+		return nil, ErrNoPath // "//api/v1" is no path of the API
+	}
 	e := c.Find(info)
 	if e == nil {
-		return nil, response.NotFound()
+		if e = c.parent(info); e == nil || !IsCustom(e.Def) {
+			return nil, c.noPath(info)
+		}
 	}
 	q := &Request{Endpoint: *e, R: r, W: w, GVK: e.Kind()}
 	name := ""
@@ -54,43 +64,46 @@ func (c *Catalog) Route(w http.ResponseWriter, r *http.Request, info *request.Re
 	namespace := info.Namespace
 	if !q.Def.Namespaced {
 		if namespace != "" && !isNamespaces(q.GV(), info) {
-			return nil, response.NotFound()
+			return nil, c.noPath(info)
 		}
 		namespace = ""
-	}
-	if len(info.Parts) > 3 {
-		if !q.IsConnect() {
-			return nil, response.NotFound()
-		}
-		q.Subpath = "/" + strings.Join(info.Parts[3:], "/")
-		if strings.HasSuffix(r.URL.Path, "/") {
-			q.Subpath += "/"
-		}
-	}
-	if q.Def.Namespaced && namespace == "" && name != "" {
-		return nil, response.NotFound()
 	}
 	q.Target = registry.Target{
 		Resource:  q.GV().WithResource(q.Def.Resource),
 		Namespace: namespace, Name: name, Subresource: info.Subresource,
 	}
-	switch {
-	case q.IsConnect():
-		return q, nil
-	case r.Method == http.MethodHead && q.Def.Types == nil: // upstream's router has no routes for it
-		return nil, response.MethodNotAllowed()
-	case !q.Allows(info.Verb):
-		return nil, q.Refusal(info.Verb)
-	case info.Verb == "create" && q.Sub == nil && (name != "" || (q.Def.Namespaced && namespace == "" && !q.Def.Virtual)):
-		return nil, response.MethodNotAllowed()
-	case info.Verb == "deletecollection" && q.Def.Namespaced && namespace == "":
-		return nil, response.MethodNotAllowed()
-	case (info.Verb == "update" || info.Verb == "patch") && name == "":
-		return nil, response.MethodNotAllowed()
-	case info.Verb == "watch" && r.Method != http.MethodGet && r.Method != http.MethodHead:
-		return nil, response.MethodNotAllowed()
+	if IsCustom(q.Def) {
+		return q, q.custom(info)
+	}
+	if q.Def.Namespaced && namespace == "" && name != "" {
+		return nil, response.NotFound()
+	}
+	if len(info.Parts) > 3 {
+		q.Subpath = "/" + strings.Join(info.Parts[3:], "/")
+		if strings.HasSuffix(r.URL.Path, "/") {
+			q.Subpath += "/"
+		}
+	}
+	if err := q.routed(info); err != nil {
+		return nil, err
 	}
 	return q, nil
+}
+
+// parent is the resource that a request for one of its subresources names; nil: it
+// is not served.
+func (c *Catalog) parent(info *request.RequestInfo) *Endpoint {
+	whole := *info
+	whole.Subresource = ""
+	return c.Find(&whole)
+}
+
+// noPath is the answer to a path of a resource that is not there.
+func (c *Catalog) noPath(info *request.RequestInfo) error {
+	if info.APIPrefix == "api" || c.Snapshot().BuiltIn(info.APIGroup) {
+		return response.NotFound()
+	}
+	return ErrNoPath
 }
 
 // isNamespaces is true for /api/v1/namespaces/NAME, where the name is also

@@ -101,6 +101,15 @@ func (s *Snapshot) Group(name string) *Group {
 // Version finds a group version; nil when it is not served.
 func (s *Snapshot) Version(gv schema.GroupVersion) *GroupVersion { return s.versions[gv] }
 
+// BuiltIn tells whether a group has kinds that come with the server: upstream's
+// router answers whatever is asked below such a group.
+func (s *Snapshot) BuiltIn(group string) bool {
+	g := s.Group(group)
+	return g != nil && slices.ContainsFunc(g.Versions, func(x *GroupVersion) bool {
+		return slices.ContainsFunc(x.Definitions, func(d *resource.Definition) bool { return !IsCustom(d) })
+	})
+}
+
 // Custom tells whether a kind of the group version brings its own types or
 // schema.
 func (x *GroupVersion) Custom() bool {

@@ -47,6 +47,9 @@ type Handlers struct {
 // been answered yet.
 func (s *Handlers) Serve(c *endpoint.Request, verb string) error {
 	s.deprecated(c)
+	if err := c.Refused(); err != nil {
+		return err
+	}
 	if c.IsConnect() {
 		return s.Proxy.Connect(c)
 	}

@@ -103,6 +103,9 @@ func (s *Handlers) patch(c *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
+	if c.Target.Name == "" { // only custom resources have such a path
+		return apierrors.NewBadRequest("name must be provided")
+	}
 	a, err := negotiation.Negotiate(c.R, s.Render.Offer(c))
 	if err != nil {
 		return err
@@ -169,7 +172,13 @@ func (s *Handlers) writeResult(c *endpoint.Request, code int, a negotiation.Acce
 	}
 	switch {
 	case res.Answer != nil:
-		return s.Render.WriteAnswer(c, code, a, res.Answer)
+		answer := res.Answer
+		if st, ok := answer.(*metav1.Status); ok && st.Code == 0 && code == http.StatusCreated {
+			told := *st
+			told.Code = int32(code)
+			answer = &told
+		}
+		return s.Render.WriteAnswer(c, code, a, answer)
 	case res.Object != nil && (c.Sub == nil || c.Sub.Style != resource.StyleAction):
 		return s.Render.WriteObject(c, code, a, res.Object)
 	}

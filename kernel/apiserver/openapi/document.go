@@ -11,6 +11,7 @@ import (
 	openapi2 "github.com/google/gnostic-models/openapiv2"
 	openapi3 "github.com/google/gnostic-models/openapiv3"
 	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
 	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
@@ -47,10 +48,15 @@ func newDocument(data []byte, toProto func(json []byte) ([]byte, error)) (*docum
 	})}, nil
 }
 
-// serve answers with JSON, or protobuf under the new or the old name.
+// serve answers with JSON, or protobuf under the new or the old name. A client that
+// asks for a kind gets the document all the same, as upstream's: it is of none.
 func (n *named) serve(w http.ResponseWriter, r *http.Request, proto, oldProto string) {
 	w.Header().Add("Vary", "Accept")
-	a, err := negotiation.Negotiate(r, negotiation.Offer{Media: []string{negotiation.JSON, proto, oldProto}})
+	w.Header().Add("Vary", "Accept-Encoding")
+	a, err := negotiation.Negotiate(r, negotiation.Offer{
+		Media:      []string{negotiation.JSON, proto, oldProto},
+		Transforms: func(schema.GroupVersionKind, string) bool { return true },
+	})
 	if err != nil {
 		w.WriteHeader(http.StatusNotAcceptable)
 		return
@@ -77,7 +83,6 @@ func (n *named) serve(w http.ResponseWriter, r *http.Request, proto, oldProto st
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Add("Vary", "Accept-Encoding")
 	flow.From(r.Context()).Answer()
 	if negotiation.AcceptsGzip(r) {
 		w.Header().Set("Content-Encoding", "gzip")

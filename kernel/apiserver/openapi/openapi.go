@@ -107,7 +107,7 @@ func (o *Documents) ServeV3(w http.ResponseWriter, r *http.Request) {
 	}
 	d := docs.byPath[strings.TrimPrefix(r.URL.Path, "/openapi/v3/")]
 	if d == nil {
-		http.NotFound(w, r)
+		w.WriteHeader(http.StatusNotFound) // as upstream, without a word
 		return
 	}
 	if hash := r.URL.Query().Get("hash"); hash != "" {

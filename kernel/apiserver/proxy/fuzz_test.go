@@ -10,7 +10,7 @@ func FuzzProxyName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		scheme, name, port, err := splitProxyName(id)
+		scheme, name, port, err := splitProxyName("pod", id)
 		if err != nil {
 			return
 		}

@@ -64,11 +64,6 @@ func New(c Config) *Proxy { return &Proxy{Config: c, nodes: newNodeTransports(c.
 // node's agent, a log, or a plain proxy to a pod, service or node.
 func (s *Proxy) Connect(c *endpoint.Request) (err error) {
 	verb := endpoint.Info(c.R).Verb
-	// OPTIONS has no verb: whoever may do everything may send it, and whether it
-	// is allowed is the backend's to say.
-	if !c.Allows(verb) && !(c.Sub.Name == "proxy" && c.R.Method == http.MethodOptions) {
-		return c.Refusal(verb)
-	}
 	if len(c.R.URL.Query()["dryRun"]) > 0 {
 		return apierrors.NewBadRequest("dryRun is not supported")
 	}
@@ -77,13 +72,16 @@ func (s *Proxy) Connect(c *endpoint.Request) (err error) {
 	ctx := c.R.Context()
 	if c.Sub.Name == "proxy" {
 		var scheme, port string
-		if scheme, own.Name, port, err = splitProxyName(own.Name); err != nil {
+		if scheme, own.Name, port, err = splitProxyName(c.Def.Singular, own.Name); err != nil {
 			return err
 		}
 		ctx = resource.WithProxyPort(ctx, scheme, port)
 	}
 	obj, err := c.As(s.Registry).Get(ctx, own, metav1.GetOptions{})
 	if err != nil {
+		if c.Sub.Absent != nil && apierrors.IsNotFound(err) {
+			return c.Sub.Absent(ctx, own.Name)
+		}
 		return err
 	}
 	if err := s.admitConnect(c, own); err != nil {
@@ -92,6 +90,10 @@ func (s *Proxy) Connect(c *endpoint.Request) (err error) {
 	t, err := c.Sub.Connect(ctx, s.Reader, obj.Obj, c.Subpath, c.R.URL.Query())
 	if err != nil {
 		return err
+	}
+	if t == nil {
+		c.W.WriteHeader(http.StatusNoContent)
+		return nil
 	}
 	// A WebSocket opens with GET, yet to run a command is to create. Through a
 	// node's proxy commands are run, too.
@@ -140,7 +142,7 @@ func (s *Proxy) admitConnect(c *endpoint.Request, own registry.Target) error {
 func isNodes(d *resource.Definition) bool { return d.Group == "" && d.Resource == "nodes" }
 
 // splitProxyName takes "scheme:name:port", "name:port" or "name" apart.
-func splitProxyName(id string) (scheme, name, port string, err error) {
+func splitProxyName(kind, id string) (scheme, name, port string, err error) {
 	switch parts := strings.Split(id, ":"); {
 	case len(parts) == 1:
 		return "", id, "", nil
@@ -149,7 +151,7 @@ func splitProxyName(id string) (scheme, name, port string, err error) {
 	case len(parts) == 3 && (parts[0] == "http" || parts[0] == "https" || parts[0] == "") && parts[1] != "":
 		return parts[0], parts[1], parts[2], nil
 	}
-	return "", "", "", apierrors.NewBadRequest(fmt.Sprintf("invalid proxy request %q", id))
+	return "", "", "", apierrors.NewBadRequest(fmt.Sprintf("invalid %s request %q", kind, id))
 }
 
 // stream joins the client's upgraded connection with the agent's. kubectl

@@ -118,7 +118,7 @@ func (f *Manager) tracker(w Write) (*managedfields.FieldManager, error) {
 
 func (f *Manager) newTracker(w Write) (*managedfields.FieldManager, error) {
 	gvk, hub := w.Version.WithKind(f.kind.Kind), f.hub.GroupVersion()
-	if w.Subresource != nil && w.Subresource.Style == resource.StyleProjection {
+	if w.Subresource != nil && (w.Subresource.Style == resource.StyleProjection || w.Subresource.Style == resource.StyleAction) {
 		gvk, hub = w.Subresource.Kind, w.Subresource.Kind.GroupVersion()
 	}
 	types := f.kind.Types
@@ -233,6 +233,17 @@ func (f *Manager) Track(w Write, live, obj runtime.Object) (out runtime.Object) 
 	out = fm.UpdateNoErrors(live, obj, w.Manager)
 	wholeSeconds(out)
 	return out
+}
+
+// Action writes the managedFields of what is sent to an action, in place, and returns
+// it: upstream tracks it as a new object.
+func (f *Manager) Action(w Write, body runtime.Object) runtime.Object {
+	live, err := f.Scheme.New(w.Subresource.Kind)
+	if err != nil {
+		return body
+	}
+	live.GetObjectKind().SetGroupVersionKind(w.Subresource.Kind)
+	return f.Track(w, live, WithKind(body, w.Subresource.Kind))
 }
 
 // Apply merges an apply configuration into live, which is not modified, and returns

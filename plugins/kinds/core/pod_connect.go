@@ -56,6 +56,10 @@ func connectLog(ctx context.Context, r resource.Reader, obj runtime.Object, _ st
 	if errs := validation.ValidatePodLogOptions(in, false); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("PodLogOptions").GroupKind(), p.Name, errs)
 	}
+	container, err := chooseContainer(p, o.Container)
+	if err != nil || p.Spec.NodeName == "" {
+		return nil, err // a pod without a node has logged nothing
+	}
 	// The kubelet's path of logs has no place for the UID.
 	q := map[string][]string{"uid": {string(p.UID)}}
 	flag(q, "follow", o.Follow)
@@ -67,7 +71,7 @@ func connectLog(ctx context.Context, r resource.Reader, obj runtime.Object, _ st
 	if o.SinceTime != nil {
 		q["sinceTime"] = []string{o.SinceTime.Format(time.RFC3339)}
 	}
-	return toContainer(ctx, r, p, fmt.Sprintf("/containerLogs/%s/%s", p.Namespace, p.Name), o.Container, q)
+	return toPod(ctx, r, p, fmt.Sprintf("/containerLogs/%s/%s/%s", p.Namespace, p.Name, container), q)
 }
 
 func connectExec(ctx context.Context, r resource.Reader, obj runtime.Object, _ string, query map[string][]string) (*resource.Target, error) {

@@ -58,7 +58,7 @@ func serviceKinds(opts Options) []*resource.Definition {
 				{Label: "spec.type", Value: func(s *corev1.Service) string { return string(s.Spec.Type) }},
 			},
 			Subresources: []resource.Subresource{{Name: "proxy", Style: resource.StyleConnect, Verbs: proxyVerbs,
-				Kind: corev1.SchemeGroupVersion.WithKind("ServiceProxyOptions"), Connect: connectServiceProxy,
+				Kind: corev1.SchemeGroupVersion.WithKind("ServiceProxyOptions"), Connect: connectServiceProxy, Absent: absentService,
 				Options: func(path string, _ map[string][]string) (runtime.Object, error) {
 					return &corev1.ServiceProxyOptions{Path: path}, nil
 				}}},

@@ -51,10 +51,25 @@ func connectServiceProxy(ctx context.Context, r resource.Reader, obj runtime.Obj
 		}
 	}
 	if len(hosts) == 0 {
-		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", s.Name))
+		return nil, noEndpoints(s.Name)
 	}
 	h := hosts[rand.IntN(len(hosts))]
 	return proxyTarget(scheme, h.Addr().String(), strconv.Itoa(int(h.Port())), path, query), nil
+}
+
+func noEndpoints(service string) error {
+	return apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", service))
+}
+
+// absentService is the answer about a Service that is not there. Upstream looks one up
+// for the name of its port alone, and else for endpoints.
+func absentService(ctx context.Context, name string) error {
+	if _, port := resource.ProxyPort(ctx); port != "" {
+		if _, err := strconv.Atoi(port); err == nil {
+			return apierrors.NewNotFound(servicesResource, name)
+		}
+	}
+	return noEndpoints(name)
 }
 
 // readyHosts are the addresses of a slice that are ready and belong to pods:

@@ -35,7 +35,7 @@ func eventRule(gv schema.GroupVersion) kind.Rule[corev1.Event, core.Event] {
 		Validate:       func(e *core.Event) field.ErrorList { return validation.ValidateEventCreate(e, gv) },
 		ValidateUpdate: func(e, old *core.Event) field.ErrorList { return validation.ValidateEventUpdate(e, old, gv) },
 		Fields:         eventFields,
-		Finish:         func(s *resource.Strategy) { s.NotCollected = true },
+		Finish:         func(s *resource.Strategy) { s.NotCollected, s.Uncached = true, true },
 	}
 }
 
@@ -57,7 +57,7 @@ var eventFields = []kind.Selectable[corev1.Event]{
 // those of the core group by the scheme.
 func newEventRule() kind.Rule[corev1.Event, core.Event] {
 	r := eventRule(eventsV1)
-	r.Finish = func(s *resource.Strategy) { s.FieldLabels, s.NotCollected = nil, true }
+	r.Finish = func(s *resource.Strategy) { s.FieldLabels, s.NotCollected, s.Uncached = nil, true, true }
 	return r
 }
 
