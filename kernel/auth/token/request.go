@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -29,8 +28,9 @@ const (
 var requestKind = schema.GroupKind{Group: authenticationv1.GroupName, Kind: "TokenRequest"}
 
 // Request is the action of serviceaccounts/token: it answers a TokenRequest
-// with a token of the account. A dry run answers one without.
-func (a *Authority) Request(ctx context.Context, _ user.Info, t registry.Target, obj *watch.Object, body runtime.Object, o registry.WriteOptions) (*registry.Result, error) {
+// with a token of the account. As upstream's, a dry run does so too: nothing is
+// stored of one that is none.
+func (a *Authority) Request(ctx context.Context, _ user.Info, t registry.Target, obj *watch.Object, body runtime.Object, _ registry.WriteOptions) (*registry.Result, error) {
 	req, ok := body.(*authenticationv1.TokenRequest)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("expected a TokenRequest, got a %T", body))
@@ -39,9 +39,8 @@ func (a *Authority) Request(ctx context.Context, _ user.Info, t registry.Target,
 	if !ok {
 		return nil, apierrors.NewInternalError(fmt.Errorf("%s is a %T", obj.Key, obj.Obj))
 	}
-	if req.Name != "" && req.Name != t.Name {
-		return nil, apierrors.NewInvalid(requestKind, req.Name, field.ErrorList{field.Invalid(field.NewPath("metadata").Child("name"), req.Name,
-			"must match the service account name if specified")})
+	if err := isOf(req, account); err != nil {
+		return nil, err
 	}
 	out := req.DeepCopy()
 	a.setDefaults(&out.Spec)
@@ -59,14 +58,25 @@ func (a *Authority) Request(ctx context.Context, _ user.Info, t registry.Target,
 	if err != nil {
 		return nil, apierrors.NewInternalError(fmt.Errorf("sign token: %w", err))
 	}
-	if o.DryRun {
-		signed = ""
-	}
 	seconds := int64(lifetime / time.Second)
 	out.Spec.ExpirationSeconds = &seconds
-	out.ObjectMeta = metav1.ObjectMeta{Name: account.Name, Namespace: account.Namespace, CreationTimestamp: resource.Timestamp(a.cfg.Clock.Now())}
+	out.Name, out.Namespace, out.UID = account.Name, account.Namespace, account.UID
+	out.CreationTimestamp = resource.Timestamp(a.cfg.Clock.Now())
 	out.Status = authenticationv1.TokenRequestStatus{Token: signed, ExpirationTimestamp: resource.Timestamp(end)}
 	return &registry.Result{Answer: out}, nil
+}
+
+// isOf refuses a request that names another account than that of its path.
+func isOf(req *authenticationv1.TokenRequest, account *corev1.ServiceAccount) error {
+	if req.Name != "" && req.Name != account.Name {
+		return apierrors.NewInvalid(requestKind, account.Name, field.ErrorList{field.Invalid(field.NewPath("metadata").Child("name"), req.Name,
+			"must match the service account name if specified")})
+	}
+	if req.UID != "" && req.UID != account.UID {
+		return apierrors.NewConflict(schema.GroupResource{Group: requestKind.Group, Resource: requestKind.Kind}, account.Name,
+			fmt.Errorf("the UID in the token request (%s) does not match the UID of the service account (%s)", req.UID, account.UID))
+	}
+	return nil
 }
 
 func (a *Authority) setDefaults(s *authenticationv1.TokenRequestSpec) {
@@ -80,14 +90,25 @@ func (a *Authority) setDefaults(s *authenticationv1.TokenRequestSpec) {
 }
 
 func validate(s *authenticationv1.TokenRequestSpec) field.ErrorList {
-	path := field.NewPath("spec").Child("expirationSeconds")
+	path := field.NewPath("spec")
+	if len(s.Attestations) > 0 && !isWebhook(s.BoundObjectRef) {
+		return field.ErrorList{field.Invalid(path.Child("attestations"), s.Attestations, "attestations may only be specified with a webhook bound object reference")}
+	}
 	switch seconds := *s.ExpirationSeconds; {
 	case seconds < int64(minLifetime/time.Second):
-		return field.ErrorList{field.Invalid(path, seconds, "may not specify a duration less than 10 minutes")}
+		return field.ErrorList{field.Invalid(path.Child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes")}
 	case seconds > 1<<32:
-		return field.ErrorList{field.Invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")}
+		return field.ErrorList{field.Invalid(path.Child("expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds")}
 	}
 	return nil
+}
+
+// isWebhook tells a reference to a configuration of webhooks. Tokens cannot be bound to
+// one: that is a feature of upstream's which is off by default
+// (APIServerWebhookAuthenticationToken).
+func isWebhook(b *authenticationv1.BoundObjectReference) bool {
+	return b != nil && b.APIVersion == "admissionregistration.k8s.io/v1" &&
+		(b.Kind == "ValidatingWebhookConfiguration" || b.Kind == "MutatingWebhookConfiguration")
 }
 
 // bind adds the object that the token shall not outlive.
@@ -102,7 +123,7 @@ func (a *Authority) bind(ctx context.Context, k *kubernetesClaims, b *authentica
 	case b.APIVersion == "v1" && b.Kind == "Node":
 		gr, namespace = nodes, ""
 	default:
-		return apierrors.NewBadRequest(fmt.Sprintf("cannot bind token for serviceaccount %q to object of kind %s", k.Account.Name, schema.FromAPIVersionAndKind(b.APIVersion, b.Kind)))
+		return apierrors.NewBadRequest(fmt.Sprintf("cannot bind token to object of type %s", schema.FromAPIVersionAndKind(b.APIVersion, b.Kind)))
 	}
 	o, err := a.cfg.Reader.Get(ctx, gr, namespace, b.Name)
 	if err != nil {
@@ -113,7 +134,7 @@ func (a *Authority) bind(ctx context.Context, k *kubernetesClaims, b *authentica
 		return err
 	}
 	if b.UID != "" && b.UID != m.GetUID() {
-		return apierrors.NewConflict(gr, b.Name, fmt.Errorf("the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", b.UID))
+		return apierrors.NewConflict(schema.GroupResource{Resource: b.Kind}, b.Name, fmt.Errorf("the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", b.UID))
 	}
 	bound := &ref{m.GetName(), string(m.GetUID())}
 	switch x := o.(type) {

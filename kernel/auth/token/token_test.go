@@ -189,6 +189,8 @@ func TestTokenRequests(t *testing.T) {
 	seconds := func(n int64) *int64 { return &n }
 	wrongUID := bound("Pod", "p")
 	wrongUID.UID = "nope"
+	webhook := &authenticationv1.BoundObjectReference{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration", Name: "w"}
+	attestations := map[string]authenticationv1.AttestationValue{"admissionReviewAPIGroups": {"*"}}
 	tests := []struct {
 		name string
 		spec authenticationv1.TokenRequestSpec
@@ -200,6 +202,8 @@ func TestTokenRequests(t *testing.T) {
 		{"no such pod", authenticationv1.TokenRequestSpec{BoundObjectRef: bound("Pod", "none")}, apierrors.IsNotFound},
 		{"other uid", authenticationv1.TokenRequestSpec{BoundObjectRef: wrongUID}, apierrors.IsConflict},
 		{"other kind", authenticationv1.TokenRequestSpec{BoundObjectRef: bound("Service", "s")}, apierrors.IsBadRequest},
+		{"webhook", authenticationv1.TokenRequestSpec{BoundObjectRef: webhook, Attestations: attestations}, apierrors.IsBadRequest},
+		{"attestations of no webhook", authenticationv1.TokenRequestSpec{Attestations: attestations}, apierrors.IsInvalid},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -215,9 +219,34 @@ func TestTokenRequests(t *testing.T) {
 	if want := start.Add(20 * time.Minute); !r.Status.ExpirationTimestamp.Time.Equal(want) {
 		t.Errorf("expires %s, want %s", r.Status.ExpirationTimestamp, want)
 	}
-	dry, err := cs.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "sa", &authenticationv1.TokenRequest{}, metav1.CreateOptions{DryRun: []string{"All"}})
-	if err != nil || dry.Status.Token != "" {
-		t.Errorf("a dry run issued a token: %v", err)
+}
+
+// As upstream, the answer has what the account is and what was sent, and a dry run is
+// answered with a token, too.
+func TestTokenRequestsMetadata(t *testing.T) {
+	_, cs, _ := setup(t)
+	account, err := cs.CoreV1().ServiceAccounts("default").Get(t.Context(), "sa", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(m metav1.ObjectMeta) (*authenticationv1.TokenRequest, error) {
+		return cs.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "sa", &authenticationv1.TokenRequest{ObjectMeta: m}, metav1.CreateOptions{DryRun: []string{"All"}})
+	}
+	r, err := ask(metav1.ObjectMeta{Labels: map[string]string{"a": "b"}, UID: account.UID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Name != "sa" || r.Namespace != "default" || r.UID != account.UID || r.Labels["a"] != "b" || !r.CreationTimestamp.Time.Equal(start) || r.Status.Token == "" {
+		t.Errorf("got %+v", r.ObjectMeta)
+	}
+	if m := r.ManagedFields; len(m) != 1 || m[0].Subresource != "token" || m[0].APIVersion != "authentication.k8s.io/v1" {
+		t.Errorf("managed fields %+v", m)
+	}
+	if _, err := ask(metav1.ObjectMeta{Name: "other"}); !apierrors.IsInvalid(err) {
+		t.Errorf("another name: %v", err)
+	}
+	if _, err := ask(metav1.ObjectMeta{UID: "other"}); !apierrors.IsConflict(err) {
+		t.Errorf("another uid: %v", err)
 	}
 }
 
