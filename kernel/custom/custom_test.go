@@ -115,6 +115,22 @@ func TestObjects(t *testing.T) {
 	if scale.GetKind() != "Scale" || nested(t, scale, "spec", "replicas") != int64(4) || nested(t, scale, "status", "selector") != "a=b" || nested(t, scale, "status", "replicas") != int64(2) {
 		t.Errorf("scale: %v", scale.Object)
 	}
+	scale, err = tabs.Patch(ctx, "a", types.ApplyPatchType, []byte(`{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"a"},"spec":{"replicas":4}}`),
+		metav1.PatchOptions{FieldManager: "scaler"}, "scale")
+	must(t, err)
+	if nested(t, scale, "spec", "replicas") != int64(4) {
+		t.Errorf("applied scale: %v", scale.Object)
+	}
+	if table := s.document("/apis/stable.example.com/v1/namespaces/default/crontabs/a/scale", "application/json;as=Table;v=v1;g=meta.k8s.io"); !strings.Contains(table, `"name":"Desired"`) || !strings.Contains(table, `"cells":["a",4,2,`) {
+		t.Errorf("a scale as a table: %s", table)
+	}
+	whole, err := tabs.Get(ctx, "a", metav1.GetOptions{})
+	must(t, err)
+	if !slices.ContainsFunc(whole.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool {
+		return e.Manager == "scaler" && e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == "scale" && e.FieldsV1.GetRawString() == `{"f:spec":{"f:replicas":{}}}`
+	}) {
+		t.Errorf("who applied the scale owns no replicas: %v", whole.GetManagedFields())
+	}
 	for selector, want := range map[string]int{"spec.image=busybox": 1, "spec.image!=busybox": 0, "metadata.name=a": 1, "metadata.namespace=default": 1} {
 		if l, err := s.of(crd, "v1", "").List(ctx, metav1.ListOptions{FieldSelector: selector}); err != nil || len(l.Items) != want {
 			t.Errorf("%s: %v, %v", selector, l, err)
@@ -179,7 +195,7 @@ func TestDescribed(t *testing.T) {
 	for _, r := range list.APIResources {
 		names = append(names, r.Name)
 	}
-	if !slices.Equal(names, []string{"crontabs", "crontabs/scale", "crontabs/status"}) || list.APIResources[0].ShortNames[0] != "ct" || list.APIResources[0].Categories[0] != "all" {
+	if !slices.Equal(names, []string{"crontabs", "crontabs/status", "crontabs/scale"}) || list.APIResources[0].ShortNames[0] != "ct" || list.APIResources[0].Categories[0] != "all" {
 		t.Errorf("discovery: %+v", list.APIResources)
 	}
 	if doc := s.document("/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"); !strings.Contains(doc, `"resource":"crontabs"`) {

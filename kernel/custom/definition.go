@@ -93,11 +93,11 @@ func (k *kind) subresources(crd *apiextensionsv1.CustomResourceDefinition) (out 
 			status.Versions = append(status.Versions, v.Name)
 		}
 	}
+	if status.Versions != nil { // first, as upstream's discovery has it
+		out = append(out, status)
+	}
 	if scale.Versions != nil {
 		out = append(out, scale)
-	}
-	if status.Versions != nil {
-		out = append(out, status)
 	}
 	return out
 }

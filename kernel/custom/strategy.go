@@ -3,6 +3,7 @@ package custom
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -187,9 +188,9 @@ func (k *kind) setScale(ctx context.Context, obj, sub runtime.Object) error {
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}
-	scale, ok := sub.(*autoscalingv1.Scale)
-	if !ok {
-		return apierrors.NewBadRequest("expected a Scale")
+	scale, err := scaleOf(sub)
+	if err != nil {
+		return err
 	}
 	u := obj.(*unstructured.Unstructured)
 	if s.Kind.Version == k.storage || !k.converts && k.versions[s.Kind.Version] == k.versions[k.storage] {
@@ -208,6 +209,21 @@ func (k *kind) setScale(ctx context.Context, obj, sub runtime.Object) error {
 	}
 	u.Object = hub.Object
 	return nil
+}
+
+// scaleOf reads a Scale, which is a map when it was applied.
+func scaleOf(sub runtime.Object) (*autoscalingv1.Scale, error) {
+	switch x := sub.(type) {
+	case *autoscalingv1.Scale:
+		return x, nil
+	case *unstructured.Unstructured:
+		scale := &autoscalingv1.Scale{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(x.Object, scale); err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		return scale, nil
+	}
+	return nil, apierrors.NewBadRequest(fmt.Sprintf("expected a Scale, not a %T", sub))
 }
 
 // columns print in the version that was asked for.

@@ -3,7 +3,9 @@ package schema
 import (
 	"context"
 	"fmt"
+	"sync"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +20,15 @@ import (
 var age = []apiextensionsv1.CustomResourceColumnDefinition{{Name: "Age", Type: "date", Description: swaggerAge, JSONPath: ".metadata.creationTimestamp"}}
 
 var swaggerAge = metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"]
+
+// scaleTable prints the Scale of whatever it is of.
+var scaleTable = sync.OnceValue(func() rest.TableConvertor {
+	return newTable([]apiextensionsv1.CustomResourceColumnDefinition{
+		{Name: "Desired", Type: "integer", Description: "Number of desired replicas", JSONPath: ".spec.replicas"},
+		{Name: "Available", Type: "integer", Description: "Number of actual replicas", JSONPath: ".status.replicas"},
+		age[0],
+	})
+})
 
 // newTable prints columns; what cannot be printed is left to those that every
 // object has, as upstream does.
@@ -37,12 +48,14 @@ func newTable(columns []apiextensionsv1.CustomResourceColumnDefinition) rest.Tab
 
 // Columns prints an object of this version, or a list of such.
 func (s *Schema) Columns(obj runtime.Object, o metav1.TableOptions) (*metav1.Table, error) {
+	t := s.table()
 	switch obj.(type) {
 	case *unstructured.Unstructured, *unstructured.UnstructuredList:
+	case *autoscalingv1.Scale:
+		t = scaleTable()
 	default:
-		return nil, nil // a Scale has columns of its own
+		return nil, nil
 	}
-	t := s.table()
 	if t == nil {
 		return nil, nil
 	}
