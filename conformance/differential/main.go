@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type options struct {
 	pintle, dir string
 	module      string
 	static      bool
+	only        string
 }
 
 func main() {
@@ -39,6 +41,7 @@ func main() {
 	flag.IntVar(&o.n, "n", 0, "how many sequences are sent (0: as many as the time allows)")
 	flag.DurationVar(&o.duration, "for", 10*time.Minute, "how long sequences are begun")
 	flag.BoolVar(&o.static, "static", true, "send also what depends on no object: discovery, schemas, first objects")
+	flag.StringVar(&o.only, "only", "", "a regular expression over `resource shape`: send only such sequences, those of one round if -n says nothing (v1/pods methods)")
 	flag.StringVar(&o.pintle, "pintle", "bin/pintle", "the executable")
 	flag.StringVar(&o.dir, "dir", "bin/differential", "where binaries and reports are kept")
 	flag.StringVar(&o.module, "module", "conformance/differential", "where this module is")
@@ -61,6 +64,10 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 			return err
 		}
 	}
+	only, err := regexp.Compile(o.only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
 	f, err := os.Open(filepath.Join(o.module, "known.tsv"))
 	if err != nil {
 		return err
@@ -78,7 +85,10 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer r.close()
-	r.report = report.New(known)
+	r.report, r.only = report.New(known), only
+	if o.only != "" && o.n == 0 {
+		o.n = r.generator.Round()
+	}
 	if err := r.run(ctx, o, out); err != nil {
 		return err
 	}

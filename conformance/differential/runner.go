@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type runner struct {
 	upstream, pintle *servers.Server
 	generator        *generate.Generator
 	report           *report.Report
+	only             *regexp.Regexp // what sequences are sent, by resource and shape
 	sequences        atomic.Int64
 }
 
@@ -83,7 +85,9 @@ func (r *runner) run(ctx context.Context, o options, out io.Writer) error {
 	for w := range generate.Namespaces {
 		wg.Go(func() {
 			for i := w; (o.n == 0 || i < o.n) && time.Since(begun) < o.duration && ctx.Err() == nil; i += generate.Namespaces {
-				r.sequence(ctx, r.generator.Sequence(o.from+i))
+				if s := r.generator.Sequence(o.from + i); r.only.MatchString(s.Resource + " " + s.Shape) {
+					r.sequence(ctx, s)
+				}
 				r.sequences.Add(1)
 			}
 		})

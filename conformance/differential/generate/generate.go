@@ -30,6 +30,7 @@ const Namespaces = 4
 type Sequence struct {
 	Number   int
 	Shape    string // of what sort it is
+	Resource string // what it is about
 	Requests []*exchange.Request
 	// Cleanup removes what they leave; what is answered is not compared.
 	Cleanup []*exchange.Request
@@ -73,7 +74,7 @@ func (g *Generator) Sequence(n int) *Sequence {
 		m.namespace = ""
 	}
 	m.name = m.nameOf(0)
-	s := &Sequence{Number: n}
+	s := &Sequence{Number: n, Resource: r.String()}
 	for i := range shapes { // the first from there on that the resource can take
 		shape := shapes[(at+i)%len(shapes)]
 		if shape.fits(r) {
