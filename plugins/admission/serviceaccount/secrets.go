@@ -138,9 +138,10 @@ func limitContainers(r *admission.Review, name string, sa *account, list, text s
 }
 
 // limitEphemeral does for ephemeral containers, which come later than their
-// pod, what limit does.
+// pod, what limit does. The account is that of the pod as it is stored: what else a
+// client sends beside the containers is not written, and must not decide.
 func limitEphemeral(r *admission.Review) error {
-	name := r.Object.Get("spec.serviceAccountName").String()
+	name := r.Old.Get("spec.serviceAccountName").String()
 	if name == "" {
 		return r.Forbid("no service account specified for pod %s/%s", r.Namespace, r.Name)
 	}

@@ -138,17 +138,23 @@ func TestDefaultIsAwaited(t *testing.T) {
 
 func TestEphemeralContainers(t *testing.T) {
 	type m = map[string]any
-	for account, want := range map[string]string{
-		"robot":  "",
-		"strict": `ephemeral container debug with envFrom referencing secret.secretName="bad" is not allowed because service account strict does not reference that secret`,
-		"gone":   `error looking up service account ns/gone: serviceaccount "gone" not found`,
-		"":       "no service account specified for pod ns/p",
+	const refused = `ephemeral container debug with envFrom referencing secret.secretName="bad" is not allowed because service account strict does not reference that secret`
+	for _, tc := range []struct{ stored, sent, want string }{
+		{"robot", "robot", ""},
+		{"robot", "", ""}, // only the containers of what is sent count
+		{"robot", "gone", ""},
+		{"strict", "strict", refused},
+		{"strict", "robot", refused},
+		{"gone", "robot", `error looking up service account ns/gone: serviceaccount "gone" not found`},
+		{"", "robot", "no service account specified for pod ns/p"},
 	} {
-		pod := m{"spec": m{"serviceAccountName": account, "ephemeralContainers": []any{m{"name": "debug", "envFrom": []any{m{"secretRef": m{"name": "bad"}}}}}}}
+		pod := func(account string, containers ...any) m {
+			return m{"spec": m{"serviceAccountName": account, "ephemeralContainers": containers}}
+		}
 		v := sdktest.Mutate(t, sdktest.Open[*admission.Points](t, "service-account", ""), sdktest.Request{Operation: admission.Update, Resource: "v1/pods", Subresource: "ephemeralcontainers",
-			Namespace: "ns", Name: "p", Object: pod, Old: pod, Store: accounts(t)})
-		if v.Message != want || len(v.Patch) > 0 {
-			t.Errorf("account %q: %q, %d changes; want %q", account, v.Message, len(v.Patch), want)
+			Namespace: "ns", Name: "p", Object: pod(tc.sent, m{"name": "debug", "envFrom": []any{m{"secretRef": m{"name": "bad"}}}}), Old: pod(tc.stored), Store: accounts(t)})
+		if v.Message != tc.want || len(v.Patch) > 0 {
+			t.Errorf("stored %q, sent %q: %q, %d changes; want %q", tc.stored, tc.sent, v.Message, len(v.Patch), tc.want)
 		}
 	}
 }
