@@ -60,7 +60,7 @@ func TestStatusErrors(t *testing.T) {
 		{"name mismatch", "PUT", cms + "/there", `{"metadata":{"name":"other"}}`, js, "", 400, "BadRequest", "the name of the object (other) does not match the name on the URL (there)"},
 		{"no name", "PUT", cms + "/there", `{}`, js, "", 400, "BadRequest", "the name of the object (there based on URL) was undeterminable: name must be provided"},
 		{"namespace mismatch", "POST", cms, `{"metadata":{"name":"x","namespace":"other"}}`, js, "", 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request"},
-		{"other version", "POST", cms, `{"apiVersion":"apps/v1","kind":"Deployment"}`, js, "", 400, "BadRequest", "the API version in the data (apps/v1) does not match the expected API version (v1)"},
+		{"other kind", "POST", cms, `{"apiVersion":"apps/v1","kind":"Deployment"}`, js, "", 400, "BadRequest", `Deployment in version "v1" cannot be handled as a ConfigMap: converting (v1.Deployment) to (v1.ConfigMap): unknown conversion`},
 		{"no json", "POST", cms, `{"a`, js, "", 400, "BadRequest", `the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: unexpected end of JSON input ({"a)`},
 		{"strict", "POST", cms + "?fieldValidation=Strict", `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"datum":1}`, js, "", 400, "BadRequest", `ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "datum"`},
 		{"bad dryRun", "POST", cms + "?dryRun=Some", `{}`, js, "", 422, "Invalid", `CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All"`},
@@ -69,7 +69,7 @@ func TestStatusErrors(t *testing.T) {
 		{"unknown field", "GET", cms + "?fieldSelector=data.x=1", "", "", "", 400, "BadRequest", `"data.x" is not a known field selector: only "metadata.name", "metadata.namespace"`},
 		{"bad limit", "GET", cms + "?limit=many", "", "", "", 400, "BadRequest", `strconv.ParseInt: parsing "many": invalid syntax`},
 		{"bad timeout", "GET", cms + "?timeout=soon", "", "", "", 400, "BadRequest", `invalid timeout specified in the request URL - invalid timeout - time: invalid duration "soon"`},
-		{"delete options", "DELETE", cms + "/there", `{"kind":"Pod"}`, js, "", 400, "BadRequest", "decoded object cannot be converted to DeleteOptions"},
+		{"delete options", "DELETE", cms + "/there", `{`, js, "", 400, "BadRequest", "couldn't get version/kind; json parse error: unexpected end of JSON input"},
 		{"exists", "POST", cms, `{"metadata":{"name":"there"}}`, js, "", 409, "AlreadyExists", `configmaps "there" already exists`},
 		{"invalid", "POST", "/api/v1/namespaces/default/pods", `{"metadata":{"name":"p"}}`, js, "", 422, "Invalid", `Pod "p" is invalid: spec.containers: Required value`},
 	}

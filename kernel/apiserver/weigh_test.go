@@ -49,7 +49,7 @@ func TestBodiesDoNotAmplify(t *testing.T) {
 		"YAML":            {"POST", podsPath, "application/yaml", strings.Repeat("- {}\n", 300000), "413 YAML"},
 		"YAML aliases":    {"POST", podsPath, "application/yaml", aliases, "413 aliases"},
 		"apply aliases":   {"PATCH", podsPath + "/p?fieldManager=m", "application/apply-patch+yaml", aliases, "413 aliases"},
-		"options' YAML":   {"DELETE", podsPath + "/p", "application/json", aliases, "413 aliases"},
+		"options' YAML":   {"DELETE", podsPath + "/p", "application/yaml", aliases, "413 aliases"},
 		"absurd quantity": {"POST", podsPath, "application/json", `{"spec":{"containers":[{"name":"a","resources":{"limits":{"cpu":"1e20000000"}}}]}}`, "400 quantity"},
 		"a long text":     {"POST", "/api/v1/namespaces/default/configmaps", "application/json", `{"metadata":{"name":"csv"},"data":{"k":"` + strings.Repeat("1,2,{[", 100000) + `"}}`, "201 csv"},
 	} {

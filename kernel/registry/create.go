@@ -47,7 +47,7 @@ func (c caller) Create(ctx context.Context, t Target, obj runtime.Object, o Writ
 	if err != nil {
 		return nil, err
 	}
-	return c.core.tx.Do(ctx, &r.Write)
+	return c.do(ctx, r)
 }
 
 // newCreate does once what does not depend on the name: conversion, defaults,

@@ -30,7 +30,7 @@ func (c caller) Delete(ctx context.Context, t Target, o metav1.DeleteOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	return c.core.tx.Do(ctx, &r.Write)
+	return c.do(ctx, r)
 }
 
 func (c caller) newDelete(k *kinds.Kind, t Target, o metav1.DeleteOptions) (*request, error) {

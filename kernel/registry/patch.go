@@ -32,7 +32,7 @@ func (c caller) Patch(ctx context.Context, t Target, pt types.PatchType, data []
 		return nil, err
 	}
 	defer p.Release()
-	return c.core.tx.Do(ctx, &r.Write)
+	return c.do(ctx, r)
 }
 
 func (c caller) newPatch(k *kinds.Kind, t Target, pt types.PatchType, data []byte, o WriteOptions) (*request, *patch.Patch, error) {

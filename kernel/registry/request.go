@@ -59,6 +59,13 @@ func (c caller) newRequest(verb string, k *kinds.Kind, t Target, o WriteOptions)
 	return r, nil
 }
 
+// do carries a write out. What there was to warn of, the client is told of one that
+// fails, too: a field that the body has twice may be why.
+func (c caller) do(ctx context.Context, r *request) (*Result, error) {
+	res, err := c.core.tx.Do(ctx, &r.Write)
+	return res, told(ctx, r, err)
+}
+
 // versioned tells hooks of a kind with types of its own the version of a request:
 // each of its versions may be checked in another way.
 func versioned(ctx context.Context, k *kinds.Kind, t Target) context.Context {

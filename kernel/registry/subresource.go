@@ -40,7 +40,7 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 	if err != nil {
 		return nil, err
 	}
-	wipeSystem(m)
+	wipeSystem(m) // before anybody shows the question in an error
 	if err := matchNamespace(r.t.Namespace, m); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (c caller) act(ctx context.Context, k *kinds.Kind, t Target, body runtime.O
 	if serve := c.core.actions[action(k, r.sub)]; serve != nil {
 		return c.serveAction(ctx, r, serve, body)
 	}
-	return c.core.tx.Do(ctx, &r.Write)
+	return c.do(ctx, r)
 }
 
 // serveAction hands the request to the package that owns the subject.

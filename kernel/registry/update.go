@@ -32,7 +32,7 @@ func (c caller) Update(ctx context.Context, t Target, obj runtime.Object, o Writ
 	if err != nil {
 		return nil, err
 	}
-	return c.core.tx.Do(ctx, &r.Write)
+	return c.do(ctx, r)
 }
 
 func (c caller) newUpdate(k *kinds.Kind, t Target, in runtime.Object, o WriteOptions) (*request, error) {
@@ -223,6 +223,9 @@ func (r *request) beforeUpdate(ctx context.Context, obj runtime.Object, m metav1
 	errs = append(errs, validation.ValidateObjectMetaAccessorUpdate(m, old, path)...)
 	if validate != nil {
 		errs = append(errs, validate(ctx, obj, oldObj)...)
+	}
+	if r.k.Types == nil {
+		errs = errs.Filter() // what is wrong in metadata, kinds say too
 	}
 	if len(errs) > 0 {
 		return apierrors.NewInvalid(r.k.GVK.GroupKind(), m.GetName(), errs)

@@ -170,6 +170,10 @@ type Strategy struct {
 	// request does. It is called before PrepareForCreate, and copies what it keeps
 	// of u.
 	Requested func(obj runtime.Object, u user.Info)
+	// Received completes an object that a client sent, as upstream's internal
+	// version does, before it is noted who owns which of its fields. It is called
+	// once for each such object, whose defaults are set.
+	Received func(obj runtime.Object)
 	// PrepareForUpdate restores what a client may not change through the main
 	// resource and raises metadata.generation when the spec differs.
 	PrepareForUpdate func(ctx context.Context, obj, old runtime.Object)
@@ -214,6 +218,9 @@ type Strategy struct {
 	// DefaultPropagation answers what happens to dependents when the client
 	// does not say; nil means background.
 	DefaultPropagation func(obj runtime.Object) metav1.DeletionPropagation
+	// DeletionWarning goes to a client that deletes without a wish about
+	// dependents. Empty: nothing needs saying.
+	DeletionWarning string
 
 	// Fields are the object's selectable fields beyond metadata.name and
 	// metadata.namespace. FieldLabels lists their names.

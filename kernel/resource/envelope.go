@@ -40,8 +40,13 @@ func isEnvelope(b []byte) bool { return bytes.HasPrefix(b, envelopePrefix) }
 
 // openEnvelope reads the envelope without copying: raw is part of b.
 func openEnvelope(b []byte) (kind schema.GroupVersionKind, raw []byte, err error) {
-	if !isEnvelope(b) {
-		return kind, nil, fmt.Errorf("protobuf object does not begin with %q", envelopePrefix)
+	switch { // in the words of upstream's serializer
+	case len(b) == 0:
+		return kind, nil, errors.New("empty data")
+	case !isEnvelope(b):
+		return kind, nil, fmt.Errorf("provided data does not appear to be a protobuf message, expected prefix %v", envelopePrefix)
+	case len(b) == len(envelopePrefix):
+		return kind, nil, errors.New("empty body")
 	}
 	var apiVersion, name string
 	err = eachField(b[len(envelopePrefix):], func(n protowire.Number, value []byte) error {

@@ -92,6 +92,33 @@ func StrictError(errs []error, gvk schema.GroupVersionKind) error {
 	return decodeError(runtime.NewStrictDecodingError(errs), &gvk, &gvk, nil)
 }
 
+// Foreign says in upstream's words why obj, which a body brought as got, is no object
+// of the kind want; nil when it can be converted into one, as events can whose group
+// is another. obj, the caller's, may be changed.
+//
+// # Errors
+//   - BadRequest, of apierrors
+func (c *Codec) Foreign(obj runtime.Object, got, want schema.GroupVersionKind) error {
+	if got.GroupKind() == want.GroupKind() {
+		return nil
+	}
+	if _, ok := obj.(runtime.Unstructured); ok { // one that upstream's scheme does not have
+		return decodeError(runtime.NewNotRegisteredErrForKind(c.scheme.Name(), got), &got, &want, nil)
+	}
+	to := want.GroupKind().WithVersion(runtime.APIVersionInternal) // the type that upstream reads bodies into
+	if !c.scheme.Recognizes(to) {
+		to = want
+	}
+	into, err := c.scheme.New(to)
+	if err == nil {
+		err = c.scheme.Convert(obj, into, nil)
+	}
+	if err != nil {
+		return decodeError(err, &got, &want, nil)
+	}
+	return nil
+}
+
 func (c *Codec) decodeProto(body []byte, defaultGVK *schema.GroupVersionKind) (runtime.Object, *schema.GroupVersionKind, error) {
 	kind, raw, err := openEnvelope(body)
 	if err != nil {

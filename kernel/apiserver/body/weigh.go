@@ -32,8 +32,7 @@ func weigh(r *http.Request, data []byte) (int64, error) {
 	if strings.Contains(media, "protobuf") {
 		return price(cost.Protobuf(bytes.TrimPrefix(data, []byte("k8s\x00"))))
 	}
-	// Options of a deletion may be YAML whatever their type says.
-	if r.Method != http.MethodDelete && strings.HasSuffix(media, "json") || json.Valid(data) {
+	if strings.HasSuffix(media, "json") || json.Valid(data) {
 		return price(cost.JSON(data))
 	}
 	return weighYAML(data)

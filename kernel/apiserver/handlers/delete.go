@@ -20,6 +20,7 @@ func (s *Handlers) delete(c *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
+	warnOfDependents(c, &o)
 	res, err := c.As(s.Registry).Delete(c.R.Context(), c.Target, o)
 	if err != nil {
 		return err
@@ -51,6 +52,7 @@ func (s *Handlers) deleteCollection(c *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
+	warnOfDependents(c, &o)
 	deleted, err := c.As(s.Registry).DeleteCollection(c.R.Context(), c.Target, o, list)
 	if err != nil {
 		return err
@@ -63,4 +65,14 @@ func (s *Handlers) deleteCollection(c *endpoint.Request) error {
 	// be taken for a deletion that failed.
 	warning.AddWarning(c.R.Context(), "", "what was deleted cannot be shown: "+err.Error())
 	return s.Render.WriteAnswer(c, http.StatusOK, a, &metav1.Status{Status: metav1.StatusSuccess, Details: &metav1.StatusDetails{Group: c.Def.Group, Kind: c.Def.Resource}})
+}
+
+// warnOfDependents tells a client that has no wish about dependents what its kind
+// does with them, where that surprises. As upstream's, it is told whatever comes of
+// the deletion.
+func warnOfDependents(c *endpoint.Request, o *metav1.DeleteOptions) {
+	//lint:ignore SA1019 old clients still send it
+	if o.PropagationPolicy == nil && o.OrphanDependents == nil {
+		warning.AddWarning(c.R.Context(), "", c.Def.Strategy.DeletionWarning)
+	}
 }

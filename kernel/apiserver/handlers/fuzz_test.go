@@ -47,9 +47,10 @@ func FuzzDeleteOptionsProtobuf(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add([]byte("k8s\x00"))
+	r := &http.Request{Header: http.Header{"Content-Type": {negotiation.Protobuf}}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got metav1.DeleteOptions
-		if err := protobufDeleteOptions(data, &got); err != nil {
+		if err := decodeDeleteOptions(r, data, &got); err != nil {
 			return
 		}
 		if _, err := got.Marshal(); err != nil {

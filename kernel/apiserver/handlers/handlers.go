@@ -13,6 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
+	"github.com/pintle-io/pintle/kernel/apiserver/negotiation"
 	"github.com/pintle-io/pintle/kernel/apiserver/proxy"
 	"github.com/pintle-io/pintle/kernel/apiserver/render"
 	"github.com/pintle-io/pintle/kernel/apiserver/response"
@@ -28,6 +29,8 @@ type Codec interface {
 	// names no kind. strict are the complaints of strict decoding, empty unless
 	// it was asked for.
 	DecodeRequest(body []byte, mediaType string, defaultGVK *schema.GroupVersionKind, strict bool) (obj runtime.Object, gvk *schema.GroupVersionKind, strictErrs []error, err error)
+	// Foreign says why an object that a body brought is none of the kind wanted.
+	Foreign(obj runtime.Object, got, want schema.GroupVersionKind) error
 }
 
 // Handlers serve the verbs. They are immutable and safe for concurrent use.
@@ -72,11 +75,16 @@ func (s *Handlers) Serve(c *endpoint.Request, verb string) error {
 	return response.MethodNotAllowed()
 }
 
-// deprecated tells the client, and the audit log, that a kind is deprecated.
+// deprecated tells the client, and the audit log, that a kind is deprecated. Whom
+// upstream's router turns away, since he takes none of the media types, it tells
+// nothing.
 func (s *Handlers) deprecated(c *endpoint.Request) {
 	d := s.Deprecated[c.GVK]
 	text := cmp.Or(d.Warning, c.Def.Deprecations[c.Version])
 	if text == "" {
+		return
+	}
+	if routed := s.Render.Offer(c).Routed; routed != nil && negotiation.RouteAccept(c.R, routed) != nil {
 		return
 	}
 	ctx := c.R.Context()

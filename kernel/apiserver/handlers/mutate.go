@@ -212,6 +212,11 @@ func (s *Handlers) decodeBody(c *endpoint.Request, validation string) (runtime.O
 		}
 		got = &c.GVK
 	}
+	if c.Def.Types == nil {
+		if err := s.Codec.Foreign(obj, *got, c.GVK); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case got.GroupVersion() != c.GVK.GroupVersion():
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)",

@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pintle-io/pintle/kernel/apiserver/body"
 	"github.com/pintle-io/pintle/kernel/apiserver/endpoint"
@@ -106,40 +104,25 @@ func recordOptions(c *endpoint.Request, o metav1.DeleteOptions) {
 }
 
 // decodeDeleteOptions takes options of any group's version: they are all the
-// same type.
+// same type. Upstream's own codec for them says what a body lacks.
 func decodeDeleteOptions(r *http.Request, data []byte, o *metav1.DeleteOptions) error {
 	media, err := negotiation.BodyMedia(r, negotiation.Offer{Media: negotiation.MediaTypes})
 	if err != nil {
 		return err
 	}
-	if media == negotiation.Protobuf {
-		if err := protobufDeleteOptions(data, o); err != nil {
-			return apierrors.NewBadRequest(err.Error())
-		}
-		return nil
+	info, ok := runtime.SerializerInfoForMediaType(metascheme.Codecs.SupportedMediaTypes(), media)
+	if !ok {
+		return negotiation.UnsupportedMediaType(negotiation.MediaTypes)
 	}
-	if err := yaml.Unmarshal(data, o); err != nil {
+	gvk := metaVersion.WithKind("DeleteOptions")
+	obj, _, err := metascheme.Codecs.DecoderToVersion(info.Serializer, metaVersion).Decode(data, &gvk, o)
+	switch {
+	case err != nil:
 		return apierrors.NewBadRequest(err.Error())
-	}
-	if o.Kind != "" && o.Kind != "DeleteOptions" {
+	case obj != runtime.Object(o):
 		return apierrors.NewBadRequest("decoded object cannot be converted to DeleteOptions")
 	}
 	return nil
-}
-
-func protobufDeleteOptions(data []byte, o *metav1.DeleteOptions) error {
-	rest, ok := bytes.CutPrefix(data, []byte("k8s\x00"))
-	if !ok {
-		return errors.New("the body is no protobuf object")
-	}
-	var u runtime.Unknown
-	if err := u.Unmarshal(rest); err != nil {
-		return err
-	}
-	if u.Kind != "" && u.Kind != "DeleteOptions" {
-		return errors.New("decoded object cannot be converted to DeleteOptions")
-	}
-	return o.Unmarshal(u.Raw)
 }
 
 // fieldManager is the manager asked for, or what the client calls itself.

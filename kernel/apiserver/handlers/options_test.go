@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -121,9 +122,12 @@ func TestDeleteOptions(t *testing.T) {
 		"protobuf":               {media: negotiation.Protobuf, body: string(proto), want: metav1.DeleteOptions{PropagationPolicy: &background}},
 		"of another group":       {media: js, body: `{"apiVersion":"apps/v1","kind":"DeleteOptions","gracePeriodSeconds":0}`, want: metav1.DeleteOptions{GracePeriodSeconds: &zero}},
 		"what breaks the store":  {media: js, body: `{"ignoreStoreReadErrorWithClusterBreakingPotential":true}`},
-		"of another kind":        {media: js, body: `{"apiVersion":"v1","kind":"Pod"}`, code: 400, text: "cannot be converted to DeleteOptions"},
-		"no JSON":                {media: js, body: `{`, code: 400},
-		"no protobuf":            {media: negotiation.Protobuf, body: `{}`, code: 400, text: "no protobuf object"},
+		"of another kind":        {media: js, body: `{"apiVersion":"v1","kind":"Pod"}`, code: 400, text: `no kind "Pod" is registered for version "v1"`},
+		"no JSON":                {media: js, body: `{`, code: 400, text: "couldn't get version/kind; json parse error: unexpected end of JSON input"},
+		"YAML that says JSON":    {media: js, body: "gracePeriodSeconds: 0\n", code: 400, text: "json parse error"},
+		"a number for a uid":     {media: js, body: `{"preconditions":{"uid":7}}`, code: 400, text: "json: cannot unmarshal number into Go struct field Preconditions.preconditions.uid of type types.UID"},
+		"of another version":     {media: js, body: `{"apiVersion":"v9","kind":"DeleteOptions","gracePeriodSeconds":0}`, want: metav1.DeleteOptions{GracePeriodSeconds: &zero}},
+		"no protobuf":            {media: negotiation.Protobuf, body: `{}`, code: 400, text: "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"},
 		"of an unknown form":     {media: "text/plain", body: `{}`, code: 415, text: "accepted media types include"},
 		"text for seconds":       {query: "gracePeriodSeconds=soon", code: 400, text: "soon"},
 		"an unknown propagation": {query: "propagationPolicy=Sideways", code: 422, text: `Unsupported value: "Sideways"`},
@@ -207,6 +211,13 @@ func (b bodies) DecodeRequest([]byte, string, *schema.GroupVersionKind, bool) (r
 	return &corev1.Pod{}, &b.kind, b.strict, nil
 }
 
+func (bodies) Foreign(_ runtime.Object, got, want schema.GroupVersionKind) error {
+	if got.Kind == want.Kind {
+		return nil
+	}
+	return apierrors.NewBadRequest(got.Kind + " is no " + want.Kind)
+}
+
 // A body is of the kind and version of the path; what strict validation complains of
 // is an error only for who asked for that.
 func TestDecodeBody(t *testing.T) {
@@ -221,7 +232,7 @@ func TestDecodeBody(t *testing.T) {
 		"as expected":        {b: bodies{kind: pod}},
 		"another version":    {b: bodies{kind: schema.GroupVersionKind{Version: "v2", Kind: "Pod"}}, code: 400, text: "the API version in the data (v2) does not match the expected API version (v1)"},
 		"another group":      {b: bodies{kind: schema.GroupVersionKind{Group: "g", Version: "v1", Kind: "Pod"}}, code: 400, text: "the API version in the data (g/v1) does not match"},
-		"another kind":       {b: bodies{kind: corev1.SchemeGroupVersion.WithKind("Node")}, code: 400, text: `Node in version "v1" cannot be handled as a Pod`},
+		"another kind":       {b: bodies{kind: corev1.SchemeGroupVersion.WithKind("Node")}, code: 400, text: "Node is no Pod"},
 		"strict":             {validation: metav1.FieldValidationStrict, b: bodies{kind: pod, strict: complaint}, code: 400, text: `unknown field "x"`},
 		"warned":             {validation: metav1.FieldValidationWarn, b: bodies{kind: pod, strict: complaint}},
 		"warned by default":  {b: bodies{kind: pod, strict: complaint}},

@@ -104,7 +104,14 @@ func (k *Kind) ToHub(ctx context.Context, version string, obj runtime.Object) (r
 		k.Typer.Default(in)
 	}
 	in.GetObjectKind().SetGroupVersionKind(k.GVK)
-	return in, nil
+	return k.received(in), nil
+}
+
+func (k *Kind) received(obj runtime.Object) runtime.Object {
+	if k.Strategy.Received != nil {
+		k.Strategy.Received(obj)
+	}
+	return obj
 }
 
 // is reports that an object of a kind may be stored as this one.
@@ -168,5 +175,5 @@ func (k *Kind) FromVersioned(ctx context.Context, version string, obj runtime.Ob
 		}
 	}
 	obj.GetObjectKind().SetGroupVersionKind(k.GVK)
-	return obj, nil
+	return k.received(obj), nil
 }

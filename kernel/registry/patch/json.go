@@ -27,6 +27,14 @@ import (
 // "copy" operations would double a document until memory ends.
 func init() { jsonpatch.AccumulatedCopySizeLimit = maxCopies }
 
+// jsonPatchOp is one operation of a JSON patch; errors of decoding name the type.
+type jsonPatchOp struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	From  string `json:"from"`
+	Value any    `json:"value"`
+}
+
 // onJSON applies a JSON patch or a merge patch to the JSON of an object.
 func (p *Patch) onJSON(ctx context.Context, cur runtime.Object, as Subject) (runtime.Object, error) {
 	before, err := json.Marshal(cur)
@@ -58,12 +66,7 @@ func (p *Patch) patchedJSON(before []byte) (after []byte, faults []error, err er
 		return p.merged(before)
 	}
 	if p.validating() {
-		var ops []struct {
-			Op    string `json:"op"`
-			Path  string `json:"path"`
-			From  string `json:"from"`
-			Value any    `json:"value"`
-		}
+		var ops []jsonPatchOp
 		if faults, err = kjson.UnmarshalStrict(p.bytes, &ops); err != nil {
 			return nil, nil, status.BadRequestf("error decoding patch: %v", err)
 		}

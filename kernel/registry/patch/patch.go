@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/yaml"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/pintle-io/pintle/kernel/registry/status"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -75,10 +75,8 @@ func (s *Patcher) Parse(kind types.PatchType, data []byte, validation string, wa
 			return nil, status.BadRequest("invalid JSON patch")
 		}
 	case types.ApplyYAMLPatchType:
-		if json.Valid(data) {
-			break
-		}
-		if _, err := yaml.YAMLToJSON(data); err != nil {
+		// What begins as JSON is read when it is merged, as upstream does.
+		if _, err := utilyaml.ToJSON(data); err != nil {
 			return nil, status.BadRequestf("error encoding patch: %v", err)
 		}
 	default:

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	pvcutil "k8s.io/kubernetes/pkg/api/persistentvolumeclaim"
@@ -64,6 +65,7 @@ func daemonSets() kind.Rule[appsv1.DaemonSet, apps.DaemonSet] {
 			return appsvalidation.ValidateDaemonSetUpdate(d, old, o)
 		},
 		ValidateStatus: appsvalidation.ValidateDaemonSetStatusUpdate,
+		Finish:         func(s *resource.Strategy) { s.Received = countTemplates },
 		Warn: func(ctx context.Context, d, old *apps.DaemonSet) []string {
 			var oldTemplate *core.PodTemplateSpec
 			if old != nil {
@@ -75,6 +77,19 @@ func daemonSets() kind.Rule[appsv1.DaemonSet, apps.DaemonSet] {
 			return podutil.GetWarningsForPodTemplate(ctx, field.NewPath("spec", "template"), &d.Spec.Template, oldTemplate)
 		},
 	}
+}
+
+// countTemplates gives a DaemonSet without a count of its templates that of none, as
+// conversion from the internal version does: who sends it owns the count.
+func countTemplates(obj runtime.Object) {
+	d := obj.(*appsv1.DaemonSet)
+	if _, ok := d.Annotations[appsv1.DeprecatedTemplateGeneration]; ok {
+		return
+	}
+	if d.Annotations == nil {
+		d.Annotations = map[string]string{}
+	}
+	d.Annotations[appsv1.DeprecatedTemplateGeneration] = "0"
 }
 
 func deployments() kind.Rule[appsv1.Deployment, apps.Deployment] {

@@ -16,15 +16,21 @@ import (
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/utils/ptr"
 
+	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/plugins/kinds/kind"
 	"github.com/pintle-io/pintle/plugins/kinds/podtemplate"
 )
+
+// podsStay is upstream's warning of a default that other kinds do not have.
+const podsStay = "child pods are preserved by default when jobs are deleted; " +
+	"set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"
 
 func jobs() kind.Rule[batchv1.Job, batch.Job] {
 	return kind.Rule[batchv1.Job, batch.Job]{
 		Status:     kind.HasStatus,
 		Generation: kind.BySpec,
 		Orphans:    true,
+		Finish:     func(s *resource.Strategy) { s.DeletionWarning = podsStay },
 		Create:     func(_ context.Context, j *batchv1.Job) { selectOwnPods(j) },
 		Internal: func(_ context.Context, j, old *batch.Job) {
 			var oldSpec *batch.JobSpec
