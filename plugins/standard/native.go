@@ -26,6 +26,7 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/controllers/pvcprotection"
 	_ "github.com/pintle-io/pintle/plugins/controllers/pvprotection"
 	_ "github.com/pintle-io/pintle/plugins/controllers/replicaset"
+	_ "github.com/pintle-io/pintle/plugins/controllers/replicationcontroller"
 	_ "github.com/pintle-io/pintle/plugins/controllers/resourcequota"
 	_ "github.com/pintle-io/pintle/plugins/controllers/rootca"
 	_ "github.com/pintle-io/pintle/plugins/controllers/serviceaccount"

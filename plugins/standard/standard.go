@@ -90,6 +90,10 @@ var Plugins = []Plugin{
 		{[]string{"apps"}, []string{"replicasets", "replicasets/status"}, write},
 		{[]string{""}, []string{"pods"}, write},
 	}},
+	{Name: "replicationcontroller", Member: "replicationcontroller", Account: "replication-controller", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"replicationcontrollers", "replicationcontrollers/status", "pods"}, write},
+	}},
 	{Name: "endpointslice", Member: "endpointslice", Account: "endpointslice-controller", Rules: []Rule{
 		{[]string{""}, []string{"services", "pods", "nodes"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},

@@ -307,6 +307,11 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 	if err != nil {
 		return nil, err
 	}
+	newest := int64(0)
+	for _, o := range items {
+		newest = max(newest, o.Revision)
+	}
+	k.c.Observed.saw(newest) // who adopts what was let go must not read its own object from before
 	return labelled(items, q.Labels)
 }
 

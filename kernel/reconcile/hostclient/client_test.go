@@ -21,6 +21,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/reconcile/hostclient"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/registry/registrytest"
+	"github.com/pintle-io/pintle/kernel/watch"
 	"github.com/pintle-io/pintle/plugins/kinds"
 	lightcoordination "github.com/pintle-io/pintle/sdk/api/coordination/v1"
 	lightcore "github.com/pintle-io/pintle/sdk/api/core/v1"
@@ -274,6 +275,53 @@ func TestInstancesReadEachOthersWrites(t *testing.T) {
 		if len(byOwner) != i+1 || len(all) != i+2 {
 			t.Fatalf("after %d writes: %d by owner, %d in all", i+1, len(byOwner), len(all)-1)
 		}
+	}
+}
+
+// late is an index of dependents that shows one object, and a registry that notes how
+// new what it is asked for must be.
+type late struct {
+	shows *watch.Object
+	asked string
+}
+
+func (l *late) List(context.Context, schema.GroupResource, string, wire.Owner, int64) ([]*watch.Object, error) {
+	return []*watch.Object{l.shows}, nil
+}
+
+// newerThan is the registry of it; both have a List.
+type newerThan struct {
+	registry.Registry
+	l *late
+}
+
+func (n newerThan) Get(ctx context.Context, t registry.Target, o metav1.GetOptions) (*watch.Object, error) {
+	n.l.asked = o.ResourceVersion
+	return n.Registry.Get(ctx, t, o)
+}
+
+// TestReadsAreNoOlderThanDependents: what is read after a list of dependents, whoever
+// wrote these, is no older. An owner that lets its dependents go is marked before they
+// are, so who sees them without an owner sees that.
+func TestReadsAreNoOlderThanDependents(t *testing.T) {
+	b := newBench(t)
+	res, err := b.As(&user.DefaultInfo{Name: "somebody"}).Create(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("configmaps"), Namespace: "default"},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "orphan"}}, registry.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &late{}
+	if l.shows, err = b.config.Registry.Get(t.Context(), registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("configmaps"), Namespace: "default", Name: "orphan"}, metav1.GetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.config.Owned, b.config.Registry = l, newerThan{b.config.Registry, l}
+	c := b.client(t)
+	var list []*lightcore.ConfigMap
+	if err := errors.Join(c.List(&list, client.ListOptions{Owner: client.NoController()}), c.Get(config("", ""), "default", "orphan")); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprint(res.Revision); l.asked != want {
+		t.Errorf("the get asks for revision %q, the list showed %s", l.asked, want)
 	}
 }
 

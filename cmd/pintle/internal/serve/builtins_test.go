@@ -111,7 +111,7 @@ func TestBuiltinsAreReady(t *testing.T) {
 var unimplemented = []string{
 	"cronjobs.batch", "daemonsets.apps",
 	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "jobs.batch",
-	"networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "replicationcontrollers", "resourceclaims.resource.k8s.io",
+	"networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "resourceclaims.resource.k8s.io",
 	"statefulsets.apps", "storageversionmigrations.storagemigration.k8s.io",
 	"volumeattachments.storage.k8s.io",
 }

@@ -1,6 +1,7 @@
-package replicaset
+package replicas
 
 import (
+	"slices"
 	"time"
 
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
@@ -8,12 +9,13 @@ import (
 	"github.com/pintle-io/pintle/sdk/client"
 )
 
-// pod is what the controller looks at in a pod. It is read for every pod of a
-// ReplicaSet at every change, so it holds nothing else.
+// pod is what the controllers look at in a pod. It is read for every pod of a
+// set at every change, so it holds nothing else.
 type pod struct {
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
-		NodeName string `json:"nodeName"`
+		NodeName       string          `json:"nodeName"`
+		InitContainers []initContainer `json:"initContainers"`
 	} `json:"spec"`
 	Status struct {
 		Phase                 corev1.PodPhase `json:"phase"`
@@ -23,6 +25,11 @@ type pod struct {
 	} `json:"status"`
 }
 
+type initContainer struct {
+	Name          string                         `json:"name"`
+	RestartPolicy *corev1.ContainerRestartPolicy `json:"restartPolicy"`
+}
+
 type condition struct {
 	Type               corev1.PodConditionType `json:"type"`
 	Status             corev1.ConditionStatus  `json:"status"`
@@ -30,7 +37,8 @@ type condition struct {
 }
 
 type restarted struct {
-	RestartCount int32 `json:"restartCount"`
+	Name         string `json:"name"`
+	RestartCount int32  `json:"restartCount"`
 }
 
 // APIResource makes a pod an client.Object.
@@ -52,28 +60,40 @@ func (p *pod) readySince() (at time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// availableIn is how long it takes until a ready pod has been so for minReady.
+// availableIn is how long it takes until a ready pod has been so for minReady:
+// one that does not say since when, all of it.
 func (p *pod) availableIn(minReady time.Duration, now time.Time) time.Duration {
 	at, _ := p.readySince()
-	if minReady <= 0 {
+	switch {
+	case minReady <= 0:
 		return 0 // whatever the node's clock says
+	case at.IsZero():
+		return minReady
 	}
 	return max(at.Add(minReady).Sub(now), 0)
 }
 
-// restarts is the highest count of the pod's containers.
-func (p *pod) restarts() int32 {
-	var most int32
+// restarts is the highest count of the pod's containers, and of its sidecars:
+// init containers that go on beside them.
+func (p *pod) restarts() (regular, sidecars int32) {
 	for _, s := range p.Status.ContainerStatuses {
-		most = max(most, s.RestartCount)
+		regular = max(regular, s.RestartCount)
 	}
 	for _, s := range p.Status.InitContainerStatuses {
-		most = max(most, s.RestartCount)
+		if s.RestartCount > sidecars && p.sidecar(s.Name) {
+			sidecars = s.RestartCount
+		}
 	}
-	return most
+	return regular, sidecars
 }
 
-// draft is a pod to be made; all of one ReplicaSet share their JSON.
+func (p *pod) sidecar(name string) bool {
+	return slices.ContainsFunc(p.Spec.InitContainers, func(c initContainer) bool {
+		return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+	})
+}
+
+// draft is a pod to be made; all of one set share their JSON.
 type draft struct {
 	metav1.ObjectMeta `json:"metadata"`
 	body              []byte

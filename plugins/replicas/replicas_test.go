@@ -1,10 +1,9 @@
-package replicaset
+package replicas
 
 import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,23 +16,27 @@ import (
 	"github.com/pintle-io/pintle/sdk/sdktest"
 )
 
+// sets is the kind of the tests.
+var sets = &Kind{Resource: "apps/v1/replicasets", APIVersion: "apps/v1", Name: "ReplicaSet", CountsTerminating: true}
+
 var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-func newSet(n int32) *appsv1.ReplicaSet {
+func newSet(n int) *Set {
 	labels := map[string]string{"app": "web"}
-	rs := &appsv1.ReplicaSet{Spec: appsv1.ReplicaSetSpec{Replicas: &n, Selector: &metav1.LabelSelector{MatchLabels: labels}}}
-	rs.Name, rs.Namespace, rs.UID, rs.Generation = "web", "default", "rs", 3
-	rs.Spec.Template.Labels = labels
-	return rs
+	s := &Set{Replicas: n, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: &corev1.PodTemplateSpec{}}
+	s.Name, s.Namespace, s.UID, s.Generation = "web", "default", "rs", 3
+	s.Template.Labels = labels
+	s.Object = &appsv1.ReplicaSet{ObjectMeta: s.ObjectMeta}
+	return s
 }
 
 // newPodOf is a running, ready pod of the set, changed by the functions.
-func newPodOf(rs *appsv1.ReplicaSet, name string, change ...func(*pod)) *pod {
+func newPodOf(rs *Set, name string, change ...func(*pod)) *pod {
 	p := &pod{}
 	p.Name, p.Namespace, p.UID = name, rs.Namespace, name
-	p.Labels = rs.Spec.Template.Labels
+	p.Labels = rs.Template.Labels
 	p.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
-	p.OwnerReferences = []metav1.OwnerReference{metav1.NewControllerRef(rs, "apps/v1", kind)}
+	p.OwnerReferences = []metav1.OwnerReference{sets.ownedBy(rs)}
 	p.Spec.NodeName = "node"
 	p.Status.Phase = corev1.PodRunning
 	p.Status.Conditions = []condition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-time.Hour))}}
@@ -46,8 +49,23 @@ func newPodOf(rs *appsv1.ReplicaSet, name string, change ...func(*pod)) *pod {
 func unassigned(p *pod) { p.Spec.NodeName = "" }
 func pending(p *pod)    { p.Status.Phase = corev1.PodPending }
 func unready(p *pod)    { p.Status.Conditions[0].Status = corev1.ConditionFalse }
-func cheap(p *pod)      { p.Annotations = map[string]string{deletionCost: "-10"} }
-func restarting(p *pod) { p.Status.ContainerStatuses = []restarted{{1}, {5}} }
+func cheap(p *pod)      { costs("-10")(p) }
+func restarting(p *pod) { p.Status.ContainerStatuses = []restarted{{"a", 1}, {"b", 5}} }
+
+// sidecar restarts an init container that goes on beside the others; initialized one
+// that came before them.
+func sidecar(p *pod) {
+	always := corev1.ContainerRestartPolicyAlways
+	p.Spec.InitContainers = []initContainer{{Name: "init"}, {Name: "proxy", RestartPolicy: &always}}
+	p.Status.InitContainerStatuses = []restarted{{"init", 0}, {"proxy", 3}}
+}
+func initialized(p *pod) {
+	p.Spec.InitContainers = []initContainer{{Name: "init"}}
+	p.Status.InitContainerStatuses = []restarted{{"init", 9}}
+}
+func costs(text string) func(*pod) {
+	return func(p *pod) { p.Annotations = map[string]string{deletionCost: text} }
+}
 func on(node string) func(*pod) {
 	return func(p *pod) { p.Spec.NodeName = node }
 }
@@ -74,16 +92,22 @@ func names(pods []*pod) (out []string) {
 func TestDeletionOrder(t *testing.T) {
 	rs := newSet(0)
 	for name, pair := range map[string][2]*pod{
-		"unassigned before assigned":   {newPodOf(rs, "b", unassigned), newPodOf(rs, "a", pending, unready)},
-		"pending before running":       {newPodOf(rs, "b", pending), newPodOf(rs, "a", unready)},
-		"not ready before ready":       {newPodOf(rs, "b", unready), newPodOf(rs, "a", cheap)},
-		"low deletion cost first":      {newPodOf(rs, "b", cheap), newPodOf(rs, "a", on("crowded"))},
-		"crowded node before others":   {newPodOf(rs, "b", on("crowded")), newPodOf(rs, "a", readyFor(time.Second))},
-		"ready shortly before long":    {newPodOf(rs, "b", readyFor(time.Minute)), newPodOf(rs, "a", restarting)},
-		"ready about as long: by uid":  {newPodOf(rs, "a", readyFor(50*time.Minute)), newPodOf(rs, "b", readyFor(49*time.Minute))},
-		"restarted before steady":      {newPodOf(rs, "b", restarting), newPodOf(rs, "a", aged(time.Minute))},
-		"young before old":             {newPodOf(rs, "b", aged(time.Minute)), newPodOf(rs, "a")},
-		"a bad cost is no cost at all": {newPodOf(rs, "b", cheap), newPodOf(rs, "a", func(p *pod) { p.Annotations = map[string]string{deletionCost: "-1000000000000"} })},
+		"unassigned before assigned":               {newPodOf(rs, "b", unassigned), newPodOf(rs, "a", pending, unready)},
+		"pending before running":                   {newPodOf(rs, "b", pending), newPodOf(rs, "a", unready)},
+		"not ready before ready":                   {newPodOf(rs, "b", unready), newPodOf(rs, "a", cheap)},
+		"low deletion cost first":                  {newPodOf(rs, "b", cheap), newPodOf(rs, "a", on("crowded"))},
+		"crowded node before others":               {newPodOf(rs, "b", on("crowded")), newPodOf(rs, "a", readyFor(time.Second))},
+		"ready shortly before long":                {newPodOf(rs, "b", readyFor(time.Minute)), newPodOf(rs, "a", restarting)},
+		"ready about as long: by uid":              {newPodOf(rs, "a", readyFor(50*time.Minute)), newPodOf(rs, "b", readyFor(49*time.Minute))},
+		"restarted before steady":                  {newPodOf(rs, "b", restarting), newPodOf(rs, "a", aged(time.Minute))},
+		"restarts of all before those of sidecars": {newPodOf(rs, "b", restarting), newPodOf(rs, "a", sidecar)},
+		"restarted sidecars before steady":         {newPodOf(rs, "b", sidecar), newPodOf(rs, "a", aged(time.Minute))},
+		"what came before does not restart":        {newPodOf(rs, "b", aged(time.Minute)), newPodOf(rs, "a", initialized)},
+		"a cost of +1 is none":                     {newPodOf(rs, "b", costs("+100"), aged(time.Minute)), newPodOf(rs, "a", costs("5"))},
+		"a cost of 008 is none":                    {newPodOf(rs, "b", costs("008"), aged(time.Minute)), newPodOf(rs, "a", costs("5"))},
+		"a cost of 0 is one":                       {newPodOf(rs, "b", costs("0")), newPodOf(rs, "a", costs("5"))},
+		"young before old":                         {newPodOf(rs, "b", aged(time.Minute)), newPodOf(rs, "a")},
+		"a bad cost is no cost at all":             {newPodOf(rs, "b", cheap), newPodOf(rs, "a", costs("-1000000000000"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, order := range [][]*pod{{pair[0], pair[1]}, {pair[1], pair[0]}} {
@@ -114,22 +138,22 @@ func TestSort(t *testing.T) {
 
 func TestSummarize(t *testing.T) {
 	rs := newSet(4)
-	rs.Spec.MinReadySeconds = 30
-	rs.Spec.Template.Labels = map[string]string{"app": "web", "tier": "front"}
+	rs.MinReady = 30 * time.Second
+	rs.Template.Labels = map[string]string{"app": "web", "tier": "front"}
 	plain := func(p *pod) { p.Labels = map[string]string{"app": "web"} }
 	pods := owned{terminating: 2, active: []*pod{newPodOf(rs, "a"), newPodOf(rs, "b", readyFor(10*time.Second)), newPodOf(rs, "c", readyFor(20*time.Second), plain), newPodOf(rs, "d", unready)}}
-	got, wait := summarize(rs, pods, nil, now)
+	got, wait := sets.summarize(rs, pods, nil, now)
 	two := int32(2)
-	want := appsv1.ReplicaSetStatus{Replicas: 4, FullyLabeledReplicas: 3, ReadyReplicas: 3, AvailableReplicas: 1, TerminatingReplicas: &two, ObservedGeneration: 3}
+	want := Status{Replicas: 4, FullyLabeledReplicas: 3, ReadyReplicas: 3, AvailableReplicas: 1, TerminatingReplicas: &two, ObservedGeneration: 3}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 	if wait != 10*time.Second {
 		t.Errorf("looks again in %v, want 10s", wait)
 	}
-	rs.Spec.MinReadySeconds = 0
+	rs.MinReady = 0
 	ahead := newPodOf(rs, "e", readyFor(-time.Minute)) // its node's clock is ahead
-	if got, wait := summarize(rs, owned{active: []*pod{ahead}}, nil, now); got.AvailableReplicas != 1 || wait != 0 {
+	if got, wait := sets.summarize(rs, owned{active: []*pod{ahead}}, nil, now); got.AvailableReplicas != 1 || wait != 0 {
 		t.Errorf("without minReadySeconds: %d available, wait %v", got.AvailableReplicas, wait)
 	}
 }
@@ -149,12 +173,6 @@ func TestFailureIsToldOnce(t *testing.T) {
 	}
 	if got := failure(newSet(2), 3, errors.New("x"), now); got[0].Reason != "FailedDelete" {
 		t.Errorf("reason with too many pods = %s", got[0].Reason)
-	}
-}
-
-func TestPrefix(t *testing.T) {
-	if got := prefix(strings.Repeat("x", 100)); len(got) != 58 {
-		t.Errorf("prefix of a long name has %d characters, want 58", len(got))
 	}
 }
 
@@ -182,7 +200,7 @@ func TestCreatesInBatches(t *testing.T) {
 	c := &batches{Client: s.Client()}
 	var pods []*pod
 	for more := true; more; {
-		if pods, more, err = scale(c, rs, pods, now); err != nil {
+		if pods, more, err = sets.scale(c, rs, pods, now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -201,10 +219,9 @@ func TestCreatesInBatches(t *testing.T) {
 	if diff := cmp.Diff(want, s.Notes); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
-	n := int32(1)
-	rs.Spec.Replicas, c.sizes = &n, nil
+	rs.Replicas, c.sizes = 1, nil
 	for more := true; more; {
-		if pods, more, err = scale(c, rs, pods, now); err != nil {
+		if pods, more, err = sets.scale(c, rs, pods, now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -220,13 +237,12 @@ func TestScaleFails(t *testing.T) {
 	}
 	c := &batches{Client: s.Client(), fail: errors.New("quota")}
 	rs := newSet(3)
-	pods, more, err := scale(c, rs, []*pod{newPodOf(rs, "a")}, now)
+	pods, more, err := sets.scale(c, rs, []*pod{newPodOf(rs, "a")}, now)
 	if err == nil || more || len(pods) != 1 {
 		t.Errorf("scale up = %v, more %v, %v", names(pods), more, err)
 	}
-	n := int32(0)
-	rs.Spec.Replicas = &n
-	pods, more, err = scale(c, rs, []*pod{newPodOf(rs, "a")}, now)
+	rs.Replicas = 0
+	pods, more, err = sets.scale(c, rs, []*pod{newPodOf(rs, "a")}, now)
 	if err == nil || more || len(pods) != 1 {
 		t.Errorf("scale down = %v, more %v, %v", names(pods), more, err)
 	}
@@ -238,11 +254,55 @@ func TestScaleFails(t *testing.T) {
 
 func TestNewPod(t *testing.T) {
 	rs := newSet(1)
-	rs.Spec.Template.Annotations = map[string]string{"a": "b"}
-	rs.Spec.Template.Spec.NodeSelector = map[string]string{"zone": "z"}
-	p := newPod(rs)
+	rs.Template.Annotations = map[string]string{"a": "b"}
+	rs.Template.Spec.NodeSelector = map[string]string{"zone": "z"}
+	p := sets.newPod(rs)
 	got := fmt.Sprint(p.Namespace, " ", p.GenerateName, " ", p.Name, p.Labels, p.Annotations, p.Spec.NodeSelector, metav1.IsControlledBy(p, rs))
 	if want := "default web- map[app:web] map[a:b] map[zone:z] true"; got != want {
 		t.Errorf("pod = %s, want %s", got, want)
+	}
+}
+
+// What was refused is tried by one pod, then two, four and so on, until one is
+// refused again.
+func TestSlowStart(t *testing.T) {
+	s, err := sdktest.NewStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs := newSet(40)
+	rs.Status.Conditions = failure(rs, 0, errors.New("quota"), now)
+	c := &batches{Client: s.Client()}
+	if _, _, err := sets.scale(c, rs, nil, now); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int{1, 2, 4, 8, 16, 9}, c.sizes); diff != "" || len(s.Keys()) != 40 {
+		t.Errorf("%d pods; batches (-want +got):\n%s", len(s.Keys()), diff)
+	}
+	c.sizes, c.fail = nil, errors.New("quota")
+	if _, _, err := sets.scale(c, rs, nil, now); err == nil {
+		t.Error("nothing failed")
+	}
+	if diff := cmp.Diff([]int{1}, c.sizes); diff != "" {
+		t.Errorf("batches of what is refused (-want +got):\n%s", diff)
+	}
+}
+
+// A kind whose status has no such field is not told.
+func TestTerminatingNotCounted(t *testing.T) {
+	k := *sets
+	k.CountsTerminating = false
+	if got, _ := k.summarize(newSet(1), owned{terminating: 2}, nil, now); got.TerminatingReplicas != nil {
+		t.Errorf("terminating = %d, want none", *got.TerminatingReplicas)
+	}
+}
+
+// A pod that does not say since when it is ready is not available yet.
+func TestReadyWithoutATime(t *testing.T) {
+	rs := newSet(1)
+	rs.MinReady = 30 * time.Second
+	p := newPodOf(rs, "a", func(p *pod) { p.Status.Conditions[0].LastTransitionTime = metav1.NewTime(time.Time{}) })
+	if got, wait := sets.summarize(rs, owned{active: []*pod{p}}, nil, now); got.AvailableReplicas != 0 || wait != 30*time.Second {
+		t.Errorf("%d available, looks again in %v, want 0, 30s", got.AvailableReplicas, wait)
 	}
 }
