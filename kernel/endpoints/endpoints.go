@@ -1,5 +1,5 @@
-// Package endpoints keeps the addresses of all servers in the EndpointSlices of
-// Service default/kubernetes. Each server says that it is there by a Lease of its
+// Package endpoints keeps the addresses of all servers in the EndpointSlices, and in
+// the legacy Endpoints, of Service default/kubernetes. Each server says that it is there by a Lease of its
 // own; the address of one whose Lease has not changed for a while goes. Upstream's
 // reconciler by leases does the same. Start at [Endpoints.Publish].
 package endpoints
@@ -324,12 +324,22 @@ func (e *Endpoints) write(ctx context.Context, addrs []netip.AddrPort, read meta
 	if len(addrs) == 0 {
 		return nil // rather a server that may be gone than none
 	}
+	var legacy *corev1.Endpoints // those of the first family that there is
 	for _, f := range families {
 		mine := slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool { return !f.has(a.Addr()) })
 		want := e.slice(f.name, f.addressType, mine)
 		if err := e.writeSlice(ctx, want, read); err != nil {
 			return fmt.Errorf("endpoint slice %s: %w", f.name, err)
 		}
+		if legacy == nil && len(want.Endpoints) > 0 {
+			legacy = legacyOf(want)
+		}
+	}
+	if legacy == nil {
+		return nil
+	}
+	if err := e.writeLegacy(ctx, legacy, read); err != nil {
+		return fmt.Errorf("endpoints %s: %w", legacy.Name, err)
 	}
 	return nil
 }

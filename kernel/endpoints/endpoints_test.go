@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -88,6 +89,21 @@ func (o *objects) addresses(name string) string {
 	return strings.Join(out, " ")
 }
 
+// legacy are the addresses of the Endpoints.
+func (o *objects) legacy() string {
+	e, ok := o.held["endpoints/kubernetes"].(*corev1.Endpoints)
+	if !ok {
+		return ""
+	}
+	var out []string
+	for _, s := range e.Subsets {
+		for _, a := range s.Addresses {
+			out = append(out, a.IP)
+		}
+	}
+	return strings.Join(out, " ")
+}
+
 // leases counts the servers' Leases.
 func (o *objects) leases() (n int) {
 	for k := range o.held {
@@ -114,6 +130,9 @@ func publish(t *testing.T, o *objects, e *Endpoints, want string) {
 	}
 	if got := o.addresses("kubernetes"); got != want {
 		t.Errorf("%s: endpoints %q, want %q", e.c.Identity, got, want)
+	}
+	if got := o.legacy(); want != "" && got != strings.TrimPrefix(want, "IPv4 ") {
+		t.Errorf("%s: legacy endpoints %q, want those of %q", e.c.Identity, got, want)
 	}
 }
 

@@ -3,6 +3,7 @@ package kinds_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,7 @@ func newControlled(t *testing.T, names ...string) *shop {
 	t.Helper()
 	g := newGovernedBy(t, func(c *kernel.Config) {
 		c.Hosts = map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}}
+		c.Advertise = netip.MustParseAddrPort("192.0.2.9:6443") // one that Endpoints may have
 		for _, p := range standard.Plugins {
 			if !slices.Contains(names, p.Name) {
 				continue

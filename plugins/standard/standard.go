@@ -94,8 +94,18 @@ var Plugins = []Plugin{
 		events,
 		{[]string{""}, []string{"replicationcontrollers", "replicationcontrollers/status", "pods"}, write},
 	}},
+	{Name: "endpoints", Member: "endpoints", Account: "endpoint-controller", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"services", "pods"}, read},
+		{[]string{""}, []string{"endpoints"}, write},
+	}},
 	{Name: "endpointslice", Member: "endpointslice", Account: "endpointslice-controller", Rules: []Rule{
 		{[]string{""}, []string{"services", "pods", "nodes"}, read},
+		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
+	}},
+	{Name: "endpointslicemirroring", Member: "endpointslicemirroring", Account: "endpointslicemirroring-controller", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"services", "endpoints"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
 	}},
 	{Name: "node-lifecycle", Member: "node-lifecycle", Account: "node-controller", Rules: []Rule{

@@ -84,21 +84,9 @@ func counts(replicas, labelled, ready, available int32, observed bool, condition
 		"observed": fmt.Sprint(observed), "condition": condition}
 }
 
-// TestReplicasInAllHosts runs testdata/replicas/*.txt for both kinds, in each host. A
-// line is a command; # begins prose.
-//
-//	set NAME REPLICAS [MIN-READY-SECONDS]   makes one; it selects app=NAME
-//	scale NAME REPLICAS
-//	pod NAME APP                            makes a pod without an owner
-//	move POD APP                            gives a pod another label app
-//	cost POD COST                           the annotation pod-deletion-cost
-//	room PODS                               so many pods more may be made, the next is refused
-//	delete NAME Background|Foreground|Orphan
-//	status NAME FIELD=VALUE …               waits until its status says so, or "gone"
-//	pods APP owned=N free=N                 waits until so many pods are not being deleted
-//	owner POD NAME|none|gone                waits until that one controls the pod
-//	event NAME REASON MESSAGE …             waits until an event about it begins so
-func TestReplicasInAllHosts(t *testing.T) {
+// TestScenariosInAllHosts holds controllers to the same scenarios, however they are
+// hosted; the module is built and opened once for each host.
+func TestScenariosInAllHosts(t *testing.T) {
 	files, err := filepath.Glob("testdata/replicas/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scenarios", err)
@@ -111,10 +99,25 @@ func TestReplicasInAllHosts(t *testing.T) {
 					t.Run(k.kind+"/"+strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { replicasScenario(t, h, k, file) })
 				}
 			}
+			t.Run("Endpoints", func(t *testing.T) { endpointsScenario(t, h) })
 		})
 	}
 }
 
+// replicasScenario runs a file of testdata/replicas. A line is a command; # begins
+// prose.
+//
+//	set NAME REPLICAS [MIN-READY-SECONDS]   makes one; it selects app=NAME
+//	scale NAME REPLICAS
+//	pod NAME APP                            makes a pod without an owner
+//	move POD APP                            gives a pod another label app
+//	cost POD COST                           the annotation pod-deletion-cost
+//	room PODS                               so many pods more may be made, the next is refused
+//	delete NAME Background|Foreground|Orphan
+//	status NAME FIELD=VALUE …               waits until its status says so, or "gone"
+//	pods APP owned=N free=N                 waits until so many pods are not being deleted
+//	owner POD NAME|none|gone                waits until that one controls the pod
+//	event NAME REASON MESSAGE …             waits until an event about it begins so
 func replicasScenario(t *testing.T, h host, k sets, file string) {
 	text, err := os.ReadFile(file)
 	if err != nil {

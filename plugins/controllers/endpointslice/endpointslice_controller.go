@@ -5,9 +5,8 @@ package endpointslice
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
+	"github.com/pintle-io/pintle/plugins/backends"
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	discoveryv1 "github.com/pintle-io/pintle/sdk/api/discovery/v1"
@@ -17,10 +16,9 @@ import (
 
 // Labels of the slices, as upstream has them.
 const (
-	serviceLabel  = "kubernetes.io/service-name"
-	managedLabel  = "endpointslice.kubernetes.io/managed-by"
-	managedBy     = "endpointslice-controller.k8s.io"
-	headlessLabel = "service.kubernetes.io/headless"
+	serviceLabel = "kubernetes.io/service-name"
+	managedLabel = "endpointslice.kubernetes.io/managed-by"
+	managedBy    = "endpointslice-controller.k8s.io"
 )
 
 func init() {
@@ -39,7 +37,7 @@ func init() {
 
 func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	if req.Labels != "" {
-		return selecting(c, req.Namespace, req.Labels.Map())
+		return backends.Selecting(c, req.Namespace, req.Labels.Map())
 	}
 	svc := &corev1.Service{}
 	if err := c.Get(svc, req.Namespace, req.Name); err != nil {
@@ -51,41 +49,12 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	return controller.Result{}, sync(c, svc)
 }
 
-// selecting names the Services that select pods with these labels.
-func selecting(c client.Client, namespace string, labels map[string]string) (controller.Result, error) {
-	var services []*corev1.Service
-	if err := c.List(&services, client.ListOptions{Namespace: namespace}); err != nil {
-		return controller.Result{}, err
-	}
-	var res controller.Result
-	for _, svc := range services {
-		if selects(svc.Spec.Selector, labels) {
-			res.Enqueue = append(res.Enqueue, controller.Request{Namespace: svc.Namespace, Name: svc.Name})
-		}
-	}
-	return res, nil
-}
-
-// selects tells whether a Service's selector takes the labels. A Service
-// without one has no slices of ours.
-func selects(selector, labels map[string]string) bool {
-	if len(selector) == 0 {
-		return false
-	}
-	for k, v := range selector {
-		if got, ok := labels[k]; !ok || got != v {
-			return false
-		}
-	}
-	return true
-}
-
 func sync(c client.Client, svc *corev1.Service) error {
-	if len(svc.Spec.Selector) == 0 || svc.DeletionTimestamp != nil || svc.Spec.Type == corev1.ServiceTypeExternalName {
+	if !backends.Selected(svc) || svc.DeletionTimestamp != nil {
 		return nil
 	}
-	var pods []*pod
-	if err := c.List(&pods, client.ListOptions{Namespace: svc.Namespace, Labels: selector(svc.Spec.Selector)}); err != nil {
+	pods, err := backends.Of(c, svc)
+	if err != nil {
 		return err
 	}
 	var have []*discoveryv1.EndpointSlice
@@ -109,13 +78,4 @@ func sync(c client.Client, svc *corev1.Service) error {
 		}
 	}
 	return nil
-}
-
-func selector(m map[string]string) string {
-	var parts []string
-	for k, v := range m {
-		parts = append(parts, k+"="+v)
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, ",")
 }

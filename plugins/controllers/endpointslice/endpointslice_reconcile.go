@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pintle-io/pintle/plugins/backends"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	discoveryv1 "github.com/pintle-io/pintle/sdk/api/discovery/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
@@ -27,12 +28,12 @@ type group struct {
 // want computes the groups of a Service. Pods whose named port resolves to
 // different numbers fall into different groups. A Service without pods has one
 // empty group for each family, so that its slices say so.
-func want(svc *corev1.Service, pods []*pod) []*group {
+func want(svc *corev1.Service, pods []*backends.Pod) []*group {
 	groups := map[string]*group{}
 	for _, family := range families(svc) {
 		for _, p := range pods {
-			address := addressOf(p, family)
-			if address == "" || p.finished() || p.Spec.NodeName == "" {
+			address := p.Address(corev1.IPFamily(family))
+			if address == "" || p.Finished() || p.Spec.NodeName == "" {
 				continue
 			}
 			ports := portsOf(svc, p)
@@ -85,19 +86,10 @@ func families(svc *corev1.Service) []discoveryv1.AddressType {
 	return out
 }
 
-func addressOf(p *pod, family discoveryv1.AddressType) string {
-	for _, ip := range p.Status.PodIPs {
-		if strings.Contains(ip.IP, ":") == (family == discoveryv1.AddressTypeIPv6) {
-			return ip.IP
-		}
-	}
-	return ""
-}
-
-func portsOf(svc *corev1.Service, p *pod) []discoveryv1.EndpointPort {
+func portsOf(svc *corev1.Service, p *backends.Pod) []discoveryv1.EndpointPort {
 	var out []discoveryv1.EndpointPort
 	for _, sp := range svc.Spec.Ports {
-		number, ok := resolve(sp, p)
+		number, ok := p.Port(sp)
 		if !ok {
 			continue
 		}
@@ -108,32 +100,6 @@ func portsOf(svc *corev1.Service, p *pod) []discoveryv1.EndpointPort {
 		out = append(out, discoveryv1.EndpointPort{Name: &name, Protocol: &protocol, Port: &number, AppProtocol: sp.AppProtocol})
 	}
 	return out
-}
-
-// resolve finds the pod's number of a Service port; a named target port is
-// looked up in the pod's containers.
-func resolve(sp corev1.ServicePort, p *pod) (int32, bool) {
-	t := sp.TargetPort
-	if !t.IsString {
-		if t.IntVal == 0 {
-			return sp.Port, true
-		}
-		return t.IntVal, true
-	}
-	containers := p.Spec.Containers
-	for _, c := range p.Spec.InitContainers {
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			containers = append(slices.Clip(containers), c) // a sidecar
-		}
-	}
-	for _, c := range containers {
-		for _, cp := range c.Ports {
-			if cp.Name == t.StrVal && cmp.Or(cp.Protocol, corev1.ProtocolTCP) == cmp.Or(sp.Protocol, corev1.ProtocolTCP) {
-				return cp.ContainerPort, true
-			}
-		}
-	}
-	return 0, false
 }
 
 func portKey(ports []discoveryv1.EndpointPort) string {
@@ -151,9 +117,9 @@ func value[T any](p *T) (v T) {
 	return v
 }
 
-func endpointOf(svc *corev1.Service, p *pod, address string) discoveryv1.Endpoint {
+func endpointOf(svc *corev1.Service, p *backends.Pod, address string) discoveryv1.Endpoint {
 	terminating := p.DeletionTimestamp != nil
-	serving := p.ready()
+	serving := p.Ready()
 	ready := svc.Spec.PublishNotReadyAddresses || serving && !terminating
 	node := p.Spec.NodeName
 	e := discoveryv1.Endpoint{
@@ -162,8 +128,7 @@ func endpointOf(svc *corev1.Service, p *pod, address string) discoveryv1.Endpoin
 		NodeName:   &node,
 		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, UID: p.UID},
 	}
-	if p.Spec.Hostname != "" && p.Spec.Subdomain == svc.Name {
-		name := p.Spec.Hostname
+	if name := p.Hostname(svc.Name); name != "" {
 		e.Hostname = &name
 	}
 	return e
@@ -266,13 +231,13 @@ func newSlice(svc *corev1.Service, g *group, endpoints []discoveryv1.Endpoint) *
 func labelsOf(svc *corev1.Service) map[string]string {
 	out := map[string]string{}
 	for k, v := range svc.Labels {
-		if k != serviceLabel && k != managedLabel && k != headlessLabel {
+		if k != serviceLabel && k != managedLabel && k != backends.HeadlessLabel {
 			out[k] = v
 		}
 	}
 	out[serviceLabel], out[managedLabel] = svc.Name, managedBy
-	if svc.Spec.ClusterIP == "None" {
-		out[headlessLabel] = ""
+	if backends.Headless(svc) {
+		out[backends.HeadlessLabel] = ""
 	}
 	return out
 }

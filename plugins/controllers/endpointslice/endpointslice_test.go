@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pintle-io/pintle/plugins/backends"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	discoveryv1 "github.com/pintle-io/pintle/sdk/api/discovery/v1"
 	"github.com/pintle-io/pintle/sdk/api/intstr"
@@ -25,34 +26,34 @@ func newService(change ...func(*corev1.Service)) *corev1.Service {
 	return s
 }
 
-func newPod(name, ip string, change ...func(*pod)) *pod {
-	p := &pod{}
+func newPod(name, ip string, change ...func(*backends.Pod)) *backends.Pod {
+	p := &backends.Pod{}
 	p.Name, p.Namespace, p.UID = name, "default", "uid-"+name
 	p.Spec.NodeName = "node"
-	p.Spec.Containers = []container{{Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 8080}, {Name: "web", ContainerPort: 9090, Protocol: "UDP"}}}}
+	p.Spec.Containers = []backends.Container{{Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 8080}, {Name: "web", ContainerPort: 9090, Protocol: "UDP"}}}}
 	p.Status.Phase = corev1.PodRunning
 	p.Status.PodIPs = []corev1.PodIP{{IP: ip}}
-	p.Status.Conditions = []condition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	p.Status.Conditions = []backends.Condition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	for _, f := range change {
 		f(p)
 	}
 	return p
 }
 
-func unready(p *pod)  { p.Status.Conditions[0].Status = corev1.ConditionFalse }
-func deleted(p *pod)  { at := metav1.Time("2026-01-01T00:00:00Z"); p.DeletionTimestamp = &at }
-func finished(p *pod) { p.Status.Phase = corev1.PodSucceeded }
-func unbound(p *pod)  { p.Spec.NodeName = "" }
-func both(p *pod)     { p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: "fd00::1"}) }
+func unready(p *backends.Pod)  { p.Status.Conditions[0].Status = corev1.ConditionFalse }
+func deleted(p *backends.Pod)  { at := metav1.Time("2026-01-01T00:00:00Z"); p.DeletionTimestamp = &at }
+func finished(p *backends.Pod) { p.Status.Phase = corev1.PodSucceeded }
+func unbound(p *backends.Pod)  { p.Spec.NodeName = "" }
+func both(p *backends.Pod)     { p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: "fd00::1"}) }
 func named(s *corev1.Service) {
 	s.Spec.Ports[0].TargetPort = intstr.FromString("web")
 }
-func port(n int32) func(*pod) {
-	return func(p *pod) { p.Spec.Containers[0].Ports[0].ContainerPort = n }
+func port(n int32) func(*backends.Pod) {
+	return func(p *backends.Pod) { p.Spec.Containers[0].Ports[0].ContainerPort = n }
 }
-func sidecar(p *pod) {
+func sidecar(p *backends.Pod) {
 	always := corev1.ContainerRestartPolicyAlways
-	p.Spec.InitContainers = []container{{Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 1}}},
+	p.Spec.InitContainers = []backends.Container{{Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 1}}},
 		{RestartPolicy: &always, Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: 7070}}}}
 	p.Spec.Containers[0].Ports = nil
 }
@@ -88,33 +89,33 @@ func TestWant(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		svc  *corev1.Service
-		pods []*pod
+		pods []*backends.Pod
 		want []string
 	}{
 		{"no pods", newService(), nil, []string{"IPv4 []"}},
-		{"states", newService(), []*pod{newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2", unready), newPod("c", "10.0.0.3", deleted),
+		{"states", newService(), []*backends.Pod{newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2", unready), newPod("c", "10.0.0.3", deleted),
 			newPod("d", "10.0.0.4", deleted, unready), newPod("e", "10.0.0.5", finished), newPod("f", "10.0.0.6", unbound), newPod("g", "")},
 			[]string{"IPv4 [http/TCP:8080] 10.0.0.1 rs 10.0.0.2  10.0.0.3 st 10.0.0.4 t"}},
 		{"not ready ones published", newService(func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = true }),
-			[]*pod{newPod("a", "10.0.0.1", unready), newPod("b", "10.0.0.2", deleted)}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 r 10.0.0.2 rst"}},
-		{"named ports that differ", newService(named), []*pod{newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2", port(8081)), newPod("c", "10.0.0.3")},
+			[]*backends.Pod{newPod("a", "10.0.0.1", unready), newPod("b", "10.0.0.2", deleted)}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 r 10.0.0.2 rst"}},
+		{"named ports that differ", newService(named), []*backends.Pod{newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2", port(8081)), newPod("c", "10.0.0.3")},
 			[]string{"IPv4 [http/TCP:8080] 10.0.0.1 rs 10.0.0.3 rs", "IPv4 [http/TCP:8081] 10.0.0.2 rs"}},
 		{"a named port of another protocol", newService(named, func(s *corev1.Service) { s.Spec.Ports[0].Protocol = "UDP" }),
-			[]*pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/UDP:9090] 10.0.0.1 rs"}},
-		{"a named port of a sidecar", newService(named), []*pod{newPod("a", "10.0.0.1", sidecar)}, []string{"IPv4 [http/TCP:7070] 10.0.0.1 rs"}},
+			[]*backends.Pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/UDP:9090] 10.0.0.1 rs"}},
+		{"a named port of a sidecar", newService(named), []*backends.Pod{newPod("a", "10.0.0.1", sidecar)}, []string{"IPv4 [http/TCP:7070] 10.0.0.1 rs"}},
 		{"a named port that nobody has", newService(func(s *corev1.Service) { s.Spec.Ports[0].TargetPort = intstr.FromString("no") }),
-			[]*pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [] 10.0.0.1 rs"}},
+			[]*backends.Pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [] 10.0.0.1 rs"}},
 		{"the port itself is the target", newService(func(s *corev1.Service) { s.Spec.Ports[0].TargetPort = intstr.IntOrString{} }),
-			[]*pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/TCP:80] 10.0.0.1 rs"}},
+			[]*backends.Pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/TCP:80] 10.0.0.1 rs"}},
 		{"headless without ports", newService(func(s *corev1.Service) { s.Spec.ClusterIP, s.Spec.Ports = "None", nil }),
-			[]*pod{newPod("a", "10.0.0.1", func(p *pod) { p.Spec.Hostname, p.Spec.Subdomain = "a", "web" }),
-				newPod("b", "10.0.0.2", func(p *pod) { p.Spec.Hostname, p.Spec.Subdomain = "b", "other" })},
+			[]*backends.Pod{newPod("a", "10.0.0.1", func(p *backends.Pod) { p.Spec.Hostname, p.Spec.Subdomain = "a", "web" }),
+				newPod("b", "10.0.0.2", func(p *backends.Pod) { p.Spec.Hostname, p.Spec.Subdomain = "b", "other" })},
 			[]string{"IPv4 [] 10.0.0.1 rs a 10.0.0.2 rs"}},
 		{"two families", newService(func(s *corev1.Service) { s.Spec.IPFamilies = []corev1.IPFamily{"IPv4", "IPv6"} }),
-			[]*pod{newPod("a", "10.0.0.1", both)}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 rs", "IPv6 [http/TCP:8080] fd00::1 rs"}},
+			[]*backends.Pod{newPod("a", "10.0.0.1", both)}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 rs", "IPv6 [http/TCP:8080] fd00::1 rs"}},
 		{"two families, one address", newService(func(s *corev1.Service) { s.Spec.IPFamilies = []corev1.IPFamily{"IPv4", "IPv6"} }),
-			[]*pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 rs", "IPv6 []"}},
-		{"pods of one address", newService(), []*pod{newPod("b", "10.0.0.1"), newPod("a", "10.0.0.1", deleted)},
+			[]*backends.Pod{newPod("a", "10.0.0.1")}, []string{"IPv4 [http/TCP:8080] 10.0.0.1 rs", "IPv6 []"}},
+		{"pods of one address", newService(), []*backends.Pod{newPod("b", "10.0.0.1"), newPod("a", "10.0.0.1", deleted)},
 			[]string{"IPv4 [http/TCP:8080] 10.0.0.1 st 10.0.0.1 rs"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -150,7 +151,7 @@ func (s *state) apply(ops []client.Op) string {
 	return fmt.Sprintf("%d created, %d updated, %d deleted", n[client.VerbCreate], n[client.VerbUpdate], n[client.VerbDelete])
 }
 
-func pods(from, to int, change ...func(*pod)) (out []*pod) {
+func pods(from, to int, change ...func(*backends.Pod)) (out []*backends.Pod) {
 	for i := from; i < to; i++ {
 		out = append(out, newPod(fmt.Sprintf("pod-%04d", i), fmt.Sprintf("10.0.%d.%d", i/250, i%250), change...))
 	}
@@ -163,7 +164,7 @@ func TestDiff(t *testing.T) {
 	for _, step := range []struct {
 		name string
 		svc  *corev1.Service
-		pods []*pod
+		pods []*backends.Pod
 		want string
 		full int // slices then
 	}{
@@ -212,30 +213,14 @@ func TestForeignSlicesDoNoHarm(t *testing.T) {
 
 func TestLabels(t *testing.T) {
 	svc := newService(func(s *corev1.Service) {
-		s.Labels = map[string]string{"mine": "yes", serviceLabel: "forged", managedLabel: "forged", headlessLabel: "forged"}
+		s.Labels = map[string]string{"mine": "yes", serviceLabel: "forged", managedLabel: "forged", backends.HeadlessLabel: "forged"}
 	})
 	want := map[string]string{"mine": "yes", serviceLabel: "web", managedLabel: managedBy}
 	if diff := cmp.Diff(want, labelsOf(svc)); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}
 	svc.Spec.ClusterIP = "None"
-	if _, ok := labelsOf(svc)[headlessLabel]; !ok {
+	if _, ok := labelsOf(svc)[backends.HeadlessLabel]; !ok {
 		t.Error("the slices of a headless Service do not say so")
-	}
-}
-
-func TestSelects(t *testing.T) {
-	for _, tc := range []struct {
-		selector, labels map[string]string
-		want             bool
-	}{
-		{nil, map[string]string{"a": "b"}, false},
-		{map[string]string{"a": "b"}, map[string]string{"a": "b", "c": "d"}, true},
-		{map[string]string{"a": "b"}, map[string]string{"a": "c"}, false},
-		{map[string]string{"a": ""}, map[string]string{}, false},
-	} {
-		if got := selects(tc.selector, tc.labels); got != tc.want {
-			t.Errorf("selects(%v, %v) = %v", tc.selector, tc.labels, got)
-		}
 	}
 }
