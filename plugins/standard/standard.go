@@ -99,6 +99,21 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"services", "pods"}, read},
 		{[]string{""}, []string{"endpoints"}, write},
 	}},
+	{Name: "job", Member: "job", Account: "job-controller", Rules: []Rule{
+		events,
+		{[]string{"batch"}, []string{"jobs"}, read},
+		{[]string{"batch"}, []string{"jobs/status"}, []string{"update"}},
+		{[]string{""}, []string{"pods"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
+	}},
+	{Name: "cronjob", Member: "cronjob", Account: "cronjob-controller", Rules: []Rule{
+		events,
+		{[]string{"batch"}, []string{"cronjobs"}, read},
+		{[]string{"batch"}, []string{"cronjobs/status"}, []string{"update"}},
+		{[]string{"batch"}, []string{"jobs"}, []string{"get", "list", "watch", "create", "delete"}},
+	}},
+	{Name: "ttl-after-finished", Member: "ttl-after-finished", Account: "ttl-after-finished-controller", Rules: []Rule{
+		{[]string{"batch"}, []string{"jobs"}, []string{"get", "list", "watch", "delete"}},
+	}},
 	{Name: "endpointslice", Member: "endpointslice", Account: "endpointslice-controller", Rules: []Rule{
 		{[]string{""}, []string{"services", "pods", "nodes"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},

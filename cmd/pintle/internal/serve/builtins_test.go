@@ -109,8 +109,8 @@ func TestBuiltinsAreReady(t *testing.T) {
 // unimplemented are the kinds of which docs/limits.md says that nobody acts on
 // them.
 var unimplemented = []string{
-	"cronjobs.batch", "daemonsets.apps",
-	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "jobs.batch",
+	"daemonsets.apps",
+	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io",
 	"networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "resourceclaims.resource.k8s.io",
 	"statefulsets.apps", "storageversionmigrations.storagemigration.k8s.io",
 	"volumeattachments.storage.k8s.io",
