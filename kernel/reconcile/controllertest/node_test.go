@@ -111,6 +111,7 @@ func (n *nodes) look(ctx context.Context, p *corev1.Pod) {
 	case p.DeletionTimestamp != nil:
 		now, uid := int64(0), p.UID
 		_, _ = n.c.Delete(ctx, t, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &uid}})
+	case p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed:
 	case p.Status.Phase != corev1.PodRunning:
 		t.Subresource = "status"
 		_, _ = n.c.Update(ctx, t, n.running(p), registry.WriteOptions{FieldManager: "node"})
