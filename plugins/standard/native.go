@@ -34,6 +34,7 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/controllers/resourcequota"
 	_ "github.com/pintle-io/pintle/plugins/controllers/rootca"
 	_ "github.com/pintle-io/pintle/plugins/controllers/serviceaccount"
+	_ "github.com/pintle-io/pintle/plugins/controllers/statefulset"
 	_ "github.com/pintle-io/pintle/plugins/controllers/ttlafterfinished"
 	_ "github.com/pintle-io/pintle/plugins/controllers/vacprotection"
 	_ "github.com/pintle-io/pintle/plugins/scheduling"

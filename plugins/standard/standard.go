@@ -114,6 +114,14 @@ var Plugins = []Plugin{
 	{Name: "ttl-after-finished", Member: "ttl-after-finished", Account: "ttl-after-finished-controller", Rules: []Rule{
 		{[]string{"batch"}, []string{"jobs"}, []string{"get", "list", "watch", "delete"}},
 	}},
+	{Name: "statefulset", Member: "statefulset", Account: "statefulset-controller", Rules: []Rule{
+		events,
+		{[]string{"apps"}, []string{"statefulsets"}, read},
+		{[]string{"apps"}, []string{"statefulsets/status"}, []string{"update"}},
+		{[]string{"apps"}, []string{"controllerrevisions"}, []string{"get", "list", "create", "patch", "delete"}},
+		{[]string{""}, []string{"pods"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
+		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "create", "patch"}},
+	}},
 	{Name: "endpointslice", Member: "endpointslice", Account: "endpointslice-controller", Rules: []Rule{
 		{[]string{""}, []string{"services", "pods", "nodes"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},

@@ -112,7 +112,7 @@ var unimplemented = []string{
 	"daemonsets.apps",
 	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io",
 	"networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "resourceclaims.resource.k8s.io",
-	"statefulsets.apps", "storageversionmigrations.storagemigration.k8s.io",
+	"storageversionmigrations.storagemigration.k8s.io",
 	"volumeattachments.storage.k8s.io",
 }
 
