@@ -137,11 +137,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		})
 	}
 	// No policy is waited for any more, and nothing that a request is answered by.
-	settled := []<-chan struct{}{k.plugins.loader.Decided(), k.dynamic.admits}
-	for _, s := range k.starts {
-		settled = append(settled, s.over())
-	}
-	if all(ctx, settled...) && ready != nil {
+	if all(ctx, k.plugins.loader.Decided(), k.dynamic.admits) && k.started(ctx) && ready != nil {
 		ready()
 	}
 	// Requests are asked about to the last one.
@@ -150,6 +146,30 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		err = errors.Join(err, k.converts.Close())
 	}
 	return err
+}
+
+// startPatience is how long whoever waits for the server waits for k.starts. One object that
+// cannot be read must not keep a node from its start; /readyz goes on to say what is
+// missing.
+const startPatience = 30 * time.Second
+
+// started waits for k.starts, within startPatience. It is false when ctx ends.
+func (k *Kernel) started(ctx context.Context) bool {
+	bounded, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	var missing []string
+	for _, s := range k.starts {
+		if !all(bounded, s.over()) {
+			missing = append(missing, s.name)
+		}
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	if len(missing) > 0 {
+		k.c.Log.Warn("not everything that is stored could be read; the server begins without it, and /readyz says so", "checks", missing)
+	}
+	return true
 }
 
 // loops are the long-lived parts that every server runs beside the API server.

@@ -73,7 +73,7 @@ func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q, err := s.catalog.Route(w, r, info)
-	if err != nil && s.catalog.Find(info) == nil && s.catchUp(r) {
+	if (err != nil || q.Refused() != nil) && s.catalog.Find(info) == nil && s.catchUp(r) {
 		q, err = s.catalog.Route(w, r, info)
 	}
 	if errors.Is(err, endpoint.ErrNoPath) {

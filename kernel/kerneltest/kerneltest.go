@@ -74,6 +74,10 @@ type Server struct {
 	stop func()
 }
 
+// startTime ends a start that hangs, long before the test's own deadline would without a
+// word.
+const startTime = 4 * time.Minute
+
 // Start runs a control plane that lasts as long as the test, and returns once its
 // start is over altogether: it is ready, and, unless Early, [kernel.Settled]. A test need not wait
 // for anything that was there before.
@@ -123,13 +127,16 @@ func Start(t testing.TB, o Options) *Server {
 		}
 	}
 	t.Cleanup(s.stop)
-	look := time.NewTicker(2 * time.Millisecond)
+	look, late := time.NewTicker(2*time.Millisecond), time.NewTimer(startTime)
 	defer look.Stop()
+	defer late.Stop()
 	for isReady := false; !isReady || !o.Early && !kernel.Settled(k); {
 		select {
 		case <-ready:
 			isReady, ready = true, nil
 		case <-look.C:
+		case <-late.C:
+			t.Fatalf("the start is not over after %s: ready %t, settled %t", startTime, isReady, kernel.Settled(k))
 		case err := <-done:
 			stopped = true
 			cancel()

@@ -119,6 +119,17 @@ func TestRoute(t *testing.T) {
 		{"POST", pods + "/https:p:8443/proxy/x?q=1", "create a/https:p:8443 pods/proxy /x", 0},
 		{"GET", "/api/v1/nodes/n:10250/proxy/metrics", "get /n:10250 nodes/proxy /metrics", 0},
 		{"GET", pods + "/p/status/x", "", 404},
+
+		// Without a name, the verb would be that of the collection.
+		{"GET", pods + "//status", "", 400},
+		{"GET", pods + "//status?watch=1", "", 400},
+		{"GET", "/api/v1/pods//status", "", 400},
+		{"PUT", pods + "//status", "", 400},
+		{"DELETE", pods + "//status", "", 400},
+		{"POST", pods + "//binding", "", 400},
+		{"GET", pods + "//log", "", 400},
+		{"GET", pods + "//proxy", "", 400},
+		{"GET", pods + "//proxy/x", "", 400},
 		{"GET", pods + "/p/binding/x", "", 404},
 
 		{"HEAD", pods + "/p/proxy/x", "get a/p pods/proxy /x", 0},
@@ -232,6 +243,8 @@ func TestRouteOfCustomResources(t *testing.T) {
 		{"GET", "/apis/shop.example/v1/gizmos", 0, ""},
 		{"GET", "/apis/shop.example/v1/watch/gizmos", 0, ""},
 		{"PUT", gizmos, 400, "name must be provided"},
+		{"GET", gizmos + "//status", 400, "name must be provided"},
+		{"PATCH", gizmos + "//status", 400, "name must be provided"},
 		{"OPTIONS", gizmos, 405, `gizmos.shop.example`},
 		{"TRACE", gizmos + "/g", 405, `gizmos.shop.example`},
 		{"POST", gizmos + "/g/status", 405, `create is not supported on resources of kind "gizmos.shop.example"`},

@@ -17,6 +17,10 @@ import (
 // one of no group that is built in, nor of an object that a custom resource could be.
 var ErrNoPath = errors.New("no such path")
 
+// errEmptyName refuses what is below an object without a name ("pods//status"): its verb is
+// that of a collection, and who may list a subresource has no right to the objects.
+var errEmptyName = apierrors.NewBadRequest("name must be provided")
+
 // place is a form of paths of a resource. Upstream has routes for those at which
 // it serves a method, and knows no other path.
 type place int
@@ -68,6 +72,9 @@ func (e *Endpoint) methodsAt(at place, prefix string) (out []string) {
 // path without methods, and other methods.
 func (q *Request) routed(info *request.RequestInfo) error {
 	at := q.place(info)
+	if at >= placeSub && q.Target.Name == "" {
+		return errEmptyName
+	}
 	switch known := q.methodsAt(at, prefix(info)); {
 	case slices.Contains(known, q.R.Method):
 		return nil
@@ -125,12 +132,14 @@ func (q *Request) custom(info *request.RequestInfo) error {
 		verbs = q.Sub.Verbs
 	}
 	switch {
+	case q.Sub != nil && q.Target.Name == "":
+		q.refused = errEmptyName
 	case !slices.Contains(verbs, info.Verb):
 		q.refused = apierrors.NewMethodNotSupported(gr, info.Verb)
 	case info.Verb == "create":
 		q.Target.Name = "" // the object has one
 	case info.Verb == "update" && q.Target.Name == "":
-		q.refused = apierrors.NewBadRequest("name must be provided")
+		q.refused = errEmptyName
 	}
 	return nil
 }

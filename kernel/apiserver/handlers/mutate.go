@@ -103,7 +103,7 @@ func (s *Handlers) patch(c *endpoint.Request) error {
 	if err != nil {
 		return err
 	}
-	if c.Target.Name == "" { // only custom resources have such a path
+	if c.Target.Name == "" { // collections of custom resources have such a path
 		return apierrors.NewBadRequest("name must be provided")
 	}
 	a, err := negotiation.Negotiate(c.R, s.Render.Offer(c))

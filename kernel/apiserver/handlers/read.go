@@ -35,6 +35,9 @@ func (s *Handlers) get(c *endpoint.Request) error {
 }
 
 func (s *Handlers) listOrWatch(c *endpoint.Request, verb string) error {
+	if c.Sub != nil { // a right to it is none to the objects
+		return apierrors.NewMethodNotSupported(c.Target.Resource.GroupResource(), verb)
+	}
 	a, err := negotiation.Negotiate(c.R, s.Render.Offer(c))
 	if err != nil {
 		return err
