@@ -51,7 +51,7 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 	}
 	if k.Strategy.Validate != nil {
 		if errs := k.Strategy.Validate(ctx, obj); len(errs) > 0 {
-			return nil, apierrors.NewInvalid(schema.GroupKind{Group: k.Group}, "", errs) // as upstream, which has lost kind and name here
+			return nil, told(ctx, r, apierrors.NewInvalid(schema.GroupKind{Group: k.Group}, "", errs)) // as upstream, which has lost kind and name here
 		}
 	}
 	if err := r.validate(ctx, admission.Create, obj, nil); err != nil {
@@ -59,7 +59,7 @@ func (c caller) answerVirtual(ctx context.Context, k *kinds.Kind, t Target, in r
 	}
 	answer, err := serve(ctx, r.user, r.t, obj, o)
 	if err != nil {
-		return nil, err
+		return nil, told(ctx, r, err)
 	}
 	return &Result{Answer: answer, Created: true, Warnings: r.Warnings()}, nil
 }
@@ -108,7 +108,14 @@ func (c caller) serveAction(ctx context.Context, r *request, serve Action, body 
 	if err := told(ctx, r, r.pass.Validate(ctx, a)); err != nil {
 		return nil, err
 	}
-	return serve(ctx, r.user, r.t, obj, a.Object, r.o)
+	res, err := serve(ctx, r.user, r.t, obj, a.Object, r.o)
+	if err != nil {
+		return nil, told(ctx, r, err)
+	}
+	if res != nil {
+		res.Warnings = append(r.Warnings(), res.Warnings...)
+	}
+	return res, nil
 }
 
 func (c caller) newAction(ctx context.Context, k *kinds.Kind, t Target, body runtime.Object, o WriteOptions) (*request, error) {
