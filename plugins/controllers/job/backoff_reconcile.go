@@ -25,7 +25,7 @@ type backoff struct {
 func (v *view) recall(known backoff) backoff {
 	var success time.Time
 	for _, p := range v.pods {
-		if p.succeeded() && p.finishedAt().After(success) {
+		if v.hasSucceeded(p) && p.finishedAt().After(success) {
 			success = p.finishedAt()
 		}
 	}

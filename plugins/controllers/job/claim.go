@@ -19,7 +19,9 @@ func list(c client.Client, j *batchv1.Job) ([]*pod, error) {
 }
 
 // claim finds the pods of the Job: it lets go of those that match no longer and
-// adopts those that match and have no owner, which it tracks from then on.
+// adopts those that match and have no owner, which it tracks from then on. A Job
+// that is being deleted only lets those that do not match go that are being
+// deleted too: in the foreground, it waits for them.
 func claim(c client.Client, j *batchv1.Job) ([]*pod, error) {
 	var had, free []*pod
 	if err := c.List(&had, client.ListOptions{Namespace: j.Namespace, Owner: client.OwnedBy(j.UID)}); err != nil {
@@ -33,6 +35,10 @@ func claim(c client.Client, j *batchv1.Job) ([]*pod, error) {
 			own = append(own, p)
 		case j.DeletionTimestamp == nil:
 			if err := release(c, j, p); err != nil {
+				return nil, err
+			}
+		case p.deleting():
+			if err := untrack(c, p); err != nil && !client.IsConflict(err) {
 				return nil, err
 			}
 		}

@@ -121,6 +121,7 @@ func TestDecide(t *testing.T) {
 		"index failed once":         {jobWith(newJob(2, 2), perIndex(1)), []*pod{podOf("a", at("0"), exited(1, long)), podOf("b", at("1"))}, "create 0/1"},
 		"each index by its own":     {jobWith(newJob(2, 2), perIndex(9)), []*pod{podOf("a", at("0"), failedBefore("2", "1"), exited(1, time.Minute)), podOf("b", at("1"), exited(1, time.Minute))}, "create 1/1 wait 20s"},
 		"the one with the count":    {jobWith(newJob(1, 1), perIndex(9)), []*pod{podOf("a", at("0"), failedBefore("1", "0"), exited(1, long)), podOf("b", at("0"), exited(1, 2*long))}, "create 0/2"},
+		"a failure that ended well": {jobWith(newJob(1, 1), perIndex(9), uncounted("a")), []*pod{podOf("a", at("0"), failedBefore("1", "0"), exited(0, long))}, "create 0/2"},
 		"index failed for good":     {jobWith(newJob(2, 2), perIndex(0)), []*pod{podOf("a", at("0"), exited(1, long)), podOf("b", at("1"))}, ""},
 		"all indexes came to ends":  {jobWith(newJob(2, 2), perIndex(0)), []*pod{podOf("a", at("0"), exited(1, long)), podOf("b", at("1"), exited(0, long))}, "FailureTarget FailedIndexes"},
 		"too many failed indexes":   {jobWith(newJob(3, 3), perIndex(0), maxFailed(0)), []*pod{podOf("a", at("0"), exited(1, long)), podOf("b", at("1"))}, "remove b FailureTarget MaxFailedIndexesExceeded"},
@@ -172,6 +173,45 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// With a limit for each index, only what may be made now asks for another batch.
+func TestBatchesOfIndexes(t *testing.T) {
+	pods := func(from, to int, changes ...changePod) (out []*pod) {
+		for i := from; i < to; i++ {
+			out = append(out, podOf(fmt.Sprint("p", i), append([]changePod{at(fmt.Sprint(i))}, changes...)...))
+		}
+		return out
+	}
+	job := func(changes ...changeJob) *batchv1.Job {
+		return jobWith(newJob(2000, 2000), append([]changeJob{perIndex(5)}, changes...)...)
+	}
+	for name, c := range map[string]struct {
+		job     *batchv1.Job
+		pods    []*pod
+		created int
+		first   int
+		more    bool
+		wait    time.Duration
+	}{
+		"all":                          {job(), nil, 500, 0, true, 0},
+		"as many as there is room for": {job(), pods(0, 1500), 500, 1500, false, 0},
+		"the first wait":               {job(), pods(0, 600, exited(1, 0)), 500, 600, true, 10 * time.Second},
+		"the last wait":                {job(), pods(500, 2000, exited(1, 0)), 500, 0, false, 10 * time.Second},
+		"all that are missing wait":    {job(), append(pods(0, 600, exited(1, 0)), pods(600, 2000)...), 0, 0, false, 10 * time.Second},
+		"the first failed for good":    {job(broken("0-599")), nil, 500, 600, true, 0},
+		"the others run":               {job(broken("0-599")), pods(600, 2000), 0, 0, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := decide(look(c.job, c.pods, nil, now), backoff{})
+			if len(p.create) != c.created || p.more != c.more || p.wait != c.wait {
+				t.Errorf("%d created, more %v, wait %v, want %d, %v, %v", len(p.create), p.more, p.wait, c.created, c.more, c.wait)
+			}
+			if len(p.create) > 0 && p.create[0].index != c.first {
+				t.Errorf("the first is of index %d, want %d", p.create[0].index, c.first)
+			}
+		})
+	}
+}
+
 // What is remembered of pods that are gone delays the next as well.
 func TestRecall(t *testing.T) {
 	before := backoff{failures: 2, last: now.Add(-5 * time.Second)}
@@ -218,6 +258,11 @@ func TestIndexes(t *testing.T) {
 	}
 	if got := x.without(5, 8); !slices.Equal(got, []int{0, 2, 6, 7}) {
 		t.Errorf("without: %v", got)
+	}
+	for _, c := range [][3]string{{"", "3", ""}, {"0-9", "", "0-9"}, {"0-9", "0,4-5,9", "1-3,6-8"}, {"1,3-5,8", "0-3,5-9", "4"}, {"2,4,6", "1-9", ""}} {
+		if got := parseIndexes(c[0], 20).minus(parseIndexes(c[1], 20)).String(); got != c[2] {
+			t.Errorf("%s minus %s: %q, want %q", c[0], c[1], got, c[2])
+		}
 	}
 	if got := x.shared(parseIndexes("0-3,5,8-12", 20)); got != 4 {
 		t.Errorf("shared: %d, want 4", got)

@@ -70,6 +70,12 @@ func orphans(c client.Client, namespace string, labels map[string]string) (contr
 	return res, err
 }
 
+// counts tells that the Job will count the pod, or let go of it. A Job that is
+// being deleted does not look at pods that match no longer.
+func counts(j *batchv1.Job, p *pod) bool {
+	return !finished(j) && (j.DeletionTimestamp == nil || j.Spec.Selector.Matches(p.Labels))
+}
+
 // letGo removes the finalizer of a pod that is being deleted and that no Job
 // will count any more.
 func letGo(c client.Client, namespace, name string) error {
@@ -89,7 +95,7 @@ func letGo(c client.Client, namespace, name string) error {
 		case client.IsNotFound(err):
 		case err != nil:
 			return err
-		case j.UID == ref.UID && (managedElsewhere(j) || !finished(j)):
+		case j.UID == ref.UID && (managedElsewhere(j) || counts(j, p)):
 			return nil
 		}
 	}

@@ -61,6 +61,29 @@ func (x indexes) with(more ...int) indexes {
 // union is the union of two sets.
 func (x indexes) union(y indexes) indexes { return append(slices.Clone(x), y...).normal() }
 
+// minus is the set without what y has.
+func (x indexes) minus(y indexes) indexes {
+	var out indexes
+	j := 0
+	for _, v := range x {
+		for j < len(y) && y[j].first <= v.last && v.first <= v.last {
+			if y[j].last >= v.first {
+				if y[j].first > v.first {
+					out = append(out, interval{v.first, y[j].first - 1})
+				}
+				v.first = y[j].last + 1
+			}
+			if y[j].last <= v.last { // otherwise it may reach into the next
+				j++
+			}
+		}
+		if v.first <= v.last {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 // total is how many indexes there are.
 func (x indexes) total() int {
 	n := 0

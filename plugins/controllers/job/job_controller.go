@@ -130,7 +130,7 @@ func (m *jobs) sync(c client.Client, j *batchv1.Job, now time.Time) (controller.
 	p := decide(v, m.recalled(j))
 	acted := act(c, j, p)
 	if client.IsNamespaceTerminating(acted) {
-		acted = nil // nothing can be made there any more, and the Job goes too
+		acted, p.more = nil, false // nothing can be made there any more, and the Job goes too
 	}
 	if len(p.remove)+len(p.create) > 0 {
 		if pods, err = list(c, j); err != nil {

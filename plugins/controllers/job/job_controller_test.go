@@ -12,6 +12,7 @@ import (
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 // kept puts objects into a store.
@@ -93,15 +94,18 @@ func TestEvents(t *testing.T) {
 }
 
 // refusing is an API that makes no pods.
-type refusing struct{ client.Client }
+type refusing struct {
+	client.Client
+	because error
+}
 
-func (refusing) Batch(ops []client.Op, _ bool) ([]error, error) {
-	return slices.Repeat([]error{errors.New("quota")}, len(ops)), nil
+func (r refusing) Batch(ops []client.Op, _ bool) ([]error, error) {
+	return slices.Repeat([]error{r.because}, len(ops)), nil
 }
 
 func TestCreationFails(t *testing.T) {
 	s, c := kept(t, newJob(3, 2))
-	_, err := (&jobs{}).reconcile(refusing{c}, controller.Request{Namespace: "default", Name: "j"}, now)
+	_, err := (&jobs{}).reconcile(refusing{c, errors.New("quota")}, controller.Request{Namespace: "default", Name: "j"}, now)
 	if err == nil || !strings.Contains(err.Error(), "quota") {
 		t.Errorf("error %v", err)
 	}
@@ -111,6 +115,15 @@ func TestCreationFails(t *testing.T) {
 	j := &batchv1.Job{}
 	if err := c.Get(j, "default", "j"); err != nil || j.Status.StartTime == nil || j.Status.Active != 0 {
 		t.Errorf("status %+v, %v", j.Status, err)
+	}
+}
+
+// In a namespace that goes, a Job does not try again and again.
+func TestNamespaceGoes(t *testing.T) {
+	s, c := kept(t, newJob(2000, 2000))
+	res, err := (&jobs{}).reconcile(refusing{c, wire.ErrTerminating}, controller.Request{Namespace: "default", Name: "j"}, now)
+	if err != nil || res.RequeueAfter != 0 || len(s.Notes) > 0 {
+		t.Errorf("again after %v, %v, events %v", res.RequeueAfter, err, s.Notes)
 	}
 }
 
@@ -146,6 +159,11 @@ func TestFinalizersOfNobody(t *testing.T) {
 		"another Job has the name":        {jobWith(newJob(1, 1), func(j *batchv1.Job) { j.UID = "new" }), podOf("p", deleted), controller.Request{Name: ofPod + "p"}, false},
 		"the Job will count it":           {newJob(1, 1), podOf("p", deleted), controller.Request{Name: ofPod + "p"}, true},
 		"somebody else's":                 {nil, podOf("p", deleted, other), controller.Request{Name: ofPod + "p"}, true},
+		"the Job goes, and counts it":     {jobWith(newJob(1, 1), deletedJob), podOf("p", deleted), controller.Request{Name: ofPod + "p"}, true},
+		"the Job goes without it":         {jobWith(newJob(1, 1), deletedJob), podOf("p", deleted, relabelled), controller.Request{Name: ofPod + "p"}, false},
+		"it goes after the pod":           {jobWith(newJob(1, 1), deletedJob), podOf("p", deleted, relabelled), controller.Request{Name: "j"}, false},
+		"it goes, and the pod stays":      {jobWith(newJob(1, 1), deletedJob), podOf("p", relabelled), controller.Request{Name: "j"}, true},
+		"another's that goes":             {jobWith(newJob(1, 1), deletedJob, elsewhere), podOf("p", deleted, relabelled), controller.Request{Name: ofPod + "p"}, true},
 		"the Job is finished":             {jobWith(newJob(1, 1), said(batchv1.JobComplete, "")), podOf("p"), controller.Request{Name: "j"}, false},
 		"orphaned":                        {nil, podOf("p", orphan), controller.Request{Labels: controller.LabelSetOf(map[string]string{"job": "j"})}, false},
 		"orphaned, and a Job may take it": {newJob(1, 1), podOf("p", orphan), controller.Request{Labels: controller.LabelSetOf(map[string]string{"job": "j"})}, true},

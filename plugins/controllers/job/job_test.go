@@ -77,6 +77,10 @@ func completed(text string) changeJob {
 	return func(j *batchv1.Job) { j.Status.CompletedIndexes = text }
 }
 
+func broken(text string) changeJob {
+	return func(j *batchv1.Job) { j.Status.FailedIndexes = &text }
+}
+
 func uncounted(failed ...string) changeJob {
 	return func(j *batchv1.Job) {
 		j.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{Failed: failed}

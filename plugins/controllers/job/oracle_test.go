@@ -92,7 +92,13 @@ func (h *history) watch() {
 	for _, p := range h.pods() {
 		h.started[p.UID] = p
 	}
-	u := h.job().Status.UncountedTerminatedPods
+	j := h.job()
+	// Validation refuses a status in which an index both succeeded and failed.
+	done, broken := parseIndexes(j.Status.CompletedIndexes, 1<<30), parseIndexes(deref(j.Status.FailedIndexes, ""), 1<<30)
+	if done.shared(broken) > 0 {
+		h.t.Fatalf("%s: indexes %s succeeded and %s failed", h.name, done, broken)
+	}
+	u := j.Status.UncountedTerminatedPods
 	if u == nil {
 		return
 	}
@@ -261,7 +267,8 @@ func (h *history) judge() {
 		}
 	}
 	for uid, as := range h.ended {
-		if as == corev1.PodSucceeded && indexed(j) {
+		// One that was named as failed is counted, whatever it became.
+		if as == corev1.PodSucceeded && indexed(j) && h.named[uid] != corev1.PodFailed {
 			done = done.with(h.started[uid].index())
 			continue
 		}

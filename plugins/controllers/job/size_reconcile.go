@@ -31,25 +31,28 @@ func (v *view) resize(p *plan) {
 		p.again(d)
 		return
 	}
-	n := min(missing, maxBatch)
-	p.more = n < missing
 	if !indexed(v.job) {
-		p.create = slices.Repeat([]creation{{index: unknownIndex}}, n)
+		p.create = slices.Repeat([]creation{{index: unknownIndex}}, min(missing, maxBatch))
+		p.more = missing > maxBatch
 		return
 	}
-	soonest := time.Duration(0)
+	v.fill(p, missing)
+}
+
+// fill makes pods for up to n indexes. Those that wait for their back-off, or
+// failed for good, do not keep others from it, nor ask for another batch.
+func (v *view) fill(p *plan, n int) {
 	for _, i := range v.pending(n) {
 		last := v.waiting[i]
 		if d := delayOf(last, v.now); d > 0 {
-			if soonest == 0 || d < soonest {
-				soonest = d
-			}
+			p.again(d)
 			continue
 		}
+		if len(p.create) == maxBatch {
+			p.more = true
+			return
+		}
 		p.create = append(p.create, v.creation(i, last))
-	}
-	if soonest > 0 {
-		p.again(soonest)
 	}
 }
 
@@ -67,7 +70,8 @@ func (v *view) wanted() int {
 	}
 }
 
-// pending are up to n indexes without a pod that is active or has succeeded.
+// pending are up to n indexes without a pod that is active or has succeeded, and
+// that did not fail for good.
 func (v *view) pending(n int) []int {
 	var taken []int
 	for _, p := range v.pods {

@@ -105,7 +105,7 @@ func (t *tracking) count(v *view) {
 		}
 		t.strip = append(t.strip, p)
 		switch {
-		case p.succeeded() && indexed(v.job): // its index keeps it from being counted again
+		case v.hasSucceeded(p) && indexed(v.job): // its index keeps it from being counted again
 			if v.valid(p) && !v.before.has(p.index()) {
 				done = append(done, p.index())
 			}
@@ -135,7 +135,7 @@ func (t *tracking) fails() bool {
 
 // mayGo tells whether the pod needs its finalizer no longer.
 func (t *tracking) mayGo(v *view, p *pod) bool {
-	if v.job.DeletionTimestamp != nil || t.end != nil || p.succeeded() {
+	if v.job.DeletionTimestamp != nil || t.end != nil || v.hasSucceeded(p) {
 		return true
 	}
 	return v.hasFailed(p) && v.waiting[p.index()] != p

@@ -106,6 +106,12 @@ func TestTrack(t *testing.T) {
 			"1/1/0 0+0 [][a] | a | 1/1/0 0+1"},
 		"an index failed for good": {jobWith(newJob(2, 2), perIndex(0)), []*pod{podOf("a", at("0"), exited(1, 0)), podOf("b", at("1"))}, plan{managed: true},
 			"1/1/0 0+0 [][a] broken 0 | a | 1/1/0 0+1 broken 0"},
+		"counted as failed, and its index is not done": {jobWith(newJob(2, 2), inIndexes, uncounted("a")), []*pod{podOf("a", at("0"), exited(0, 0)), podOf("b", at("1"))}, plan{managed: true},
+			"1/1/0 0+0 [][a] | a | 1/1/0 0+1"},
+		"failed for good, whatever it became": {jobWith(newJob(2, 2), perIndex(0), broken("0"), uncounted("a")), []*pod{podOf("a", at("0"), exited(0, 0)), podOf("b", at("1"))}, plan{managed: true},
+			"1/1/0 0+0 [][a] broken 0 | a | 1/1/0 0+1 broken 0"},
+		"failed for good, and another succeeds": {jobWith(newJob(4, 2), perIndex(0), broken("0-2"), counted(0, 3)), []*pod{podOf("a", at("1"), exited(0, 0)), podOf("b", at("3"))}, plan{managed: true},
+			"1/1/0 1+3 done 1 broken 0,2 | a | 1/1/0 1+3 done 1 broken 0,2"},
 		"ignored": {jobWith(newJob(2, 2), judgedBy(onExit("Ignore", 3))), []*pod{podOf("a", exited(3, 0))}, plan{managed: true},
 			"0/0/0 0+0 | a | 0/0/0 0+0"},
 

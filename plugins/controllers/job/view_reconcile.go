@@ -23,7 +23,7 @@ type view struct {
 	active             []*pod
 	ready, terminating int32
 	uncounted          map[string]bool // uids in status.uncountedTerminatedPods
-	lost               map[string]bool // those of them that failed
+	lost               map[string]bool // those of them that failed, whatever they became
 	newlySucceeded     []*pod
 	newlyFailed        []*pod
 	succeeded, failed  int32 // as counted, and those that are about to be
@@ -31,7 +31,7 @@ type view struct {
 	// Of an indexed Job.
 	before  indexes // that have been counted as succeeded
 	done    indexes // those, and what succeeded since
-	broken  indexes // failed for good, with backoffLimitPerIndex
+	broken  indexes // failed for good, with backoffLimitPerIndex; none is done
 	waiting map[int]*pod
 }
 
@@ -94,12 +94,17 @@ func (v *view) valid(p *pod) bool {
 
 func (v *view) completions() int { return int(deref(v.job.Spec.Completions, 0)) }
 
+// hasSucceeded tells whether the pod counts as succeeded. One that was named as
+// failed while it was being deleted does not, though it may end well yet: it
+// would be counted twice.
+func (v *view) hasSucceeded(p *pod) bool { return p.succeeded() && !v.lost[p.UID] }
+
 // hasFailed tells whether the pod counts as failed. One that is being deleted
 // does, since it may be gone before it says so, unless the Job asks to wait
 // (podReplacementPolicy).
 func (v *view) hasFailed(p *pod) bool {
 	switch {
-	case p.Status.Phase == corev1.PodFailed:
+	case p.Status.Phase == corev1.PodFailed || v.lost[p.UID]:
 		return true
 	case p.succeeded() || v.spared[p.UID] || replacesFailedOnly(v.job):
 		return false
@@ -116,7 +121,7 @@ func (v *view) countIndexes() {
 		if !p.tracked() || !v.valid(p) {
 			continue
 		}
-		if p.succeeded() {
+		if v.hasSucceeded(p) {
 			done = append(done, p.index())
 		} else if v.breaksIndex(p) {
 			broken = append(broken, p.index())
@@ -127,7 +132,7 @@ func (v *view) countIndexes() {
 	if v.job.Spec.BackoffLimitPerIndex == nil {
 		return
 	}
-	v.broken = parseIndexes(deref(v.job.Status.FailedIndexes, ""), v.completions()).with(broken...)
+	v.broken = parseIndexes(deref(v.job.Status.FailedIndexes, ""), v.completions()).with(broken...).minus(v.done)
 	v.holdBack()
 }
 
@@ -155,7 +160,7 @@ func (v *view) holdBack() {
 		running[p.index()] = true
 	}
 	for _, p := range v.pods {
-		if !p.tracked() || !v.valid(p) || p.succeeded() || !v.hasFailed(p) {
+		if !p.tracked() || !v.valid(p) || !v.hasFailed(p) {
 			continue
 		}
 		i := p.index()
