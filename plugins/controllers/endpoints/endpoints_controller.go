@@ -19,9 +19,10 @@ func init() {
 			Watches: []controller.Watch{
 				{Resource: "v1/services"},
 				// Those that somebody deleted are made again, and those of Services that went
-				// while nobody looked go. What others write of theirs is not our affair.
-				{Resource: "v1/endpoints", Map: controller.Deleted(itself), Fields: identity},
-				{Resource: "v1/endpoints", Map: controller.Added(ours), Fields: append([]string{"metadata.labels"}, identity...)},
+				// while nobody looked go. What others write of theirs is not our affair, nor
+				// that they delete it: they may write it anew, without a Service as before.
+				{Resource: "v1/endpoints", Map: controller.Deleted(ours), Fields: fields},
+				{Resource: "v1/endpoints", Map: controller.Added(ours), Fields: fields},
 				{Resource: "v1/pods", Map: controller.Labels()},
 			},
 			Implements: []string{"v1/endpoints"},
@@ -51,20 +52,15 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	return controller.Result{}, sync(c, svc)
 }
 
-// identity is what maps need of an object.
-var identity = []string{"metadata.namespace", "metadata.name"}
-
-// itself requests the Service of the name.
-func itself(o sdk.Value) []controller.Request {
-	return []controller.Request{{Namespace: o.Get("metadata.namespace").String(), Name: o.Get("metadata.name").String()}}
-}
+// fields are what [ours] needs of an object.
+var fields = []string{"metadata.labels", "metadata.namespace", "metadata.name"}
 
 // ours requests the Service of Endpoints that were written here.
 func ours(o sdk.Value) []controller.Request {
 	if o.Get("metadata.labels").Key(managedLabel).String() != managedBy {
 		return nil
 	}
-	return itself(o)
+	return []controller.Request{{Namespace: o.Get("metadata.namespace").String(), Name: o.Get("metadata.name").String()}}
 }
 
 // sync writes the Endpoints of a Service, if they are not as they should be.

@@ -125,11 +125,13 @@ func labelsOf(svc *corev1.Service) map[string]string {
 // triggered is when that happened which the Endpoints have not shown yet: the
 // creation of the Service, or the first change of readiness among pods that have
 // come, or have got or lost it. Zero is neither of these. Upstream remembers times
-// to tell what is new; what is stored tells it as well.
+// to tell what is new; what is stored tells it as well, but for pods that Endpoints
+// over capacity do not show: those may have been there for long, and do not count.
 func triggered(svc *corev1.Service, pods []*backends.Pod, have *corev1.Endpoints) time.Time {
 	if have == nil {
 		return svc.CreationTimestamp.Time()
 	}
+	_, over := have.Annotations[corev1.EndpointsOverCapacity]
 	was := map[backends.AddressKey]bool{}
 	for _, s := range have.Subsets {
 		for _, a := range s.Addresses {
@@ -143,7 +145,7 @@ func triggered(svc *corev1.Service, pods []*backends.Pod, have *corev1.Endpoints
 	for _, p := range pods {
 		a, ok := addressOf(svc, p)
 		at := p.ReadinessChanged()
-		if ready, known := was[backends.KeyOf(a)]; !ok || at.IsZero() || known && ready == isReady(svc, p) {
+		if ready, known := was[backends.KeyOf(a)]; !ok || at.IsZero() || !known && over || known && ready == isReady(svc, p) {
 			continue
 		}
 		if first.IsZero() || at.Before(first) {

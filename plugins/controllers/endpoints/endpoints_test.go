@@ -2,6 +2,7 @@ package endpoints
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -174,9 +175,63 @@ func TestTriggerTime(t *testing.T) {
 	}
 }
 
+// counting notes writes to Endpoints.
+type counting struct {
+	client.Client
+	log string
+}
+
+func (c *counting) Create(o client.Object) error { c.log += "create "; return c.Client.Create(o) }
+func (c *counting) Update(o client.Object) error { c.log += "update "; return c.Client.Update(o) }
+
+// writes are those of two reconciles.
+func writes(t *testing.T, svc *corev1.Service, pods []*backends.Pod) string {
+	t.Helper()
+	objects := []client.Object{svc}
+	for _, p := range pods {
+		objects = append(objects, p)
+	}
+	s, err := sdktest.NewStore(objects...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &counting{Client: s.Client()}
+	for range 2 {
+		if _, err := reconcile(c, controller.Request{Namespace: svc.Namespace, Name: svc.Name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c.log
+}
+
+// Pods that Endpoints have no room for do not come anew at each change.
+func TestTriggerTimeOverCapacity(t *testing.T) {
+	var pods []*backends.Pod
+	for i := range 1005 {
+		pods = append(pods, newPod(fmt.Sprint("p", i), fmt.Sprintf("10.0.%d.%d", i/250, i%250)))
+	}
+	svc := newService()
+	e, _ := want(svc, pods, nil)
+	svc.Labels = map[string]string{"a": "b"}
+	e, changed := want(svc, pods, e)
+	if at, ok := e.Annotations[corev1.EndpointsLastChangeTriggerTime]; ok || !changed {
+		t.Errorf("after a label came: %q, want none", at)
+	}
+	e, _ = want(svc, pods[1:], e) // one that there was no room for takes the place
+	if at, ok := e.Annotations[corev1.EndpointsLastChangeTriggerTime]; ok {
+		t.Errorf("after one went: %q, want none", at)
+	}
+	unready(pods[1])
+	at(5 * time.Minute)(pods[1])
+	e, _ = want(svc, pods[1:], e)
+	if got := e.Annotations[corev1.EndpointsLastChangeTriggerTime]; got != "2026-01-01T12:05:00Z" {
+		t.Errorf("after one ceased to be ready: %q", got)
+	}
+}
+
 func TestOverCapacity(t *testing.T) {
 	for _, tc := range []struct{ ready, others, wantReady, wantOthers int }{
-		{1000, 0, 1000, 0}, {600, 400, 600, 400}, {600, 500, 600, 400}, {1001, 5, 1000, 0}, {3000, 0, 1000, 0}, {0, 1500, 0, 1000},
+		{1000, 0, 1000, 0}, {600, 400, 600, 400}, {600, 500, 600, 400}, {1000, 5, 1000, 0}, {1001, 5, 1000, 0}, {3000, 0, 1000, 0}, {0, 1500, 0, 1000},
 	} {
 		var pods []*backends.Pod
 		for i := range tc.ready + tc.others {
@@ -190,6 +245,11 @@ func TestOverCapacity(t *testing.T) {
 			pods = append(pods, p)
 		}
 		svc := newService(func(s *corev1.Service) { s.Spec.Ports[0].TargetPort = intstr.FromString("web") })
+		if len(pods) < 1100 {
+			if got := writes(t, svc, pods); got != "create " {
+				t.Errorf("two reconciles of %d and %d: %s", tc.ready, tc.others, got)
+			}
+		}
 		e, _ := want(svc, pods, nil)
 		ready, others := 0, 0
 		for _, s := range e.Subsets {
@@ -235,5 +295,27 @@ func TestReconcile(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"hand[]", "web[10.0.0.1 [http/TCP:8080]]"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// What others wrote without a Service is theirs, also when they delete it and make it
+// anew: that the old ones went requests nothing, by which the new ones would go.
+func TestDeletedByHand(t *testing.T) {
+	hand := &corev1.Endpoints{}
+	hand.Namespace, hand.Name = "default", "hand"
+	written, _ := want(newService(), nil, nil)
+	for _, w := range sdktest.Open[*controller.Points](t, "endpoints", "").Watches {
+		if w.Resource != "v1/endpoints" {
+			continue
+		}
+		if got := w.Map.Func(sdktest.Value(t, hand)); len(got) > 0 {
+			t.Errorf("%s by hand: requests %v", w.Map.Arg, got)
+		}
+		if got := w.Map.Func(sdktest.Value(t, written)); len(got) != 1 || got[0].Name != "web" {
+			t.Errorf("%s by the controller: requests %v", w.Map.Arg, got)
+		}
+		if !slices.Contains(w.Fields, "metadata.labels") {
+			t.Errorf("%s: labels are not asked for: %v", w.Map.Arg, w.Fields)
+		}
 	}
 }

@@ -32,8 +32,11 @@ func truncate(subsets []corev1.EndpointSubset) (left []corev1.EndpointSubset, ov
 			list = &subsets[i].Addresses
 		}
 		share := (len(*list)*room + total - 1) / total // rounded up: the last subsets get less
-		*list = (*list)[:min(len(*list), share, free)]
-		free -= len(*list)
+		n := min(len(*list), share, free)
+		*list, free = (*list)[:n], free-n
+		if n == 0 {
+			*list = nil // as it is read again, or it would be written each time
+		}
 	}
 	return slices.DeleteFunc(subsets, func(s corev1.EndpointSubset) bool { return len(s.Addresses)+len(s.NotReadyAddresses) == 0 }), true
 }
