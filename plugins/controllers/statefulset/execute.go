@@ -47,8 +47,8 @@ func (e *executor) run(groups [][]action) error {
 	return nil
 }
 
-// errHeld is that of an action that waits for the end of a claim, which wakes the
-// controller.
+// errHeld is that of an action that waits for the end of a claim; its plan looks
+// again for that.
 var errHeld = errors.New("is being deleted")
 
 func (e *executor) group(out []*outcome) error {

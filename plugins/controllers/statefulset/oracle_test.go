@@ -28,10 +28,12 @@ type oracle struct {
 	f     *failing
 	log   []string // what happened, for a failure
 	image int
+	// condemned are the pods, by uid, that a round has found not to be wanted any more.
+	condemned map[string]bool
 }
 
 func newOracle(t testing.TB, seed uint64) *oracle {
-	o := &oracle{Rand: rand.New(rand.NewPCG(seed, 1)), t: t}
+	o := &oracle{Rand: rand.New(rand.NewPCG(seed, 1)), t: t, condemned: map[string]bool{}}
 	policies := []appsv1.PersistentVolumeClaimRetentionPolicyType{appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType}
 	set := newSet(int32(o.IntN(5)), retention(policies[o.IntN(2)], policies[o.IntN(2)]))
 	if o.IntN(2) == 0 {
@@ -63,6 +65,17 @@ func (o *oracle) describe() string {
 		lines = append(lines, fmt.Sprint("  ", p.Name, " ", p.Status.Phase, " ready ", p.runningAndReady(), " deleting ", p.deleting(), " ", p.revision()))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// try runs the controller once.
+func (o *oracle) try() error {
+	set := o.set(o.t)
+	for _, p := range o.pods() {
+		if n, ok := ordinalOf(set, p.Name); ok && !inRange(set, n) {
+			o.condemned[p.UID] = true
+		}
+	}
+	return o.world.try()
 }
 
 // imageOf is the image of a pod.
@@ -242,17 +255,60 @@ func (o *oracle) attend(p *corev1.Pod) string {
 
 // collect is the garbage collector of claims.
 func (o *oracle) collect() {
-	alive := map[string]bool{}
+	alive := map[string]bool{o.set(o.t).UID: true}
 	for _, p := range o.pods() {
 		alive[p.UID] = true
 	}
-	alive[o.set(o.t).UID] = true
-	var all []*claim
+	o.collectBut(alive)
+}
+
+// claims are all that there are; each must have no owners but those that the
+// retention policy lets it go with.
+func (o *oracle) claims() (all []*claim) {
+	o.t.Helper()
 	must(o.t, o.List(&all, client.ListOptions{Namespace: "default"}))
+	set := o.set(o.t)
+	p := set.Spec.PersistentVolumeClaimRetentionPolicy
 	for _, c := range all {
+		for _, r := range c.OwnerReferences {
+			switch {
+			case r.UID == set.UID && p.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType:
+			case o.condemned[r.UID] && p.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType:
+			default:
+				o.fail("%s, of policy %+v, is to go with %s %s (%s)", c.Name, *p, r.Kind, r.Name, r.UID)
+			}
+		}
+	}
+	return all
+}
+
+// collectBut removes the claims none of whose owners is alive.
+func (o *oracle) collectBut(alive map[string]bool) {
+	o.t.Helper()
+	for _, c := range o.claims() {
 		if len(c.OwnerReferences) > 0 && !slices.ContainsFunc(c.OwnerReferences, func(r metav1.OwnerReference) bool { return alive[r.UID] }) {
 			o.log = append(o.log, c.Name+" is collected")
 			must(o.t, o.Delete(c, client.DeleteOptions{}))
+		}
+	}
+}
+
+// end lets the set go, after all has settled, and with it its pods: the claims of
+// those go or stay as the policy says, and those of earlier ones stay if no policy
+// takes them.
+func (o *oracle) end() {
+	before := o.keys("v1/persistentvolumeclaims")
+	o.collectBut(nil)
+	left := o.keys("v1/persistentvolumeclaims")
+	if o.set(o.t).Spec.PersistentVolumeClaimRetentionPolicy.WhenDeleted == appsv1.RetainPersistentVolumeClaimRetentionPolicyType {
+		if !slices.Equal(before, left) {
+			o.fail("the set takes claims along that are to be kept: of %v stay %v", before, left)
+		}
+		return
+	}
+	for _, p := range o.pods() {
+		if slices.Contains(left, "data-"+p.Name) {
+			o.fail("data-%s stays, which is to go with the set", p.Name)
 		}
 	}
 }
@@ -268,7 +324,7 @@ func (o *oracle) settle() {
 		}
 		o.collect()
 		before := o.f.after
-		o.world.reconcile(o.t)
+		must(o.t, o.try())
 		if quiet++; o.f.after != before {
 			quiet = 0
 		}
@@ -297,7 +353,8 @@ func (o *oracle) settle() {
 
 // TestOracle: whatever happens, and wherever the controller is killed, there are
 // never two pods of one identity, the order and the partition are kept, no more pods
-// are missing than may be, and in the end all is as it was asked for.
+// are missing than may be, no claim goes that the policy keeps, and in the end all is
+// as it was asked for.
 func TestOracle(t *testing.T) {
 	for seed := range uint64(24) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -316,6 +373,7 @@ func TestOracle(t *testing.T) {
 				}
 			}
 			o.settle()
+			o.end()
 		})
 	}
 }

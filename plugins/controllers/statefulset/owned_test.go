@@ -45,6 +45,64 @@ func TestClaimWithoutLabels(t *testing.T) {
 	same(t, "pods", w.keys("v1/pods"), []string{"web-0"})
 }
 
+// The end of a claim without the set's labels wakes nobody: as long as one is in
+// the way of a pod, the controller looks again by itself.
+func TestLooksAgainForClaim(t *testing.T) {
+	const keep, drop = appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType
+	at := metav1.Time("2026-01-01T00:00:00Z")
+	going := func(c *corev1.PersistentVolumeClaim) { c.DeletionTimestamp = &at }
+	earlier := func(c *corev1.PersistentVolumeClaim) {
+		c.OwnerReferences = []metav1.OwnerReference{metav1.NewControllerRef(&metav1.ObjectMeta{Name: "web-0", UID: "earlier"}, "v1", "Pod")}
+	}
+	for name, tc := range map[string]struct {
+		set  *appsv1.StatefulSet
+		mark func(*corev1.PersistentVolumeClaim)
+	}{
+		"being deleted":             {newSet(1, storage), going},
+		"being deleted, parallel":   {newSet(1, storage, parallel), going},
+		"an earlier pod's":          {newSet(1, retention(keep, drop)), earlier},
+		"an earlier pod's parallel": {newSet(1, retention(keep, drop), parallel), earlier},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &corev1.PersistentVolumeClaim{}
+			c.Namespace, c.Name, c.Finalizers = "default", "data-web-0", []string{"a/b"}
+			tc.mark(c)
+			w := newWorld(t, tc.set, c)
+			w.reconcile(t)
+			same(t, "pods", len(w.keys("v1/pods")), 0)
+			same(t, "requests of its end", len(claimGone(sdktest.Value(t, c))), 0)
+			same(t, "looks again", w.result.RequeueAfter, retry)
+			must(t, w.Delete(c, client.DeleteOptions{}))
+			must(t, w.Get(c, "default", "data-web-0"))
+			must(t, client.RemoveFinalizer(w.Client, c, "a/b"))
+			w.reconcile(t)
+			same(t, "pods", w.keys("v1/pods"), []string{"web-0"})
+			same(t, "looks again", w.result.RequeueAfter, 0*retry)
+		})
+	}
+}
+
+// A pod that waits for a node does not keep its claim, which is made again.
+func TestLooksAgainForClaimOfPending(t *testing.T) {
+	w := newWorld(t, newSet(1, storage))
+	w.reconcile(t)
+	p := w.pod(t, "web-0")
+	p.Status.Phase = corev1.PodPending
+	must(t, w.UpdateStatus(p))
+	c := &corev1.PersistentVolumeClaim{}
+	must(t, w.Get(c, "default", "data-web-0"))
+	c.Labels, c.Finalizers = nil, []string{"a/b"}
+	must(t, w.Update(c))
+	must(t, w.Delete(c, client.DeleteOptions{}))
+	must(t, w.Get(c, "default", "data-web-0"))
+	w.reconcile(t)
+	same(t, "looks again", w.result.RequeueAfter, retry)
+	must(t, client.RemoveFinalizer(w.Client, c, "a/b"))
+	w.reconcile(t)
+	same(t, "claims", w.keys("v1/persistentvolumeclaims"), []string{"data-web-0"})
+	same(t, "looks again", w.result.RequeueAfter, 0*retry)
+}
+
 func orphan(name string, labels map[string]string) *corev1.Pod {
 	p := &corev1.Pod{}
 	p.Namespace, p.Name, p.Labels = "default", name, labels

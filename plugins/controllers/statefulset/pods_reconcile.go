@@ -70,7 +70,8 @@ func (r *round) newPod(n int) *action {
 	if _, withPod := policy(r.set); withPod {
 		for _, t := range r.set.Spec.VolumeClaimTemplates {
 			if c := r.claims[claimOf(r.set, t.Name, n)]; c != nil && o.stale(c.OwnerReferences) {
-				return nil // its end wakes the controller
+				r.lookIn(retry)
+				return nil
 			}
 		}
 	}
@@ -127,7 +128,7 @@ func (r *round) prepared(n int, p *pod, v verb) *action {
 }
 
 // missing are the templates whose claims are to be made for a pod; held is a
-// claim that is being deleted.
+// claim that is being deleted, after which the round looks again.
 func (r *round) missing(n int) (missing []int, held string) {
 	for i, t := range r.set.Spec.VolumeClaimTemplates {
 		switch c := r.claims[claimOf(r.set, t.Name, n)]; {
@@ -135,6 +136,7 @@ func (r *round) missing(n int) (missing []int, held string) {
 			missing = append(missing, i)
 		case c.DeletionTimestamp != nil:
 			held = c.Name
+			r.lookIn(retry)
 		}
 	}
 	return missing, held

@@ -23,6 +23,10 @@ import (
 // soon asks for the next batch.
 const soon = time.Millisecond
 
+// retry is when a round looks again whether a claim in the way of a pod is gone:
+// that may have labels by which its end wakes nobody.
+const retry = 5 * time.Second
+
 func init() {
 	sdk.Register(sdk.Plugin{Name: "statefulset", New: func([]byte) (sdk.Points, error) {
 		return &controller.Points{
@@ -39,7 +43,8 @@ func init() {
 }
 
 // claimGone wakes the sets whose claim may have gone: one that is about to go holds
-// up the pod that is to use the next one of its name.
+// up the pod that is to use the next one of its name. Claims that somebody else made
+// need not have labels that lead to the set; for those see retry.
 func claimGone(claim sdk.Value) []controller.Request {
 	labels := map[string]string{}
 	for k, v := range claim.Get("metadata.labels").Fields() {
