@@ -87,12 +87,15 @@ var Plugins = []Plugin{
 	}},
 	{Name: "replicaset", Member: "replicaset", Account: "replicaset-controller", Rules: []Rule{
 		events,
-		{[]string{"apps"}, []string{"replicasets", "replicasets/status"}, write},
-		{[]string{""}, []string{"pods"}, write},
+		{[]string{"apps"}, []string{"replicasets"}, read},
+		{[]string{"apps"}, []string{"replicasets/status"}, []string{"update"}},
+		{[]string{""}, []string{"pods"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
 	}},
 	{Name: "replicationcontroller", Member: "replicationcontroller", Account: "replication-controller", Rules: []Rule{
 		events,
-		{[]string{""}, []string{"replicationcontrollers", "replicationcontrollers/status", "pods"}, write},
+		{[]string{""}, []string{"replicationcontrollers"}, read},
+		{[]string{""}, []string{"replicationcontrollers/status"}, []string{"update"}},
+		{[]string{""}, []string{"pods"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
 	}},
 	{Name: "endpoints", Member: "endpoints", Account: "endpoint-controller", Rules: []Rule{
 		events,
