@@ -71,10 +71,9 @@ apart: ## lint and tests of the conformance modules, but for what needs all of K
 	  p=$$(go list -test -f '{{.ImportPath}}{{if .ForTest}} test{{end}}{{range .Deps}} {{.}}{{end}}' ./... | grep -Ev '\.test | test | k8s.io/kubernetes/' | cut -d' ' -f1); \
 	  $(LINT) run $$(sed 's|^github.com/pintle-io/pintle/conformance/[a-z]*|.|' <<<"$$p"); go test -vet=off $$p ); done
 
-# What takes longest begins first, and as it mostly waits, three packages run on two
-# cores.
+# What takes longest begins first.
 LONG := ./internal/faults ./kernel/plugin/hostile ./ebpf/lb ./kernel/kerneltest
-GO_TEST := REQUIRE_REAL=1 go test -vet=off -p $(shell expr $$(nproc) + 1) -parallel 8 -timeout 10m
+GO_TEST := REQUIRE_REAL=1 go test -vet=off -parallel 8 -timeout 10m
 
 # What cannot run for want of root or of a package fails. Vet has run before. Packages
 # of race run there, and here only what they leave out: RATIONALE.md: "Why do tests run once?"

@@ -16,11 +16,11 @@ func TestPoison(t *testing.T) {
 	beside(t)
 	s := start(t)
 	const wasm, process, native = v1alpha1.HostWASM, v1alpha1.HostProcess, v1alpha1.HostNative
-	short := timeout(100 * time.Millisecond)
+	short := timeout(500 * time.Millisecond)
 	const leftOut = "objects of namespace hostile.*: plugin "
 	for _, a := range []attack{
 		{name: "filter panics", spec: hostileAt(wasm, "filter", "panic"), says: leftOut + "trapped: panic: as told at filter"},
-		{name: "filter loops", spec: hostileAt(wasm, "filter", "loop", short), says: leftOut + "exceeded its deadline: no answer within 100ms"},
+		{name: "filter loops", spec: hostileAt(wasm, "filter", "loop", short), says: leftOut + "exceeded its deadline: no answer within 500ms"},
 		{name: "prefilter panics", spec: hostileAt(wasm, "prefilter", "panic"), says: leftOut + "trapped: panic: as told at prefilter"},
 		{name: "score panics", spec: hostileAt(wasm, "score", "panic"), says: leftOut + "trapped: panic: as told at score"},
 		{name: "filter panics, process", spec: hostileAt(process, "filter", "panic"), says: leftOut + "trapped: panic: as told at filter"},

@@ -20,7 +20,7 @@ func TestProcesses(t *testing.T) {
 		// The scheduler looks at the region all the time.
 		{name: "truncates the shared memory", spec: hostileAt(v1alpha1.HostProcess, "filter", "truncate"), harmless: true},
 		{name: "starts children that leave its session", spec: hostileAt(v1alpha1.HostProcess, "validate", "children"), harmless: true},
-		{name: "hangs in a filter", spec: hostileAt(v1alpha1.HostProcess, "filter", "sleep", timeout(100*time.Millisecond)), says: "no answer within 100ms"},
+		{name: "hangs in a filter", spec: hostileAt(v1alpha1.HostProcess, "filter", "sleep", timeout(500*time.Millisecond)), says: "no answer within 500ms"},
 	} {
 		t.Run(a.name, func(t *testing.T) {
 			s.withstand(t, a)
