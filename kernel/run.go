@@ -137,7 +137,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		})
 	}
 	// No policy is waited for any more, and nothing that a request is answered by.
-	if all(ctx, k.plugins.loader.Decided(), k.dynamic.admits) && k.started(ctx) && ready != nil {
+	if all(ctx, k.plugins.loader.Decided(), k.dynamic.admits) && started(ctx, k) && ready != nil {
 		ready()
 	}
 	// Requests are asked about to the last one.
@@ -154,7 +154,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 const startPatience = 30 * time.Second
 
 // started waits for k.starts, within startPatience. It is false when ctx ends.
-func (k *Kernel) started(ctx context.Context) bool {
+func started(ctx context.Context, k *Kernel) bool {
 	bounded, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	var missing []string
