@@ -90,9 +90,10 @@ func (f *Control) complete() bool {
 
 // digested returns once the library goes by what the informers had told before the
 // call; false when ctx ended first. The library says nothing of itself: it is made to
-// look twice, one pass after the other, so that the first of them is over.
+// look three times, one pass after the other. The first may be one that had read the levels
+// before, the second has read everything since, and the third begins when that is over.
 func (f *Control) digested(ctx context.Context) bool {
-	for range 2 {
+	for range 3 {
 		select {
 		case <-f.looks: // of a pass that may have begun before
 		default:
