@@ -31,7 +31,7 @@ type mapper struct {
 
 	mu     sync.Mutex // guards what follows
 	slot   *slot
-	idle   clock.Timer   // closes an overgrown instance; nil: there is none
+	idle   clock.Timer   // closes an instance that nothing is asked of; nil: none was asked yet
 	built  *watch.Object // what record was made of
 	whole  bool          // of the whole object, not of its metadata
 	fields string        // and its declaration
@@ -268,12 +268,9 @@ func (m *mapper) call(ctx context.Context, w *numbered, o *watch.Object) {
 	m.r.faults.note(ctx, "map event", Request{Name: w.Resource}, err)
 }
 
-// closeWhenIdle has an instance that has grown for good closed when nothing is asked of
-// it for a while. Callers hold mu.
+// closeWhenIdle has the instance closed when nothing is asked of it for a while.
+// Callers hold mu.
 func (m *mapper) closeWhenIdle() {
-	if !m.slot.overgrown() {
-		return
-	}
 	if m.idle != nil {
 		m.idle.Reset(idleGuest)
 		return

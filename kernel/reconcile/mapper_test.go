@@ -70,7 +70,6 @@ type fake struct {
 	manifest wire.Manifest
 	call     func(ctx context.Context, op wire.Op, req []byte) ([]byte, error)
 	closed   func()
-	memory   func() int64 // nil is 0
 }
 
 func (f *fake) Manifest() wire.Manifest { return f.manifest }
@@ -79,12 +78,7 @@ func (f *fake) Call(ctx context.Context, op wire.Op, req []byte) ([]byte, error)
 }
 func (f *fake) Reserve(context.Context, int) ([]byte, error) { return nil, errors.ErrUnsupported }
 func (f *fake) Region() []byte                               { return nil }
-func (f *fake) Memory() int64 {
-	if f.memory == nil {
-		return 0
-	}
-	return f.memory()
-}
+func (f *fake) Memory() int64                                { return 0 }
 func (f *fake) Close() error {
 	if f.closed != nil {
 		f.closed()
@@ -194,14 +188,13 @@ func TestMaps(t *testing.T) {
 
 func none(sdk.Value) []controller.Request { return nil }
 
-// TestMapperGivesUpWhatGrew: the instance that serves maps is closed when it
-// has grown and nothing is asked of it; the next map opens another.
-func TestMapperGivesUpWhatGrew(t *testing.T) {
-	var memory, opened, closed atomic.Int64
+// TestIdleMapper: the instance that serves maps is closed when nothing is asked of
+// it; the next map opens another.
+func TestIdleMapper(t *testing.T) {
+	var opened, closed atomic.Int64
 	r := newRunner(t, newKit(t), func() (plugin.Instance, error) {
 		opened.Add(1)
-		memory.Store(4 << 20)
-		return &fake{call: mapped, memory: memory.Load, closed: func() { closed.Add(1) }}, nil
+		return &fake{call: mapped, closed: func() { closed.Add(1) }}, nil
 	})
 	clock := clocktesting.NewFakeClock(time.Now())
 	r.clock = clock
@@ -214,10 +207,6 @@ func TestMapperGivesUpWhatGrew(t *testing.T) {
 			t.Errorf("requests %v, want one", got)
 		}
 	}
-	ask()
-	clock.Step(10 * idleGuest)
-	ask()
-	memory.Store(40 << 20)
 	for range 10 { // it is busy
 		ask()
 		clock.Step(idleGuest / 2)

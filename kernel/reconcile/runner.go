@@ -182,12 +182,11 @@ func (r *runner) work(ctx context.Context, s *slot, number, of int) {
 	}
 }
 
-// next waits for a request. An instance that nothing comes for is given up
-// meanwhile, but for the first worker's, as long as it is small or something is
-// to come back: a controller with one worker may rely on what that remembers
-// until then.
+// next waits for a request. The instance that nothing comes for is given up
+// meanwhile. A controller with one worker may rely on what that remembers as long
+// as something is to come back.
 func (r *runner) next(s *slot, number, of int) (Request, bool) {
-	for s.overgrown() || number > 0 && s.inst != nil {
+	for s.inst != nil {
 		idle, cancel := context.WithCancel(r.intake)
 		t := r.clock.AfterFunc(idleGuest, cancel)
 		req, ok := r.queue.GetAs(idle, number, of)
@@ -196,7 +195,7 @@ func (r *runner) next(s *slot, number, of int) (Request, bool) {
 		if ok || r.intake.Err() != nil {
 			return req, ok
 		}
-		if number > 0 || r.queue.empty() {
+		if of > 1 || r.queue.empty() {
 			s.close()
 		}
 	}

@@ -15,18 +15,14 @@ import (
 type slot struct {
 	r        *runner
 	inst     plugin.Instance
-	fresh    int64 // inst's memory when it was opened
 	failures int
 }
 
-const (
-	// maxGrowth is by how much an instance's memory may grow for good. That of
-	// a WASM guest never shrinks, and the objects of its last lists stay alive
-	// with it, so one that has worked on a large cluster is replaced by a fresh
-	// one when it has had nothing to do for idleGuest.
-	maxGrowth = 2 << 20
-	idleGuest = 30 * time.Second
-)
+// idleGuest is for how long an instance is kept that nothing is asked of. Even a
+// small one maps two megabytes of its module's memory, and one that has worked
+// on a large cluster keeps what that took, as the memory of a WASM guest never
+// shrinks. Another is opened in about two milliseconds.
+const idleGuest = 30 * time.Second
 
 func (r *runner) newSlot() *slot { return &slot{r: r} }
 
@@ -42,7 +38,7 @@ func (s *slot) open(ctx context.Context) error {
 	for s.inst == nil && s.r.intake.Err() == nil {
 		inst, err := s.r.c.Open(ctx, hostclient.New(s.r.host).Call)
 		if err == nil {
-			s.inst, s.fresh = inst, inst.Memory()
+			s.inst = inst
 		} else if errors.Is(err, plugin.ErrQuarantined) && plugin.NamespaceOf(ctx) != "" {
 			return err
 		}
@@ -64,9 +60,6 @@ func (s *slot) open(ctx context.Context) error {
 	}
 	return nil
 }
-
-// overgrown tells that the instance should not be kept while it is idle.
-func (s *slot) overgrown() bool { return s.inst != nil && s.inst.Memory()-s.fresh > maxGrowth }
 
 // pause waits longer with every failure, up to half a minute.
 func (s *slot) pause() {
