@@ -22,7 +22,7 @@ type slot struct {
 // small one maps two megabytes of its module's memory, and one that has worked
 // on a large cluster keeps what that took, as the memory of a WASM guest never
 // shrinks. Another is opened in about two milliseconds.
-const idleGuest = 30 * time.Second
+const idleGuest = 10 * time.Second
 
 func (r *runner) newSlot() *slot { return &slot{r: r} }
 

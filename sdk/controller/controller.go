@@ -15,7 +15,7 @@ type Points struct {
 	Watches []Watch
 	// Workers is how many requests may be reconciled at once, each by an
 	// instance of its own. 0 means 1. An instance that nothing comes for is closed
-	// after half a minute, and the next request opens another. Only a controller with one
+	// after ten seconds, and the next request opens another. Only a controller with one
 	// worker may rely on what it remembers, and only as long as a request of its
 	// is to come back ([Result].RequeueAfter); after a fault that is gone, too.
 	Workers int
