@@ -171,6 +171,8 @@ type Op struct {
 	// Subresource is "status" to update the status, "" otherwise.
 	Subresource string
 	Delete      DeleteOptions
+	// Patch is what VerbPatch changes; the subresource is the one that it names.
+	Patch Patch
 	// Brief leaves Object as it is after the write, but for the name, uid and
 	// resourceVersion of its metadata: cheaper for many objects.
 	Brief bool
@@ -184,6 +186,7 @@ const (
 	VerbCreate Verb = "create"
 	VerbUpdate Verb = "update"
 	VerbDelete Verb = "delete"
+	VerbPatch  Verb = "patch"
 )
 
 // Note is what an event says about an object; kubectl describe shows it.

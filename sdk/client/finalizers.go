@@ -46,16 +46,64 @@ func RemoveFinalizer(c Client, obj ObjectWithMeta, finalizer string) error {
 	if !slices.Contains(m.Finalizers, finalizer) {
 		return nil
 	}
-	rest := slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == finalizer })
-	if err := setFinalizers(c, obj, rest); !IsNotFound(err) {
+	if err := setFinalizers(c, obj, without(m.Finalizers, finalizer)); !IsNotFound(err) {
 		return err
 	}
 	return nil
 }
 
+// RemoveFinalizers is [RemoveFinalizer] of many objects in one [Client.Batch]. Each has
+// its error at the same index. The objects stay as they were read, so that they may be
+// those of a list; what they are now, the next read tells.
+//
+// # Errors
+//   - those of [Client.Batch], of all together
+func RemoveFinalizers[T ObjectWithMeta](c Client, objs []T, finalizer string) ([]error, error) {
+	var ops []Op
+	var at []int
+	for i, obj := range objs {
+		if ContainsFinalizer(obj, finalizer) {
+			m := obj.GetObjectMeta()
+			named := &reference{resource: obj.APIResource(), meta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name}}
+			ops = append(ops, Op{Verb: VerbPatch, Object: named, Patch: finalizersPatch(m, without(m.Finalizers, finalizer)), Brief: true})
+			at = append(at, i)
+		}
+	}
+	out := make([]error, len(objs))
+	if len(ops) == 0 {
+		return out, nil
+	}
+	errs, err := c.Batch(ops, false)
+	if err != nil {
+		return nil, err
+	}
+	for j, err := range errs {
+		if !IsNotFound(err) {
+			out[at[j]] = err
+		}
+	}
+	return out, nil
+}
+
+// reference names an object, and is told what became of it instead of it.
+type reference struct {
+	resource string
+	meta     metav1.ObjectMeta
+}
+
+func (r *reference) APIResource() string               { return r.resource }
+func (r *reference) GetObjectMeta() *metav1.ObjectMeta { return &r.meta }
+
 // setFinalizers replaces the list of the object as it was read.
 func setFinalizers(c Client, obj ObjectWithMeta, finalizers []string) error {
-	m := obj.GetObjectMeta()
-	return c.Patch(obj, Patch{Data: map[string]any{"metadata": map[string]any{
-		"uid": m.UID, "resourceVersion": m.ResourceVersion, "finalizers": finalizers}}})
+	return c.Patch(obj, finalizersPatch(obj.GetObjectMeta(), finalizers))
+}
+
+func finalizersPatch(m *metav1.ObjectMeta, finalizers []string) Patch {
+	return Patch{Data: map[string]any{"metadata": map[string]any{
+		"uid": m.UID, "resourceVersion": m.ResourceVersion, "finalizers": finalizers}}}
+}
+
+func without(finalizers []string, finalizer string) []string {
+	return slices.DeleteFunc(slices.Clone(finalizers), func(f string) bool { return f == finalizer })
 }

@@ -70,6 +70,21 @@ func TestFinalizers(t *testing.T) {
 		t.Errorf("without its last finalizer it is there: %v", err)
 	}
 	must(client.RemoveFinalizer(c, going, "a/b"))
+
+	stale := read("live")
+	must(client.AddFinalizer(c, read("live"), "a/b"))
+	current := read("live")
+	errs, err := client.RemoveFinalizers(c, []*corev1.ConfigMap{stale, current, going, current}, "x/y")
+	must(err)
+	if !client.IsConflict(errs[0]) || errs[1] != nil || errs[2] != nil || !client.IsConflict(errs[3]) {
+		t.Errorf("removed from many: %v, want a conflict of what was read before and of what was changed just now", errs)
+	}
+	has(current, "x/y", "a/b")
+	has(read("live"), "a/b")
+	before := read("live").ResourceVersion
+	if errs, err := client.RemoveFinalizers(c, []*corev1.ConfigMap{read("live")}, "x/y"); err != nil || errs[0] != nil || read("live").ResourceVersion != before {
+		t.Errorf("a finalizer that is not there: %v, %v", errs, err)
+	}
 	if err := client.AddFinalizer(c, going, "c/d"); !client.IsNotFound(err) {
 		t.Errorf("a finalizer of what is gone: %v, want not found", err)
 	}

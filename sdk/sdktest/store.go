@@ -277,9 +277,12 @@ func (s *Store) batch(q wire.BatchRequest) ([]byte, error) {
 	for _, it := range q.Items {
 		var body []byte
 		var err error
-		if it.Write.Verb == "delete" {
+		switch it.Write.Verb {
+		case "delete":
 			err = s.delete(it.Delete)
-		} else {
+		case "patch":
+			body, err = s.patch(it.Patch)
+		default:
 			body, err = s.write(it.Write)
 		}
 		out = wire.AppendBytes(out, wire.AppendResult(nil, body, err))

@@ -156,8 +156,8 @@ func (r *Reader) DeleteRequest() DeleteRequest {
 	return DeleteRequest{r.Str(), r.Str(), r.Str(), r.Optional(), r.Optional(), r.Str(), r.Int()}
 }
 
-// BatchRequest is many writes. In an item exactly one of Write and Delete is
-// used: Delete when Write.Verb is "delete".
+// BatchRequest is many writes. In an item exactly one of Write, Delete and Patch is
+// used: Delete when Write.Verb is "delete", Patch, since ABI 2.4, when it is "patch".
 type BatchRequest struct {
 	Atomic bool
 	Items  []BatchItem
@@ -167,21 +167,26 @@ type BatchRequest struct {
 type BatchItem struct {
 	Write  WriteRequest
 	Delete DeleteRequest
+	Patch  PatchRequest
 }
 
 // The kinds of items, as their first byte.
 const (
 	itemWrite = iota
 	itemDelete
+	itemPatch
 )
 
 // Append encodes the request.
 func (q BatchRequest) Append(b []byte) []byte {
 	b = AppendUint(AppendBool(b, q.Atomic), uint64(len(q.Items)))
 	for _, it := range q.Items {
-		if it.Write.Verb == "delete" {
+		switch it.Write.Verb {
+		case "delete":
 			b = it.Delete.Append(append(b, itemDelete))
-		} else {
+		case "patch":
+			b = it.Patch.Append(append(b, itemPatch))
+		default:
 			b = it.Write.Append(append(b, itemWrite))
 		}
 	}
@@ -193,10 +198,14 @@ func (r *Reader) BatchRequest() BatchRequest {
 	q := BatchRequest{Atomic: r.Bool()}
 	for range r.Count(6) {
 		var it BatchItem
-		if r.Byte() == itemDelete {
+		switch r.Byte() {
+		case itemDelete:
 			it.Delete = r.DeleteRequest()
 			it.Write.Verb = "delete"
-		} else {
+		case itemPatch:
+			it.Patch = r.PatchRequest()
+			it.Write.Verb = "patch"
+		default:
 			it.Write = r.WriteRequest()
 		}
 		q.Items = append(q.Items, it)

@@ -14,7 +14,7 @@ import "fmt"
 // of the guest is served with what both know.
 const (
 	Major = 2
-	Minor = 3
+	Minor = 4
 )
 
 // Version packs a version as the guest exports it.

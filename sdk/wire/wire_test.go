@@ -43,7 +43,7 @@ var (
 	write   = wire.WriteRequest{Verb: "apply", Resource: "r", Subresource: "status", Force: true, Object: []byte("{}")}
 	patch   = wire.PatchRequest{Resource: "r", Namespace: "a", Name: "b", Subresource: "s", Type: "t", Data: []byte("[]")}
 	del     = wire.DeleteRequest{Resource: "r", Namespace: "a", Name: "b", UID: &uid, Propagation: "Orphan", Grace: -1}
-	batch   = wire.BatchRequest{Atomic: true, Items: []wire.BatchItem{{Write: write}, {Write: wire.WriteRequest{Verb: "delete"}, Delete: del}}}
+	batch   = wire.BatchRequest{Atomic: true, Items: []wire.BatchItem{{Write: write}, {Write: wire.WriteRequest{Verb: "delete"}, Delete: del}, {Write: wire.WriteRequest{Verb: "patch"}, Patch: patch}}}
 	event   = wire.EventRequest{Resource: "r", Namespace: "a", Name: "b", UID: "u", ResourceVersion: "5", Warning: true, Reason: "R", Message: "m"}
 	verdict = wire.Verdict{Denied: true, Message: "no", Warnings: []string{"w"}, Forbidden: true, Await: []wire.GetRequest{{Resource: "v1/secrets", Namespace: "n", Name: "s"}}, Patch: []wire.PatchOp{{Remove: true, Path: "a.b", Value: []byte{}}, {Path: "c", Value: []byte("1")}}}
 	request = wire.Request{Namespace: "a", Name: "b", Labels: "c=d"}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -46,25 +48,41 @@ func (k *Client) batch(ctx context.Context, r *wire.Reader) error {
 // bytesOf is the size of what is sent with those items of a batch.
 func bytesOf(items []wire.BatchItem, at []int) (n int) {
 	for _, i := range at {
-		n += len(items[i].Write.Object)
+		n += len(items[i].Write.Object) + len(items[i].Patch.Data)
 	}
 	return n
 }
 
 func (k *Client) item(it wire.BatchItem) (registry.BatchItem, error) {
-	if it.Write.Verb == "delete" {
+	if _, err := k.only.of(onlyOf(it)); err != nil {
+		return registry.BatchItem{}, err
+	}
+	switch it.Write.Verb {
+	case "delete":
 		d := it.Delete
 		t, _, err := k.c.target(d.Resource, d.Namespace, d.Name, "")
 		if err == nil {
 			err = k.c.May("delete", t)
 		}
 		return registry.BatchItem{Verb: "delete", Target: t, Delete: deleteOptions(d)}, err
-	}
-	if _, err := k.only.of(it.Write.Only); err != nil {
-		return registry.BatchItem{}, err
+	case "patch":
+		p := it.Patch
+		t, _, err := k.c.target(p.Resource, p.Namespace, p.Name, p.Subresource)
+		if err == nil {
+			err = k.c.May("patch", t)
+		}
+		return registry.BatchItem{Verb: "patch", Target: t, PatchType: types.PatchType(p.Type), Patch: p.Data, Options: k.c.options()}, err
 	}
 	t, obj, err := k.c.decode(it.Write)
 	return registry.BatchItem{Verb: it.Write.Verb, Target: t, Object: obj, Options: k.c.options()}, err
+}
+
+// onlyOf are the fields of an item's answer.
+func onlyOf(it wire.BatchItem) string {
+	if it.Write.Verb == "patch" {
+		return it.Patch.Only
+	}
+	return it.Write.Only // none of a deletion
 }
 
 func (k *Client) answerBatch(items []wire.BatchItem, results []registry.BatchResult, targets []registry.Target) error {
@@ -72,7 +90,7 @@ func (k *Client) answerBatch(items []wire.BatchItem, results []registry.BatchRes
 	var one []byte
 	for i, res := range results {
 		var err error
-		if one, err = k.appendResult(one[:0], items[i].Write.Only, res, targets[i]); err != nil {
+		if one, err = k.appendResult(one[:0], onlyOf(items[i]), res, targets[i]); err != nil {
 			return err
 		}
 		k.buf = wire.AppendBytes(k.buf, one)

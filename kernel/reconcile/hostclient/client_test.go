@@ -327,8 +327,8 @@ func TestReadsAreNoOlderThanDependents(t *testing.T) {
 
 func TestBatch(t *testing.T) {
 	b := newBench(t)
-	there, gone := config("there", "one"), config("gone", "")
-	for _, m := range []*lightcore.ConfigMap{there, gone} {
+	there, gone, patched := config("there", "one"), config("gone", ""), config("patched", "one")
+	for _, m := range []*lightcore.ConfigMap{there, gone, patched} {
 		if err := b.c.Create(m); err != nil {
 			t.Fatal(err)
 		}
@@ -354,11 +354,14 @@ func TestBatch(t *testing.T) {
 		{Verb: client.VerbDelete, Object: config("nobody", "")},
 		{Verb: "burn", Object: config("x", "")},
 		{Verb: client.VerbCreate, Object: &odd{}},
+		{Verb: client.VerbPatch, Object: patched, Patch: client.Patch{Data: map[string]any{"data": map[string]any{"v": "two", "w": "new"}}}},
+		{Verb: client.VerbPatch, Object: config("nobody", ""), Patch: client.Patch{Data: map[string]any{}}},
+		{Verb: client.VerbPatch, Object: config("there", ""), Patch: client.Patch{Type: client.JSONPatch, Data: map[string]any{}}, Brief: true},
 	}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"", "", "already exists", "invalid", "conflict", "", "", "not found", "bad request", "not found"}
+	want := []string{"", "", "already exists", "invalid", "conflict", "", "", "not found", "bad request", "not found", "", "not found", "bad request"}
 	var got []string
 	for _, err := range errs {
 		s := ""
@@ -370,7 +373,7 @@ func TestBatch(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || b.calls != before+1 {
 		t.Errorf("%d calls, errors (-want +got):\n%s", b.calls-before, diff)
 	}
-	if created.UID == "" || changed.Data["v"] != "two" || b.stored(t, "there").Data["v"] != "two" || b.stored(t, "gone") != nil {
+	if created.UID == "" || changed.Data["v"] != "two" || b.stored(t, "there").Data["v"] != "two" || b.stored(t, "gone") != nil || patched.Data["w"] != "new" || b.stored(t, "patched").Data["v"] != "two" {
 		t.Errorf("created %q, changed to %q", created.UID, changed.Data["v"])
 	}
 	if !strings.HasPrefix(brief.Name, "brief-") || brief.UID == "" || brief.ResourceVersion == "" || brief.CreationTimestamp != "" || brief.Data["v"] != "brief" {
@@ -444,11 +447,11 @@ func TestPermissions(t *testing.T) {
 		func() error { return b.c.Apply(m, false) },
 		func() error { return b.c.Delete(m, client.DeleteOptions{}) },
 		func() error {
-			errs, err := b.c.Batch([]client.Op{{Verb: client.VerbUpdate, Object: m}, {Verb: client.VerbDelete, Object: m}}, false)
-			if err != nil || !client.IsForbidden(errs[0]) {
+			errs, err := b.c.Batch([]client.Op{{Verb: client.VerbUpdate, Object: m}, {Verb: client.VerbPatch, Object: m}, {Verb: client.VerbDelete, Object: m}}, false)
+			if err != nil || !client.IsForbidden(errs[0]) || !client.IsForbidden(errs[1]) {
 				return fmt.Errorf("%v, %w", errs, err)
 			}
-			return errs[1]
+			return errs[2]
 		},
 	} {
 		if err := f(); !client.IsForbidden(err) {
@@ -456,7 +459,7 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 	want := []string{"get configmaps/ default/m", "list configmaps/ default/", "list configmaps/ /", "create configmaps/ default/", "update configmaps/ default/m",
-		"update configmaps/status default/m", "patch configmaps/ default/m", "patch configmaps/ default/m", "delete configmaps/ default/m", "update configmaps/ default/m", "delete configmaps/ default/m"}
+		"update configmaps/status default/m", "patch configmaps/ default/m", "patch configmaps/ default/m", "delete configmaps/ default/m", "update configmaps/ default/m", "patch configmaps/ default/m", "delete configmaps/ default/m"}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Errorf("permissions asked for (-want +got):\n%s", diff)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	batchv1 "github.com/pintle-io/pintle/sdk/api/batch/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
@@ -18,14 +19,9 @@ func act(c client.Client, j *batchv1.Job, p plan) error {
 	doomed := p.remove
 	var failed error
 	if p.end == nil { // they are not to be counted
-		doomed = nil
-		for _, x := range p.remove {
-			if err := untrack(c, x); err != nil {
-				failed = err
-				continue
-			}
-			doomed = append(doomed, x)
-		}
+		var free map[*pod]bool
+		free, failed = untrack(c, p.remove)
+		doomed = slices.DeleteFunc(slices.Clone(p.remove), func(x *pod) bool { return !free[x] })
 	}
 	if len(doomed) > 0 {
 		failed = errors.Join(failed, remove(c, j, doomed))

@@ -38,7 +38,7 @@ func claim(c client.Client, j *batchv1.Job) ([]*pod, error) {
 				return nil, err
 			}
 		case p.deleting():
-			if err := untrack(c, p); err != nil && !client.IsConflict(err) {
+			if _, err := untrack(c, []*pod{p}); err != nil && !client.IsConflict(err) {
 				return nil, err
 			}
 		}

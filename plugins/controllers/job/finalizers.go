@@ -13,26 +13,28 @@ import (
 // strip removes the finalizers of pods that are named in the status. left are
 // those of all pods that were not changed.
 func strip(c client.Client, v *view, pods []*pod) (left []*pod, failed error) {
-	done := make(map[*pod]bool, len(pods))
-	for _, p := range pods {
-		if err := untrack(c, p); err != nil {
-			failed = err
-			continue
-		}
-		done[p] = true
-	}
+	done, failed := untrack(c, pods)
 	left = slices.DeleteFunc(slices.Clone(v.pods), func(p *pod) bool { return done[p] })
 	return left, failed
 }
 
-// untrack removes the finalizer of a pod that is as it was read; that it is gone
-// is as good.
-func untrack(c client.Client, p *pod) error {
-	next := *p
-	if err := client.RemoveFinalizer(c, &next, batchv1.JobTrackingFinalizer); err != nil {
-		return fmt.Errorf("remove the finalizer of pod %s: %w", p.Name, err)
+// untrack removes the finalizers of pods that are as they were read; that one is gone
+// is as good. done are those that have it no longer, the error is the first of the
+// others'.
+func untrack(c client.Client, pods []*pod) (done map[*pod]bool, failed error) {
+	errs, err := client.RemoveFinalizers(c, pods, batchv1.JobTrackingFinalizer)
+	if err != nil {
+		return nil, fmt.Errorf("remove the finalizers of %d pods: %w", len(pods), err)
 	}
-	return nil
+	done = make(map[*pod]bool, len(pods))
+	for i, err := range errs {
+		if err == nil {
+			done[pods[i]] = true
+		} else if failed == nil {
+			failed = fmt.Errorf("remove the finalizer of pod %s: %w", pods[i].Name, err)
+		}
+	}
+	return done, failed
 }
 
 // sweep removes finalizers that a finished Job left.
@@ -99,5 +101,6 @@ func letGo(c client.Client, namespace, name string) error {
 			return nil
 		}
 	}
-	return untrack(c, p)
+	_, err := untrack(c, []*pod{p})
+	return err
 }

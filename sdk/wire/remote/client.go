@@ -61,9 +61,21 @@ func (c *caller) write(verb string, obj client.Object, subresource string, force
 }
 
 func (c *caller) Patch(obj client.Object, p client.Patch) error {
-	m, err := metaOf(obj)
+	q, err := patchRequest(obj, p)
 	if err != nil {
 		return err
+	}
+	resp, err := c.do(wire.HostPatch, q.Append)
+	if err != nil {
+		return err
+	}
+	return replace(obj, resp)
+}
+
+func patchRequest(obj client.Object, p client.Patch) (q wire.PatchRequest, err error) {
+	m, err := metaOf(obj)
+	if err != nil {
+		return q, err
 	}
 	var data []byte
 	switch d := p.Data.(type) {
@@ -71,18 +83,14 @@ func (c *caller) Patch(obj client.Object, p client.Patch) error {
 		data = d
 	default:
 		if data, err = json.Marshal(d); err != nil {
-			return fmt.Errorf("patch %s: %w", obj.APIResource(), err)
+			return q, fmt.Errorf("patch %s: %w", obj.APIResource(), err)
 		}
 	}
 	if p.Type == "" {
 		p.Type = client.MergePatch
 	}
-	resp, err := c.do(wire.HostPatch, wire.PatchRequest{Resource: obj.APIResource(), Namespace: m.Namespace, Name: m.Name,
-		Subresource: p.Subresource, Type: string(p.Type), Data: data, Only: onlyOf(obj)}.Append)
-	if err != nil {
-		return err
-	}
-	return replace(obj, resp)
+	return wire.PatchRequest{Resource: obj.APIResource(), Namespace: m.Namespace, Name: m.Name,
+		Subresource: p.Subresource, Type: string(p.Type), Data: data, Only: onlyOf(obj)}, nil
 }
 
 func (c *caller) Delete(obj client.Object, o client.DeleteOptions) error {
@@ -112,24 +120,10 @@ func deleteRequest(obj client.Object, o client.DeleteOptions) (wire.DeleteReques
 
 func (c *caller) Batch(ops []client.Op, atomic bool) ([]error, error) {
 	q := wire.BatchRequest{Atomic: atomic}
-	for _, op := range ops {
-		var it wire.BatchItem
-		it.Write.Verb = string(op.Verb)
-		if op.Verb == client.VerbDelete {
-			d, err := deleteRequest(op.Object, op.Delete)
-			if err != nil {
-				return nil, err
-			}
-			it.Delete = d
-		} else {
-			body, err := encode(op.Object)
-			if err != nil {
-				return nil, fmt.Errorf("%s %s: %w", op.Verb, op.Object.APIResource(), err)
-			}
-			it.Write = wire.WriteRequest{Verb: string(op.Verb), Resource: op.Object.APIResource(), Subresource: op.Subresource, Object: body, Only: onlyOf(op.Object)}
-			if op.Brief {
-				it.Write.Only = briefFields
-			}
+	for i := range ops {
+		it, err := batchItem(&ops[i])
+		if err != nil {
+			return nil, err
 		}
 		q.Items = append(q.Items, it)
 	}
@@ -138,6 +132,29 @@ func (c *caller) Batch(ops []client.Op, atomic bool) ([]error, error) {
 		return nil, err
 	}
 	return batchResults(resp, ops)
+}
+
+func batchItem(op *client.Op) (it wire.BatchItem, err error) {
+	it.Write.Verb = string(op.Verb)
+	switch op.Verb {
+	case client.VerbDelete:
+		it.Delete, err = deleteRequest(op.Object, op.Delete)
+	case client.VerbPatch:
+		it.Patch, err = patchRequest(op.Object, op.Patch)
+		if op.Brief {
+			it.Patch.Only = briefFields
+		}
+	default:
+		body, err := encode(op.Object)
+		if err != nil {
+			return it, fmt.Errorf("%s %s: %w", op.Verb, op.Object.APIResource(), err)
+		}
+		it.Write = wire.WriteRequest{Verb: string(op.Verb), Resource: op.Object.APIResource(), Subresource: op.Subresource, Object: body, Only: onlyOf(op.Object)}
+		if op.Brief {
+			it.Write.Only = briefFields
+		}
+	}
+	return it, err
 }
 
 func batchResults(resp []byte, ops []client.Op) ([]error, error) {
