@@ -43,7 +43,7 @@ type pluginAccess struct {
 // the ways (TestDoors).
 func (a pluginAccess) of(name string, p *plugin.Plugin) *hostclient.Config {
 	u := a.user(name, &p.Spec)
-	return &hostclient.Config{Plugin: name, Registry: a.verbs.As(u), Catalog: a.catalog, Codec: a.codec,
+	return &hostclient.Config{Plugin: name, Source: a.source(name, &p.Spec), Registry: a.verbs.As(u), Catalog: a.catalog, Codec: a.codec,
 		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Observed: &hostclient.Observed{}}
 }
 
@@ -159,7 +159,7 @@ func (x controllerSink) Set(ctx context.Context, name string, p *plugin.Plugin) 
 	if err := mayWatch(c, p.Manifest.Watches); err != nil {
 		return err
 	}
-	return x.controllers.Set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond),
+	return x.controllers.Set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Source: c.Source, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond),
 		Awaits: func(ctx context.Context, resources []string) { x.awaits(ctx, name, resources) }})
 }
 
@@ -187,12 +187,29 @@ func mayWatch(c *hostclient.Config, list []wire.Watch) error {
 // account that upstream's has: see RATIONALE.md, "Why do the controllers that ship
 // act as upstream's?".
 func (a pluginAccess) user(name string, spec *v1alpha1.PluginSpec) user.Info {
-	for i := range a.builtins {
-		if b := &a.builtins[i]; b.Account != "" && b.Runs(name, spec) {
-			return auth.PluginController(b.Account, name)
-		}
+	if b := a.ships(name, spec); b != nil && b.Account != "" {
+		return auth.PluginController(b.Account, name)
 	}
 	return pluginUser(name)
+}
+
+// source is what the events of a plugin name as their component: upstream's where the
+// plugin ships.
+func (a pluginAccess) source(name string, spec *v1alpha1.PluginSpec) string {
+	if b := a.ships(name, spec); b != nil {
+		return b.Source()
+	}
+	return name
+}
+
+// ships is the built-in plugin that a Plugin resource runs, nil if it runs another.
+func (a pluginAccess) ships(name string, spec *v1alpha1.PluginSpec) *plugin.Builtin {
+	for i := range a.builtins {
+		if b := &a.builtins[i]; b.Runs(name, spec) {
+			return b
+		}
+	}
+	return nil
 }
 
 // pluginUser is the identity of a plugin that does not ship.

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -14,7 +15,7 @@ import (
 // TestPluginUsers: only the code that ships acts under upstream's names.
 func TestPluginUsers(t *testing.T) {
 	a := pluginAccess{builtins: []plugin.Builtin{
-		{Name: "garbage-collector", Account: "generic-garbage-collector", Spec: v1alpha1.PluginSpec{Plugin: "garbage-collector"}, Module: plugin.Module{Digest: "sha256:ours"}},
+		{Name: "garbage-collector", Account: "generic-garbage-collector", Component: "garbage-collector-controller", Spec: v1alpha1.PluginSpec{Plugin: "garbage-collector"}, Module: plugin.Module{Digest: "sha256:ours"}},
 		{Name: "replicaset", Account: "replicaset-controller", Spec: v1alpha1.PluginSpec{Plugin: "replicaset", Host: v1alpha1.HostNative}},
 		{Name: "scheduling", Spec: v1alpha1.PluginSpec{Plugin: "scheduling"}, Module: plugin.Module{Digest: "sha256:ours"}},
 	}}
@@ -38,6 +39,13 @@ func TestPluginUsers(t *testing.T) {
 		}
 		if ships := x.want != pluginUser(x.name).GetName(); ships != slices.Contains(u.GetGroups(), "system:serviceaccounts:kube-system") || ships != slices.Equal(u.GetExtra()[auth.PluginName], []string{x.name}) {
 			t.Errorf("%s: groups %v, extra %v", u.GetName(), u.GetGroups(), u.GetExtra())
+		}
+		source := x.name
+		if name, ships := strings.CutPrefix(x.want, "system:serviceaccount:kube-system:"); ships {
+			source = strings.Replace(name, "generic-garbage-collector", "garbage-collector-controller", 1)
+		}
+		if got := a.source(x.name, &x.spec); got != source {
+			t.Errorf("events of %s %+v come from %s, want %s", x.name, x.spec, got, source)
 		}
 		if slices.Contains(u.GetGroups(), user.SystemPrivilegedGroup) {
 			t.Errorf("%s may do everything", u.GetName())

@@ -40,7 +40,7 @@ func builtinPlugins() ([]plugin.Builtin, error) {
 			}
 			spec.Config = &runtime.RawExtension{Raw: raw}
 		}
-		out = append(out, plugin.Builtin{Name: p.Name, Account: p.Account, Spec: spec, Module: module})
+		out = append(out, plugin.Builtin{Name: p.Name, Account: p.Account, Component: p.Component, Spec: spec, Module: module})
 	}
 	return out, nil
 }

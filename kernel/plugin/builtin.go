@@ -1,6 +1,10 @@
 package plugin
 
-import "github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+import (
+	"cmp"
+
+	"github.com/pintle-io/pintle/kernel/plugin/v1alpha1"
+)
 
 // Builtin is a plugin that ships with Pintle. The loader makes a Plugin
 // resource with the label v1alpha1.BuiltinLabel of it when there is none, and
@@ -13,10 +17,15 @@ type Builtin struct {
 	// Account is the service account of kube-system under whose name its
 	// controller acts; "": under the plugin's own name.
 	Account string
-	Spec    v1alpha1.PluginSpec // Digest is filled in from Module
+	// Component is the source of its controller's events; "": Account, or else Name.
+	Component string
+	Spec      v1alpha1.PluginSpec // Digest is filled in from Module
 	// Module's bytes are used without being stored; empty for the native host.
 	Module Module
 }
+
+// Source is the component that the events of its controller name.
+func (b *Builtin) Source() string { return cmp.Or(b.Component, b.Account, b.Name) }
 
 // Runs tells whether a Plugin resource of a name runs this very plugin, and not
 // what an operator has put in its place.

@@ -36,6 +36,8 @@ type Controller struct {
 	// Writes is how many objects a second it may write; 0 means
 	// hostclient.DefaultWrites.
 	Writes int
+	// Source is the component that its events name; "" is the controller's name.
+	Source string
 	// Called is told of every reconcile and map call, for the plugin's status;
 	// may be nil. It must be safe for concurrent use.
 	Called func(took time.Duration, err error)
@@ -172,7 +174,7 @@ func (m *Manager) start(name string, c Controller) {
 	}
 	r.faults = newFaults(r.log, r.clock)
 	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(name).Observe(d.Seconds()) })
-	r.host = &hostclient.Config{Plugin: name, Registry: c.Registry, Catalog: m.c.Catalog, Codec: m.c.Codec,
+	r.host = &hostclient.Config{Plugin: name, Source: c.Source, Registry: c.Registry, Catalog: m.c.Catalog, Codec: m.c.Codec,
 		Owned: m.owned, Events: m.events, Allow: c.Allow, Refused: c.Refused,
 		Budget: hostclient.NewBudget(c.Writes, m.c.Clock), Observed: &hostclient.Observed{}}
 	m.running[name] = r

@@ -20,6 +20,9 @@ type Plugin struct {
 	// Account is the service account of kube-system under whose name it acts: that
 	// of the controller in Kubernetes that does the same. "": under its own name.
 	Account string
+	// Component is what its events name as their source, where that is not the
+	// account in Kubernetes.
+	Component string
 	// Order among admission rules; docs/plugins.md lists them.
 	Order int32
 }
@@ -129,7 +132,7 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"services", "pods", "nodes"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
 	}},
-	{Name: "endpointslicemirroring", Member: "endpointslicemirroring", Account: "endpointslicemirroring-controller", Rules: []Rule{
+	{Name: "endpointslicemirroring", Member: "endpointslicemirroring", Account: "endpointslicemirroring-controller", Component: "endpoint-slice-mirroring-controller", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"services", "endpoints"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
@@ -139,14 +142,14 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"nodes", "nodes/status", "pods", "pods/status"}, write},
 		{[]string{"coordination.k8s.io"}, []string{"leases"}, read},
 	}},
-	{Name: "node-ipam", Member: "node-ipam", Account: "node-controller", Rules: []Rule{
+	{Name: "node-ipam", Member: "node-ipam", Account: "node-controller", Component: "cidrAllocator", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"nodes"}, write},
 	}},
 	{Name: "namespace", Member: "namespace", Account: "namespace-controller", Rules: []Rule{
 		{[]string{"*"}, []string{"*"}, []string{"get", "list", "watch", "update", "patch", "delete"}},
 	}},
-	{Name: "garbage-collector", Member: "garbage-collector", Account: "generic-garbage-collector", Rules: []Rule{
+	{Name: "garbage-collector", Member: "garbage-collector", Account: "generic-garbage-collector", Component: "garbage-collector-controller", Rules: []Rule{
 		{[]string{"*"}, []string{"*"}, []string{"get", "list", "watch", "update", "patch", "delete"}},
 	}},
 	{Name: "resource-quota-status", Member: "resource-quota-status", Account: "resourcequota-controller", Rules: []Rule{

@@ -48,6 +48,7 @@ type Owned interface {
 // for, and what that one may do.
 type Config struct {
 	Plugin   string            // its name, the field manager of its writes
+	Source   string            // of its events; "": Plugin
 	Registry registry.Registry // the plugin's: under its identity
 	Catalog  *resource.Catalog
 	Codec    Codec

@@ -33,7 +33,7 @@ func (s *Server) builtins(caPEM []byte) ([]plugin.Builtin, error) {
 			}
 			spec.Config = &runtime.RawExtension{Raw: raw}
 		}
-		out = append(out, plugin.Builtin{Name: p.Name, Formerly: p.Formerly, Account: p.Account, Spec: spec, Module: module})
+		out = append(out, plugin.Builtin{Name: p.Name, Formerly: p.Formerly, Account: p.Account, Component: p.Component, Spec: spec, Module: module})
 	}
 	return out, nil
 }
