@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -146,6 +147,8 @@ func (f *follower) leave(gone bool) (ended bool) {
 // more.
 func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, all []numbered, m *mapper) {
 	followers := map[topic]*follower{}
+	var starting sync.WaitGroup
+	defer starting.Wait()
 	defer func() {
 		for _, f := range followers {
 			f.end()
@@ -177,7 +180,14 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 				followers[t] = f
 			}
 			f.subject, f.leaving = s, false
-			f.following = r.followOne(s.resource, f.differ, ended)
+			f.following = r.followOne(s.resource, seen{f.differ, r.host.Observed, s.resource.GroupResource()}, ended)
+		}
+		if first {
+			var list []following
+			for _, f := range followers {
+				list = append(list, f.following)
+			}
+			starting.Go(func() { r.begin(list) })
 		}
 		awaited := awaited(named, now)
 		if first && len(awaited) > 0 {
@@ -200,8 +210,47 @@ func (r *runner) followKinds(named map[schema.GroupVersionResource][]numbered, a
 	}
 }
 
+// syncGrace bounds how long a controller does nothing because what it watches cannot
+// be listed.
+const syncGrace = 10 * time.Second
+
+// begin lets the workers begin as soon as everything that is followed has been listed. A
+// change between what a reconcile reads and a list that comes after it would wake
+// nobody: upstream's controllers wait for their caches, too.
+func (r *runner) begin(list []following) {
+	defer close(r.synced)
+	late := r.clock.NewTimer(syncGrace)
+	defer late.Stop()
+	for _, f := range list {
+		select {
+		case <-f.informer.Synced():
+		case <-f.done:
+		case <-late.C():
+			r.log.Warn("controller begins before it has seen everything that it watches: a resource cannot be listed", "resource", f.resource)
+			return
+		case <-r.intake.Done():
+			return
+		}
+	}
+}
+
+// seen is a Differ that notes of which revision a list was: what was deleted before it
+// is told by no event, and must not be read any more.
+type seen struct {
+	*informer.Differ
+	observed *hostclient.Observed
+	resource schema.GroupResource
+}
+
+// Replace implements informer.Handler.
+func (s seen) Replace(ctx context.Context, l *registry.List) {
+	s.observed.Observe(s.resource, l.Revision)
+	s.Differ.Replace(ctx, l)
+}
+
 // following is an informer that runs.
 type following struct {
+	resource string
 	informer *informer.Informer
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when it has ended
@@ -215,7 +264,7 @@ func (r *runner) followOne(gvr schema.GroupVersionResource, handler informer.Han
 	ctx, cancel := context.WithCancel(r.intake)
 	c := r.follow
 	c.Target, c.Handler = registry.Target{Resource: gvr}, handler
-	f := following{informer.New(c), cancel, make(chan struct{})}
+	f := following{gvr.Resource, informer.New(c), cancel, make(chan struct{})}
 	go func() {
 		defer ended.Raise()
 		defer close(f.done)

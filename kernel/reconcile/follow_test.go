@@ -158,3 +158,52 @@ func TestAwaits(t *testing.T) {
 		t.Errorf("told %q besides", <-told)
 	}
 }
+
+// gated is a registry that lists no pods before it is told to.
+type gated struct {
+	registry.Registry
+	open chan struct{}
+}
+
+func (g gated) List(ctx context.Context, t registry.Target, o metav1.ListOptions) (*registry.List, error) {
+	if t.Resource.Resource == podsR.Resource {
+		select {
+		case <-g.open:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return g.Registry.List(ctx, t, o)
+}
+
+// TestBeginsWhenAllIsListed: what goes between a first reconcile and the first list of
+// what it read would wake nobody. What went before the list, a reconcile does not read
+// any more.
+func TestBeginsWhenAllIsListed(t *testing.T) {
+	k := newKit(t)
+	g := gated{k, make(chan struct{})}
+	m, err := New(Config{Registry: g, Catalog: k.Catalog, Codec: k.Codec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.config(t, "a")
+	k.config(t, "went")
+	k.remove(t, "went")
+	last := k.config(t, "b").Revision
+	r := newRecorder()
+	r.maps = []wire.Watch{{Resource: "v1/configmaps"}, {Resource: "v1/pods"}}
+	if err := m.Set("waits", r.controller(2)); err != nil {
+		t.Fatal(err)
+	}
+	run(t, m)
+	x := func() *runner { m.mu.Lock(); defer m.mu.Unlock(); return m.running["waits"] }
+	registrytest.Eventually(t, "config maps are listed", func() bool { return x() != nil && x().queue.Len() == 2 })
+	if got := x().host.Observed.Of(configMaps.GroupResource()); got < last {
+		t.Errorf("reads may be of revision %d, the list is of %d", got, last)
+	}
+	if n := r.calls.Load(); n != 0 {
+		t.Errorf("%d reconciles before the pods are listed", n)
+	}
+	close(g.open)
+	registrytest.Eventually(t, "reconciled", func() bool { return r.times("a") == 1 && r.times("b") == 1 })
+}

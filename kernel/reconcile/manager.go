@@ -168,7 +168,7 @@ func (m *Manager) start(name string, c Controller) {
 	ctx, kill := context.WithCancel(m.ctx)
 	intake, halt := context.WithCancel(ctx)
 	r := &runner{
-		name: name, c: c, intake: intake, halt: halt, kill: kill, done: make(chan struct{}), metrics: m.metrics, log: m.c.Log.With("plugin", name),
+		name: name, c: c, intake: intake, halt: halt, kill: kill, done: make(chan struct{}), synced: make(chan struct{}), metrics: m.metrics, log: m.c.Log.With("plugin", name),
 		catalog: m.c.Catalog, clock: m.c.Clock,
 		follow: informer.Config{Name: name, Registry: m.c.Registry, Clock: m.c.Clock, Metrics: m.c.Informers, Log: m.c.Log},
 	}

@@ -54,6 +54,7 @@ type runner struct {
 	kill   context.CancelFunc // breaks off the work in hand
 	done   chan struct{}
 	queue  *Queue
+	synced chan struct{} // closed when the workers may begin
 }
 
 // stop lets the controller end its work in hand, and waits for it.
@@ -172,6 +173,11 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 // work reconciles requests one after another.
 func (r *runner) work(ctx context.Context, s *slot, number, of int) {
 	defer s.close()
+	select {
+	case <-r.synced:
+	case <-r.intake.Done():
+		return
+	}
 	for {
 		req, ok := r.next(s, number, of)
 		if !ok {

@@ -304,7 +304,7 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 		return nil, wire.Errorf(wire.KindBadRequest, "a list by owner takes no field selector")
 	}
 	gr := t.Resource.GroupResource()
-	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.Owner, k.c.Observed.of(gr))
+	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.Owner, k.c.Observed.Of(gr))
 	if err != nil {
 		return nil, err
 	}

@@ -32,8 +32,8 @@ func (w *Observed) saw(rev int64) { raise(&w.latest, rev) }
 // any is the latest revision.
 func (w *Observed) any() int64 { return w.latest.Load() }
 
-// of is the latest revision of a resource; 0 when none is known.
-func (w *Observed) of(gr schema.GroupResource) int64 {
+// Of is the latest revision of a resource; 0 when none is known.
+func (w *Observed) Of(gr schema.GroupResource) int64 {
 	if v, ok := w.byResource.Load(gr); ok {
 		return v.(*atomic.Int64).Load()
 	}
