@@ -100,6 +100,9 @@ func TestScenariosInAllHosts(t *testing.T) {
 				}
 			}
 			t.Run("Endpoints", func(t *testing.T) { endpointsScenario(t, h) })
+			for _, file := range scenarioFiles(t) {
+				t.Run(strings.TrimSuffix(strings.TrimPrefix(file, "testdata/scenarios/"), ".txt"), func(t *testing.T) { scenario(t, h, file) })
+			}
 		})
 	}
 }
