@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
@@ -12,10 +13,53 @@ import (
 
 // content is what one look at a namespace found.
 type content struct {
+	namespace  string
+	now        time.Time
 	resources  map[string]int // what is left, by "resource.group"
 	finalizers map[string]int // of the objects left
-	unknown    []string       // resources that could not be listed because the API does not know them
-	failures   []string       // what could not be listed or deleted otherwise
+	lingers    map[string]int // objects that nothing holds and whose time is over, by resource
+	held       map[string]bool
+	unknown    []string // group versions whose objects could not be looked for
+	failures   []string // what could not be listed or deleted otherwise
+	stuck      []string // what ought to be gone
+}
+
+func newContent(namespace string, now time.Time) *content {
+	return &content{namespace: namespace, now: now, resources: map[string]int{}, finalizers: map[string]int{}, lingers: map[string]int{}, held: map[string]bool{}}
+}
+
+// add counts an object that is there.
+func (f *content) add(o *object) {
+	f.resources[nameOf(o.Resource)]++
+	for _, x := range o.Finalizers {
+		f.finalizers[x]++
+	}
+	switch d := o.DeletionTimestamp; {
+	case len(o.Finalizers) > 0, d != nil && !f.now.After(d.Time()):
+		f.held[o.Resource] = true // it waits for somebody, or its grace is not over
+	case d != nil:
+		f.lingers[o.Resource]++
+	}
+}
+
+// unexpected tells, with upstream's words, of resources of which objects are left
+// though nothing holds any of them: pods, for example, of a node that does not answer.
+func (f *content) unexpected() {
+	for res := range f.lingers {
+		if !f.held[res] {
+			f.stuck = append(f.stuck, fmt.Sprintf("unexpected items still remain in namespace: %s for gvr: %s", f.namespace, gvrOf(res)))
+		}
+	}
+}
+
+// gvrOf writes a resource as upstream's GroupVersionResource does.
+func gvrOf(path string) string {
+	group, rest, ok := strings.Cut(path, "/")
+	version, plural, three := strings.Cut(rest, "/")
+	if !ok || !three {
+		group, version, plural = "", group, rest
+	}
+	return group + "/" + version + ", Resource=" + plural
 }
 
 func (f *content) empty() bool {
@@ -46,8 +90,8 @@ func (f *content) says(kind corev1.NamespaceConditionType) string {
 			return fmt.Sprintf("Discovery failed for some groups, %d failing: %s", n, sorted(f.unknown))
 		}
 	case corev1.NamespaceDeletionContentFailure:
-		if n := len(f.failures); n > 0 {
-			return fmt.Sprintf("Failed to delete all resource types, %d remaining: %s", n, sorted(f.failures))
+		if all := slices.Concat(f.failures, f.stuck); len(all) > 0 {
+			return fmt.Sprintf("Failed to delete all resource types, %d remaining: %s", len(all), sorted(all))
 		}
 	case corev1.NamespaceContentRemaining:
 		if len(f.resources) > 0 {

@@ -17,8 +17,9 @@ import (
 
 const (
 	finalizer = "kubernetes"
-	// again is the pause before the next look while something is left.
-	again = time.Second
+	// shortest and longest are the pauses before the next look while something is
+	// left.
+	shortest, longest = time.Second, 15 * time.Second
 	// chunk bounds one batch of deletions.
 	chunk = 250
 )
@@ -64,12 +65,14 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	if ns.DeletionTimestamp == nil || !slices.Contains(ns.Spec.Finalizers, finalizer) {
 		return controller.Result{}, nil
 	}
-	found := empty(c, ns.Name)
+	now := time.Now()
+	found := empty(c, ns.Name, now)
 	if len(found.resources) > 0 {
-		found = empty(c, ns.Name) // most goes at once
+		found = empty(c, ns.Name, now) // most goes at once
+		found.unexpected()
 	}
 	if !found.empty() || len(ns.Status.Conditions) > 0 {
-		if err := report(c, ns, found); err != nil {
+		if err := report(c, ns, found, now); err != nil {
 			return controller.Result{}, err
 		}
 	}
@@ -77,7 +80,7 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	case len(found.unknown)+len(found.failures) > 0:
 		return controller.Result{}, fmt.Errorf("empty namespace %s: %s", ns.Name, sorted(append(found.unknown, found.failures...)))
 	case !found.empty():
-		return controller.Result{RequeueAfter: again}, nil
+		return controller.Result{RequeueAfter: pause(now.Sub(ns.DeletionTimestamp.Time()))}, nil
 	}
 	keep := slices.DeleteFunc(slices.Clone(ns.Spec.Finalizers), func(f corev1.FinalizerName) bool { return f == finalizer })
 	if keep == nil {
@@ -97,8 +100,8 @@ const pods = "v1/pods"
 // and answers what was there. A deletion that fails does not keep the others.
 // While there are pods nothing else goes: what runs must not outlive the network
 // policies, quotas and secrets that bind it (KEP-5080).
-func empty(c client.Client, ns string) *content {
-	f := &content{resources: map[string]int{}, finalizers: map[string]int{}}
+func empty(c client.Client, ns string, now time.Time) *content {
+	f := newContent(ns, now)
 	var items []*object
 	if err := c.List(&items, client.ListOptions{Resource: client.AllResources, Namespace: ns}); err != nil {
 		f.failures = append(f.failures, fmt.Sprintf("list: %v", err))
@@ -107,12 +110,9 @@ func empty(c client.Client, ns string) *content {
 	ordered := slices.ContainsFunc(items, func(o *object) bool { return o.Resource == pods })
 	var ops []client.Op
 	for _, o := range items {
-		f.resources[nameOf(o.Resource)]++
-		for _, x := range o.Finalizers {
-			f.finalizers[x]++
-		}
+		f.add(o)
 		if o.DeletionTimestamp == nil && (!ordered || o.Resource == pods) {
-			ops = append(ops, client.Op{Verb: client.VerbDelete, Object: o, Delete: client.DeleteOptions{Preconditions: client.NewUIDPreconditions(o.UID)}})
+			ops = append(ops, remove(o))
 		}
 	}
 	for part := range slices.Chunk(ops, chunk) {
@@ -130,9 +130,22 @@ func empty(c client.Client, ns string) *content {
 	return f
 }
 
+// remove deletes an object and lets its dependents follow: whatever its kind, or a
+// finalizer of garbage collection that it has, asks for, nothing of it stays.
+func remove(o *object) client.Op {
+	return client.Op{Verb: client.VerbDelete, Object: o, Delete: client.DeleteOptions{
+		Preconditions: client.NewUIDPreconditions(o.UID), Propagation: "Background"}}
+}
+
+// pause is how long what is left of a namespace, whose deletion began that long ago, is
+// left alone: what takes longer is looked at less often.
+func pause(since time.Duration) time.Duration {
+	return min(max(since/10, shortest), longest)
+}
+
 // report says in the namespace's status what it waits for.
-func report(c client.Client, ns *corev1.Namespace, f *content) error {
-	next, changed := conditions(ns.Status.Conditions, f, metav1.Now())
+func report(c client.Client, ns *corev1.Namespace, f *content, now time.Time) error {
+	next, changed := conditions(ns.Status.Conditions, f, metav1.NewTime(now))
 	if !changed {
 		return nil
 	}

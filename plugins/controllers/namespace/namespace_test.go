@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -40,7 +41,7 @@ func TestConditions(t *testing.T) {
 		"NamespaceFinalizersRemaining=True SomeFinalizersRemain: Some content in the namespace has finalizers remaining: a.com/x in 2 resource instances, b.com/y in 1 resource instances",
 	}
 	found := &content{resources: map[string]int{"pods.": 3, "deployments.apps": 1}, finalizers: map[string]int{"b.com/y": 1, "a.com/x": 2},
-		unknown: []string{"widgets.example.com: no such resource"}, failures: []string{"b", "a"}}
+		unknown: []string{"widgets.example.com: no such resource"}, failures: []string{"b"}, stuck: []string{"a"}}
 	first, second := metav1.Time("2026-01-01T12:00:00Z"), metav1.Time("2026-01-01T13:00:00Z")
 	theirs := corev1.NamespaceCondition{Type: "Theirs", Status: corev1.ConditionTrue}
 
@@ -184,6 +185,62 @@ func TestPodsGoFirst(t *testing.T) {
 	}
 	if got, want := left(), "v1/namespaces//team"; got != want {
 		t.Errorf("left: %s, want %s", got, want)
+	}
+}
+
+// What is left though nothing holds it is told, as upstream tells it.
+func TestUnexpected(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	past, future := metav1.NewTime(now.Add(-time.Minute)), metav1.NewTime(now.Add(time.Minute))
+	item := func(resource string, deleted *metav1.Time, finalizers ...string) *object {
+		o := &object{Resource: resource}
+		o.DeletionTimestamp, o.Finalizers = deleted, finalizers
+		return o
+	}
+	for _, tc := range []struct {
+		name  string
+		items []*object
+		want  []string
+	}{
+		{"nothing", nil, nil},
+		{"a pod whose grace is over", []*object{item("v1/pods", &past)}, []string{"unexpected items still remain in namespace: team for gvr: /v1, Resource=pods"}},
+		{"a pod whose grace is not over", []*object{item("v1/pods", &past), item("v1/pods", &future)}, nil},
+		{"one that is not deleted yet", []*object{item("v1/configmaps", nil)}, nil},
+		{"one with a finalizer", []*object{item("v1/pods", &past), item("v1/pods", &past, "example.com/hold")}, nil},
+		{"each resource by itself", []*object{item("apps/v1/deployments", &past), item("v1/pods", &past, "example.com/hold")},
+			[]string{"unexpected items still remain in namespace: team for gvr: apps/v1, Resource=deployments"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newContent("team", now)
+			for _, o := range tc.items {
+				f.add(o)
+			}
+			f.unexpected()
+			if diff := cmp.Diff(tc.want, f.stuck); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if len(f.stuck) > 0 && f.says(corev1.NamespaceDeletionContentFailure) != "Failed to delete all resource types, 1 remaining: "+f.stuck[0] {
+				t.Error(f.says(corev1.NamespaceDeletionContentFailure))
+			}
+		})
+	}
+}
+
+// What is deleted takes its dependents along, whatever its kind would do otherwise.
+func TestRemove(t *testing.T) {
+	o := &object{Resource: "v1/replicationcontrollers"}
+	o.UID = "u"
+	if got := remove(o).Delete; got.Propagation != "Background" || *got.Preconditions.UID != "u" {
+		t.Errorf("deleted by %+v", got)
+	}
+}
+
+// What takes long is looked at less often.
+func TestPause(t *testing.T) {
+	for since, want := range map[time.Duration]time.Duration{-time.Second: time.Second, 0: time.Second, 40 * time.Second: 4 * time.Second, time.Hour: 15 * time.Second} {
+		if got := pause(since); got != want {
+			t.Errorf("pause(%s) = %s, want %s", since, got, want)
+		}
 	}
 }
 
