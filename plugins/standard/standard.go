@@ -150,6 +150,7 @@ var Plugins = []Plugin{
 		{[]string{"*"}, []string{"*"}, []string{"get", "list", "watch", "update", "patch", "delete"}},
 	}},
 	{Name: "garbage-collector", Member: "garbage-collector", Account: "generic-garbage-collector", Component: "garbage-collector-controller", Rules: []Rule{
+		events,
 		{[]string{"*"}, []string{"*"}, []string{"get", "list", "watch", "update", "patch", "delete"}},
 	}},
 	{Name: "resource-quota-status", Member: "resource-quota-status", Account: "resourcequota-controller", Rules: []Rule{

@@ -121,7 +121,8 @@ const AllResources = wire.AllResources
 // ByKind names a resource by the kind of its objects, as owner references do;
 // the version may be any. Of a kind that is not namespaced, a namespace is
 // ignored; [IsUnsupported] tells that there is no such kind, or that its objects
-// are namespaced and no namespace was given.
+// are namespaced and one is asked for without a namespace. A list without one is of all
+// namespaces.
 func ByKind(apiVersion, kind string) string { return apiVersion + wire.KindMark + kind }
 
 // PatchType is the format of a patch.

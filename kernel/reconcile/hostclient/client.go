@@ -159,7 +159,7 @@ func (c *Config) target(res, namespace, name, sub string) (registry.Target, *res
 			return registry.Target{}, nil, wire.Errorf(wire.KindUnsupported, "there is no kind %q", res)
 		case !d.Namespaced:
 			namespace = ""
-		case namespace == "":
+		case namespace == "" && name != "":
 			return registry.Target{}, nil, wire.Errorf(wire.KindUnsupported, "%q is namespaced: a namespace is required", res)
 		}
 		return registry.Target{Resource: gvr, Namespace: namespace, Name: name, Subresource: sub}, d, nil

@@ -35,16 +35,18 @@ const (
 	modeFinal = "final"
 )
 
-// pause before the next look at dependents that are still going; patience, before that
-// at an owner of a kind that nobody has defined.
+// pause before the next look at dependents that are still going, and each more for each
+// of them, as each is looked at; patience, before that at an owner of a kind that nobody
+// has defined.
 const (
 	pause    = 300 * time.Millisecond
+	each     = 200 * time.Microsecond
 	patience = time.Minute
 )
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "garbage-collector", New: func([]byte) (sdk.Points, error) {
-		return &controller.Points{Watches: watches(), Workers: 2, Reconcile: reconcile}, nil
+		return &controller.Points{Watches: watches(), Workers: 2, Reconcile: (&collector{now: time.Now}).reconcile}, nil
 	}})
 }
 
@@ -102,7 +104,13 @@ func final(o sdk.Value) []controller.Request {
 	return nil
 }
 
-func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
+// collector is the controller.
+type collector struct {
+	now    func() time.Time
+	budget searchBudget
+}
+
+func (g *collector) reconcile(c client.Client, req controller.Request) (controller.Result, error) {
 	s, err := unpack(req.Name)
 	if err != nil {
 		return controller.Result{}, err
@@ -114,20 +122,33 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 		return controller.Result{}, collect(c, s, req.Namespace)
 	}
 	state, err := owner(c, s, req.Namespace)
+	if err != nil || state != ownerGone && state != ownerUnknown {
+		return controller.Result{}, err
+	}
+	far, left, err := g.search(c, s, req.Namespace)
 	switch {
 	case err != nil:
 		return controller.Result{}, err
-	case state == ownerUnknown:
-		// Asked again for as long as somebody has that owner.
-		left, err := dependents(c, s.uid, req.Namespace)
-		if err != nil || len(left) == 0 {
-			return controller.Result{}, err
-		}
-		return controller.Result{RequeueAfter: patience}, nil
-	case state != ownerGone:
-		return controller.Result{}, nil
+	case state == ownerGone:
+		return controller.Result{}, collect(c, s, req.Namespace)
+	case far || left == 0:
+		return controller.Result{}, nil // no other look finds anything else
 	}
-	return controller.Result{}, collect(c, s, req.Namespace)
+	// Asked again for as long as somebody has that owner.
+	return controller.Result{RequeueAfter: patience}, nil
+}
+
+// search looks for an owner that is not where its dependents look, says of them if it is
+// elsewhere, and answers how many dependents there are.
+func (g *collector) search(c client.Client, s subject, namespace string) (far bool, left int, err error) {
+	deps, err := dependents(c, s.uid, namespace)
+	if err != nil || len(deps) == 0 || !g.budget.take(g.now()) {
+		return false, len(deps), err
+	}
+	if far, err = elsewhere(c, s, namespace); far {
+		misplaced(c, s, namespace, deps)
+	}
+	return far, len(deps), err
 }
 
 // object is any object's metadata.
@@ -156,36 +177,4 @@ func read(c client.Client, apiVersion, kind, namespace, name string) (*object, e
 	err := c.Get(o, namespace, name)
 	o.Resource = client.ByKind(apiVersion, kind) // reading clears everything
 	return o, err
-}
-
-// ownerState is what an owner is to its dependents.
-type ownerState int
-
-const (
-	ownerGone  ownerState = iota
-	ownerWaits            // it is being deleted once its dependents are gone
-	ownerStays
-	ownerUnknown // there is no such kind, or no telling whom the reference means
-)
-
-// owner looks for an owner. One whose kind is not known is gone if it was seen to be
-// deleted; else it is not known to be: what cannot be looked up must not be taken for
-// garbage.
-func owner(c client.Client, s subject, namespace string) (ownerState, error) {
-	o, err := read(c, s.apiVersion, s.kind, namespace, s.name)
-	switch {
-	case client.IsNotFound(err):
-		return ownerGone, nil
-	case client.IsUnsupported(err) && s.mode == modeGone:
-		return ownerGone, nil
-	case client.IsUnsupported(err):
-		return ownerUnknown, nil
-	case err != nil:
-		return ownerStays, err
-	case o.UID != s.uid:
-		return ownerGone, nil
-	case waits(o):
-		return ownerWaits, nil
-	}
-	return ownerStays, nil
 }

@@ -1,10 +1,10 @@
 package garbage
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
-	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
 )
@@ -20,35 +20,60 @@ func dependents(c client.Client, uid, namespace string) ([]*object, error) {
 	return out, nil
 }
 
-// collect deletes the dependents of an owner that is gone, once it has looked
-// that it is. One that has another owner which stays only loses the reference.
+// hasDependents tells whether something names the object as its owner.
+func hasDependents(c client.Client, o *object) (bool, error) {
+	var some []*object
+	q := client.ListOptions{Resource: client.AllResources, Namespace: o.Namespace, Fields: "collected=true", Owner: client.OwnedBy(o.UID), Limit: 1}
+	if err := c.List(&some, q); err != nil {
+		return false, fmt.Errorf("list dependents: %w", err)
+	}
+	return len(some) > 0, nil
+}
+
+// collect deletes the dependents of an owner that is gone and have no other that
+// stays; one that has only loses the references that lead nowhere. Each is judged by its
+// own references: another may have named the owner wrongly.
 func collect(c client.Client, s subject, namespace string) error {
 	deps, err := dependents(c, s.uid, namespace)
 	if err != nil || len(deps) == 0 {
 		return err
 	}
-	// Whatever was told of the owner: what is deleted wrongly does not come back.
-	if state, err := owner(c, s, namespace); err != nil || state != ownerGone {
-		return err
-	}
+	known := newOwners(c, s)
 	var ops []client.Op
+	var failed error
 	for _, o := range deps {
 		if o.DeletionTimestamp != nil {
 			continue
 		}
-		kept, err := otherOwner(c, o, s.uid)
-		if err != nil {
+		st, err := known.classify(o)
+		switch {
+		case err != nil:
 			return err
-		}
-		if kept {
-			if err := release(c, o, s.uid); err != nil {
+		case len(st.lost()) == 0:
+		case st.solid:
+			failed = errors.Join(failed, release(c, o, st.lost()...))
+		case len(st.gone) > 0:
+			op, err := known.removal(o, st)
+			if err != nil {
 				return err
 			}
-			continue
+			ops = append(ops, op)
 		}
-		ops = append(ops, remove(o, manner(o)))
 	}
-	return run(c, ops)
+	return errors.Join(failed, run(c, ops))
+}
+
+// removal deletes a dependent that no owner keeps: in the foreground if one of them
+// waits for it and it has dependents itself, else as its own finalizers ask.
+func (w *owners) removal(o *object, st standing) (client.Op, error) {
+	if len(st.waits) == 0 {
+		return remove(o, manner(o)), nil
+	}
+	has, err := hasDependents(w.client, o)
+	if err != nil || !has {
+		return remove(o, manner(o)), err
+	}
+	return remove(o, "Foreground"), nil
 }
 
 // remove deletes an object as it was read: its owners may have changed since.
@@ -69,39 +94,20 @@ func manner(o *object) string {
 	return "Background"
 }
 
-// otherOwner tells whether an owner other than uid stays: it exists, or is not known
-// to be gone, and is not itself waiting for its dependents to go.
-func otherOwner(c client.Client, o *object, uid string) (bool, error) {
-	for _, ref := range o.OwnerReferences {
-		if ref.UID == uid {
-			continue
-		}
-		state, err := owner(c, subject{apiVersion: ref.APIVersion, kind: ref.Kind, uid: ref.UID, name: ref.Name}, o.Namespace)
-		if err != nil || state == ownerStays || state == ownerUnknown {
-			return err == nil, err
-		}
-	}
-	return false, nil
-}
-
-// release takes the reference to uid out of an object.
-func release(c client.Client, o *object, uid string) error {
-	return patchOwners(c, o, slices.DeleteFunc(slices.Clone(o.OwnerReferences), func(r metav1.OwnerReference) bool { return r.UID == uid }))
-}
-
-func run(c client.Client, ops []client.Op) error {
+// run deletes; one that fails does not keep the others, and the first error is told.
+func run(c client.Client, ops []client.Op) (failed error) {
 	for part := range slices.Chunk(ops, 250) {
 		errs, err := c.Batch(part, false)
 		if err != nil {
 			return err
 		}
 		for i, err := range errs {
-			if err != nil && !client.IsNotFound(err) {
-				return fmt.Errorf("delete %s: %w", part[i].Object.APIResource(), err)
+			if err != nil && !client.IsNotFound(err) && failed == nil {
+				failed = fmt.Errorf("delete %s: %w", part[i].Object.APIResource(), err)
 			}
 		}
 	}
-	return nil
+	return failed
 }
 
 // finalize carries out the finalizer of an object that is being deleted.
@@ -122,66 +128,20 @@ func finalize(c client.Client, s subject, namespace string) (controller.Result, 
 	}
 	switch {
 	case slices.Contains(o.Finalizers, orphan):
-		for _, d := range deps {
+		var failed error
+		for _, d := range deps { // one that changes meanwhile does not keep the others
 			if err := release(c, d, o.UID); err != nil {
-				return controller.Result{}, err
+				failed = fmt.Errorf("orphan %s %s: %w", d.Kind, d.Name, err)
 			}
+		}
+		if failed != nil {
+			return controller.Result{}, failed
 		}
 		return controller.Result{}, drop(c, o, orphan)
 	case slices.Contains(o.Finalizers, foreground):
 		return deleteForeground(c, o, deps)
 	}
 	return controller.Result{}, nil
-}
-
-// deleteForeground deletes the dependents and lets the owner go when none of those
-// that block it is left. Owners in a circle would wait for one another for
-// ever: a dependent that waits for its own and is an owner of this one, however
-// many are between them, does not block it.
-func deleteForeground(c client.Client, o *object, deps []*object) (controller.Result, error) {
-	above, err := ancestors(c, o)
-	if err != nil {
-		return controller.Result{}, err
-	}
-	var ops []client.Op
-	blocked := false
-	for _, d := range deps {
-		kept, err := otherOwner(c, d, o.UID)
-		if err != nil {
-			return controller.Result{}, err
-		}
-		if kept {
-			if err := release(c, d, o.UID); err != nil {
-				return controller.Result{}, err
-			}
-			continue
-		}
-		if blocks(d, o.UID) && waits(d) && above[d.UID] {
-			if err := unblock(c, d, o.UID); err != nil {
-				return controller.Result{}, err
-			}
-		}
-		blocked = blocked || blocks(d, o.UID)
-		if d.DeletionTimestamp == nil {
-			ops = append(ops, remove(d, "Foreground"))
-		}
-	}
-	if err := run(c, ops); err != nil {
-		return controller.Result{}, err
-	}
-	if blocked {
-		return controller.Result{RequeueAfter: pause}, nil
-	}
-	return controller.Result{}, drop(c, o, foreground)
-}
-
-func blocks(d *object, uid string) bool {
-	for _, r := range d.OwnerReferences {
-		if r.UID == uid && r.BlockOwnerDeletion != nil && *r.BlockOwnerDeletion {
-			return true
-		}
-	}
-	return false
 }
 
 // drop removes a finalizer.

@@ -65,7 +65,7 @@ func TestRequeue(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := &cluster{s.Client(), tc.unknown, tc.failing}
-			got, err := reconcile(c, subject{tc.mode, "example.com/v1", "Owner", "u1", "o"}.request("ns"))
+			got, err := (&collector{now: time.Now}).reconcile(c, subject{tc.mode, "example.com/v1", "Owner", "u1", "o"}.request("ns"))
 			if (err != nil) != tc.err || got.RequeueAfter != tc.again {
 				t.Errorf("%+v, %v; want again after %s", got, err, tc.again)
 			}

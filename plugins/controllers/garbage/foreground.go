@@ -2,10 +2,76 @@ package garbage
 
 import (
 	"slices"
+	"time"
 
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/client"
+	"github.com/pintle-io/pintle/sdk/controller"
 )
+
+// deleteForeground deletes the dependents and lets the owner go when none of those
+// that block it is left. Owners in a circle would wait for one another for
+// ever: a dependent that waits for its own and is an owner of this one, however
+// many are between them, does not block it.
+func deleteForeground(c client.Client, o *object, deps []*object) (controller.Result, error) {
+	above, err := ancestors(c, o)
+	if err != nil {
+		return controller.Result{}, err
+	}
+	known := newOwners(c, subject{})
+	var ops []client.Op
+	blocked := 0
+	for _, d := range deps {
+		if d.DeletionTimestamp == nil {
+			op, kept, err := known.dependentOf(o, d)
+			if err != nil {
+				return controller.Result{}, err
+			}
+			if kept {
+				continue
+			}
+			ops = append(ops, op)
+		}
+		if blocks(d, o.UID) && waits(d) && above[d.UID] {
+			if err := unblock(c, d, o.UID); err != nil {
+				return controller.Result{}, err
+			}
+		}
+		if blocks(d, o.UID) {
+			blocked++
+		}
+	}
+	if err := run(c, ops); err != nil {
+		return controller.Result{}, err
+	}
+	if blocked > 0 {
+		return controller.Result{RequeueAfter: pause + time.Duration(blocked)*each}, nil
+	}
+	return controller.Result{}, drop(c, o, foreground)
+}
+
+// dependentOf is how a dependent of o, which waits for it, goes; kept: it does not, as
+// another owner stays, and o is none any more.
+func (w *owners) dependentOf(o, d *object) (op client.Op, kept bool, err error) {
+	st, err := w.classify(d)
+	if err != nil {
+		return client.Op{}, false, err
+	}
+	if st.solid {
+		return client.Op{}, true, release(w.client, d, append(st.lost(), o.UID)...)
+	}
+	op, err = w.removal(d, st)
+	return op, false, err
+}
+
+func blocks(d *object, uid string) bool {
+	for _, r := range d.OwnerReferences {
+		if r.UID == uid && r.BlockOwnerDeletion != nil && *r.BlockOwnerDeletion {
+			return true
+		}
+	}
+	return false
+}
 
 // maxAncestors bounds how many owners above an object are looked at. Chains
 // are two or three long; a circle that is longer than this keeps blocking.
