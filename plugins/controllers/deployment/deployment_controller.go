@@ -45,9 +45,6 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 		}
 		return controller.Result{}, err
 	}
-	if d.DeletionTimestamp != nil {
-		return controller.Result{}, nil // the garbage collector takes it from here
-	}
 	sets, err := owned(c, d)
 	if err != nil {
 		return controller.Result{}, err
@@ -65,6 +62,9 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	}
 	if err := execute(c, d, p); err != nil {
 		return controller.Result{}, err
+	}
+	if p.undo != nil {
+		return controller.Result{}, goBack(c, p.undo)
 	}
 	if p.annotateRevision != "" && d.Annotations[revisionAnnotation] != p.annotateRevision {
 		if err := annotate(c, d, p.annotateRevision); err != nil {
@@ -95,6 +95,11 @@ func owned(c client.Client, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) 
 	var had, orphans []*appsv1.ReplicaSet
 	if err := c.List(&had, client.ListOptions{Namespace: d.Namespace, Owner: client.OwnedBy(d.UID)}); err != nil {
 		return nil, err
+	}
+	if d.DeletionTimestamp != nil {
+		return slices.DeleteFunc(had, func(rs *appsv1.ReplicaSet) bool {
+			return !metav1.IsControlledBy(rs, d) || !d.Spec.Selector.Matches(rs.Labels)
+		}), nil
 	}
 	if err := c.List(&orphans, client.ListOptions{Namespace: d.Namespace, Owner: client.NoController(), Labels: d.Spec.Selector.String()}); err != nil {
 		return nil, err
@@ -230,6 +235,15 @@ func createFailed(c client.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet, 
 	}
 	status.CollisionCount = &next
 	return errors.Join(err, report(c, d, status))
+}
+
+// goBack writes what was decided on a request to go back to a revision, and says it.
+func goBack(c client.Client, u *undo) error {
+	if err := c.Update(u.next); err != nil {
+		return fmt.Errorf("roll back: %w", err)
+	}
+	c.Event(u.next, u.note)
+	return nil
 }
 
 func annotate(c client.Client, d *appsv1.Deployment, revision string) error {

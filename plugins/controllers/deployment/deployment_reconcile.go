@@ -31,6 +31,7 @@ type plan struct {
 	update []change
 	remove []*appsv1.ReplicaSet
 	status appsv1.DeploymentStatus
+	undo   *undo // of a rollout, when that is asked for
 	// annotateRevision is the revision that the Deployment shows.
 	annotateRevision string
 	// again asks for another look after this time.
@@ -55,9 +56,7 @@ type round struct {
 	replicas int32
 }
 
-// makePlan decides one round from what is there. oldPods is the number of
-// pods of old templates that still exist (Recreate only).
-func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now time.Time) (*plan, error) {
+func newRound(d *appsv1.Deployment, sets []*appsv1.ReplicaSet) (*round, error) {
 	r := &round{d: d, current: findNew(d, sets), edits: edits{}, replicas: *d.Spec.Replicas}
 	for _, rs := range sets {
 		if rs != r.current {
@@ -65,14 +64,38 @@ func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now 
 		}
 	}
 	slices.SortFunc(r.old, byAge)
-	if err := r.bounds(); err != nil {
+	return r, r.bounds()
+}
+
+// allOf are the sets of a round, the present template's first.
+func allOf(r *round) []*appsv1.ReplicaSet {
+	if r.current == nil {
+		return r.old
+	}
+	return append([]*appsv1.ReplicaSet{r.current}, r.old...)
+}
+
+// makePlan decides one round from what is there. oldPods is the number of
+// pods of old templates that still exist (Recreate only).
+func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now time.Time) (*plan, error) {
+	r, err := newRound(d, sets)
+	if err != nil {
 		return nil, err
 	}
 	p := &plan{}
+	if d.DeletionTimestamp != nil {
+		p.status = counts(r, nil, now) // the garbage collector takes it from here
+		return p, nil
+	}
 	r.keep()
+	to, back := rollbackTo(d)
 	switch {
 	case d.Spec.Paused:
 		r.proportional()
+	case back && r.current != nil:
+		p.undo = pastOf(r).undo(to)
+	case back: // what it is at now must have a revision first
+		p.create = r.newSet(r.newSize())
 	case d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType:
 		p.create = r.recreate(oldPods) // it knows one size only: scaling is no case of its own
 	case r.scaling():
@@ -80,7 +103,7 @@ func makePlan(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, oldPods int, now 
 	default:
 		p.create = r.roll()
 	}
-	if p.create == nil && (d.Spec.Paused || r.complete(&d.Status)) {
+	if p.create == nil && p.undo == nil && (d.Spec.Paused || r.complete(&d.Status)) {
 		p.remove = r.history()
 	}
 	for _, id := range slices.Sorted(keys(r.edits)) {
@@ -211,7 +234,7 @@ func (r *round) scaling() bool {
 		if rs == nil || *rs.Spec.Replicas == 0 {
 			continue
 		}
-		if d, err := strconv.Atoi(rs.Annotations[desiredAnnotation]); err == nil && int32(d) != r.replicas {
+		if d, ok := number(rs, desiredAnnotation); ok && d != r.replicas {
 			return true
 		}
 	}
@@ -264,8 +287,8 @@ func (r *round) saturated() bool {
 	if rs == nil {
 		return false
 	}
-	d, err := strconv.Atoi(rs.Annotations[desiredAnnotation])
-	return err == nil && int32(d) == *rs.Spec.Replicas && *rs.Spec.Replicas == r.replicas && rs.Status.AvailableReplicas == r.replicas
+	d, ok := number(rs, desiredAnnotation)
+	return ok && d == *rs.Spec.Replicas && *rs.Spec.Replicas == r.replicas && rs.Status.AvailableReplicas == r.replicas
 }
 
 func (r *round) spread(active []*appsv1.ReplicaSet) {
@@ -303,11 +326,14 @@ func (r *round) share(rs *appsv1.ReplicaSet, allowed, add, left int32) int32 {
 	if *rs.Spec.Replicas == 0 || add == 0 || left == 0 {
 		return 0
 	}
-	before, err := strconv.Atoi(rs.Annotations[maxAnnotation])
-	if err != nil || before == 0 {
-		before = int(r.d.Status.Replicas)
+	before, ok := number(rs, maxAnnotation)
+	if !ok || before == 0 {
+		before = r.d.Status.Replicas
 	}
-	if before == 0 {
+	switch {
+	case r.replicas == 0:
+		return max(-*rs.Spec.Replicas, left) // all of it, whatever it was before
+	case before == 0:
 		return 0
 	}
 	want := roundHalfUp(int64(*rs.Spec.Replicas)*int64(allowed), int64(before)) - *rs.Spec.Replicas
@@ -318,6 +344,12 @@ func (r *round) share(rs *appsv1.ReplicaSet, allowed, add, left int32) int32 {
 }
 
 func roundHalfUp(a, b int64) int32 { return int32((2*a + b) / (2 * b)) }
+
+// number is a size that an annotation of a set says; ok is false for what is none.
+func number(rs *appsv1.ReplicaSet, annotation string) (n int32, ok bool) {
+	v, err := strconv.ParseUint(rs.Annotations[annotation], 10, 31)
+	return int32(v), err == nil
+}
 
 // roll does one round of a rolling update.
 func (r *round) roll() *appsv1.ReplicaSet {
@@ -475,7 +507,7 @@ func revision(rs *appsv1.ReplicaSet) int {
 // (such as kubernetes.io/change-cause, which rollout history shows).
 func copied(key string) bool {
 	switch key {
-	case lastApplied, revisionAnnotation, historyAnnotation, desiredAnnotation, maxAnnotation, "deprecated.deployment.rollback.to":
+	case lastApplied, revisionAnnotation, historyAnnotation, desiredAnnotation, maxAnnotation, rollbackAnnotation:
 		return false
 	}
 	return true

@@ -14,23 +14,22 @@ import (
 // status computes the Deployment's status and, while it progresses under a
 // deadline, how long until that passes.
 func (r *round) status(created *appsv1.ReplicaSet, now time.Time) (appsv1.DeploymentStatus, time.Duration) {
+	s := counts(r, created, now)
+	if !r.d.Spec.Paused {
+		r.setFailure(&s, now)
+	}
+	return s, r.setProgress(&s, created, now)
+}
+
+// counts is the status as far as it sums up those of the sets.
+func counts(r *round, created *appsv1.ReplicaSet, now time.Time) appsv1.DeploymentStatus {
 	d := r.d
 	s := appsv1.DeploymentStatus{ObservedGeneration: d.Generation, CollisionCount: d.Status.CollisionCount,
-		Conditions: append([]appsv1.DeploymentCondition(nil), d.Status.Conditions...)}
-	for _, rs := range append([]*appsv1.ReplicaSet{r.current}, r.old...) {
-		if rs == nil {
-			continue
-		}
+		Conditions: append([]appsv1.DeploymentCondition(nil), d.Status.Conditions...), TerminatingReplicas: terminating(allOf(r))}
+	for _, rs := range allOf(r) {
 		s.Replicas += rs.Status.Replicas
 		s.ReadyReplicas += rs.Status.ReadyReplicas
 		s.AvailableReplicas += rs.Status.AvailableReplicas
-		if n := rs.Status.TerminatingReplicas; n != nil {
-			sum := *n
-			if s.TerminatingReplicas != nil {
-				sum += *s.TerminatingReplicas
-			}
-			s.TerminatingReplicas = &sum
-		}
 	}
 	if r.current != nil {
 		s.UpdatedReplicas = r.current.Status.Replicas
@@ -41,10 +40,22 @@ func (r *round) status(created *appsv1.ReplicaSet, now time.Time) (appsv1.Deploy
 	}
 	s.UnavailableReplicas = max(total-s.AvailableReplicas, 0)
 	setAvailable(&s, r.replicas-r.unavail, now)
-	if !d.Spec.Paused {
-		r.setFailure(&s, now)
+	return s
+}
+
+// terminating counts the pods that are being deleted (KEP-3973); nil when a set that
+// was looked at does not say.
+func terminating(sets []*appsv1.ReplicaSet) *int32 {
+	sum := int32(0)
+	for _, rs := range sets {
+		switch n := rs.Status.TerminatingReplicas; {
+		case n != nil:
+			sum += *n
+		case rs.Status.ObservedGeneration > 0:
+			return nil
+		}
 	}
-	return s, r.setProgress(&s, created, now)
+	return &sum
 }
 
 func setAvailable(s *appsv1.DeploymentStatus, least int32, now time.Time) {
@@ -57,10 +68,7 @@ func setAvailable(s *appsv1.DeploymentStatus, least int32, now time.Time) {
 
 // setFailure repeats what the ReplicaSets say of pods that cannot be made.
 func (r *round) setFailure(s *appsv1.DeploymentStatus, now time.Time) {
-	for _, rs := range append([]*appsv1.ReplicaSet{r.current}, r.old...) {
-		if rs == nil {
-			continue
-		}
+	for _, rs := range allOf(r) {
 		for _, c := range rs.Status.Conditions {
 			if c.Type == appsv1.ReplicaSetReplicaFailure {
 				set(s, appsv1.DeploymentReplicaFailure, c.Status, c.Reason, c.Message, now)
@@ -75,7 +83,7 @@ func (r *round) setFailure(s *appsv1.DeploymentStatus, now time.Time) {
 // `kubectl rollout status` reads them. It answers when to look again.
 func (r *round) setProgress(s *appsv1.DeploymentStatus, created *appsv1.ReplicaSet, now time.Time) time.Duration {
 	d := r.d
-	name := fmt.Sprintf("ReplicaSet %q", nameOf(r.current, created))
+	name := subject(d, r.current, created)
 	old := find(d.Status.Conditions, appsv1.DeploymentProgressing)
 	switch {
 	case !hasDeadline(d):
@@ -117,13 +125,15 @@ func hasDeadline(d *appsv1.Deployment) bool {
 	return d.Spec.ProgressDeadlineSeconds != nil && *d.Spec.ProgressDeadlineSeconds != math.MaxInt32
 }
 
-func nameOf(sets ...*appsv1.ReplicaSet) string {
+// subject is what progresses, for people: the set of the present template, or the
+// Deployment before that is there.
+func subject(d *appsv1.Deployment, sets ...*appsv1.ReplicaSet) string {
 	for _, rs := range sets {
 		if rs != nil {
-			return rs.Name
+			return fmt.Sprintf("ReplicaSet %q", rs.Name)
 		}
 	}
-	return ""
+	return fmt.Sprintf("Deployment %q", d.Name)
 }
 
 // complete tells that a status is that of a rollout that reached its goal.
