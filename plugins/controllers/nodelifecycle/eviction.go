@@ -48,7 +48,7 @@ func sinceOf(node *nodeState, taints []corev1.Taint, now time.Time) (since []tim
 // evict deletes the pods that do not tolerate the node's NoExecute taints, or
 // no longer, and answers when the next one is due. The taints of the node's
 // health count from healthSince at the earliest.
-func evict(c client.Client, node *nodeState, healthSince, now time.Time) (time.Duration, error) {
+func (k *keeper) evict(c client.Client, node *nodeState, healthSince, now time.Time) (time.Duration, error) {
 	noExecute := noExecuteTaints(node)
 	since, annotation := sinceOf(node, noExecute, now)
 	if err := annotate(c, node, annotation); err != nil {
@@ -56,6 +56,7 @@ func evict(c client.Client, node *nodeState, healthSince, now time.Time) (time.D
 	}
 	noExecute, since, next := begun(noExecute, since, healthSince, now)
 	if len(noExecute) == 0 {
+		k.await(c, node.Name, nil, nil)
 		return next, nil
 	}
 	pods, err := podsOn(c, node.Name)
@@ -63,6 +64,7 @@ func evict(c client.Client, node *nodeState, healthSince, now time.Time) (time.D
 		return 0, err
 	}
 	var due []*corev1.Pod
+	later := pending{}
 	for _, p := range pods {
 		if p.DeletionTimestamp != nil {
 			continue
@@ -71,10 +73,14 @@ func evict(c client.Client, node *nodeState, healthSince, now time.Time) (time.D
 		case stays:
 		case left <= 0:
 			due = append(due, p)
-		case next == 0 || left < next:
-			next = left
+		default:
+			later.add(p)
+			if next == 0 || left < next {
+				next = left
+			}
 		}
 	}
+	k.await(c, node.Name, later, due)
 	marked, err := disrupt(c, due, nil, func(p *corev1.Pod) {
 		disruption(p, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now)
 	})

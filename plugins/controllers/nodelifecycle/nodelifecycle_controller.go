@@ -8,7 +8,6 @@
 package nodelifecycle
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"time"
@@ -20,60 +19,11 @@ import (
 	"github.com/pintle-io/pintle/sdk/controller"
 )
 
-// Config is the plugin's configuration.
-type Config struct {
-	// GraceSeconds is how long a node may be silent before it counts as
-	// unreachable; 0 is 40, upstream's default.
-	GraceSeconds float64 `json:"graceSeconds"`
-	// The others are flags of upstream's controller manager with its defaults,
-	// which an absent field takes. UnhealthyZoneThreshold is the part of a
-	// zone's nodes that must be not ready for the zone to count as disrupted
-	// (0.55); LargeClusterSizeThreshold the number of nodes above which a
-	// disrupted zone is still emptied, at the secondary rate (50); the rates are
-	// nodes a second and zone (0.1 and 0.01), 0 empties none.
-	UnhealthyZoneThreshold    *float64 `json:"unhealthyZoneThreshold"`
-	LargeClusterSizeThreshold *int     `json:"largeClusterSizeThreshold"`
-	NodeEvictionRate          *float64 `json:"nodeEvictionRate"`
-	SecondaryNodeEvictionRate *float64 `json:"secondaryNodeEvictionRate"`
-}
-
-func parseConfig(raw []byte) (grace time.Duration, r disruptionRules, err error) {
-	c := Config{}
-	if len(raw) > 0 {
-		if err := json.Unmarshal(raw, &c); err != nil {
-			return 0, r, fmt.Errorf("config: %w", err)
-		}
-	}
-	if c.GraceSeconds == 0 {
-		c.GraceSeconds = 40
-	}
-	r = disruptionRules{
-		unhealthy: or(c.UnhealthyZoneThreshold, 0.55), large: or(c.LargeClusterSizeThreshold, 50),
-		rate: or(c.NodeEvictionRate, 0.1), secondary: or(c.SecondaryNodeEvictionRate, 0.01),
-	}
-	switch {
-	case c.GraceSeconds < 0:
-		err = fmt.Errorf("config.graceSeconds: %v is negative", c.GraceSeconds)
-	case !(r.unhealthy >= 0 && r.unhealthy <= 1):
-		err = fmt.Errorf("config.unhealthyZoneThreshold: %v is not between 0 and 1", r.unhealthy)
-	case !(r.rate >= 0 && r.secondary >= 0):
-		err = fmt.Errorf("config.nodeEvictionRate, config.secondaryNodeEvictionRate: %v, %v: want 0 or more", r.rate, r.secondary)
-	}
-	return time.Duration(c.GraceSeconds * float64(time.Second)), r, err
-}
-
-func or[T any](p *T, otherwise T) T {
-	if p == nil {
-		return otherwise
-	}
-	return *p
-}
-
 const leaseNamespace = "kube-node-lease"
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "node-lifecycle", New: func(raw []byte) (sdk.Points, error) {
-		grace, rules, err := parseConfig(raw)
+		times, rules, err := parseConfig(raw)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +34,7 @@ func init() {
 				{Resource: "v1/pods", Map: controller.FieldChanged("spec.nodeName")},
 			},
 			Workers:   1, // what was seen of a node is remembered by one hand
-			Reconcile: newKeeper(grace, rules, time.Now).reconcile,
+			Reconcile: newKeeper(times, rules, time.Now).reconcile,
 		}, nil
 	}})
 }
@@ -99,21 +49,22 @@ func leaseOf(lease sdk.Value) []controller.Request {
 // keeper is one instance's memory: when it last saw a node renew its lease, by
 // its own clock, so that the clocks of nodes need not agree with it.
 type keeper struct {
-	grace time.Duration
+	graces
 	now   func() time.Time
 	zones *zones
 	seen  map[string]*sighting
 	// missing is since when a node that pods name has not been there.
 	missing map[string]time.Time
-	last    time.Time // of the last reconcile; zero before the first
-	worked  bool      // some node has been seen to be ready
+	waiting map[string]pending // by node
+	last    time.Time          // of the last reconcile; zero before the first
+	worked  bool               // some node has been seen to be ready
 }
 
 // monitor is the request by which the keeper sees that it is at work itself.
 var monitor = controller.Request{Namespace: "node-lifecycle", Name: "monitor"}
 
-func newKeeper(grace time.Duration, r disruptionRules, now func() time.Time) *keeper {
-	return &keeper{grace: grace, now: now, zones: newZones(r), seen: map[string]*sighting{}, missing: map[string]time.Time{}}
+func newKeeper(g graces, r disruptionRules, now func() time.Time) *keeper {
+	return &keeper{graces: g, now: now, zones: newZones(r), seen: map[string]*sighting{}, missing: map[string]time.Time{}, waiting: map[string]pending{}}
 }
 
 // sighting is what is known of a node's life.
@@ -121,6 +72,7 @@ type sighting struct {
 	renewed string    // the lease's own time
 	at      time.Time // when that changed last, or when the keeper began to look
 	since   time.Time // when the keeper began to look
+	uid     string
 }
 
 func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.Result, error) {
@@ -140,7 +92,7 @@ func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.
 		if !client.IsNotFound(err) {
 			return controller.Result{}, err
 		}
-		delete(k.seen, req.Name)
+		k.removed(c, req.Name)
 		k.zones.remove(req.Name)
 		s := k.zones.updateRates(now)
 		res, err := k.forget(c, req.Name)
@@ -152,7 +104,7 @@ func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.
 	if err != nil {
 		return controller.Result{}, err
 	}
-	silentIn := k.grace - now.Sub(s.at)
+	silentIn := k.graceOf(node) - now.Sub(s.at)
 	if silentIn <= 0 {
 		if err := markLost(c, node, now); err != nil {
 			if client.IsUnavailable(err) {
@@ -166,7 +118,10 @@ func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.
 	if err != nil {
 		return controller.Result{Enqueue: enqueue}, err
 	}
-	next, err := evict(c, node, k.healthSince(node, s), now)
+	if err := label(c, node); err != nil {
+		return controller.Result{Enqueue: enqueue}, err
+	}
+	next, err := k.evict(c, node, k.healthSince(node, s), now)
 	if err != nil {
 		return controller.Result{Enqueue: enqueue}, err
 	}
@@ -272,8 +227,9 @@ func (k *keeper) look(c client.Client, node *nodeState) (*sighting, error) {
 	s := k.seen[node.Name]
 	switch {
 	case s == nil:
-		s = &sighting{renewed, now, now}
+		s = &sighting{renewed, now, now, node.UID}
 		k.seen[node.Name] = s
+		registered(c, node)
 	case s.renewed != renewed:
 		s.renewed, s.at = renewed, now
 	}
@@ -283,12 +239,15 @@ func (k *keeper) look(c client.Client, node *nodeState) (*sighting, error) {
 // markLost says of a node that nobody knows how it is, and takes its pods out
 // of their Services.
 func markLost(c client.Client, node *nodeState, now time.Time) error {
+	wasReady := isReady(node)
 	if next := lostConditions(node, now); !reflect.DeepEqual(next, node.Status.Conditions) {
 		patch := map[string]any{"metadata": map[string]any{"resourceVersion": node.ResourceVersion}, "status": map[string]any{"conditions": next}}
 		if err := c.Patch(node, client.Patch{Data: patch, Subresource: "status"}); err != nil {
 			return fmt.Errorf("mark node %s: %w", node.Name, err)
 		}
-		c.Event(node, client.Note{Reason: "NodeNotReady", Message: fmt.Sprintf("Node %s status is now: NodeNotReady", node.Name)})
+		if wasReady {
+			c.Event(node, client.Note{Reason: "NodeNotReady", Message: fmt.Sprintf("Node %s status is now: NodeNotReady", node.Name)})
+		}
 	}
 	return unready(c, node, now)
 }
@@ -323,42 +282,4 @@ func (k *keeper) empties(node *nodeState, lost bool, now time.Time) (bool, time.
 		return false, 0 // it was lost before this controller looked
 	}
 	return k.zones.admit(node.Name, now)
-}
-
-// unready takes the pods of a lost node out of their Services: nobody else
-// can say that they no longer answer.
-func unready(c client.Client, node *nodeState, now time.Time) error {
-	pods, err := podsOn(c, node.Name)
-	if err != nil {
-		return err
-	}
-	var ops []client.Op
-	for _, p := range pods {
-		if p.Ready() {
-			ops = append(ops, client.Op{Verb: client.VerbUpdate, Subresource: "status", Object: notReady(p, now)})
-		}
-	}
-	return batch(c, ops, "mark pods of node "+node.Name)
-}
-
-func podsOn(c client.Client, node string) ([]*corev1.Pod, error) {
-	var pods []*corev1.Pod
-	err := c.List(&pods, client.ListOptions{Fields: "spec.nodeName=" + node})
-	return pods, err
-}
-
-func batch(c client.Client, ops []client.Op, what string) error {
-	if len(ops) == 0 {
-		return nil
-	}
-	errs, err := c.Batch(ops, false)
-	if err != nil {
-		return err
-	}
-	for _, err := range errs {
-		if err != nil && !client.IsNotFound(err) && !client.IsConflict(err) {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-	}
-	return nil
 }

@@ -52,6 +52,7 @@ func lostConditions(node *nodeState, now time.Time) []corev1.NodeCondition {
 		c.Reason, c.Message = "NodeStatusUnknown", "Kubelet stopped posting node status."
 		if c.Status == "" {
 			c.Reason, c.Message = "NodeStatusNeverUpdated", "Kubelet never posted node status."
+			c.LastHeartbeatTime = node.CreationTimestamp
 		}
 		c.Status, c.LastTransitionTime = corev1.ConditionUnknown, metav1.NewTime(now)
 	}
@@ -140,10 +141,11 @@ func ours(t corev1.Taint) bool {
 	return false
 }
 
+// notReady is a pod that was ready and of which nobody knows it any more. What else its
+// condition says stays, as upstream has it.
 func notReady(p *corev1.Pod, now time.Time) *corev1.Pod {
 	p = client.Clone(p)
 	c := p.Condition(corev1.PodReady)
 	c.Status, c.LastTransitionTime = corev1.ConditionFalse, metav1.NewTime(now)
-	c.Reason, c.Message = "NodeNotReady", ""
 	return p
 }

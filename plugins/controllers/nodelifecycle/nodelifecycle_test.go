@@ -301,14 +301,14 @@ func newLab(t *testing.T, node *nodeState) *lab {
 	}
 	l := &lab{store: s, at: start}
 	l.c = &spy{s.Client(), l}
-	l.keeper = newKeeper(40*time.Second, upstream, func() time.Time { return l.at })
+	l.keeper = newKeeper(graces{40 * time.Second, time.Minute}, upstream, func() time.Time { return l.at })
 	return l
 }
 
 var upstream = disruptionRules{unhealthy: 0.55, large: 50, rate: 0.1, secondary: 0.01}
 
 // restarted is the controller after a restart.
-func (l *lab) restarted() { l.keeper = newKeeper(l.grace, upstream, l.now) }
+func (l *lab) restarted() { l.keeper = newKeeper(l.graces, upstream, l.now) }
 
 // pass lets time pass, in which another node gives signs of life.
 func (l *lab) pass(t *testing.T, d time.Duration) {
@@ -404,8 +404,10 @@ func TestSilence(t *testing.T) {
 	want("tolerated", "Unknown, 2 taints, pod false")
 	l.after(t, time.Second)
 	want("evicted", "Unknown, 2 taints, pod gone")
-	if len(l.store.Notes) != 2 {
-		t.Errorf("events = %v", l.store.Notes)
+	if diff := cmp.Diff([]string{"n RegisteredNode: Node n event: Registered Node n in Controller",
+		"other RegisteredNode: Node other event: Registered Node other in Controller", "n NodeNotReady: Node n status is now: NodeNotReady",
+		"p NodeNotReady: Node is not ready", "p TaintManagerEviction: Marking for deletion Pod default/p"}, l.store.Notes); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
 	}
 	// Its agent is back, and says so itself.
 	n := &nodeState{}
@@ -463,6 +465,9 @@ func TestForgottenNode(t *testing.T) {
 		t.Fatalf("the pod went with its node at once: %v", keys)
 	}
 	l.after(t, 40*time.Second)
+	if slices.ContainsFunc(l.store.Notes, func(n string) bool { return strings.Contains(n, "RemovingNode") }) {
+		t.Errorf("a node that was never seen is removed: %v", l.store.Notes)
+	}
 	if keys := l.store.Keys(); slices.Contains(keys, "v1/pods/default/p") {
 		t.Error("the pod of a node that is no more stays")
 	}
@@ -478,7 +483,11 @@ func TestLostConditions(t *testing.T) {
 	n := newNode(corev1.ConditionTrue)
 	n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: "Mine", Status: corev1.ConditionTrue})
 	var got []string
+	n.CreationTimestamp = metav1.NewTime(start.Add(-time.Hour))
 	for _, c := range lostConditions(n, start) {
+		if want := n.CreationTimestamp; c.Reason == "NodeStatusNeverUpdated" && c.LastHeartbeatTime != want {
+			t.Errorf("%s: last heartbeat at %s, want %s", c.Type, c.LastHeartbeatTime, want)
+		}
 		got = append(got, fmt.Sprint(c.Type, " ", c.Status, " ", c.Reason))
 	}
 	want := []string{"Ready Unknown NodeStatusUnknown", "Mine True ", "MemoryPressure Unknown NodeStatusNeverUpdated",
@@ -488,5 +497,84 @@ func TestLostConditions(t *testing.T) {
 	}
 	if n.Status.Conditions[0].Status != corev1.ConditionTrue {
 		t.Error("the node that was read is changed")
+	}
+}
+
+func TestRemovedNode(t *testing.T) {
+	l := newLab(t, newNode(corev1.ConditionTrue))
+	l.beat(t)
+	l.after(t, 0)
+	if err := l.c.Delete(newNode(""), client.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	l.after(t, 0)
+	l.after(t, 0)
+	if got := strings.Count(strings.Join(l.store.Notes, "\n"), "n RemovingNode: Node n event: Removing Node n from Controller"); got != 1 {
+		t.Errorf("told %d times: %v", got, l.store.Notes)
+	}
+}
+
+// A node that has not reported yet is given more time.
+func TestNodeThatNeverReported(t *testing.T) {
+	l := newLab(t, newNode(""))
+	if again := l.after(t, 0); again != time.Minute {
+		t.Errorf("looks again in %v, want a minute", again)
+	}
+	l.after(t, 59*time.Second)
+	if got := l.state(t); !strings.HasPrefix(got, "none") {
+		t.Errorf("before its time is over: %s", got)
+	}
+	l.after(t, time.Second)
+	if got := l.state(t); !strings.HasPrefix(got, "Unknown") {
+		t.Errorf("then: %s", got)
+	}
+}
+
+// An eviction that was on its way and is off is told of, as upstream does.
+func TestCancelledEviction(t *testing.T) {
+	l := newLab(t, newNode(corev1.ConditionTrue))
+	l.grace = time.Hour
+	l.beat(t)
+	l.after(t, time.Second)
+	l.after(t, time.Second)
+	l.store.Notes = nil
+	at := metav1.NewTime(l.at)
+	l.taint(t, corev1.Taint{Key: "mine", Effect: corev1.TaintEffectNoExecute, TimeAdded: &at})
+	l.after(t, time.Second)
+	l.after(t, time.Second)
+	if len(l.store.Notes) > 0 {
+		t.Errorf("told of what is only waited for: %v", l.store.Notes)
+	}
+	l.taint(t)
+	l.after(t, time.Second)
+	l.after(t, time.Second)
+	if diff := cmp.Diff([]string{"p TaintManagerEviction: Cancelling deletion of Pod default/p"}, l.store.Notes); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	l.taint(t, corev1.Taint{Key: "mine", Effect: corev1.TaintEffectNoExecute, TimeAdded: &at})
+	l.after(t, time.Second)
+	l.after(t, 30*time.Second)
+	if diff := cmp.Diff("p TaintManagerEviction: Marking for deletion Pod default/p", l.store.Notes[len(l.store.Notes)-1]); diff != "" || len(l.store.Notes) != 2 {
+		t.Errorf("events: %v", l.store.Notes)
+	}
+}
+
+// The labels of before 1.14 say what those of today say.
+func TestAliases(t *testing.T) {
+	for _, tc := range []struct {
+		name         string
+		labels, want map[string]string
+	}{
+		{"none", nil, nil},
+		{"missing", map[string]string{"kubernetes.io/os": "linux"}, map[string]string{"beta.kubernetes.io/os": "linux"}},
+		{"otherwise", map[string]string{"kubernetes.io/arch": "arm64", "beta.kubernetes.io/arch": "amd64"}, map[string]string{"beta.kubernetes.io/arch": "arm64"}},
+		{"alike", map[string]string{"kubernetes.io/os": "linux", "beta.kubernetes.io/os": "linux"}, nil},
+		{"only the older", map[string]string{"beta.kubernetes.io/os": "linux"}, nil},
+	} {
+		n := newNode(corev1.ConditionTrue)
+		n.Labels = tc.labels
+		if diff := cmp.Diff(tc.want, aliased(n)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
 	}
 }

@@ -54,12 +54,19 @@ func newZones(r disruptionRules) *zones {
 	return &zones{rules: r, nodes: map[string]member{}, zones: map[string]*zone{}}
 }
 
-// zoneOf names a node's zone; excluded nodes have none.
+// zoneOf names a node's zone, by the older labels where it has them; excluded nodes have
+// none.
 func zoneOf(node *nodeState) (name string, counts bool) {
 	if _, excluded := node.Labels[labelExcludeDisruption]; excluded {
 		return "", false
 	}
-	return node.Labels[corev1.LabelTopologyRegion] + ":\x00:" + node.Labels[corev1.LabelTopologyZone], true
+	first := func(older, newer string) string {
+		if v, ok := node.Labels[older]; ok {
+			return v
+		}
+		return node.Labels[newer]
+	}
+	return first(corev1.LabelFailureDomainBetaRegion, corev1.LabelTopologyRegion) + ":\x00:" + first(corev1.LabelFailureDomainBetaZone, corev1.LabelTopologyZone), true
 }
 
 // observe notes a node's place and readiness.

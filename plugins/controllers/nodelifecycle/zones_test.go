@@ -15,15 +15,20 @@ import (
 )
 
 func TestConfig(t *testing.T) {
-	grace, r, err := parseConfig(nil)
-	if err != nil || grace != 40*time.Second || r != upstream {
-		t.Errorf("defaults = %v, %+v, %v", grace, r, err)
+	times, r, err := parseConfig(nil)
+	if err != nil || times != (graces{40 * time.Second, time.Minute}) || r != upstream {
+		t.Errorf("defaults = %v, %+v, %v", times, r, err)
+	}
+	for raw, want := range map[string]graces{`{"graceSeconds":120}`: {2 * time.Minute, 2 * time.Minute}, `{"graceSeconds":5,"startupGraceSeconds":7}`: {5 * time.Second, 7 * time.Second}} {
+		if got, _, err := parseConfig([]byte(raw)); err != nil || got != want {
+			t.Errorf("%s = %v, %v; want %v", raw, got, err, want)
+		}
 	}
 	_, r, err = parseConfig([]byte(`{"unhealthyZoneThreshold":0,"largeClusterSizeThreshold":3,"nodeEvictionRate":0,"secondaryNodeEvictionRate":2}`))
 	if err != nil || r != (disruptionRules{0, 3, 0, 2}) {
 		t.Errorf("configured = %+v, %v", r, err)
 	}
-	for _, raw := range []string{`{`, `{"graceSeconds":-1}`, `{"unhealthyZoneThreshold":1.5}`, `{"nodeEvictionRate":-1}`, `{"secondaryNodeEvictionRate":-1}`} {
+	for _, raw := range []string{`{`, `{"graceSeconds":-1}`, `{"startupGraceSeconds":-1}`, `{"unhealthyZoneThreshold":1.5}`, `{"nodeEvictionRate":-1}`, `{"secondaryNodeEvictionRate":-1}`} {
 		if _, _, err := parseConfig([]byte(raw)); err == nil {
 			t.Errorf("%s is accepted", raw)
 		}
@@ -81,7 +86,7 @@ func newFleet(t *testing.T, zoneOf func(i int) string, n int) *fleet {
 		t.Fatal(err)
 	}
 	f.store, f.c = s, s.Client()
-	f.keeper = newKeeper(40*time.Second, upstream, func() time.Time { return f.at })
+	f.keeper = newKeeper(graces{40 * time.Second, time.Minute}, upstream, func() time.Time { return f.at })
 	return f
 }
 
@@ -306,6 +311,22 @@ func TestExcludedNode(t *testing.T) {
 }
 
 // Nodes that come, go and move leave nothing behind.
+// The older labels of a zone count before the newer, as upstream's.
+func TestZoneOf(t *testing.T) {
+	const older, newer = "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"
+	for _, tc := range []struct {
+		labels map[string]string
+		want   string
+	}{{nil, ":\x00:"}, {map[string]string{newer: "a"}, ":\x00:a"}, {map[string]string{newer: "a", older: "b"}, ":\x00:b"},
+		{map[string]string{"topology.kubernetes.io/region": "r", "failure-domain.beta.kubernetes.io/region": "q"}, "q:\x00:"}} {
+		n := newNode(corev1.ConditionTrue)
+		n.Labels = tc.labels
+		if got, counts := zoneOf(n); got != tc.want || !counts {
+			t.Errorf("zone of %v = %q, %v; want %q", tc.labels, got, counts, tc.want)
+		}
+	}
+}
+
 func TestZonesForget(t *testing.T) {
 	z := newZones(upstream)
 	n := newNode(corev1.ConditionUnknown)
