@@ -129,6 +129,7 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "create", "patch"}},
 	}},
 	{Name: "endpointslice", Member: "endpointslice", Account: "endpointslice-controller", Rules: []Rule{
+		events,
 		{[]string{""}, []string{"services", "pods", "nodes"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
 	}},

@@ -5,6 +5,8 @@ package endpointslice
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/pintle-io/pintle/plugins/backends"
 	"github.com/pintle-io/pintle/sdk"
@@ -28,6 +30,10 @@ func init() {
 				{Resource: "v1/services"},
 				{Resource: "discovery.k8s.io/v1/endpointslices", Map: controller.Label(serviceLabel)},
 				{Resource: "v1/pods", Map: controller.Labels()},
+				{Resource: "v1/nodes", Map: controller.Added(moved), Fields: []string{"metadata.name"}},
+				{Resource: "v1/nodes", Map: controller.Deleted(moved), Fields: []string{"metadata.name"}},
+				// The taints of a node change with its readiness.
+				{Resource: "v1/nodes", Map: controller.Changed(moved, "metadata.labels", "spec.taints"), Fields: []string{"metadata.name"}},
 			},
 			Workers:   2,
 			Reconcile: reconcile,
@@ -36,6 +42,9 @@ func init() {
 }
 
 func reconcile(c client.Client, req controller.Request) (controller.Result, error) {
+	if req == topology {
+		return placed(c)
+	}
 	if req.Labels != "" {
 		return backends.Selecting(c, req.Namespace, req.Labels.Map())
 	}
@@ -46,22 +55,47 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 		}
 		return controller.Result{}, err
 	}
-	return controller.Result{}, sync(c, svc)
+	return sync(c, svc)
 }
 
-func sync(c client.Client, svc *corev1.Service) error {
+// again is when pods are looked at again whose node is not there: no node is waited for.
+const again = 5 * time.Second
+
+func sync(c client.Client, svc *corev1.Service) (controller.Result, error) {
 	if !backends.Selected(svc) || svc.DeletionTimestamp != nil {
-		return nil
+		return controller.Result{}, nil
 	}
 	pods, err := backends.Of(c, svc)
 	if err != nil {
-		return err
+		return controller.Result{}, err
+	}
+	nodes, err := nodesOf(c, pods)
+	if err != nil {
+		return controller.Result{}, err
 	}
 	var have []*discoveryv1.EndpointSlice
 	if err := c.List(&have, client.ListOptions{Namespace: svc.Namespace, Labels: serviceLabel + "=" + svc.Name + "," + managedLabel + "=" + managedBy}); err != nil {
-		return err
+		return controller.Result{}, err
 	}
-	ops := diff(svc, want(svc, pods), have)
+	have = slices.DeleteFunc(have, func(s *discoveryv1.EndpointSlice) bool { return s.DeletionTimestamp != nil })
+	groups := want(svc, pods)
+	lacking := place(svc, groups, nodes)
+	plans, left := plan(svc, groups, have)
+	if proportional(svc) {
+		if nodes, err = allNodes(c); err != nil {
+			return controller.Result{}, err
+		}
+		for _, note := range allot(svc, plans, shares(nodes)) {
+			c.Event(svc, note)
+		}
+	}
+	if err := write(c, svc, diff(svc, plans, left, triggered(svc, pods, have))); err != nil || !lacking {
+		return controller.Result{}, err
+	}
+	return controller.Result{RequeueAfter: again}, nil
+}
+
+func write(c client.Client, svc *corev1.Service, ops []client.Op) error {
 	if len(ops) == 0 {
 		return nil
 	}
@@ -78,4 +112,25 @@ func sync(c client.Client, svc *corev1.Service) error {
 		}
 	}
 	return nil
+}
+
+// topology asks for the Services whose endpoints are for somebody because of where they
+// are.
+var topology = controller.Request{Name: "topology"}
+
+func moved(sdk.Value) []controller.Request { return []controller.Request{topology} }
+
+// placed names the Services that nodes matter to, beyond those of their pods.
+func placed(c client.Client) (controller.Result, error) {
+	var all []*corev1.Service
+	if err := c.List(&all, client.ListOptions{}); err != nil {
+		return controller.Result{}, err
+	}
+	var res controller.Result
+	for _, svc := range all {
+		if backends.Selected(svc) && (proportional(svc) || nearness(svc) != "") {
+			res.Enqueue = append(res.Enqueue, controller.Request{Namespace: svc.Namespace, Name: svc.Name})
+		}
+	}
+	return res, nil
 }

@@ -3,15 +3,12 @@ package endpointslice
 import (
 	"cmp"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/pintle-io/pintle/plugins/backends"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	discoveryv1 "github.com/pintle-io/pintle/sdk/api/discovery/v1"
-	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
-	"github.com/pintle-io/pintle/sdk/client"
 )
 
 // maxEndpoints of one slice, upstream's default.
@@ -132,99 +129,6 @@ func endpointOf(svc *corev1.Service, p *backends.Pod, address string) discoveryv
 		e.Hostname = &name
 	}
 	return e
-}
-
-// diff turns the wanted groups into writes. An existing slice of the same
-// family and ports keeps its name and as many of its endpoints as it can, so
-// that a change of one pod writes one slice.
-func diff(svc *corev1.Service, groups []*group, have []*discoveryv1.EndpointSlice) []client.Op {
-	var ops []client.Op
-	left := slices.Clone(have)
-	for _, g := range groups {
-		var mine []*discoveryv1.EndpointSlice
-		left = slices.DeleteFunc(left, func(s *discoveryv1.EndpointSlice) bool {
-			if s.AddressType != g.family || portKey(s.Ports) != portKey(g.ports) || !metav1.IsControlledBy(s, svc) {
-				return false // that of a Service of the same name before is not ours either
-			}
-			mine = append(mine, s)
-			return true
-		})
-		ops = append(ops, fill(svc, g, mine)...)
-	}
-	for _, s := range left {
-		ops = append(ops, client.Op{Verb: client.VerbDelete, Object: s, Delete: client.DeleteOptions{Preconditions: client.NewUIDPreconditions(s.UID)}})
-	}
-	return ops
-}
-
-// fill spreads the endpoints of a group over its slices.
-func fill(svc *corev1.Service, g *group, mine []*discoveryv1.EndpointSlice) []client.Op {
-	todo := map[string]discoveryv1.Endpoint{}
-	for _, e := range g.endpoints {
-		todo[identity(e)] = e
-	}
-	kept := make([][]discoveryv1.Endpoint, len(mine))
-	for i, s := range mine { // what is in a slice stays there
-		for _, e := range s.Endpoints {
-			if now, ok := todo[identity(e)]; ok && len(kept[i]) < maxEndpoints {
-				kept[i] = append(kept[i], now)
-				delete(todo, identity(e))
-			}
-		}
-	}
-	var fresh []discoveryv1.Endpoint
-	for _, e := range g.endpoints {
-		if _, ok := todo[identity(e)]; ok {
-			fresh = append(fresh, e)
-		}
-	}
-	for i := range kept {
-		n := min(maxEndpoints-len(kept[i]), len(fresh))
-		if n > 0 {
-			kept[i], fresh = append(kept[i], fresh[:n]...), fresh[n:]
-		}
-	}
-	var ops []client.Op
-	used := 0
-	for i, s := range mine {
-		if len(kept[i]) == 0 && (len(g.endpoints) > 0 || used > 0) {
-			ops = append(ops, client.Op{Verb: client.VerbDelete, Object: s, Delete: client.DeleteOptions{Preconditions: client.NewUIDPreconditions(s.UID)}})
-			continue
-		}
-		used++
-		if op, changed := update(svc, s, g, kept[i]); changed {
-			ops = append(ops, op)
-		}
-	}
-	for used == 0 || len(fresh) > 0 {
-		n := min(maxEndpoints, len(fresh))
-		ops = append(ops, client.Op{Verb: client.VerbCreate, Object: newSlice(svc, g, fresh[:n])})
-		fresh = fresh[n:]
-		used++
-	}
-	return ops
-}
-
-func update(svc *corev1.Service, s *discoveryv1.EndpointSlice, g *group, endpoints []discoveryv1.Endpoint) (client.Op, bool) {
-	next := client.Clone(s)
-	next.Endpoints, next.Ports = endpoints, g.ports
-	next.Labels = labelsOf(svc)
-	if sameEndpoints(s.Endpoints, endpoints) && reflect.DeepEqual(s.Labels, next.Labels) {
-		return client.Op{}, false
-	}
-	return client.Op{Verb: client.VerbUpdate, Object: next}, true
-}
-
-func sameEndpoints(a, b []discoveryv1.Endpoint) bool {
-	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
-}
-
-func newSlice(svc *corev1.Service, g *group, endpoints []discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
-	s := &discoveryv1.EndpointSlice{AddressType: g.family, Endpoints: slices.Clone(endpoints), Ports: g.ports}
-	s.Namespace, s.GenerateName = svc.Namespace, svc.Name+"-"
-	s.Labels = labelsOf(svc)
-	s.OwnerReferences = []metav1.OwnerReference{metav1.NewControllerRef(svc, "v1", "Service")}
-	return s
 }
 
 // labelsOf are the Service's labels and those that say whose slice it is.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -179,7 +180,8 @@ func TestDiff(t *testing.T) {
 		{"few are left", newService(func(s *corev1.Service) { s.Labels = map[string]string{"a": "b"} }), pods(0, 3), "0 created, 2 updated, 2 deleted", 2},
 		{"the Service is another", newService(func(s *corev1.Service) { s.UID = "other" }), pods(0, 3), "1 created, 0 updated, 2 deleted", 1},
 	} {
-		ops := diff(step.svc, want(step.svc, step.pods), s.slices)
+		plans, left := plan(step.svc, want(step.svc, step.pods), s.slices)
+		ops := diff(step.svc, plans, left, time.Time{})
 		if got := s.apply(ops); got != step.want {
 			t.Fatalf("%s: %s, want %s", step.name, got, step.want)
 		}
@@ -206,7 +208,8 @@ func TestForeignSlicesDoNoHarm(t *testing.T) {
 	odd := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{}}, Endpoints: []discoveryv1.Endpoint{{}}}
 	odd.UID = "odd"
 	s := &state{slices: []*discoveryv1.EndpointSlice{odd}}
-	if got, want := s.apply(diff(svc, want(svc, pods(0, 1)), s.slices)), "1 created, 0 updated, 1 deleted"; got != want {
+	plans, left := plan(svc, want(svc, pods(0, 1)), s.slices)
+	if got, want := s.apply(diff(svc, plans, left, time.Time{})), "1 created, 0 updated, 1 deleted"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
