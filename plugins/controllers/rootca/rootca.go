@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/pintle-io/pintle/sdk"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
@@ -70,15 +71,35 @@ func (ca publisher) reconcile(c client.Client, req controller.Request) (controll
 	err := c.Get(cm, req.Name, name)
 	switch {
 	case client.IsNotFound(err):
-		cm = &corev1.ConfigMap{Data: map[string]string{key: string(ca)}}
+		cm = &corev1.ConfigMap{}
 		cm.Namespace, cm.Name = req.Name, name
-		cm.Annotations = map[string]string{"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."}
-		if err = c.Create(cm); client.IsAlreadyExists(err) || client.IsNamespaceTerminating(err) {
-			err = nil
+		ca.publish(cm)
+		if err = c.Create(cm); client.IsAlreadyExists(err) || client.IsNamespaceTerminating(err) || client.IsNotFound(err) {
+			err = nil // somebody was faster, or the namespace goes
 		}
-	case err == nil && cm.Data[key] != string(ca):
-		cm.Data = map[string]string{key: string(ca)}
+	case err == nil && ca.publish(cm):
 		err = c.Update(cm)
 	}
 	return controller.Result{}, err
+}
+
+// The annotation by which people learn what the ConfigMap is for.
+const (
+	describes   = "kubernetes.io/description"
+	description = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."
+)
+
+// publish makes the ConfigMap hold the certificate, nothing else, and a description; it
+// tells whether that changes it.
+func (ca publisher) publish(cm *corev1.ConfigMap) bool {
+	data := map[string]string{key: string(ca)}
+	if maps.Equal(cm.Data, data) && cm.Annotations[describes] != "" {
+		return false
+	}
+	cm.Data = data
+	if cm.Annotations = maps.Clone(cm.Annotations); cm.Annotations == nil {
+		cm.Annotations = map[string]string{}
+	}
+	cm.Annotations[describes] = description
+	return true
 }

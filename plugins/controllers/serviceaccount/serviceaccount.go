@@ -39,7 +39,7 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	}
 	sa := &corev1.ServiceAccount{}
 	sa.Namespace, sa.Name = req.Name, "default"
-	if err := c.Create(sa); err != nil && !client.IsAlreadyExists(err) && !client.IsNamespaceTerminating(err) {
+	if err := c.Create(sa); err != nil && !client.IsAlreadyExists(err) && !client.IsNamespaceTerminating(err) && !client.IsNotFound(err) {
 		return controller.Result{}, err
 	}
 	return controller.Result{}, nil
