@@ -6,6 +6,8 @@
 package resourcequota
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pintle-io/pintle/plugins/quota"
@@ -82,22 +84,26 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	}
 	all := req.Name == everything
 	n := counter{now: time.Now(), namespace: req.Namespace, client: c}
-	for _, q := range list {
-		next, err := n.status(q, req.Name)
-		if err != nil {
-			return controller.Result{}, err
-		}
-		if next == nil {
-			continue
-		}
-		changed := client.Clone(q)
-		changed.Status = *next
-		if err := c.UpdateStatus(changed); err != nil && !client.IsNotFound(err) {
-			return controller.Result{}, err
-		}
+	var failed []error
+	for _, q := range list { // one that changes meanwhile does not keep the others
+		failed = append(failed, n.update(q, req.Name))
 	}
-	if !all {
-		return controller.Result{}, nil
+	if err := errors.Join(failed...); err != nil || !all {
+		return controller.Result{}, err
 	}
 	return controller.Result{RequeueAfter: n.again()}, nil
+}
+
+// update writes a quota's status where it differs from what is counted.
+func (n *counter) update(q *corev1.ResourceQuota, changed string) error {
+	next, err := n.status(q, changed)
+	if err != nil || next == nil {
+		return err
+	}
+	q = client.Clone(q)
+	q.Status = *next
+	if err := n.client.UpdateStatus(q); err != nil && !client.IsNotFound(err) {
+		return fmt.Errorf("update status of %s/%s: %w", q.Namespace, q.Name, err)
+	}
+	return nil
 }

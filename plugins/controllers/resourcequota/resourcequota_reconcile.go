@@ -11,16 +11,17 @@ import (
 	"github.com/pintle-io/pintle/sdk/client"
 )
 
-// lister reads objects; a client.Client is one.
-type lister interface {
+// store reads objects, and writes a status; a client.Client is one.
+type store interface {
 	List(list any, o client.ListOptions) error
+	UpdateStatus(obj client.Object) error
 }
 
 // counter counts objects of one namespace at one moment. What it has listed it keeps:
 // several quotas are counted from the same lists.
 type counter struct {
 	namespace string
-	client    lister
+	client    store
 	now       time.Time
 
 	objects map[string][]*quota.Object // by resource, of those that count for more than one

@@ -1,6 +1,7 @@
 package resourcequota_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -112,5 +113,34 @@ func TestReconcileWaitsForPods(t *testing.T) {
 	}
 	if res, err = points.Reconcile(s.Client(), controller.Request{Namespace: "empty", Name: "*"}); err != nil || res.RequeueAfter != 0 {
 		t.Errorf("without a quota: again after %s, %v", res.RequeueAfter, err)
+	}
+}
+
+// stubborn refuses to update one quota.
+type stubborn struct{ client.Client }
+
+func (c stubborn) UpdateStatus(obj client.Object) error {
+	if q, ok := obj.(*corev1.ResourceQuota); ok && q.Name == "a" {
+		return errors.New("not this one")
+	}
+	return c.Client.UpdateStatus(obj)
+}
+
+// A quota that cannot be written does not keep the others of its namespace.
+func TestOneFails(t *testing.T) {
+	quota := func(name string) *corev1.ResourceQuota {
+		return &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}, Spec: corev1.ResourceQuotaSpec{Hard: list{"pods": "1"}}}
+	}
+	s, err := sdktest.NewStore(quota("a"), quota("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = sdktest.Open[*controller.Points](t, "resource-quota-status", "").Reconcile(stubborn{s.Client()}, controller.Request{Namespace: "ns", Name: "*"})
+	if err == nil || err.Error() != "update status of ns/a: not this one" {
+		t.Errorf("error %v", err)
+	}
+	q := &corev1.ResourceQuota{}
+	if err := s.Client().Get(q, "ns", "b"); err != nil || q.Status.Used["pods"] != "0" {
+		t.Errorf("%v; the other has %+v", err, q.Status)
 	}
 }
