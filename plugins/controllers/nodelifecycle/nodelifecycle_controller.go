@@ -92,12 +92,7 @@ func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.
 		if !client.IsNotFound(err) {
 			return controller.Result{}, err
 		}
-		k.removed(c, req.Name)
-		k.zones.remove(req.Name)
-		s := k.zones.updateRates(now)
-		res, err := k.forget(c, req.Name)
-		res.Enqueue = requests(s.again)
-		return res, err
+		return k.lacking(c, req.Name, now)
 	}
 	delete(k.missing, req.Name)
 	s, err := k.look(c, node)
@@ -127,6 +122,16 @@ func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.
 	}
 	recheck, err := abandon(c, node, now)
 	return controller.Result{RequeueAfter: soonest(silentIn, admitIn, next, recheck), Enqueue: enqueue}, err
+}
+
+// lacking is reconcile for a node that is not there.
+func (k *keeper) lacking(c client.Client, name string, now time.Time) (controller.Result, error) {
+	k.removed(c, name)
+	k.zones.remove(name)
+	s := k.zones.updateRates(now)
+	res, err := k.forget(c, name)
+	res.Enqueue = requests(s.again)
+	return res, err
 }
 
 // attend makes sure that nodes are held against what this controller saw itself.
