@@ -22,7 +22,7 @@ import (
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 )
 
-// HashLabel is the label of a revision that holds its hash.
+// HashLabel is the label of a revision that holds its hash, unless its owner says otherwise.
 const HashLabel = "controller.kubernetes.io/hash"
 
 // maxPrefix bounds what a name takes from its owner's, so that there is room for

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +19,9 @@ type Revisions struct {
 	Kind  string
 	// Selector is the owner's: a revision carries the labels of its template.
 	Selector *metav1.LabelSelector
+	// HashLabel is the label of a revision that holds its hash; "" is the constant of
+	// that name.
+	HashLabel string
 	// MayAdopt is asked, once, before a revision without an owner is taken: it
 	// reads the owner anew, since what was let go just now must not be taken back.
 	MayAdopt func() (bool, error)
@@ -88,7 +92,7 @@ func (r *Revisions) Create(data []byte, number int64, labels, annotations map[st
 		if c.Labels == nil {
 			c.Labels = map[string]string{}
 		}
-		c.Labels[HashLabel] = hash
+		c.Labels[cmp.Or(r.HashLabel, HashLabel)] = hash
 		c.OwnerReferences = []metav1.OwnerReference{metav1.NewControllerRef(r.Owner, "apps/v1", r.Kind)}
 		err := r.Client.Create(c)
 		if err == nil {

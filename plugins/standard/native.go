@@ -17,6 +17,7 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/admission/serviceaccount"
 	_ "github.com/pintle-io/pintle/plugins/admission/storageprotection"
 	_ "github.com/pintle-io/pintle/plugins/controllers/cronjob"
+	_ "github.com/pintle-io/pintle/plugins/controllers/daemonset"
 	_ "github.com/pintle-io/pintle/plugins/controllers/deployment"
 	_ "github.com/pintle-io/pintle/plugins/controllers/endpoints"
 	_ "github.com/pintle-io/pintle/plugins/controllers/endpointslice"

@@ -128,6 +128,14 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"pods"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
 		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "create", "patch"}},
 	}},
+	{Name: "daemonset", Member: "daemonset", Account: "daemon-set-controller", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"nodes"}, []string{"list", "watch"}},
+		{[]string{"apps"}, []string{"daemonsets"}, read},
+		{[]string{"apps"}, []string{"daemonsets/status"}, []string{"update"}},
+		{[]string{"apps"}, []string{"controllerrevisions"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
+		{[]string{""}, []string{"pods"}, []string{"list", "watch", "create", "patch", "delete"}},
+	}},
 	{Name: "endpointslice", Member: "endpointslice", Account: "endpointslice-controller", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"services", "pods", "nodes"}, read},
