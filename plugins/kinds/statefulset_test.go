@@ -29,10 +29,16 @@ type stateful struct{ *governed }
 
 func newStateful(t testing.TB) stateful {
 	t.Helper()
+	return newShipping(t, "statefulset")
+}
+
+// newShipping is a control plane with plugins as they ship.
+func newShipping(t testing.TB, names ...string) stateful {
+	t.Helper()
 	g := newGovernedBy(t, func(c *kernel.Config) {
 		c.Hosts = map[v1alpha1.HostKind]plugin.Host{v1alpha1.HostNative: native.Host{}}
 		for _, p := range standard.Plugins {
-			if p.Name != "statefulset" {
+			if !slices.Contains(names, p.Name) {
 				continue
 			}
 			b := plugin.Builtin{Name: p.Name, Account: p.Account, Spec: v1alpha1.PluginSpec{Plugin: p.Member, Host: v1alpha1.HostNative, Order: p.Order}}

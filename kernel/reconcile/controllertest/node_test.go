@@ -17,7 +17,7 @@ import (
 )
 
 // nodes stands for scheduler and node agents: pods go to the nodes that live
-// in turn, are ready at once unless refused, and end at once when deleted.
+// in turn, or to the one that they name, are ready at once unless refused, and end at once when deleted.
 type nodes struct {
 	c *cluster
 
@@ -102,7 +102,7 @@ func (n *nodes) look(ctx context.Context, p *corev1.Pod) {
 	t := registry.Target{Resource: corev1.SchemeGroupVersion.WithResource("pods"), Namespace: p.Namespace, Name: p.Name}
 	switch {
 	case p.Spec.NodeName == "":
-		if node := n.pick(); node != "" {
+		if node := n.pick(p); node != "" {
 			t.Subresource = "binding"
 			_, _ = n.c.Create(ctx, t, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name},
 				Target: corev1.ObjectReference{Kind: "Node", Name: node}}, registry.WriteOptions{})
@@ -118,7 +118,14 @@ func (n *nodes) look(ctx context.Context, p *corev1.Pod) {
 	}
 }
 
-func (n *nodes) pick() string {
+// pick is the next node's turn, unless the pod names its own.
+func (n *nodes) pick(p *corev1.Pod) string {
+	if at := pinnedTo(p); at != "" {
+		if !n.living(at) {
+			return ""
+		}
+		return at
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.alive) == 0 {
@@ -126,6 +133,21 @@ func (n *nodes) pick() string {
 	}
 	n.next++
 	return n.alive[n.next%len(n.alive)]
+}
+
+// pinnedTo is the node that a pod of a DaemonSet names.
+func pinnedTo(p *corev1.Pod) string {
+	if p.Spec.Affinity == nil || p.Spec.Affinity.NodeAffinity == nil || p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return ""
+	}
+	for _, term := range p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		for _, q := range term.MatchFields {
+			if q.Key == metav1.ObjectNameField {
+				return q.Values[0]
+			}
+		}
+	}
+	return ""
 }
 
 func (n *nodes) running(p *corev1.Pod) *corev1.Pod {

@@ -26,8 +26,8 @@ type state struct {
 	now      time.Time
 	retries  backoffs
 
-	byNode   map[string][]*pod // those of byNode that have some
-	astray   []string          // names in byNode that are no node's
+	byNode   map[string][]*pod // pods by the name of their node
+	astray   []string          // names in byNode that no node has
 	minReady time.Duration
 }
 

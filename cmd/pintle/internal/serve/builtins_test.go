@@ -109,7 +109,6 @@ func TestBuiltinsAreReady(t *testing.T) {
 // unimplemented are the kinds of which docs/limits.md says that nobody acts on
 // them.
 var unimplemented = []string{
-	"daemonsets.apps",
 	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io",
 	"networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "resourceclaims.resource.k8s.io",
 	"storageversionmigrations.storagemigration.k8s.io",
