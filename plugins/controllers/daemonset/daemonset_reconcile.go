@@ -8,7 +8,6 @@ import (
 
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
-	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/client"
 )
 
@@ -194,65 +193,4 @@ func (s *state) beyondPair(pods []*pod) (doomed []*pod) {
 		doomed = append(doomed, before)
 	}
 	return doomed
-}
-
-// count is the status that the DaemonSet deserves, and when a pod that is ready
-// becomes available.
-func (s *state) count() (status appsv1.DaemonSetStatus, wait time.Duration) {
-	status = s.set.Status
-	status.DesiredNumberScheduled, status.CurrentNumberScheduled, status.NumberMisscheduled = 0, 0, 0
-	status.NumberReady, status.UpdatedNumberScheduled, status.NumberAvailable = 0, 0, 0
-	for i, n := range s.nodes {
-		pods := s.byNode[n.Name]
-		for _, p := range pods {
-			if left, ok := p.availableIn(s.minReady, s.now); ok && left > 0 && (wait == 0 || left < wait) {
-				wait = left
-			}
-		}
-		if !s.verdicts[i].run {
-			if len(pods) > 0 {
-				status.NumberMisscheduled++
-			}
-			continue
-		}
-		status.DesiredNumberScheduled++
-		if len(pods) == 0 {
-			continue
-		}
-		status.CurrentNumberScheduled++
-		if len(pods) > 1 {
-			byAge(pods)
-		}
-		p := pods[0]
-		if left, ok := p.availableIn(s.minReady, s.now); ok {
-			status.NumberReady++
-			if left == 0 {
-				status.NumberAvailable++
-			}
-		}
-		if s.updated(p) {
-			status.UpdatedNumberScheduled++
-		}
-	}
-	status.NumberUnavailable = status.DesiredNumberScheduled - status.NumberAvailable
-	return status, wait
-}
-
-// sameStatus compares what the controller writes.
-func sameStatus(a, b appsv1.DaemonSetStatus) bool {
-	collisions := func(s *appsv1.DaemonSetStatus) int32 {
-		if s.CollisionCount == nil {
-			return 0
-		}
-		return *s.CollisionCount
-	}
-	return a.ObservedGeneration == b.ObservedGeneration && a.DesiredNumberScheduled == b.DesiredNumberScheduled &&
-		a.CurrentNumberScheduled == b.CurrentNumberScheduled && a.NumberMisscheduled == b.NumberMisscheduled &&
-		a.NumberReady == b.NumberReady && a.UpdatedNumberScheduled == b.UpdatedNumberScheduled &&
-		a.NumberAvailable == b.NumberAvailable && a.NumberUnavailable == b.NumberUnavailable && collisions(&a) == collisions(&b)
-}
-
-// selectsAll tells of a selector that is empty: it would take every pod for its own.
-func selectsAll(s *metav1.LabelSelector) bool {
-	return s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0
 }

@@ -112,7 +112,7 @@ func TestFitIsUpstreams(t *testing.T) {
 		return q
 	}
 	matched := 0
-	for range 20_000 {
+	for range 5000 {
 		set, n := &appsv1.DaemonSet{}, newNode(pick("node-1", "node-2"))
 		spec := &set.Spec.Template.Spec
 		for range r.IntN(3) {
@@ -148,7 +148,7 @@ func TestFitIsUpstreams(t *testing.T) {
 			matched++
 		}
 	}
-	if matched < 2000 {
+	if matched < 500 {
 		t.Errorf("only %d matched", matched)
 	}
 }

@@ -89,33 +89,31 @@ func (p *pod) target() string {
 // hash names the template that the pod was made of.
 func (p *pod) hash() string { return p.Labels[appsv1.DefaultDaemonSetUniqueLabelKey] }
 
-func (p *pod) isReady() (since time.Time, ok bool) {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.LastTransitionTime.Time(), c.Status == corev1.ConditionTrue
+func (p *pod) ready() bool { return p.readiness() != nil }
+
+// readiness is the condition of a pod that is ready; nil when it is not.
+func (p *pod) readiness() *condition {
+	for i := range p.Status.Conditions {
+		if c := &p.Status.Conditions[i]; c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			return c
 		}
 	}
-	return time.Time{}, false
-}
-
-func (p *pod) ready() bool {
-	_, ok := p.isReady()
-	return ok
+	return nil
 }
 
 // availableIn is how long it takes until a ready pod has been so for minReady; ok is
 // false when it is not ready.
 func (p *pod) availableIn(minReady time.Duration, now time.Time) (wait time.Duration, ok bool) {
-	since, ok := p.isReady()
+	c := p.readiness()
 	switch {
-	case !ok:
+	case c == nil:
 		return 0, false
 	case minReady <= 0:
 		return 0, true // whatever the node's clock says
-	case since.IsZero():
+	case c.LastTransitionTime.IsZero():
 		return minReady, true
 	}
-	return max(since.Add(minReady).Sub(now), 0), true
+	return max(c.LastTransitionTime.Time().Add(minReady).Sub(now), 0), true
 }
 
 // byAge puts the pods of a node in order: those on it first, then the oldest.
