@@ -1,6 +1,9 @@
 package client
 
-import "github.com/pintle-io/pintle/sdk/wire"
+import (
+	autoscalingv1 "github.com/pintle-io/pintle/sdk/api/autoscaling/v1"
+	"github.com/pintle-io/pintle/sdk/wire"
+)
 
 // Object is a pointer to a struct with JSON tags that names its resource. The
 // light types of sdk/api are; an author's own subset needs one method:
@@ -51,6 +54,25 @@ type Client interface {
 	// Apply is server-side apply of the fields set in obj, with the plugin as
 	// field manager. force takes over fields that others own.
 	Apply(obj Object, force bool) error
+	// GetScale reads the scale subresource of an object of whatever kind has one,
+	// custom kinds included: how many replicas it is to have and has, and the selector
+	// of its pods. The resource is written as by [Object], or [ByKind] of what a
+	// reference names. It takes the permission to get "deployments/scale", or
+	// "*/scale" in all groups for references to any kind; none for the object.
+	//
+	// # Errors
+	//   - [IsUnsupported]: there is no such kind, or it has no scale
+	//   - [IsNotFound]: there is no such object (of a resource that is named by its
+	//     plural: or no such resource)
+	GetScale(resource, namespace, name string) (*autoscalingv1.Scale, error)
+	// UpdateScale sets the object's replicas to s.Spec.Replicas, and updates s with
+	// the result; s names the object. With a resourceVersion it fails with a conflict
+	// when the object has changed. It takes the permission to update the subresource.
+	//
+	// # Errors
+	//   - those of GetScale
+	//   - [IsConflict], [IsInvalid]
+	UpdateScale(resource string, s *autoscalingv1.Scale) error
 	Delete(obj Object, o DeleteOptions) error
 	// Batch runs many writes in as few transactions as possible. Each op
 	// succeeds or fails by itself and has its error at the same index, unless

@@ -22,6 +22,7 @@ import (
 // A list of all resources is of those that have objects.
 // An object with finalizers that is deleted gets a deletionTimestamp, and goes
 // with the write that removes the last of them.
+// An object with spec.replicas has a scale, whose resource may be named by a kind.
 // It does not validate, set defaults, collect garbage or keep fields of apply
 // apart.
 type Store struct {
@@ -31,7 +32,7 @@ type Store struct {
 	// Notes are the events recorded, as "name reason: message".
 	Notes []string
 	// Forbidden are resources ("v1/pods") that may not be read, as when the Plugin's
-	// permissions lack them.
+	// permissions lack them; "apps/v1/deployments/scale" may neither be read nor written.
 	Forbidden []string
 }
 
@@ -97,6 +98,13 @@ func (s *Store) call(op wire.HostOp, req []byte) ([]byte, error) {
 		return nil, s.delete(r.DeleteRequest())
 	case wire.HostBatch:
 		return s.batch(r.BatchRequest())
+	case wire.HostSubresource:
+		q := r.SubresourceRequest()
+		o, err := s.scale(q.Resource, q.Subresource, q.Namespace, q.Name)
+		if err != nil {
+			return nil, err
+		}
+		return encode(scaleOf(o), q.Only)
 	case wire.HostEvent:
 		q := r.EventRequest()
 		s.Notes = append(s.Notes, fmt.Sprintf("%s %s: %s", q.Name, q.Reason, q.Message))
@@ -159,6 +167,9 @@ func (s *Store) write(q wire.WriteRequest) ([]byte, error) {
 	var o map[string]any
 	if err := json.Unmarshal(q.Object, &o); err != nil {
 		return nil, wire.Errorf(wire.KindBadRequest, "%v", err)
+	}
+	if q.Subresource == scale {
+		return s.writeScale(q, o)
 	}
 	m := metadata(o)
 	old := s.objects[key(q.Resource, text(m, "namespace"), text(m, "name"))]

@@ -12,6 +12,7 @@ package wire
 //	HostBatch  BatchRequest  → count, then per item a response (status byte
 //	           first, length-prefixed) whose payload is the object as stored
 //	HostEvent  EventRequest  → ()
+//	HostSubresource SubresourceRequest → object of the subresource's kind
 //
 // A list answer carries changes against what the guest holds already, so that
 // a list of thousands is decoded once and then only where it changed. The
@@ -44,6 +45,23 @@ func (q GetRequest) Append(b []byte) []byte {
 // GetRequest reads a GetRequest.
 func (r *Reader) GetRequest() GetRequest {
 	return GetRequest{r.Str(), r.Str(), r.Str(), r.Str()}
+}
+
+// SubresourceRequest asks for the object that a subresource makes of one (the Scale of
+// a Deployment).
+type SubresourceRequest struct{ Resource, Namespace, Name, Subresource, Only string }
+
+// Append encodes the request.
+func (q SubresourceRequest) Append(b []byte) []byte {
+	for _, s := range []string{q.Resource, q.Namespace, q.Name, q.Subresource} {
+		b = AppendString(b, s)
+	}
+	return AppendString(b, q.Only)
+}
+
+// SubresourceRequest reads a SubresourceRequest.
+func (r *Reader) SubresourceRequest() SubresourceRequest {
+	return SubresourceRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str()}
 }
 
 // ListRequest asks for a list, or for what changed in it since Token.
@@ -97,7 +115,7 @@ const (
 type WriteRequest struct {
 	Verb        string // "create", "update", "apply"
 	Resource    string
-	Subresource string // "status" or ""
+	Subresource string // "status", "scale" or ""
 	Force       bool   // apply only
 	Object      []byte // JSON
 	Only        string // fields of the answer

@@ -73,6 +73,8 @@ const (
 	HostEvent  HostOp = 5
 	HostPatch  HostOp = 6
 	HostDelete HostOp = 7
+	// HostSubresource is served since 2.4.
+	HostSubresource HostOp = 8
 )
 
 func (o Op) String() string {

@@ -111,7 +111,8 @@ func TestDoors(t *testing.T) {
 			"atomic deletion": wire.BatchRequest{Atomic: true, Items: []wire.BatchItem{{Write: wire.WriteRequest{Verb: "delete"}, Delete: del}}}.Append(nil),
 			"batch":           wire.BatchRequest{Items: []wire.BatchItem{{Write: write("update")}, {Write: wire.WriteRequest{Verb: "delete"}, Delete: del}}}.Append(nil),
 		},
-		wire.HostEvent: {"event": wire.EventRequest{Resource: "v1/secrets", Namespace: "default", Name: "loot", Reason: "Read"}.Append(nil)},
+		wire.HostSubresource: {"scale": wire.SubresourceRequest{Resource: "v1/secrets", Namespace: "default", Name: "loot", Subresource: "scale"}.Append(nil)},
+		wire.HostEvent:       {"event": wire.EventRequest{Resource: "v1/secrets", Namespace: "default", Name: "loot", Reason: "Read"}.Append(nil)},
 	}
 	for op := range wire.HostOp(255) {
 		if doors[op] == nil {

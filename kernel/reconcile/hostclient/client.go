@@ -117,6 +117,8 @@ func (k *Client) Call(ctx context.Context, op wire.HostOp, req []byte) (resp []b
 		err = k.batch(ctx, r)
 	case wire.HostEvent:
 		err = k.event(r)
+	case wire.HostSubresource:
+		err = k.subresource(ctx, r)
 	default:
 		err = wire.Errorf(wire.KindUnsupported, "host operation %d is not known here", op)
 	}
@@ -138,7 +140,7 @@ func (c *Config) refused(op wire.HostOp, e *wire.Error) {
 
 // callNames are what an operator reads for what a guest asked.
 var callNames = map[wire.HostOp]string{wire.HostGet: "get", wire.HostList: "list", wire.HostWrite: "write", wire.HostPatch: "patch",
-	wire.HostDelete: "delete", wire.HostBatch: "batch", wire.HostEvent: "record event"}
+	wire.HostDelete: "delete", wire.HostBatch: "batch", wire.HostEvent: "record event", wire.HostSubresource: "get subresource"}
 
 // ParseResource parses "group/version/plural" or "v1/plural".
 func ParseResource(res string) (gvr schema.GroupVersionResource, ok bool) {
@@ -153,26 +155,52 @@ func ParseResource(res string) (gvr schema.GroupVersionResource, ok bool) {
 
 // target makes the target of a request.
 func (c *Config) target(res, namespace, name, sub string) (registry.Target, *resource.Definition, error) {
+	t, d, err := c.resolve(res)
+	if err != nil {
+		return t, nil, err
+	}
+	t.Namespace, t.Name, t.Subresource = namespace, name, sub
+	return t, d, placed(&t, res, d)
+}
+
+// resolve finds the resource that a guest names, by its plural or by a kind.
+func (c *Config) resolve(res string) (t registry.Target, d *resource.Definition, err error) {
 	if gvr, d, ok := byKind(c.Catalog, res); ok {
-		switch {
-		case d == nil:
-			return registry.Target{}, nil, wire.Errorf(wire.KindUnsupported, "there is no kind %q", res)
-		case !d.Namespaced:
-			namespace = ""
-		case namespace == "" && name != "":
-			return registry.Target{}, nil, wire.Errorf(wire.KindUnsupported, "%q is namespaced: a namespace is required", res)
+		if d == nil {
+			return t, nil, wire.Errorf(wire.KindUnsupported, "there is no kind %q", res)
 		}
-		return registry.Target{Resource: gvr, Namespace: namespace, Name: name, Subresource: sub}, d, nil
+		t.Resource = gvr
+		return t, d, nil
 	}
 	gvr, ok := ParseResource(res)
 	if !ok {
-		return registry.Target{}, nil, wire.Errorf(wire.KindBadRequest, "resource %q: want group/version/plural, or v1/plural of the core group", res)
+		return t, nil, wire.Errorf(wire.KindBadRequest, "resource %q: want group/version/plural, or v1/plural of the core group", res)
 	}
-	d := c.Catalog.Lookup(gvr.GroupResource())
-	if d == nil {
-		return registry.Target{}, nil, wire.Errorf(wire.KindNotFound, "there is no resource %q", res)
+	if d = c.Catalog.Lookup(gvr.GroupResource()); d == nil {
+		return t, nil, wire.Errorf(wire.KindNotFound, "there is no resource %q", res)
 	}
-	return registry.Target{Resource: gvr, Namespace: namespace, Name: name, Subresource: sub}, d, nil
+	t.Resource = gvr
+	return t, d, nil
+}
+
+// placed completes a target that is named by a kind, as references do: whether it has a
+// namespace is for the kind to say, and any version that has the subresource will do.
+func placed(t *registry.Target, res string, d *resource.Definition) error {
+	if !strings.Contains(res, wire.KindMark) {
+		return nil
+	}
+	if s := d.Subresource(t.Subresource); s != nil && !s.In(t.Resource.Version) {
+		if i := slices.IndexFunc(d.Versions, s.In); i >= 0 {
+			t.Resource.Version = d.Versions[i]
+		}
+	}
+	switch {
+	case !d.Namespaced:
+		t.Namespace = ""
+	case t.Namespace == "" && t.Name != "":
+		return wire.Errorf(wire.KindUnsupported, "%q is namespaced: a namespace is required", res)
+	}
+	return nil
 }
 
 // May is the check that every way from a plugin to objects passes, be it a

@@ -34,14 +34,15 @@ var gadgets = registry.Target{Resource: schema.GroupVersionResource{Group: "free
 // define makes the catalog know gadgets.
 func (b *bench) define(t *testing.T) {
 	t.Helper()
-	keep := true
+	keep, pods := true, ".status.pods"
 	free := &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: &keep}
 	names := apiextensionsv1.CustomResourceDefinitionNames{Plural: "gadgets", Singular: "gadget", Kind: "Gadget", ListKind: "GadgetList"}
 	crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "gadgets.free.example"},
 		Spec: apiextensionsv1.CustomResourceDefinitionSpec{Group: "free.example", Scope: apiextensionsv1.NamespaceScoped, Names: names,
 			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: "v1", Served: true, Storage: true,
-				Subresources: &apiextensionsv1.CustomResourceSubresources{Status: &apiextensionsv1.CustomResourceSubresourceStatus{}},
-				Schema:       &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: free}}}}}
+				Subresources: &apiextensionsv1.CustomResourceSubresources{Status: &apiextensionsv1.CustomResourceSubresourceStatus{},
+					Scale: &apiextensionsv1.CustomResourceSubresourceScale{SpecReplicasPath: ".spec.n", StatusReplicasPath: ".status.n", LabelSelectorPath: &pods}},
+				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: free}}}}}
 	at := registry.Target{Resource: custom.Definitions}
 	res, err := b.Create(t.Context(), at, crd, registry.WriteOptions{})
 	if err != nil {

@@ -25,10 +25,11 @@ func (c *Config) options() registry.WriteOptions {
 
 // decode reads the object of a write and completes the target from it.
 func (c *Config) decode(q wire.WriteRequest) (registry.Target, runtime.Object, error) {
-	t, d, err := c.target(q.Resource, "", "", q.Subresource)
+	t, d, err := c.resolve(q.Resource)
 	if err != nil {
 		return t, nil, err
 	}
+	t.Subresource = q.Subresource
 	obj, err := c.object(q.Object, t, d)
 	if err != nil {
 		return t, nil, err
@@ -40,6 +41,9 @@ func (c *Config) decode(q wire.WriteRequest) (registry.Target, runtime.Object, e
 	t.Namespace, t.Name = m.GetNamespace(), m.GetName()
 	if q.Verb == "create" {
 		t.Name = ""
+	}
+	if err := placed(&t, q.Resource, d); err != nil {
+		return t, nil, err
 	}
 	return t, obj, c.May(q.Verb, t)
 }
@@ -121,6 +125,9 @@ func (k *Client) finish(res *registry.Result, err error, t registry.Target, only
 		return err
 	}
 	k.c.wrote(t, res)
+	if s := res.Answer; s != nil && res.Object == nil {
+		return k.answerProjection(s, only)
+	}
 	return k.answer(res.Object, t, only)
 }
 
