@@ -3,9 +3,12 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/admission/cel"
@@ -44,7 +47,10 @@ type plugins struct {
 // makePlugins joins the loader with those who use plugins.
 func (k *Kernel) makePlugins(context.Context) error {
 	own := k.access.As(auth.PluginLoader)
-	access := pluginAccess{core: k.core, verbs: k.verbs, catalog: k.catalog, codec: k.codec, builtins: k.c.Builtins}
+	access := pluginAccess{core: k.core, verbs: k.verbs, catalog: k.catalog, codec: k.codec, builtins: k.c.Builtins,
+		served: func(w http.ResponseWriter, r *http.Request, u user.Info, allow func(authorizer.Attributes) error) {
+			k.api.ServeAs(w, r, u, allow)
+		}}
 	store := modules.New(own)
 	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
 	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Around: access.around, Totals: access.totals, Metrics: k.metrics, Log: k.c.Log})

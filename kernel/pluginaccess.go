@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -33,6 +34,8 @@ type pluginAccess struct {
 	verbs   registry.Access // of core, recorded
 	catalog *resource.Catalog
 	codec   *resource.Codec
+	// served serves what is not stored, by the way of clients.
+	served func(http.ResponseWriter, *http.Request, user.Info, func(authorizer.Attributes) error)
 	// builtins are what ships.
 	builtins []plugin.Builtin
 }
@@ -44,6 +47,9 @@ type pluginAccess struct {
 func (a pluginAccess) of(name string, p *plugin.Plugin) *hostclient.Config {
 	u := a.user(name, &p.Spec)
 	return &hostclient.Config{Plugin: name, Source: a.source(name, &p.Spec), Registry: a.verbs.As(u), Catalog: a.catalog, Codec: a.codec,
+		Served: func(w http.ResponseWriter, r *http.Request, allow func(authorizer.Attributes) error) {
+			a.served(w, r, u, allow)
+		},
 		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Observed: &hostclient.Observed{}}
 }
 
@@ -159,7 +165,7 @@ func (x controllerSink) Set(ctx context.Context, name string, p *plugin.Plugin) 
 	if err := mayWatch(c, p.Manifest.Watches); err != nil {
 		return err
 	}
-	return x.controllers.Set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Source: c.Source, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond),
+	return x.controllers.Set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Source: c.Source, Served: c.Served, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond),
 		Awaits: func(ctx context.Context, resources []string) { x.awaits(ctx, name, resources) }})
 }
 

@@ -11,6 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
 	"github.com/pintle-io/pintle/kernel/apiserver/body"
 	"github.com/pintle-io/pintle/kernel/apiserver/filters"
 	"github.com/pintle-io/pintle/kernel/apiserver/flow"
@@ -65,6 +68,13 @@ func New(c Config) (*Server, error) {
 // ServeHTTP serves one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.chain.ServeHTTP(w, r)
+}
+
+// ServeAs serves a request of somebody in this process, who is known and for whom allow
+// says what he may. It passes what requests of clients pass: audit, fairness, metrics.
+// A handler that gives up panics with http.ErrAbortHandler, as those of net/http do.
+func (s *Server) ServeAs(w http.ResponseWriter, r *http.Request, u user.Info, allow func(authorizer.Attributes) error) {
+	s.chain.ServeHTTP(w, r.WithContext(filters.WithOwn(r.Context(), u, allow)))
 }
 
 // Run serves connections of l until ctx ends and then shuts down gracefully:

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/informer"
@@ -29,6 +31,8 @@ type Controller struct {
 	Open func(ctx context.Context, host HostCall) (plugin.Instance, error)
 	// Registry is the plugin's: it reads and writes under its identity.
 	Registry registry.Registry
+	// Served is hostclient.Config.Served; nil: nothing is fetched.
+	Served func(w http.ResponseWriter, r *http.Request, allow func(authorizer.Attributes) error)
 	// Allow checks the plugin's permissions; nil allows everything.
 	Allow func(verb string, t registry.Target) error
 	// Refused is told of what the plugin asked and may not; may be nil.
@@ -174,7 +178,7 @@ func (m *Manager) start(name string, c Controller) {
 	}
 	r.faults = newFaults(r.log, r.clock)
 	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(name).Observe(d.Seconds()) })
-	r.host = &hostclient.Config{Plugin: name, Source: c.Source, Registry: c.Registry, Catalog: m.c.Catalog, Codec: m.c.Codec,
+	r.host = &hostclient.Config{Plugin: name, Source: c.Source, Registry: c.Registry, Served: c.Served, Catalog: m.c.Catalog, Codec: m.c.Codec,
 		Owned: m.owned, Events: m.events, Allow: c.Allow, Refused: c.Refused,
 		Budget: hostclient.NewBudget(c.Writes, m.c.Clock), Observed: &hostclient.Observed{}}
 	m.running[name] = r

@@ -73,6 +73,28 @@ type Client interface {
 	//   - those of GetScale
 	//   - [IsConflict], [IsInvalid]
 	UpdateScale(resource string, s *autoscalingv1.Scale) error
+	// Fetch asks the API for what it serves and does not keep, and decodes the answer,
+	// an object or a list with its items, into the struct that into points to, by
+	// JSON tags. It is for what other servers have (APIService objects lead to them:
+	// custom.metrics.k8s.io) and for what is computed when it is asked for
+	// (metrics.k8s.io); what is stored is read by Get and List, which cost next to
+	// nothing. It takes the permission for the verb get, or list without a name.
+	// Whoever answers is told the plugin's identity, and may refuse it.
+	//
+	// It waits for somebody else: 10 seconds at most, and never longer than half of
+	// what is left of the call's time. An answer has 8 MiB at most.
+	//
+	// # Errors
+	//   - [IsUnsupported]: nobody serves the group version
+	//   - [IsUnavailable]: who serves it did not answer, or not in time
+	//   - [IsNotFound], [IsForbidden] and what else the answer says
+	Fetch(into any, f FetchOptions) error
+	// ResourceOf is the resource of a kind, as [Object] writes it, in the version
+	// that the API prefers: what a RESTMapper is for. It takes no permission.
+	//
+	// # Errors
+	//   - [IsUnsupported]: there is no such kind
+	ResourceOf(apiVersion, kind string) (string, error)
 	Delete(obj Object, o DeleteOptions) error
 	// Batch runs many writes in as few transactions as possible. Each op
 	// succeeds or fails by itself and has its error at the same index, unless
@@ -125,6 +147,19 @@ type ListOptions struct {
 	// are: a list that was cut short is told from one that is whole.
 	Limit     int
 	Remaining *int
+}
+
+// FetchOptions say what is fetched.
+type FetchOptions struct {
+	// Resource as by [Object]: "metrics.k8s.io/v1beta1/pods".
+	Resource  string
+	Namespace string
+	Name      string // "" for a list
+	// Subresource of the named one, as a metric is in custom.metrics.k8s.io.
+	Subresource string
+	Labels      string // a label selector as kubectl -l takes it
+	// Params are further parameters of the query, at most 16.
+	Params map[string]string
 }
 
 // Owner narrows a list to dependents; the zero value does not.

@@ -34,6 +34,9 @@ type Store struct {
 	// Forbidden are resources ("v1/pods") that may not be read, as when the Plugin's
 	// permissions lack them; "apps/v1/deployments/scale" may neither be read nor written.
 	Forbidden []string
+	// Served answers what is fetched, by a value that is encoded as JSON; nil: nobody
+	// serves anything.
+	Served func(client.FetchOptions) (any, error)
 }
 
 // NewStore makes a store that holds objects.
@@ -105,6 +108,10 @@ func (s *Store) call(op wire.HostOp, req []byte) ([]byte, error) {
 			return nil, err
 		}
 		return encode(scaleOf(o), q.Only)
+	case wire.HostFetch:
+		return s.fetch(r.FetchRequest())
+	case wire.HostResource:
+		return wire.AppendString(nil, s.resourceOf(r.Str())), nil
 	case wire.HostEvent:
 		q := r.EventRequest()
 		s.Notes = append(s.Notes, fmt.Sprintf("%s %s: %s", q.Name, q.Reason, q.Message))

@@ -13,6 +13,8 @@ package wire
 //	           first, length-prefixed) whose payload is the object as stored
 //	HostEvent  EventRequest  → ()
 //	HostSubresource SubresourceRequest → object of the subresource's kind
+//	HostFetch  FetchRequest  → what the API answers, one object or a list
+//	HostResource resource string → resource string: that of a kind, by its plural
 //
 // A list answer carries changes against what the guest holds already, so that
 // a list of thousands is decoded once and then only where it changed. The
@@ -62,6 +64,36 @@ func (q SubresourceRequest) Append(b []byte) []byte {
 // SubresourceRequest reads a SubresourceRequest.
 func (r *Reader) SubresourceRequest() SubresourceRequest {
 	return SubresourceRequest{r.Str(), r.Str(), r.Str(), r.Str(), r.Str()}
+}
+
+// FetchRequest asks the API for what it serves without keeping it: by a name (get) or
+// without one (list).
+type FetchRequest struct {
+	Resource, Namespace, Name, Subresource string
+	Params                                 [][2]string // of the query, labelSelector for example
+	Only                                   string
+}
+
+// Append encodes the request.
+func (q FetchRequest) Append(b []byte) []byte {
+	for _, s := range []string{q.Resource, q.Namespace, q.Name, q.Subresource} {
+		b = AppendString(b, s)
+	}
+	b = AppendUint(b, uint64(len(q.Params)))
+	for _, p := range q.Params {
+		b = AppendString(AppendString(b, p[0]), p[1])
+	}
+	return AppendString(b, q.Only)
+}
+
+// FetchRequest reads a FetchRequest.
+func (r *Reader) FetchRequest() FetchRequest {
+	q := FetchRequest{Resource: r.Str(), Namespace: r.Str(), Name: r.Str(), Subresource: r.Str()}
+	for range r.Count(2) {
+		q.Params = append(q.Params, [2]string{r.Str(), r.Str()})
+	}
+	q.Only = r.Str()
+	return q
 }
 
 // ListRequest asks for a list, or for what changed in it since Token.

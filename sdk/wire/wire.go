@@ -3,7 +3,7 @@
 // the crossing. It knows neither objects nor transports.
 //
 // Numbers are unsigned varints, strings and bytes are length-prefixed; see
-// [Reader], which has 26 methods: one for each frame, beside those of the primitives.
+// [Reader], which has 28 methods: one for each frame, beside those of the primitives.
 // A response begins with a status byte: 0 and the payload, or 1 and
 // an encoded [Error].
 package wire
@@ -73,8 +73,10 @@ const (
 	HostEvent  HostOp = 5
 	HostPatch  HostOp = 6
 	HostDelete HostOp = 7
-	// HostSubresource is served since 2.4.
+	// HostSubresource, HostFetch and HostResource are served since 2.4.
 	HostSubresource HostOp = 8
+	HostFetch       HostOp = 9
+	HostResource    HostOp = 10
 )
 
 func (o Op) String() string {

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/pintle-io/pintle/kernel/plugin/listing"
 	"github.com/pintle-io/pintle/kernel/registry"
@@ -60,6 +62,10 @@ type Config struct {
 	// Refused is told of what was asked and not allowed, since a guest need not
 	// pass it on; may be nil.
 	Refused func(what string, err error)
+	// Served asks the API for what it serves and does not keep, as a client of it
+	// does, under the plugin's identity; allow is asked about the request as the API
+	// understands it. Nil: nothing is.
+	Served func(w http.ResponseWriter, r *http.Request, allow func(authorizer.Attributes) error)
 	// Budget bounds what is written; nil does not.
 	Budget *Budget
 	// Observed is shared by the plugin's instances, so that each reads the others'
@@ -119,6 +125,10 @@ func (k *Client) Call(ctx context.Context, op wire.HostOp, req []byte) (resp []b
 		err = k.event(r)
 	case wire.HostSubresource:
 		err = k.subresource(ctx, r)
+	case wire.HostFetch:
+		err = k.fetch(ctx, r)
+	case wire.HostResource:
+		err = k.resource(r)
 	default:
 		err = wire.Errorf(wire.KindUnsupported, "host operation %d is not known here", op)
 	}
@@ -140,7 +150,8 @@ func (c *Config) refused(op wire.HostOp, e *wire.Error) {
 
 // callNames are what an operator reads for what a guest asked.
 var callNames = map[wire.HostOp]string{wire.HostGet: "get", wire.HostList: "list", wire.HostWrite: "write", wire.HostPatch: "patch",
-	wire.HostDelete: "delete", wire.HostBatch: "batch", wire.HostEvent: "record event", wire.HostSubresource: "get subresource"}
+	wire.HostDelete: "delete", wire.HostBatch: "batch", wire.HostEvent: "record event", wire.HostSubresource: "get subresource",
+	wire.HostFetch: "fetch", wire.HostResource: "resolve kind"}
 
 // ParseResource parses "group/version/plural" or "v1/plural".
 func ParseResource(res string) (gvr schema.GroupVersionResource, ok bool) {
