@@ -23,6 +23,7 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/controllers/endpointslice"
 	_ "github.com/pintle-io/pintle/plugins/controllers/endpointslicemirroring"
 	_ "github.com/pintle-io/pintle/plugins/controllers/garbage"
+	_ "github.com/pintle-io/pintle/plugins/controllers/horizontalpodautoscaler"
 	_ "github.com/pintle-io/pintle/plugins/controllers/job"
 	_ "github.com/pintle-io/pintle/plugins/controllers/namespace"
 	_ "github.com/pintle-io/pintle/plugins/controllers/nodeipam"

@@ -120,6 +120,14 @@ var Plugins = []Plugin{
 	{Name: "ttl-after-finished", Member: "ttl-after-finished", Account: "ttl-after-finished-controller", Rules: []Rule{
 		{[]string{"batch"}, []string{"jobs"}, []string{"get", "list", "watch", "delete"}},
 	}},
+	{Name: "horizontal-pod-autoscaler", Member: "horizontal-pod-autoscaler", Account: "horizontal-pod-autoscaler", Rules: []Rule{
+		events,
+		{[]string{"autoscaling"}, []string{"horizontalpodautoscalers"}, read},
+		{[]string{"autoscaling"}, []string{"horizontalpodautoscalers/status"}, []string{"update"}},
+		{[]string{"*"}, []string{"*/scale"}, []string{"get", "update"}},
+		{[]string{"", "metrics.k8s.io"}, []string{"pods"}, []string{"list"}},
+		{[]string{"custom.metrics.k8s.io", "external.metrics.k8s.io"}, []string{"*"}, []string{"get", "list"}},
+	}},
 	{Name: "statefulset", Member: "statefulset", Account: "statefulset-controller", Rules: []Rule{
 		events,
 		{[]string{"apps"}, []string{"statefulsets"}, read},

@@ -109,7 +109,7 @@ func TestBuiltinsAreReady(t *testing.T) {
 // unimplemented are the kinds of which docs/limits.md says that nobody acts on
 // them.
 var unimplemented = []string{
-	"horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io",
+	"ingresses.networking.k8s.io",
 	"networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "resourceclaims.resource.k8s.io",
 	"storageversionmigrations.storagemigration.k8s.io",
 	"volumeattachments.storage.k8s.io",
