@@ -26,6 +26,7 @@ type Kernel struct {
 	revision int64
 	session  listing.Session
 	Events   []string
+	Served   map[string]m // what is fetched, by what is asked for
 }
 
 // NewKernel makes an empty one.
@@ -94,6 +95,24 @@ func (k *Kernel) Call(_ context.Context, op wire.HostOp, req []byte) ([]byte, er
 		}
 		merge(o, patch)
 		return encode(k.Put(q.Resource, o), q.Only)
+	case wire.HostSubresource:
+		q := r.SubresourceRequest()
+		if o := k.Get(q.Resource, q.Namespace, q.Name); o != nil && q.Subresource == "scale" {
+			return encode(scaleOf(o), q.Only)
+		}
+		return nil, wire.Errorf(wire.KindNotFound, "%s %q not found", q.Resource, q.Name)
+	case wire.HostFetch:
+		q := r.FetchRequest()
+		asked := fmt.Sprintf("%s %s %q %q %q", q.Resource, q.Namespace, q.Name, q.Subresource, q.Params)
+		if o := k.Served[asked]; o != nil {
+			return encode(o, q.Only)
+		}
+		return nil, wire.Errorf(wire.KindUnsupported, "nobody serves %s", asked)
+	case wire.HostResource:
+		if s := r.Str(); s != "apps/v1, Kind=Deployment" {
+			return nil, wire.Errorf(wire.KindUnsupported, "there is no kind %q", s)
+		}
+		return wire.AppendString(nil, "apps/v1/deployments"), nil
 	case wire.HostEvent:
 		q := r.EventRequest()
 		k.Events = append(k.Events, fmt.Sprintf("%s %s: %s", q.Name, q.Reason, q.Message))
@@ -102,6 +121,13 @@ func (k *Kernel) Call(_ context.Context, op wire.HostOp, req []byte) ([]byte, er
 		return k.batch(r.BatchRequest())
 	}
 	return nil, wire.Errorf(wire.KindUnsupported, "host op %d", op)
+}
+
+// scaleOf is the scale of a Deployment.
+func scaleOf(o m) m {
+	meta := o["metadata"].(m)
+	return m{"metadata": m{"namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
+		"spec": m{"replicas": o["spec"].(m)["replicas"]}, "status": m{"replicas": 0.0, "selector": fmt.Sprint("app=", meta["name"])}}
 }
 
 func encode(o m, only string) ([]byte, error) {
@@ -164,6 +190,9 @@ func (k *Kernel) write(q wire.WriteRequest) ([]byte, error) {
 	case q.Subresource == "status":
 		old["status"] = body["status"]
 		body = old
+	case q.Subresource == "scale":
+		old["spec"].(m)["replicas"] = body["spec"].(m)["replicas"]
+		return encode(scaleOf(k.Put(q.Resource, old)), q.Only)
 	}
 	return encode(k.Put(q.Resource, body), q.Only)
 }
@@ -236,7 +265,15 @@ func testReconcile(t *testing.T, open Open) {
 	if got := k.Names()[3:]; len(got) != 1 {
 		t.Errorf("pods after scaling down: %v", got)
 	}
-	if d := cmp.Diff([]string{"web Scaled: from 0 to 3", "web Scaled: from 3 to 1"}, k.Events); d != "" {
+	k.Served = map[string]m{`example.com/v1/ceilings default "" "" [["labelSelector" "app=web"] ["of" "web"]]`: {"items": []any{m{"most": 2.0}}}}
+	d = k.Get("apps/v1/deployments", "default", "web")
+	d["spec"].(m)["replicas"] = 9.0
+	k.Put("apps/v1/deployments", d)
+	reconcile("web")
+	if n := k.Get("apps/v1/deployments", "default", "web")["spec"].(m)["replicas"]; n != 2.0 {
+		t.Errorf("scaled by what is served to %v", n)
+	}
+	if d := cmp.Diff([]string{"web Scaled: from 0 to 3", "web Scaled: from 3 to 1", "web Scaled: from 1 to 2"}, k.Events); d != "" {
 		t.Errorf("events (-want +got):\n%s", d)
 	}
 }

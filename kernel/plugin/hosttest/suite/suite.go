@@ -177,7 +177,10 @@ func reconcile(c client.Client, q controller.Request) (controller.Result, error)
 	if err := c.List(&pods, client.ListOptions{Namespace: q.Namespace, Owner: client.OwnedBy(d.UID)}); err != nil {
 		return controller.Result{}, err
 	}
-	want := int(*d.Spec.Replicas)
+	want, err := ceiling(c, &d)
+	if err != nil {
+		return controller.Result{}, err
+	}
 	var ops []client.Op
 	for i := len(pods); i < want; i++ {
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: q.Namespace, Name: fmt.Sprintf("%s-%d", q.Name, i),
@@ -195,6 +198,41 @@ func reconcile(c client.Client, q controller.Request) (controller.Result, error)
 		c.Event(&d, client.Note{Reason: "Scaled", Message: fmt.Sprintf("from %d to %d", len(pods), want)})
 	}
 	return controller.Result{RequeueAfter: time.Minute}, finish(c, &d, want)
+}
+
+// ceiling is how many replicas there are to be: the scale's, brought down to what
+// somebody serves as the most.
+func ceiling(c client.Client, d *appsv1.Deployment) (int, error) {
+	resource, err := c.ResourceOf("apps/v1", "Deployment")
+	if err != nil {
+		return 0, err
+	}
+	scale, err := c.GetScale(resource, d.Namespace, d.Name)
+	if err != nil {
+		return 0, err
+	}
+	var most struct {
+		Items []struct {
+			Most int32 `json:"most"`
+		} `json:"items"`
+	}
+	err = c.Fetch(&most, client.FetchOptions{Resource: "example.com/v1/ceilings", Namespace: d.Namespace, Labels: scale.Status.Selector, Params: map[string]string{"of": d.Name}})
+	switch {
+	case client.IsUnsupported(err):
+		return int(scale.Spec.Replicas), nil
+	case err != nil:
+		return 0, err
+	}
+	if n := most.Items[0].Most; scale.Spec.Replicas > n {
+		scale.Spec.Replicas = n
+		if err := c.UpdateScale(resource, scale); err != nil {
+			return 0, err
+		}
+		if err := c.Get(d, d.Namespace, d.Name); err != nil {
+			return 0, err
+		}
+	}
+	return int(scale.Spec.Replicas), nil
 }
 
 // finish brings status, annotations and a config map up to date.
