@@ -7,6 +7,13 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
+// Errors that [Store.Served] may answer with, as the API does.
+var (
+	ErrUnsupported = wire.ErrUnsupported // nobody serves the group version
+	ErrUnavailable = wire.ErrUnavailable // who serves it does not answer
+	ErrNotFound    = wire.ErrNotFound
+)
+
 // fetch asks Served.
 func (s *Store) fetch(q wire.FetchRequest) ([]byte, error) {
 	if err := s.may(q.Resource); err != nil {

@@ -40,7 +40,7 @@ func newWorld(t *testing.T, replicas int32, metrics ...autoscalingv2.MetricSpec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Store, w.r = s, &reconciler{memory: memory{}, now: func() time.Time { return w.clock }}
+	w.Store, w.r = s, newReconciler(func() time.Time { return w.clock })
 	s.Served = w.serve
 	w.run(replicas)
 	w.create("web", 1, 10, metrics...)
@@ -132,9 +132,7 @@ func (w *world) serve(f client.FetchOptions) (any, error) {
 	case strings.HasPrefix(f.Resource, "external.metrics.k8s.io/v1beta1/"):
 		return value(strings.TrimPrefix(f.Resource, "external.metrics.k8s.io/v1beta1/"))
 	}
-	// As the API of a server without custom.metrics.k8s.io/v1beta2 says.
-	var none sdktest.Store
-	return nil, none.Client().Fetch(&struct{}{}, f)
+	return nil, sdktest.ErrUnsupported // custom.metrics.k8s.io/v1beta2
 }
 
 // round has an autoscaler looked at, a period after the last time, and says its
@@ -387,4 +385,35 @@ func TestForgets(t *testing.T) {
 	if res, err := w.r.reconcile(w.Client(), controller.Request{Namespace: "ns", Name: "web"}); err != nil || res.RequeueAfter != 0 || len(w.r.memory) != 0 {
 		t.Errorf("%v, %v, remembered %d", res, err, len(w.r.memory))
 	}
+}
+
+// TestHangs: who hangs twice in a row is not waited for by every autoscaler, and asked
+// again after a period; who refuses at once is asked each time.
+func TestHangs(t *testing.T) {
+	w := newWorld(t, 2, external("depth", "5"))
+	asked, takes := 0, 10*time.Second
+	w.Served = func(client.FetchOptions) (any, error) {
+		asked++
+		w.clock = w.clock.Add(takes)
+		return nil, sdktest.ErrUnavailable
+	}
+	look := func(want int, why string) {
+		t.Helper()
+		asked = 0
+		if _, err := w.r.reconcile(w.Client(), controller.Request{Namespace: "ns", Name: "web"}); err != nil || asked != want {
+			t.Errorf("%s: asked %d times, %v, want %d", why, asked, err, want)
+		}
+		if last := w.Notes[len(w.Notes)-1]; !strings.Contains(last, "unable to fetch metrics from external metrics API") {
+			t.Errorf("%s: %s", why, last)
+		}
+	}
+	look(1, "the first time")
+	look(1, "once may be one metric's fault")
+	look(0, "it hangs")
+	w.clock = w.clock.Add(period)
+	look(1, "a period later")
+	look(0, "it hangs still")
+	w.clock, takes = w.clock.Add(period), 0
+	look(1, "it refuses")
+	look(1, "it is there")
 }

@@ -33,7 +33,7 @@ const autoscalers = "autoscaling/v2/horizontalpodautoscalers"
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "horizontal-pod-autoscaler", New: func([]byte) (sdk.Points, error) {
-		r := &reconciler{memory: memory{}, now: time.Now}
+		r := newReconciler(time.Now)
 		return &controller.Points{
 			// Its own writes of the status wake nobody.
 			Watches: []controller.Watch{
@@ -55,9 +55,13 @@ func itself(o sdk.Value) []controller.Request {
 }
 
 type reconciler struct {
-	memory   memory
-	versions string // of custom.metrics.k8s.io that was served last
-	now      func() time.Time
+	memory  memory
+	sources sources
+	now     func() time.Time
+}
+
+func newReconciler(now func() time.Time) *reconciler {
+	return &reconciler{memory: memory{}, sources: sources{away: away{}, now: now}, now: now}
 }
 
 func (r *reconciler) reconcile(c client.Client, q controller.Request) (controller.Result, error) {
@@ -129,7 +133,7 @@ func (r *reconciler) measure(c client.Client, q controller.Request, a *autoscale
 		a.finish(current, a.Status.DesiredReplicas)
 		return plan{}, false, nil
 	}
-	metrics := &reader{c: c, namespace: a.Namespace, selector: a.scale.Status.Selector, versions: &r.versions}
+	metrics := &reader{c: c, namespace: a.Namespace, selector: a.scale.Status.Selector, sources: &r.sources}
 	readings := make([]reading, len(a.Spec.Metrics))
 	for i := range readings {
 		readings[i] = metrics.read(&a.Spec.Metrics[i])

@@ -30,7 +30,18 @@ type reader struct {
 
 	usage    *podMetricsList // read once a round
 	usageErr error
-	versions *string // of custom.metrics.k8s.io that is served, kept between rounds
+	sources  *sources
+}
+
+// sources is what is kept between rounds of those who serve metrics.
+type sources struct {
+	custom string // the version of custom.metrics.k8s.io that is served
+	away   away
+	now    func() time.Time
+}
+
+func (r *reader) fetch(into any, f client.FetchOptions) error {
+	return r.sources.away.fetch(r.c, r.sources.now, into, f)
 }
 
 // read reads one metric.
@@ -69,7 +80,7 @@ type podMetricsList struct {
 func (r *reader) resource(name corev1.ResourceName, container string) (map[string]podMetric, error) {
 	if r.usage == nil && r.usageErr == nil {
 		r.usage = &podMetricsList{}
-		r.usageErr = r.c.Fetch(r.usage, client.FetchOptions{Resource: "metrics.k8s.io/v1beta1/pods", Namespace: r.namespace, Labels: r.selector})
+		r.usageErr = r.fetch(r.usage, client.FetchOptions{Resource: "metrics.k8s.io/v1beta1/pods", Namespace: r.namespace, Labels: r.selector})
 	}
 	switch {
 	case r.usageErr != nil:
@@ -134,21 +145,21 @@ func (r *reader) custom(f client.FetchOptions, metric autoscalingv2.MetricIdenti
 	}
 	plural := f.Resource
 	versions := customVersions
-	if *r.versions != "" {
-		versions = []string{*r.versions}
+	if r.sources.custom != "" {
+		versions = []string{r.sources.custom}
 	}
 	for _, v := range versions {
 		f.Resource = "custom.metrics.k8s.io/" + v + "/" + plural
 		out := &metricValues{}
-		err := r.c.Fetch(out, f)
+		err := r.fetch(out, f)
 		if client.IsUnsupported(err) {
-			*r.versions = ""
+			r.sources.custom = ""
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("unable to fetch metrics from custom metrics API: %w", err)
 		}
-		*r.versions = v
+		r.sources.custom = v
 		return out, nil
 	}
 	return nil, errors.New("unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered")
@@ -206,7 +217,7 @@ func (r *reader) ofObject(metric autoscalingv2.MetricIdentifier, of autoscalingv
 // external is a metric of something outside of the cluster.
 func (r *reader) external(metric autoscalingv2.MetricIdentifier) ([]int64, error) {
 	list := &metricValues{}
-	err := r.c.Fetch(list, client.FetchOptions{Resource: "external.metrics.k8s.io/v1beta1/" + metric.Name, Namespace: r.namespace, Labels: metric.Selector.String()})
+	err := r.fetch(list, client.FetchOptions{Resource: "external.metrics.k8s.io/v1beta1/" + metric.Name, Namespace: r.namespace, Labels: metric.Selector.String()})
 	if err != nil {
 		return nil, fmt.Errorf("unable to fetch metrics from external metrics API: %w", err)
 	}
