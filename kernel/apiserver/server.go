@@ -71,7 +71,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // ServeAs serves a request of somebody in this process, who is known and for whom allow
-// says what he may. It passes what requests of clients pass: audit, fairness, metrics.
+// says what he may: by an API status, if not. It passes what requests of clients pass: audit, fairness, metrics.
 // A handler that gives up panics with http.ErrAbortHandler, as those of net/http do.
 func (s *Server) ServeAs(w http.ResponseWriter, r *http.Request, u user.Info, allow func(authorizer.Attributes) error) {
 	s.chain.ServeHTTP(w, r.WithContext(filters.WithOwn(r.Context(), u, allow)))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -155,9 +156,12 @@ func (c *Config) serve(a *answer, r *http.Request, verb string, t registry.Targe
 		at := registry.Target{Resource: t.Resource, Namespace: x.GetNamespace(), Name: x.GetName(), Subresource: x.GetSubresource()}
 		at.Resource.Group, at.Resource.Version, at.Resource.Resource = x.GetAPIGroup(), x.GetAPIVersion(), x.GetResource()
 		if !x.IsResourceRequest() || x.GetVerb() != verb || at != t {
-			return wire.Errorf(wire.KindForbidden, "the API reads %s %s as %s of %s: name the parts of a path by their fields", verb, t.Resource, x.GetVerb(), x.GetPath())
+			return apierrors.NewForbidden(t.Resource.GroupResource(), t.Name, fmt.Errorf("the API reads %s %s as %s of %s: name the parts of a path by their fields", verb, t.Resource.Resource, x.GetVerb(), x.GetPath()))
 		}
-		return c.May(verb, at)
+		if err := c.May(verb, at); err != nil {
+			return apierrors.NewForbidden(t.Resource.GroupResource(), t.Name, err)
+		}
+		return nil
 	})
 	return nil
 }
