@@ -51,7 +51,7 @@ func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
 			continue
 		}
 		if controller.MapKind(w.Map) == controller.MapFunc && w.Arg != "" {
-			if w.changed != nil && differs(w.changed, e) || w.changed == nil && wanted(w.Arg, e) {
+			if w.asks(e) {
 				m.object(ctx, w, e.Object)
 			}
 			continue
@@ -61,6 +61,17 @@ func (m *mapper) event(ctx context.Context, watches []numbered, e watch.Event) {
 			m.object(ctx, w, e.Prev)
 		}
 	}
+}
+
+// asks tells whether a map of the plugin's own that asks for some changes only is called.
+func (w *numbered) asks(e watch.Event) bool {
+	switch {
+	case w.condition != "":
+		return turned(w.changed, w.condition, e)
+	case w.changed != nil:
+		return differs(w.changed, e)
+	}
+	return wanted(w.Arg, e)
 }
 
 // wanted tells whether a Func map that asks for some changes only is called.
@@ -93,6 +104,41 @@ func differs(fields *record.Plan, e watch.Event) bool {
 	return err != nil || !bytes.Equal(now, was)
 }
 
+// turned tells that an event brings a condition, or changes its status. What cannot be
+// read counts as changed.
+func turned(conditions *record.Plan, name string, e watch.Event) bool {
+	if e.Type == watch.Deleted {
+		return false
+	}
+	now, err := statusOf(conditions, name, e.Object)
+	if err != nil || now == "" {
+		return err != nil
+	}
+	if e.Type == watch.Added || e.Prev == nil {
+		return true
+	}
+	was, err := statusOf(conditions, name, e.Prev)
+	return err != nil || now != was
+}
+
+// statusOf is the status of an object's condition; "" without it.
+func statusOf(conditions *record.Plan, name string, o *watch.Object) (string, error) {
+	b, err := conditions.Append(nil, o.Obj)
+	if err != nil {
+		return "", err
+	}
+	v, err := record.Parse(b, conditions.Fields())
+	if err != nil {
+		return "", err
+	}
+	for _, c := range v.Get("status.conditions").Items() {
+		if c.Get("type").String() == name {
+			return c.Get("status").String(), nil
+		}
+	}
+	return "", nil
+}
+
 // reowned tells that an object names owners, and not the same as before.
 func reowned(e watch.Event) bool {
 	acc, err := meta.Accessor(e.Object.Obj)
@@ -111,7 +157,9 @@ func (m *mapper) object(ctx context.Context, w *numbered, o *watch.Object) {
 	case controller.MapSelf:
 		m.r.queue.Add(Request{Namespace: o.Namespace, Name: o.Name})
 	case controller.MapNamespace:
-		m.r.queue.Add(Request{Name: o.Namespace})
+		if w.Arg != controller.OnlyUnlabelled || unlabelled(o) {
+			m.r.queue.Add(Request{Name: o.Namespace})
+		}
 	case controller.MapConstant:
 		m.r.queue.Add(Request{Namespace: w.ToNamespace, Name: w.ToName})
 	case controller.MapFunc:
@@ -119,6 +167,11 @@ func (m *mapper) object(ctx context.Context, w *numbered, o *watch.Object) {
 	default:
 		m.meta(ctx, w, o)
 	}
+}
+
+func unlabelled(o *watch.Object) bool {
+	acc, err := meta.Accessor(o.Obj)
+	return err == nil && len(acc.GetLabels()) == 0
 }
 
 // meta serves the maps that look at labels, owners and fields.

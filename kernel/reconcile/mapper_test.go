@@ -54,6 +54,12 @@ func labelled(labels map[string]string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Labels = labels }
 }
 
+func condition(name string, status corev1.ConditionStatus) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: "First", Status: "True"}, corev1.PodCondition{Type: corev1.PodConditionType(name), Status: status})
+	}
+}
+
 func deleting(finalizers ...string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { now := metav1.Now(); p.DeletionTimestamp, p.Finalizers = &now, finalizers }
 }
@@ -172,6 +178,15 @@ func TestMaps(t *testing.T) {
 		{"changed in what is not asked about", controller.Changed(none, "spec.nodeName", "status.phase"), watch.Modified, pod("p", db), pod("p"), nil},
 		{"changed, but added", controller.Changed(none, "metadata.labels"), watch.Added, pod("p", db), nil, nil},
 		{"changed, but deleted", controller.Changed(none, "metadata.labels"), watch.Deleted, pod("p", db), pod("p"), nil},
+		{"condition appears", controller.Condition(none, "Ready"), watch.Modified, pod("p", web, condition("Ready", "False")), pod("p", db), []Request{{Name: "func of web"}}},
+		{"condition is there", controller.Condition(none, "Ready"), watch.Added, pod("p", web, condition("Ready", "False")), nil, []Request{{Name: "func of web"}}},
+		{"condition turns", controller.Condition(none, "Ready"), watch.Modified, pod("p", web, condition("Ready", "True")), pod("p", db, condition("Ready", "False")), []Request{{Name: "func of web"}}},
+		{"condition stays", controller.Condition(none, "Ready"), watch.Modified, pod("p", web, condition("Ready", "True")), pod("p", db, condition("Ready", "True")), nil},
+		{"condition goes", controller.Condition(none, "Ready"), watch.Modified, pod("p", web), pod("p", db, condition("Ready", "True")), nil},
+		{"another condition", controller.Condition(none, "Ready"), watch.Modified, pod("p", web, condition("Other", "True")), pod("p", db), nil},
+		{"condition, but deleted", controller.Condition(none, "Ready"), watch.Deleted, pod("p", web, condition("Ready", "True")), pod("p"), nil},
+		{"namespace of the unlabelled", controller.UnlabelledInNamespace(), watch.Modified, pod("p", web), pod("p", labelled(nil)), []Request{{Name: "default"}}},
+		{"namespace of the unlabelled, labelled", controller.UnlabelledInNamespace(), watch.Added, pod("p", web), nil, nil},
 		{"owned by nobody", controller.Owned(none), watch.Added, pod("p"), nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -100,6 +100,8 @@ type numbered struct {
 	present  present.Paths
 	fields   *record.Plan // what a map of its own is shown, or a MapField reads
 	changed  *record.Plan // what must change for a map of its own to be called; nil: anything
+	// condition is the one whose status must have changed; "": the fields of changed.
+	condition string
 	// ownerless: the owner's kind of a MapOwner has no namespace.
 	ownerless bool
 	// all is what the watch of all resources is of here, nil for a watch of one
@@ -110,8 +112,14 @@ type numbered struct {
 
 // changedOf prepares to compare what a watch asks to have changed.
 func changedOf(w wire.Watch) (*record.Plan, error) {
+	if controller.MapKind(w.Map) != controller.MapFunc {
+		return nil, nil
+	}
 	paths, ok := strings.CutPrefix(w.Arg, controller.OnlyChanged)
-	if !ok || controller.MapKind(w.Map) != controller.MapFunc {
+	switch {
+	case conditionOf(w) != "":
+		paths = "status.conditions.type,status.conditions.status"
+	case !ok:
 		return nil, nil
 	}
 	f, err := record.FieldsOfPaths(strings.Split(paths, ",")...)
@@ -119,6 +127,14 @@ func changedOf(w wire.Watch) (*record.Plan, error) {
 		return nil, err
 	}
 	return projection.Of(f.String())
+}
+
+// conditionOf is the condition whose changes a map of its own asks for.
+func conditionOf(w wire.Watch) string {
+	if name, ok := strings.CutPrefix(w.Arg, controller.OnlyCondition); ok && controller.MapKind(w.Map) == controller.MapFunc {
+		return name
+	}
+	return ""
 }
 
 // fieldsOf prepares to write what the map of a watch reads.
@@ -156,7 +172,7 @@ func (r *runner) byResource(list []wire.Watch) map[schema.GroupVersionResource][
 			r.log.Warn("controller watches a field that cannot be", "resource", w.Resource, "error", err)
 			continue
 		}
-		n := numbered{Watch: w, index: i, resource: gvr.GroupResource(), present: paths}
+		n := numbered{Watch: w, index: i, resource: gvr.GroupResource(), present: paths, condition: conditionOf(w)}
 		if n.changed, err = changedOf(w); err != nil {
 			r.log.Warn("controller watches changes of fields that cannot be", "resource", w.Resource, "error", err)
 			continue

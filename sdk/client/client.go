@@ -147,6 +147,11 @@ type ListOptions struct {
 	// are: a list that was cut short is told from one that is whole.
 	Limit     int
 	Remaining *int
+	// Fresh is a list as new as every write that finished before the call, by whichever
+	// server: for what must not be done because a cache is behind. It asks the store, and
+	// fails when that does not answer. Not by Owner. A server of an ABI before 2.4 does not
+	// know it.
+	Fresh bool
 }
 
 // FetchOptions say what is fetched.

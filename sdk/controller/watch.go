@@ -84,6 +84,13 @@ func FieldChanged(path string) Map { return Map{Kind: MapFieldChanged, Arg: path
 // InNamespace requests the object's namespace, as a cluster-scoped object.
 func InNamespace() Map { return Map{Kind: MapNamespace} }
 
+// UnlabelledInNamespace is InNamespace for objects without labels, of which [Labels]
+// tells nothing: for who watches by Labels, and has selectors that select them, too.
+func UnlabelledInNamespace() Map { return Map{Kind: MapNamespace, Arg: OnlyUnlabelled} }
+
+// OnlyUnlabelled, as Map.Arg of MapNamespace, leaves out what has labels.
+const OnlyUnlabelled = "unlabelled"
+
 // Constant requests always the same.
 func Constant(r Request) Map { return Map{Kind: MapConstant, To: r} }
 
@@ -136,6 +143,17 @@ func Changed(fn func(object record.Value) []Request, paths ...string) Map {
 
 // OnlyChanged begins the Map.Arg of [Changed]; paths follow, separated by commas.
 const OnlyChanged = "changed "
+
+// Condition calls fn for objects whose condition (of status.conditions) of the type
+// appears or changes its status, those that exist when the controller starts included.
+// The kernel compares, so that other changes cost the plugin nothing. Not for
+// [AllResources].
+func Condition(fn func(object record.Value) []Request, conditionType string) Map {
+	return Map{Kind: MapFunc, Arg: OnlyCondition + conditionType, Func: fn}
+}
+
+// OnlyCondition begins the Map.Arg of [Condition]; the type follows.
+const OnlyCondition = "condition "
 
 // Owned calls fn for objects that name owners: when they appear, and when their
 // owners change.

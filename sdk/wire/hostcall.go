@@ -106,6 +106,7 @@ type ListRequest struct {
 	Only      string
 	Token     uint64 // 0: nothing held
 	Limit     uint64 // of objects in the answer; 0: none. An older guest does not send it
+	Fresh     bool   // no older than the call, since 2.4
 }
 
 // Append encodes the request.
@@ -114,7 +115,7 @@ func (q ListRequest) Append(b []byte) []byte {
 		b = AppendString(b, s)
 	}
 	b = AppendString(append(b, byte(q.Owner.Kind)), q.Owner.UID)
-	return AppendUint(AppendUint(AppendString(b, q.Only), q.Token), q.Limit)
+	return AppendBool(AppendUint(AppendUint(AppendString(b, q.Only), q.Token), q.Limit), q.Fresh)
 }
 
 // ListRequest reads a ListRequest.
@@ -122,6 +123,9 @@ func (r *Reader) ListRequest() ListRequest {
 	q := ListRequest{Resource: r.Str(), Namespace: r.Str(), Labels: r.Str(), Fields: r.Str(), Owner: Owner{OwnerKind(r.Byte()), r.Str()}, Only: r.Str(), Token: r.Uint()}
 	if len(r.Rest()) > 0 {
 		q.Limit = r.Uint()
+	}
+	if len(r.Rest()) > 0 {
+		q.Fresh = r.Bool()
 	}
 	return q
 }

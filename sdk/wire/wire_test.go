@@ -39,7 +39,7 @@ var (
 		Match:   []wire.Match{{Operations: []string{"CREATE"}, Resources: []string{"a", ""}, Namespaces: []string{"x"}, Present: []string{"spec.a"}, Given: []string{"v1/limitranges"}, NamespaceLabels: []string{"a/b"}}},
 		Watches: []wire.Watch{{Resource: "v1/pods", Map: 6, Arg: "a", ToNamespace: "b", ToName: "c", Present: []string{"spec.b"}, Fields: "data(for)"}}, Fields: "metadata(name)", Implements: []string{"v1/pods"}}
 	get     = wire.GetRequest{Resource: "v1/pods", Namespace: "a", Name: "b", Only: "metadata(name)"}
-	list    = wire.ListRequest{Resource: "v1/pods", Labels: "a=b", Fields: "c=d", Owner: wire.Owner{Kind: wire.OwnerUID, UID: "u"}, Only: "spec,status(phase)", Token: 1 << 60, Limit: 3000}
+	list    = wire.ListRequest{Resource: "v1/pods", Labels: "a=b", Fields: "c=d", Owner: wire.Owner{Kind: wire.OwnerUID, UID: "u"}, Only: "spec,status(phase)", Token: 1 << 60, Limit: 3000, Fresh: true}
 	write   = wire.WriteRequest{Verb: "apply", Resource: "r", Subresource: "status", Force: true, Object: []byte("{}")}
 	patch   = wire.PatchRequest{Resource: "r", Namespace: "a", Name: "b", Subresource: "s", Type: "t", Data: []byte("[]")}
 	del     = wire.DeleteRequest{Resource: "r", Namespace: "a", Name: "b", UID: &uid, Propagation: "Orphan", Grace: -1}
@@ -65,14 +65,17 @@ func TestFrames(t *testing.T) {
 		if got := f.read(r); r.Err() != nil || !reflect.DeepEqual(got, f.value) {
 			t.Errorf("%T with a field of a later minor version: got %+v, %v", f.value, got, r.Err())
 		}
-		grown := len(b) // where what an older side sends ends
+		older := map[int]wire.ListRequest{} // where what older sides send ends
 		if _, ok := f.value.(wire.ListRequest); ok {
-			grown -= len(wire.AppendUint(nil, list.Limit))
+			before4, before1 := list, list
+			before4.Fresh = false
+			before1.Fresh, before1.Limit = false, 0
+			older[len(b)-1], older[len(b)-1-len(wire.AppendUint(nil, list.Limit))] = before4, before1
 		}
 		for n := range b {
 			r := wire.NewReader(b[:n])
-			if n == grown {
-				if got := f.read(r).(wire.ListRequest); r.Err() != nil || got.Limit != 0 || got.Token != list.Token {
+			if want, ok := older[n]; ok {
+				if got := f.read(r); r.Err() != nil || got != want {
 					t.Errorf("%T of an older guest: %+v, %v", f.value, got, r.Err())
 				}
 				continue

@@ -288,7 +288,7 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 	if err := r.Err(); err != nil {
 		return err
 	}
-	if k.c.Latest != nil && (q.Resource == wire.AllResources || q.Fields != "" || q.Owner.Kind != wire.AnyOwner) {
+	if k.c.Latest != nil && (q.Resource == wire.AllResources || q.Fields != "" || q.Fresh || q.Owner.Kind != wire.AnyOwner) {
 		return wire.Errorf(wire.KindForbidden, "an admission rule may only list the objects of one resource, by namespace and labels")
 	}
 	if q.Resource == wire.AllResources {
@@ -332,15 +332,19 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 		return labelled(items, q.Labels)
 	}
 	if q.Owner.Kind == wire.AnyOwner {
-		l, err := k.c.Registry.List(ctx, t, metav1.ListOptions{LabelSelector: q.Labels, FieldSelector: q.Fields, ResourceVersion: k.c.since()})
+		o := metav1.ListOptions{LabelSelector: q.Labels, FieldSelector: q.Fields, ResourceVersion: k.c.since()}
+		if q.Fresh {
+			o.ResourceVersion = ""
+		}
+		l, err := k.c.Registry.List(ctx, t, o)
 		if err != nil {
 			return nil, err
 		}
 		k.c.Observed.saw(l.Revision)
 		return l.Items, nil
 	}
-	if q.Fields != "" {
-		return nil, wire.Errorf(wire.KindBadRequest, "a list by owner takes no field selector")
+	if q.Fields != "" || q.Fresh {
+		return nil, wire.Errorf(wire.KindBadRequest, "a list by owner takes no field selector, and cannot be fresh")
 	}
 	gr := t.Resource.GroupResource()
 	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.Owner, k.c.Observed.Of(gr))

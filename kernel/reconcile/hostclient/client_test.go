@@ -325,6 +325,38 @@ func TestReadsAreNoOlderThanDependents(t *testing.T) {
 	}
 }
 
+// asks notes the revision that lists ask for.
+type asks struct {
+	registry.Registry
+	revision string
+}
+
+func (a *asks) List(ctx context.Context, t registry.Target, o metav1.ListOptions) (*registry.List, error) {
+	a.revision = o.ResourceVersion
+	return a.Registry.List(ctx, t, o)
+}
+
+// TestFreshLists: a list asks for what the plugin knows of, a fresh one for what there is.
+func TestFreshLists(t *testing.T) {
+	b := newBench(t)
+	a := &asks{Registry: b.config.Registry}
+	b.config.Registry = a
+	c := b.client(t)
+	if err := c.Create(config("m", "")); err != nil {
+		t.Fatal(err)
+	}
+	var list []*lightcore.ConfigMap
+	if err := c.List(&list, client.ListOptions{}); err != nil || len(list) != 1 || a.revision == "" {
+		t.Errorf("%d listed, at %q, %v", len(list), a.revision, err)
+	}
+	if err := c.List(&list, client.ListOptions{Fields: "metadata.name=m", Fresh: true}); err != nil || len(list) != 1 || a.revision != "" {
+		t.Errorf("fresh: %d listed, at %q, %v", len(list), a.revision, err)
+	}
+	if err := c.List(&list, client.ListOptions{Owner: client.NoController(), Fresh: true}); err == nil || !strings.Contains(err.Error(), "cannot be fresh") {
+		t.Errorf("by owner: %v", err)
+	}
+}
+
 func TestBatch(t *testing.T) {
 	b := newBench(t)
 	there, gone, patched := config("there", "one"), config("gone", ""), config("patched", "one")

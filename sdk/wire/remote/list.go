@@ -52,7 +52,7 @@ func (c *caller) List(list any, o client.ListOptions) error {
 		old = &heldList{items: reflect.Zero(reflect.SliceOf(elem))}
 	}
 	resp, err := c.do(wire.HostList, wire.ListRequest{Resource: key.resource, Namespace: o.Namespace, Labels: o.Labels,
-		Fields: o.Fields, Owner: o.Owner, Only: record.FieldsOf(elem.Elem()).String(), Token: old.token, Limit: key.limit}.Append)
+		Fields: o.Fields, Owner: o.Owner, Only: record.FieldsOf(elem.Elem()).String(), Token: old.token, Limit: key.limit, Fresh: o.Fresh}.Append)
 	if err != nil {
 		return err
 	}
