@@ -154,6 +154,21 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"services", "endpoints"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
 	}},
+	{Name: "disruption", Member: "disruption", Account: "disruption-controller", Rules: []Rule{
+		events,
+		{[]string{"policy"}, []string{"poddisruptionbudgets"}, read},
+		{[]string{"policy"}, []string{"poddisruptionbudgets/status"}, []string{"update"}},
+		{[]string{""}, []string{"pods"}, read},
+		{[]string{""}, []string{"pods/status"}, []string{"patch"}},
+		{[]string{""}, []string{"replicationcontrollers"}, []string{"get"}},
+		{[]string{"apps"}, []string{"deployments", "replicasets", "statefulsets"}, []string{"get"}},
+		{[]string{"*"}, []string{"*/scale"}, []string{"get"}},
+	}},
+	{Name: "pod-garbage-collector", Member: "pod-garbage-collector", Account: "pod-garbage-collector", Rules: []Rule{
+		{[]string{""}, []string{"nodes"}, read},
+		{[]string{""}, []string{"pods"}, []string{"get", "list", "watch", "delete"}},
+		{[]string{""}, []string{"pods/status"}, []string{"patch"}},
+	}},
 	{Name: "node-lifecycle", Member: "node-lifecycle", Account: "node-controller", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"nodes", "nodes/status", "pods", "pods/status"}, write},

@@ -176,6 +176,8 @@ func (c *cluster) config(t testing.TB, name string) []byte {
 	switch name {
 	case "node-lifecycle":
 		config = map[string]any{"graceSeconds": 1}
+	case "pod-garbage-collector":
+		config = map[string]any{"quarantineSeconds": 1}
 	case "root-ca":
 		config = map[string]any{"ca": "the CA"}
 	default:

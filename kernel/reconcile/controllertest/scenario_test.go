@@ -315,7 +315,7 @@ func TestNamespaceConditions(t *testing.T) {
 // A node that falls silent is tainted, its pods leave their Services at once
 // and are replaced elsewhere when their toleration ends.
 func TestNodeLoss(t *testing.T) {
-	c := newCluster(t, nativeHost(t), append([]string{"node-lifecycle", "node-ipam"}, workload...)...)
+	c := newCluster(t, nativeHost(t), append([]string{"node-lifecycle", "node-ipam", "pod-garbage-collector"}, workload...)...)
 	n := startNodes(t, c, "a", "b")
 	d := newDeployment("web", 4)
 	second := int64(1)

@@ -81,7 +81,7 @@ func (k *keeper) evict(c client.Client, node *nodeState, healthSince, now time.T
 		}
 	}
 	k.await(c, node.Name, later, due)
-	marked, err := disrupt(c, due, nil, func(p *corev1.Pod) {
+	marked, err := disrupt(c, due, func(p *corev1.Pod) {
 		disruption(p, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now)
 	})
 	for _, p := range marked {

@@ -1,10 +1,10 @@
 // Package nodelifecycle watches over nodes: one whose lease is not renewed is
 // marked and tainted, its pods are taken out of their Services and, when they
 // no longer tolerate the taint, deleted so that they are replaced elsewhere.
-// Pods of a node that is no more are removed.
+// What is left of pods on a node that is gone, or out of service, is podgc's.
 //
-// Behaviour follows upstream's node lifecycle, taint eviction and pod garbage
-// collection controllers; the times are configuration.
+// Behaviour follows upstream's node lifecycle and taint eviction controllers; the
+// times are configuration.
 package nodelifecycle
 
 import (
@@ -50,11 +50,9 @@ func leaseOf(lease sdk.Value) []controller.Request {
 // its own clock, so that the clocks of nodes need not agree with it.
 type keeper struct {
 	graces
-	now   func() time.Time
-	zones *zones
-	seen  map[string]*sighting
-	// missing is since when a node that pods name has not been there.
-	missing map[string]time.Time
+	now     func() time.Time
+	zones   *zones
+	seen    map[string]*sighting
 	waiting map[string]pending // by node
 	last    time.Time          // of the last reconcile; zero before the first
 	worked  bool               // some node has been seen to be ready
@@ -64,7 +62,7 @@ type keeper struct {
 var monitor = controller.Request{Namespace: "node-lifecycle", Name: "monitor"}
 
 func newKeeper(g graces, r disruptionRules, now func() time.Time) *keeper {
-	return &keeper{graces: g, now: now, zones: newZones(r), seen: map[string]*sighting{}, missing: map[string]time.Time{}, waiting: map[string]pending{}}
+	return &keeper{graces: g, now: now, zones: newZones(r), seen: map[string]*sighting{}, waiting: map[string]pending{}}
 }
 
 // sighting is what is known of a node's life.
@@ -94,7 +92,6 @@ func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.
 		}
 		return k.lacking(c, req.Name, now)
 	}
-	delete(k.missing, req.Name)
 	s, err := k.look(c, node)
 	if err != nil {
 		return controller.Result{}, err
@@ -117,21 +114,14 @@ func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.
 		return controller.Result{Enqueue: enqueue}, err
 	}
 	next, err := k.evict(c, node, k.healthSince(node, s), now)
-	if err != nil {
-		return controller.Result{Enqueue: enqueue}, err
-	}
-	recheck, err := abandon(c, node, now)
-	return controller.Result{RequeueAfter: soonest(silentIn, admitIn, next, recheck), Enqueue: enqueue}, err
+	return controller.Result{RequeueAfter: soonest(silentIn, admitIn, next), Enqueue: enqueue}, err
 }
 
 // lacking is reconcile for a node that is not there.
 func (k *keeper) lacking(c client.Client, name string, now time.Time) (controller.Result, error) {
 	k.removed(c, name)
 	k.zones.remove(name)
-	s := k.zones.updateRates(now)
-	res, err := k.forget(c, name)
-	res.Enqueue = requests(s.again)
-	return res, err
+	return controller.Result{Enqueue: requests(k.zones.updateRates(now).again)}, nil
 }
 
 // attend makes sure that nodes are held against what this controller saw itself.

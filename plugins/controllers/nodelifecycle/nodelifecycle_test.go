@@ -211,49 +211,6 @@ func TestSinceOf(t *testing.T) {
 	}
 }
 
-// Pods that are being deleted on a node that is off for good go at once; on
-// one that is ready, or without the taint, their agent ends them.
-func TestOutOfService(t *testing.T) {
-	for _, tc := range []struct {
-		name           string
-		ready          corev1.ConditionStatus
-		taint          string
-		deleting, gone bool
-	}{
-		{"off", corev1.ConditionFalse, outOfService, true, true},
-		{"lost", corev1.ConditionUnknown, outOfService, true, true},
-		{"not deleted", corev1.ConditionFalse, outOfService, false, false},
-		{"ready", corev1.ConditionTrue, outOfService, true, false},
-		{"another taint", corev1.ConditionFalse, "mine", true, false},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			l := newLab(t, newNode(tc.ready))
-			l.beat(t)
-			p := &corev1.Pod{}
-			if err := l.c.Get(p, "default", "p"); err != nil {
-				t.Fatal(err)
-			}
-			if at := metav1.NewTime(start); tc.deleting {
-				p.DeletionTimestamp = &at
-			}
-			if err := l.c.Update(p); err != nil {
-				t.Fatal(err)
-			}
-			l.taint(t, corev1.Taint{Key: tc.taint, Effect: corev1.TaintEffectNoSchedule})
-			again := l.after(t, 0)
-			if gone := !slices.Contains(l.store.Keys(), "v1/pods/default/p"); gone != tc.gone {
-				t.Errorf("gone %v, want %v", gone, tc.gone)
-			}
-			if tc.name == "not deleted" && again != recheck {
-				t.Errorf("looks again in %v, want %v", again, recheck)
-			}
-			if got := strings.Join(l.marks, ", "); tc.gone && got != "Failed" {
-				t.Errorf("marked as %q, want Failed", got)
-			}
-		})
-	}
-}
-
 // lab is a node with a pod, and the keeper with a clock of its own.
 type lab struct {
 	*keeper
@@ -451,32 +408,6 @@ func TestRestart(t *testing.T) {
 	l.at = l.at.Add(time.Hour)
 	l.after(t, 0)
 	want("ready before", "True, 0 taints, pod true")
-}
-
-func TestForgottenNode(t *testing.T) {
-	l := newLab(t, newNode(corev1.ConditionTrue))
-	if err := l.c.Delete(newNode(""), client.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if again := l.after(t, 0); again != 40*time.Second {
-		t.Errorf("looks again in %v, want 40s", again)
-	}
-	if keys := l.store.Keys(); !slices.Contains(keys, "v1/pods/default/p") {
-		t.Fatalf("the pod went with its node at once: %v", keys)
-	}
-	l.after(t, 40*time.Second)
-	if slices.ContainsFunc(l.store.Notes, func(n string) bool { return strings.Contains(n, "RemovingNode") }) {
-		t.Errorf("a node that was never seen is removed: %v", l.store.Notes)
-	}
-	if keys := l.store.Keys(); slices.Contains(keys, "v1/pods/default/p") {
-		t.Error("the pod of a node that is no more stays")
-	}
-	if got := strings.Join(l.marks, ", "); got != "Failed DisruptionTarget=True DeletionByPodGC" {
-		t.Errorf("marked as %q", got)
-	}
-	if l.after(t, time.Second); len(l.missing) != 0 {
-		t.Errorf("remembered for nothing: %v", l.missing)
-	}
 }
 
 func TestLostConditions(t *testing.T) {

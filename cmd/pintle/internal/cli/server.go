@@ -137,6 +137,7 @@ func (f *serverFlags) add(fl *pflag.FlagSet, dir string) {
 	fl.IntVar(&d.LargeClusterSizeThreshold, "large-cluster-size-threshold", d.LargeClusterSizeThreshold, "a disrupted zone of more nodes is emptied at the secondary rate, another not at all")
 	fl.Float64Var(&d.NodeEvictionRate, "node-eviction-rate", d.NodeEvictionRate, "nodes a second and zone whose pods are evicted when they are not ready")
 	fl.Float64Var(&d.SecondaryNodeEvictionRate, "secondary-node-eviction-rate", d.SecondaryNodeEvictionRate, "the same in a large zone that is disrupted")
+	fl.IntVar(&d.TerminatedPodThreshold, "terminated-pod-gc-threshold", d.TerminatedPodThreshold, "how many pods that have ended are kept before the oldest are deleted; with 0 all are")
 	fl.Int64Var(&f.s.NotReadySeconds, "default-not-ready-toleration-seconds", f.s.NotReadySeconds, "how long pods stay on a node that is not ready")
 	fl.Int64Var(&f.s.UnreachableSeconds, "default-unreachable-toleration-seconds", f.s.UnreachableSeconds, "how long pods stay on a node that is lost")
 	in := &f.s.InFlight

@@ -67,8 +67,9 @@ func (s *Server) pluginConfigs(caPEM []byte) map[string]any {
 			"nodeEvictionRate":          s.Disruption.NodeEvictionRate,
 			"secondaryNodeEvictionRate": s.Disruption.SecondaryNodeEvictionRate,
 		},
-		"node-ipam":           map[string]any{"clusterCIDR": s.Network.Pods.String(), "nodeMask": 24},
-		"default-tolerations": map[string]any{"notReadySeconds": s.NotReadySeconds, "unreachableSeconds": s.UnreachableSeconds},
-		"root-ca":             map[string]any{"ca": string(caPEM)},
+		"pod-garbage-collector": map[string]any{"terminatedPodThreshold": s.Disruption.TerminatedPodThreshold, "quarantineSeconds": s.Grace.Seconds()},
+		"node-ipam":             map[string]any{"clusterCIDR": s.Network.Pods.String(), "nodeMask": 24},
+		"default-tolerations":   map[string]any{"notReadySeconds": s.NotReadySeconds, "unreachableSeconds": s.UnreachableSeconds},
+		"root-ca":               map[string]any{"ca": string(caPEM)},
 	}
 }

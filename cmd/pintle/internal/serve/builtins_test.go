@@ -110,7 +110,7 @@ func TestBuiltinsAreReady(t *testing.T) {
 // them.
 var unimplemented = []string{
 	"ingresses.networking.k8s.io",
-	"networkpolicies.networking.k8s.io", "poddisruptionbudgets.policy", "resourceclaims.resource.k8s.io",
+	"networkpolicies.networking.k8s.io", "resourceclaims.resource.k8s.io",
 	"storageversionmigrations.storagemigration.k8s.io",
 	"volumeattachments.storage.k8s.io",
 }

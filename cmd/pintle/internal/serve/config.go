@@ -110,12 +110,16 @@ type Server struct {
 }
 
 // Disruption says how fast nodes that are not ready are emptied, when few of a
-// zone are and when many are. The fields are upstream's flags of these names.
+// zone are and when many are, and what is kept of pods that have ended. The fields are
+// upstream's flags of these names.
 type Disruption struct {
 	UnhealthyZoneThreshold    float64
 	LargeClusterSizeThreshold int
 	NodeEvictionRate          float64 // nodes a second and zone
 	SecondaryNodeEvictionRate float64
+	// TerminatedPodThreshold (--terminated-pod-gc-threshold) is how many pods that have
+	// ended are kept; 0 or less keeps all.
+	TerminatedPodThreshold int
 }
 
 func (d *Disruption) validate() error {
@@ -152,7 +156,7 @@ const minEtcdQuota = 16 << 20
 // distributions do: network and storage agents need them.
 func DefaultServer() Server {
 	return Server{Dir: paths.Default, Network: DefaultNetwork, PluginHost: "wasm", Grace: 40 * time.Second, NotReadySeconds: 300, UnreachableSeconds: 300,
-		Disruption:      Disruption{UnhealthyZoneThreshold: 0.55, LargeClusterSizeThreshold: 50, NodeEvictionRate: 0.1, SecondaryNodeEvictionRate: 0.01},
+		Disruption:      Disruption{UnhealthyZoneThreshold: 0.55, LargeClusterSizeThreshold: 50, NodeEvictionRate: 0.1, SecondaryNodeEvictionRate: 0.01, TerminatedPodThreshold: 12500},
 		ExternalIPs:     externalip.Safe,
 		Audit:           audit.DefaultOptions(),
 		Authentication:  authn.DefaultOptions(),
