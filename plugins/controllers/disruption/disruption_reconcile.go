@@ -144,8 +144,7 @@ func with(list []metav1.Condition, c metav1.Condition, now time.Time) []metav1.C
 	return out
 }
 
-// same tells that a status need not be written. The text of a condition that was set by
-// an eviction, and its generation, do not matter by themselves, as upstream has it.
+// same tells that a status need not be written.
 func same(a, b policyv1.PodDisruptionBudgetStatus) bool {
 	return a.ObservedGeneration == b.ObservedGeneration && a.DisruptionsAllowed == b.DisruptionsAllowed && a.CurrentHealthy == b.CurrentHealthy &&
 		a.DesiredHealthy == b.DesiredHealthy && a.ExpectedPods == b.ExpectedPods && maps.Equal(a.DisruptedPods, b.DisruptedPods) &&
