@@ -47,7 +47,8 @@ type firstObjects struct {
 	endpoints *endpoints.Endpoints
 	cidr      *serviceCIDR
 	trust     *trust
-	published bool                         // by ensure
+	published bool // by ensure
+	founding  []Founding
 	policy    func() (*rbac.Policy, error) // the default one; read once
 	kinds     *resource.Table
 	clock     clock.WithTicker
@@ -56,7 +57,7 @@ type firstObjects struct {
 
 // newFirstObjects makes what own may write; server writes where this server is.
 func newFirstObjects(own, server ownWrites, identity string, c *Config) *firstObjects {
-	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), clock: c.Adjust.Clock, log: c.Log, kinds: c.Table, policy: sync.OnceValues(rbac.DefaultPolicy),
+	return &firstObjects{own: own, service: c.ServiceIP, port: int32(c.Advertise.Port()), clock: c.Adjust.Clock, log: c.Log, kinds: c.Table, founding: c.Founding, policy: sync.OnceValues(rbac.DefaultPolicy),
 		cidr:      newServiceCIDR(own, c),
 		endpoints: endpoints.New(endpoints.Config{Registry: server, Identity: identity, Advertise: c.Advertise, Clock: c.Adjust.Clock, Log: c.Log})}
 }
@@ -64,6 +65,9 @@ func newFirstObjects(own, server ownWrites, identity string, c *Config) *firstOb
 // ensure writes what is missing. It changes nothing that is there already,
 // except endpoints that do not name this server.
 func (f *firstObjects) ensure(ctx context.Context) error {
+	if err := f.found(ctx); err != nil {
+		return err
+	}
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
 		if err := f.own.ensure(ctx, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.GetOptions{}); err != nil {
 			return err
@@ -95,6 +99,21 @@ func (f *firstObjects) ensure(ctx context.Context) error {
 	}
 	f.published, err = f.endpoints.Ensure(ctx, metav1.GetOptions{})
 	return err
+}
+
+// found writes what a new cluster begins with. A cluster is new until it has its
+// system namespace: a server that is killed before goes on here.
+func (f *firstObjects) found(ctx context.Context) error {
+	_, err := f.own.Get(ctx, registry.Target{Resource: namespaces, Name: metav1.NamespaceSystem}, metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	for _, x := range f.founding {
+		if err := f.own.ensure(ctx, x.Resource, x.Object, metav1.GetOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // initial writes what the kinds bring along.

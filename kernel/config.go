@@ -52,6 +52,9 @@ type Config struct {
 	// ServiceCIDRs are the ranges of ClusterIPs, of which ServiceCIDR kubernetes is
 	// made; none, or a table without that kind, makes no such object.
 	ServiceCIDRs []netip.Prefix
+	// Founding are objects that a new cluster begins with: they are made before its
+	// system namespaces, and never again, so that who deletes one is rid of it.
+	Founding []Founding
 	// Names and IPs of the serving certificate, beside the usual ones.
 	Names []string
 	IPs   []net.IP
@@ -133,6 +136,12 @@ type Config struct {
 	// Progress is told of each step of the start; may be nil.
 	Progress func(step, format string, args ...any)
 	Log      *slog.Logger // nil discards
+}
+
+// Founding is an object that a new cluster begins with.
+type Founding struct {
+	Resource schema.GroupVersionResource
+	Object   runtime.Object
 }
 
 // Adjust changes the configurations of parts before they are made; nil changes

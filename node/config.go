@@ -224,6 +224,9 @@ func (c *Config) dir(name ...string) string {
 	return filepath.Join(append([]string{c.Root}, name...)...)
 }
 
+// localVolumes is where volumes are that are provisioned on this node: their data.
+func (c *Config) localVolumes() string { return c.dir("local-path") }
+
 // podGroup is the cgroup of all pods, runtimeGroup that of the containerd.
 func (c *Config) podGroup() string     { return c.Cgroup + "/kubepods" }
 func (c *Config) runtimeGroup() string { return c.Cgroup + "/runtime" }

@@ -75,18 +75,6 @@ func (p *parts) uid() (types.UID, error) {
 	return n.UID, nil
 }
 
-// claim finds the volume that a claim is bound to.
-func (p *parts) claim(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error) {
-	c, err := p.agent.client.CoreV1().PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return nil, err
-	}
-	if c.Status.Phase != corev1.ClaimBound || c.Spec.VolumeName == "" {
-		return nil, fmt.Errorf("claim %s/%s is not bound yet", namespace, name)
-	}
-	return p.agent.client.CoreV1().PersistentVolumes().Get(ctx, c.Spec.VolumeName, metav1.GetOptions{})
-}
-
 // rotateInterval is how often logs are looked at.
 const rotateInterval = 10 * time.Second
 

@@ -38,6 +38,7 @@ import (
 	"github.com/pintle-io/pintle/node/source"
 	"github.com/pintle-io/pintle/node/stats"
 	"github.com/pintle-io/pintle/node/volume"
+	"github.com/pintle-io/pintle/node/volume/localpath"
 	"github.com/pintle-io/pintle/node/volume/projected"
 )
 
@@ -81,8 +82,8 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	scheme, _, _ := strings.Cut(runtimeVersion, "://")
 	p.workers = pod.NewWorkers(pod.Config{
 		Client: a.client, Runtime: a.runtime, RuntimeName: scheme, ImageMounts: features.ImageMounts,
-		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Staging: cfg.dir("staged"), Claim: p.claim, RecursiveReadOnly: p.recursiveReadOnly(features), Node: node, Log: cfg.Log,
-			Drivers: volume.Standard(projected.Config{Sources: p.sources, Bundles: p.sources, Token: p.token, Credential: p.certs.Credential, Node: node, Log: cfg.Log})}),
+		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Staging: cfg.dir("staged"), Claim: claims{a.client}.volume, RecursiveReadOnly: p.recursiveReadOnly(features), Node: node, Log: cfg.Log,
+			Drivers: volume.Standard(cfg.localVolumes(), projected.Config{Sources: p.sources, Bundles: p.sources, Token: p.token, Credential: p.certs.Credential, Node: node, Log: cfg.Log})}),
 		Images: p.images, Sources: held{p.sources, p.certs}, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Allocations: checkpoint.New(cfg.dir("allocations")), Recorder: recorder, Node: node,
 		Services: p.listServices, NetworkReady: p.network.Load, Draining: p.drainer.drain, DrainTimeout: cfg.DrainTimeout,
 		Admit: p.admit(features), PIDs: cfg.PodPIDs, Prober: probe.Network{Exec: a.runtime.Exec}, Log: cfg.Log,
@@ -125,6 +126,7 @@ func (p *parts) membership(runtimeVersion string) *membership.Member {
 	return membership.New(membership.Config{
 		Client: p.agent.client, Name: cfg.Name, Labels: cfg.Labels, Taints: cfg.Taints, Addresses: addresses,
 		Capacity: p.agent.capacity(), Allocatable: p.about.Allocatable, Info: membership.Info(runtimeVersion), Port: port(cfg.Listen),
+		Annotations:      map[string]string{localpath.DirectoryAnnotation: cfg.localVolumes()},
 		DeclaredFeatures: []string{podLevelResize, initContainersResize, restartAllContainers},
 		LeaseDuration:    cfg.LeaseDuration, StatusInterval: cfg.StatusInterval, ReportInterval: cfg.ReportInterval,
 		Health: p.health, Images: p.listImages, Log: cfg.Log,
@@ -165,6 +167,7 @@ func (p *parts) run(ctx context.Context, ln net.Listener) error {
 	group.Go(func() error { return p.watcher.Run(ctx) })
 	group.Go(func() error { return p.collect.Run(ctx) })
 	group.Go(func() error { return p.rotateLogs(ctx) })
+	group.Go(func() error { return p.keepLocalVolumes(ctx) })
 	group.Go(func() error { return p.configureNetwork(ctx, first) })
 	group.Go(func() error { return p.prefetch(ctx) })
 	group.Go(func() error { return p.follow(ctx) })

@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"reflect"
+	"maps"
 	"sync"
 	"time"
 
@@ -38,6 +38,8 @@ type Config struct {
 	Name   string
 	// Labels are added to those that every node has.
 	Labels map[string]string
+	// Annotations that the node has; may be nil.
+	Annotations map[string]string
 	// Taints the node registers with; later changes in the API stay.
 	Taints      []corev1.Taint
 	Addresses   []corev1.NodeAddress
@@ -133,7 +135,7 @@ func (m *Member) labels() map[string]string {
 func (m *Member) register(ctx context.Context) (*corev1.Node, error) {
 	nodes := m.cfg.Client.CoreV1().Nodes()
 	fresh := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: m.cfg.Name, Labels: m.labels()},
+		ObjectMeta: metav1.ObjectMeta{Name: m.cfg.Name, Labels: m.labels(), Annotations: m.cfg.Annotations},
 		Spec:       corev1.NodeSpec{Taints: m.cfg.Taints},
 		Status:     m.status(ctx, nil),
 	}
@@ -145,13 +147,8 @@ func (m *Member) register(ctx context.Context) (*corev1.Node, error) {
 		return nil, err
 	}
 	want := node.DeepCopy()
-	if want.Labels == nil {
-		want.Labels = map[string]string{}
-	}
-	for k, v := range m.labels() {
-		want.Labels[k] = v
-	}
-	if reflect.DeepEqual(node.Labels, want.Labels) {
+	want.Labels, want.Annotations = with(want.Labels, m.labels()), with(want.Annotations, m.cfg.Annotations)
+	if maps.Equal(node.Labels, want.Labels) && maps.Equal(node.Annotations, want.Annotations) {
 		return node, nil
 	}
 	patch, err := merge(node, want)
@@ -159,6 +156,15 @@ func (m *Member) register(ctx context.Context) (*corev1.Node, error) {
 		return nil, err
 	}
 	return nodes.Patch(ctx, m.cfg.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+}
+
+// with is a map with more in it.
+func with(m, more map[string]string) map[string]string {
+	if m == nil {
+		m = make(map[string]string, len(more))
+	}
+	maps.Copy(m, more)
+	return m
 }
 
 func merge(before, after *corev1.Node) ([]byte, error) {

@@ -44,8 +44,9 @@ type Config struct {
 	Staging string
 	// Drivers make the volumes: the first that supports one does. Required.
 	Drivers []driver.Driver
-	// Claim finds the persistent volume bound to a claim; nil: there are none.
-	Claim func(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error)
+	// Claim finds the persistent volume bound to a claim of a pod, which is the pod's
+	// own for an ephemeral volume; nil: there are none.
+	Claim func(ctx context.Context, pod *corev1.Pod, name string, ephemeral bool) (*corev1.PersistentVolume, error)
 	// RecursiveReadOnly tells whether the runtime can make mounts below the
 	// read-only ones of a pod read-only too; nil means never.
 	RecursiveReadOnly func(ctx context.Context, pod *corev1.Pod) (bool, error)
@@ -83,11 +84,19 @@ type Error struct {
 
 // Error is in upstream's words, which people search for.
 func (e *Error) Error() string {
+	if _, ok := errors.AsType[*unknown](e.Err); ok {
+		return fmt.Sprintf("Unable to attach or mount volumes: unmounted volumes=[%s], unattached volumes=[], failed to process volumes=[%s]: %v", e.Volume, e.Volume, e.Err)
+	}
 	return fmt.Sprintf("MountVolume.SetUp failed for volume %q : %v", e.Volume, e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// unknown is why it is not known yet what a volume is.
+type unknown struct{ error }
+
+func (e *unknown) Unwrap() error { return e.error }
 
 // Prepare brings all volumes of a pod up to date; one that fails does not keep
 // the others from it. It returns when they should be again, because a token runs
@@ -165,8 +174,10 @@ func (m *Manager) spec(ctx context.Context, pod *corev1.Pod, v *corev1.Volume) (
 		return s, errors.New("persistent volumes are not available on this node")
 	}
 	var err error
-	s.Persistent, err = m.cfg.Claim(ctx, pod.Namespace, claim)
-	return s, err
+	if s.Persistent, err = m.cfg.Claim(ctx, pod, claim, v.Ephemeral != nil); err != nil {
+		return s, &unknown{err}
+	}
+	return s, nil
 }
 
 func (m *Manager) driver(s driver.Spec) (driver.Driver, error) {

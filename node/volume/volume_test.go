@@ -64,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, root: filepath.Join(t.TempDir(), "pods"), clock: testclock.NewFakeClock(time.Now()),
 		config: map[string]map[string]string{"cm": {"a": "1", "b": "2"}}, secret: map[string]map[string][]byte{"sec": {"k": []byte("s")}}}
 	node := func() *podspec.Node { return &podspec.Node{IPs: []string{"10.0.0.1"}} }
-	w.m = volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard(projected.Config{Sources: w, Bundles: w, Clock: w.clock, Node: node,
+	w.m = volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard("/var/lib/none", projected.Config{Sources: w, Bundles: w, Clock: w.clock, Node: node,
 		Credential: func(_ context.Context, _ *corev1.Pod, volume string, source int) (key, chain []byte, err error) {
 			of := fmt.Sprintf("%s/%d%s\n", volume, source, w.renewed)
 			return []byte("key " + of), []byte("chain " + of), w.fail
@@ -410,8 +410,8 @@ func TestReadOnlyMounts(t *testing.T) {
 	w := newWorld(t)
 	host, able := t.TempDir(), false
 	node := func() *podspec.Node { return &podspec.Node{} }
-	m := volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard(projected.Config{Sources: w, Node: node}),
-		Claim: func(context.Context, string, string) (*corev1.PersistentVolume, error) {
+	m := volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard("/var/lib/none", projected.Config{Sources: w, Node: node}),
+		Claim: func(context.Context, *corev1.Pod, string, bool) (*corev1.PersistentVolume, error) {
 			return &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: host}}}}, nil
 		},
 		RecursiveReadOnly: func(context.Context, *corev1.Pod) (bool, error) { return able, nil }})
@@ -501,5 +501,27 @@ func TestBlockDevices(t *testing.T) {
 	_, err := w.m.Mounts(t.Context(), p, &corev1.Container{Name: "app", VolumeDevices: []corev1.VolumeDevice{{Name: "raw", DevicePath: "/dev/x"}}}, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), `volume "raw" of container "app"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A claim that says nothing of its volume yet is told of in upstream's words.
+func TestClaimIsNotBound(t *testing.T) {
+	w := newWorld(t)
+	why := errors.New("error processing PVC default/p-tmp: PVC is not bound")
+	ephemerals := map[string]bool{}
+	m := volume.New(volume.Config{Root: w.root, Node: func() *podspec.Node { return &podspec.Node{} }, Drivers: volume.Standard("/var/lib/none", projected.Config{Sources: w}),
+		Claim: func(_ context.Context, _ *corev1.Pod, name string, ephemeral bool) (*corev1.PersistentVolume, error) {
+			ephemerals[name] = ephemeral
+			return nil, why
+		}})
+	p := pod(vol("tmp", corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}),
+		vol("data", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}))
+	_, err := m.Prepare(t.Context(), p)
+	want := "Unable to attach or mount volumes: unmounted volumes=[tmp], unattached volumes=[], failed to process volumes=[tmp]: error processing PVC default/p-tmp: PVC is not bound"
+	if err == nil || err.Error() != want || !errors.Is(err, why) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if !ephemerals[p.Name+"-tmp"] || ephemerals["c"] {
+		t.Errorf("ephemeral claims %v", ephemerals)
 	}
 }

@@ -193,6 +193,31 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"namespaces"}, read},
 		{[]string{""}, []string{"serviceaccounts"}, write},
 	}},
+	{Name: "persistent-volume-binder", Member: "persistent-volume-binder", Account: "persistent-volume-binder", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"persistentvolumeclaims", "persistentvolumes"}, []string{"get", "list", "watch", "patch"}},
+		{[]string{""}, []string{"persistentvolumeclaims/status", "persistentvolumes/status"}, []string{"patch"}},
+		{[]string{""}, []string{"pods"}, []string{"list", "watch"}},
+		{[]string{"storage.k8s.io"}, []string{"storageclasses"}, read},
+	}},
+	{Name: "local-path", Member: "local-path", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"persistentvolumes"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
+		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "patch"}},
+		{[]string{""}, []string{"persistentvolumeclaims/status"}, []string{"patch"}},
+		{[]string{""}, []string{"nodes"}, read},
+		{[]string{"storage.k8s.io"}, []string{"storageclasses"}, []string{"get"}},
+	}},
+	{Name: "ephemeral-volume", Member: "ephemeral-volume", Account: "ephemeral-volume-controller", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"pods"}, read},
+		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "create"}},
+	}},
+	{Name: "volume-expand", Member: "volume-expand", Account: "expand-controller", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"persistentvolumes"}, []string{"get"}},
+		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "patch"}},
+	}},
 	{Name: "pvc-protection", Member: "pvc-protection", Account: "pvc-protection-controller", Rules: []Rule{
 		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "patch"}},
 		{[]string{""}, []string{"pods"}, read},

@@ -37,6 +37,7 @@ const (
 var (
 	podResource        = schema.GroupResource{Resource: "pods"}
 	nodeResource       = schema.GroupResource{Resource: "nodes"}
+	volumeResource     = schema.GroupResource{Resource: "persistentvolumes"}
 	pvcResource        = schema.GroupResource{Resource: "persistentvolumeclaims"}
 	accountResource    = schema.GroupResource{Resource: "serviceaccounts"}
 	attachmentResource = schema.GroupResource{Group: storagev1.GroupName, Resource: "volumeattachments"}
@@ -116,7 +117,7 @@ func (z *Authorizer) narrow(ctx context.Context, node string, a authorizer.Attri
 		return z.related(ctx, node, a, refClaim)
 	case schema.GroupResource{Group: "resource.k8s.io", Resource: "resourceclaims"}:
 		return z.related(ctx, node, a, refResourceClaim)
-	case schema.GroupResource{Resource: "persistentvolumes"}:
+	case volumeResource:
 		return z.volume(ctx, node, a)
 	case attachmentResource:
 		return z.attachment(ctx, node, a)
@@ -167,23 +168,6 @@ func (z *Authorizer) podsOf(ctx context.Context, namespace, node string) ([]*cor
 		}
 	}
 	return out, nil
-}
-
-// volume allows a persistent volume whose claim a pod of this node uses.
-func (z *Authorizer) volume(ctx context.Context, node string, a authorizer.Attributes) string {
-	o, err := z.r.Get(ctx, schema.GroupResource{Resource: "persistentvolumes"}, "", a.GetName())
-	if err != nil {
-		return unrelated(node)
-	}
-	pv, ok := o.(*corev1.PersistentVolume)
-	if !ok || pv.Spec.ClaimRef == nil {
-		return unrelated(node)
-	}
-	pods, err := z.podsOf(ctx, pv.Spec.ClaimRef.Namespace, node)
-	if err == nil && slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return refers(p, refClaim, pv.Spec.ClaimRef.Name) }) {
-		return ""
-	}
-	return unrelated(node)
 }
 
 func (z *Authorizer) attachment(ctx context.Context, node string, a authorizer.Attributes) string {

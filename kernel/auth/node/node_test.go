@@ -124,6 +124,22 @@ func TestWhatANodeMayDo(t *testing.T) {
 			_, err := core.Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=n2"})
 			return err
 		}, false},
+		{"its local volumes", func() error {
+			_, err := core.PersistentVolumes().List(ctx, metav1.ListOptions{LabelSelector: "pintle.dev/local-path-node=n1"})
+			if apierrors.IsNotFound(err) { // this server has no volumes at all; who may not is told so before
+				return nil
+			}
+			return err
+		}, true},
+		{"another's local volumes", func() error {
+			_, err := core.PersistentVolumes().List(ctx, metav1.ListOptions{LabelSelector: "pintle.dev/local-path-node=n2"})
+			return err
+		}, false},
+		{"all but another's local volumes", func() error {
+			_, err := core.PersistentVolumes().List(ctx, metav1.ListOptions{LabelSelector: "pintle.dev/local-path-node!=n1"})
+			return err
+		}, false},
+		{"all volumes", func() error { _, err := core.PersistentVolumes().List(ctx, metav1.ListOptions{}); return err }, false},
 		{"all pods", func() error { _, err := core.Pods("").List(ctx, metav1.ListOptions{}); return err }, false},
 		{"its pod", func() error { _, err := core.Pods("default").Get(ctx, "mine", get); return err }, true},
 		{"another's pod", func() error { _, err := core.Pods("default").Get(ctx, "theirs", get); return err }, false},

@@ -63,6 +63,8 @@ func (n *Restriction) check(ctx context.Context, node string, a *admission.Attri
 		return checkNode(node, a)
 	case pvcResource:
 		return claimStatus(node, a)
+	case volumeResource:
+		return letVolumeGo(node, a)
 	case accountResource:
 		return n.token(ctx, node, a)
 	case schema.GroupResource{Group: certificatesv1.GroupName, Resource: "certificatesigningrequests"}:

@@ -87,6 +87,15 @@ func TestWhatANodeMayNotWrite(t *testing.T) {
 		return c
 	}
 	unchanged := claim(func(*corev1.PersistentVolumeClaim) {})
+	now := metav1.Now()
+	volume := func(change func(*corev1.PersistentVolume)) runtime.Object {
+		v := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "v", DeletionTimestamp: &now, Labels: map[string]string{node.LocalVolumeLabel: "n1"},
+			Finalizers: []string{"kubernetes.io/pv-protection", node.LocalVolumeFinalizer}}}
+		change(v)
+		return v
+	}
+	same := func(*corev1.PersistentVolume) {}
+	letGo := func(v *corev1.PersistentVolume) { v.Finalizers = v.Finalizers[:1] }
 	slice := func(node string) runtime.Object {
 		return &resourcev1.ResourceSlice{Spec: resourcev1.ResourceSliceSpec{NodeName: &node}}
 	}
@@ -119,6 +128,13 @@ func TestWhatANodeMayNotWrite(t *testing.T) {
 		}), unchanged, ""},
 		"claim's phase":               {u, "/persistentvolumeclaims/status", claim(func(p *corev1.PersistentVolumeClaim) { p.Status.Phase = corev1.ClaimLost }), unchanged, "not allowed to update fields"},
 		"claim's finalizers":          {u, "/persistentvolumeclaims/status", claim(func(p *corev1.PersistentVolumeClaim) { p.Finalizers = []string{"x/y"} }), unchanged, "not allowed to update fields"},
+		"local volume, let go":        {u, "/persistentvolumes", volume(letGo), volume(same), ""},
+		"local volume, all let go":    {u, "/persistentvolumes", volume(func(v *corev1.PersistentVolume) { v.Finalizers = nil }), volume(same), "only allowed to remove finalizer"},
+		"local volume, kept":          {u, "/persistentvolumes", volume(func(v *corev1.PersistentVolume) { v.Spec.PersistentVolumeReclaimPolicy = "Retain" }), volume(same), "only allowed to remove finalizer"},
+		"local volume, not deleted":   {u, "/persistentvolumes", volume(func(v *corev1.PersistentVolume) { letGo(v); v.DeletionTimestamp = nil }), volume(func(v *corev1.PersistentVolume) { v.DeletionTimestamp = nil }), "only allowed to remove finalizer"},
+		"another's local volume":      {u, "/persistentvolumes", volume(func(v *corev1.PersistentVolume) { letGo(v); v.Labels = nil }), volume(func(v *corev1.PersistentVolume) { v.Labels = nil }), "only allowed to remove finalizer"},
+		"local volume's status":       {u, "/persistentvolumes/status", volume(letGo), volume(same), "unexpected operation"},
+		"local volume, made":          {c, "/persistentvolumes", volume(same), nil, "unexpected operation"},
 		"own devices":                 {c, "resource.k8s.io/resourceslices", slice("n1"), nil, ""},
 		"another's devices":           {c, "resource.k8s.io/resourceslices", slice("n2"), nil, "can only create ResourceSlice"},
 		"another's devices, deleted":  {d, "resource.k8s.io/resourceslices", nil, slice("n2"), "can only delete ResourceSlice"},

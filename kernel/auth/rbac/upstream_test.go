@@ -20,6 +20,9 @@ import (
 var more = map[string]map[string]string{
 	"/system:node": {
 		"get,list,watch namespaces":                      "the node's DNS server, part of the agent here, says which names there are",
+		"list persistentvolumes":                         "the agent follows the local volumes of its node, and the authorizer shows it no others",
+		"watch persistentvolumes":                        "the same",
+		"patch persistentvolumes":                        "it lets them go once it has removed their data; admission lets it change nothing else",
 		"get,list,watch endpointslices.discovery.k8s.io": "the node's balancer and DNS server are part of the agent here",
 	},
 }

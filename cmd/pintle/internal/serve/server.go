@@ -98,6 +98,7 @@ func (s *Server) newKernel(ctx context.Context, table *resource.Table, hosts map
 		ServiceCIDRs: []netip.Prefix{s.Network.Services}, Names: names, IPs: ips, EtcdQuota: s.EtcdQuota, UnsafeNoFsync: s.UnsafeNoFsync, Hosts: hosts, BuiltinsFor: s.builtins,
 		ServerToken: s.Token, ReplaceKeys: s.ReplaceKeys, DisabledPlugins: s.DisabledPlugins, Audit: s.Audit, Encryption: s.Encryption, Progress: s.Report.Done, Log: s.Log,
 	}
+	c.Founding = founding()
 	c.Authentication, c.Authorization = &s.Authentication, &s.Authorization
 	c.AgentOf, c.PodRanges = core.AgentOf, core.PodRanges
 	c.DisableFairness = !s.InFlight.Fairness
