@@ -28,6 +28,7 @@ func TestLab(t *testing.T) {
 		{"Probes", testProbes},
 		{"Images", testImages},
 		{"ImagePushers", testImagePushers},
+		{"Storage", testStorage},
 		{"TrustBundles", testTrustBundles},
 		{"PodCertificates", testPodCertificates},
 		{"Services", testServices},
