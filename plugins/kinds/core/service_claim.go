@@ -102,31 +102,40 @@ func (a *allocation) requestAddress(ip string) error {
 	return nil
 }
 
-// ranges are the prefixes of a family: those configured and those of
-// ServiceCIDRs that are ready.
+// ranges are the prefixes of a family that addresses are taken from: those of
+// ServiceCIDRs that are ready and stay, and those configured, unless the ServiceCIDRs
+// that have one are all going or said not to be ready.
 func (a *allocation) ranges(f corev1.IPFamily) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	add := func(p netip.Prefix) {
-		if family(p.Addr()) == f && !slices.Contains(out, p) {
-			out = append(out, p)
-		}
-	}
-	for _, p := range a.prefixes {
-		add(p)
-	}
 	cidrs, err := a.r.List(a.ctx, serviceCIDRResource, "")
 	if err != nil {
 		return nil, err
 	}
+	var ready []netip.Prefix
+	shut := map[netip.Prefix]bool{} // whether no ServiceCIDR of the prefix speaks for it
 	for _, obj := range cidrs {
 		c := kind.Hub[networkingv1.ServiceCIDR](obj)
-		if c.DeletionTimestamp != nil || !meta.IsStatusConditionTrue(c.Status.Conditions, networkingv1.ServiceCIDRConditionReady) {
-			continue
-		}
+		is := meta.FindStatusCondition(c.Status.Conditions, networkingv1.ServiceCIDRConditionReady)
+		against := c.DeletionTimestamp != nil || is != nil && is.Status == metav1.ConditionFalse
+		usable := !against && is != nil && is.Status == metav1.ConditionTrue
 		for _, s := range c.Spec.CIDRs {
-			if p, err := netip.ParsePrefix(s); err == nil {
-				add(p.Masked())
+			p, err := netip.ParsePrefix(s)
+			if err != nil {
+				continue
 			}
+			p = p.Masked()
+			if before, seen := shut[p]; !seen || before {
+				shut[p] = against
+			}
+			if usable {
+				ready = append(ready, p)
+			}
+		}
+	}
+	configured := slices.DeleteFunc(slices.Clone(a.prefixes), func(p netip.Prefix) bool { return shut[p] })
+	var out []netip.Prefix
+	for _, p := range append(configured, ready...) {
+		if family(p.Addr()) == f && !slices.Contains(out, p) {
+			out = append(out, p)
 		}
 	}
 	return out, nil

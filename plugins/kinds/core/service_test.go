@@ -205,6 +205,51 @@ func TestAddressesThatAreAskedFor(t *testing.T) {
 	}
 }
 
+// TestRangesOfServiceCIDRs: an address is taken from a ServiceCIDR when it is ready,
+// and from a range of the configuration as long as its ServiceCIDRs do not forbid it.
+func TestRangesOfServiceCIDRs(t *testing.T) {
+	const own, more = "10.96.0.0/16", "10.1.0.0/16"
+	cidr := func(name, prefix, ready string) *networkingv1.ServiceCIDR {
+		c := &networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{prefix}}}
+		if ready != "" {
+			c.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: metav1.ConditionStatus(ready)}}
+		}
+		return c
+	}
+	going := func(c *networkingv1.ServiceCIDR) *networkingv1.ServiceCIDR {
+		c.DeletionTimestamp = &metav1.Time{}
+		return c
+	}
+	for name, tt := range map[string]struct {
+		cidrs     []*networkingv1.ServiceCIDR
+		own, more bool
+	}{
+		"none":                    {nil, true, false},
+		"not looked at":           {[]*networkingv1.ServiceCIDR{cidr("a", own, ""), cidr("b", more, "")}, true, false},
+		"not known":               {[]*networkingv1.ServiceCIDR{cidr("a", own, "Unknown"), cidr("b", more, "Unknown")}, true, false},
+		"ready":                   {[]*networkingv1.ServiceCIDR{cidr("a", own, "True"), cidr("b", more, "True")}, true, true},
+		"not ready":               {[]*networkingv1.ServiceCIDR{cidr("a", own, "False"), cidr("b", more, "False")}, false, false},
+		"going":                   {[]*networkingv1.ServiceCIDR{going(cidr("a", own, "True")), going(cidr("b", more, "True"))}, false, false},
+		"going, another is ready": {[]*networkingv1.ServiceCIDR{cidr("a", own, "True"), going(cidr("b", own, "True")), going(cidr("c", more, "True")), cidr("d", more, "True")}, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t, kinds.Options{ServiceCIDRs: kindtest.Prefixes(own)})
+			for _, c := range tt.cidrs {
+				s.cache.Put(cidrGR, c)
+			}
+			for ip, want := range map[string]bool{"10.96.1.1": tt.own, "10.1.1.1": tt.more} {
+				if err := s.create(kindtest.NewService("s"+strings.ReplaceAll(ip, ".", "-"), kindtest.WithIP(ip))); (err == nil) != want {
+					t.Errorf("%s: %v, want it given: %v", ip, err, want)
+				}
+			}
+			err := s.create(kindtest.NewService("any"))
+			if want := tt.own || tt.more; (err == nil) != want {
+				t.Errorf("any address: %v, want one: %v", err, want)
+			}
+		})
+	}
+}
+
 func TestServiceAddressIsKeptAndImmutable(t *testing.T) {
 	s := newShop(t, kinds.Options{})
 	svc := kindtest.NewService("a")
