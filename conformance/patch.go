@@ -90,7 +90,8 @@ func patchStrategic(ctx context.Context, e *Env) error {
 
 func patchStatus(ctx context.Context, e *Env) error {
 	c := e.Client.CoreV1().Services(e.Namespace)
-	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 80}}}}
+	class := "example.com/internal-vip" // nobody's, who would write the status, too
+	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, LoadBalancerClass: &class, Ports: []corev1.ServicePort{{Port: 80}}}}
 	s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "203.0.113.1"}}
 	made, err := c.Create(ctx, s, create)
 	if err != nil {
