@@ -241,3 +241,23 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("while it waits: %s", got)
 	}
 }
+
+// BenchmarkRound is what one look at a fleet of 5,000 costs, beside the reading of what
+// changed.
+func BenchmarkRound(b *testing.B) {
+	var fleet []*node
+	var lines []string
+	for i := range 5000 {
+		name := fmt.Sprintf("node-%04d", i)
+		fleet, lines = append(fleet, newNode(name)), append(lines, fmt.Sprintf("p%d@%s new ready", i, name))
+	}
+	pods, set := parsePods(b, lines...), newSet()
+	for b.Loop() {
+		st := newState(set, fleet, "h2", noon)
+		st.place(pods)
+		p := decide(st)
+		if status, _ := st.count(); len(p.create)+len(p.remove) > 0 || status.NumberAvailable != 5000 {
+			b.Fatalf("%v, %s", p, summary(status))
+		}
+	}
+}
