@@ -178,7 +178,9 @@ func (r *request) planAction(ctx context.Context, cur *watch.Object, in runtime.
 	var ch *transaction.Change
 	if del, ok := answer.(*metav1.DeleteOptions); ok {
 		r.DryRun = r.DryRun || len(del.DryRun) > 0
-		ch, err = r.planDelete(ctx, cur, obj, *del.DeepCopy())
+		if ch, err = r.planDelete(ctx, cur, obj, *del.DeepCopy()); err != nil {
+			err = r.refusedFirst(ctx, cur, obj, body, err)
+		}
 		answer = nil
 	} else {
 		ch, err = r.replace(ctx, cur, obj)
@@ -196,6 +198,16 @@ func (r *request) planAction(ctx context.Context, cur *watch.Object, in runtime.
 	}
 	ch.Reply = func(*watch.Object) (runtime.Object, error) { return answer, nil }
 	return ch, nil
+}
+
+// refusedFirst is the error of an action whose deletion fails with err: what the kind has
+// against the action comes before what the deletion asks for. A budget that allows no
+// eviction says so, also to who names another version of the pod.
+func (r *request) refusedFirst(ctx context.Context, cur *watch.Object, obj, body runtime.Object, err error) error {
+	if refused := r.tx.Join(ctx, &r.Write, r.change(cur), r.sub.Companions, obj, body); refused != nil {
+		return refused
+	}
+	return err
 }
 
 // actionPreconditions: a body that names a uid or a resourceVersion means the

@@ -188,6 +188,34 @@ func TestCompanionsOfActions(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	var standing string
+	for i := range pods {
+		if p, err := c.Get(t.Context(), at(podsR, "p"+strconv.Itoa(i)), metav1.GetOptions{}); err == nil && p.Obj.(*corev1.Pod).DeletionTimestamp == nil {
+			standing = p.Name
+		}
+	}
+	// What the budget says comes before what the deletion asks for; with room in the budget
+	// that is said, and nothing is spent.
+	another := types.UID("another")
+	stale := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: standing}, DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &another}}}
+	if _, err := c.Create(t.Context(), sub(podsR, standing, "eviction"), stale, registry.WriteOptions{}); !apierrors.IsTooManyRequests(err) {
+		t.Errorf("another uid, and no room: %v", err)
+	}
+	setLeft := func(left string) {
+		b := c.mustGet(t, configMapsR, "budget").DeepCopyObject().(*corev1.ConfigMap)
+		b.Data["left"] = left
+		if _, err := c.Update(t.Context(), at(configMapsR, "budget"), b, registry.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setLeft("1")
+	if _, err := c.Create(t.Context(), sub(podsR, standing, "eviction"), stale, registry.WriteOptions{}); !apierrors.IsConflict(err) {
+		t.Errorf("another uid: %v", err)
+	}
+	if left := c.mustGet(t, configMapsR, "budget").(*corev1.ConfigMap).Data["left"]; left != "1" {
+		t.Errorf("%s left, after an eviction that failed", left)
+	}
+	setLeft("0")
 	left := c.mustGet(t, configMapsR, "budget").(*corev1.ConfigMap).Data["left"]
 	if evicted.Load() != 3 || refused.Load() != pods-3 || left != "0" {
 		t.Errorf("%d evicted, %d refused, %s left", evicted.Load(), refused.Load(), left)
