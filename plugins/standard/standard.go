@@ -232,6 +232,32 @@ var Plugins = []Plugin{
 		{[]string{"storage.k8s.io"}, []string{"volumeattributesclasses"}, []string{"get", "list", "watch", "patch"}},
 		{[]string{""}, []string{"persistentvolumeclaims", "persistentvolumes"}, read},
 	}},
+	{Name: "service-cidr", Member: "service-cidr", Account: "service-cidrs-controller", Rules: []Rule{
+		events,
+		{[]string{"networking.k8s.io"}, []string{"servicecidrs"}, []string{"get", "list", "watch", "patch"}},
+		{[]string{"networking.k8s.io"}, []string{"servicecidrs/status"}, []string{"patch"}},
+		{[]string{"networking.k8s.io"}, []string{"ipaddresses"}, read},
+	}},
+	{Name: "ip-address-repair", Member: "ip-address-repair", Account: "service-cidrs-controller", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"services"}, read},
+		{[]string{"networking.k8s.io"}, []string{"servicecidrs"}, []string{"list"}},
+		{[]string{"networking.k8s.io"}, []string{"ipaddresses"}, []string{"get", "list", "watch", "create", "delete"}},
+	}},
+	{Name: "load-balancer", Member: "load-balancer", Account: "service-controller", Rules: []Rule{
+		events,
+		{[]string{""}, []string{"services"}, []string{"get", "list", "watch", "patch"}},
+		{[]string{""}, []string{"services/status"}, []string{"patch"}},
+		{[]string{""}, []string{"nodes"}, read},
+		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, read},
+	}},
+	{Name: "node-ttl", Member: "node-ttl", Account: "ttl-controller", Rules: []Rule{
+		{[]string{""}, []string{"nodes"}, []string{"list", "watch", "patch"}},
+	}},
+	{Name: "bootstrap-signer", Member: "bootstrap-signer", Account: "bootstrap-signer", Rules: []Rule{
+		{[]string{""}, []string{"secrets"}, []string{"list", "watch"}},
+		{[]string{""}, []string{"configmaps"}, []string{"get", "list", "watch", "update"}},
+	}},
 	{Name: "root-ca", Member: "root-ca", Account: "root-ca-cert-publisher", Rules: []Rule{
 		{[]string{""}, []string{"namespaces"}, read},
 		{[]string{""}, []string{"configmaps"}, write},
