@@ -111,27 +111,31 @@ func (a *authority) sign(l Leaf, pub crypto.PublicKey) (*x509.Certificate, error
 	if end.After(a.cert.NotAfter) {
 		end = a.cert.NotAfter
 	}
-	t := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: l.CommonName, Organization: l.Organizations},
-		NotBefore:             now.Add(-clockSkew),
-		NotAfter:              end,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		BasicConstraintsValid: true,
-		DNSNames:              l.DNSNames,
-		IPAddresses:           l.IPs,
+	t := l.template()
+	t.SerialNumber, t.NotBefore, t.NotAfter, t.BasicConstraintsValid = serial, now.Add(-clockSkew), end, true
+	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, pub, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate of %q: %w", t.Subject.CommonName, err)
 	}
+	return x509.ParseCertificate(der)
+}
+
+// template is what a leaf says of itself. Of a request the extensions are left out, but
+// for the names.
+func (l *Leaf) template() *x509.Certificate {
+	if r := l.Request; r != nil {
+		return &x509.Certificate{Subject: r.Subject, DNSNames: r.DNSNames, IPAddresses: r.IPAddresses, EmailAddresses: r.EmailAddresses, URIs: r.URIs,
+			KeyUsage: l.Usages.Key, ExtKeyUsage: l.Usages.Ext}
+	}
+	t := &x509.Certificate{Subject: pkix.Name{CommonName: l.CommonName, Organization: l.Organizations}, DNSNames: l.DNSNames, IPAddresses: l.IPs,
+		KeyUsage: x509.KeyUsageDigitalSignature}
 	if l.Client {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	}
 	if l.Server {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, pub, a.key)
-	if err != nil {
-		return nil, fmt.Errorf("sign certificate of %q: %w", l.CommonName, err)
-	}
-	return x509.ParseCertificate(der)
+	return t
 }
 
 // hash is the SHA-256 of the public key info, in hex.

@@ -21,6 +21,16 @@ type Leaf struct {
 	Client        bool
 	Server        bool
 	Lifetime      time.Duration // 0 means LeafLifetime
+
+	// Request, when it is set, says all of the above but the lifetime, with Usages.
+	Request *x509.CertificateRequest
+	Usages  Usages
+}
+
+// Usages are what the key of a certificate may be used for.
+type Usages struct {
+	Key x509.KeyUsage
+	Ext []x509.ExtKeyUsage
 }
 
 // Pair is a certificate and its key.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -50,37 +51,43 @@ var signers = map[string]kind{
 	certificatesv1.KubeAPIServerClientSignerName:        {anyClient, CA.Sign},
 	certificatesv1.KubeAPIServerClientKubeletSignerName: {nodeClient, CA.Sign},
 	certificatesv1.KubeletServingSignerName:             {nodeServing, CA.SignNodeServing},
+	certificatesv1beta1.LegacyUnknownSignerName:         {anything, CA.Sign},
 }
 
-// usages checks that wanted is asked for and nothing beyond what goes with it.
-func usages(r *certificatesv1.CertificateSigningRequest, wanted certificatesv1.KeyUsage) error {
-	if !slices.Contains(r.Spec.Usages, wanted) {
-		return fmt.Errorf("usages did not include %q", wanted)
-	}
-	for _, u := range r.Spec.Usages {
-		if u != wanted && u != certificatesv1.UsageDigitalSignature && u != certificatesv1.UsageKeyEncipherment {
-			return fmt.Errorf("usage %q is not allowed", u)
-		}
-	}
-	return nil
-}
+// anything: of this signer whoever approves checks all, as upstream has it.
+func anything(*certificatesv1.CertificateSigningRequest, *x509.CertificateRequest) error { return nil }
 
 // anyClient is what people approve by hand.
 func anyClient(r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest) error {
 	if slices.Contains(csr.Subject.Organization, user.SystemPrivilegedGroup) {
 		return fmt.Errorf("use of %s signer with %s group is not allowed", r.Spec.SignerName, user.SystemPrivilegedGroup)
 	}
-	return usages(r, certificatesv1.UsageClientAuth)
+	for _, u := range r.Spec.Usages {
+		if u != certificatesv1.UsageClientAuth && u != certificatesv1.UsageDigitalSignature && u != certificatesv1.UsageKeyEncipherment {
+			return fmt.Errorf("invalid usage for client certificate: %s", u)
+		}
+	}
+	if !slices.Contains(r.Spec.Usages, certificatesv1.UsageClientAuth) {
+		return fmt.Errorf("missing required usage for client certificate: %s", certificatesv1.UsageClientAuth)
+	}
+	return nil
 }
 
 func nodeClient(r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest) error {
 	if err := nodeSubject(csr); err != nil {
 		return err
 	}
-	if len(csr.DNSNames)+len(csr.IPAddresses)+len(csr.EmailAddresses)+len(csr.URIs) > 0 {
-		return errors.New("subject alternative names are not allowed")
+	switch {
+	case len(csr.DNSNames) > 0:
+		return errors.New("DNS subjectAltNames are not allowed")
+	case len(csr.EmailAddresses) > 0:
+		return errors.New("Email subjectAltNames are not allowed")
+	case len(csr.IPAddresses) > 0:
+		return errors.New("IP subjectAltNames are not allowed")
+	case len(csr.URIs) > 0:
+		return errors.New("URI subjectAltNames are not allowed")
 	}
-	return usages(r, certificatesv1.UsageClientAuth)
+	return onlyFor(certificatesv1.UsageClientAuth, r.Spec.Usages)
 }
 
 func nodeServing(r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest) error {
@@ -90,22 +97,24 @@ func nodeServing(r *certificatesv1.CertificateSigningRequest, csr *x509.Certific
 	switch {
 	case csr.Subject.CommonName != r.Spec.Username || !slices.Contains(r.Spec.Groups, user.NodesGroup):
 		return errors.New("only a node may ask for its serving certificate")
-	case len(csr.EmailAddresses)+len(csr.URIs) > 0:
-		return errors.New("email and URI subject alternative names are not allowed")
 	case len(csr.DNSNames)+len(csr.IPAddresses) == 0:
-		return errors.New("DNS or IP subject alternative name is required")
+		return errors.New("DNS or IP subjectAltName is required")
+	case len(csr.EmailAddresses) > 0:
+		return errors.New("Email subjectAltNames are not allowed")
+	case len(csr.URIs) > 0:
+		return errors.New("URI subjectAltNames are not allowed")
 	}
-	return usages(r, certificatesv1.UsageServerAuth)
+	return onlyFor(certificatesv1.UsageServerAuth, r.Spec.Usages)
 }
 
 const nodePrefix = "system:node:"
 
 func nodeSubject(csr *x509.CertificateRequest) error {
 	if !slices.Equal(csr.Subject.Organization, []string{user.NodesGroup}) {
-		return fmt.Errorf("organization must be exactly %q", user.NodesGroup)
+		return fmt.Errorf("subject organization is not %s", user.NodesGroup)
 	}
 	if name, ok := strings.CutPrefix(csr.Subject.CommonName, nodePrefix); !ok || name == "" {
-		return fmt.Errorf("common name must begin with %q", nodePrefix)
+		return fmt.Errorf("subject common name does not begin with %s", nodePrefix)
 	}
 	return nil
 }

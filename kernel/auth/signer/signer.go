@@ -152,7 +152,7 @@ func (s *Signer) sweep(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if s.old(r) {
+		if old(r, s.cfg.Clock.Now()) {
 			t := requests
 			t.Name = r.Name
 			if _, err := s.cfg.Registry.Delete(ctx, t, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(r.UID))}); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
@@ -163,20 +163,6 @@ func (s *Signer) sweep(ctx context.Context) error {
 		s.handle(ctx, r)
 	}
 	return s.sweepTokens(ctx)
-}
-
-// How long requests are kept, as upstream does.
-const (
-	keepDone    = time.Hour
-	keepPending = 24 * time.Hour
-)
-
-func (s *Signer) old(r *certificatesv1.CertificateSigningRequest) bool {
-	age := s.cfg.Clock.Since(r.CreationTimestamp.Time)
-	if len(r.Status.Certificate) > 0 || has(r, certificatesv1.CertificateDenied) || has(r, certificatesv1.CertificateFailed) {
-		return age > keepDone
-	}
-	return age > keepPending
 }
 
 // handle does the next thing for a request. It is called again for what it
@@ -227,6 +213,10 @@ func (s *Signer) sign(ctx context.Context, r *certificatesv1.CertificateSigningR
 	if err == nil {
 		err = by.check(r, csr)
 	}
+	var uses pki.Usages
+	if err == nil {
+		uses, err = usagesOf(r.Spec.Usages)
+	}
 	if err != nil {
 		now := resource.Timestamp(s.cfg.Clock.Now())
 		next.Status.Conditions = append(next.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
@@ -235,7 +225,7 @@ func (s *Signer) sign(ctx context.Context, r *certificatesv1.CertificateSigningR
 		})
 		return s.update(ctx, next, "status")
 	}
-	cert, err := by.sign(s.cfg.CA, leaf(r, csr, s.cfg.MaxLifetime), csr.PublicKey)
+	cert, err := by.sign(s.cfg.CA, pki.Leaf{Request: csr, Usages: uses, Lifetime: lifetime(r, s.cfg.MaxLifetime)}, csr.PublicKey)
 	if err != nil {
 		return err
 	}
@@ -243,19 +233,22 @@ func (s *Signer) sign(ctx context.Context, r *certificatesv1.CertificateSigningR
 	return s.update(ctx, next, "status")
 }
 
-func leaf(r *certificatesv1.CertificateSigningRequest, csr *x509.CertificateRequest, most time.Duration) pki.Leaf {
-	l := pki.Leaf{
-		CommonName: csr.Subject.CommonName, Organizations: csr.Subject.Organization,
-		DNSNames: csr.DNSNames, IPs: csr.IPAddresses, Lifetime: most,
-	}
+// Times of upstream's signers: nobody gets a certificate for less than minLifetime, and
+// of one that lasts long, the time by which it begins before it is issued is taken off.
+const (
+	minLifetime = 10 * time.Minute
+	short       = 8 * time.Hour
+	backdate    = 5 * time.Minute // pki's
+)
+
+// lifetime is how long the certificate of a request lasts.
+func lifetime(r *certificatesv1.CertificateSigningRequest, most time.Duration) time.Duration {
+	d := most
 	if r.Spec.ExpirationSeconds != nil {
-		if asked := time.Duration(*r.Spec.ExpirationSeconds) * time.Second; asked < most {
-			l.Lifetime = max(asked, 10*time.Minute)
-		}
+		d = min(max(time.Duration(*r.Spec.ExpirationSeconds)*time.Second, minLifetime), most)
 	}
-	for _, u := range r.Spec.Usages {
-		l.Client = l.Client || u == certificatesv1.UsageClientAuth
-		l.Server = l.Server || u == certificatesv1.UsageServerAuth
+	if d >= short {
+		d -= backdate
 	}
-	return l
+	return d
 }

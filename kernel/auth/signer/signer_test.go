@@ -275,3 +275,73 @@ func TestApprovedByHand(t *testing.T) {
 		t.Errorf("lasts %s, want the twenty minutes asked for", left)
 	}
 }
+
+// TestSignersSign what upstream's four do of a request, and say of what they do not sign
+// why.
+func TestSignersSign(t *testing.T) {
+	c := kerneltest.Start(t, kerneltest.Options{})
+	admin := kerneltest.Client(t, c.Admin())
+	csrs := admin.CertificatesV1().CertificateSigningRequests()
+	person := pkix.Name{CommonName: "ann", Organization: []string{"dev"}, OrganizationalUnit: []string{"unit"}}
+	const legacy = "kubernetes.io/legacy-unknown"
+	encipher := []certificatesv1.KeyUsage{certificatesv1.UsageKeyEncipherment, certificatesv1.UsageClientAuth}
+	for name, tt := range map[string]struct {
+		signer string
+		usages []certificatesv1.KeyUsage
+		csr    *x509.CertificateRequest
+		failed string // "" is signed
+	}{
+		"person":          {certificatesv1.KubeAPIServerClientSignerName, encipher, &x509.CertificateRequest{Subject: person, EmailAddresses: []string{"ann@example.com"}}, ""},
+		"person-serving":  {certificatesv1.KubeAPIServerClientSignerName, servingUse, &x509.CertificateRequest{Subject: person}, "invalid usage for client certificate: server auth"},
+		"person-no-use":   {certificatesv1.KubeAPIServerClientSignerName, encipher[:1], &x509.CertificateRequest{Subject: person}, "missing required usage for client certificate: client auth"},
+		"legacy":          {legacy, []certificatesv1.KeyUsage{certificatesv1.UsageServerAuth, certificatesv1.UsageKeyEncipherment}, &x509.CertificateRequest{Subject: person, DNSNames: []string{"a.example.com"}}, ""},
+		"legacy-bad-use":  {legacy, []certificatesv1.KeyUsage{"flying"}, &x509.CertificateRequest{Subject: person}, "unrecognized usage values"},
+		"kubelet-names":   {clientSigner, clientUse, &x509.CertificateRequest{Subject: nodeName("n1"), EmailAddresses: []string{"a@example.com"}}, "Email subjectAltNames are not allowed"},
+		"kubelet-use":     {clientSigner, encipher, &x509.CertificateRequest{Subject: nodeName("n1")}, "usages did not match [digital signature key encipherment client auth]"},
+		"kubelet-group":   {clientSigner, clientUse, &x509.CertificateRequest{Subject: person}, "subject organization is not system:nodes"},
+		"serving-unnamed": {servingSigner, servingUse, &x509.CertificateRequest{Subject: nodeName("n1")}, "only a node may ask for its serving certificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: name},
+				Spec: certificatesv1.CertificateSigningRequestSpec{Request: request(t, tt.csr), SignerName: tt.signer, Usages: tt.usages}}
+			r, err := csrs.Create(t.Context(), r, metav1.CreateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Status.Conditions = append(r.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "ByHand"})
+			if _, err := csrs.UpdateApproval(t.Context(), name, r, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			var got *certificatesv1.CertificateSigningRequest
+			for end := time.Now().Add(40 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				if got, err = csrs.Get(t.Context(), name, metav1.GetOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				if len(got.Status.Certificate) > 0 || len(got.Status.Conditions) > 1 {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatal("nobody signs")
+				}
+			}
+			if tt.failed != "" {
+				if len(got.Status.Conditions) != 2 || got.Status.Conditions[1].Reason != "SignerValidationFailure" || !strings.Contains(got.Status.Conditions[1].Message, tt.failed) {
+					t.Errorf("conditions %+v, want %q", got.Status.Conditions, tt.failed)
+				}
+				return
+			}
+			b, _ := pem.Decode(got.Status.Certificate)
+			if b == nil {
+				t.Fatalf("not signed: %+v", got.Status.Conditions)
+			}
+			cert, err := x509.ParseCertificate(b.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cert.Subject.String() != tt.csr.Subject.String() || len(cert.EmailAddresses) != len(tt.csr.EmailAddresses) || len(cert.DNSNames) != len(tt.csr.DNSNames) ||
+				cert.KeyUsage != x509.KeyUsageKeyEncipherment || len(cert.ExtKeyUsage) != 1 || cert.IsCA {
+				t.Errorf("it is of %s, with usages %v %v", cert.Subject, cert.KeyUsage, cert.ExtKeyUsage)
+			}
+		})
+	}
+}
