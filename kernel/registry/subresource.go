@@ -150,7 +150,7 @@ func (r *request) planAction(ctx context.Context, cur *watch.Object, in runtime.
 	if err != nil {
 		return nil, err
 	}
-	if err := r.actionPreconditions(cur, body); err != nil {
+	if err := actionPreconditions(r, cur, body); err != nil {
 		return nil, err
 	}
 	obj, err := k.Hub(ctx, cur.Obj)
@@ -212,7 +212,7 @@ func (r *request) refusedFirst(ctx context.Context, cur *watch.Object, obj, body
 
 // actionPreconditions: a body that names a uid or a resourceVersion means the
 // object in that state.
-func (r *request) actionPreconditions(cur *watch.Object, body runtime.Object) error {
+func actionPreconditions(r *request, cur *watch.Object, body runtime.Object) error {
 	b, err := accessor(body)
 	if err != nil {
 		return nil // a body without metadata names nothing

@@ -123,7 +123,7 @@ func (r *reconciler) reconcile(c client.Client, q controller.Request, now time.T
 
 // session is one reconcile of one DaemonSet.
 type session struct {
-	client.Client
+	Client    client.Client
 	set       *appsv1.DaemonSet
 	revisions *history.Revisions
 	known     map[known]bool
@@ -135,7 +135,7 @@ type session struct {
 // sync is one round: read, decide, write, and count what there is then.
 func (s *session) sync(m *remembered) (controller.Result, error) {
 	var fleet []*node
-	if err := s.List(&fleet, client.ListOptions{}); err != nil {
+	if err := s.Client.List(&fleet, client.ListOptions{}); err != nil {
 		return controller.Result{}, err
 	}
 	pods, err := s.claim()
@@ -204,7 +204,7 @@ func (s *session) report(status appsv1.DaemonSetStatus) error {
 	}
 	next := *s.set
 	next.Status = status
-	if err := s.UpdateStatus(&next); err != nil && !client.IsNotFound(err) {
+	if err := s.Client.UpdateStatus(&next); err != nil && !client.IsNotFound(err) {
 		return fmt.Errorf("update status: %w", err)
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 // it controls and that do not.
 func (s *session) mine() (mine, others []*pod, err error) {
 	var had []*pod
-	if err := s.List(&had, client.ListOptions{Namespace: s.set.Namespace, Owner: client.OwnedBy(s.set.UID)}); err != nil {
+	if err := s.Client.List(&had, client.ListOptions{Namespace: s.set.Namespace, Owner: client.OwnedBy(s.set.UID)}); err != nil {
 		return nil, nil, err
 	}
 	for _, p := range had {
@@ -41,7 +41,7 @@ func (s *session) claim() ([]*pod, error) {
 		}
 	}
 	var orphans []*pod
-	if err := s.List(&orphans, client.ListOptions{Namespace: s.set.Namespace, Owner: client.NoController(), Labels: s.set.Spec.Selector.String()}); err != nil {
+	if err := s.Client.List(&orphans, client.ListOptions{Namespace: s.set.Namespace, Owner: client.NoController(), Labels: s.set.Spec.Selector.String()}); err != nil {
 		return nil, err
 	}
 	for _, p := range orphans {
@@ -66,7 +66,7 @@ func (s *session) mayAdopt() (bool, error) {
 		return s.may, nil
 	}
 	now := &appsv1.DaemonSet{}
-	err := s.Get(now, s.set.Namespace, s.set.Name)
+	err := s.Client.Get(now, s.set.Namespace, s.set.Name)
 	if err != nil && !client.IsNotFound(err) {
 		return false, err
 	}
@@ -104,5 +104,5 @@ func (s *session) setOwners(p *pod, refs []metav1.OwnerReference) (*pod, error) 
 	}
 	next := *p
 	patch := map[string]any{"metadata": map[string]any{"uid": p.UID, "resourceVersion": p.ResourceVersion, "ownerReferences": refs}}
-	return &next, s.Patch(&next, client.Patch{Data: patch})
+	return &next, s.Client.Patch(&next, client.Patch{Data: patch})
 }

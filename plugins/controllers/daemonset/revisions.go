@@ -88,7 +88,7 @@ func (s *session) label(all []*appsv1.ControllerRevision) ([]*appsv1.ControllerR
 		}
 		next := *r
 		patch := map[string]any{"metadata": map[string]any{"uid": r.UID, "labels": map[string]string{appsv1.DefaultDaemonSetUniqueLabelKey: r.Name}}}
-		if err := s.Patch(&next, client.Patch{Data: patch}); err != nil {
+		if err := s.Client.Patch(&next, client.Patch{Data: patch}); err != nil {
 			return nil, fmt.Errorf("label controller revision %s: %w", r.Name, err)
 		}
 		all[i] = &next
@@ -108,7 +108,7 @@ func (s *session) merge(keep *appsv1.ControllerRevision, others []*appsv1.Contro
 		}
 		next := *p
 		patch := map[string]any{"metadata": map[string]any{"uid": p.UID, "labels": map[string]string{appsv1.DefaultDaemonSetUniqueLabelKey: hashOf(keep)}}}
-		if err := s.Patch(&next, client.Patch{Data: patch}); err != nil {
+		if err := s.Client.Patch(&next, client.Patch{Data: patch}); err != nil {
 			return fmt.Errorf("label pod %s: %w", p.Name, err)
 		}
 		pods[i] = &next

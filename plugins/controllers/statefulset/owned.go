@@ -21,7 +21,7 @@ func (s *session) readClaims(names []string) (map[string]*claim, error) {
 	if s.set.Spec.Selector != nil {
 		sel.MatchLabels = s.set.Spec.Selector.MatchLabels
 	}
-	if err := s.List(&listed, client.ListOptions{Namespace: s.set.Namespace, Labels: sel.String()}); err != nil {
+	if err := s.Client.List(&listed, client.ListOptions{Namespace: s.set.Namespace, Labels: sel.String()}); err != nil {
 		return nil, err
 	}
 	byName := make(map[string]*claim, len(listed))
@@ -34,7 +34,7 @@ func (s *session) readClaims(names []string) (map[string]*claim, error) {
 			continue
 		}
 		c := &claim{}
-		switch err := s.Get(c, s.set.Namespace, name); {
+		switch err := s.Client.Get(c, s.set.Namespace, name); {
 		case err == nil:
 			out[name] = c
 		case !client.IsNotFound(err):
@@ -48,7 +48,7 @@ func (s *session) readClaims(names []string) (map[string]*claim, error) {
 // labels and by name, and those that it adopts now.
 func (s *session) claimPods() ([]*pod, error) {
 	var had, orphans []*pod
-	if err := s.List(&had, client.ListOptions{Namespace: s.set.Namespace, Owner: client.OwnedBy(s.set.UID)}); err != nil {
+	if err := s.Client.List(&had, client.ListOptions{Namespace: s.set.Namespace, Owner: client.OwnedBy(s.set.UID)}); err != nil {
 		return nil, err
 	}
 	var mine []*pod
@@ -66,7 +66,7 @@ func (s *session) claimPods() ([]*pod, error) {
 	if s.set.DeletionTimestamp != nil {
 		return mine, nil
 	}
-	if err := s.List(&orphans, client.ListOptions{Namespace: s.set.Namespace, Owner: client.NoController(), Labels: s.set.Spec.Selector.String()}); err != nil {
+	if err := s.Client.List(&orphans, client.ListOptions{Namespace: s.set.Namespace, Owner: client.NoController(), Labels: s.set.Spec.Selector.String()}); err != nil {
 		return nil, err
 	}
 	for _, p := range orphans {
@@ -96,7 +96,7 @@ func (s *session) mayAdopt() (bool, error) {
 		return s.may, nil
 	}
 	now := &appsv1.StatefulSet{}
-	err := s.Get(now, s.set.Namespace, s.set.Name)
+	err := s.Client.Get(now, s.set.Namespace, s.set.Name)
 	if err != nil && !client.IsNotFound(err) {
 		return false, err
 	}
@@ -132,5 +132,5 @@ func (s *session) release(p *pod) error {
 func (s *session) setOwners(p *pod, refs []metav1.OwnerReference) (*pod, error) {
 	next := *p
 	patch := map[string]any{"metadata": map[string]any{"uid": p.UID, "resourceVersion": p.ResourceVersion, "ownerReferences": refs}}
-	return &next, s.Patch(&next, client.Patch{Data: patch})
+	return &next, s.Client.Patch(&next, client.Patch{Data: patch})
 }

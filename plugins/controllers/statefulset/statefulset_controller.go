@@ -102,7 +102,7 @@ func selecting(c client.Client, namespace string, labels map[string]string) (con
 
 // session is one reconcile of one StatefulSet.
 type session struct {
-	client.Client
+	Client    client.Client
 	set       *appsv1.StatefulSet
 	revisions *history.Revisions
 	known     map[known]bool
@@ -153,7 +153,7 @@ func (s *session) report(status appsv1.StatefulSetStatus) error {
 	}
 	next := *s.set
 	next.Status = status
-	if err := s.UpdateStatus(&next); err != nil && !client.IsNotFound(err) {
+	if err := s.Client.UpdateStatus(&next); err != nil && !client.IsNotFound(err) {
 		return fmt.Errorf("update status: %w", err)
 	}
 	return nil
