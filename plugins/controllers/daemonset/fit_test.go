@@ -6,12 +6,12 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	upstream "k8s.io/api/core/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/klog/v2"
 
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
-	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	lightcore "github.com/pintle-io/pintle/sdk/api/core/v1"
 )
 
 func newNode(name string, change ...func(*node)) *node {
@@ -25,48 +25,48 @@ func newNode(name string, change ...func(*node)) *node {
 
 func labelled(k, v string) func(*node) { return func(n *node) { n.Labels[k] = v } }
 
-func tainted(key string, effect corev1.TaintEffect) func(*node) {
-	return func(n *node) { n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: key, Effect: effect}) }
+func tainted(key string, effect lightcore.TaintEffect) func(*node) {
+	return func(n *node) { n.Spec.Taints = append(n.Spec.Taints, lightcore.Taint{Key: key, Effect: effect}) }
 }
 
-func required(terms ...corev1.NodeSelectorTerm) *corev1.Affinity {
-	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms}}}
+func required(terms ...lightcore.NodeSelectorTerm) *lightcore.Affinity {
+	return &lightcore.Affinity{NodeAffinity: &lightcore.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &lightcore.NodeSelector{NodeSelectorTerms: terms}}}
 }
 
 // TestJudge: which nodes get a pod, and on which one stays.
 func TestJudge(t *testing.T) {
 	both, none, stays := verdict{true, true}, verdict{}, verdict{false, true}
-	plain := func(*corev1.PodSpec) {}
+	plain := func(*lightcore.PodSpec) {}
 	for name, c := range map[string]struct {
-		spec func(*corev1.PodSpec)
+		spec func(*lightcore.PodSpec)
 		node *node
 		want verdict
 	}{
 		"any node":                       {plain, newNode("a"), both},
-		"another node's name":            {func(s *corev1.PodSpec) { s.NodeName = "b" }, newNode("a"), none},
-		"its name":                       {func(s *corev1.PodSpec) { s.NodeName = "a" }, newNode("a"), both},
-		"selected":                       {func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"color": "blue"} }, newNode("a", labelled("color", "blue")), both},
-		"not selected":                   {func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"color": "blue"} }, newNode("a", labelled("color", "green")), none},
-		"selected by a value of nothing": {func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"color": ""} }, newNode("a"), none},
-		"cordoned":                       {plain, newNode("a", tainted(corev1.TaintNodeUnschedulable, corev1.TaintEffectNoSchedule)), both},
-		"not ready":                      {plain, newNode("a", tainted(corev1.TaintNodeNotReady, corev1.TaintEffectNoExecute), tainted(corev1.TaintNodeUnreachable, corev1.TaintEffectNoExecute)), both},
-		"not ready, as new nodes are":    {plain, newNode("a", tainted(corev1.TaintNodeNotReady, corev1.TaintEffectNoSchedule)), stays},
-		"under pressure": {plain, newNode("a", tainted(corev1.TaintNodeDiskPressure, corev1.TaintEffectNoSchedule),
-			tainted(corev1.TaintNodeMemoryPressure, corev1.TaintEffectNoSchedule), tainted(corev1.TaintNodePIDPressure, corev1.TaintEffectNoSchedule)), both},
-		"without a network":                   {plain, newNode("a", tainted(corev1.TaintNodeNetworkUnavailable, corev1.TaintEffectNoSchedule)), stays},
-		"without a network, in the node's":    {func(s *corev1.PodSpec) { s.HostNetwork = true }, newNode("a", tainted(corev1.TaintNodeNetworkUnavailable, corev1.TaintEffectNoSchedule)), both},
-		"a taint that keeps away":             {plain, newNode("a", tainted("t", corev1.TaintEffectNoSchedule)), stays},
-		"a taint that evicts":                 {plain, newNode("a", tainted("t", corev1.TaintEffectNoSchedule), tainted("u", corev1.TaintEffectNoExecute)), none},
-		"a taint that only asks":              {plain, newNode("a", tainted("t", corev1.TaintEffectPreferNoSchedule)), both},
-		"a taint that the template tolerates": {func(s *corev1.PodSpec) { s.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}} }, newNode("a", tainted("t", corev1.TaintEffectNoExecute)), both},
-		"a toleration of a feature that is off": {func(s *corev1.PodSpec) {
-			s.Tolerations = []corev1.Toleration{{Key: "t", Operator: corev1.TolerationOpGt, Value: "-1"}}
-		}, newNode("a", tainted("t", corev1.TaintEffectNoSchedule)), stays},
-		"a required affinity without terms": {func(s *corev1.PodSpec) { s.Affinity = required() }, newNode("a"), none},
-		"one of two terms": {func(s *corev1.PodSpec) {
-			s.Affinity = required(corev1.NodeSelectorTerm{}, corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{Key: nameField, Operator: corev1.NodeSelectorOpIn, Values: []string{"a"}}}})
+		"another node's name":            {func(s *lightcore.PodSpec) { s.NodeName = "b" }, newNode("a"), none},
+		"its name":                       {func(s *lightcore.PodSpec) { s.NodeName = "a" }, newNode("a"), both},
+		"selected":                       {func(s *lightcore.PodSpec) { s.NodeSelector = map[string]string{"color": "blue"} }, newNode("a", labelled("color", "blue")), both},
+		"not selected":                   {func(s *lightcore.PodSpec) { s.NodeSelector = map[string]string{"color": "blue"} }, newNode("a", labelled("color", "green")), none},
+		"selected by a value of nothing": {func(s *lightcore.PodSpec) { s.NodeSelector = map[string]string{"color": ""} }, newNode("a"), none},
+		"cordoned":                       {plain, newNode("a", tainted(lightcore.TaintNodeUnschedulable, lightcore.TaintEffectNoSchedule)), both},
+		"not ready":                      {plain, newNode("a", tainted(lightcore.TaintNodeNotReady, lightcore.TaintEffectNoExecute), tainted(lightcore.TaintNodeUnreachable, lightcore.TaintEffectNoExecute)), both},
+		"not ready, as new nodes are":    {plain, newNode("a", tainted(lightcore.TaintNodeNotReady, lightcore.TaintEffectNoSchedule)), stays},
+		"under pressure": {plain, newNode("a", tainted(lightcore.TaintNodeDiskPressure, lightcore.TaintEffectNoSchedule),
+			tainted(lightcore.TaintNodeMemoryPressure, lightcore.TaintEffectNoSchedule), tainted(lightcore.TaintNodePIDPressure, lightcore.TaintEffectNoSchedule)), both},
+		"without a network":                   {plain, newNode("a", tainted(lightcore.TaintNodeNetworkUnavailable, lightcore.TaintEffectNoSchedule)), stays},
+		"without a network, in the node's":    {func(s *lightcore.PodSpec) { s.HostNetwork = true }, newNode("a", tainted(lightcore.TaintNodeNetworkUnavailable, lightcore.TaintEffectNoSchedule)), both},
+		"a taint that keeps away":             {plain, newNode("a", tainted("t", lightcore.TaintEffectNoSchedule)), stays},
+		"a taint that evicts":                 {plain, newNode("a", tainted("t", lightcore.TaintEffectNoSchedule), tainted("u", lightcore.TaintEffectNoExecute)), none},
+		"a taint that only asks":              {plain, newNode("a", tainted("t", lightcore.TaintEffectPreferNoSchedule)), both},
+		"a taint that the template tolerates": {func(s *lightcore.PodSpec) { s.Tolerations = []lightcore.Toleration{{Operator: lightcore.TolerationOpExists}} }, newNode("a", tainted("t", lightcore.TaintEffectNoExecute)), both},
+		"a toleration of a feature that is off": {func(s *lightcore.PodSpec) {
+			s.Tolerations = []lightcore.Toleration{{Key: "t", Operator: lightcore.TolerationOpGt, Value: "-1"}}
+		}, newNode("a", tainted("t", lightcore.TaintEffectNoSchedule)), stays},
+		"a required affinity without terms": {func(s *lightcore.PodSpec) { s.Affinity = required() }, newNode("a"), none},
+		"one of two terms": {func(s *lightcore.PodSpec) {
+			s.Affinity = required(lightcore.NodeSelectorTerm{}, lightcore.NodeSelectorTerm{MatchFields: []lightcore.NodeSelectorRequirement{{Key: nameField, Operator: lightcore.NodeSelectorOpIn, Values: []string{"a"}}}})
 		}, newNode("a"), both},
-		"an affinity that is preferred says little": {func(s *corev1.PodSpec) { s.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}} }, newNode("a"), both},
+		"an affinity that is preferred says little": {func(s *lightcore.PodSpec) { s.Affinity = &lightcore.Affinity{NodeAffinity: &lightcore.NodeAffinity{}} }, newNode("a"), both},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := &appsv1.DaemonSet{}
@@ -81,9 +81,9 @@ func TestJudge(t *testing.T) {
 // A template's own toleration of what daemons tolerate without an end gets no end.
 func TestTolerations(t *testing.T) {
 	short := int64(5)
-	spec := &corev1.PodSpec{Tolerations: []corev1.Toleration{
-		{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &short},
-		{Key: "mine", Operator: corev1.TolerationOpExists, TolerationSeconds: &short},
+	spec := &lightcore.PodSpec{Tolerations: []lightcore.Toleration{
+		{Key: lightcore.TaintNodeNotReady, Operator: lightcore.TolerationOpExists, Effect: lightcore.TaintEffectNoExecute, TolerationSeconds: &short},
+		{Key: "mine", Operator: lightcore.TolerationOpExists, TolerationSeconds: &short},
 	}}
 	var got []string
 	for _, x := range tolerations(spec) {
@@ -101,10 +101,10 @@ func TestTolerations(t *testing.T) {
 func TestFitIsUpstreams(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	pick := func(of ...string) string { return of[r.IntN(len(of))] }
-	requirement := func(field bool) corev1.NodeSelectorRequirement {
-		q := corev1.NodeSelectorRequirement{Key: pick("a", "b", "n"), Operator: corev1.NodeSelectorOperator(pick("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt", "Near"))}
+	requirement := func(field bool) lightcore.NodeSelectorRequirement {
+		q := lightcore.NodeSelectorRequirement{Key: pick("a", "b", "n"), Operator: lightcore.NodeSelectorOperator(pick("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt", "Near"))}
 		if field {
-			q.Key, q.Operator = nameField, corev1.NodeSelectorOperator(pick("In", "NotIn", "Exists"))
+			q.Key, q.Operator = nameField, lightcore.NodeSelectorOperator(pick("In", "NotIn", "Exists"))
 		}
 		for range r.IntN(3) {
 			q.Values = append(q.Values, pick("x", "y", "1", "5", "node-1"))
@@ -122,9 +122,9 @@ func TestFitIsUpstreams(t *testing.T) {
 			spec.NodeSelector = map[string]string{pick("a", "b"): pick("x", "y")}
 		}
 		if r.IntN(4) > 0 {
-			var terms []corev1.NodeSelectorTerm
+			var terms []lightcore.NodeSelectorTerm
 			for range r.IntN(4) {
-				var x corev1.NodeSelectorTerm
+				var x lightcore.NodeSelectorTerm
 				for range r.IntN(3) {
 					x.MatchExpressions = append(x.MatchExpressions, requirement(false))
 				}
@@ -135,8 +135,8 @@ func TestFitIsUpstreams(t *testing.T) {
 			}
 			spec.Affinity = required(terms...)
 		}
-		var theirs upstream.PodSpec
-		var there upstream.Node
+		var theirs corev1.PodSpec
+		var there corev1.Node
 		convert(t, spec, &theirs)
 		convert(t, n, &there)
 		want, _ := nodeaffinity.NewRequiredNodeAffinity(theirs.NodeSelector, theirs.Affinity).Match(&there)
@@ -162,12 +162,12 @@ func convert(t testing.TB, from, to any) {
 
 func TestToleratesAsUpstream(t *testing.T) {
 	for _, key := range []string{"", "a", "b"} {
-		for _, operator := range []corev1.TolerationOperator{"", "Equal", "Exists", "Gt", "Lt"} {
+		for _, operator := range []lightcore.TolerationOperator{"", "Equal", "Exists", "Gt", "Lt"} {
 			for _, value := range []string{"", "1"} {
-				for _, effect := range []corev1.TaintEffect{"", "NoSchedule", "NoExecute"} {
-					x, taint := corev1.Toleration{Key: key, Operator: operator, Value: value, Effect: effect}, corev1.Taint{Key: "a", Value: "1", Effect: "NoSchedule"}
-					theirs := upstream.Toleration{Key: key, Operator: upstream.TolerationOperator(operator), Value: value, Effect: upstream.TaintEffect(effect)}
-					want := theirs.ToleratesTaint(klog.Background(), &upstream.Taint{Key: "a", Value: "1", Effect: upstream.TaintEffectNoSchedule}, false)
+				for _, effect := range []lightcore.TaintEffect{"", "NoSchedule", "NoExecute"} {
+					x, taint := lightcore.Toleration{Key: key, Operator: operator, Value: value, Effect: effect}, lightcore.Taint{Key: "a", Value: "1", Effect: "NoSchedule"}
+					theirs := corev1.Toleration{Key: key, Operator: corev1.TolerationOperator(operator), Value: value, Effect: corev1.TaintEffect(effect)}
+					want := theirs.ToleratesTaint(klog.Background(), &corev1.Taint{Key: "a", Value: "1", Effect: corev1.TaintEffectNoSchedule}, false)
 					if got := tolerates(&x, &taint); got != want {
 						t.Errorf("%+v: %v, upstream says %v", x, got, want)
 					}
