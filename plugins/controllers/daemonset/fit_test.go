@@ -53,12 +53,14 @@ func TestJudge(t *testing.T) {
 		"not ready, as new nodes are":    {plain, newNode("a", tainted(lightcore.TaintNodeNotReady, lightcore.TaintEffectNoSchedule)), stays},
 		"under pressure": {plain, newNode("a", tainted(lightcore.TaintNodeDiskPressure, lightcore.TaintEffectNoSchedule),
 			tainted(lightcore.TaintNodeMemoryPressure, lightcore.TaintEffectNoSchedule), tainted(lightcore.TaintNodePIDPressure, lightcore.TaintEffectNoSchedule)), both},
-		"without a network":                   {plain, newNode("a", tainted(lightcore.TaintNodeNetworkUnavailable, lightcore.TaintEffectNoSchedule)), stays},
-		"without a network, in the node's":    {func(s *lightcore.PodSpec) { s.HostNetwork = true }, newNode("a", tainted(lightcore.TaintNodeNetworkUnavailable, lightcore.TaintEffectNoSchedule)), both},
-		"a taint that keeps away":             {plain, newNode("a", tainted("t", lightcore.TaintEffectNoSchedule)), stays},
-		"a taint that evicts":                 {plain, newNode("a", tainted("t", lightcore.TaintEffectNoSchedule), tainted("u", lightcore.TaintEffectNoExecute)), none},
-		"a taint that only asks":              {plain, newNode("a", tainted("t", lightcore.TaintEffectPreferNoSchedule)), both},
-		"a taint that the template tolerates": {func(s *lightcore.PodSpec) { s.Tolerations = []lightcore.Toleration{{Operator: lightcore.TolerationOpExists}} }, newNode("a", tainted("t", lightcore.TaintEffectNoExecute)), both},
+		"without a network":                {plain, newNode("a", tainted(lightcore.TaintNodeNetworkUnavailable, lightcore.TaintEffectNoSchedule)), stays},
+		"without a network, in the node's": {func(s *lightcore.PodSpec) { s.HostNetwork = true }, newNode("a", tainted(lightcore.TaintNodeNetworkUnavailable, lightcore.TaintEffectNoSchedule)), both},
+		"a taint that keeps away":          {plain, newNode("a", tainted("t", lightcore.TaintEffectNoSchedule)), stays},
+		"a taint that evicts":              {plain, newNode("a", tainted("t", lightcore.TaintEffectNoSchedule), tainted("u", lightcore.TaintEffectNoExecute)), none},
+		"a taint that only asks":           {plain, newNode("a", tainted("t", lightcore.TaintEffectPreferNoSchedule)), both},
+		"a taint that the template tolerates": {func(s *lightcore.PodSpec) {
+			s.Tolerations = []lightcore.Toleration{{Operator: lightcore.TolerationOpExists}}
+		}, newNode("a", tainted("t", lightcore.TaintEffectNoExecute)), both},
 		"a toleration of a feature that is off": {func(s *lightcore.PodSpec) {
 			s.Tolerations = []lightcore.Toleration{{Key: "t", Operator: lightcore.TolerationOpGt, Value: "-1"}}
 		}, newNode("a", tainted("t", lightcore.TaintEffectNoSchedule)), stays},
