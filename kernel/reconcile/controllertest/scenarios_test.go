@@ -125,7 +125,9 @@ func (s *scenarioRun) line(where, line string, f []string) {
 		if !strings.HasPrefix(f[3], "{") {
 			sub = f[3]
 		}
-		eventually(t, where, func() string { return s.each(f[1], f[2], func(tg registry.Target) error { return s.patch(tg, sub, body) }) })
+		eventually(t, where, func() string {
+			return s.each(f[1], f[2], func(tg registry.Target) error { return s.patch(tg, sub, body) })
+		})
 	case "delete":
 		policy := ""
 		if len(f) > 3 {
