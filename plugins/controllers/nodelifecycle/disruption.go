@@ -51,5 +51,6 @@ func disrupt(c client.Client, pods []*corev1.Pod, mark func(*corev1.Pod)) (marke
 			failed = fmt.Errorf("mark pod %s/%s: %w", pods[i].Namespace, pods[i].Name, err)
 		}
 	}
-	return marked, errors.Join(batch(c, deletes, "delete pods"), failed)
+	_, err = batch(c, deletes, "delete pods")
+	return marked, errors.Join(err, failed)
 }

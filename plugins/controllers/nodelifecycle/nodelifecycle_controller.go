@@ -68,6 +68,7 @@ func newKeeper(g graces, r disruptionRules, now func() time.Time) *keeper {
 // sighting is what is known of a node's life.
 type sighting struct {
 	renewed string    // the lease's own time
+	stored  string    // the same when it was last asked for fresh from the store
 	at      time.Time // when that changed last, or when the keeper began to look
 	since   time.Time // when the keeper began to look
 	uid     string
@@ -92,11 +93,18 @@ func (k *keeper) reconcile(c client.Client, req controller.Request) (controller.
 		}
 		return k.lacking(c, req.Name, now)
 	}
-	s, err := k.look(c, node)
+	s, err := k.look(c, node, false)
 	if err != nil {
 		return controller.Result{}, err
 	}
 	silentIn := k.graceOf(node) - now.Sub(s.at)
+	if r := readyOf(node); silentIn <= 0 && r != nil && r.Status != corev1.ConditionUnknown {
+		// Before it is given up: what is read here may be behind what nodes write.
+		if s, err = k.look(c, node, true); err != nil {
+			return controller.Result{}, err
+		}
+		silentIn = k.graceOf(node) - now.Sub(s.at)
+	}
 	if silentIn <= 0 {
 		if err := markLost(c, node, now); err != nil {
 			if client.IsUnavailable(err) {
@@ -204,14 +212,32 @@ func soonest(all ...time.Duration) time.Duration {
 	return out
 }
 
-// look answers what is known of the node's life.
-func (k *keeper) look(c client.Client, node *nodeState) (*sighting, error) {
+// renewal is the time of a node's lease, "" if it has none: as this controller knows it,
+// or fresh from the store.
+func renewal(c client.Client, node string, fresh bool) (string, error) {
 	lease := &coordinationv1.Lease{}
-	renewed := ""
-	switch err := c.Get(lease, leaseNamespace, node.Name); {
-	case err == nil && lease.Spec.RenewTime != nil:
-		renewed = string(*lease.Spec.RenewTime)
-	case err != nil && !client.IsNotFound(err):
+	if fresh {
+		var list []*coordinationv1.Lease
+		if err := c.List(&list, client.ListOptions{Namespace: leaseNamespace, Fields: "metadata.name=" + node, Fresh: true}); err != nil {
+			return "", err
+		}
+		if len(list) > 0 {
+			lease = list[0]
+		}
+	} else if err := c.Get(lease, leaseNamespace, node); err != nil && !client.IsNotFound(err) {
+		return "", err
+	}
+	if lease.Spec.RenewTime == nil {
+		return "", nil
+	}
+	return string(*lease.Spec.RenewTime), nil
+}
+
+// look answers what is known of the node's life; fresh asks for its lease as it is in the
+// store. Upstream: NodeControllerLeaseCircuitBreaker.
+func (k *keeper) look(c client.Client, node *nodeState, fresh bool) (*sighting, error) {
+	renewed, err := renewal(c, node.Name, fresh)
+	if err != nil {
 		return nil, err
 	}
 	renewed += "/"
@@ -222,11 +248,16 @@ func (k *keeper) look(c client.Client, node *nodeState) (*sighting, error) {
 	s := k.seen[node.Name]
 	switch {
 	case s == nil:
-		s = &sighting{renewed, now, now, node.UID}
+		s = &sighting{renewed: renewed, at: now, since: now, uid: node.UID}
 		k.seen[node.Name] = s
 		registered(c, node)
-	case s.renewed != renewed:
-		s.renewed, s.at = renewed, now
+	case s.renewed != renewed && s.stored != renewed:
+		s.at = now
+	}
+	if fresh {
+		s.stored = renewed
+	} else {
+		s.renewed = renewed
 	}
 	return s, nil
 }

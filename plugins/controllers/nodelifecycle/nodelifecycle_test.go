@@ -15,6 +15,7 @@ import (
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
 	"github.com/pintle-io/pintle/sdk/sdktest"
+	"github.com/pintle-io/pintle/sdk/wire"
 )
 
 var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -278,6 +279,48 @@ func (l *lab) pass(t *testing.T, d time.Duration) {
 		if _, err := l.reconcile(l.c, controller.Request{Name: "other"}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// behind is a client that knows leases only as they were at first; a fresh list shows
+// them as they are.
+type behind struct {
+	client.Client
+	fresh int
+}
+
+func (b *behind) Get(obj client.Object, namespace, name string) error {
+	if _, ok := obj.(*coordinationv1.Lease); ok {
+		return wire.ErrNotFound
+	}
+	return b.Client.Get(obj, namespace, name)
+}
+
+func (b *behind) List(list any, o client.ListOptions) error {
+	if _, ok := list.(*[]*coordinationv1.Lease); ok && o.Fresh {
+		b.fresh++
+	}
+	return b.Client.List(list, o)
+}
+
+// TestBehind: a node that writes its lease is not given up because this controller does
+// not see it.
+func TestBehind(t *testing.T) {
+	l := newLab(t, newNode(corev1.ConditionTrue))
+	b := &behind{Client: l.c}
+	l.c = b
+	l.after(t, 0)
+	for range 10 {
+		l.beat(t)
+		l.after(t, l.grace/2)
+	}
+	if got := l.state(t); !strings.HasPrefix(got, "True, 0 taints") || b.fresh == 0 {
+		t.Errorf("after %d fresh lists: %s", b.fresh, got)
+	}
+	l.after(t, l.grace)
+	l.after(t, l.grace)
+	if got := l.state(t); !strings.HasPrefix(got, "Unknown") {
+		t.Errorf("a node that is silent: %s", got)
 	}
 }
 

@@ -21,13 +21,11 @@ func unready(c client.Client, node *nodeState, now time.Time) error {
 			ops = append(ops, client.Op{Verb: client.VerbUpdate, Subresource: "status", Object: notReady(p, now)})
 		}
 	}
-	if err := batch(c, ops, "mark pods of node "+node.Name); err != nil {
-		return err
-	}
-	for _, op := range ops {
+	written, err := batch(c, ops, "mark pods of node "+node.Name)
+	for _, op := range written {
 		c.Event(op.Object, client.Note{Warning: true, Reason: "NodeNotReady", Message: "Node is not ready"})
 	}
-	return nil
+	return err
 }
 
 func podsOn(c client.Client, node string) ([]*corev1.Pod, error) {
@@ -36,18 +34,23 @@ func podsOn(c client.Client, node string) ([]*corev1.Pod, error) {
 	return pods, err
 }
 
-func batch(c client.Client, ops []client.Op, what string) error {
+// batch writes, and answers what was written. That an object is gone or has changed is no
+// error: its change wakes the controller.
+func batch(c client.Client, ops []client.Op, what string) (written []client.Op, failed error) {
 	if len(ops) == 0 {
-		return nil
+		return nil, nil
 	}
 	errs, err := c.Batch(ops, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, err := range errs {
-		if err != nil && !client.IsNotFound(err) && !client.IsConflict(err) {
-			return fmt.Errorf("%s: %w", what, err)
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			written = append(written, ops[i])
+		case !client.IsNotFound(err) && !client.IsConflict(err) && failed == nil:
+			failed = fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	return nil
+	return written, failed
 }
