@@ -268,6 +268,31 @@ func TestSurplusInChunks(t *testing.T) {
 	}
 }
 
+// TestSurplusThatIsHeld: pods that somebody's finalizers hold are not deleted again and
+// again, and do not keep others from going.
+func TestSurplusThatIsHeld(t *testing.T) {
+	var objects []client.Object
+	for i := range chunk + 20 {
+		objects = append(objects, aPod(fmt.Sprintf("p%03d", i), "n", phase(corev1.PodFailed), func(p *corev1.Pod) {
+			if p.Finalizers = nil; i < chunk {
+				p.Finalizers = []string{"example.com/hold"}
+			}
+		}))
+	}
+	l := newLab(t, objects...)
+	l.keep = 1
+	l.look(t, controller.Request{Name: "Failed"}) // the oldest: all of them are held
+	before := len(l.store.Keys())
+	l.look(t, controller.Request{Name: "Failed"})
+	if now := len(l.store.Keys()); before != chunk+20 || now >= before {
+		t.Errorf("%d are left of %d: others must go", now, before)
+	}
+	l.at = l.at.Add(period)
+	if again := l.look(t, controller.Request{Name: "Failed"}); again == time.Millisecond {
+		t.Error("what is held is looked at without end")
+	}
+}
+
 // A pod that says already that it goes has said so since then.
 func TestDisruptionKeepsItsTime(t *testing.T) {
 	before := metav1.NewTime(start.Add(-time.Hour))

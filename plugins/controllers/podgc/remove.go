@@ -3,6 +3,7 @@ package podgc
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
@@ -98,9 +99,11 @@ func (k *collector) ended(c client.Client) (controller.Result, error) {
 	return k.reduce(c, surplus(pods, k.keep))
 }
 
-// reduce deletes pods, as many as are deleted at once.
+// reduce deletes pods, as many as are deleted at once. Those that go already are held by
+// somebody's finalizers: to delete them again would only keep others from their turn.
 func (k *collector) reduce(c client.Client, pods []*ended) (controller.Result, error) {
 	res := controller.Result{}
+	pods = slices.DeleteFunc(pods, func(p *ended) bool { return p.DeletionTimestamp != nil && len(p.Finalizers) > 0 })
 	if len(pods) > chunk {
 		pods, res.RequeueAfter, k.counted = pods[:chunk], time.Millisecond, time.Time{}
 	}
