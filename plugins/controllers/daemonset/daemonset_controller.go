@@ -42,7 +42,7 @@ func init() {
 				{Resource: "apps/v1/controllerrevisions", Map: controller.OrphanLabels()},
 				{Resource: "apps/v1/controllerrevisions", Map: controller.Deleted(ownerOf), Fields: []string{"metadata.namespace", "metadata.ownerReferences"}},
 			},
-			Workers: 2,
+			Workers: 1, // how long failed pods wait is remembered by one hand
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
 				return r.reconcile(c, q, time.Now())
 			},
