@@ -417,3 +417,44 @@ func TestHangs(t *testing.T) {
 	look(1, "it refuses")
 	look(1, "it is there")
 }
+
+// TestOneMetricHangs: what one metric takes does not take others of its server away, and
+// an answer that comes late holds up others no less than none.
+func TestOneMetricHangs(t *testing.T) {
+	w := newWorld(t, 1)
+	now, hung := w.clock, map[string]error{"a": nil, "b": sdktest.ErrUnavailable}
+	asked := map[string]int{}
+	w.Served = func(f client.FetchOptions) (any, error) {
+		metric := f.Resource[strings.LastIndexByte(f.Resource, '/')+1:]
+		asked[metric]++
+		err, slow := hung[metric]
+		if slow {
+			now = now.Add(slowly)
+		}
+		return map[string]any{}, err
+	}
+	a := away{}
+	ask := func(metric string) error {
+		return a.fetch(w.Client(), func() time.Time { return now }, &struct{}{}, client.FetchOptions{Resource: "external.metrics.k8s.io/v1beta1/" + metric, Namespace: "ns"})
+	}
+	for range 5 {
+		for _, metric := range []string{"a", "b"} {
+			_ = ask(metric)
+		}
+	}
+	if asked["b"] != enough {
+		t.Errorf("who hangs was asked %d times, want %d", asked["b"], enough)
+	}
+	if err := ask("c"); err != nil || asked["c"] != 1 {
+		t.Errorf("another metric of the server: %v, asked %d times", err, asked["c"])
+	}
+	now = now.Add(10 * period)
+	for i := range 6 {
+		name := fmt.Sprint("m", i)
+		hung[name] = sdktest.ErrUnavailable
+		_ = ask(name)
+	}
+	if asked["m5"] != 0 {
+		t.Error("a server of which every metric hangs is asked for more")
+	}
+}
