@@ -83,19 +83,22 @@ func (k *keeper) count(c client.Client, q controller.Request) (controller.Result
 		return controller.Result{}, err
 	}
 	now := k.now()
-	next, recheck, err := k.look(c, b, now)
-	if err != nil {
+	next, recheck, uncounted := k.look(c, b, now)
+	if uncounted != nil {
 		// No count is better than a wrong one: nothing is evicted meanwhile.
-		next, recheck = failed(b.Status, err, now), again
+		next, recheck = failed(b.Status, uncounted, now), again
+		if !client.IsUnavailable(uncounted) {
+			uncounted = nil // the same a moment later
+		}
 	}
 	if same(b.Status, next) {
-		return controller.Result{RequeueAfter: recheck}, nil
+		return controller.Result{RequeueAfter: recheck}, uncounted
 	}
 	b.Status = next
 	if err := c.UpdateStatus(b); err != nil && !client.IsNotFound(err) {
 		return controller.Result{}, fmt.Errorf("status of budget %s: %w", b.Name, err)
 	}
-	return controller.Result{RequeueAfter: recheck}, nil
+	return controller.Result{RequeueAfter: recheck}, uncounted
 }
 
 // look counts the pods of a budget.

@@ -85,12 +85,27 @@ func (s *scales) byScale(ref *metav1.OwnerReference) (*scale, error) {
 	switch {
 	case client.IsNotFound(err):
 		return nil, nil
+	case client.IsUnsupported(err):
+		return nil, s.withoutScale(ref, err)
 	case err != nil:
 		return nil, fmt.Errorf("scale of %s %s: %w", ref.Kind, ref.Name, err)
 	case found.UID != ref.UID:
 		return nil, nil
 	}
 	return &scale{found.UID, found.Spec.Replicas}, nil
+}
+
+// withoutScale says it in upstream's words, if the kind is known.
+func (s *scales) withoutScale(ref *metav1.OwnerReference, err error) error {
+	resource, unknown := s.c.ResourceOf(ref.APIVersion, ref.Kind)
+	if unknown != nil {
+		return fmt.Errorf("scale of %s %s: %w", ref.Kind, ref.Name, err)
+	}
+	name := resource[strings.LastIndexByte(resource, '/')+1:]
+	if group, _, ok := strings.Cut(ref.APIVersion, "/"); ok {
+		name += "." + group
+	}
+	return fmt.Errorf("%s does not implement the scale subresource", name)
 }
 
 // read is what a built-in owner wants; nil when the one that ref means is not there. of,

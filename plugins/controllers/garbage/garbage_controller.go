@@ -127,10 +127,10 @@ func (g *collector) reconcile(c client.Client, req controller.Request) (controll
 	}
 	far, left, err := g.search(c, s, req.Namespace)
 	switch {
+	case state == ownerGone: // whether or not it could be looked for elsewhere, for an event
+		return controller.Result{}, collect(c, s, req.Namespace)
 	case err != nil:
 		return controller.Result{}, err
-	case state == ownerGone:
-		return controller.Result{}, collect(c, s, req.Namespace)
 	case far || left == 0:
 		return controller.Result{}, nil // no other look finds anything else
 	}
