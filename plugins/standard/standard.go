@@ -136,7 +136,7 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"pods"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
 		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "create", "patch"}},
 	}},
-	{Name: "daemonset", Member: "daemonset", Account: "daemon-set-controller", Rules: []Rule{
+	{Name: "daemonset", Member: "daemonset", Account: "daemon-set-controller", Component: "daemonset-controller", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"nodes"}, []string{"list", "watch"}},
 		{[]string{"apps"}, []string{"daemonsets"}, read},
@@ -144,7 +144,7 @@ var Plugins = []Plugin{
 		{[]string{"apps"}, []string{"controllerrevisions"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
 		{[]string{""}, []string{"pods"}, []string{"list", "watch", "create", "patch", "delete"}},
 	}},
-	{Name: "endpointslice", Member: "endpointslice", Account: "endpointslice-controller", Rules: []Rule{
+	{Name: "endpointslice", Member: "endpointslice", Account: "endpointslice-controller", Component: "endpoint-slice-controller", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"services", "pods", "nodes"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
@@ -154,7 +154,7 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"services", "endpoints"}, read},
 		{[]string{"discovery.k8s.io"}, []string{"endpointslices"}, write},
 	}},
-	{Name: "disruption", Member: "disruption", Account: "disruption-controller", Rules: []Rule{
+	{Name: "disruption", Member: "disruption", Account: "disruption-controller", Component: "controllermanager", Rules: []Rule{
 		events,
 		{[]string{"policy"}, []string{"poddisruptionbudgets"}, read},
 		{[]string{"policy"}, []string{"poddisruptionbudgets/status"}, []string{"update"}},
@@ -193,7 +193,7 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"namespaces"}, read},
 		{[]string{""}, []string{"serviceaccounts"}, write},
 	}},
-	{Name: "persistent-volume-binder", Member: "persistent-volume-binder", Account: "persistent-volume-binder", Rules: []Rule{
+	{Name: "persistent-volume-binder", Member: "persistent-volume-binder", Account: "persistent-volume-binder", Component: "persistentvolume-controller", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"persistentvolumeclaims", "persistentvolumes"}, []string{"get", "list", "watch", "patch"}},
 		{[]string{""}, []string{"persistentvolumeclaims/status", "persistentvolumes/status"}, []string{"patch"}},
@@ -208,12 +208,12 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"nodes"}, read},
 		{[]string{"storage.k8s.io"}, []string{"storageclasses"}, []string{"get"}},
 	}},
-	{Name: "ephemeral-volume", Member: "ephemeral-volume", Account: "ephemeral-volume-controller", Rules: []Rule{
+	{Name: "ephemeral-volume", Member: "ephemeral-volume", Account: "ephemeral-volume-controller", Component: "ephemeral_volume", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"pods"}, read},
 		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "create"}},
 	}},
-	{Name: "volume-expand", Member: "volume-expand", Account: "expand-controller", Rules: []Rule{
+	{Name: "volume-expand", Member: "volume-expand", Account: "expand-controller", Component: "volume_expand", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"persistentvolumes"}, []string{"get"}},
 		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "patch"}},
@@ -232,13 +232,13 @@ var Plugins = []Plugin{
 		{[]string{"storage.k8s.io"}, []string{"volumeattributesclasses"}, []string{"get", "list", "watch", "patch"}},
 		{[]string{""}, []string{"persistentvolumeclaims", "persistentvolumes"}, read},
 	}},
-	{Name: "service-cidr", Member: "service-cidr", Account: "service-cidrs-controller", Rules: []Rule{
+	{Name: "service-cidr", Member: "service-cidr", Account: "service-cidrs-controller", Component: "service-cidr-controller", Rules: []Rule{
 		events,
 		{[]string{"networking.k8s.io"}, []string{"servicecidrs"}, []string{"get", "list", "watch", "patch"}},
 		{[]string{"networking.k8s.io"}, []string{"servicecidrs/status"}, []string{"patch"}},
 		{[]string{"networking.k8s.io"}, []string{"ipaddresses"}, read},
 	}},
-	{Name: "ip-address-repair", Member: "ip-address-repair", Account: "service-cidrs-controller", Rules: []Rule{
+	{Name: "ip-address-repair", Member: "ip-address-repair", Account: "service-cidrs-controller", Component: "ipallocator-repair-controller", Rules: []Rule{
 		events,
 		{[]string{""}, []string{"services"}, read},
 		{[]string{"networking.k8s.io"}, []string{"servicecidrs"}, []string{"list"}},

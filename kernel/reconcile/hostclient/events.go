@@ -59,7 +59,8 @@ type budget struct {
 }
 
 type note struct {
-	source string
+	plugin string // whose budget it takes from, and the field manager
+	source string // the component that it names
 	target registry.Target
 	kind   string
 	req    wire.EventRequest
@@ -78,20 +79,20 @@ func NewEvents(reg registry.Registry, c clock.PassiveClock, log *slog.Logger) *E
 	return &Events{reg: reg, clock: c, log: log, in: make(chan note, maxQueued), known: map[string]*known{}, spent: map[string]budget{}}
 }
 
-// Record notes an event about an object, of which source is the component. It does not
-// wait.
+// Record notes an event of a plugin about an object; source is the component that it
+// names. It does not wait.
 //
 // # Errors
 //   - wire.ErrInvalid: it is no event that the API would take
 //   - wire.ErrTooMany: others have to be written first
-func (e *Events) Record(source string, t registry.Target, kind string, q wire.EventRequest) error {
+func (e *Events) Record(plugin, source string, t registry.Target, kind string, q wire.EventRequest) error {
 	q, err := tidy(q)
 	if err != nil {
 		return err
 	}
 	t.Namespace, t.Name = q.Namespace, q.Name
 	select {
-	case e.in <- note{source, t, kind, q, e.clock.Now()}:
+	case e.in <- note{plugin, source, t, kind, q, e.clock.Now()}:
 		return nil
 	default:
 		return wire.Errorf(wire.KindTooMany, "%d events wait to be written: this one is lost", maxQueued)
@@ -141,7 +142,7 @@ func (k *Client) event(r *wire.Reader) error {
 	if err := k.c.Budget.event(k.c.Plugin); err != nil || k.c.Events == nil {
 		return err
 	}
-	return k.c.Events.Record(cmp.Or(k.c.Source, k.c.Plugin), t, d.Kind, q)
+	return k.c.Events.Record(k.c.Plugin, cmp.Or(k.c.Source, k.c.Plugin), t, d.Kind, q)
 }
 
 // namespaceOf is where an event about an object is kept.
@@ -166,7 +167,7 @@ func (e *Events) Run(ctx context.Context) error {
 
 // afford tells whether another event about an object may be written.
 func (e *Events) afford(n note) bool {
-	key := fmt.Sprint(n.source, "/", n.kind, "/", n.target.Namespace, "/", n.target.Name, "/", n.req.UID)
+	key := fmt.Sprint(n.plugin, "/", n.kind, "/", n.target.Namespace, "/", n.target.Name, "/", n.req.UID)
 	b, ok := e.spent[key]
 	if !ok {
 		if len(e.spent) >= maxSame {
@@ -190,14 +191,14 @@ func (e *Events) write(ctx context.Context, n note) {
 		return
 	}
 	namespace := namespaceOf(n.target)
-	key := fmt.Sprint(n.source, "/", n.kind, "/", n.target.Namespace, "/", n.target.Name, "/", n.req.UID, "/", n.req.Reason, "/", n.req.Message)
+	key := fmt.Sprint(n.plugin, "/", n.kind, "/", n.target.Namespace, "/", n.target.Name, "/", n.req.UID, "/", n.req.Reason, "/", n.req.Message)
 	t := registry.Target{Resource: eventResource, Namespace: namespace}
 	if k := e.known[key]; k != nil && n.at.Sub(k.last) < sameWithin {
 		k.count++
 		k.last = n.at
 		t.Name = k.name
 		patch := fmt.Sprintf(`{"count":%d,"lastTimestamp":%q}`, k.count, n.at.UTC().Format(time.RFC3339))
-		_, err := e.reg.Patch(ctx, t, types.MergePatchType, []byte(patch), registry.WriteOptions{FieldManager: n.source})
+		_, err := e.reg.Patch(ctx, t, types.MergePatchType, []byte(patch), registry.WriteOptions{FieldManager: n.plugin})
 		if err == nil || !apierrors.IsNotFound(err) {
 			e.failed(err)
 			return
@@ -207,7 +208,7 @@ func (e *Events) write(ctx context.Context, n note) {
 	h.Write([]byte(key))
 	ev := e.event(n, namespace)
 	ev.Name = fmt.Sprintf("%.200s.%x", n.target.Name, uint64(n.at.UnixNano())^h.Sum64()>>32)
-	if _, err := e.reg.Create(ctx, t, ev, registry.WriteOptions{FieldManager: n.source}); err != nil {
+	if _, err := e.reg.Create(ctx, t, ev, registry.WriteOptions{FieldManager: n.plugin}); err != nil {
 		e.failed(err)
 		return
 	}
