@@ -2,9 +2,12 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -41,6 +44,7 @@ const (
 type plugins struct {
 	loader       *loader.Loader
 	policies     *admit.Sink
+	scheduling   *schedulerSink
 	implementers *implementers.Set
 }
 
@@ -61,8 +65,9 @@ func (k *Kernel) makePlugins(context.Context) error {
 	awaits := func(ctx context.Context, name string, resources []string) {
 		k.plugins.loader.Awaits(ctx, name, resources)
 	}
+	scheduling := &schedulerSink{access: access, plugins: k.leader.plugins, pools: map[string]*plugin.Pool{}}
 	consumers := []loader.Consumer{
-		{Name: schedulerName, Points: wire.Scheduling, Sink: schedulerSink{k.leader.plugins}},
+		{Name: schedulerName, Points: wire.Scheduling, Sink: scheduling},
 		{Name: "admission", Points: wire.Admission, Sink: policies},
 		{Name: controllersName, Points: wire.PointController, Sink: controllerSink{access, k.leader.controllers, awaits}},
 		{Name: "implementers", Points: wire.Scheduling | wire.Admission | wire.PointController, Sink: implementersSink{implement}},
@@ -70,7 +75,7 @@ func (k *Kernel) makePlugins(context.Context) error {
 	if k.converts != nil {
 		consumers = append(consumers, loader.Consumer{Name: "conversion", Points: wire.PointConvert, Sink: k.converts})
 	}
-	k.plugins = plugins{policies: policies, implementers: implement, loader: loader.New(loader.Config{
+	k.plugins = plugins{policies: policies, scheduling: scheduling, implementers: implement, loader: loader.New(loader.Config{
 		Registry: own, Modules: store, Hosts: k.c.Hosts, Builtins: k.c.Builtins, Disabled: k.c.DisabledPlugins, Server: k.identity.Name, WritesStatus: k.leader.established, Informers: k.informers, Log: k.c.Log,
 		Consumers: consumers,
 	})}
@@ -152,10 +157,53 @@ func (p *plugins) refused(ctx context.Context, consumer, name string, err error)
 
 // schedulerSink gives plugins to the scheduler of the leader.
 type schedulerSink struct {
+	access  pluginAccess
 	plugins *roster.Roster[scheduler.Plugin]
+
+	mu    sync.Mutex
+	pools map[string]*plugin.Pool // of those that may write; guarded by mu
 }
 
-func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
+// keep makes pool the one of a plugin; nil for none. The one before serves those who
+// still ask it.
+func (x *schedulerSink) keep(name string, pool *plugin.Pool) error {
+	x.mu.Lock()
+	old := x.pools[name]
+	if pool != nil {
+		x.pools[name] = pool
+	} else {
+		delete(x.pools, name)
+	}
+	x.mu.Unlock()
+	if old != nil {
+		return old.Retire()
+	}
+	return nil
+}
+
+// Close releases all instances, once nothing is asked any more.
+func (x *schedulerSink) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var errs []error
+	for _, p := range x.pools {
+		errs = append(errs, p.Close())
+	}
+	clear(x.pools)
+	return errors.Join(errs...)
+}
+
+// Trim gives up instances that nobody needs any more. It is called every few seconds.
+func (x *schedulerSink) Trim() {
+	x.mu.Lock()
+	pools := slices.Collect(maps.Values(x.pools))
+	x.mu.Unlock()
+	for _, p := range pools {
+		_ = p.Trim() // an instance that cannot close is closed all the same
+	}
+}
+
+func (x *schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) error {
 	use := map[string]scheduler.Use{}
 	for _, m := range p.Spec.Members {
 		use[m.Name] = scheduler.Use{NoFilter: m.DisableFilter, Weight: weight(m.Weight)}
@@ -166,7 +214,15 @@ func (x schedulerSink) Set(ctx context.Context, name string, p *plugin.Plugin) e
 	next := schedulerPlugin(&p.Spec)
 	next.Open = func(ctx context.Context) (plugin.Instance, error) { return p.Open(ctx, nil) }
 	next.Use = use
-	return x.plugins.Set(ctx, name, next)
+	var pool *plugin.Pool
+	next.Access, pool = x.access.scheduling(name, p)
+	if err := x.plugins.Set(ctx, name, next); err != nil {
+		if pool != nil {
+			err = errors.Join(err, pool.Close())
+		}
+		return err
+	}
+	return x.keep(name, pool)
 }
 
 // schedulerPlugin is what a spec says of a plugin that need not be there.
@@ -175,16 +231,19 @@ func schedulerPlugin(spec *v1alpha1.PluginSpec) scheduler.Plugin {
 }
 
 // Expect implements plugin.Expecter: no pod passes by a filter that is not there.
-func (x schedulerSink) Expect(name string, e plugin.Expected) error {
+func (x *schedulerSink) Expect(name string, e plugin.Expected) error {
 	if e.Points.Has(wire.Scheduling) {
 		x.plugins.Expect(name, schedulerPlugin(&e.Spec), e.Err)
 	} else {
 		x.plugins.Remove(name)
 	}
-	return nil
+	return x.keep(name, nil)
 }
 
-func (x schedulerSink) Remove(name string) { x.plugins.Remove(name) }
+func (x *schedulerSink) Remove(name string) {
+	x.plugins.Remove(name)
+	_ = x.keep(name, nil) // what cannot close is closed all the same
+}
 
 func weight(w *int64) int64 {
 	if w == nil {
@@ -193,4 +252,4 @@ func weight(w *int64) int64 {
 	return *w
 }
 
-var _ plugin.Expecter = schedulerSink{}
+var _ plugin.Expecter = (*schedulerSink)(nil)

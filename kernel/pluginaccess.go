@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
@@ -24,6 +25,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/roster"
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -60,6 +62,41 @@ func (a pluginAccess) admissionReads(name string, p *plugin.Plugin) func() plugi
 	c.Latest = a.core
 	return func() plugin.HostCall { return hostclient.New(c).Call }
 }
+
+// preBinders is how many instances of a scheduling plugin may write at the same time.
+const preBinders = 4
+
+// scheduling is what a scheduling plugin may do with objects: read, while decisions
+// are made, what the scheduler follows for it, and in PreBind what it likes, within
+// its permissions. The pool is that of the instances that PreBind asks; nil when the
+// plugin has none.
+func (a pluginAccess) scheduling(name string, p *plugin.Plugin) (*objects.Access, *plugin.Pool) {
+	c := a.of(name, p)
+	c.Budget = hostclient.NewBudget(int(p.Spec.Limits.WritesPerSecond), clock.RealClock{})
+	out := &objects.Access{Source: c.Registry}
+	out.Resource = func(resource string) (schema.GroupVersionResource, error) {
+		gvr, ok := hostclient.ParseResource(resource)
+		if !ok || a.catalog.Lookup(gvr.GroupResource()) == nil {
+			return gvr, wire.Errorf(wire.KindNotFound, "there is no resource %q", resource)
+		}
+		return gvr, c.MayWatch(registry.Target{Resource: gvr})
+	}
+	out.Open = func(ctx context.Context, r *objects.Reads) (plugin.Instance, error) {
+		reads := *c
+		reads.Latest, reads.MaxRead = r, maxSchedulingRead
+		return p.Open(ctx, hostclient.New(&reads).Call)
+	}
+	if !p.Manifest.Points.Has(wire.PointPreBind) || p.Spec.Mode.Rehearses() {
+		return out, nil
+	}
+	pool := plugin.NewPool(p.Patient(), preBinders, func() plugin.HostCall { return hostclient.New(c).Call })
+	out.Do = pool.Do
+	return out, pool
+}
+
+// maxSchedulingRead bounds one list of a scheduling plugin. What it holds already is
+// neither encoded nor decoded again.
+const maxSchedulingRead = 200_000
 
 // around answers what match rules ask about the cluster: whether a resource has
 // objects, which labels a namespace has.

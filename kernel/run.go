@@ -141,7 +141,7 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 		ready()
 	}
 	// Requests are asked about to the last one.
-	err := errors.Join(group.Wait(), k.plugins.policies.Close())
+	err := errors.Join(group.Wait(), k.plugins.policies.Close(), k.plugins.scheduling.Close())
 	if k.converts != nil {
 		err = errors.Join(err, k.converts.Close())
 	}
@@ -229,6 +229,7 @@ func (k *Kernel) reclaim(ctx context.Context) error {
 	trim := func() {
 		k.core.Trim()
 		k.plugins.policies.Trim()
+		k.plugins.scheduling.Trim()
 		if k.converts != nil {
 			k.converts.Trim()
 		}

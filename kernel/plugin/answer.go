@@ -41,6 +41,8 @@ const (
 	maxObjects   = 100_000 // that one call converts
 	maxObject    = 8 << 20 // bytes of one of them
 	maxKey       = 64 << 10
+	maxState     = 64 << 10 // bytes that a reservation keeps
+	maxAssumed   = 256      // objects that it assumes, or waits for
 )
 
 // checker reads an answer and holds it against the bounds. It allocates
@@ -105,6 +107,10 @@ func checkAnswer(op wire.Op, resp []byte) error {
 		c.preFilter()
 	case schedule.OpCycle:
 		c.cycle()
+	case schedule.OpReserve:
+		c.reserve()
+	case schedule.OpPreBind:
+		c.preBind()
 	default:
 		return nil
 	}
@@ -238,6 +244,12 @@ func (c *checker) member() {
 	c.in.Int()
 	c.in.Uint()
 	c.columns()
+	if len(c.in.Rest()) > 0 { // since 2.4
+		for range 3 {
+			c.in.Bool()
+		}
+		c.texts("resources that a member reads", maxItems, maxText)
+	}
 }
 
 func (c *checker) preFilter() {
@@ -256,6 +268,53 @@ func (c *checker) preFilter() {
 		c.in.Bool()
 	}
 	c.missing()
+	if len(c.in.Rest()) > 0 { // since 2.4
+		for range c.count("members that reserve", 1, maxMembers) {
+			c.in.Uint()
+		}
+	}
+}
+
+func (c *checker) reserve() {
+	c.in.Uint()
+	c.texts("reasons", maxReasons, maxReason)
+	for range c.count("reservations", 4, maxMembers) {
+		wire.ReadSized(c.in, func(r *wire.Reader) {
+			item := checker{in: r}
+			if item.reservation(); c.err == nil {
+				c.err = item.err
+			}
+		})
+	}
+	c.missing()
+}
+
+func (c *checker) reservation() {
+	c.in.Uint()
+	c.in.Bool()
+	c.text("the state of a reservation", maxState)
+	for range c.count("assumed objects", 4, maxAssumed) {
+		c.object()
+		c.text("a patch of an assumed object", maxKey)
+	}
+}
+
+func (c *checker) object() {
+	for range 3 {
+		c.text("the name of an object", maxText)
+	}
+}
+
+func (c *checker) preBind() {
+	if o := schedule.PreBindOutcome(c.in.Byte()); o > schedule.PreBindRefused {
+		c.failf("an outcome %d of PreBind", o)
+	}
+	c.texts("reasons", maxReasons, maxReason)
+	c.in.Int()
+	for range c.count("objects to wait for", 3, maxAssumed) {
+		c.object()
+	}
+	c.text("the state of a reservation", maxState)
 }
 
 func (c *checker) cycle() {

@@ -16,6 +16,7 @@ var callNames = map[wire.Op]string{
 	wire.OpMutate: "mutate", wire.OpValidate: "validate", wire.OpReconcile: "reconcile", wire.OpMap: "map an event", wire.OpConvert: "convert",
 	schedule.OpDescribe: "describe", schedule.OpProfile: "take its profile", schedule.OpSnapshot: "sync the nodes", schedule.OpPreFilter: "prefilter",
 	schedule.OpCycle: "filter and score", schedule.OpNormalize: "normalize scores",
+	schedule.OpReserve: "reserve", schedule.OpUnreserve: "unreserve", schedule.OpPreBind: "prebind",
 }
 
 func callName(op wire.Op) string {

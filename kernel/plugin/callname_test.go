@@ -10,7 +10,7 @@ import (
 
 // unchecked are the operations of whose answers nothing is read as they came: they
 // have none, or it is read before there is an instance to blame.
-var unchecked = map[wire.Op]bool{wire.OpHandshake: true, wire.OpOpen: true, wire.OpClose: true, schedule.OpSnapshot: true}
+var unchecked = map[wire.Op]bool{wire.OpHandshake: true, wire.OpOpen: true, wire.OpClose: true, schedule.OpSnapshot: true, schedule.OpUnreserve: true}
 
 // TestEveryOperationIsKnown: an operation that the wire has has a name here, for people,
 // and its answer is checked: nonsense is a plugin's fault, and no consumer sees it.

@@ -90,6 +90,14 @@ func (p *Plugin) Open(ctx context.Context, call HostCall) (Instance, error) {
 	return c, nil
 }
 
+// Patient is the plugin with as much time for a call as a controller has, unless its
+// spec says how much: for calls that write. Both are one in counters and quarantine.
+func (p *Plugin) Patient() *Plugin {
+	out := *p
+	out.options.Limits.CallTimeout = CallTimeout(p.Spec, wire.PointController)
+	return &out
+}
+
 // Timeout of one call.
 func (p *Plugin) Timeout() time.Duration { return p.options.Limits.WithDefaults().CallTimeout }
 

@@ -56,7 +56,7 @@ func newVillage(t *testing.T, seed uint64, open func(string) Plugin) *village {
 // restart puts a new instance in the place of one.
 func (v *village) restart(name string) {
 	v.t.Helper()
-	in, err := evaluate.Open(v.t.Context(), name, v.open[name])
+	in, err := evaluate.Open(v.t.Context(), name, v.open[name], nil)
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func (v *village) place() {
 		return
 	}
 	if v.r.IntN(5) == 0 { // the binding fails
-		v.cycle.rollback(d.pod, d.assumed, start)
+		v.cycle.rollback(d, start)
 		v.cycle.deletePod(d.pod.Key, start)
 		return
 	}
@@ -315,7 +315,7 @@ func TestVerdictsAboutPodsAreRemembered(t *testing.T) {
 		if v, _ := c.explanations.get(d.pod.Key); v.Feasible != want {
 			t.Errorf("%d nodes fit, want %d", v.Feasible, want)
 		}
-		c.rollback(d.pod, d.assumed, start)
+		c.rollback(d, start)
 		c.deletePod(d.pod.Key, start)
 	}
 	ask(20)

@@ -179,7 +179,7 @@ func (w *town) place() {
 		return
 	}
 	if w.r.IntN(5) == 0 { // the binding fails
-		w.cycle.rollback(d.pod, d.assumed, start)
+		w.cycle.rollback(d, start)
 		w.cycle.deletePod(d.pod.Key, start)
 		return
 	}
@@ -228,7 +228,7 @@ func TestVerdictsWithCountsAreRemembered(t *testing.T) {
 		if d == nil || d.node == "" {
 			t.Fatalf("decision %+v", d)
 		}
-		c.rollback(d.pod, d.assumed, start)
+		c.rollback(d, start)
 		c.deletePod(d.pod.Key, start)
 	}
 	ask()

@@ -12,7 +12,9 @@ import (
 	"github.com/pintle-io/pintle/kernel/plugin"
 	"github.com/pintle-io/pintle/kernel/scheduler/cache"
 	"github.com/pintle-io/pintle/kernel/scheduler/evaluate"
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/kernel/scheduler/queue"
+	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
 // cycle makes one decision after another. It does no I/O beyond calling plugins
@@ -23,6 +25,7 @@ type cycle struct {
 	evaluator *evaluate.Evaluator
 	// rehearsals are asked beside the evaluator.
 	rehearsals   *evaluate.Rehearsals
+	objects      *objects.View // what plugins read besides
 	explanations *explanations
 	// ours tells which spec.schedulerName is ours.
 	ours func(name string) bool
@@ -52,6 +55,10 @@ type decision struct {
 	// counts there.
 	node    string
 	assumed *cache.Pod
+	// reserved is what plugins hold for it there; nil for nothing.
+	reserved *evaluate.Reserved
+	// changed are the objects that were assumed for it.
+	changed []objects.Ref
 	// message of a refusal. condition: the pod's condition does not say so yet;
 	// event: an event should.
 	message          string
@@ -61,9 +68,9 @@ type decision struct {
 }
 
 func newCycle(ours func(string) bool, seed rand.Source, m *metrics, log *slog.Logger, remember int) *cycle {
-	c := cache.New()
-	cfg := evaluate.Config{Table: c.Table(), Indexes: c.Indexes(), Seed: seed, Metrics: m.evaluate, Log: log}
-	return &cycle{cache: c, queue: queue.New(), evaluator: evaluate.New(cfg), rehearsals: evaluate.NewRehearsals(cfg),
+	c, view := cache.New(), objects.New()
+	cfg := evaluate.Config{Table: c.Table(), Indexes: c.Indexes(), Objects: view, Seed: seed, Metrics: m.evaluate, Log: log}
+	return &cycle{cache: c, objects: view, queue: queue.New(), evaluator: evaluate.New(cfg), rehearsals: evaluate.NewRehearsals(cfg),
 		explanations: newExplanations(remember), ours: ours, m: m}
 }
 
@@ -88,6 +95,9 @@ func (c *cycle) next(ctx context.Context, now time.Time) *decision {
 	beside := c.rehearsals.Ask(ctx, pod, &out, now)
 	d := &decision{pod: p}
 	attempts := p.Attempts() + 1
+	if err == nil && out.Fit == nil {
+		d.reserved, d.changed, err = c.evaluator.Reserve(ctx, pod, refOf(p), &out)
+	}
 	switch {
 	case err != nil:
 		out = evaluate.Failed(c.cache.Table().Rows(), err)
@@ -97,7 +107,7 @@ func (c *cycle) next(ctx context.Context, now time.Time) *decision {
 	case out.Fit != nil:
 		d.message = out.Fit.Error()
 		c.m.attempts.WithLabelValues("unschedulable").Inc()
-		c.queue.AddUnschedulable(p, out.Fit.Events, now)
+		c.queue.AddUnschedulable(p, out.Fit.Events, now, out.Fit.Objects...)
 	default:
 		d.node = out.Node
 		c.m.attempts.WithLabelValues("scheduled").Inc()
@@ -134,12 +144,33 @@ func (d *decision) conditionReason() string {
 // rollback takes a pod back whose binding failed. When that was because it is
 // gone, or another has bound it, the event that says so comes before its next
 // attempt.
-func (c *cycle) rollback(p *queue.Pod, assumed *cache.Pod, now time.Time) {
-	events, waits := c.cache.Forget(assumed)
+// It reports whether the pod waits again.
+func (c *cycle) rollback(d *decision, now time.Time) (waits bool) {
+	ctx := plugin.ForNamespace(context.Background(), d.pod.Key.Namespace)
+	c.queue.Changed(c.evaluator.Unreserve(ctx, d.reserved, d.ref(), d.node), now)
+	events, waits := c.cache.Forget(d.assumed)
 	c.queue.Event(events, now)
 	if waits {
-		c.queue.AddBackoff(p, now)
+		c.queue.AddBackoff(d.pod, now)
 	}
+	return waits
+}
+
+// refused is the decision that a placement was given up, because of a plugin.
+func (c *cycle) refused(d *decision, why error, now time.Time) *decision {
+	out := &decision{pod: d.pod, message: why.Error(), failed: true}
+	c.note(out, now)
+	failed := evaluate.Failed(c.cache.Table().Rows(), why)
+	v := verdictOf(&failed, c.cache.Table().Rows(), d.pod.Attempts(), now)
+	c.explanations.put(d.pod.Key, &v)
+	return out
+}
+
+// ref names the pod for plugins.
+func (d *decision) ref() schedule.PodRef { return refOf(d.pod) }
+
+func refOf(p *queue.Pod) schedule.PodRef {
+	return schedule.PodRef{Namespace: p.Key.Namespace, Name: p.Key.Name, UID: string(p.UID)}
 }
 
 // setPlugin puts a plugin where its mode wants it: among those that decide, or

@@ -44,7 +44,7 @@ func newTestCycle(t testing.TB, plugins ...Plugin) *cycle {
 		plugins = []Plugin{standard()}
 	}
 	for i, p := range plugins {
-		in, err := evaluate.Open(t.Context(), fmt.Sprintf("plugin-%d", i), p)
+		in, err := evaluate.Open(t.Context(), fmt.Sprintf("plugin-%d", i), p, c.objects)
 		if err != nil {
 			t.Fatal(err)
 		}

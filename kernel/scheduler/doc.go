@@ -9,11 +9,14 @@
 //   - index: counts of pods by topology domain, which plugins ask for
 //   - evaluate: plugins are asked, verdicts remembered by the pods' signature,
 //     the best node chosen
+//   - objects: what plugins see of other objects, as stored and as assumed for pods
+//     on their way
 //   - bind: decisions are written, in batches
 //
 // Read in this order: [Scheduler], cycle.go (one decision after another),
-// events.go (where each state of a node or pod goes), report.go (conditions
-// and events of pods).
+// events.go (where each state of a node or pod goes), prebind.go (pods that have a
+// node and wait for plugins), follow.go (what is followed for plugins), report.go
+// (conditions and events of pods).
 //
 // Everything but Run, Set, Remove and Explain belongs to one goroutine. Time
 // and randomness come from Config.

@@ -13,7 +13,10 @@ type metrics struct {
 	pending  *prometheus.GaugeVec
 	binds    *prometheus.CounterVec
 	dropped  prometheus.Counter
-	evaluate *evaluate.Metrics
+	// preBinds counts placements that were given up, preBinding is how many there are.
+	preBinds   *prometheus.CounterVec
+	preBinding prometheus.Gauge
+	evaluate   *evaluate.Metrics
 }
 
 // newMetrics registers with r unless it is nil.
@@ -29,12 +32,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Bindings written, by result: bound, failed."}, []string{"result"}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "pintle_scheduler_events_dropped_total",
 			Help: "Event objects that were not written because there were too many."}),
+		preBinds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pintle_scheduler_prebinds_total",
+			Help: "Placements that plugins prepared before their binding, by result: done, refused."}, []string{"result"}),
+		preBinding: prometheus.NewGauge(prometheus.GaugeOpts{Name: "pintle_scheduler_prebinding_pods",
+			Help: "Pods that have a node and wait for plugins before they are bound."}),
 		evaluate: evaluate.NewMetrics(),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range append(m.evaluate.Collectors(), m.attempts, m.duration, m.pending, m.binds, m.dropped) {
+	for _, c := range append(m.evaluate.Collectors(), m.attempts, m.duration, m.pending, m.binds, m.dropped, m.preBinds, m.preBinding) {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func TestModeOfPluginChanges(t *testing.T) {
 		t.Helper()
 		in, err := evaluate.Open(t.Context(), "no", Plugin{Rehearse: rehearse, Open: func(ctx context.Context) (plugin.Instance, error) {
 			return native.Host{}.Open(ctx, plugin.Module{}, plugin.OpenOptions{Name: "mode-no"})
-		}})
+		}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

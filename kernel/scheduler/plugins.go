@@ -51,7 +51,7 @@ func (p *pending) end() {
 // place between two decisions. Plugins are asked in the order of their names,
 // however they came. When opening fails, what was there before stays.
 func (s *Scheduler) Set(ctx context.Context, name string, p Plugin) error {
-	in, err := evaluate.Open(ctx, name, p)
+	in, err := evaluate.Open(ctx, name, p, s.cycle.objects)
 	if err != nil {
 		return err
 	}
@@ -107,6 +107,8 @@ func (s *Scheduler) applyUpdates() {
 		}
 	}
 	if len(list) > 0 {
+		s.follow()
+		s.placements.wakeAll()
 		// Another plugin may judge otherwise: everybody gets another try.
 		s.cycle.queue.Event(schedule.AnyEvent, s.cfg.Clock.Now())
 	}

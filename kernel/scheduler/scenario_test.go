@@ -76,7 +76,7 @@ type scenario struct {
 // lost takes a decision back whose binding failed.
 func (s *scenario) lost(pod string) {
 	d := s.bindings[pod]
-	s.cycle.rollback(d.pod, d.assumed, s.now)
+	s.cycle.rollback(d, s.now)
 }
 
 func (s *scenario) printf(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }

@@ -92,6 +92,12 @@ type Scheduler struct {
 	toReport    chan []report
 	synced      struct{ nodes, pods bool }
 
+	objects    chan objectUpdate
+	following  following
+	placements placements
+	toPreBind  chan preBindTask
+	preBound   chan preBound
+
 	batch    []binding
 	batchAt  time.Time
 	outbox   backlog[[]binding]
@@ -147,6 +153,12 @@ func New(cfg Config) (*Scheduler, error) {
 		toBind:   make(chan []binding),
 		bound:    make(chan []bound, binders),
 		toReport: make(chan []report),
+
+		objects:    make(chan objectUpdate, 4),
+		following:  following{list: map[schema.GroupResource]*follower{}},
+		placements: newPlacements(),
+		toPreBind:  make(chan preBindTask),
+		preBound:   make(chan preBound, preBinders),
 	}, nil
 }
 
@@ -170,12 +182,22 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 	r := &reporter{reg: s.cfg.Registry, controller: s.cfg.SchedulerName, instance: s.cfg.Instance, in: s.toReport, log: s.cfg.Log}
 	g.Go(func() error { return r.run(ctx) })
+	for range preBinders {
+		b := &preBinder{view: s.cycle.objects, in: s.toPreBind, out: s.preBound}
+		g.Go(func() error { return b.run(ctx) })
+	}
+	s.following.begin = func(i *informer.Informer) context.CancelFunc {
+		ctx, stop := context.WithCancel(ctx)
+		g.Go(func() error { i.Run(ctx); return nil })
+		return stop
+	}
 	g.Go(func() error { return s.loop(ctx) })
 	err := g.Wait()
 	return errors.Join(err, s.close())
 }
 
 func (s *Scheduler) close() error {
+	s.following.begin = nil
 	s.plugins.end()
 	s.applyUpdates()
 	return errors.Join(s.cycle.evaluator.Close(), s.cycle.rehearsals.Close())
@@ -188,6 +210,10 @@ func (s *Scheduler) loop(ctx context.Context) error {
 		s.drain()
 		s.applyUpdates() // what is in place before a decision takes part in it
 		now := s.cfg.Clock.Now()
+		s.placements.wake(now)
+		if now.Sub(s.following.at) >= flushEvery {
+			s.follow()
+		}
 		var d *decision
 		if s.ready() && s.inFlight < maxInFlight {
 			d = s.cycle.next(ctx, now)
@@ -213,20 +239,35 @@ func (s *Scheduler) loop(ctx context.Context) error {
 // ready tells whether the cache is complete, there is a plugin to ask, and none
 // is about to come.
 func (s *Scheduler) ready() bool {
-	return s.synced.nodes && s.synced.pods && s.cycle.evaluator.Len() > 0 && len(s.awaited) == 0
+	return s.synced.nodes && s.synced.pods && s.cycle.objects.Synced() && s.cycle.evaluator.Len() > 0 && len(s.awaited) == 0
 }
 
 // dispatch puts a decision into the batch of bindings, or reports a refusal.
 func (s *Scheduler) dispatch(d *decision, now time.Time) {
-	p := d.pod
-	if d.node != "" {
-		if len(s.batch) == 0 {
-			s.batchAt = now
-		}
-		s.batch = append(s.batch, binding{Pod: p.Object, Node: d.node, Decision: d})
-		s.inFlight++
-		return
+	switch {
+	case d.node == "":
+		s.tell(d, now)
+	case d.reserved == nil: // as it is for most pods
+		s.bind(d, now)
+	default:
+		s.objectsChanged(d.changed, now)
+		d.changed = nil
+		s.preBind(d, now)
 	}
+}
+
+// bind puts a decision into the batch of bindings.
+func (s *Scheduler) bind(d *decision, now time.Time) {
+	if len(s.batch) == 0 {
+		s.batchAt = now
+	}
+	s.batch = append(s.batch, binding{Pod: d.pod.Object, Node: d.node, Decision: d})
+	s.inFlight++
+}
+
+// tell reports that a pod waits on.
+func (s *Scheduler) tell(d *decision, now time.Time) {
+	p := d.pod
 	if d.condition || d.event {
 		s.report(report{pod: p.Object, at: now, condition: d.condition, event: d.event, reason: reasonFailed, conditionReason: d.conditionReason(), message: d.message})
 	}
@@ -254,6 +295,10 @@ func (s *Scheduler) drain() {
 			s.syncPods(c)
 		case b := <-s.bound:
 			s.finishBindings(b)
+		case u := <-s.objects:
+			s.syncObjects(u)
+		case b := <-s.preBound:
+			s.finishPreBind(&b)
 		case <-s.wake:
 		default:
 			return
@@ -267,6 +312,13 @@ func (s *Scheduler) deliver() {
 		select {
 		case s.toBind <- s.outbox.items[0]:
 			s.outbox.drop(1)
+		default:
+		}
+	}
+	if task, ok := s.nextTask(s.cfg.Clock.Now()); ok {
+		select {
+		case s.toPreBind <- task:
+			s.placements.due.drop(1)
 		default:
 		}
 	}
@@ -291,7 +343,15 @@ func (s *Scheduler) wait(ctx context.Context, now time.Time) {
 	if len(reports) > 0 {
 		toReport = s.toReport
 	}
+	var toPreBind chan preBindTask
+	task, ok := s.nextTask(now)
+	if ok {
+		toPreBind = s.toPreBind
+	}
 	pause := flushEvery
+	if at, ok := s.placements.next(); ok {
+		pause = min(pause, max(at.Sub(now), time.Millisecond))
+	}
 	if at, ok := s.cycle.queue.NextBackoff(); ok {
 		pause = min(pause, max(at.Sub(now), time.Millisecond))
 	}
@@ -304,6 +364,12 @@ func (s *Scheduler) wait(ctx context.Context, now time.Time) {
 		s.syncPods(c)
 	case b := <-s.bound:
 		s.finishBindings(b)
+	case u := <-s.objects:
+		s.syncObjects(u)
+	case b := <-s.preBound:
+		s.finishPreBind(&b)
+	case toPreBind <- task:
+		s.placements.due.drop(1)
 	case <-s.wake:
 	case toBind <- next:
 		s.outbox.drop(1)
@@ -317,7 +383,7 @@ func (s *Scheduler) wait(ctx context.Context, now time.Time) {
 func (s *Scheduler) syncNodes(u informer.Update) {
 	now := s.cfg.Clock.Now()
 	if u.Replace {
-		s.cycle.replaceNodes(objects[*corev1.Node](u.Objects), now)
+		s.cycle.replaceNodes(typed[*corev1.Node](u.Objects), now)
 		s.synced.nodes = true
 	}
 	for _, e := range u.Events {
@@ -332,20 +398,24 @@ func (s *Scheduler) syncNodes(u informer.Update) {
 func (s *Scheduler) syncPods(u informer.Update) {
 	now := s.cfg.Clock.Now()
 	if u.Replace {
-		s.cycle.replacePods(objects[*corev1.Pod](u.Objects), now)
+		s.cycle.replacePods(typed[*corev1.Pod](u.Objects), now)
 		s.synced.pods = true
+		s.dropMissing(u.Objects, now)
 	}
 	for _, e := range u.Events {
 		if e.Type == watch.Deleted {
-			s.cycle.deletePod(types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Name}, now)
+			key := types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Name}
+			s.cycle.deletePod(key, now)
+			s.drop(key, now)
 		} else if p, ok := e.Object.Obj.(*corev1.Pod); ok {
+			s.dropUseless(p, now)
 			s.cycle.putPod(p, now)
 		}
 	}
 }
 
-// objects are those of a type.
-func objects[T any](list []*watch.Object) []T {
+// typed are those of a type.
+func typed[T any](list []*watch.Object) []T {
 	out := make([]T, 0, len(list))
 	for _, o := range list {
 		if x, ok := o.Obj.(T); ok {
@@ -363,10 +433,11 @@ func (s *Scheduler) finishBindings(list []bound) {
 		if b.Err != nil {
 			s.cycle.m.binds.WithLabelValues("failed").Inc()
 			s.cfg.Log.Debug("bind", "namespace", b.Pod.Namespace, "name", b.Pod.Name, "node", b.Node, "error", b.Err)
-			s.cycle.rollback(b.Decision.pod, b.Decision.assumed, now)
+			s.cycle.rollback(b.Decision, now)
 			continue
 		}
 		s.cycle.m.binds.WithLabelValues("bound").Inc()
+		s.cycle.evaluator.Settle(b.Decision.reserved)
 		if s.token(now) {
 			s.report(report{pod: b.Pod, at: now, event: true, reason: reasonScheduled,
 				message: fmt.Sprintf("Successfully assigned %s/%s to %s", b.Pod.Namespace, b.Pod.Name, b.Node)})
@@ -399,6 +470,7 @@ func (s *Scheduler) token(now time.Time) bool {
 // count brings the gauges up to date.
 func (s *Scheduler) count() {
 	active, backoff, unschedulable := s.cycle.queue.Lengths()
+	s.cycle.m.preBinding.Set(float64(len(s.placements.byPod)))
 	s.cycle.m.pending.WithLabelValues("active").Set(float64(active))
 	s.cycle.m.pending.WithLabelValues("backoff").Set(float64(backoff))
 	s.cycle.m.pending.WithLabelValues("unschedulable").Set(float64(unschedulable))

@@ -8,6 +8,7 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/record"
+	"github.com/pintle-io/pintle/sdk/wire/remote"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
@@ -35,6 +36,8 @@ type server struct {
 	out    []byte
 	res    results
 	resOf  *byte // the region that res lies in
+
+	kernel
 }
 
 type member struct {
@@ -54,8 +57,11 @@ type member struct {
 
 // newServer prepares to serve the points of an opened plugin, or those of
 // its members. A malformed path is an error.
-func newServer(name string, p *Points) (*server, error) {
-	s := &server{}
+func newServer(name string, p *Points, call wire.HostCall) (*server, error) {
+	s := &server{kernel: kernel{call: call}}
+	if call != nil {
+		s.snap.reader = remote.NewReader(call)
+	}
 	list := p.Members
 	if len(list) == 0 {
 		list = []Member{{Name: name, Points: p}}
@@ -94,7 +100,11 @@ func (s *server) handle(op wire.Op, req, region []byte) ([]byte, error) {
 		return s.profile(req)
 	case schedule.OpSnapshot:
 		return nil, s.snapshot(req, region)
-	case schedule.OpPreFilter, schedule.OpCycle, schedule.OpNormalize:
+	case schedule.OpUnreserve:
+		return nil, s.unreserve(req)
+	case schedule.OpPreBind:
+		return s.preBind(req)
+	case schedule.OpPreFilter, schedule.OpCycle, schedule.OpNormalize, schedule.OpReserve:
 		return s.ask(op, req, region)
 	}
 	return nil, wire.Errorf(wire.KindUnsupported, "%v", op)
@@ -123,6 +133,8 @@ func (s *server) ask(op wire.Op, req, region []byte) (resp []byte, err error) {
 		resp, err = s.preFilter(req)
 	case schedule.OpCycle:
 		resp, err = s.cycle(req, region)
+	case schedule.OpReserve:
+		resp, err = s.reserve(req, region)
 	case schedule.OpNormalize:
 		resp, err = (&schedule.Missing{}).Append(nil), s.normalize(req, region)
 	}
@@ -157,6 +169,9 @@ func answer(op wire.Op, missing schedule.Missing) []byte {
 	case schedule.OpCycle:
 		a := schedule.CycleAnswer{Missing: missing}
 		return a.Append(nil)
+	case schedule.OpReserve:
+		a := schedule.ReserveAnswer{Missing: missing}
+		return a.Append(nil)
 	}
 	return missing.Append(nil)
 }
@@ -166,7 +181,8 @@ func (s *server) describe() []schedule.MemberInfo {
 	for i, m := range s.members {
 		p := m.points
 		out[i] = schedule.MemberInfo{Name: m.name, Filters: p.filters(), Scores: p.scores(), Scope: p.Scope,
-			Scaling: p.Scaling, Normalizes: p.Normalize != nil, Column: m.column, Weight: m.usual, Events: p.Events}
+			Scaling: p.Scaling, Normalizes: p.Normalize != nil, Column: m.column, Weight: m.usual, Events: p.Events,
+			Reserves: p.Reserve != nil, Unreserves: p.Unreserve != nil, PreBinds: p.PreBind != nil, Objects: p.Objects}
 		for _, id := range p.Columns {
 			out[i].Columns = append(out[i].Columns, columns.Ref{ID: id, Name: nameOf(id)})
 			s.snap.asks.know(id)
@@ -226,7 +242,14 @@ func (s *server) preFilter(req []byte) ([]byte, error) {
 		m.last, m.skipFilter, m.skipScore = nil, false, false
 		s.snap.reads = 0
 		if m.filter && m.points.PreFilter != nil && a.RejectedBy == 0 {
-			s.note(&a, i, m.points.PreFilter(pod, &s.snap))
+			st := m.points.PreFilter(pod, &s.snap)
+			if st != nil && st.Code == CodeError {
+				return nil, wire.Errorf(wire.KindPlugin, "%s", reasonOf(st, m.name))
+			}
+			s.note(&a, i, st)
+		}
+		if m.points.reserves() && !m.skipFilter && (m.filter || !m.points.filters()) {
+			a.Reserving = append(a.Reserving, i)
 		}
 		if m.weight != 0 && m.points.PreScore != nil {
 			st := m.points.PreScore(pod, &s.snap)

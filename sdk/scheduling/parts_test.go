@@ -24,6 +24,7 @@ var partReads = [lenParts]func(p *Pod) any{
 	partTolerations:   func(p *Pod) any { return p.Tolerations() },
 	partImages:        func(p *Pod) any { return p.Images() },
 	partPorts:         func(p *Pod) any { return p.Ports() },
+	partClaims:        func(p *Pod) any { return p.Claims() },
 }
 
 // declareParts declares all parts.
@@ -73,6 +74,7 @@ func wholePod() PodInfo {
 		Affinity:    &NodeAffinity{Required: &NodeSelector{Terms: terms}, Preferred: []PreferredTerm{{Weight: 7, Term: terms[0]}}},
 		Tolerations: []Toleration{{Key: "t", Operator: "Exists", Effect: "NoSchedule"}, {}},
 		Images:      []string{"i", "j"}, Ports: []HostPort{{IP: "0.0.0.0", Protocol: "TCP", Port: 80}, {Port: 1}},
+		Claims: []Claim{{Namespace: "ns", Name: "c"}, {Namespace: "ns", Name: "p-e", PodName: "p", PodUID: "u"}},
 	}
 }
 

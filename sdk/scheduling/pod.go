@@ -31,6 +31,7 @@ type Pod struct {
 	tolerations             []Toleration
 	images                  []string
 	ports                   []HostPort
+	claims                  []Claim
 
 	entries map[entryKey]entry // of labels and annotations
 }
@@ -63,6 +64,7 @@ const (
 	partTolerations
 	partImages
 	partPorts
+	partClaims
 	lenParts = iota
 )
 
@@ -86,6 +88,7 @@ var parts = [lenParts]struct {
 	partTolerations:   {"spec.tolerations", reflect.TypeFor[Toleration]()},
 	partImages:        {path: "effective.images"},
 	partPorts:         {"effective.hostPorts", reflect.TypeFor[HostPort]()},
+	partClaims:        {"effective.claims", reflect.TypeFor[Claim]()},
 }
 
 // declared is what a plugin that reads the part declares of it.
@@ -284,3 +287,7 @@ func (p *Pod) Images() []string { p.load(partImages, &p.images); return p.images
 
 // Ports that the pod claims on its node.
 func (p *Pod) Ports() []HostPort { p.load(partPorts, &p.ports); return p.ports }
+
+// Claims are the PersistentVolumeClaims that the pod's volumes are made of, in order
+// of the volumes. Pods without any agree in them, whatever they are called.
+func (p *Pod) Claims() []Claim { p.load(partClaims, &p.claims); return p.claims }

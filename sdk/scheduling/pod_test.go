@@ -29,6 +29,7 @@ func fullPod() scheduling.PodInfo {
 		},
 		Tolerations: []scheduling.Toleration{{Key: "t", Operator: "Exists", Effect: "NoSchedule"}},
 		Images:      []string{"i"}, Ports: []scheduling.HostPort{{IP: "0.0.0.0", Protocol: "TCP", Port: 80}},
+		Claims: []scheduling.Claim{{Namespace: "ns", Name: "data"}, {Namespace: "ns", Name: "p-tmp", PodName: "p", PodUID: "u"}},
 		Object: &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "not this", OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web"}}},
 			Spec: corev1.PodSpec{TopologySpreadConstraints: []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: "zone"}},
@@ -42,7 +43,7 @@ func readAll(p *scheduling.Pod) scheduling.PodInfo {
 	return scheduling.PodInfo{
 		Namespace: p.Namespace(), Name: p.Name(), UID: p.UID(), Labels: p.Labels(), Annotations: p.Annotations(), NodeName: p.NodeName(),
 		SchedulerName: p.SchedulerName(), Priority: p.Priority(), Requests: *p.Requests(), NonZero: *p.NonZeroRequests(), NodeSelector: p.NodeSelector(),
-		Affinity: p.Affinity(), Tolerations: p.Tolerations(), Images: p.Images(), Ports: p.Ports(),
+		Affinity: p.Affinity(), Tolerations: p.Tolerations(), Images: p.Images(), Ports: p.Ports(), Claims: p.Claims(),
 	}
 }
 

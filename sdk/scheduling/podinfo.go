@@ -30,6 +30,8 @@ type PodInfo struct {
 	Images []string
 	// Ports are the host ports of containers that run as long as the pod does.
 	Ports []HostPort
+	// Claims of the pod's volumes.
+	Claims []Claim
 	// Object has what the pod has besides: a corev1.Pod of sdk/api, or a tree of
 	// maps. The fields above win.
 	Object any
@@ -113,6 +115,8 @@ func readPart(r *record.Reader, to any) bool {
 		return keep(r, to, record.Items(r, readToleration))
 	case *[]HostPort:
 		return keep(r, to, record.Items(r, readPort))
+	case *[]Claim:
+		return keep(r, to, record.Items(r, readClaim))
 	}
 	return false
 }
@@ -150,6 +154,13 @@ func readToleration(r *record.Reader, to *Toleration) {
 func readPort(r *record.Reader, to *HostPort) {
 	if outer, ok := r.Struct(); ok {
 		to.IP, to.Protocol, to.Port = r.Text(), r.Text(), r.Int32()
+		r.Leave(outer)
+	}
+}
+
+func readClaim(r *record.Reader, to *Claim) {
+	if outer, ok := r.Struct(); ok {
+		to.Namespace, to.Name, to.PodName, to.PodUID = r.Text(), r.Text(), r.Text(), r.Text()
 		r.Leave(outer)
 	}
 }
@@ -222,7 +233,7 @@ func (i PodInfo) object() (map[string]any, error) {
 	own, err := treeOf(m{
 		"metadata":  set("namespace", i.Namespace, "name", i.Name, "uid", i.UID, "labels", i.Labels, "annotations", i.Annotations),
 		"spec":      spec,
-		"effective": set("requests", i.Requests, "nonZeroRequests", i.NonZero, "images", i.Images, "hostPorts", i.Ports),
+		"effective": set("requests", i.Requests, "nonZeroRequests", i.NonZero, "images", i.Images, "hostPorts", i.Ports, "claims", i.Claims),
 	})
 	if err != nil || i.Object == nil {
 		return own, err

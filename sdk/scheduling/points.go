@@ -1,6 +1,7 @@
 package scheduling
 
 import (
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/internal/instance"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -32,6 +33,29 @@ type Points struct {
 	Normalize func(*Pod, *Scores)
 	// Scaling says how raw scores become 0..100 when Normalize is not set.
 	Scaling Scaling
+	// Reserve runs when a node has been chosen for a pod. A refusal sends the pod
+	// back to try again. It may keep something in the placement's State and
+	// [Placement.Assume] how objects are going to be. Like PreFilter it takes part in
+	// decisions, of which there is one at a time: it must be quick.
+	Reserve func(*Placement) *Status
+	// Unreserve runs when nothing comes of a placement that was reserved: another
+	// plugin refused, PreBind or the binding failed, the pod is gone. What Reserve
+	// assumed is undone without it.
+	Unreserve func(*Placement)
+	// PreFlight tells, after Reserve, whether PreBind has something to do for this
+	// pod; nil: always. A pod that needs no PreBind is bound at once, in a batch.
+	PreFlight func(*Placement) bool
+	// PreBind does what must be done before the pod is bound, and may write with the
+	// client, under the permissions of the Plugin. Nil status: the pod may be bound.
+	// [Wait]: ask again later. [Unschedulable]: the placement is given up, and the pod
+	// tried again after its back-off. It runs beside decisions, of several pods at the
+	// same time, each on an instance of its own, and is asked again from the start
+	// after a restart of the server: it must be idempotent.
+	PreBind func(*Placement, client.Client) *Status
+	// Objects are the resources whose objects the plugin reads by [Snapshot.Get] and
+	// [Snapshot.List], or waits for in PreBind, such as "v1/persistentvolumeclaims". The
+	// scheduler follows them; the Plugin must be allowed to list and watch them.
+	Objects []string
 	// Events are the changes after which a pod that this plugin rejected is
 	// tried again; 0 means any.
 	Events ClusterEvent
@@ -64,7 +88,7 @@ func (p *Points) points() wire.Point {
 	}{
 		{p.PreFilter != nil, wire.PointPreFilter}, {p.Filter != nil, wire.PointFilter}, {p.FilterAll != nil, wire.PointFilterAll},
 		{p.PreScore != nil, wire.PointPreScore}, {p.Score != nil, wire.PointScore}, {p.ScoreAll != nil, wire.PointScoreAll},
-		{p.Normalize != nil, wire.PointNormalize},
+		{p.Normalize != nil, wire.PointNormalize}, {p.Reserve != nil || p.Unreserve != nil, wire.PointReserve}, {p.PreBind != nil, wire.PointPreBind},
 	} {
 		if x.served {
 			out |= x.point
@@ -82,11 +106,16 @@ func (p *Points) filters() bool {
 	return p.PreFilter != nil || p.Filter != nil || p.FilterAll != nil
 }
 
+// reserves tells whether the plugin has a say once a node has been chosen.
+func (p *Points) reserves() bool {
+	return p.Reserve != nil || p.Unreserve != nil || p.PreBind != nil
+}
+
 func (p *Points) scores() bool { return p.Score != nil || p.ScoreAll != nil }
 
 // Open is called by the hosts.
 func (p *Points) Open(h instance.Host) instance.Instance {
-	s, err := newServer(h.Plugin, p)
+	s, err := newServer(h.Plugin, p, h.Call)
 	if err != nil {
 		panic(err)
 	}

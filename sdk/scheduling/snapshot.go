@@ -3,6 +3,7 @@ package scheduling
 import (
 	"sort"
 
+	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
@@ -19,6 +20,7 @@ type Snapshot struct {
 	asks   asks
 	counts countsOf
 	pods   podTables
+	reader client.Reader // nil in tests
 
 	strings   []string // string id 1 is strings[0]
 	ids       map[string]uint32
@@ -198,7 +200,7 @@ func contains(set []uint32, v uint32) bool {
 // apply brings the tables up to date and finds the columns.
 func (s *Snapshot) apply(d *columns.Delta, region []byte) error {
 	if d.Reset {
-		*s = Snapshot{reads: s.reads, region: s.region, layout: s.layout, cols: s.cols, labels: s.labels, scalar: s.scalar, asks: s.asks, counts: s.counts, pods: s.pods}
+		*s = Snapshot{reads: s.reads, region: s.region, layout: s.layout, cols: s.cols, labels: s.labels, scalar: s.scalar, asks: s.asks, counts: s.counts, pods: s.pods, reader: s.reader}
 		s.ids, s.imageIDs = map[string]uint32{}, map[string]uint32{}
 	}
 	s.last.key, s.last.col, s.last.id = "", nil, 0

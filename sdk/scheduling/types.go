@@ -1,5 +1,7 @@
 package scheduling
 
+import "time"
+
 // Code is the outcome of a scheduling point.
 type Code uint8
 
@@ -9,6 +11,8 @@ const (
 	CodeSkip
 	CodeUnschedulable
 	CodeUnschedulableAndUnresolvable
+	CodeWait  // of PreBind, see [Wait]
+	CodeError // see [Failed]
 )
 
 // Status is the outcome of a scheduling point. Nil means that the node fits,
@@ -20,6 +24,10 @@ type Status struct {
 	Reasons []string // each counted by itself in the message for people
 	// Nodes, of a PreFilter, are the only nodes that can fit; see [Only].
 	Nodes []string
+
+	// Of [Wait].
+	after time.Duration
+	until []ObjectRef
 }
 
 // Unschedulable says that the pod does not fit now; removing other pods may
@@ -35,7 +43,8 @@ func UnschedulableAndUnresolvable(reasons ...string) *Status {
 }
 
 // Skip says, from PreFilter or PreScore, that this plugin has nothing to do
-// for this pod: its Filter or Score is not called.
+// for this pod: its Filter or Score is not called. Skip from PreFilter means
+// Reserve and PreBind, too.
 func Skip() *Status { return skip }
 
 // Only says, from PreFilter, that no other node than these can fit.

@@ -28,6 +28,8 @@ type (
 	Amount = columns.Amount
 	// HostPort is a port that a pod claims on its node.
 	HostPort = columns.HostPort
+	// Claim names a PersistentVolumeClaim of a pod.
+	Claim = columns.Claim
 	// Taint is a node's taint.
 	Taint = columns.Taint
 	// Usage is what a pod takes from its node, for [NodeInfo].

@@ -32,17 +32,39 @@ func (p *Placement) Fits() bool { return len(p.Reasons) == 0 }
 // does, for tests of plugins. Placements are in the order of nodes. Other pods
 // are those that the nodes name as assigned.
 func Try(p *scheduling.Points, pod scheduling.PodInfo, nodes ...scheduling.NodeInfo) ([]Placement, error) {
-	t := trial{plugin: p.Open(instance.Host{Plugin: "plugin"}), table: schedule.NewTable(nodes...), nodes: nodes}
-	if err := t.open(); err != nil {
+	return TryWith(nil, p, pod, nodes...)
+}
+
+// TryWith is Try for plugins that read objects: those of a store; nil has none.
+func TryWith(s *Store, p *scheduling.Points, pod scheduling.PodInfo, nodes ...scheduling.NodeInfo) ([]Placement, error) {
+	t, err := newTrial(s, p, nodes)
+	if err != nil {
 		return nil, err
 	}
+	var out []Placement
+	err = t.until(func() error {
+		out, err = t.attempt(pod)
+		return err
+	})
+	return out, err
+}
+
+func newTrial(s *Store, p *scheduling.Points, nodes []scheduling.NodeInfo) (*trial, error) {
+	if s == nil {
+		s = &Store{}
+	}
+	t := &trial{plugin: p.Open(instance.Host{Plugin: "plugin", Call: s.call}), table: schedule.NewTable(nodes...), nodes: nodes}
+	return t, t.open()
+}
+
+// until asks again while the plugin looks at more.
+func (t *trial) until(ask func() error) error {
 	for range columns.MaxWanted {
-		out, err := t.attempt(pod)
-		if !errors.Is(err, errAgain) {
-			return out, err
+		if err := ask(); !errors.Is(err, errAgain) {
+			return err
 		}
 	}
-	return nil, fmt.Errorf("the plugin looks at more than %d columns and fields", columns.MaxWanted)
+	return fmt.Errorf("the plugin looks at more than %d columns and fields", columns.MaxWanted)
 }
 
 // errAgain asks for another attempt: the plugin looked at a column or a field of

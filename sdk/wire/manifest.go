@@ -18,11 +18,13 @@ const (
 	PointValidate
 	PointController
 	PointConvert // since 2.3
+	PointReserve // since 2.4
+	PointPreBind // since 2.4
 )
 
 // Scheduling, Admission are the points of one consumer each.
 const (
-	Scheduling = PointPreFilter | PointFilter | PointFilterAll | PointPreScore | PointScore | PointScoreAll | PointNormalize
+	Scheduling = PointPreFilter | PointFilter | PointFilterAll | PointPreScore | PointScore | PointScoreAll | PointNormalize | PointReserve | PointPreBind
 	Admission  = PointMutate | PointValidate
 )
 
@@ -33,7 +35,7 @@ const Effective = PointController | PointConvert
 // Has tells whether any of q is served.
 func (p Point) Has(q Point) bool { return p&q != 0 }
 
-var pointNames = []string{"PreFilter", "Filter", "FilterAll", "PreScore", "Score", "ScoreAll", "Normalize", "Mutate", "Validate", "Controller", "Convert"}
+var pointNames = []string{"PreFilter", "Filter", "FilterAll", "PreScore", "Score", "ScoreAll", "Normalize", "Mutate", "Validate", "Controller", "Convert", "Reserve", "PreBind"}
 
 // Names lists the points by name, in order.
 func (p Point) Names() []string {

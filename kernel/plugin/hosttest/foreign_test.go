@@ -223,7 +223,7 @@ func testQuestionInC(t *testing.T, in plugin.Instance) {
 func testFilterInC(t *testing.T, open func(context.Context) (plugin.Instance, error)) {
 	table := columns.NewTable()
 	e := evaluate.New(evaluate.Config{Table: table, Seed: rand.NewPCG(1, 2), Metrics: evaluate.NewMetrics(), Log: slog.New(slog.DiscardHandler)})
-	in, err := evaluate.Open(t.Context(), "c", evaluate.Plugin{Open: open})
+	in, err := evaluate.Open(t.Context(), "c", evaluate.Plugin{Open: open}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

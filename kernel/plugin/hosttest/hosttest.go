@@ -34,6 +34,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("reconcile", func(t *testing.T) { testReconcile(t, open) })
 	t.Run("declared fields", func(t *testing.T) { testFields(t, open) })
 	t.Run("pod", func(t *testing.T) { testPod(t, open) })
+	t.Run("reserve", func(t *testing.T) { testReserve(t, open) })
 	t.Run("review reads", func(t *testing.T) { testReads(t, open) })
 	t.Run("no kernel", func(t *testing.T) { testNoKernel(t, open) })
 	t.Run("later server", func(t *testing.T) { testLaterServer(t, open) })
@@ -63,6 +64,7 @@ func testLaterServer(t *testing.T, open Open) {
 	}
 	t.Run("operations", func(t *testing.T) { testOperations(t, later) })
 	t.Run("reconcile", func(t *testing.T) { testReconcile(t, later) })
+	t.Run("reserve", func(t *testing.T) { testReserve(t, later) })
 	t.Run("pod", func(t *testing.T) { testPod(t, later) })
 }
 

@@ -106,7 +106,7 @@ func (k *Client) Call(ctx context.Context, op wire.HostOp, req []byte) (resp []b
 	k.buf = k.buf[:0]
 	r := wire.NewReader(req)
 	if k.c.Latest != nil && op != wire.HostGet && op != wire.HostList {
-		return nil, wire.Errorf(wire.KindForbidden, "an admission rule may only get and list objects (host operation %d)", op)
+		return nil, wire.Errorf(wire.KindForbidden, "what is asked in the middle of a request, or of a decision of the scheduler, may only get and list objects (host operation %d)", op)
 	}
 	switch op {
 	case wire.HostGet:
@@ -289,7 +289,7 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 		return err
 	}
 	if k.c.Latest != nil && (q.Resource == wire.AllResources || q.Fields != "" || q.Fresh || q.Owner.Kind != wire.AnyOwner) {
-		return wire.Errorf(wire.KindForbidden, "an admission rule may only list the objects of one resource, by namespace and labels")
+		return wire.Errorf(wire.KindForbidden, "an admission rule or a scheduling point may only list the objects of one resource, by namespace and labels")
 	}
 	if q.Resource == wire.AllResources {
 		return k.listAll(ctx, q)
@@ -345,6 +345,9 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 	}
 	if q.Fields != "" || q.Fresh {
 		return nil, wire.Errorf(wire.KindBadRequest, "a list by owner takes no field selector, and cannot be fresh")
+	}
+	if k.c.Owned == nil {
+		return nil, wire.Errorf(wire.KindUnsupported, "a list by owner is for controllers")
 	}
 	gr := t.Resource.GroupResource()
 	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.Owner, k.c.Observed.Of(gr))

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
@@ -15,6 +16,7 @@ import (
 type attempt struct {
 	table     *columns.Table
 	indexes   Indexes
+	objects   *objects.View
 	memory    *memory
 	rand      *rand.Rand
 	totals    *ranking // of choices that depend on all rows
@@ -35,6 +37,7 @@ func (a *attempt) run(ctx context.Context, pod *Pod) (out Outcome, bad *Instance
 	if v.filled && (v.reads&schedule.ReadNodes != 0 || v.reads&schedule.ReadCluster != 0 && v.cluster != a.table.Cluster()) {
 		v.filled = false
 	}
+	v.voidObjects(a.objects)
 	if bad, err := a.findCounts(); err != nil {
 		return out, bad, err
 	}
@@ -52,10 +55,12 @@ func (a *attempt) run(ctx context.Context, pod *Pod) (out Outcome, bad *Instance
 		return out, nil, errMoreColumns
 	}
 	if fit := a.rejected(); fit != nil {
+		a.noteObjects(fit)
 		return Outcome{Fit: fit}, nil, nil
 	}
 	only, fit := a.narrowed()
 	if fit != nil {
+		a.noteObjects(fit)
 		return Outcome{Fit: fit}, nil, nil
 	}
 	if only != nil {
@@ -80,6 +85,7 @@ func (a *attempt) preFilter(ctx context.Context, pod *Pod, idle bool) (bad *Inst
 		if err != nil {
 			return in, err
 		}
+		since := in.reads.Now()
 		answer, err := in.preFilter(ctx, b)
 		if err != nil {
 			return in, err
@@ -88,7 +94,7 @@ func (a *attempt) preFilter(ctx context.Context, pod *Pod, idle bool) (bad *Inst
 		if !equalCounts(v.pre[i].answer.Counts, answer.Counts) {
 			counts = make([]countState, len(answer.Counts))
 		}
-		v.pre[i] = preState{gen: in.gen, answer: answer, counts: counts}
+		v.pre[i] = preState{gen: in.gen, answer: answer, counts: counts, objects: in.reads.Take(), since: since}
 		in.loaded = v
 		v.reads |= answer.Reads
 	}
@@ -189,6 +195,7 @@ func (a *attempt) askInstance(ctx context.Context, in *Instance, i int, runs []s
 		return err
 	}
 	v.reads |= answer.Reads
+	v.read(i, in.reads.Take())
 	if err := v.addReasons(i, answer.Reasons); err != nil {
 		return err
 	}

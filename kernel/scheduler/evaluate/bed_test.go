@@ -47,7 +47,7 @@ func newTestBed(t testing.TB, plugins ...Plugin) bed {
 
 func open(t testing.TB, name string, p Plugin) *Instance {
 	t.Helper()
-	in, err := Open(t.Context(), name, p)
+	in, err := Open(t.Context(), name, p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

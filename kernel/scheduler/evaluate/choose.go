@@ -103,6 +103,7 @@ func (a *attempt) askCluster(ctx context.Context, in *Instance, i int) (rejected
 		return nil, err
 	}
 	v.reads |= answer.Reads &^ (schedule.ReadCluster | schedule.ReadNodes)
+	v.read(i, in.reads.Take())
 	if err := v.addReasons(i, answer.Reasons); err != nil {
 		return nil, err
 	}
@@ -180,9 +181,10 @@ func (a *attempt) winner(r *ranking, feasible int, rejected map[int]reason) Outc
 			fit.add(a.instances, &r, 1)
 		}
 		fit.examples = a.examples()
+		a.noteObjects(fit)
 		return Outcome{Fit: fit}
 	}
-	return Outcome{Node: a.table.Node(row).Name, Row: row, Score: score, Feasible: feasible, Scores: a.tell(r, row, &lead)}
+	return Outcome{Node: a.table.Node(row).Name, Row: row, Score: score, Feasible: feasible, Scores: a.tell(r, row, &lead), reserving: a.reserving()}
 }
 
 // maxExamples is how many nodes an explanation names for each reason.

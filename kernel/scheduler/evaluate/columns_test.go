@@ -65,7 +65,7 @@ func TestOnlyColumnsAskedFor(t *testing.T) {
 // A column that this version does not know is refused with its number, at open
 // if it was declared, else for the pod at hand.
 func TestUnknownColumn(t *testing.T) {
-	if _, err := Open(t.Context(), "x", registered("test-tomorrow")); err == nil || !strings.Contains(err.Error(), "column unknown (9999): no such column") {
+	if _, err := Open(t.Context(), "x", registered("test-tomorrow"), nil); err == nil || !strings.Contains(err.Error(), "column unknown (9999): no such column") {
 		t.Errorf("declared: %v", err)
 	}
 	b := newTestBed(t, registered("test-tomorrow-seen"))

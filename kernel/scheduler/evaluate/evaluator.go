@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
@@ -23,6 +24,8 @@ type Config struct {
 	Table *columns.Table
 	// Indexes are the counts of pods over the same table.
 	Indexes Indexes
+	// Objects is what plugins read besides; nil is nothing.
+	Objects *objects.View
 	// Seed breaks ties between nodes.
 	Seed    rand.Source
 	Metrics *Metrics
@@ -63,6 +66,9 @@ type Outcome struct {
 	Scores *Scores
 	// Fit says why there is none; nil when Node is set.
 	Fit *FitError
+	// reserving is who has a say about the pod on Node: members by instance; nil when
+	// nobody has.
+	reserving []reserving
 }
 
 // Decide finds the node for a pod. An error is a fault of a plugin whose
@@ -112,7 +118,7 @@ func (e *Evaluator) attempt(ctx context.Context, instances []*Instance, pod *Pod
 		return out, bad, err
 	}
 	e.last = v
-	e.current = attempt{table: e.cfg.Table, indexes: e.cfg.Indexes, memory: &e.memory, rand: e.rand, totals: &e.totals, instances: instances, verdicts: v, scores: e.scores}
+	e.current = attempt{table: e.cfg.Table, indexes: e.cfg.Indexes, objects: e.cfg.Objects, memory: &e.memory, rand: e.rand, totals: &e.totals, instances: instances, verdicts: v, scores: e.scores}
 	return e.current.run(ctx, pod)
 }
 

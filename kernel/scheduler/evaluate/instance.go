@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
@@ -25,6 +27,8 @@ type Instance struct {
 	name    string
 	plugin  Plugin
 	guest   plugin.Instance // nil after a fault
+	view    *objects.View
+	reads   *objects.Reads // of guest
 	members []schedule.MemberInfo
 	uses    []schedule.MemberUse
 	cluster bool // some member has cluster scope
@@ -58,8 +62,11 @@ type resultColumns struct {
 }
 
 // Open starts an instance and asks what it holds.
-func Open(ctx context.Context, name string, p Plugin) (*Instance, error) {
-	in := &Instance{name: name, plugin: p}
+//
+// What members read is answered from view, which may be nil when there is no
+// Access.
+func Open(ctx context.Context, name string, p Plugin, view *objects.View) (*Instance, error) {
+	in := &Instance{name: name, plugin: p, view: view}
 	if err := in.open(ctx); err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
@@ -73,7 +80,7 @@ func Absent(name string, p Plugin, err error) *Instance {
 }
 
 func (in *Instance) open(ctx context.Context) error {
-	guest, err := in.plugin.Open(ctx)
+	guest, err := in.start(ctx)
 	if err != nil {
 		return err
 	}
@@ -111,6 +118,29 @@ func (in *Instance) open(ctx context.Context) error {
 	in.guest, in.mirror, in.loaded, in.slots = guest, nil, nil, nil
 	return nil
 }
+
+// start opens the guest, which reads what it is given to read.
+func (in *Instance) start(ctx context.Context) (plugin.Instance, error) {
+	in.reads = nil
+	if in.plugin.Access == nil || in.view == nil {
+		return in.plugin.Open(ctx)
+	}
+	in.reads = objects.NewReads(in.view)
+	return in.plugin.Access.Open(ctx, in.reads)
+}
+
+// Objects are the resources that the members read, as they call them.
+func (in *Instance) Objects() []string {
+	var out []string
+	for _, m := range in.members {
+		out = append(out, m.Objects...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Access is what the plugin may do with objects; nil is nothing.
+func (in *Instance) Access() *objects.Access { return in.plugin.Access }
 
 // profile tells the guest how its members are used, and takes what they are
 // known to read of pods.
@@ -293,6 +323,11 @@ func (in *Instance) preFilter(ctx context.Context, record []byte) (schedule.PreF
 	}
 	if err == nil && (a.RejectedBy < 0 || a.RejectedBy > len(in.members)) {
 		err = wrongf("rejected by member %d of %d", a.RejectedBy, len(in.members))
+	}
+	for _, m := range a.Reserving {
+		if err == nil && (m < 0 || m >= len(in.members)) {
+			err = wrongf("member %d of %d reserves", m, len(in.members))
+		}
 	}
 	for _, o := range a.Only {
 		if err == nil && (o.Member < 0 || o.Member >= len(in.members)) {

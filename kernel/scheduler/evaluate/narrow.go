@@ -90,6 +90,7 @@ func (a *attempt) chooseAmong(ctx context.Context, names []string) (out Outcome,
 		}
 	}
 	a.addAbsent(fit, n-len(rows))
+	a.noteObjects(fit)
 	return Outcome{Fit: fit}, nil, nil
 }
 

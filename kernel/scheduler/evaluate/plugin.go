@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pintle-io/pintle/kernel/plugin"
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
@@ -23,6 +24,9 @@ const (
 type Plugin struct {
 	// Open starts an instance.
 	Open func(ctx context.Context) (plugin.Instance, error)
+	// Access is what it may do with objects besides nodes and pods; nil is nothing.
+	// With it Open is not used.
+	Access *objects.Access
 	// Use says how members are used, by name; the others filter, and score
 	// with the weight that the plugin gives them.
 	Use           map[string]Use

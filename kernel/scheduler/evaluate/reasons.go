@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
 
@@ -88,6 +89,8 @@ type FitError struct {
 	examples  map[string][]string // nodes by text
 	// Events are the changes after which another try makes sense.
 	Events schedule.ClusterEvent
+	// Objects are those whose change is a reason, too.
+	Objects []objects.Ref
 }
 
 // ReasonCount is how many nodes a text was given for.

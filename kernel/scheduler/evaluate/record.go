@@ -28,7 +28,7 @@ type encoded struct {
 func NewPod(p *corev1.Pod, u *columns.Usage) *Pod {
 	return &Pod{view: view{Metadata: &p.ObjectMeta, Spec: &p.Spec, Status: &p.Status, Effective: effective{
 		Requests: &u.Requests, NonZero: columns.Resources{MilliCPU: u.NonZeroCPU, Memory: u.NonZeroMemory},
-		Images: images{&p.Spec}, HostPorts: u.Ports,
+		Images: images{&p.Spec}, HostPorts: u.Ports, Claims: claimsOf(p),
 	}}}
 }
 
@@ -52,6 +52,22 @@ type effective struct {
 	Images images `json:"images"`
 	// HostPorts are those of containers that run as long as the pod does.
 	HostPorts []columns.HostPort `json:"hostPorts,omitempty"`
+	// Claims are the PersistentVolumeClaims of the pod's volumes.
+	Claims []columns.Claim `json:"claims,omitempty"`
+}
+
+// claimsOf lists the claims of a pod; nil when it has none, as most pods.
+func claimsOf(p *corev1.Pod) (out []columns.Claim) {
+	for i := range p.Spec.Volumes {
+		v := &p.Spec.Volumes[i]
+		switch {
+		case v.PersistentVolumeClaim != nil:
+			out = append(out, columns.Claim{Namespace: p.Namespace, Name: v.PersistentVolumeClaim.ClaimName})
+		case v.Ephemeral != nil: // the claim is made for this pod alone
+			out = append(out, columns.Claim{Namespace: p.Namespace, Name: p.Name + "-" + v.Name, PodName: p.Name, PodUID: string(p.UID)})
+		}
+	}
+	return out
 }
 
 // images stands for the images of a spec: the list is made when it is asked for.

@@ -88,6 +88,14 @@ func (r *Rehearsals) Ask(ctx context.Context, pod *Pod, decided *Outcome, now ti
 	return out
 }
 
+// Instances are the plugins that are asked beside.
+func (r *Rehearsals) Instances() (out []*Instance) {
+	for _, x := range r.list {
+		out = append(out, x.evaluator.instances...)
+	}
+	return out
+}
+
 // Close closes all.
 func (r *Rehearsals) Close() error {
 	var errs []error

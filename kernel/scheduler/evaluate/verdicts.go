@@ -3,6 +3,7 @@ package evaluate
 import (
 	"slices"
 
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
@@ -35,7 +36,11 @@ type preState struct {
 	gen    uint64 // of the instance's tables
 	answer schedule.PreFilterAnswer
 	counts []countState // by what answer asks for
-	ids    []uint32     // the instance's reason id → that of the verdicts
+	// objects are what the instance looked at, and since the number of the last change
+	// before it did.
+	objects []objects.Ref
+	since   uint64
+	ids     []uint32 // the instance's reason id → that of the verdicts
 }
 
 // localScores are the sums of one instance's scores that are not scaled.

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/sdk/wire/columns"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
@@ -44,6 +45,7 @@ type Pod struct {
 	until    time.Time             // end of the backoff
 	since    time.Time             // in unschedulable
 	events   schedule.ClusterEvent // that can help it
+	objects  []objects.Ref         // whose change can, too
 }
 
 // Attempts counts the attempts that failed.
@@ -66,12 +68,14 @@ type Queue struct {
 	backoff podHeap // by the end of the backoff
 	// unschedulable are the pods that no node takes now.
 	unschedulable map[*Pod]struct{}
-	seq           uint64
+	// awaiting are those of them that wait for a change of an object.
+	awaiting map[objects.Ref]map[*Pod]struct{}
+	seq      uint64
 }
 
 // New returns an empty queue.
 func New() *Queue {
-	q := &Queue{pods: map[types.NamespacedName]*Pod{}, unschedulable: map[*Pod]struct{}{}}
+	q := &Queue{pods: map[types.NamespacedName]*Pod{}, unschedulable: map[*Pod]struct{}{}, awaiting: map[objects.Ref]map[*Pod]struct{}{}}
 	q.active.less = func(a, b *Pod) bool {
 		if a.Priority != b.Priority {
 			return a.Priority > b.Priority
@@ -117,10 +121,16 @@ func (q *Queue) Add(p *Pod) {
 }
 
 // AddUnschedulable puts a pod away after an attempt in which no node took it:
-// events say what can help it.
-func (q *Queue) AddUnschedulable(p *Pod, events schedule.ClusterEvent, now time.Time) {
+// events say what can help it, and refs of which objects a change can, too.
+func (q *Queue) AddUnschedulable(p *Pod, events schedule.ClusterEvent, now time.Time, refs ...objects.Ref) {
 	q.failed(p, now)
-	p.events, p.since = events, now
+	p.events, p.since, p.objects = events, now, refs
+	for _, r := range refs {
+		if q.awaiting[r] == nil {
+			q.awaiting[r] = map[*Pod]struct{}{}
+		}
+		q.awaiting[r][p] = struct{}{}
+	}
 	p.place = inUnschedulable
 	q.pods[p.Key] = p
 	q.unschedulable[p] = struct{}{}
@@ -164,6 +174,7 @@ func (q *Queue) Remove(p *Pod) {
 		heap.Remove(&q.backoff, p.index)
 	case inUnschedulable:
 		delete(q.unschedulable, p)
+		q.stopAwaiting(p)
 	}
 	p.place = nowhere
 	delete(q.pods, p.Key)
@@ -180,6 +191,30 @@ func (q *Queue) Event(events schedule.ClusterEvent, now time.Time) {
 			q.leaveUnschedulable(p, now)
 		}
 	}
+}
+
+// Changed moves the unschedulable pods that a change of these objects can help.
+func (q *Queue) Changed(list []objects.Ref, now time.Time) {
+	if len(q.awaiting) == 0 {
+		return
+	}
+	for _, o := range list {
+		for _, r := range o.Covers() {
+			for p := range q.awaiting[r] {
+				q.leaveUnschedulable(p, now)
+			}
+		}
+	}
+}
+
+func (q *Queue) stopAwaiting(p *Pod) {
+	for _, r := range p.objects {
+		delete(q.awaiting[r], p)
+		if len(q.awaiting[r]) == 0 {
+			delete(q.awaiting, r)
+		}
+	}
+	p.objects = nil
 }
 
 // FlushUnschedulable moves the pods that have been unschedulable for longer

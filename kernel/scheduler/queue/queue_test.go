@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
 	"github.com/pintle-io/pintle/kernel/scheduler/queue"
 	"github.com/pintle-io/pintle/sdk/wire/schedule"
 )
@@ -109,5 +111,36 @@ func TestRemove(t *testing.T) {
 		if a, b, u := q.Lengths(); a+b+u != 0 || q.Get(p.Key) != nil {
 			t.Errorf("%s: %d, %d, %d are left", name, a, b, u)
 		}
+	}
+}
+
+// A pod that waits for an object leaves when that changes, by whatever ref it looked at
+// it, and is forgotten when it leaves otherwise.
+func TestChanged(t *testing.T) {
+	claims := schema.GroupResource{Resource: "persistentvolumeclaims"}
+	for name, tt := range map[string]struct {
+		awaits, changes objects.Ref
+		leaves          bool
+	}{
+		"the object":       {objects.Ref{Resource: claims, Namespace: "x", Name: "a"}, objects.Ref{Resource: claims, Namespace: "x", Name: "a"}, true},
+		"another one":      {objects.Ref{Resource: claims, Namespace: "x", Name: "a"}, objects.Ref{Resource: claims, Namespace: "x", Name: "b"}, false},
+		"all of namespace": {objects.Ref{Resource: claims, Namespace: "x"}, objects.Ref{Resource: claims, Namespace: "x", Name: "b"}, true},
+		"other namespace":  {objects.Ref{Resource: claims, Namespace: "x"}, objects.Ref{Resource: claims, Namespace: "y", Name: "b"}, false},
+		"all":              {objects.Ref{Resource: claims}, objects.Ref{Resource: claims, Namespace: "y", Name: "b"}, true},
+		"another resource": {objects.Ref{Resource: claims}, objects.Ref{Resource: schema.GroupResource{Resource: "secrets"}, Namespace: "y", Name: "b"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now, q, p := start, queue.New(), pod("p", 0)
+			q.AddUnschedulable(p, 0, now, tt.awaits)
+			q.Changed([]objects.Ref{tt.changes}, now)
+			if _, backoff, _ := q.Lengths(); (backoff == 1) != tt.leaves {
+				t.Errorf("%d pods in back-off", backoff)
+			}
+			q.Remove(p)
+			q.Changed([]objects.Ref{tt.changes}, now) // it is no longer known
+			if a, b, u := q.Lengths(); a+b+u != 0 {
+				t.Errorf("a pod that was removed is back: %d, %d, %d", a, b, u)
+			}
+		})
 	}
 }

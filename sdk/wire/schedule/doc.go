@@ -20,6 +20,12 @@
 //     column) with the fewest and most pods of a domain. Answers lie in the
 //     result columns, one run behind the other from position 0.
 //  5. OpNormalize, for members that scale their scores themselves.
+//  6. OpReserve, when a node was chosen, to the members that the answer to OpPreFilter
+//     names. What they keep about the pod (state), and how they are about to change
+//     objects, the host holds for them.
+//  7. OpPreBind, to those that have something to do before the pod is bound, on other
+//     instances, again and again until all are done; OpUnreserve to all when nothing
+//     comes of it.
 //
 // A guest that meets a column or a field of the pod which it does not have answers
 // any of the last three with what is [Missing]. The host forgets what else was

@@ -24,6 +24,14 @@ const (
 	// OpNormalize (member, rows) → Missing: scores in the region are normalized in
 	// place.
 	OpNormalize
+	// OpReserve (ReserveRequest) → ReserveAnswer: a node was chosen for a pod. Since
+	// 2.4, as what follows.
+	OpReserve
+	// OpUnreserve (UnreserveRequest) → (): the pod does not go there after all.
+	OpUnreserve
+	// OpPreBind (PreBindRequest) → PreBindAnswer: what must be before the pod is
+	// bound. Instances are asked that have neither region nor profile.
+	OpPreBind
 )
 
 // MemberInfo is what the kernel learns of a scheduling plugin.
@@ -41,6 +49,11 @@ type MemberInfo struct {
 	Events ClusterEvent
 	// Columns that it is known to read before it is asked anything.
 	Columns []columns.Ref
+	// Reserves, Unreserves and PreBinds tell which of these points it serves.
+	// Since 2.4.
+	Reserves, Unreserves, PreBinds bool
+	// Objects are the resources whose objects it reads. Since 2.4.
+	Objects []string
 }
 
 // MemberUse says how a profile uses a plugin.
@@ -61,6 +74,9 @@ type PreFilterAnswer struct {
 	// Counts are those that the filters and scores of this pod look at.
 	Counts  []PodCounts
 	Missing Missing
+	// Reserving are the members that are to be asked when a node has been chosen for
+	// a pod like this one. Since 2.4.
+	Reserving []int
 }
 
 // Missing is what plugins looked at and were not given. When there is any, the
@@ -136,7 +152,9 @@ func (m *MemberInfo) append(b []byte) []byte {
 	b = append(b, byte(m.Scope), byte(m.Scaling))
 	b = wire.AppendBool(b, m.Normalizes)
 	b = wire.AppendInt(wire.AppendUint(b, uint64(m.Column)), m.Weight)
-	return columns.AppendRefs(wire.AppendUint(b, uint64(m.Events)), m.Columns)
+	b = columns.AppendRefs(wire.AppendUint(b, uint64(m.Events)), m.Columns)
+	b = wire.AppendBool(wire.AppendBool(wire.AppendBool(b, m.Reserves), m.Unreserves), m.PreBinds)
+	return wire.AppendStrings(b, m.Objects)
 }
 
 // ReadMembers reads the answer of OpDescribe.
@@ -145,8 +163,12 @@ func ReadMembers(b []byte) ([]MemberInfo, error) {
 	var out []MemberInfo
 	for range r.Count(11) {
 		wire.ReadSized(r, func(r *wire.Reader) {
-			out = append(out, MemberInfo{Name: r.Str(), Filters: r.Bool(), Scores: r.Bool(), Scope: Scope(r.Byte()),
-				Scaling: Scaling(r.Byte()), Normalizes: r.Bool(), Column: uint32(r.Uint()), Weight: r.Int(), Events: ClusterEvent(r.Uint()), Columns: columns.ReadRefs(r)})
+			m := MemberInfo{Name: r.Str(), Filters: r.Bool(), Scores: r.Bool(), Scope: Scope(r.Byte()),
+				Scaling: Scaling(r.Byte()), Normalizes: r.Bool(), Column: uint32(r.Uint()), Weight: r.Int(), Events: ClusterEvent(r.Uint()), Columns: columns.ReadRefs(r)}
+			if len(r.Rest()) > 0 { // since 2.4
+				m.Reserves, m.Unreserves, m.PreBinds, m.Objects = r.Bool(), r.Bool(), r.Bool(), r.Strings()
+			}
+			out = append(out, m)
 		})
 	}
 	return out, r.Err()
@@ -189,7 +211,7 @@ func (a *PreFilterAnswer) Append(b []byte) []byte {
 	for _, o := range a.Only {
 		b = wire.AppendStrings(wire.AppendUint(b, uint64(o.Member)), o.Nodes)
 	}
-	return a.Missing.Append(appendCounts(b, a.Counts))
+	return appendMembers(a.Missing.Append(appendCounts(b, a.Counts)), a.Reserving)
 }
 
 // ReadPreFilter reads the answer of OpPreFilter.
@@ -200,6 +222,9 @@ func ReadPreFilter(b []byte) (PreFilterAnswer, error) {
 		a.Only = append(a.Only, OnlyNodes{Member: int(r.Uint()), Nodes: r.Strings()})
 	}
 	a.Counts, a.Missing = readCounts(r), readMissing(r)
+	if len(r.Rest()) > 0 { // since 2.4
+		a.Reserving = readMembers(r)
+	}
 	return a, r.Err()
 }
 

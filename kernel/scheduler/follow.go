@@ -1,0 +1,116 @@
+package scheduler
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pintle-io/pintle/kernel/informer"
+	"github.com/pintle-io/pintle/kernel/registry"
+	"github.com/pintle-io/pintle/kernel/scheduler/objects"
+	"github.com/pintle-io/pintle/kernel/watch"
+)
+
+// objectUpdate is news of a resource that plugins read. It belongs to the informer
+// that sent it: what comes late of one that was ended counts no more.
+type objectUpdate struct {
+	from *follower
+	informer.Update
+}
+
+// follower follows one resource for the plugins that read it.
+type follower struct {
+	resource schema.GroupResource
+	out      chan<- objectUpdate
+	stop     context.CancelFunc
+}
+
+// Replace implements informer.Handler.
+func (f *follower) Replace(ctx context.Context, l *registry.List) {
+	f.send(ctx, informer.Update{Replace: true, Objects: l.Items})
+}
+
+// Apply implements informer.Handler.
+func (f *follower) Apply(ctx context.Context, events []watch.Event) {
+	f.send(ctx, informer.Update{Events: append([]watch.Event(nil), events...)})
+}
+
+func (f *follower) send(ctx context.Context, u informer.Update) {
+	select {
+	case f.out <- objectUpdate{f, u}:
+	case <-ctx.Done():
+	}
+}
+
+// following are the resources that are followed for plugins. It belongs to the loop.
+type following struct {
+	list map[schema.GroupResource]*follower
+	// begin runs an informer until its ctx ends; set by Run.
+	begin func(*informer.Informer) context.CancelFunc
+	at    time.Time // when it was looked at last what is to be followed
+}
+
+// follow begins to follow what plugins read, and ends what none reads any more. What is
+// not there, or what a plugin may not read, is looked at again now and then; to read it
+// is refused until then, which hurts those pods alone for which a plugin does.
+func (s *Scheduler) follow() {
+	if s.following.begin == nil {
+		return // the loop is not running any more, or not yet
+	}
+	s.following.at = s.cfg.Clock.Now()
+	wanted := map[schema.GroupResource]bool{}
+	for _, in := range append(s.cycle.evaluator.Instances(), s.cycle.rehearsals.Instances()...) {
+		a := in.Access()
+		if a == nil {
+			continue
+		}
+		for _, name := range in.Objects() {
+			gvr, err := a.Resource(name)
+			if err != nil {
+				s.cfg.Log.Debug("a plugin reads what is not followed", "plugin", in.Name(), "resource", name, "error", err)
+				continue
+			}
+			gr := gvr.GroupResource()
+			wanted[gr] = true
+			if s.following.list[gr] == nil {
+				s.followResource(gvr, a)
+			}
+		}
+	}
+	for gr, f := range s.following.list {
+		if !wanted[gr] {
+			f.stop()
+			delete(s.following.list, gr)
+			s.cycle.objects.Forget(gr)
+		}
+	}
+}
+
+func (s *Scheduler) followResource(gvr schema.GroupVersionResource, a *objects.Access) {
+	f := &follower{resource: gvr.GroupResource(), out: s.objects}
+	s.cycle.objects.Follow(f.resource)
+	s.following.list[f.resource] = f
+	f.stop = s.following.begin(informer.New(informer.Config{Name: "scheduler-plugins", Registry: a.Source, Target: registry.Target{Resource: gvr},
+		Handler: f, Clock: s.cfg.Clock, Metrics: s.cfg.Informers, Log: s.cfg.Log}))
+}
+
+// syncObjects stores news, and wakes who waits for it.
+func (s *Scheduler) syncObjects(u objectUpdate) {
+	if s.following.list[u.from.resource] != u.from {
+		return
+	}
+	var changed []objects.Ref
+	if u.Replace {
+		changed = s.cycle.objects.Replace(u.from.resource, u.Objects)
+	} else {
+		changed = s.cycle.objects.Apply(u.from.resource, u.Events)
+	}
+	s.objectsChanged(changed, s.cfg.Clock.Now())
+}
+
+// objectsChanged wakes who waits for these objects.
+func (s *Scheduler) objectsChanged(changed []objects.Ref, now time.Time) {
+	s.cycle.queue.Changed(changed, now)
+	s.placements.changed(changed)
+}
