@@ -16,6 +16,7 @@ import (
 	"github.com/pintle-io/pintle/plugins/scheduling/noderesourcesfit"
 	"github.com/pintle-io/pintle/plugins/scheduling/nodeunschedulable"
 	"github.com/pintle-io/pintle/plugins/scheduling/tainttoleration"
+	"github.com/pintle-io/pintle/plugins/scheduling/volumebinding"
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/scheduling"
 )
@@ -38,6 +39,7 @@ var members = []struct {
 	{nodeaffinity.Name, nodeaffinity.New, 2},
 	{nodeports.Name, nodeports.New, 0},
 	{noderesourcesfit.Name, noderesourcesfit.New, 1},
+	{volumebinding.Name, volumebinding.New, 0},
 	{balancedallocation.Name, balancedallocation.New, 1},
 	{imagelocality.Name, imagelocality.New, 1},
 }

@@ -178,7 +178,7 @@ func TestConfig(t *testing.T) {
 	for _, m := range p.Members {
 		names = append(names, m.Name)
 	}
-	want := []string{"NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit", "NodeResourcesBalancedAllocation", "ImageLocality"}
+	want := []string{"NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit", "VolumeBinding", "NodeResourcesBalancedAllocation", "ImageLocality"}
 	if !slices.Equal(names, want) {
 		t.Errorf("members %v, want %v", names, want)
 	}

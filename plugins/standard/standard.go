@@ -43,7 +43,11 @@ var (
 
 // Plugins are all that ship.
 var Plugins = []Plugin{
-	{Name: "scheduling", Member: "scheduling"},
+	{Name: "scheduling", Member: "scheduling", Rules: []Rule{
+		node,
+		{[]string{""}, []string{"persistentvolumes", "persistentvolumeclaims"}, []string{"get", "list", "watch", "patch"}},
+		{[]string{"storage.k8s.io"}, []string{"storageclasses", "csidrivers", "csistoragecapacities"}, read},
+	}},
 
 	{Name: "limit-ranger", Member: "limit-ranger", Order: -30, Rules: []Rule{
 		{[]string{""}, []string{"limitranges"}, []string{"list"}},

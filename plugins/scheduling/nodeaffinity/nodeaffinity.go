@@ -4,9 +4,11 @@ package nodeaffinity
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/scheduling"
+	"github.com/pintle-io/pintle/sdk/scheduling/nodeselector"
 	"github.com/pintle-io/pintle/sdk/scheduling/vector"
 )
 
@@ -17,9 +19,6 @@ var (
 	noMatch  = scheduling.UnschedulableAndUnresolvable("node(s) didn't match Pod's node affinity/selector")
 	conflict = scheduling.UnschedulableAndUnresolvable("pod affinity terms conflict")
 )
-
-// fieldName is the only field of nodes that terms can ask for.
-const fieldName = "metadata.name"
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "nodeaffinity", New: func(config []byte) (sdk.Points, error) { return New(config) }})
@@ -37,14 +36,14 @@ func New([]byte) (*scheduling.Points, error) {
 
 // plugin holds the pod's wishes, prepared for the tables of the snapshot.
 type plugin struct {
-	selector  []condition
-	required  []term
+	selector  []nodeselector.Condition
+	required  []nodeselector.Term
 	limited   bool // there is a required affinity; without terms it matches nothing
 	preferred []preference
 }
 
 type preference struct {
-	term
+	nodeselector.Term
 	weight int64
 }
 
@@ -56,16 +55,14 @@ func (t *plugin) preFilter(p *scheduling.Pod, s *scheduling.Snapshot) *schedulin
 		return scheduling.Skip()
 	}
 	for k, v := range p.NodeSelector() {
-		q := condition{key: k, op: opIn, values: []string{v}}
-		q.resolve(s)
-		t.selector = append(t.selector, q)
+		t.selector = append(t.selector, nodeselector.Label(s, k, v))
 	}
-	slices.SortFunc(t.selector, byKey)
+	slices.SortFunc(t.selector, func(a, b nodeselector.Condition) int { return strings.Compare(a.Key(), b.Key()) })
 	if !t.limited {
 		return nil
 	}
 	for i := range a.Required.Terms {
-		if x, ok := newTerm(&a.Required.Terms[i], s); ok {
+		if x, ok := nodeselector.NewTerm(&a.Required.Terms[i], s); ok {
 			t.required = append(t.required, x)
 		}
 	}
@@ -80,7 +77,7 @@ func named(terms []scheduling.NodeTerm) *scheduling.Status {
 		var names []string
 		found := false
 		for _, q := range terms[i].Fields {
-			if q.Key != fieldName || q.Operator != opIn {
+			if q.Key != nodeselector.FieldName || q.Operator != "In" {
 				continue
 			}
 			if !found {
@@ -108,13 +105,13 @@ func (t *plugin) filter(c *scheduling.Cycle) {
 	fits, one := c.Mask(), c.Mask()
 	fits.Fill(c.Len())
 	for i := range t.selector {
-		t.selector[i].match(c, one)
+		t.selector[i].Match(c, one)
 		fits.And(one)
 	}
 	if t.limited {
 		any, cond := c.Mask(), c.Mask()
 		for i := range t.required {
-			t.required[i].match(c, one, cond)
+			t.required[i].Match(c, one, cond)
 			any.Or(one)
 		}
 		fits.And(any)
@@ -127,7 +124,7 @@ func (t *plugin) preScore(p *scheduling.Pod, s *scheduling.Snapshot) *scheduling
 	t.preferred = t.preferred[:0]
 	if a := p.Affinity(); a != nil {
 		for i := range a.Preferred {
-			if x, ok := newTerm(&a.Preferred[i].Term, s); ok && a.Preferred[i].Weight > 0 {
+			if x, ok := nodeselector.NewTerm(&a.Preferred[i].Term, s); ok && a.Preferred[i].Weight > 0 {
 				t.preferred = append(t.preferred, preference{x, int64(a.Preferred[i].Weight)})
 			}
 		}
@@ -141,7 +138,7 @@ func (t *plugin) preScore(p *scheduling.Pod, s *scheduling.Snapshot) *scheduling
 func (t *plugin) score(c *scheduling.Cycle) {
 	rows, cond := c.Mask(), c.Mask()
 	for i := range t.preferred {
-		t.preferred[i].match(c, rows, cond)
+		t.preferred[i].Match(c, rows, cond)
 		rows.And(c.Rows())
 		vector.AddConst(c.Scores(), rows, t.preferred[i].weight)
 	}
