@@ -12,5 +12,8 @@
 // (who gave it what), instance.go (one plugin), record.go (how a pod is encoded for
 // plugins).
 //
+// Its 17 files are one for each question of a decision: what follows when a node was
+// chosen (reserve.go) is asked of the instances that chose it.
+//
 // An Evaluator is used by one goroutine; Open may be called from any.
 package evaluate
