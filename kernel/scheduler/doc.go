@@ -20,7 +20,5 @@
 //
 // Everything but Run, Set, Remove and Explain belongs to one goroutine. Time
 // and randomness come from Config.
-// Scheduler has 35 methods, because its loop is one: what each part tells it (nodes,
-// pods, objects, bindings, PreBinds) changes what the others see.
 // RATIONALE.md: "Why is the scheduler one goroutine?"
 package scheduler

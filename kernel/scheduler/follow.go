@@ -45,7 +45,10 @@ func (f *follower) send(ctx context.Context, u informer.Update) {
 
 // following are the resources that are followed for plugins. It belongs to the loop.
 type following struct {
-	list map[schema.GroupResource]*follower
+	cfg   *Config
+	cycle *cycle
+	out   chan objectUpdate
+	list  map[schema.GroupResource]*follower
 	// begin runs an informer until its ctx ends; set by Run.
 	begin func(*informer.Informer) context.CancelFunc
 	at    time.Time // when it was looked at last what is to be followed
@@ -54,13 +57,13 @@ type following struct {
 // follow begins to follow what plugins read, and ends what none reads any more. What is
 // not there, or what a plugin may not read, is looked at again now and then; to read it
 // is refused until then, which hurts those pods alone for which a plugin does.
-func (s *Scheduler) follow() {
-	if s.following.begin == nil {
+func (f *following) follow() {
+	if f.begin == nil {
 		return // the loop is not running any more, or not yet
 	}
-	s.following.at = s.cfg.Clock.Now()
+	f.at = f.cfg.Clock.Now()
 	wanted := map[schema.GroupResource]bool{}
-	for _, in := range append(s.cycle.evaluator.Instances(), s.cycle.rehearsals.Instances()...) {
+	for _, in := range append(f.cycle.evaluator.Instances(), f.cycle.rehearsals.Instances()...) {
 		a := in.Access()
 		if a == nil {
 			continue
@@ -68,49 +71,46 @@ func (s *Scheduler) follow() {
 		for _, name := range in.Objects() {
 			gvr, err := a.Resource(name)
 			if err != nil {
-				s.cfg.Log.Debug("a plugin reads what is not followed", "plugin", in.Name(), "resource", name, "error", err)
+				f.cfg.Log.Debug("a plugin reads what is not followed", "plugin", in.Name(), "resource", name, "error", err)
 				continue
 			}
 			gr := gvr.GroupResource()
 			wanted[gr] = true
-			if s.following.list[gr] == nil {
-				s.followResource(gvr, a)
+			if f.list[gr] == nil {
+				f.add(gvr, a)
 			}
 		}
 	}
-	for gr, f := range s.following.list {
+	for gr, x := range f.list {
 		if !wanted[gr] {
-			f.stop()
-			delete(s.following.list, gr)
-			s.cycle.objects.Forget(gr)
+			x.stop()
+			delete(f.list, gr)
+			f.cycle.objects.Forget(gr)
 		}
 	}
 }
 
-func (s *Scheduler) followResource(gvr schema.GroupVersionResource, a *objects.Access) {
-	f := &follower{resource: gvr.GroupResource(), out: s.objects}
-	s.cycle.objects.Follow(f.resource)
-	s.following.list[f.resource] = f
-	f.stop = s.following.begin(informer.New(informer.Config{Name: "scheduler-plugins", Registry: a.Source, Target: registry.Target{Resource: gvr},
-		Handler: f, Clock: s.cfg.Clock, Metrics: s.cfg.Informers, Log: s.cfg.Log}))
+func (f *following) add(gvr schema.GroupVersionResource, a *objects.Access) {
+	x := &follower{resource: gvr.GroupResource(), out: f.out}
+	f.cycle.objects.Follow(x.resource)
+	f.list[x.resource] = x
+	x.stop = f.begin(informer.New(informer.Config{Name: "scheduler-plugins", Registry: a.Source, Target: registry.Target{Resource: gvr},
+		Handler: x, Clock: f.cfg.Clock, Metrics: f.cfg.Informers, Log: f.cfg.Log}))
 }
 
-// syncObjects stores news, and wakes who waits for it.
-func (s *Scheduler) syncObjects(u objectUpdate) {
-	if s.following.list[u.from.resource] != u.from {
-		return
+// sync stores news and tells what changed.
+func (f *following) sync(u objectUpdate) []objects.Ref {
+	if f.list[u.from.resource] != u.from {
+		return nil
 	}
-	var changed []objects.Ref
 	if u.Replace {
-		changed = s.cycle.objects.Replace(u.from.resource, u.Objects)
-	} else {
-		changed = s.cycle.objects.Apply(u.from.resource, u.Events)
+		return f.cycle.objects.Replace(u.from.resource, u.Objects)
 	}
-	s.objectsChanged(changed, s.cfg.Clock.Now())
+	return f.cycle.objects.Apply(u.from.resource, u.Events)
 }
 
 // objectsChanged wakes who waits for these objects.
 func (s *Scheduler) objectsChanged(changed []objects.Ref, now time.Time) {
 	s.cycle.queue.Changed(changed, now)
-	s.placements.changed(changed)
+	s.preparing.changed(changed)
 }

@@ -107,8 +107,8 @@ func (s *Scheduler) applyUpdates() {
 		}
 	}
 	if len(list) > 0 {
-		s.follow()
-		s.placements.wakeAll()
+		s.following.follow()
+		s.preparing.wakeAll()
 		// Another plugin may judge otherwise: everybody gets another try.
 		s.cycle.queue.Event(schedule.AnyEvent, s.cfg.Clock.Now())
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ const (
 )
 
 // placement is a pod that is reserved on a node and must be prebound.
+// RATIONALE.md: "Why does the scheduler hold what its plugins reserve?"
 type placement struct {
 	d     *decision
 	at    int       // the reservation that is asked
@@ -39,9 +41,11 @@ type placement struct {
 
 	asked bool // a call is under way
 	over  bool // the pod is gone, or bound by somebody: nothing is to come of it
-	index int  // in the heap of those that wait, from 1; 0: it is not there
-	again time.Time
-	until []objects.Ref
+	// newest is a state of the pod that was told since the decision; nil for none.
+	newest *corev1.Pod
+	index  int // in the heap of those that wait, from 1; 0: it is not there
+	again  time.Time
+	until  []objects.Ref
 }
 
 // errPluginGone is about a placement whose plugin is not in place any more.
@@ -149,7 +153,6 @@ func (l *placements) unpark(p *placement) {
 // ask puts a placement among those that are asked next.
 func (l *placements) ask(p *placement) {
 	l.unpark(p)
-	p.asked = true
 	l.due.add(p)
 }
 
@@ -189,149 +192,175 @@ func (l *placements) next() (time.Time, bool) {
 	return l.waiting[0].again, true
 }
 
-// preBind begins with a decision that plugins have something to do for.
-func (s *Scheduler) preBind(d *decision, now time.Time) {
+// preparing takes pods that are reserved on a node through their PreBinds. It belongs to
+// the loop.
+type preparing struct {
+	placements
+	cycle *cycle
+	log   *slog.Logger
+	// bind is told of pods that are ready, tell of those that are not going to be.
+	bind, tell func(*decision, time.Time)
+	to         chan preBindTask
+	done       chan preBound
+}
+
+func newPreparing(c *cycle, log *slog.Logger) preparing {
+	return preparing{placements: newPlacements(), cycle: c, log: log, to: make(chan preBindTask), done: make(chan preBound, preBinders)}
+}
+
+// begin takes a decision.
+func (l *preparing) begin(d *decision, now time.Time) {
 	p := &placement{d: d, at: -1}
-	s.placements.byPod[d.pod.Key] = p
-	s.advance(p, now)
+	l.byPod[d.pod.Key] = p
+	l.advance(p, now)
 }
 
 // advance goes on with the next reservation that is to be prebound, or binds the pod
 // when there is none.
-func (s *Scheduler) advance(p *placement, now time.Time) {
+func (l *preparing) advance(p *placement, now time.Time) {
 	list := p.d.reserved.List
 	for p.at++; p.at < len(list); p.at++ {
 		if list[p.at].PreBind {
 			p.since = now
-			s.placements.ask(p)
+			l.ask(p)
 			return
 		}
 	}
-	delete(s.placements.byPod, p.d.pod.Key)
+	delete(l.byPod, p.d.pod.Key)
 	if p.since != (time.Time{}) {
-		s.cycle.m.preBinds.WithLabelValues("done").Inc()
+		l.cycle.m.preBinds.WithLabelValues("done").Inc()
 	}
-	s.bind(p.d, now)
+	l.bind(p.d, now)
 }
 
 // task is the question for a placement.
-func (s *Scheduler) task(p *placement, now time.Time) preBindTask {
+func (l *preparing) task(p *placement, now time.Time) preBindTask {
 	r := &p.d.reserved.List[p.at]
 	q := schedule.PreBindRequest{Elapsed: max(now.Sub(p.since), 0)}
 	q.Pod, q.Node, q.Member, q.State = p.d.ref(), p.d.node, r.Member, r.State
-	return preBindTask{p: p, access: s.cycle.evaluator.Access(r.Plugin), request: q}
+	return preBindTask{p: p, access: l.cycle.evaluator.Access(r.Plugin), request: q}
 }
 
-// nextTask is the question of the first placement that is due; false when none is.
-func (s *Scheduler) nextTask(now time.Time) (preBindTask, bool) {
-	for s.placements.due.len() > 0 {
-		p := s.placements.due.items[0]
-		if !p.over {
-			return s.task(p, now), true
+// nextTask is the question of the first placement that is due; false when none is. Whoever
+// hands it over says so by handed.
+func (l *preparing) nextTask(now time.Time) (preBindTask, bool) {
+	for l.due.len() > 0 {
+		if p := l.due.items[0]; !p.over {
+			return l.task(p, now), true
 		}
-		s.placements.due.drop(1)
-		p.asked = false
-		s.giveUp(p, nil, now)
+		l.due.drop(1)
 	}
 	return preBindTask{}, false
 }
 
-// finishPreBind handles what came of a call.
-func (s *Scheduler) finishPreBind(b *preBound) {
-	now, p := s.cfg.Clock.Now(), b.p
+// handed says that the task of nextTask is with somebody who asks.
+func (l *preparing) handed() {
+	l.due.items[0].asked = true
+	l.due.drop(1)
+}
+
+// finish handles what came of a call.
+func (l *preparing) finish(b *preBound, now time.Time) {
+	p := b.p
 	p.asked = false
 	if p.over {
-		s.giveUp(p, nil, now)
+		l.giveUp(p, nil, now)
 		return
 	}
 	r := &p.d.reserved.List[p.at]
 	if b.err != nil {
 		if r.Policy == Ignore && !errors.Is(b.err, errPluginGone) {
-			s.cfg.Log.Warn("scheduling plugin failed", "plugin", r.Plugin, "error", b.err, "policy", r.Policy)
-			s.advance(p, now)
+			l.log.Warn("scheduling plugin failed", "plugin", r.Plugin, "error", b.err, "policy", r.Policy)
+			l.advance(p, now)
 			return
 		}
-		s.giveUp(p, &evaluate.Refusal{Point: "PreBind", Plugin: r.Name, Reason: b.err.Error()}, now)
+		l.giveUp(p, &evaluate.Refusal{Point: "PreBind", Plugin: r.Name, Reason: b.err.Error()}, now)
 		return
 	}
 	r.State = b.answer.State
 	switch {
 	case b.answer.Outcome == schedule.PreBindDone:
-		s.advance(p, now)
+		l.advance(p, now)
 	case b.answer.Outcome == schedule.PreBindRefused:
-		s.giveUp(p, &evaluate.Refusal{Point: "PreBind", Plugin: r.Name, Reason: strings.Join(b.answer.Reasons, ", ")}, now)
+		l.giveUp(p, &evaluate.Refusal{Point: "PreBind", Plugin: r.Name, Reason: strings.Join(b.answer.Reasons, ", ")}, now)
 	case now.Sub(p.since) >= maxPreBind:
-		s.giveUp(p, &evaluate.Refusal{Point: "PreBind", Plugin: r.Name, Reason: fmt.Sprintf("it waits for more than %v", maxPreBind)}, now)
+		l.giveUp(p, &evaluate.Refusal{Point: "PreBind", Plugin: r.Name, Reason: fmt.Sprintf("it waits for more than %v", maxPreBind)}, now)
 	default:
 		p.until = b.until
 		p.again = now.Add(askAgain)
 		if d := b.answer.After; d > 0 {
 			p.again = now.Add(min(max(d, patience), askAgain))
 		}
-		s.placements.park(p)
-		if s.cycle.objects.ChangedSince(p.until, b.view) { // while it was asked
-			s.placements.ask(p)
+		l.park(p)
+		if l.cycle.objects.ChangedSince(p.until, b.view) { // while it was asked
+			l.ask(p)
 		}
 	}
 }
 
 // drop says that nothing is to come of a pod's placement, because the pod is gone or
 // on a node already.
-func (s *Scheduler) drop(key types.NamespacedName, now time.Time) {
-	if p := s.placements.byPod[key]; p != nil && !p.over {
+func (l *preparing) drop(key types.NamespacedName, now time.Time) {
+	if p := l.byPod[key]; p != nil && !p.over {
 		p.over = true
-		delete(s.placements.byPod, key)
+		delete(l.byPod, key)
 		if !p.asked {
-			s.placements.unpark(p)
-			s.giveUp(p, nil, now)
+			l.unpark(p)
+			l.giveUp(p, nil, now)
 		}
 	}
 }
 
 // dropUseless drops the placement of a pod that is on its way out, on a node, or
 // another one of that name.
-func (s *Scheduler) dropUseless(o *corev1.Pod, now time.Time) {
+func (l *preparing) dropUseless(o *corev1.Pod, now time.Time) {
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
-	p := s.placements.byPod[key]
+	p := l.byPod[key]
 	if p == nil || p.d.pod.UID == o.UID && o.DeletionTimestamp == nil && o.Spec.NodeName == "" && !terminal(o) {
+		if p != nil {
+			p.newest = o
+		}
 		return
 	}
 	if o.DeletionTimestamp != nil && o.Spec.NodeName == "" {
-		s.cycle.deletePod(key, now)
+		l.cycle.deletePod(key, now)
 	}
-	s.drop(key, now)
+	l.drop(key, now)
 }
 
 // dropMissing drops the placements of pods that are not there.
-func (s *Scheduler) dropMissing(list []*watch.Object, now time.Time) {
-	if len(s.placements.byPod) == 0 {
+func (l *preparing) dropMissing(list []*watch.Object, now time.Time) {
+	if len(l.byPod) == 0 {
 		return
 	}
 	there := map[types.NamespacedName]bool{}
 	for _, o := range list {
 		there[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = true
 		if p, ok := o.Obj.(*corev1.Pod); ok {
-			s.dropUseless(p, now)
+			l.dropUseless(p, now)
 		}
 	}
-	for key := range s.placements.byPod {
+	for key := range l.byPod {
 		if !there[key] {
-			s.drop(key, now)
+			l.drop(key, now)
 		}
 	}
 }
 
 // giveUp unreserves a placement, and puts its pod back unless it is gone.
-func (s *Scheduler) giveUp(p *placement, why *evaluate.Refusal, now time.Time) {
-	if s.placements.byPod[p.d.pod.Key] == p {
-		delete(s.placements.byPod, p.d.pod.Key)
+func (l *preparing) giveUp(p *placement, why *evaluate.Refusal, now time.Time) {
+	if l.byPod[p.d.pod.Key] == p {
+		delete(l.byPod, p.d.pod.Key)
 	}
-	waits := s.cycle.rollback(p.d, now)
+	waits := l.cycle.rollback(p.d, now)
 	if why == nil || !waits {
 		return
 	}
-	s.cycle.m.preBinds.WithLabelValues("refused").Inc()
-	s.tell(s.cycle.refused(p.d, why, now), now)
+	if p.newest != nil { // its labels may be others
+		l.cycle.putPod(p.newest, now)
+	}
+	l.cycle.m.preBinds.WithLabelValues("refused").Inc()
+	l.tell(l.cycle.refused(p.d, why, now), now)
 }
 
 // waitHeap orders placements by when they are asked again.

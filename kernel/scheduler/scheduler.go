@@ -92,11 +92,8 @@ type Scheduler struct {
 	toReport    chan []report
 	synced      struct{ nodes, pods bool }
 
-	objects    chan objectUpdate
-	following  following
-	placements placements
-	toPreBind  chan preBindTask
-	preBound   chan preBound
+	following following
+	preparing preparing
 
 	batch    []binding
 	batchAt  time.Time
@@ -143,9 +140,10 @@ func New(cfg Config) (*Scheduler, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	ours := func(name string) bool { return name == cfg.SchedulerName }
-	return &Scheduler{
+	c := newCycle(ours, cfg.Seed, m, cfg.Log, cfg.Remember)
+	s := &Scheduler{
 		cfg:      cfg,
-		cycle:    newCycle(ours, cfg.Seed, m, cfg.Log, cfg.Remember),
+		cycle:    c,
 		awaited:  map[string]bool{},
 		wake:     make(chan struct{}, 1),
 		nodes:    make(informer.Updates, 4),
@@ -154,12 +152,11 @@ func New(cfg Config) (*Scheduler, error) {
 		bound:    make(chan []bound, binders),
 		toReport: make(chan []report),
 
-		objects:    make(chan objectUpdate, 4),
-		following:  following{list: map[schema.GroupResource]*follower{}},
-		placements: newPlacements(),
-		toPreBind:  make(chan preBindTask),
-		preBound:   make(chan preBound, preBinders),
-	}, nil
+		following: following{cycle: c, out: make(chan objectUpdate, 4), list: map[schema.GroupResource]*follower{}},
+		preparing: newPreparing(c, cfg.Log),
+	}
+	s.following.cfg, s.preparing.bind, s.preparing.tell = &s.cfg, s.bind, s.tell
+	return s, nil
 }
 
 // Explain returns the last verdict about a pod, false when none is remembered.
@@ -183,7 +180,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	r := &reporter{reg: s.cfg.Registry, controller: s.cfg.SchedulerName, instance: s.cfg.Instance, in: s.toReport, log: s.cfg.Log}
 	g.Go(func() error { return r.run(ctx) })
 	for range preBinders {
-		b := &preBinder{view: s.cycle.objects, in: s.toPreBind, out: s.preBound}
+		b := &preBinder{view: s.cycle.objects, in: s.preparing.to, out: s.preparing.done}
 		g.Go(func() error { return b.run(ctx) })
 	}
 	s.following.begin = func(i *informer.Informer) context.CancelFunc {
@@ -210,9 +207,9 @@ func (s *Scheduler) loop(ctx context.Context) error {
 		s.drain()
 		s.applyUpdates() // what is in place before a decision takes part in it
 		now := s.cfg.Clock.Now()
-		s.placements.wake(now)
+		s.preparing.wake(now)
 		if now.Sub(s.following.at) >= flushEvery {
-			s.follow()
+			s.following.follow()
 		}
 		var d *decision
 		if s.ready() && s.inFlight < maxInFlight {
@@ -252,7 +249,7 @@ func (s *Scheduler) dispatch(d *decision, now time.Time) {
 	default:
 		s.objectsChanged(d.changed, now)
 		d.changed = nil
-		s.preBind(d, now)
+		s.preparing.begin(d, now)
 	}
 }
 
@@ -295,10 +292,10 @@ func (s *Scheduler) drain() {
 			s.syncPods(c)
 		case b := <-s.bound:
 			s.finishBindings(b)
-		case u := <-s.objects:
-			s.syncObjects(u)
-		case b := <-s.preBound:
-			s.finishPreBind(&b)
+		case u := <-s.following.out:
+			s.objectsChanged(s.following.sync(u), s.cfg.Clock.Now())
+		case b := <-s.preparing.done:
+			s.preparing.finish(&b, s.cfg.Clock.Now())
 		case <-s.wake:
 		default:
 			return
@@ -315,10 +312,10 @@ func (s *Scheduler) deliver() {
 		default:
 		}
 	}
-	if task, ok := s.nextTask(s.cfg.Clock.Now()); ok {
+	if task, ok := s.preparing.nextTask(s.cfg.Clock.Now()); ok {
 		select {
-		case s.toPreBind <- task:
-			s.placements.due.drop(1)
+		case s.preparing.to <- task:
+			s.preparing.handed()
 		default:
 		}
 	}
@@ -344,12 +341,12 @@ func (s *Scheduler) wait(ctx context.Context, now time.Time) {
 		toReport = s.toReport
 	}
 	var toPreBind chan preBindTask
-	task, ok := s.nextTask(now)
+	task, ok := s.preparing.nextTask(now)
 	if ok {
-		toPreBind = s.toPreBind
+		toPreBind = s.preparing.to
 	}
 	pause := flushEvery
-	if at, ok := s.placements.next(); ok {
+	if at, ok := s.preparing.next(); ok {
 		pause = min(pause, max(at.Sub(now), time.Millisecond))
 	}
 	if at, ok := s.cycle.queue.NextBackoff(); ok {
@@ -364,12 +361,12 @@ func (s *Scheduler) wait(ctx context.Context, now time.Time) {
 		s.syncPods(c)
 	case b := <-s.bound:
 		s.finishBindings(b)
-	case u := <-s.objects:
-		s.syncObjects(u)
-	case b := <-s.preBound:
-		s.finishPreBind(&b)
+	case u := <-s.following.out:
+		s.objectsChanged(s.following.sync(u), s.cfg.Clock.Now())
+	case b := <-s.preparing.done:
+		s.preparing.finish(&b, s.cfg.Clock.Now())
 	case toPreBind <- task:
-		s.placements.due.drop(1)
+		s.preparing.handed()
 	case <-s.wake:
 	case toBind <- next:
 		s.outbox.drop(1)
@@ -400,15 +397,15 @@ func (s *Scheduler) syncPods(u informer.Update) {
 	if u.Replace {
 		s.cycle.replacePods(typed[*corev1.Pod](u.Objects), now)
 		s.synced.pods = true
-		s.dropMissing(u.Objects, now)
+		s.preparing.dropMissing(u.Objects, now)
 	}
 	for _, e := range u.Events {
 		if e.Type == watch.Deleted {
 			key := types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Name}
 			s.cycle.deletePod(key, now)
-			s.drop(key, now)
+			s.preparing.drop(key, now)
 		} else if p, ok := e.Object.Obj.(*corev1.Pod); ok {
-			s.dropUseless(p, now)
+			s.preparing.dropUseless(p, now)
 			s.cycle.putPod(p, now)
 		}
 	}
@@ -470,7 +467,7 @@ func (s *Scheduler) token(now time.Time) bool {
 // count brings the gauges up to date.
 func (s *Scheduler) count() {
 	active, backoff, unschedulable := s.cycle.queue.Lengths()
-	s.cycle.m.preBinding.Set(float64(len(s.placements.byPod)))
+	s.cycle.m.preBinding.Set(float64(len(s.preparing.byPod)))
 	s.cycle.m.pending.WithLabelValues("active").Set(float64(active))
 	s.cycle.m.pending.WithLabelValues("backoff").Set(float64(backoff))
 	s.cycle.m.pending.WithLabelValues("unschedulable").Set(float64(unschedulable))

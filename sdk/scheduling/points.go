@@ -124,7 +124,7 @@ func (p *Points) Open(h instance.Host) instance.Instance {
 
 // opened is the points as the dispatcher of a guest sees them.
 type opened struct {
-	*server
+	server *server
 	points *Points
 }
 
@@ -137,7 +137,7 @@ func (o *opened) Describe(m *wire.Manifest) {
 func (o *opened) Serves(op wire.Op) bool { return op >= wire.OpScheduling }
 
 func (o *opened) Serve(out []byte, op wire.Op, req, region []byte) ([]byte, error) {
-	resp, err := o.handle(op, req, region)
+	resp, err := o.server.handle(op, req, region)
 	return append(out, resp...), err
 }
 

@@ -55,12 +55,12 @@ func (a *attempt) run(ctx context.Context, pod *Pod) (out Outcome, bad *Instance
 		return out, nil, errMoreColumns
 	}
 	if fit := a.rejected(); fit != nil {
-		a.noteObjects(fit)
+		fit.noteObjects(a.instances, a.verdicts)
 		return Outcome{Fit: fit}, nil, nil
 	}
 	only, fit := a.narrowed()
 	if fit != nil {
-		a.noteObjects(fit)
+		fit.noteObjects(a.instances, a.verdicts)
 		return Outcome{Fit: fit}, nil, nil
 	}
 	if only != nil {
@@ -94,7 +94,9 @@ func (a *attempt) preFilter(ctx context.Context, pod *Pod, idle bool) (bad *Inst
 		if !equalCounts(v.pre[i].answer.Counts, answer.Counts) {
 			counts = make([]countState, len(answer.Counts))
 		}
-		v.pre[i] = preState{gen: in.gen, answer: answer, counts: counts, objects: in.reads.Take(), since: since}
+		looked := v.pre[i].objects // on which remembered rows rest; they have not changed, see voidObjects
+		v.pre[i] = preState{gen: in.gen, answer: answer, counts: counts, objects: looked, since: since}
+		v.read(i, in.reads.Take())
 		in.loaded = v
 		v.reads |= answer.Reads
 	}

@@ -181,10 +181,10 @@ func (a *attempt) winner(r *ranking, feasible int, rejected map[int]reason) Outc
 			fit.add(a.instances, &r, 1)
 		}
 		fit.examples = a.examples()
-		a.noteObjects(fit)
+		fit.noteObjects(a.instances, a.verdicts)
 		return Outcome{Fit: fit}
 	}
-	return Outcome{Node: a.table.Node(row).Name, Row: row, Score: score, Feasible: feasible, Scores: a.tell(r, row, &lead), reserving: a.reserving()}
+	return Outcome{Node: a.table.Node(row).Name, Row: row, Score: score, Feasible: feasible, Scores: a.tell(r, row, &lead), reserving: reservingOf(a.instances, a.verdicts)}
 }
 
 // maxExamples is how many nodes an explanation names for each reason.

@@ -90,7 +90,7 @@ func (a *attempt) chooseAmong(ctx context.Context, names []string) (out Outcome,
 		}
 	}
 	a.addAbsent(fit, n-len(rows))
-	a.noteObjects(fit)
+	fit.noteObjects(a.instances, a.verdicts)
 	return Outcome{Fit: fit}, nil, nil
 }
 

@@ -30,16 +30,16 @@ func (v *verdicts) read(instance int, refs []objects.Ref) {
 // noteObjects adds to a refusal the objects that those who refused looked at. Of an
 // instance of several members, what one of them looked at counts for all that read
 // objects.
-func (a *attempt) noteObjects(fit *FitError) {
-	for i, in := range a.instances {
-		if refs := a.verdicts.pre[i].objects; len(refs) > 0 && slices.ContainsFunc(fit.texts, in.readsFor) {
-			fit.Objects = append(fit.Objects, refs...)
+func (f *FitError) noteObjects(instances []*Instance, v *verdicts) {
+	for i, in := range instances {
+		if refs := v.pre[i].objects; len(refs) > 0 && slices.ContainsFunc(f.texts, func(r ReasonCount) bool { return readsFor(in, r) }) {
+			f.Objects = append(f.Objects, refs...)
 		}
 	}
 }
 
 // readsFor tells whether a text came from a member that reads objects.
-func (in *Instance) readsFor(r ReasonCount) bool {
+func readsFor(in *Instance, r ReasonCount) bool {
 	for k := range in.members {
 		if m := &in.members[k]; m.Name == r.Plugin && len(m.Objects) > 0 {
 			return true

@@ -17,11 +17,11 @@ type reserving struct {
 	members  []int
 }
 
-// reserving lists who has a say about pods like the one at hand; nil for nobody,
+// reservingOf lists who has a say about pods like the one at hand; nil for nobody,
 // which is what most pods have.
-func (a *attempt) reserving() (out []reserving) {
-	for i, in := range a.instances {
-		if m := a.verdicts.pre[i].answer.Reserving; len(m) > 0 {
+func reservingOf(instances []*Instance, v *verdicts) (out []reserving) {
+	for i, in := range instances {
+		if m := v.pre[i].answer.Reserving; len(m) > 0 {
 			out = append(out, reserving{in, m})
 		}
 	}
@@ -127,7 +127,7 @@ func (e *Evaluator) hold(in *Instance, a *schedule.ReserveAnswer, held *Reserved
 		list = append(list, Reservation{Plugin: in.name, Member: r.Member, Name: m.Name, PreBind: r.PreBind, State: r.State,
 			Policy: in.plugin.FailurePolicy, unreserves: m.Unreserves})
 		for _, o := range r.Assumed {
-			ref, err := in.refOf(o.ObjectRef)
+			ref, err := refOf(in, o.ObjectRef)
 			if err != nil {
 				return nil, err
 			}
@@ -147,7 +147,7 @@ func (e *Evaluator) hold(in *Instance, a *schedule.ReserveAnswer, held *Reserved
 }
 
 // refOf is an object that a member names and says that it reads.
-func (in *Instance) refOf(o schedule.ObjectRef) (objects.Ref, error) {
+func refOf(in *Instance, o schedule.ObjectRef) (objects.Ref, error) {
 	if in.plugin.Access == nil || in.view == nil {
 		return objects.Ref{}, wrongf("it assumes %s, and may not read it", o.Resource)
 	}

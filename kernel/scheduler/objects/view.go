@@ -39,6 +39,11 @@ type kind struct {
 	// the last change by which an object came or went.
 	changed map[string]uint64
 	gone    uint64
+	// born is the number at which the resource became known: what was answered before
+	// holds no more.
+	born uint64
+	// whole: all are being stored, and sorted is made when they are.
+	whole bool
 }
 
 type name struct{ namespace, name string }
@@ -96,6 +101,11 @@ func (v *View) Replace(gr schema.GroupResource, list []*watch.Object) (changed [
 	if k == nil {
 		return nil
 	}
+	if !k.synced {
+		v.clock++
+		k.born = v.clock
+	}
+	k.whole = true
 	present := make(map[name]bool, len(list))
 	for _, o := range list {
 		present[name{o.Namespace, o.Name}] = true
@@ -110,7 +120,12 @@ func (v *View) Replace(gr schema.GroupResource, list []*watch.Object) (changed [
 			changed = append(changed, Ref{gr, o.Namespace, o.Name})
 		}
 	}
-	k.synced = true
+	k.synced, k.whole = true, false
+	k.sorted = make([]*watch.Object, 0, len(k.objects))
+	for _, e := range k.objects {
+		k.sorted = append(k.sorted, e.shown)
+	}
+	slices.SortFunc(k.sorted, byKey)
 	return changed
 }
 
@@ -163,7 +178,9 @@ func (v *View) remove(k *kind, n name) bool {
 		return false
 	}
 	delete(k.objects, n)
-	k.sorted = without(k.sorted, e.shown)
+	if !k.whole {
+		k.sorted = without(k.sorted, e.shown)
+	}
 	v.clock++
 	k.gone = v.clock
 	k.changed[n.namespace], k.changed[""] = v.clock, v.clock
@@ -174,7 +191,9 @@ func (v *View) remove(k *kind, n name) bool {
 func (v *View) show(k *kind, n name, e *entry) {
 	was := e.shown
 	e.shown = patched(e.stored, e.assumed)
-	k.sorted = with(without(k.sorted, was), e.shown)
+	if !k.whole {
+		k.sorted = with(without(k.sorted, was), e.shown)
+	}
 	v.clock++
 	e.changed = v.clock
 	k.changed[n.namespace], k.changed[""] = v.clock, v.clock
@@ -222,12 +241,12 @@ func (v *View) changed(r Ref) uint64 {
 		return v.clock
 	}
 	if r.Name == "" {
-		return k.changed[r.Namespace]
+		return max(k.born, k.changed[r.Namespace])
 	}
 	if e := k.objects[name{r.Namespace, r.Name}]; e != nil {
-		return e.changed
+		return max(k.born, e.changed)
 	}
-	return k.gone // one that is not there may have gone with any that did
+	return max(k.born, k.gone) // one that is not there may have gone with any that did
 }
 
 // Get is an object as it is to be seen; nil when there is none.
