@@ -70,10 +70,10 @@ func (v *volumes) volume(name, class, node string) *corev1.PersistentVolume {
 		NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
 			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "host", Operator: corev1.NodeSelectorOpIn, Values: []string{node}}}}}}},
 	}}, metav1.CreateOptions{})
-	must(v, err)
+	must(v.T, err)
 	pv.Status.Phase = corev1.VolumeAvailable
 	pv, err = v.CoreV1().PersistentVolumes().UpdateStatus(v.Context(), pv, metav1.UpdateOptions{})
-	must(v, err)
+	must(v.T, err)
 	return pv
 }
 
@@ -82,7 +82,7 @@ func (v *volumes) claim(name, class string) *corev1.PersistentVolumeClaim {
 	c, err := v.CoreV1().PersistentVolumeClaims("default").Create(v.Context(), &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: corev1.PersistentVolumeClaimSpec{StorageClassName: &class, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{"storage": resource.MustParse("1Gi")}}}}, metav1.CreateOptions{})
-	must(v, err)
+	must(v.T, err)
 	return c
 }
 
@@ -91,13 +91,13 @@ func (v *volumes) pod(name, claim string) {
 	_, err := v.CoreV1().Pods("default").Create(v.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{
 		Containers: []corev1.Container{{Name: "c", Image: "i"}},
 		Volumes:    []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}}}}}, metav1.CreateOptions{})
-	must(v, err)
+	must(v.T, err)
 }
 
 // bind plays the controller that ends a binding.
 func (v *volumes) bind(claim, volume string) {
 	v.Helper()
-	must(v, retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	must(v.T, retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		c, err := v.CoreV1().PersistentVolumeClaims("default").Get(v.Context(), claim, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -111,7 +111,7 @@ func (v *volumes) bind(claim, volume string) {
 
 func (v *volumes) getPod(name string) *corev1.Pod {
 	p, err := v.CoreV1().Pods("default").Get(context.WithoutCancel(v.Context()), name, metav1.GetOptions{})
-	must(v, err)
+	must(v.T, err)
 	return p
 }
 
@@ -131,7 +131,7 @@ func (v *volumes) says(pod, message string) func() bool {
 func (v *volumes) givenTo(volume string, c *corev1.PersistentVolumeClaim) func() bool {
 	return func() bool {
 		pv, err := v.CoreV1().PersistentVolumes().Get(v.Context(), volume, metav1.GetOptions{})
-		must(v, err)
+		must(v.T, err)
 		r := pv.Spec.ClaimRef
 		return r != nil && r.UID == c.UID && r.Name == c.Name && r.Kind == "PersistentVolumeClaim" && pv.Annotations["pv.kubernetes.io/bound-by-controller"] == "yes"
 	}
@@ -139,7 +139,7 @@ func (v *volumes) givenTo(volume string, c *corev1.PersistentVolumeClaim) func()
 
 func (v *volumes) selected(claim string) string {
 	c, err := v.CoreV1().PersistentVolumeClaims("default").Get(v.Context(), claim, metav1.GetOptions{})
-	must(v, err)
+	must(v.T, err)
 	return c.Annotations["volume.kubernetes.io/selected-node"]
 }
 
