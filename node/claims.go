@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	storagehelper "k8s.io/component-helpers/storage/volume"
 
 	"github.com/pintle-io/pintle/node/volume/localpath"
 )
@@ -56,18 +57,45 @@ func (c claims) bound(ctx context.Context, pod *corev1.Pod, name string, ephemer
 	return v, nil
 }
 
+// fits is why a persistent volume is not for this node: its data are elsewhere. The
+// node's labels may have changed since the API has told of them.
+func (p *parts) fits(ctx context.Context, v *corev1.PersistentVolume) error {
+	if v.Spec.NodeAffinity == nil {
+		return nil
+	}
+	if n := p.self(); n != nil && storagehelper.CheckNodeAffinity(v, n.Labels) == nil {
+		return nil
+	}
+	n := p.ask(ctx)
+	if n == nil {
+		return fmt.Errorf("the API does not tell of node %q", p.agent.cfg.Name)
+	}
+	return storagehelper.CheckNodeAffinity(v, n.Labels)
+}
+
 // keepLocalVolumes removes the data of volumes that were provisioned on this node, and
-// are being deleted.
+// are being deleted. It begins when all pods are known: before, nothing seems mounted.
 func (p *parts) keepLocalVolumes(ctx context.Context) error {
+	select {
+	case <-p.agent.ready:
+	case <-ctx.Done():
+		return nil
+	}
 	k := &localpath.Keeper{Client: p.agent.client, Node: p.agent.cfg.Name, Root: p.agent.cfg.localVolumes(), Mounted: p.mounted, Log: p.agent.cfg.Log}
 	return k.Run(ctx)
 }
 
-// mounted tells whether a pod that is here has a claim's volume.
-func (p *parts) mounted(namespace, claim string) bool {
-	return slices.ContainsFunc(p.workers.Pods(), func(pod *corev1.Pod) bool {
-		return pod.Namespace == namespace && slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
-			return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim || v.Ephemeral != nil && pod.Name+"-"+v.Name == claim
+// mounted tells whether a pod that is here has a persistent volume: one of which it is
+// written down, or one of which it is not known yet what its claim's volume is.
+func (p *parts) mounted(v *corev1.PersistentVolume) (bool, error) {
+	if has, err := p.volumes.Has(v.Name); err != nil || has {
+		return has, err
+	}
+	r := v.Spec.ClaimRef
+	return r != nil && slices.ContainsFunc(p.workers.Pods(), func(pod *corev1.Pod) bool {
+		return pod.Namespace == r.Namespace && slices.ContainsFunc(pod.Spec.Volumes, func(x corev1.Volume) bool {
+			claimed := x.PersistentVolumeClaim != nil && x.PersistentVolumeClaim.ClaimName == r.Name || x.Ephemeral != nil && pod.Name+"-"+x.Name == r.Name
+			return claimed && !p.volumes.Known(pod, x.Name)
 		})
-	})
+	}), nil
 }

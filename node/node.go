@@ -257,11 +257,15 @@ func Cleanup(ctx context.Context, cfg Config, purge bool) error {
 			return err
 		}
 	}
-	for _, d := range []string{"pods", "containerd"} {
-		if err := mount.DetachBelow(cfg.dir(d)); err != nil {
+	held := []string{cfg.dir("pods"), cfg.dir("containerd")}
+	if purge {
+		held = append(held, cfg.localVolumes()) // containers may have mounted there, too
+	}
+	for _, d := range held {
+		if err := mount.DetachBelow(d); err != nil {
 			return err
 		}
-		if left, err := mount.Below(cfg.dir(d)); err != nil || len(left) > 0 {
+		if left, err := mount.Below(d); err != nil || len(left) > 0 {
 			return fmt.Errorf("still mounted: %v %w", left, err)
 		}
 	}

@@ -53,6 +53,7 @@ type parts struct {
 	certs    *podcertificate.Manager
 	images   *image.Puller
 	collect  *image.Collector
+	volumes  *volume.Manager
 	workers  *pod.Workers
 	watcher  *cri.Watcher
 	member   *membership.Member
@@ -80,11 +81,13 @@ func (a *Agent) wire(cgroups *cgroup.System, about *podspec.Node, runtimeVersion
 	p.collect = &image.Collector{Puller: p.images, High: cfg.ImageGCHigh, Low: cfg.ImageGCLow,
 		Spare: []string{cfg.SandboxImage}, InUse: p.imagesInUse}
 	scheme, _, _ := strings.Cut(runtimeVersion, "://")
+	p.volumes = volume.New(volume.Config{
+		Root: cfg.dir("pods"), Staging: cfg.dir("staged"), Claim: claims{a.client}.volume, Fits: p.fits, RecursiveReadOnly: p.recursiveReadOnly(features), Node: node, Log: cfg.Log,
+		Drivers: volume.Standard(localpath.Driver{Root: cfg.localVolumes(), Node: cfg.Name}, projected.Config{Sources: p.sources, Bundles: p.sources, Token: p.token, Credential: p.certs.Credential, Node: node, Log: cfg.Log}),
+	})
 	p.workers = pod.NewWorkers(pod.Config{
 		Client: a.client, Runtime: a.runtime, RuntimeName: scheme, ImageMounts: features.ImageMounts,
-		Volumes: volume.New(volume.Config{Root: cfg.dir("pods"), Staging: cfg.dir("staged"), Claim: claims{a.client}.volume, RecursiveReadOnly: p.recursiveReadOnly(features), Node: node, Log: cfg.Log,
-			Drivers: volume.Standard(cfg.localVolumes(), projected.Config{Sources: p.sources, Bundles: p.sources, Token: p.token, Credential: p.certs.Credential, Node: node, Log: cfg.Log})}),
-		Images: p.images, Sources: held{p.sources, p.certs}, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Allocations: checkpoint.New(cfg.dir("allocations")), Recorder: recorder, Node: node,
+		Volumes: p.volumes, Images: p.images, Sources: held{p.sources, p.certs}, Cgroups: cgroups, CgroupParent: cfg.podGroup(), Allocations: checkpoint.New(cfg.dir("allocations")), Recorder: recorder, Node: node,
 		Services: p.listServices, NetworkReady: p.network.Load, Draining: p.drainer.drain, DrainTimeout: cfg.DrainTimeout,
 		Admit: p.admit(features), PIDs: cfg.PodPIDs, Prober: probe.Network{Exec: a.runtime.Exec}, Log: cfg.Log,
 	})

@@ -10,8 +10,8 @@ import (
 	"github.com/pintle-io/pintle/node/volume/projected"
 )
 
-// Standard are the kinds that need nothing but this node and the API. Volumes that are
-// provisioned on this node are in directories of localVolumes, an absolute path.
-func Standard(localVolumes string, written projected.Config) []driver.Driver {
-	return []driver.Driver{emptydir.Driver{}, hostpath.Driver{}, localpath.Driver{Root: localVolumes}, local.Driver{}, image.Driver{}, projected.New(written)}
+// Standard are the kinds that need nothing but this node and the API. provisioned makes
+// those that are provisioned on this node.
+func Standard(provisioned localpath.Driver, written projected.Config) []driver.Driver {
+	return []driver.Driver{emptydir.Driver{}, hostpath.Driver{}, provisioned, local.Driver{}, image.Driver{}, projected.New(written)}
 }

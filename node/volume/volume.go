@@ -7,6 +7,7 @@
 //	subpaths/NAME/CONTAINER/N           parts of volumes, bound there
 //	containers/NAME/N, etc-hosts        files of the agent's own
 //	staged/NAME.json                    what must be undone elsewhere
+//	persistent/NAME/VOLUME              which persistent volume it is
 //
 // A kind of volume is a driver (package driver) in a package of its own below
 // this one; Standard lists those that ship.
@@ -47,6 +48,8 @@ type Config struct {
 	// Claim finds the persistent volume bound to a claim of a pod, which is the pod's
 	// own for an ephemeral volume; nil: there are none.
 	Claim func(ctx context.Context, pod *corev1.Pod, name string, ephemeral bool) (*corev1.PersistentVolume, error)
+	// Fits is why a persistent volume is not for this node; nil: all are.
+	Fits func(ctx context.Context, v *corev1.PersistentVolume) error
 	// RecursiveReadOnly tells whether the runtime can make mounts below the
 	// read-only ones of a pod read-only too; nil means never.
 	RecursiveReadOnly func(ctx context.Context, pod *corev1.Pod) (bool, error)
@@ -86,6 +89,9 @@ type Error struct {
 func (e *Error) Error() string {
 	if _, ok := errors.AsType[*unknown](e.Err); ok {
 		return fmt.Sprintf("Unable to attach or mount volumes: unmounted volumes=[%s], unattached volumes=[], failed to process volumes=[%s]: %v", e.Volume, e.Volume, e.Err)
+	}
+	if m, ok := errors.AsType[*misplaced](e.Err); ok {
+		return m.Error()
 	}
 	return fmt.Sprintf("MountVolume.SetUp failed for volume %q : %v", e.Volume, e.Err)
 }
@@ -138,6 +144,11 @@ func (m *Manager) prepare(ctx context.Context, pod *corev1.Pod, v *corev1.Volume
 	d, err := m.driver(r.Spec)
 	if err != nil {
 		return renew, err
+	}
+	if r.Persistent != nil {
+		if err := m.admit(ctx, r); err != nil {
+			return renew, err
+		}
 	}
 	var mounted driver.Mount
 	if s, ok := d.(driver.Staged); ok {

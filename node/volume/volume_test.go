@@ -24,6 +24,7 @@ import (
 	"github.com/pintle-io/pintle/node/mount"
 	"github.com/pintle-io/pintle/node/podspec"
 	"github.com/pintle-io/pintle/node/volume"
+	"github.com/pintle-io/pintle/node/volume/localpath"
 	"github.com/pintle-io/pintle/node/volume/projected"
 )
 
@@ -64,7 +65,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, root: filepath.Join(t.TempDir(), "pods"), clock: testclock.NewFakeClock(time.Now()),
 		config: map[string]map[string]string{"cm": {"a": "1", "b": "2"}}, secret: map[string]map[string][]byte{"sec": {"k": []byte("s")}}}
 	node := func() *podspec.Node { return &podspec.Node{IPs: []string{"10.0.0.1"}} }
-	w.m = volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard("/var/lib/none", projected.Config{Sources: w, Bundles: w, Clock: w.clock, Node: node,
+	w.m = volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard(localpath.Driver{Root: "/var/lib/none", Node: "n"}, projected.Config{Sources: w, Bundles: w, Clock: w.clock, Node: node,
 		Credential: func(_ context.Context, _ *corev1.Pod, volume string, source int) (key, chain []byte, err error) {
 			of := fmt.Sprintf("%s/%d%s\n", volume, source, w.renewed)
 			return []byte("key " + of), []byte("chain " + of), w.fail
@@ -410,7 +411,7 @@ func TestReadOnlyMounts(t *testing.T) {
 	w := newWorld(t)
 	host, able := t.TempDir(), false
 	node := func() *podspec.Node { return &podspec.Node{} }
-	m := volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard("/var/lib/none", projected.Config{Sources: w, Node: node}),
+	m := volume.New(volume.Config{Root: w.root, Node: node, Drivers: volume.Standard(localpath.Driver{Root: "/var/lib/none", Node: "n"}, projected.Config{Sources: w, Node: node}),
 		Claim: func(context.Context, *corev1.Pod, string, bool) (*corev1.PersistentVolume, error) {
 			return &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: host}}}}, nil
 		},
@@ -509,7 +510,7 @@ func TestClaimIsNotBound(t *testing.T) {
 	w := newWorld(t)
 	why := errors.New("error processing PVC default/p-tmp: PVC is not bound")
 	ephemerals := map[string]bool{}
-	m := volume.New(volume.Config{Root: w.root, Node: func() *podspec.Node { return &podspec.Node{} }, Drivers: volume.Standard("/var/lib/none", projected.Config{Sources: w}),
+	m := volume.New(volume.Config{Root: w.root, Node: func() *podspec.Node { return &podspec.Node{} }, Drivers: volume.Standard(localpath.Driver{Root: "/var/lib/none", Node: "n"}, projected.Config{Sources: w}),
 		Claim: func(_ context.Context, _ *corev1.Pod, name string, ephemeral bool) (*corev1.PersistentVolume, error) {
 			ephemerals[name] = ephemeral
 			return nil, why

@@ -1,8 +1,10 @@
 package localpath
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,6 +20,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/pintle-io/pintle/node/mount"
 )
 
 // Keeper follows the volumes of this node. Fields without a remark are required.
@@ -25,8 +29,9 @@ type Keeper struct {
 	Client kubernetes.Interface
 	Node   string // the node's name
 	Root   string // as in Driver
-	// Mounted tells whether a pod on this node still has the volume of a claim.
-	Mounted func(namespace, claim string) bool
+	// Mounted tells whether a pod on this node still has the volume, whichever claim
+	// it is of by now. It is asked from the beginning of Run.
+	Mounted func(v *corev1.PersistentVolume) (bool, error)
 	Log     *slog.Logger
 }
 
@@ -58,7 +63,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 		v, err := follow.Lister().Get(name)
 		if err == nil {
-			err = k.release(ctx, v)
+			err = k.look(ctx, v)
 		}
 		queue.Done(name)
 		if err == nil || apierrors.IsNotFound(err) {
@@ -70,20 +75,36 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
+// look removes a volume's data if the API itself still says that they are to go: what
+// was seen of the volume may be older than its binding, or than the volume of now.
+func (k *Keeper) look(ctx context.Context, seen *corev1.PersistentVolume) error {
+	if !doomed(seen) {
+		return nil
+	}
+	v, err := k.Client.CoreV1().PersistentVolumes().Get(ctx, seen.Name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if v.UID != seen.UID || v.Labels[NodeLabel] != k.Node {
+		return nil // the watch will tell of it
+	}
+	return k.release(ctx, v)
+}
+
 // release removes the data of a volume that is being deleted, and lets it go.
 func (k *Keeper) release(ctx context.Context, v *corev1.PersistentVolume) error {
 	if !doomed(v) {
 		return nil
 	}
-	if r := v.Spec.ClaimRef; r != nil && k.Mounted(r.Namespace, r.Name) {
-		return fmt.Errorf("a pod on this node has it: claim %s/%s", r.Namespace, r.Name)
+	if mounted, err := k.Mounted(v); err != nil || mounted {
+		return cmp.Or(err, errors.New("a pod on this node has it"))
 	}
 	at, err := directory(k.Root, v)
 	if err != nil {
 		return err
 	}
-	for _, path := range []string{at + ".new", at} {
-		if err := os.RemoveAll(path); err != nil {
+	for _, path := range []string{half(at), at} {
+		if err := remove(path); err != nil {
 			return err
 		}
 	}
@@ -94,6 +115,18 @@ func (k *Keeper) release(ctx context.Context, v *corev1.PersistentVolume) error 
 	}
 	_, err = k.Client.CoreV1().PersistentVolumes().Patch(ctx, v.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 	return err
+}
+
+// remove removes a directory, and nothing of what a container has mounted in it
+// (Bidirectional): that is somebody's data, and not the volume's.
+func remove(dir string) error {
+	if err := mount.DetachBelow(dir); err != nil {
+		return err
+	}
+	if left, err := mount.Below(dir); err != nil || len(left) > 0 {
+		return cmp.Or(err, fmt.Errorf("%v still mounted", left))
+	}
+	return os.RemoveAll(dir)
 }
 
 // doomed tells that the data of a volume is to be removed: the volume is being

@@ -37,8 +37,8 @@ const (
 
 const provisionedBy = "pv.kubernetes.io/provisioned-by"
 
-// Driver makes the volumes that are below Root, an absolute path.
-type Driver struct{ Root string }
+// Driver makes the volumes of Node that are below Root, an absolute path.
+type Driver struct{ Root, Node string }
 
 // Name is the kind's name.
 func (Driver) Name() string { return "local-path" }
@@ -51,6 +51,10 @@ func (Driver) Supports(s driver.Spec) bool {
 // Setup makes the directory, writable for everybody and for the pod's group. One
 // that is there is left as the pods before left it.
 func (d Driver) Setup(_ context.Context, r *driver.Request) (driver.Mount, error) {
+	if on := r.Persistent.Labels[NodeLabel]; on != d.Node {
+		// Its data are there: here it would be another volume, and empty.
+		return driver.Mount{}, fmt.Errorf("volume %s is on node %q, by its label %s, and this is node %q", r.Persistent.Name, on, NodeLabel, d.Node)
+	}
 	at, err := directory(d.Root, r.Persistent)
 	if err != nil {
 		return driver.Mount{}, err
@@ -59,7 +63,7 @@ func (d Driver) Setup(_ context.Context, r *driver.Request) (driver.Mount, error
 		return driver.Mount{Path: at}, err
 	}
 	// Under another name first: one that is half made is not taken for ready.
-	fresh := at + ".new"
+	fresh := half(at)
 	if err := os.MkdirAll(fresh, 0o755); err != nil {
 		return driver.Mount{}, err
 	}
@@ -81,6 +85,11 @@ func directory(root string, v *corev1.PersistentVolume) (string, error) {
 		return "", fmt.Errorf("volume %s: its path is not %s, where volumes of %s are on this node", v.Name, at, Provisioner)
 	}
 	return at, nil
+}
+
+// half is where a volume is made: no volume's name begins with a dot.
+func half(at string) string {
+	return filepath.Join(filepath.Dir(at), ".new-"+filepath.Base(at))
 }
 
 var _ driver.Driver = Driver{}
