@@ -97,6 +97,10 @@ func decideNamed(w claimView) claimPlan {
 	switch {
 	case v == nil:
 		return claimPlan{phase: pending}
+	case v.Spec.ClaimRef == nil && v.Status.Phase == bound:
+		// Somebody removed its claimRef: the claim that has it comes first, and then,
+		// if there is none, the volume wakes this one.
+		return claimPlan{phase: pending}
 	case v.Spec.ClaimRef == nil:
 		if err := mismatch(v, c); err != nil {
 			return claimPlan{phase: pending, note: &client.Note{Warning: true, Reason: "VolumeMismatch",

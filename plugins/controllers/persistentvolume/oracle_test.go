@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/pintle-io/pintle/sdk/api/resource"
@@ -124,8 +125,9 @@ func (w *world) unfit(c *claim, v *volume) bool {
 // happen is something that others do.
 func (w *world) happen() {
 	defer w.check()
+	defer w.wakeChanged(w.seen())
 	n := fmt.Sprint(w.r.IntN(4))
-	switch w.r.IntN(8) {
+	switch w.r.IntN(9) {
 	case 0, 1:
 		w.newVolume("v" + n)
 	case 2, 3:
@@ -135,7 +137,6 @@ func (w *world) happen() {
 		c.Namespace, c.Name = "default", "c"+n
 		if w.api.Get(c, "default", c.Name) == nil {
 			w.must(w.api.Delete(c, client.DeleteOptions{}))
-			w.wakeAll()
 		}
 	case 5:
 		w.provisionOne()
@@ -143,11 +144,20 @@ func (w *world) happen() {
 		w.reserve(fmt.Sprint("v", w.r.IntN(4)), "c"+n)
 	case 7: // an administrator deletes a volume that holds nothing
 		v := &volume{}
-		if w.api.Get(v, "", "v"+n) == nil && v.Spec.ClaimRef == nil {
+		if w.api.Get(v, "", "v"+n) == nil && v.Spec.ClaimRef == nil && !w.had(v.Name) {
 			w.must(w.api.Delete(v, client.DeleteOptions{Preconditions: &client.Preconditions{ResourceVersion: &v.ResourceVersion}}))
 		}
+	case 8: // a user takes a bound volume's claimRef away
+		v := &volume{}
+		if w.api.Get(v, "", "v"+n) == nil && v.Spec.ClaimRef != nil && v.Status.Phase == bound {
+			w.must(write(w.api, v, &v.ObjectMeta, "", patch{"spec": patch{"claimRef": nil}}))
+		}
 	}
-	w.wakeAll()
+}
+
+// had tells that a volume is that of a claim.
+func (w *world) had(name string) bool {
+	return slices.ContainsFunc(w.claims(), func(c *claim) bool { return c.complete() && c.Spec.VolumeName == name })
 }
 
 // reserve is what a scheduler does with a volume for a claim.
@@ -155,18 +165,53 @@ func (w *world) reserve(volumeName, claimName string) {
 	c, v := &claim{}, &volume{}
 	if w.api.Get(c, "default", claimName) == nil && c.Spec.VolumeName == "" && w.api.Get(v, "", volumeName) == nil &&
 		v.Spec.ClaimRef == nil && v.Status.Phase == available && !w.unfit(c, v) {
+		defer w.wakeChanged(w.seen())
 		w.must(write(w.api, v, &v.ObjectMeta, "", bindVolume(v, c)))
 		w.check()
 	}
 }
 
-// wakeAll: any change may wake anything, and restarts wake all.
-func (w *world) wakeAll() {
+// sight is what is stored of an object that the binder watches.
+type sight struct {
+	revision string
+	gone     []controller.Request // what its end wakes
+}
+
+func (w *world) seen() map[controller.Request]sight {
+	out := map[controller.Request]sight{}
 	for _, c := range w.claims() {
-		w.queue[controller.Request{Namespace: c.Namespace, Name: c.Name}] = true
+		q := controller.Request{Name: c.Spec.VolumeName}
+		if q.Name == "" {
+			q = controller.Request{Namespace: c.Namespace, Name: gone + c.Name}
+		}
+		out[controller.Request{Namespace: c.Namespace, Name: c.Name}] = sight{c.ResourceVersion, []controller.Request{q}}
 	}
 	for _, v := range w.volumes() {
-		w.queue[controller.Request{Name: v.Name}] = true
+		s := sight{revision: v.ResourceVersion}
+		if r := v.Spec.ClaimRef; r != nil {
+			s.gone = []controller.Request{{Namespace: r.Namespace, Name: r.Name}}
+		}
+		out[controller.Request{Name: v.Name}] = s
+	}
+	return out
+}
+
+// wakeChanged wakes what the watches map the changes since before to, and no more.
+func (w *world) wakeChanged(before map[controller.Request]sight) {
+	after := w.seen()
+	for q, s := range after {
+		if before[q].revision != s.revision {
+			w.queue[q] = true
+		}
+	}
+	for q, s := range before {
+		if _, there := after[q]; there {
+			continue
+		}
+		w.queue[q] = true
+		for _, next := range s.gone {
+			w.queue[next] = true
+		}
 	}
 }
 
@@ -217,7 +262,6 @@ func (w *world) provisionOne() {
 
 // settle runs the binder, without kills or others, until nothing is left to do.
 func (w *world) settle() {
-	w.wakeAll()
 	for i := 0; len(w.queue) > 0; i++ {
 		if i > 3000 {
 			w.t.Fatalf("%s: the binder never comes to rest", w.name)
@@ -237,6 +281,9 @@ func (w *world) settle() {
 		}
 	}
 	for _, v := range vs {
+		if v.Spec.ClaimRef == nil && w.had(v.Name) {
+			w.t.Fatalf("%s: volume %s has lost its claim for ever", w.name, v.Name)
+		}
 		if v.Status.Phase == pending {
 			w.t.Fatalf("%s: volume %s is Pending", w.name, v.Name)
 		}
@@ -252,7 +299,7 @@ func (w *world) step(lives int) {
 		if lives < 0 {
 			c = w.api
 		}
-		before := w.revisions()
+		before := w.seen()
 		res, err := reconcile(c, q)
 		if err != nil {
 			if !errors.Is(err, errCrash) {
@@ -263,25 +310,10 @@ func (w *world) step(lives int) {
 		for _, next := range res.Enqueue {
 			w.queue[next] = true
 		}
-		for next, rev := range w.revisions() {
-			if before[next] != rev {
-				w.queue[next] = true
-			}
-		}
+		w.wakeChanged(before)
 		w.check()
 		return
 	}
-}
-
-func (w *world) revisions() map[controller.Request]string {
-	out := map[controller.Request]string{}
-	for _, c := range w.claims() {
-		out[controller.Request{Namespace: c.Namespace, Name: c.Name}] = c.ResourceVersion
-	}
-	for _, v := range w.volumes() {
-		out[controller.Request{Name: v.Name}] = v.ResourceVersion
-	}
-	return out
 }
 
 // In random histories, whoever is killed and whoever is faster, no volume is two

@@ -22,6 +22,16 @@ func reconcileVolume(c client.Client, name string) (res controller.Result, err e
 			return res, err
 		}
 	}
+	if v.Spec.ClaimRef == nil {
+		owner, err := ownerOf(c, v)
+		if err != nil {
+			return res, err
+		}
+		if owner != nil { // before anybody else takes it
+			res.Enqueue = append(res.Enqueue, controller.Request{Namespace: owner.Namespace, Name: owner.Name})
+			return res, nil
+		}
+	}
 	p := decideVolume(v, cl)
 	if p.wake && cl != nil {
 		res.Enqueue = append(res.Enqueue, controller.Request{Namespace: cl.Namespace, Name: cl.Name})
@@ -59,6 +69,21 @@ func carryOutVolume(c client.Client, v *volume, cl *claim, p volumePlan) error {
 	return nil
 }
 
+// ownerOf is the claim that has a volume which says nothing of it, because somebody
+// removed its claimRef; nil: it is free. Its phase stays until the claim has it back.
+func ownerOf(c client.Client, v *volume) (*claim, error) {
+	var list []*claim
+	if err := c.List(&list, client.ListOptions{}); err != nil {
+		return nil, err
+	}
+	for _, x := range list {
+		if x.complete() && x.Spec.VolumeName == v.Name {
+			return x, nil
+		}
+	}
+	return nil, nil
+}
+
 // wakeClaims requests the claims that a free volume is good for.
 func wakeClaims(c client.Client, v *volume, res *controller.Result) error {
 	var list []*claim
@@ -75,7 +100,7 @@ func wakeClaims(c client.Client, v *volume, res *controller.Result) error {
 	}
 	for _, x := range list {
 		class, _ := x.class()
-		names := x.Spec.VolumeName == v.Name && x.Status.Phase != bound
+		names := x.Spec.VolumeName == v.Name
 		fits := x.Spec.VolumeName == "" && !x.complete() && findBest([]*volume{v}, x, delayed[class]) != nil
 		if names || fits {
 			res.Enqueue = append(res.Enqueue, controller.Request{Namespace: x.Namespace, Name: x.Name})
