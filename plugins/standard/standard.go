@@ -210,7 +210,7 @@ var Plugins = []Plugin{
 		{[]string{""}, []string{"persistentvolumeclaims"}, []string{"get", "list", "watch", "patch"}},
 		{[]string{""}, []string{"persistentvolumeclaims/status"}, []string{"patch"}},
 		{[]string{""}, []string{"nodes"}, read},
-		{[]string{"storage.k8s.io"}, []string{"storageclasses"}, []string{"get"}},
+		{[]string{"storage.k8s.io"}, []string{"storageclasses"}, read},
 	}},
 	{Name: "ephemeral-volume", Member: "ephemeral-volume", Account: "ephemeral-volume-controller", Component: "ephemeral_volume", Rules: []Rule{
 		events,

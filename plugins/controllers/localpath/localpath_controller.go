@@ -10,6 +10,7 @@ package localpath
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/client"
@@ -23,8 +24,15 @@ const (
 	classes = "storage.k8s.io/v1/storageclasses"
 )
 
-// ofNode begins the name of a request for the volumes of a node that is gone.
-const ofNode = "node "
+// What no object is called begins the names of other requests: for the volumes of a
+// node that is gone, and for the claims that wait for a class.
+const (
+	ofNode  = "node "
+	ofClass = "class "
+)
+
+// leaves is when a claim is looked at again whose volume's name is still taken.
+const leaves = 5 * time.Second
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "local-path", New: func([]byte) (sdk.Points, error) {
@@ -32,6 +40,8 @@ func init() {
 			Watches: []controller.Watch{
 				{Resource: claims, Present: []string{"metadata.annotations[" + annProvisioner + "]"}},
 				{Resource: volumes, Present: []string{"metadata.labels[" + NodeLabel + "]"}},
+				{Resource: volumes, Map: controller.Deleted(volumeGone), Fields: []string{"spec.claimRef"}, Present: []string{"metadata.labels[" + NodeLabel + "]"}},
+				{Resource: classes, Map: controller.Func(classChanged), Fields: []string{"metadata.name"}},
 				{Resource: nodes, Map: controller.Deleted(nodeGone), Fields: []string{"metadata.name"}},
 			},
 			Implements: []string{}, // the binder does
@@ -44,9 +54,25 @@ func nodeGone(n sdk.Value) []controller.Request {
 	return []controller.Request{{Name: ofNode + n.Get("metadata.name").String()}}
 }
 
+// volumeGone requests the claim of a volume that is gone: it may need another.
+func volumeGone(v sdk.Value) []controller.Request {
+	ns, name := v.Get("spec.claimRef.namespace").String(), v.Get("spec.claimRef.name").String()
+	if ns == "" || name == "" {
+		return nil
+	}
+	return []controller.Request{{Namespace: ns, Name: name}}
+}
+
+func classChanged(k sdk.Value) []controller.Request {
+	return []controller.Request{{Name: ofClass + k.Get("metadata.name").String()}}
+}
+
 func reconcile(c client.Client, q controller.Request) (controller.Result, error) {
 	if name, ok := strings.CutPrefix(q.Name, ofNode); ok {
 		return volumesOf(c, name)
+	}
+	if name, ok := strings.CutPrefix(q.Name, ofClass); ok {
+		return claimsOf(c, name)
 	}
 	if q.Namespace == "" {
 		return controller.Result{}, reconcileVolume(c, q.Name)
@@ -61,7 +87,7 @@ func reconcile(c client.Client, q controller.Request) (controller.Result, error)
 	if cl.Spec.VolumeName != "" {
 		return controller.Result{}, expand(c, cl)
 	}
-	return controller.Result{}, provision(c, cl)
+	return provision(c, cl)
 }
 
 func unlessGone(err error) error {
@@ -83,39 +109,68 @@ func volumesOf(c client.Client, node string) (res controller.Result, err error) 
 	return res, nil
 }
 
-func provision(c client.Client, cl *claim) error {
+// claimsOf requests the claims of a class that wait for a volume.
+func claimsOf(c client.Client, class string) (res controller.Result, err error) {
+	var list []*claim
+	if err := c.List(&list, client.ListOptions{}); err != nil {
+		return res, err
+	}
+	for _, x := range list {
+		if x.Spec.VolumeName == "" && x.class() == class && x.Annotations[annProvisioner] == Provisioner {
+			res.Enqueue = append(res.Enqueue, controller.Request{Namespace: x.Namespace, Name: x.Name})
+		}
+	}
+	return res, nil
+}
+
+func provision(c client.Client, cl *claim) (res controller.Result, err error) {
 	k := &class{}
 	if err := c.Get(k, "", cl.class()); err != nil {
-		return unlessGone(err)
+		return res, unlessGone(err)
 	}
 	if !wanted(cl, k) {
-		return nil
+		return res, nil
 	}
 	if err := refusal(cl, k); err != nil {
 		c.Event(cl, client.Note{Warning: true, Reason: "ProvisioningFailed", Message: fmt.Sprintf("failed to provision volume with StorageClass %q: %v", k.Name, err)})
-		return nil // until the claim or its class changes
+		return res, nil // until the claim or its class changes
 	}
 	n := &node{}
-	err := c.Get(n, "", cl.Annotations[annSelectedNode])
+	err = c.Get(n, "", cl.Annotations[annSelectedNode])
 	if client.IsNotFound(err) {
-		return reschedule(c, cl, k, fmt.Errorf("node %q not found", cl.Annotations[annSelectedNode]))
+		return res, reschedule(c, cl, k, fmt.Errorf("node %q not found", cl.Annotations[annSelectedNode]))
 	}
 	if err != nil {
-		return err
+		return res, err
 	}
 	if err := misplaced(n); err != nil {
-		return reschedule(c, cl, k, err)
+		return res, reschedule(c, cl, k, err)
 	}
 	v := volumeFor(cl, k, n)
 	if err := c.Create(v); err != nil {
 		if client.IsAlreadyExists(err) {
-			return nil
+			return again(c, v.Name)
 		}
 		c.Event(cl, client.Note{Warning: true, Reason: "ProvisioningFailed", Message: fmt.Sprintf("failed to provision volume with StorageClass %q: %v", k.Name, err)})
-		return err
+		return res, err
 	}
 	c.Event(cl, client.Note{Reason: "ProvisioningSucceeded", Message: "Successfully provisioned volume " + v.Name})
-	return nil
+	return res, nil
+}
+
+// again tells when to look again at a claim whose volume is there already: made by
+// whoever tried before, unless it is on its way out.
+func again(c client.Client, name string) (res controller.Result, err error) {
+	v := &volume{}
+	if err := c.Get(v, "", name); client.IsNotFound(err) {
+		return controller.Result{RequeueAfter: leaves}, nil
+	} else if err != nil {
+		return res, err
+	}
+	if v.DeletionTimestamp != nil {
+		res.RequeueAfter = leaves
+	}
+	return res, nil
 }
 
 // reschedule asks the scheduler for another node.

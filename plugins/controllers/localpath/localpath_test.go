@@ -195,3 +195,26 @@ func TestNodeGone(t *testing.T) {
 		t.Errorf("%v, %v", res.Enqueue, err)
 	}
 }
+
+// A class that changes wakes the claims that wait for it, and those alone; a claim
+// whose volume's name is still taken by one that goes is looked at again.
+func TestClaimsAreWoken(t *testing.T) {
+	w := newWorld()
+	at := metav1.Time("2026-01-01T00:00:00Z")
+	going := aVolume(func(v *volume) { v.Name, v.DeletionTimestamp = "pvc-u", &at })
+	has, other := newWorld().claim, newWorld().claim
+	has.Name, has.UID, has.Spec.VolumeName = "has", "h", "v"
+	other.Name, other.UID, other.Spec.StorageClass = "other", "o", "x"
+	s, err := sdktest.NewStore(&w.claim, &has, &other, &w.class, &w.node, going)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := controller.Request{Namespace: "default", Name: "c"}
+	res, err := reconcile(s.Client(), controller.Request{Name: ofClass + "local"})
+	if err != nil || !slices.Equal(res.Enqueue, []controller.Request{q}) {
+		t.Errorf("class: %v, %v", res.Enqueue, err)
+	}
+	if res, err := reconcile(s.Client(), q); err != nil || res.RequeueAfter == 0 {
+		t.Errorf("claim: %v, %v", res, err)
+	}
+}
