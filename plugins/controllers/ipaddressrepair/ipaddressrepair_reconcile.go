@@ -82,10 +82,12 @@ func check(s *service, a netip.Addr, have *networkingv1.IPAddress, owner *servic
 		}
 		return wrong
 	case slices.Contains(owner.addresses(), have.Name):
-		return finding{note: warn("ClusterIPAlreadyAllocated", "Cluster IP [%v]:%s was assigned to multiple services; please recreate service", family(a), a)}
+		// Nothing of this Service changes when the other one gives it up.
+		return finding{after: unwritten, note: warn("ClusterIPAlreadyAllocated", "Cluster IP [%v]:%s was assigned to multiple services; please recreate service", family(a), a)}
 	}
-	// The Service that it names has another address: that one gives it up.
-	return finding{}
+	// The Service that it names has another address: it goes, and is made for this one
+	// then. What goes no longer names this one, which is why it looks again.
+	return finding{after: unsettled}
 }
 
 // ofService tells that an IPAddress names a Service.

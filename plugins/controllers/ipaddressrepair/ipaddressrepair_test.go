@@ -90,8 +90,8 @@ func TestService(t *testing.T) {
 		"of a gateway":                 {[]client.Object{claimed("s", time.Hour, foreign)}, "s", "s ClusterIPNotAllocated: the ClusterIP [IPv4]: 10.0.0.5 for Service default/s has a wrong reference; repairing", false},
 		"of one that is not there":     {[]client.Object{claimed("gone", time.Hour)}, "s", "s ClusterIPNotAllocated: the ClusterIP [IPv4]: 10.0.0.5 for Service default/s has a wrong reference; repairing", false},
 		"of one that may come yet":     {[]client.Object{claimed("gone", time.Second)}, "gone", "", true},
-		"of another that has it, too":  {[]client.Object{claimed("other", time.Hour), other}, "other", "s ClusterIPAlreadyAllocated: Cluster IP [IPv4]:10.0.0.5 was assigned to multiple services; please recreate service", false},
-		"of another that has it not":   {[]client.Object{claimed("other", time.Hour), newService("other", "10.0.0.6")}, "other", "", false},
+		"of another that has it, too":  {[]client.Object{claimed("other", time.Hour), other}, "other", "s ClusterIPAlreadyAllocated: Cluster IP [IPv4]:10.0.0.5 was assigned to multiple services; please recreate service", true},
+		"of another that has it not":   {[]client.Object{claimed("other", time.Hour), newService("other", "10.0.0.6")}, "other", "", true},
 		"claimed, but without a label": {[]client.Object{claimed("s", time.Hour, unlabelled)}, "s", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
