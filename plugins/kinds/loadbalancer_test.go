@@ -1,14 +1,15 @@
 package kinds_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 )
 
 // TestLoadBalancer: Services of the type get the nodes' addresses, each port once; what
@@ -68,8 +69,8 @@ func TestLoadBalancer(t *testing.T) {
 	}
 	has("web", "192.0.2.7")
 	eventOf(t, s, "default", "web", "EnsuredLoadBalancer")
-	if web := get("web"); !slices.Contains(web.Finalizers, "service.kubernetes.io/load-balancer-cleanup") || web.Spec.Ports[0].NodePort != 0 {
-		t.Errorf("finalizers %v, node port %d", web.Finalizers, web.Spec.Ports[0].NodePort)
+	if web := get("web"); len(web.Finalizers) > 0 || web.Spec.Ports[0].NodePort != 0 || meta.FindStatusCondition(web.Status.Conditions, "pintle.dev/LoadBalancer") == nil {
+		t.Errorf("finalizers %v, node port %d, status %v", web.Finalizers, web.Spec.Ports[0].NodePort, web.Status)
 	}
 	make("other", nil)
 	eventOf(t, s, "default", "other", "SyncLoadBalancerFailed")
@@ -82,12 +83,25 @@ func TestLoadBalancer(t *testing.T) {
 	}
 	has("web", "")
 	has("other", "192.0.2.7")
-	await(t, "no finalizer", func() string {
-		if f := get("web").Finalizers; len(f) > 0 {
-			return strings.Join(f, ",")
+	await(t, "no mark", func() string {
+		if c := get("web").Status.Conditions; len(c) > 0 {
+			return c[0].Message
 		}
 		return ""
 	})
+	// Another controller of Services without a class: its word is the last one.
+	other := get("other")
+	other.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "203.0.113.9", IPMode: ptr.To(corev1.LoadBalancerIPModeVIP)}}
+	if _, err := services.UpdateStatus(t.Context(), other, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the mark goes", func() string {
+		if c := get("other").Status.Conditions; len(c) > 0 {
+			return c[0].Message
+		}
+		return ""
+	})
+	has("other", "203.0.113.9")
 	if err := services.Delete(t.Context(), "other", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,9 @@ type Config struct {
 	// "22" or "30000-32767", because something of the node listens there; nil is
 	// [DefaultReserved].
 	ReservedPorts []string `json:"reservedPorts"`
+	// ServerPorts are reserved, too: those that the server listens at, which it writes
+	// here when it starts.
+	ServerPorts []string `json:"serverPorts"`
 }
 
 // DefaultReserved are SSH, etcd, the image registry, the API, the node agent, and the
@@ -70,14 +73,22 @@ func parse(raw []byte) (*settings, error) {
 		}
 		s.pool = append(s.pool, r)
 	}
-	for i, text := range c.ReservedPorts {
+	if err := s.reserve("reservedPorts", c.ReservedPorts); err != nil {
+		return nil, err
+	}
+	return s, s.reserve("serverPorts", c.ServerPorts)
+}
+
+// reserve adds the ports of a field of the configuration.
+func (s *settings) reserve(field string, ports []string) error {
+	for i, text := range ports {
 		r, err := portSpan(text)
 		if err != nil {
-			return nil, fmt.Errorf("config.reservedPorts[%d] %q: %w", i, text, err)
+			return fmt.Errorf("config.%s[%d] %q: %w", field, i, text, err)
 		}
 		s.reserved = append(s.reserved, r)
 	}
-	return s, nil
+	return nil
 }
 
 func addressSpan(text string) (span[netip.Addr], error) {
@@ -148,13 +159,4 @@ func (s *settings) isReserved(port int32) bool {
 		}
 	}
 	return false
-}
-
-// serves tells that Services of the class, nil being those without, are this
-// controller's.
-func (s *settings) serves(class *string) bool {
-	if class == nil {
-		return !s.onlyClass
-	}
-	return *class == s.class
 }

@@ -9,8 +9,11 @@ package loadbalancer
 import (
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/pintle-io/pintle/sdk"
+	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/controller"
 )
@@ -37,11 +40,11 @@ func (s *settings) watches() []controller.Watch {
 	identity := []string{"metadata.namespace", "metadata.name"}
 	all := func(sdk.Value) []controller.Request { return []controller.Request{{Name: everyone}} }
 	waiting := func(sdk.Value) []controller.Request { return []controller.Request{{Name: pending}} }
-	typed := append([]string{"spec.type", "metadata.finalizers"}, identity...)
+	typed := append([]string{"spec.type", "status.conditions"}, identity...)
 	w := []controller.Watch{
 		{Resource: services, Map: controller.Added(concerned), Fields: typed},
 		{Resource: services, Map: controller.Changed(itself, "spec.type", "spec.ports", "spec.loadBalancerClass", "spec.loadBalancerIP", "spec.loadBalancerSourceRanges",
-			traffic, "metadata.annotations", "metadata.finalizers", "metadata.deletionTimestamp", "status.loadBalancer"), Fields: identity},
+			traffic, "metadata.annotations", "metadata.deletionTimestamp", "status.loadBalancer"), Fields: identity},
 		// What one gives up, another may wait for.
 		{Resource: services, Map: controller.Changed(waiting, "spec.type", "spec.ports", "status.loadBalancer"), Fields: identity},
 		{Resource: services, Map: controller.Deleted(freed), Fields: []string{"spec.type"}},
@@ -63,9 +66,9 @@ func itself(o sdk.Value) []controller.Request {
 	return []controller.Request{{Namespace: o.Get("metadata.namespace").String(), Name: o.Get("metadata.name").String()}}
 }
 
-// concerned requests a Service that is of the type, or was.
+// concerned requests a Service that is of the type, or may have been.
 func concerned(o sdk.Value) []controller.Request {
-	if o.Get("spec.type").String() != balanced && o.Get("metadata.finalizers").Len() == 0 {
+	if o.Get("spec.type").String() != balanced && o.Get("status.conditions").Len() == 0 {
 		return nil
 	}
 	return itself(o)
@@ -92,12 +95,10 @@ func (s *settings) reconcile(c client.Client, q controller.Request) (controller.
 		}
 		return controller.Result{}, err
 	}
-	switch is := svc.Spec.Type == balanced; {
-	case is && !s.serves(svc.Spec.Class):
-		return controller.Result{}, nil
-	case is && svc.Metadata.DeletionTimestamp == nil:
-		return controller.Result{}, s.ensure(c, svc)
-	case client.ContainsFinalizer(svc, cleanUp):
+	switch {
+	case s.serves(svc):
+		return controller.Result{}, s.ensure(c, svc, time.Now())
+	case svc.mark() != nil:
 		return controller.Result{}, release(c, svc)
 	}
 	return controller.Result{}, nil
@@ -108,7 +109,7 @@ func (s *settings) many(c client.Client, without bool) (controller.Result, error
 	var res controller.Result
 	all, err := list(c)
 	for _, x := range all {
-		if s.serves(x.Spec.Class) && (!without || len(x.Status.LoadBalancer.Ingress) == 0) {
+		if s.serves(x) && (!without || len(x.Status.LoadBalancer.Ingress) == 0) {
 			res.Enqueue = append(res.Enqueue, controller.Request{Namespace: x.Metadata.Namespace, Name: x.Metadata.Name})
 		}
 	}
@@ -128,25 +129,20 @@ type refusal struct{ why error }
 func (r refusal) Error() string { return r.why.Error() }
 
 // ensure gives a Service its addresses.
-func (s *settings) ensure(c client.Client, svc *service) error {
+func (s *settings) ensure(c client.Client, svc *service, now time.Time) error {
 	addresses, err := s.addresses(c, svc)
 	var no refusal
 	if err != nil && !errors.As(err, &no) {
 		return err
 	}
-	want := status(addresses)
-	if err == nil && client.ContainsFinalizer(svc, cleanUp) && same(svc.Status.LoadBalancer.Ingress, want) {
+	want, mark := status(addresses), newMark(addresses, err)
+	written := same(svc.Status.LoadBalancer.Ingress, want) && svc.says(mark)
+	if err == nil && written {
 		return nil
 	}
 	c.Event(svc, client.Note{Reason: "EnsuringLoadBalancer", Message: "Ensuring load balancer"})
-	if err := client.AddFinalizer(c, svc, cleanUp); err != nil {
-		if client.IsNotFound(err) {
-			return nil
-		}
-		return err
-	}
-	if !same(svc.Status.LoadBalancer.Ingress, want) {
-		if err := setStatus(c, svc, want); err != nil {
+	if !written {
+		if err := setStatus(c, svc, want, svc.conditions(&mark, now)); err != nil {
 			return err
 		}
 	}
@@ -202,26 +198,26 @@ func refused(a []netip.Addr, err error) ([]netip.Addr, error) {
 	return a, nil
 }
 
-// release takes the addresses from a Service that wants none any more.
+// release takes the addresses from a Service that wants none any more, or none of this
+// controller; those that somebody else has written stay.
 func release(c client.Client, svc *service) error {
-	c.Event(svc, client.Note{Reason: "DeletingLoadBalancer", Message: "Deleting load balancer"})
-	if len(svc.Status.LoadBalancer.Ingress) > 0 {
-		if err := setStatus(c, svc, nil); err != nil {
-			return err
-		}
+	ingress := svc.Status.LoadBalancer.Ingress
+	if len(ingress) > 0 && !svc.given() {
+		return setStatus(c, svc, ingress, svc.conditions(nil, time.Time{}))
 	}
-	if err := client.RemoveFinalizer(c, svc, cleanUp); err != nil {
+	c.Event(svc, client.Note{Reason: "DeletingLoadBalancer", Message: "Deleting load balancer"})
+	if err := setStatus(c, svc, nil, svc.conditions(nil, time.Time{})); err != nil {
 		return err
 	}
 	c.Event(svc, client.Note{Reason: "DeletedLoadBalancer", Message: "Deleted load balancer"})
 	return nil
 }
 
-// setStatus writes the addresses of a Service as it was read.
-func setStatus(c client.Client, svc *service, ingress any) error {
+// setStatus writes the addresses and the conditions of a Service as it was read.
+func setStatus(c client.Client, svc *service, ingress []corev1.LoadBalancerIngress, conditions []metav1.Condition) error {
 	err := c.Patch(svc, client.Patch{Subresource: "status", Data: map[string]any{
 		"metadata": map[string]any{"uid": svc.Metadata.UID, "resourceVersion": svc.Metadata.ResourceVersion},
-		"status":   map[string]any{"loadBalancer": map[string]any{"ingress": ingress}}}})
+		"status":   map[string]any{"loadBalancer": map[string]any{"ingress": ingress}, "conditions": conditions}}})
 	if client.IsNotFound(err) {
 		return nil
 	}

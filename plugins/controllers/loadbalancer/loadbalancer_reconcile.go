@@ -24,6 +24,7 @@ type service struct {
 	} `json:"spec"`
 	Status struct {
 		LoadBalancer corev1.LoadBalancerStatus `json:"loadBalancer"`
+		Conditions   []metav1.Condition        `json:"conditions"`
 	} `json:"status"`
 }
 

@@ -45,7 +45,6 @@ const (
 	externalIP     = "ExternalIP"
 	internalIP     = "InternalIP"
 	serviceLabel   = "kubernetes.io/service-name"
-	cleanUp        = "service.kubernetes.io/load-balancer-cleanup"
 	services       = "v1/services"
 	nodes          = "v1/nodes"
 	endpointSlices = "discovery.k8s.io/v1/endpointslices"

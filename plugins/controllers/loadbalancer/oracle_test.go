@@ -88,7 +88,7 @@ func (h *history) settled() {
 	holder := map[string]string{}
 	for _, s := range h.services() {
 		n := s.Metadata.Name
-		if s.Spec.Type != balanced && (len(s.has()) > 0 || client.ContainsFinalizer(s, cleanUp)) {
+		if s.Spec.Type != balanced && (len(s.has()) > 0 || s.mark() != nil) {
 			h.fail("%s is of type %s and has %v", n, s.Spec.Type, s.has())
 		}
 		for _, a := range s.has() {
