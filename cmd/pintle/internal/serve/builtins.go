@@ -3,6 +3,11 @@ package serve
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -52,7 +57,7 @@ func standardModule() (plugin.Module, error) {
 func permissions(rules []standard.Rule) []rbacv1.PolicyRule {
 	var out []rbacv1.PolicyRule
 	for _, r := range rules {
-		out = append(out, rbacv1.PolicyRule{APIGroups: r.Groups, Resources: r.Resources, Verbs: r.Verbs})
+		out = append(out, rbacv1.PolicyRule{APIGroups: r.Groups, Resources: r.Resources, Verbs: r.Verbs, ResourceNames: r.Names})
 	}
 	return out
 }
@@ -70,6 +75,36 @@ func (s *Server) pluginConfigs(caPEM []byte) map[string]any {
 		"pod-garbage-collector": map[string]any{"terminatedPodThreshold": s.Disruption.TerminatedPodThreshold, "quarantineSeconds": s.Grace.Seconds()},
 		"node-ipam":             map[string]any{"clusterCIDR": s.Network.Pods.String(), "nodeMask": 24},
 		"default-tolerations":   map[string]any{"notReadySeconds": s.NotReadySeconds, "unreachableSeconds": s.UnreachableSeconds},
+		"load-balancer":         map[string]any{"serverPorts": s.ports()},
 		"root-ca":               map[string]any{"ca": string(caPEM)},
 	}
+}
+
+// ports are those that the server and what belongs to it listen at: the API, the image
+// registry, and etcd where it is reached by TCP. No Service may take them over at the
+// nodes' addresses, of which one may be the server's.
+func (s *Server) ports() []string {
+	found := map[uint16]bool{s.Advertise.Port(): true}
+	for _, l := range slices.Concat(s.Listeners, s.Registry) {
+		if a, ok := l.Addr().(*net.TCPAddr); ok {
+			found[a.AddrPort().Port()] = true
+		}
+	}
+	for _, e := range s.EtcdEndpoints {
+		_, hostPort, scheme := strings.Cut(e, "://")
+		if !scheme {
+			hostPort = e
+		}
+		if _, port, err := net.SplitHostPort(hostPort); err == nil {
+			if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+				found[uint16(n)] = true
+			}
+		}
+	}
+	delete(found, 0)
+	out := []string{}
+	for _, p := range slices.Sorted(maps.Keys(found)) {
+		out = append(out, strconv.Itoa(int(p)))
+	}
+	return out
 }

@@ -94,6 +94,20 @@ func TestBuiltinsAreReady(t *testing.T) {
 			}
 		}
 	}
+	if o, err := api.Get(ctx, registry.Target{Resource: v1alpha1.Plugins, Name: "load-balancer"}, metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	} else if got, want := string(o.Obj.(*v1alpha1.Plugin).Spec.Config.Raw), fmt.Sprintf(`{"serverPorts":["%d"]}`, s.Advertise.Port()); got != want {
+		t.Errorf("config of load-balancer: %s, want %s", got, want)
+	}
+	if o, err := api.Get(ctx, registry.Target{Resource: v1alpha1.Plugins, Name: "bootstrap-signer"}, metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	} else {
+		for _, r := range o.Obj.(*v1alpha1.Plugin).Spec.Permissions {
+			if slices.Contains(r.Verbs, "update") && !slices.Equal(r.ResourceNames, []string{"cluster-info"}) {
+				t.Errorf("bootstrap-signer may update %v %q", r.Resources, r.ResourceNames)
+			}
+		}
+	}
 	var missing []string
 	for _, d := range controlPlane.Kernel().Catalog().Snapshot().Definitions {
 		if gr := d.GroupResource(); d.NeedsImplementer && len(kernel.Implementers(controlPlane.Kernel(), gr)) == 0 {
