@@ -233,7 +233,7 @@ func TestBudgetsAreKept(t *testing.T) {
 	}
 	patch(`{"spec":{"minAvailable":2}}`)
 	g.counts(t, "b", "3/2 of 3, 1 allowed")
-	dry := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: first}, DeleteOptions: &metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}}
+	dry := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: first}, DeleteOptions: &metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}}
 	if err := g.PolicyV1().Evictions("default").Evict(t.Context(), dry); err != nil {
 		t.Errorf("dry run: %v", err)
 	}
