@@ -24,7 +24,6 @@ func testStorage(t *testing.T, c *cluster) {
 			"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "kept"}}]}}`, "apply", "-f", "-")
 	}
 	pod("writer", "echo first > /data/file")
-	c.kubectl(t, "annotate", "--overwrite", "pvc", "kept", "volume.kubernetes.io/selected-node="+node)
 	c.kubectl(t, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/writer", "--timeout=90s")
 	volume := c.get(t, "pvc/kept", "{.spec.volumeName}")
 	path := c.get(t, "pv/"+volume, "{.spec.local.path}")

@@ -40,7 +40,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(k.Client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.LabelSelector = labels.SelectorFromSet(labels.Set{NodeLabel: k.Node}).String()
 	}))
-	limits := workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute)
+	limits := workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, 5*time.Second)
 	queue := workqueue.NewTypedRateLimitingQueue[string](limits)
 	follow := factory.Core().V1().PersistentVolumes()
 	changed := func(obj any) {
