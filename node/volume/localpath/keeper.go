@@ -81,14 +81,18 @@ func (k *Keeper) look(ctx context.Context, seen *corev1.PersistentVolume) error 
 	if !doomed(seen) {
 		return nil
 	}
-	v, err := k.Client.CoreV1().PersistentVolumes().Get(ctx, seen.Name, metav1.GetOptions{})
+	// A list by its label is what a node may ask for; without a resourceVersion it is new.
+	list, err := k.Client.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{
+		LabelSelector: labels.SelectorFromSet(labels.Set{NodeLabel: k.Node}).String(), FieldSelector: "metadata.name=" + seen.Name})
 	if err != nil {
 		return err
 	}
-	if v.UID != seen.UID || v.Labels[NodeLabel] != k.Node {
-		return nil // the watch will tell of it
+	for i := range list.Items {
+		if v := &list.Items[i]; v.Name == seen.Name && v.UID == seen.UID && v.Labels[NodeLabel] == k.Node {
+			return k.release(ctx, v)
+		}
 	}
-	return k.release(ctx, v)
+	return nil // the watch will tell of it
 }
 
 // release removes the data of a volume that is being deleted, and lets it go.
