@@ -91,7 +91,7 @@ RACE := ./kernel/custom/... ./kernel/store ./kernel/store/memory ./kernel/store/
   ./kernel/auth ./kernel/auth/externalip ./kernel/auth/node ./kernel/auth/pki ./kernel/auth/rbac ./kernel/auth/review ./kernel/auth/token \
   ./kernel/endpoints ./kernel/implementers ./kernel/informer ./kernel/lease ./kernel/reclaim/... ./kernel/resource/... ./kernel/reconcile ./kernel/reconcile/hostclient \
   ./kernel/registry ./kernel/registry/recent ./kernel/registry/selection ./kernel/registry/transaction ./kernel/registry/view \
-  ./kernel/scheduler/bind ./kernel/scheduler/cache ./kernel/scheduler/evaluate ./kernel/scheduler/index ./kernel/scheduler/queue \
+  ./kernel/scheduler/bind ./kernel/scheduler/cache ./kernel/scheduler/evaluate ./kernel/scheduler/index ./kernel/scheduler/objects ./kernel/scheduler/queue \
   ./kernel/plugin ./kernel/plugin/admit ./kernel/plugin/loader ./kernel/roster ./internal/backoff ./internal/images/registry \
   ./node/dns ./node/informer ./node/membership ./node/pod/... ./node/podcertificate ./node/probe ./node/service ./node/source ./node/volume
 .PHONY: race
