@@ -68,12 +68,14 @@ func lifeOfASet(t *testing.T, h host) []string {
 	var seen []string
 	wait := func(what string, n, updated int32, pods string) {
 		t.Helper()
+		var there string
 		eventually(t, what, func() string {
 			s := get[appsv1.StatefulSet](t, c, "db")
+			there = identities(t, c)
 			return all(equal("observedGeneration", s.Status.ObservedGeneration, s.Generation), equal("replicas", s.Status.Replicas, n),
-				equal("available", s.Status.AvailableReplicas, n), equal("updated", s.Status.UpdatedReplicas, updated), equal("pods", identities(t, c), pods))
+				equal("available", s.Status.AvailableReplicas, n), equal("updated", s.Status.UpdatedReplicas, updated), equal("pods", there, pods))
 		})
-		seen = append(seen, fmt.Sprintf("%s: %s, revisions %s", what, identities(t, c), history(t, c)))
+		seen = append(seen, fmt.Sprintf("%s: %s, revisions %s", what, there, history(t, c)))
 	}
 	change := func(f func(*appsv1.StatefulSetSpec)) {
 		update(t, c, "db", "", func(s *appsv1.StatefulSet) { f(&s.Spec) })
@@ -97,7 +99,12 @@ func lifeOfASet(t *testing.T, h host) []string {
 	change(partition(1))
 	change(image("image:2"))
 	wait("partly updated", 2, 1, "[db-0 1 data-db-0 db-1 2 data-db-1] claims 2")
+	lost := get[corev1.Pod](t, c, "db-0").UID
 	c.mustDelete(t, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "db-0"}}, "")
+	eventually(t, "the pod that is lost goes", func() string {
+		p := get[corev1.Pod](t, c, "db-0")
+		return equal("gone", p == nil || p.UID != lost, true)
+	})
 	wait("a pod below the partition is lost", 2, 1, "[db-0 1 data-db-0 db-1 2 data-db-1] claims 2")
 	change(partition(0))
 	wait("updated", 2, 2, "[db-0 2 data-db-0 db-1 2 data-db-1] claims 2")

@@ -157,8 +157,10 @@ func TestReconcile(t *testing.T) {
 		t.Errorf("other ports make another slice: %+v", is)
 	}
 	for what, f := range map[string]func(*corev1.Endpoints){
-		"not to be mirrored": func(e *corev1.Endpoints) { e.Labels["endpointslice.kubernetes.io/skip-mirror"] = "true" },
-		"empty":              func(e *corev1.Endpoints) { e.Labels, e.Subsets = nil, nil },
+		"not to be mirrored": func(e *corev1.Endpoints) {
+			e.Labels = map[string]string{"endpointslice.kubernetes.io/skip-mirror": "true"}
+		},
+		"empty": func(e *corev1.Endpoints) { e.Labels, e.Subsets = nil, nil },
 	} {
 		change(f)
 		if is := run(t, s); len(is) != 0 {

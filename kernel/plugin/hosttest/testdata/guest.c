@@ -101,6 +101,7 @@ static void manifest(void) {
 static void member(void) { // name, filters, scores, scope, scaling, normalizes, column, weight, events, columns
   str("memory-guard"); byte(1); byte(0); byte(0); byte(0); byte(0); uint(0); uint(0); uint(0);
   uint(2); uint(ALLOCATABLE_MEMORY); str(""); str("node.allocatable.memory"); uint(REQUESTED_MEMORY); str(""); str("node.requested.memory");
+  if (MINOR > 3) { byte(0); byte(0); byte(0); uint(0); } // since 2.4: reserves, unreserves, prebinds, objects that it reads
   later();
 }
 
@@ -167,6 +168,7 @@ static void prefilter(void) {
   wanted = tag == INT ? number : 0;
   told = 0;
   for (int i = 0; i < 8; i++) byte(0); // reads, rejected by, unresolvable, reasons, nodes, counts, missing columns and fields
+  if (MINOR > 3) uint(0);              // since 2.4: who reserves
 }
 
 static void *column(uint32_t id) {
