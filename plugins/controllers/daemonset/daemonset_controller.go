@@ -57,6 +57,7 @@ type reconciler struct {
 	// that the same is not encoded and compared at each change of a pod.
 	known  map[known]bool
 	memory map[string]remembered // by namespace/name
+	fleet  *fleet                // of the last round, of whatever DaemonSet
 }
 
 // remembered is what is remembered of a DaemonSet, as long as it does not change.
@@ -112,11 +113,12 @@ func (r *reconciler) reconcile(c client.Client, q controller.Request, now time.T
 	if set.DeletionTimestamp != nil { // the garbage collector takes it from here
 		return controller.Result{}, nil
 	}
-	s := &session{Client: c, set: set, known: r.known, now: now}
+	s := &session{Client: c, set: set, known: r.known, fleet: r.fleet, now: now}
 	s.revisions = &history.Revisions{Client: c, Owner: set, Kind: kind, Selector: set.Spec.Selector,
 		HashLabel: appsv1.DefaultDaemonSetUniqueLabelKey, MayAdopt: s.mayAdopt}
 	m := r.recalled(set)
 	res, err := s.sync(&m)
+	r.fleet = s.fleet
 	r.remember(set, m)
 	return res, err
 }
@@ -127,6 +129,7 @@ type session struct {
 	set       *appsv1.DaemonSet
 	revisions *history.Revisions
 	known     map[known]bool
+	fleet     *fleet
 	now       time.Time
 	asked     bool // whether the set may adopt, and what the answer was
 	may       bool
@@ -134,10 +137,11 @@ type session struct {
 
 // sync is one round: read, decide, write, and count what there is then.
 func (s *session) sync(m *remembered) (controller.Result, error) {
-	var fleet []*node
-	if err := s.Client.List(&fleet, client.ListOptions{}); err != nil {
+	var nodes []*node
+	if err := s.Client.List(&nodes, client.ListOptions{}); err != nil {
 		return controller.Result{}, err
 	}
+	s.fleet = fleetOf(nodes, s.fleet)
 	pods, err := s.claim()
 	if err != nil {
 		return controller.Result{}, err
@@ -157,16 +161,16 @@ func (s *session) sync(m *remembered) (controller.Result, error) {
 	if err != nil {
 		return controller.Result{}, err
 	}
-	st := newState(s.set, fleet, hashOf(cur), s.now)
+	st := newState(s.set, s.fleet, hashOf(cur), s.now)
 	st.retries = m.retries
-	st.place(pods)
+	st.sort(pods)
 	p := decide(st)
 	more, failed := s.act(st, p, m)
 	if len(p.create)+len(p.remove) > 0 {
 		if pods, _, err = s.mine(); err != nil {
 			return controller.Result{}, errors.Join(failed, err)
 		}
-		st.place(pods)
+		st.sort(pods)
 	}
 	status, ready := st.count()
 	p.look(ready)

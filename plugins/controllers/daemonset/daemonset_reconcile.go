@@ -18,53 +18,69 @@ const (
 
 // state is what a round knows.
 type state struct {
-	set      *appsv1.DaemonSet
-	nodes    []*node   // in order of their names
+	set *appsv1.DaemonSet
+	*fleet
 	verdicts []verdict // of nodes
 	hash     string    // of the present template
 	now      time.Time
 	retries  backoffs
 
-	byNode   map[string][]*pod // pods by the name of their node
-	astray   []string          // names in byNode that no node has
+	pods     [][]*pod          // of each node
+	lost     map[string][]*pod // by names that no node has
+	astray   []string          // these names, sorted
 	minReady time.Duration
 }
 
+// fleet are the nodes, in order of their names.
+type fleet struct {
+	nodes []*node
+	place map[string]int // in nodes, by name
+}
+
+// fleetOf is the fleet of nodes: the last one, when these are the same objects.
+func fleetOf(nodes []*node, last *fleet) *fleet {
+	if last != nil && slices.Equal(nodes, last.nodes) {
+		return last
+	}
+	f := &fleet{nodes: nodes, place: make(map[string]int, len(nodes))}
+	for i, n := range nodes {
+		f.place[n.Name] = i
+	}
+	return f
+}
+
 // newState holds nodes against the template.
-func newState(set *appsv1.DaemonSet, nodes []*node, hash string, now time.Time) *state {
-	s := &state{set: set, nodes: nodes, verdicts: make([]verdict, len(nodes)), hash: hash, now: now,
+func newState(set *appsv1.DaemonSet, nodes *fleet, hash string, now time.Time) *state {
+	s := &state{set: set, fleet: nodes, verdicts: make([]verdict, len(nodes.nodes)), hash: hash, now: now,
 		minReady: time.Duration(set.Spec.MinReadySeconds) * time.Second}
 	f := newFit(set)
-	for i, n := range nodes {
+	for i, n := range nodes.nodes {
 		s.verdicts[i] = f.judge(n)
 	}
 	return s
 }
 
-// place sorts pods by their nodes. One that has come to its end and is being deleted
+// sort sorts pods by their nodes. One that has come to its end and is being deleted
 // is nobody's any more, nor is one of which nobody knows the node.
-func (s *state) place(pods []*pod) {
-	s.byNode = make(map[string][]*pod, len(pods))
-	for _, p := range pods {
-		if at := p.target(); at != "" && !(p.finished() && p.deleting()) {
-			s.byNode[at] = append(s.byNode[at], p)
+func (s *state) sort(pods []*pod) {
+	s.pods, s.lost = make([][]*pod, len(s.nodes)), map[string][]*pod{}
+	only := slices.Clone(pods) // nearly every node has one: a slice of its own would cost more than the pod
+	for i, p := range pods {
+		at := p.target()
+		if at == "" || p.finished() && p.deleting() {
+			continue
+		}
+		n, known := s.place[at]
+		switch {
+		case !known:
+			s.lost[at] = append(s.lost[at], p)
+		case s.pods[n] == nil:
+			s.pods[n] = only[i : i+1 : i+1]
+		default:
+			s.pods[n] = append(s.pods[n], p)
 		}
 	}
-	s.astray = nil
-	known := 0
-	for _, n := range s.nodes {
-		if len(s.byNode[n.Name]) > 0 {
-			known++
-		}
-	}
-	if known == len(s.byNode) {
-		return
-	}
-	lost := maps.Clone(s.byNode)
-	for _, n := range s.nodes {
-		delete(lost, n.Name)
-	}
-	s.astray = slices.Sorted(maps.Keys(lost))
+	s.astray = slices.Sorted(maps.Keys(s.lost))
 }
 
 // available tells that a pod has been ready for long enough.
@@ -102,10 +118,10 @@ func (p *plan) look(after time.Duration) {
 func decide(s *state) *plan {
 	p := &plan{}
 	for i, n := range s.nodes {
-		s.manage(p, n.Name, s.verdicts[i])
+		s.manage(p, n.Name, s.pods[i], s.verdicts[i])
 	}
 	for _, at := range s.astray {
-		for _, x := range s.byNode[at] { // nobody else removes what waits for a node that is gone
+		for _, x := range s.lost[at] { // nobody else removes what waits for a node that is gone
 			if x.Spec.NodeName == "" && !x.deleting() {
 				p.remove = append(p.remove, x)
 			}
@@ -118,8 +134,7 @@ func decide(s *state) *plan {
 }
 
 // manage decides about the pods of one node.
-func (s *state) manage(p *plan, at string, v verdict) {
-	pods := s.byNode[at]
+func (s *state) manage(p *plan, at string, pods []*pod, v verdict) {
 	switch {
 	case v.run && len(pods) == 0:
 		p.create = append(p.create, at)

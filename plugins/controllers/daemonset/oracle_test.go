@@ -168,8 +168,8 @@ func (h *chance) promise(op client.Op) {
 	if !ok || op.Verb != client.VerbDelete {
 		return
 	}
-	st := newState(set, h.fleet(), "", h.now)
-	st.place(h.list())
+	st := newState(set, fleetOf(h.fleet(), nil), "", h.now)
+	st.sort(h.list())
 	if doomed.finished() || !st.available(doomed) {
 		return
 	}
@@ -179,11 +179,11 @@ func (h *chance) promise(op client.Op) {
 			continue
 		}
 		desired++
-		fine := slices.ContainsFunc(st.byNode[n.Name], func(p *pod) bool { return p.UID != doomed.UID && !p.finished() && st.available(p) })
+		fine := slices.ContainsFunc(st.pods[i], func(p *pod) bool { return p.UID != doomed.UID && !p.finished() && st.available(p) })
 		if fine {
 			up++
 		}
-		if n.Name == doomed.target() && len(st.byNode[n.Name]) == 1 {
+		if n.Name == doomed.target() && len(st.pods[i]) == 1 {
 			concerned = true
 		}
 	}
@@ -201,19 +201,19 @@ func (h *chance) judge() {
 	h.t.Helper()
 	set := h.set(h.t)
 	all := h.revisions(h.t)
-	st := newState(set, h.fleet(), hashOf(all[len(all)-1]), h.now)
+	st := newState(set, fleetOf(h.fleet(), nil), hashOf(all[len(all)-1]), h.now)
 	pods, _, err := (&session{Client: h.Client, set: set}).mine()
 	must(h.t, err)
-	st.place(pods)
+	st.sort(pods)
 	want := map[string]bool{}
 	for i, n := range st.nodes {
 		if st.verdicts[i].run {
 			want[n.Name] = true
 		}
-		if st.verdicts[i].run && len(st.byNode[n.Name]) != 1 {
-			h.t.Errorf("%s: node %s has %d pods", h.name, n.Name, len(st.byNode[n.Name]))
+		if st.verdicts[i].run && len(st.pods[i]) != 1 {
+			h.t.Errorf("%s: node %s has %d pods", h.name, n.Name, len(st.pods[i]))
 		}
-		if !st.verdicts[i].stay && len(st.byNode[n.Name]) > 0 {
+		if !st.verdicts[i].stay && len(st.pods[i]) > 0 {
 			h.t.Errorf("%s: node %s has pods that it must not have", h.name, n.Name)
 		}
 	}

@@ -197,8 +197,8 @@ func TestDecide(t *testing.T) {
 			pods: []string{"p@a old"}, want: "+[] -[p]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			st := newState(cmp.Or(c.set, newSet()), c.nodes, "h2", noon)
-			st.place(parsePods(t, c.pods...))
+			st := newState(cmp.Or(c.set, newSet()), fleetOf(c.nodes, nil), "h2", noon)
+			st.sort(parsePods(t, c.pods...))
 			p := decide(st)
 			status, wait := st.count()
 			p.look(wait)
@@ -234,9 +234,9 @@ func TestBackoff(t *testing.T) {
 	if b = b.with(nil, now); len(b) != 0 {
 		t.Errorf("remembered %v", b)
 	}
-	st := newState(newSet(), []*node{newNode("a")}, "h2", noon)
+	st := newState(newSet(), fleetOf([]*node{newNode("a")}, nil), "h2", noon)
 	st.retries = backoffs{"a": {noon.Add(-time.Second), 4 * time.Second}}
-	st.place(parsePods(t, "p@a new failed"))
+	st.sort(parsePods(t, "p@a new failed"))
 	if got := decide(st).String(); got != "+[] -[] in 3s" {
 		t.Errorf("while it waits: %s", got)
 	}
@@ -251,10 +251,11 @@ func BenchmarkRound(b *testing.B) {
 		name := fmt.Sprintf("node-%04d", i)
 		fleet, lines = append(fleet, newNode(name)), append(lines, fmt.Sprintf("p%d@%s new ready", i, name))
 	}
-	pods, set := parsePods(b, lines...), newSet()
+	pods, set, last := parsePods(b, lines...), newSet(), fleetOf(fleet, nil)
 	for b.Loop() {
-		st := newState(set, fleet, "h2", noon)
-		st.place(pods)
+		last = fleetOf(fleet, last)
+		st := newState(set, last, "h2", noon)
+		st.sort(pods)
 		p := decide(st)
 		if status, _ := st.count(); len(p.create)+len(p.remove) > 0 || status.NumberAvailable != 5000 {
 			b.Fatalf("%v, %s", p, summary(status))

@@ -24,7 +24,8 @@ type node struct {
 func (*node) APIResource() string { return "v1/nodes" }
 
 // pod is what the controller looks at in a pod. It is read for every pod of a
-// DaemonSet that changed, so it holds nothing else.
+// DaemonSet that changed, so it holds nothing else, and what was found in it is kept: a
+// pod that has not changed is the same object in the next round.
 type pod struct {
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
@@ -35,6 +36,31 @@ type pod struct {
 		Phase      corev1.PodPhase `json:"phase"`
 		Conditions []condition     `json:"conditions"`
 	} `json:"status"`
+
+	found *findings // nil before they are looked for
+}
+
+type findings struct {
+	ready  bool
+	since  time.Time
+	target string
+	hash   string
+}
+
+// find looks once into a pod.
+func (p *pod) find() *findings {
+	if p.found != nil {
+		return p.found
+	}
+	f := &findings{target: p.lookForTarget(), hash: p.Labels[appsv1.DefaultDaemonSetUniqueLabelKey]}
+	for i := range p.Status.Conditions {
+		if c := &p.Status.Conditions[i]; c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			f.ready, f.since = true, c.LastTransitionTime.Time()
+			break
+		}
+	}
+	p.found = f
+	return f
 }
 
 // affinity is one as far as it names a node.
@@ -65,7 +91,9 @@ func (p *pod) finished() bool {
 
 // target is the node that the pod is on, or is to be on; "" for a pod of another
 // make.
-func (p *pod) target() string {
+func (p *pod) target() string { return p.find().target }
+
+func (p *pod) lookForTarget() string {
 	if p.Spec.NodeName != "" {
 		return p.Spec.NodeName
 	}
@@ -87,33 +115,23 @@ func (p *pod) target() string {
 }
 
 // hash names the template that the pod was made of.
-func (p *pod) hash() string { return p.Labels[appsv1.DefaultDaemonSetUniqueLabelKey] }
+func (p *pod) hash() string { return p.find().hash }
 
-func (p *pod) ready() bool { return p.readiness() != nil }
-
-// readiness is the condition of a pod that is ready; nil when it is not.
-func (p *pod) readiness() *condition {
-	for i := range p.Status.Conditions {
-		if c := &p.Status.Conditions[i]; c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-			return c
-		}
-	}
-	return nil
-}
+func (p *pod) ready() bool { return p.find().ready }
 
 // availableIn is how long it takes until a ready pod has been so for minReady; ok is
 // false when it is not ready.
 func (p *pod) availableIn(minReady time.Duration, now time.Time) (wait time.Duration, ok bool) {
-	c := p.readiness()
+	f := p.find()
 	switch {
-	case c == nil:
+	case !f.ready:
 		return 0, false
 	case minReady <= 0:
 		return 0, true // whatever the node's clock says
-	case c.LastTransitionTime.IsZero():
+	case f.since.IsZero():
 		return minReady, true
 	}
-	return max(c.LastTransitionTime.Time().Add(minReady).Sub(now), 0), true
+	return max(f.since.Add(minReady).Sub(now), 0), true
 }
 
 // byAge puts the pods of a node in order: those on it first, then the oldest.

@@ -53,12 +53,12 @@ func (s *state) pairOf(pods []*pod) (p pair, ok bool) {
 // those that have one.
 func (s *state) each(visit func(at string, run bool, pods []*pod)) {
 	for i, n := range s.nodes {
-		if pods := s.byNode[n.Name]; s.verdicts[i].run || len(pods) > 0 {
+		if pods := s.pods[i]; s.verdicts[i].run || len(pods) > 0 {
 			visit(n.Name, s.verdicts[i].run, pods)
 		}
 	}
 	for _, at := range s.astray {
-		visit(at, false, s.byNode[at])
+		visit(at, false, s.lost[at])
 	}
 }
 

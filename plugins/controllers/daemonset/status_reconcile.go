@@ -12,8 +12,7 @@ func (s *state) count() (status appsv1.DaemonSetStatus, wait time.Duration) {
 	status = s.set.Status
 	status.DesiredNumberScheduled, status.CurrentNumberScheduled, status.NumberMisscheduled = 0, 0, 0
 	status.NumberReady, status.UpdatedNumberScheduled, status.NumberAvailable = 0, 0, 0
-	for i, n := range s.nodes {
-		pods := s.byNode[n.Name]
+	for i, pods := range s.pods {
 		if s.minReady > 0 {
 			wait = s.ripens(pods, wait)
 		}

@@ -12,7 +12,8 @@ import (
 )
 
 // pod is what the controller looks at in a pod. It is read for every pod of a
-// Job that changed, so it holds nothing else.
+// Job that changed, so it holds nothing else, and what was found in it is kept: a pod
+// that has not changed is the same object in the next round.
 type pod struct {
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
@@ -25,6 +26,14 @@ type pod struct {
 		InitContainerStatuses []container     `json:"initContainerStatuses"`
 		ContainerStatuses     []container     `json:"containerStatuses"`
 	} `json:"status"`
+
+	found *findings // nil before they are looked for
+}
+
+type findings struct {
+	tracked, ready bool
+	readySince     time.Time
+	index          int
 }
 
 type initContainer struct {
@@ -65,24 +74,36 @@ func (p *pod) active() bool { return !p.finished() && !p.deleting() }
 // terminating tells that the pod is being deleted and has not come to its end.
 func (p *pod) terminating() bool { return !p.finished() && p.deleting() }
 
+// find looks once into a pod.
+func (p *pod) find() *findings {
+	if p.found != nil {
+		return p.found
+	}
+	f := &findings{tracked: slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer), index: unknownIndex}
+	for i := range p.Status.Conditions {
+		if c := &p.Status.Conditions[i]; c.Type == corev1.PodReady {
+			f.readySince, f.ready = c.LastTransitionTime.Time(), c.Status == corev1.ConditionTrue
+			break
+		}
+	}
+	if i, err := strconv.Atoi(p.Annotations[batchv1.JobCompletionIndexAnnotation]); err == nil && i >= 0 {
+		f.index = i
+	}
+	p.found = f
+	return f
+}
+
 // tracked tells that the pod has not been counted, or not let go of: it has the
 // finalizer.
-func (p *pod) tracked() bool { return slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer) }
+func (p *pod) tracked() bool { return p.find().tracked }
 
-func (p *pod) ready() bool {
-	_, ok := p.readySince()
-	return ok
-}
+func (p *pod) ready() bool { return p.find().ready }
 
 // readySince is when the Ready condition was last changed; ok tells whether it
 // is true.
 func (p *pod) readySince() (at time.Time, ok bool) {
-	for i := range p.Status.Conditions {
-		if c := &p.Status.Conditions[i]; c.Type == corev1.PodReady {
-			return c.LastTransitionTime.Time(), c.Status == corev1.ConditionTrue
-		}
-	}
-	return time.Time{}, false
+	f := p.find()
+	return f.readySince, f.ready
 }
 
 // restarts is the highest count of the pod's containers.
@@ -100,13 +121,7 @@ func (p *pod) restarts() int32 {
 const unknownIndex = -1
 
 // index is the pod's completion index.
-func (p *pod) index() int {
-	i, err := strconv.Atoi(p.Annotations[batchv1.JobCompletionIndexAnnotation])
-	if err != nil || i < 0 {
-		return unknownIndex
-	}
-	return i
-}
+func (p *pod) index() int { return p.find().index }
 
 // finishedAt is when the pod came to its end: when the last container did; or
 // else when it was no longer ready; or when its deletion was asked for; or, if

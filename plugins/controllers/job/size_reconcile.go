@@ -100,14 +100,23 @@ func (v *view) creation(i int, last *pod) creation {
 // surplus are the pods to remove: at least n, and with indexes all that have
 // none, one out of range, or one that another pod has too.
 func (v *view) surplus(n int) []*pod {
+	var holders map[int]int
+	wrong := 0 // pods with indexes that they should not have
+	if indexed(v.job) {
+		holders = make(map[int]int, len(v.active))
+		for _, p := range v.active {
+			if holders[p.index()]++; !v.valid(p) || holders[p.index()] > 1 {
+				wrong++
+			}
+		}
+	}
+	if n <= 0 && wrong == 0 {
+		return nil // nearly always, and who is to go first need not be known
+	}
 	left := slices.Clone(v.active)
 	slices.SortStableFunc(left, firstToGo)
 	var out []*pod
-	if indexed(v.job) {
-		holders := map[int]int{}
-		for _, p := range left {
-			holders[p.index()]++
-		}
+	if wrong > 0 {
 		left = slices.DeleteFunc(left, func(p *pod) bool {
 			extra := !v.valid(p) || holders[p.index()] > 1
 			if extra {

@@ -92,13 +92,10 @@ func (t *tracking) suspension(v *view) {
 func (t *tracking) count(v *view) {
 	s := &t.status
 	u := s.UncountedTerminatedPods
-	pods := slices.Clone(v.pods)
+	pods := slices.DeleteFunc(slices.Clone(v.pods), func(p *pod) bool { return !p.tracked() || !t.mayGo(v, p) })
 	slices.SortStableFunc(pods, func(a, b *pod) int { return a.index() - b.index() })
 	var done []int
 	for _, p := range pods {
-		if !p.tracked() || !t.mayGo(v, p) {
-			continue
-		}
 		if len(done)+len(u.Succeeded)+len(u.Failed) >= maxBatch {
 			t.more = true
 			break
@@ -144,13 +141,16 @@ func (t *tracking) mayGo(v *view, p *pod) bool {
 // settle counts the named pods that have no finalizer any more, or are gone,
 // and names them no longer.
 func settle(s *batchv1.JobStatus, pods []*pod) {
+	u := *s.UncountedTerminatedPods
+	if len(u.Succeeded)+len(u.Failed) == 0 {
+		return
+	}
 	held := map[string]bool{}
 	for _, p := range pods {
 		if p.tracked() {
 			held[p.UID] = true
 		}
 	}
-	u := *s.UncountedTerminatedPods
 	gone := func(uid string) bool { return !held[uid] }
 	n := len(u.Succeeded)
 	u.Succeeded = slices.DeleteFunc(slices.Clone(u.Succeeded), gone)

@@ -85,7 +85,7 @@ func (s *session) claimPods() ([]*pod, error) {
 }
 
 func (s *session) matches(p *pod) bool {
-	_, ok := ordinalOf(s.set, p.Name)
+	_, ok := p.ordinal(s.set)
 	return ok && s.set.Spec.Selector.Matches(p.Labels)
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // pod is what the controller looks at in a pod. It is read for every pod of a
-// StatefulSet at every change, so it holds nothing else.
+// StatefulSet at every change, so it holds nothing else, and what was found in it is
+// kept: a pod that has not changed is the same object in the next round.
 type pod struct {
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
@@ -21,6 +22,13 @@ type pod struct {
 		Phase      corev1.PodPhase `json:"phase"`
 		Conditions []condition     `json:"conditions"`
 	} `json:"status"`
+
+	found struct {
+		readiness, ready bool // whether it was looked for, and what it is
+		since            time.Time
+		set              string // of which n is the ordinal, -1 being none
+		n                int
+	}
 }
 
 // volume is one as far as it is a claim's.
@@ -54,12 +62,18 @@ func (p *pod) revision() string { return p.Labels[appsv1.StatefulSetRevisionLabe
 
 // isReady is the pod's condition, whatever its phase; since when comes with it.
 func (p *pod) isReady() (since time.Time, ok bool) {
+	f := &p.found
+	if f.readiness {
+		return f.since, f.ready
+	}
+	f.readiness = true
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-			return c.LastTransitionTime.Time(), true
+			f.since, f.ready = c.LastTransitionTime.Time(), true
+			break
 		}
 	}
-	return time.Time{}, false
+	return f.since, f.ready
 }
 
 func (p *pod) runningAndReady() bool {
@@ -112,6 +126,18 @@ func ordinalOf(set *appsv1.StatefulSet, name string) (ordinal int, ok bool) {
 		return 0, false
 	}
 	return int(n), true
+}
+
+// ordinal is that of the pod in a set.
+func (p *pod) ordinal(set *appsv1.StatefulSet) (n int, ok bool) {
+	f := &p.found
+	if f.set != set.Name {
+		f.set, f.n = set.Name, -1
+		if n, ok := ordinalOf(set, p.Name); ok {
+			f.n = n
+		}
+	}
+	return f.n, f.n >= 0
 }
 
 // start is the ordinal of the first pod.

@@ -12,10 +12,14 @@ import (
 // round may go on.
 func (r *round) wantedPods() bool {
 	var actions []action
-	made := 0
+	made, at := 0, 0
 	for i := range wanted(r.set) {
 		n := start(r.set) + i
-		p := r.byOrdinal[n]
+		var p *pod // the pods and the ordinals come in one order
+		if at < len(r.inside) && r.ordinal(r.inside[at]) == n {
+			p = r.inside[at]
+			at++
+		}
 		if p == nil && made == r.batch() {
 			r.more = true
 			break
@@ -145,8 +149,12 @@ func (r *round) missing(n int) (missing []int, held string) {
 // mended gives a pod back its identity and its volumes, and its claims their
 // owners; nil when all is right.
 func (r *round) mended(n int, p *pod) *action {
+	named := p.Labels[appsv1.StatefulSetPodNameLabel] == p.Name
+	if named && len(r.set.Spec.VolumeClaimTemplates) == 0 {
+		return nil
+	}
 	a := r.prepared(n, p, update)
-	if p.Labels[appsv1.StatefulSetPodNameLabel] != p.Name {
+	if !named {
 		a.labels = identity(r.set, n)
 	}
 	for _, t := range r.set.Spec.VolumeClaimTemplates {
@@ -178,7 +186,7 @@ func claimNames(set *appsv1.StatefulSet, pods []*pod) []string {
 	}
 	ordinals := map[int]bool{}
 	for _, p := range pods {
-		if n, ok := ordinalOf(set, p.Name); ok {
+		if n, ok := p.ordinal(set); ok {
 			ordinals[n] = true
 		}
 	}

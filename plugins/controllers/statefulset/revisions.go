@@ -90,7 +90,7 @@ func (s *session) know(r *appsv1.ControllerRevision) known {
 // trim deletes the oldest revisions that nothing uses.
 func (s *session) trim(all []*appsv1.ControllerRevision, st *state) error {
 	limit := s.set.Spec.RevisionHistoryLimit
-	if limit == nil || s.set.DeletionTimestamp != nil {
+	if limit == nil || s.set.DeletionTimestamp != nil || len(all) <= int(*limit) {
 		return nil
 	}
 	return s.revisions.Delete(history.Excess(all, live(st.current, st.update, st.pods), int(*limit)))

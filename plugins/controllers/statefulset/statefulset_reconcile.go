@@ -82,7 +82,6 @@ type plan struct {
 type round struct {
 	*state
 	plan
-	byOrdinal map[int]*pod
 	inside    []*pod // whom the set asks for, by ordinal
 	condemned []*pod // whom it does not, the highest ordinal first
 	minReady  time.Duration
@@ -94,11 +93,11 @@ type round struct {
 // upstream's: the pods that are wanted come first, then those that are not, then
 // the update of those that are there; in order, each waits for the one before.
 func makePlan(st *state) *plan {
-	r := &round{state: st, byOrdinal: map[int]*pod{}, doomed: map[int]bool{},
+	r := &round{state: st, doomed: map[int]bool{},
 		minReady: time.Duration(st.set.Spec.MinReadySeconds) * time.Second,
 		ordered:  st.set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement}
 	for _, p := range st.pods {
-		n, ok := ordinalOf(st.set, p.Name)
+		n, ok := p.ordinal(st.set)
 		switch {
 		case !ok:
 			continue
@@ -107,7 +106,6 @@ func makePlan(st *state) *plan {
 		default:
 			r.condemned = append(r.condemned, p)
 		}
-		r.byOrdinal[n] = p
 	}
 	slices.SortFunc(r.inside, func(a, b *pod) int { return cmp.Compare(r.ordinal(a), r.ordinal(b)) })
 	slices.SortFunc(r.condemned, func(a, b *pod) int { return cmp.Compare(r.ordinal(b), r.ordinal(a)) })
@@ -121,7 +119,7 @@ func makePlan(st *state) *plan {
 
 // ordinal is that of a pod of the round.
 func (r *round) ordinal(p *pod) int {
-	n, _ := ordinalOf(r.set, p.Name)
+	n, _ := p.ordinal(r.set)
 	return n
 }
 
