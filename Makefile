@@ -118,6 +118,12 @@ faults: build ## clients while servers, links, disks and etcd members fail, and 
 bench: build ## the figures of docs/benchmarks.md, as a table
 	@go run ./internal/bench
 
+# ARGS are flags (-h lists them): -scale 0.1 -rounds 1 -run 'job|orphans' for a first look.
+.PHONY: bench-peers
+bench-peers: build ## what controllers cost beside kube-controller-manager: the same work on both (an hour and more)
+	@cd conformance/differential && go build -o $(CURDIR)/bin/peers/run ./peers
+	@bin/peers/run $(ARGS)
+
 .PHONY: conformance
 conformance: ## the conformance suite against the cluster of $KUBECONFIG
 	@go run ./conformance/cmd/conformance

@@ -77,7 +77,7 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("known.tsv: %w", err)
 	}
-	if err := servers.Build(ctx, o.module, o.dir, out); err != nil {
+	if err := servers.Build(ctx, o.module, o.dir, out, servers.APIServer, servers.Etcd); err != nil {
 		return err
 	}
 	r, err := o.start(ctx, out)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// version is what kube-apiserver says that it is: without it, "v0.0.0-master",
+// version is what Kubernetes' programs say that they are: without it, "v0.0.0-master",
 // and `/version` would differ for no reason.
 const version = "v1.37.2"
 
@@ -19,23 +19,26 @@ var ldflags = "-ldflags=-s -w" +
 	" -X k8s.io/component-base/version.gitMajor=1" +
 	" -X k8s.io/component-base/version.gitMinor=37"
 
-// binaries are what Kubernetes' side consists of, by the versions that this
-// module's go.mod names.
-var binaries = []struct{ name, pkg string }{
-	{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"},
-	{"etcd", "go.etcd.io/etcd/server/v3"},
-}
+// Binary is a program that Kubernetes' side consists of.
+type Binary struct{ name, pkg string }
 
-// Build builds kube-apiserver and etcd into dir, unless they are there and as
-// their sources are (Go's build cache knows). module is the folder of this
-// module's go.mod. The first time takes about six minutes on two cores, one of
-// which it leaves to others.
-func Build(ctx context.Context, module, dir string, progress io.Writer) error {
+// The programs, in the versions that this module's go.mod names.
+var (
+	APIServer         = Binary{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"}
+	ControllerManager = Binary{"kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"}
+	Etcd              = Binary{"etcd", "go.etcd.io/etcd/server/v3"}
+)
+
+// Build builds programs into dir, unless they are there and as their sources
+// are (Go's build cache knows). module is the folder of this module's go.mod.
+// The first time takes about six minutes on two cores, one of which it leaves
+// to others.
+func Build(ctx context.Context, module, dir string, progress io.Writer, binaries ...Binary) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, b := range binaries {
-		fmt.Fprintf(progress, "building %s %s\n", b.name, version)
+		fmt.Fprintf(progress, "building %s\n", b.name)
 		begun := time.Now()
 		cmd := exec.CommandContext(ctx, "go", "build", "-p", "1", ldflags, "-o", filepath.Join(dir, b.name), b.pkg)
 		cmd.Dir = module

@@ -1,10 +1,13 @@
 // Package servers starts the two servers that are compared, each alone on the
 // loopback with an empty store: kube-apiserver with etcd, and Pintle.
 //
-// Nothing but the API servers acts on objects: Kubernetes' side has no
-// controller manager and no scheduler, and of Pintle's plugins only those in
-// the admission chain run. So what an answer shows is what the server did with
-// the request.
+// StartUpstream and StartPintle compare answers. Nothing but the API servers
+// acts on objects: Kubernetes' side has no controller manager and no scheduler,
+// and of Pintle's plugins only those in the admission chain run. So what an
+// answer shows is what the server did with the request.
+//
+// StartKubernetes and StartWholePintle compare costs, with all controllers, on
+// the same etcd.
 package servers
 
 import (
@@ -44,8 +47,35 @@ type Server struct {
 	URL string
 	// Client trusts its certificate. It does not follow redirections.
 	Client *http.Client
+	// CAFile has the certificate of who signed its certificate.
+	CAFile string
 
 	processes []*process // ended in the reverse order
+}
+
+// Disk is what etcd does with what it writes.
+type Disk int
+
+const (
+	// Safe: a write is answered when it is on the disk.
+	Safe Disk = iota
+	// Quick: it may be lost with the machine.
+	Quick
+)
+
+// Process is a program that a Server consists of.
+type Process struct {
+	Name string
+	PID  int
+}
+
+// Processes are the programs of the server, those of others first that it
+// needs.
+func (s *Server) Processes() (list []Process) {
+	for _, p := range s.processes {
+		list = append(list, Process{p.name, p.cmd.Process.Pid})
+	}
+	return list
 }
 
 // Close ends the server and what it needs.

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -14,7 +15,11 @@ import (
 
 // StartUpstream starts etcd and kube-apiserver, which Build put into bin, with
 // their data in dir, and returns when they serve. The caller closes the server.
-func StartUpstream(ctx context.Context, bin, dir string) (_ *Server, err error) {
+func StartUpstream(ctx context.Context, bin, dir string) (*Server, error) {
+	return startUpstream(ctx, bin, dir, Quick)
+}
+
+func startUpstream(ctx context.Context, bin, dir string, d Disk) (_ *Server, err error) {
 	s := &Server{Name: "upstream"}
 	defer func() {
 		if err != nil {
@@ -24,7 +29,7 @@ func StartUpstream(ctx context.Context, bin, dir string) (_ *Server, err error) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	etcd, err := s.startEtcd(ctx, bin, dir)
+	etcd, err := s.startEtcd(ctx, bin, dir, d)
 	if err != nil {
 		return nil, err
 	}
@@ -38,16 +43,17 @@ func StartUpstream(ctx context.Context, bin, dir string) (_ *Server, err error) 
 	}
 	s.processes = append(s.processes, p)
 	s.URL = "https://" + address
+	// The certificate is made by the server, for itself.
+	s.CAFile = filepath.Join(dir, "certs", "apiserver.crt")
 	return s, p.until(ctx, func(ctx context.Context) (err error) {
-		// The certificate is made by the server, for itself.
-		if s.Client, err = trusting(filepath.Join(dir, "certs", "apiserver.crt")); err != nil {
+		if s.Client, err = trusting(s.CAFile); err != nil {
 			return err
 		}
 		return fetch(ctx, s.Client, s.URL+"/readyz")
 	})
 }
 
-func (s *Server) startEtcd(ctx context.Context, bin, dir string) (endpoint string, err error) {
+func (s *Server) startEtcd(ctx context.Context, bin, dir string, d Disk) (endpoint string, err error) {
 	client, err := freeAddress()
 	if err != nil {
 		return "", err
@@ -58,7 +64,7 @@ func (s *Server) startEtcd(ctx context.Context, bin, dir string) (endpoint strin
 	}
 	endpoint, peer = "http://"+client, "http://"+peer
 	p, err := start(dir, "etcd", filepath.Join(bin, "etcd"),
-		"--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
+		"--data-dir", filepath.Join(dir, "etcd"), "--log-level", "warn", fmt.Sprintf("--unsafe-no-fsync=%t", d == Quick),
 		"--listen-client-urls", endpoint, "--advertise-client-urls", endpoint,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
 	if err != nil {
