@@ -2,6 +2,7 @@ package rbac
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/internal/backoff"
@@ -132,15 +134,51 @@ func (a *Aggregator) Sync(ctx context.Context) error {
 		if equality.Semantic.DeepEqual(rules, r.Rules) {
 			continue
 		}
-		next := r.DeepCopy()
-		next.Rules = rules
-		t := clusterRoleTarget
-		t.Name = r.Name
-		_, err = a.Registry.Update(ctx, t, next, registry.WriteOptions{FieldManager: "clusterrole-aggregation-controller"})
+		err = a.write(ctx, r, rules)
 		// A conflict or a deletion comes back as an event.
 		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("role %s: %w", r.Name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// aggregation is who owns the rules of aggregated roles.
+const aggregation = "clusterrole-aggregation-controller"
+
+// applied is the configuration that is applied to a role.
+type applied struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        struct {
+		Name string    `json:"name"`
+		UID  types.UID `json:"uid"` // of this one, and none is made
+	} `json:"metadata"`
+	Rules []rbacv1.PolicyRule `json:"rules,omitempty"`
+}
+
+// write makes a role have the rules: it applies them, as upstream's controller does, so
+// that who applies the role without rules takes none of them away. Rules that were
+// written by an update, as they were in older versions, stay when none are applied; those
+// are updated away.
+func (a *Aggregator) write(ctx context.Context, r *rbacv1.ClusterRole, rules []rbacv1.PolicyRule) error {
+	c := applied{TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"}, Rules: rules}
+	c.Metadata.Name, c.Metadata.UID = r.Name, r.UID
+	body, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	t := clusterRoleTarget
+	t.Name = r.Name
+	res, err := a.Registry.Patch(ctx, t, types.ApplyPatchType, body, registry.WriteOptions{FieldManager: aggregation, Force: true})
+	if err != nil {
+		return err
+	}
+	now, ok := res.Object.Obj.(*rbacv1.ClusterRole)
+	if !ok || equality.Semantic.DeepEqual(rules, now.Rules) {
+		return nil
+	}
+	next := now.DeepCopy()
+	next.Rules = rules
+	_, err = a.Registry.Update(ctx, t, next, registry.WriteOptions{FieldManager: aggregation})
+	return err
 }

@@ -1,6 +1,7 @@
 package rbac_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	applyrbacv1 "k8s.io/client-go/applyconfigurations/rbac/v1"
 
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
 	"github.com/pintle-io/pintle/kernel/kerneltest"
@@ -342,4 +345,64 @@ func TestAggregator(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
+}
+
+// TestAggregatedByApply: the rules belong to the controller by server-side apply, as in
+// Kubernetes, so that who applies an aggregated role without rules does not take them
+// away; rules that were written by an update, as they once were, can still be removed.
+func TestAggregatedByApply(t *testing.T) {
+	c := kerneltest.Start(t, kerneltest.Options{})
+	ctx := t.Context()
+	cs := kerneltest.Client(t, c.Admin()).RbacV1().ClusterRoles()
+	part := clusterRole("part", rule("get", "example.com", "widgets"))
+	part.Labels = map[string]string{"to": "whole"}
+	if _, err := cs.Create(ctx, part, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	whole := applyrbacv1.ClusterRole("whole").WithAggregationRule(applyrbacv1.AggregationRule().WithClusterRoleSelectors(applymetav1.LabelSelector().WithMatchLabels(part.Labels)))
+	old := applyrbacv1.ClusterRole("old").WithAggregationRule(applyrbacv1.AggregationRule().WithClusterRoleSelectors(applymetav1.LabelSelector().WithMatchLabels(map[string]string{"to": "nobody"})))
+	for _, x := range []*applyrbacv1.ClusterRoleApplyConfiguration{whole, old} {
+		if _, err := cs.Apply(ctx, x, metav1.ApplyOptions{FieldManager: "me"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until := func(name string, ok func(*rbacv1.ClusterRole) bool) *rbacv1.ClusterRole {
+		t.Helper()
+		for deadline := time.Now().Add(40 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			r, err := cs.Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok(r) {
+				return r
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s stays %v", name, r)
+			}
+		}
+	}
+	has := func(r *rbacv1.ClusterRole) bool { return len(r.Rules) == 1 }
+	r := until("whole", has)
+	if !slices.ContainsFunc(r.ManagedFields, func(m metav1.ManagedFieldsEntry) bool {
+		return m.Manager == "clusterrole-aggregation-controller" && m.Operation == metav1.ManagedFieldsOperationApply && strings.Contains(string(m.FieldsV1.Raw), `"f:rules"`)
+	}) {
+		t.Errorf("the rules belong to %v", r.ManagedFields)
+	}
+	if r, err := cs.Apply(ctx, whole.WithLabels(map[string]string{"new": "label"}), metav1.ApplyOptions{FieldManager: "me"}); err != nil || !has(r) {
+		t.Errorf("applied again: %v, %v", r, err)
+	}
+	if err := cs.Delete(ctx, "part", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until("whole", func(r *rbacv1.ClusterRole) bool { return len(r.Rules) == 0 })
+
+	stale, err := cs.Get(ctx, "old", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.Rules = []rbacv1.PolicyRule{rule("get", "example.com", "widgets")}
+	if _, err := cs.Update(ctx, stale, metav1.UpdateOptions{FieldManager: "clusterrole-aggregation-controller"}); err != nil {
+		t.Fatal(err)
+	}
+	until("old", func(r *rbacv1.ClusterRole) bool { return len(r.Rules) == 0 })
 }
