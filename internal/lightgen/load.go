@@ -43,7 +43,7 @@ func load(dir string) (*pkg, error) {
 	p := &pkg{byName: map[string]*typeDecl{}, imports: map[string]string{}}
 	for _, f := range files {
 		base := filepath.Base(f)
-		if base != "types.go" && !strings.HasPrefix(base, "well_known_") && base != "annotation_key_constants.go" {
+		if base != "types.go" && !strings.HasPrefix(base, "well_known_") && base != "annotation_key_constants.go" && base != "group_version.go" {
 			continue
 		}
 		src, err := os.ReadFile(f)

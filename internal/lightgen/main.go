@@ -26,7 +26,7 @@ type source struct {
 
 var sources = []source{
 	{module: "k8s.io/apimachinery", dir: "pkg/apis/meta/v1", out: "meta/v1", doc: "metadata that every object carries",
-		only: []string{"TypeMeta", "ListMeta", "ObjectMeta", "LabelSelector", "Condition", "DeleteOptions", "DeletionPropagation", "Status", "StatusReason"}},
+		only: []string{"TypeMeta", "ListMeta", "ObjectMeta", "LabelSelector", "Condition", "DeleteOptions", "DeletionPropagation", "Status", "StatusReason", "GroupResource"}},
 	{module: "k8s.io/api", dir: "core/v1", out: "core/v1", doc: "the core group"},
 	{module: "k8s.io/api", dir: "apps/v1", out: "apps/v1", group: "apps", doc: "the apps group"},
 	{module: "k8s.io/api", dir: "batch/v1", out: "batch/v1", group: "batch", doc: "the batch group"},
@@ -36,6 +36,8 @@ var sources = []source{
 	{module: "k8s.io/api", dir: "rbac/v1", out: "rbac/v1", group: "rbac.authorization.k8s.io", doc: "the rbac.authorization.k8s.io group"},
 	{module: "k8s.io/api", dir: "policy/v1", out: "policy/v1", group: "policy", doc: "the policy group"},
 	{module: "k8s.io/api", dir: "autoscaling/v1", out: "autoscaling/v1", group: "autoscaling", doc: "the autoscaling group, version 1"},
+	{module: "k8s.io/api", dir: "authentication/v1", out: "authentication/v1", group: "authentication.k8s.io", doc: "the authentication.k8s.io group", only: []string{"TokenRequest"}},
+	{module: "k8s.io/api", dir: "storagemigration/v1", out: "storagemigration/v1", group: "storagemigration.k8s.io", doc: "the storagemigration.k8s.io group"},
 	{module: "k8s.io/api", dir: "autoscaling/v2", out: "autoscaling/v2", group: "autoscaling", doc: "the autoscaling group, version 2"},
 }
 

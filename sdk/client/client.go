@@ -2,6 +2,7 @@ package client
 
 import (
 	autoscalingv1 "github.com/pintle-io/pintle/sdk/api/autoscaling/v1"
+	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/wire"
 )
 
@@ -73,6 +74,18 @@ type Client interface {
 	//   - those of GetScale
 	//   - [IsConflict], [IsInvalid]
 	UpdateScale(resource string, s *autoscalingv1.Scale) error
+	// CreateSubresource does what a subresource does when something is posted to it: a
+	// token of a service account ("v1/serviceaccounts", "token"), an eviction or a binding of
+	// a pod ("v1/pods", "eviction"). The resource is written as by [Object], or [ByKind];
+	// namespace and name of body are those of the object. What is answered is decoded into
+	// the struct that answer points to, by JSON tags, which may be body; nil: nobody looks at
+	// it. It takes the permission to create the subresource ("serviceaccounts/token").
+	//
+	// # Errors
+	//   - [IsNotFound]: there is no such object, or nothing that body refers to
+	//   - [IsUnsupported]: the resource has no such subresource to post to
+	//   - [IsConflict], [IsInvalid], [IsForbidden] and what else the subresource says
+	CreateSubresource(resource, subresource string, body metav1.Accessor, answer any) error
 	// Fetch asks the API for what it serves and does not keep, and decodes the answer,
 	// an object or a list with its items, into the struct that into points to, by
 	// JSON tags. It is for what other servers have (APIService objects lead to them:
@@ -176,6 +189,11 @@ func OwnedBy(uid string) Owner { return Owner{Kind: wire.OwnerUID, UID: uid} }
 
 // NoController are the objects without a controlling owner.
 func NoController() Owner { return Owner{Kind: wire.NoController} }
+
+// InAnyVersion names a resource by its group and plural, in the version that the API
+// prefers: for who is told of resources without versions, as a GroupResource does.
+// [IsNotFound] tells that there is no such resource.
+func InAnyVersion(group, plural string) string { return group + "//" + plural }
 
 // AllResources, as ListOptions.Resource, stands for all of them.
 const AllResources = wire.AllResources

@@ -28,6 +28,11 @@ func IsForbidden(err error) bool {
 	return errors.Is(err, wire.ErrForbidden) || errors.Is(err, wire.ErrTerminating)
 }
 
+// IsTooManyRequests tells that the plugin writes more than it may for now, or that the
+// server has too much to do: what was asked for did not happen, and may be asked again
+// later.
+func IsTooManyRequests(err error) bool { return errors.Is(err, wire.ErrTooMany) }
+
 // IsUnavailable tells that the API could not answer, as when its store is away:
 // what was asked for may have happened or not.
 func IsUnavailable(err error) bool {

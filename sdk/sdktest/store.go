@@ -37,6 +37,9 @@ type Store struct {
 	// Served answers what is fetched, by a value that is encoded as JSON; nil: nobody
 	// serves anything.
 	Served func(client.FetchOptions) (any, error)
+	// Posted answers what is posted to a subresource ("v1/serviceaccounts", "token"), of an
+	// object that there is, by a value that is encoded as JSON; nil: no resource has one.
+	Posted func(resource, subresource string, body []byte) (any, error)
 }
 
 // NewStore makes a store that holds objects.
@@ -181,6 +184,8 @@ func (s *Store) write(q wire.WriteRequest) ([]byte, error) {
 	m := metadata(o)
 	old := s.objects[key(q.Resource, text(m, "namespace"), text(m, "name"))]
 	switch {
+	case q.Verb == "create" && q.Subresource != "":
+		return s.post(q, old, text(m, "name"))
 	case q.Verb == "create" && old != nil:
 		return nil, wire.Errorf(wire.KindAlreadyExists, "%s %q already exists", q.Resource, text(m, "name"))
 	case q.Verb == "update" && old == nil:

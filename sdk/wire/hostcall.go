@@ -147,11 +147,12 @@ const (
 )
 
 // WriteRequest creates, updates or applies an object; its name and namespace
-// are in the object.
+// are in the object. Since 2.4 a subresource can be created: what is posted to it names
+// the object that it belongs to.
 type WriteRequest struct {
 	Verb        string // "create", "update", "apply"
 	Resource    string
-	Subresource string // "status", "scale" or ""
+	Subresource string // "status", "scale", of a create that of an action, or ""
 	Force       bool   // apply only
 	Object      []byte // JSON
 	Only        string // fields of the answer

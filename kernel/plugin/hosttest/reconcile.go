@@ -181,6 +181,8 @@ func (k *Kernel) write(q wire.WriteRequest) ([]byte, error) {
 	name, _ := meta["name"].(string)
 	old := k.Get(q.Resource, namespace, name)
 	switch {
+	case q.Verb == "create" && q.Subresource == "token" && old != nil:
+		return encode(m{"kind": "TokenRequest", "status": m{"token": fmt.Sprintf("of %s for %v", name, body["spec"].(m)["audiences"])}}, q.Only)
 	case q.Verb == "create" && old != nil:
 		return nil, wire.Errorf(wire.KindAlreadyExists, "%s %q already exists", q.Resource, name)
 	case q.Verb == "update" && old == nil:
@@ -257,6 +259,9 @@ func testReconcile(t *testing.T, open Open) {
 	d := k.Get("apps/v1/deployments", "default", "web")
 	if d["status"].(m)["replicas"] != 3.0 || d["metadata"].(m)["annotations"].(m)["replicas"] != "3" {
 		t.Errorf("deployment after reconcile: %v", d)
+	}
+	if got := k.Get("v1/configmaps", "default", "web")["data"].(m)["token"]; got != "of web for [suite]" {
+		t.Errorf("a subresource was created, and answered %q", got)
 	}
 	d["spec"].(m)["replicas"] = 1.0
 	k.Put("apps/v1/deployments", d)

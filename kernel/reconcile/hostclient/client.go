@@ -153,7 +153,8 @@ var callNames = map[wire.HostOp]string{wire.HostGet: "get", wire.HostList: "list
 	wire.HostDelete: "delete", wire.HostBatch: "batch", wire.HostEvent: "record event", wire.HostSubresource: "get subresource",
 	wire.HostFetch: "fetch", wire.HostResource: "resolve kind"}
 
-// ParseResource parses "group/version/plural" or "v1/plural".
+// ParseResource parses "group/version/plural" or "v1/plural". In the first form the
+// version may be missing.
 func ParseResource(res string) (gvr schema.GroupVersionResource, ok bool) {
 	switch p := strings.Split(res, "/"); len(p) {
 	case 2:
@@ -189,6 +190,9 @@ func (c *Config) resolve(res string) (t registry.Target, d *resource.Definition,
 	}
 	if d = c.Catalog.Lookup(gvr.GroupResource()); d == nil {
 		return t, nil, wire.Errorf(wire.KindNotFound, "there is no resource %q", res)
+	}
+	if gvr.Version == "" { // any: see client.InAnyVersion
+		gvr.Version = d.Versions[0]
 	}
 	t.Resource = gvr
 	return t, d, nil
@@ -393,7 +397,7 @@ func wireError(err error) *wire.Error {
 		{isTerminating, wire.KindTerminating}, {apierrors.IsForbidden, wire.KindForbidden}, {apierrors.IsBadRequest, wire.KindBadRequest},
 		{apierrors.IsGone, wire.KindGone}, {apierrors.IsResourceExpired, wire.KindGone},
 		{apierrors.IsTooManyRequests, wire.KindTooMany}, {apierrors.IsTimeout, wire.KindTimeout},
-		{apierrors.IsServerTimeout, wire.KindTimeout}, {apierrors.IsServiceUnavailable, wire.KindUnavailable},
+		{apierrors.IsMethodNotSupported, wire.KindUnsupported}, {apierrors.IsServerTimeout, wire.KindTimeout}, {apierrors.IsServiceUnavailable, wire.KindUnavailable},
 		{isContext, wire.KindTimeout},
 	} {
 		if x.is(err) {

@@ -30,6 +30,9 @@ func (c *Config) decode(q wire.WriteRequest) (registry.Target, runtime.Object, e
 		return t, nil, err
 	}
 	t.Subresource = q.Subresource
+	if err := actsBy(q.Verb, t, d); err != nil {
+		return t, nil, err
+	}
 	obj, err := c.object(q.Object, t, d)
 	if err != nil {
 		return t, nil, err
@@ -39,13 +42,24 @@ func (c *Config) decode(q wire.WriteRequest) (registry.Target, runtime.Object, e
 		return t, nil, err
 	}
 	t.Namespace, t.Name = m.GetNamespace(), m.GetName()
-	if q.Verb == "create" {
+	if q.Verb == "create" && t.Subresource == "" {
 		t.Name = ""
 	}
 	if err := placed(&t, q.Resource, d); err != nil {
 		return t, nil, err
 	}
 	return t, obj, c.May(q.Verb, t)
+}
+
+// actsBy tells who would post to a subresource that takes no posts.
+func actsBy(verb string, t registry.Target, d *resource.Definition) error {
+	if verb != "create" || t.Subresource == "" {
+		return nil
+	}
+	if s := d.Subresource(t.Subresource); s == nil || s.Style != resource.StyleAction {
+		return wire.Errorf(wire.KindUnsupported, "%s of %s have no subresource %q to create", t.Resource.Resource, t.Resource.GroupVersion(), t.Subresource)
+	}
+	return nil
 }
 
 // object reads what is sent to a target. An author's types need not name their kind,

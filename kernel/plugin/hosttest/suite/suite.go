@@ -12,6 +12,7 @@ import (
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/admission"
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
+	authenticationv1 "github.com/pintle-io/pintle/sdk/api/authentication/v1"
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/api/resource"
@@ -247,7 +248,11 @@ func finish(c client.Client, d *appsv1.Deployment, replicas int) error {
 	if err := c.Patch(d, client.Patch{Data: patch}); err != nil {
 		return err
 	}
-	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name}, Data: map[string]string{"revision": d.ResourceVersion}}
+	ask := &authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name}, Spec: authenticationv1.TokenRequestSpec{Audiences: []string{"suite"}}}
+	if err := c.CreateSubresource("apps/v1/deployments", "token", ask, ask); err != nil {
+		return err
+	}
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name}, Data: map[string]string{"revision": d.ResourceVersion, "token": ask.Status.Token}}
 	err := c.Create(cm)
 	if client.IsAlreadyExists(err) {
 		if err = c.Delete(cm, client.DeleteOptions{}); err == nil {

@@ -6,6 +6,12 @@ package v1
 
 import ()
 
+// GroupResource specifies a Group and a Resource, but does not force a version.
+type GroupResource struct {
+	Group    string `json:"group"`
+	Resource string `json:"resource"`
+}
+
 // TypeMeta describes an individual object in an API response or request with strings representing the type of
 // the object and its API schema version.
 type TypeMeta struct {
