@@ -94,6 +94,9 @@ func (f *firstObjects) ensure(ctx context.Context) error {
 	if err := f.trust.ensure(ctx, metav1.GetOptions{}); err != nil {
 		return err
 	}
+	if err := f.ensureTracking(ctx, metav1.GetOptions{}); err != nil {
+		return err
+	}
 	if err := f.own.ensure(ctx, services, f.kubernetes(), metav1.GetOptions{}); err != nil {
 		return err
 	}
@@ -141,6 +144,9 @@ func (f *firstObjects) publish(ctx context.Context, read metav1.GetOptions) erro
 		return err
 	}
 	if err := f.trust.ensure(ctx, read); err != nil {
+		return err
+	}
+	if err := f.ensureTracking(ctx, read); err != nil {
 		return err
 	}
 	return f.endpoints.Publish(ctx, read)

@@ -166,7 +166,7 @@ func openAuth(k *Kernel) error {
 	a, err := assembly.Open(assembly.Config{Authentication: k.c.Authentication, Authorization: k.c.Authorization, Server: k.identity.Name, Reader: lateReader(k),
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return k.c.Dial(ctx, network, address)
-		}, Metrics: k.metrics, Log: k.c.Log})
+		}, NoteUse: noteTokenUse(k), Metrics: k.metrics, Log: k.c.Log})
 	if err != nil {
 		return err
 	}

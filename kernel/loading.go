@@ -55,6 +55,9 @@ func (k *Kernel) makePlugins(context.Context) error {
 		served: func(w http.ResponseWriter, r *http.Request, u user.Info, allow func(authorizer.Attributes) error) {
 			k.api.ServeAs(w, r, u, allow)
 		}}
+	if k.custom != nil {
+		access.catchUp = k.custom.CatchUp
+	}
 	store := modules.New(own)
 	k.chain.Set("plugin-modules", admission.OrderServer, store.Quota(modules.DefaultBounds).Rule())
 	policies := admit.New(admit.Config{Chain: k.chain, Calls: access.admissionReads, Exists: access.awaits, Around: access.around, Totals: access.totals, Metrics: k.metrics, Log: k.c.Log})

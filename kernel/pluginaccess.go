@@ -37,7 +37,8 @@ type pluginAccess struct {
 	catalog *resource.Catalog
 	codec   *resource.Codec
 	// served serves what is not stored, by the way of clients.
-	served func(http.ResponseWriter, *http.Request, user.Info, func(authorizer.Attributes) error)
+	served  func(http.ResponseWriter, *http.Request, user.Info, func(authorizer.Attributes) error)
+	catchUp func(context.Context) error // hostclient.Config's
 	// builtins are what ships.
 	builtins []plugin.Builtin
 }
@@ -52,7 +53,8 @@ func (a pluginAccess) of(name string, p *plugin.Plugin) *hostclient.Config {
 		Served: func(w http.ResponseWriter, r *http.Request, allow func(authorizer.Attributes) error) {
 			a.served(w, r, u, allow)
 		},
-		Allow: allow(name, u, p.Spec.Permissions), Refused: p.Refused, Observed: &hostclient.Observed{}}
+		CatchUp: a.catchUp,
+		Allow:   allow(name, u, p.Spec.Permissions), Refused: p.Refused, Observed: &hostclient.Observed{}}
 }
 
 // admissionReads serves what an admission rule reads, with the permissions of
@@ -202,7 +204,7 @@ func (x controllerSink) Set(ctx context.Context, name string, p *plugin.Plugin) 
 	if err := mayWatch(c, p.Manifest.Watches); err != nil {
 		return err
 	}
-	return x.controllers.Set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Source: c.Source, Served: c.Served, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond),
+	return x.controllers.Set(ctx, name, reconcile.Controller{Open: p.Open, Registry: c.Registry, Source: c.Source, Served: c.Served, CatchUp: c.CatchUp, Allow: c.Allow, Refused: c.Refused, Writes: int(p.Spec.Limits.WritesPerSecond),
 		Awaits: func(ctx context.Context, resources []string) { x.awaits(ctx, name, resources) }})
 }
 

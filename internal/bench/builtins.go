@@ -17,10 +17,11 @@ import (
 // server`.
 func builtinPlugins() ([]plugin.Builtin, error) {
 	configs := map[string]any{
-		"node-lifecycle":      map[string]any{"graceSeconds": 40},
-		"node-ipam":           map[string]any{"clusterCIDR": "10.224.0.0/11", "nodeMask": 24},
-		"default-tolerations": map[string]any{"notReadySeconds": 300, "unreachableSeconds": 300},
-		"root-ca":             map[string]any{"ca": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"},
+		"node-lifecycle":        map[string]any{"graceSeconds": 40},
+		"node-ipam":             map[string]any{"clusterCIDR": "10.224.0.0/11", "nodeMask": 24},
+		"default-tolerations":   map[string]any{"notReadySeconds": 300, "unreachableSeconds": 300},
+		"root-ca":               map[string]any{"ca": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"},
+		"service-account-token": map[string]any{"ca": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"},
 	}
 	b, err := payload.Read(payload.Standard)
 	if err != nil {

@@ -33,6 +33,8 @@ type Controller struct {
 	Registry registry.Registry
 	// Served is hostclient.Config.Served; nil: nothing is fetched.
 	Served func(w http.ResponseWriter, r *http.Request, allow func(authorizer.Attributes) error)
+	// CatchUp is hostclient.Config.CatchUp.
+	CatchUp func(ctx context.Context) error
 	// Allow checks the plugin's permissions; nil allows everything.
 	Allow func(verb string, t registry.Target) error
 	// Refused is told of what the plugin asked and may not; may be nil.
@@ -178,7 +180,7 @@ func (m *Manager) start(name string, c Controller) {
 	}
 	r.faults = newFaults(r.log, r.clock)
 	r.queue = NewQueue(r.clock, func(d time.Duration) { r.metrics.wait.WithLabelValues(name).Observe(d.Seconds()) })
-	r.host = &hostclient.Config{Plugin: name, Source: c.Source, Registry: c.Registry, Served: c.Served, Catalog: m.c.Catalog, Codec: m.c.Codec,
+	r.host = &hostclient.Config{Plugin: name, Source: c.Source, Registry: c.Registry, Served: c.Served, CatchUp: c.CatchUp, Catalog: m.c.Catalog, Codec: m.c.Codec,
 		Owned: m.owned, Events: m.events, Allow: c.Allow, Refused: c.Refused,
 		Budget: hostclient.NewBudget(c.Writes, m.c.Clock), Observed: &hostclient.Observed{}}
 	m.running[name] = r

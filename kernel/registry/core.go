@@ -27,6 +27,8 @@ import (
 // Codec turns objects into stored bytes and back, and between versions.
 type Codec interface {
 	Decode(d *resource.Definition, value []byte, rev int64) (runtime.Object, error)
+	// Outdated tells that a value would be written in another form today.
+	Outdated(d *resource.Definition, value []byte) bool
 	EncodeStorage(d *resource.Definition, obj runtime.Object) ([]byte, error)
 	// EncodeCanonical also brings obj to the form in which Decode will read it.
 	EncodeCanonical(d *resource.Definition, obj runtime.Object, shared bool) (runtime.Object, []byte, error)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	k8sjson "k8s.io/apimachinery/pkg/runtime/serializer/json"
@@ -122,6 +123,19 @@ func (c *Codec) Decode(d *Definition, value []byte, rev int64) (runtime.Object, 
 		d.Strategy.Decoded(obj)
 	}
 	return obj, nil
+}
+
+// Outdated reports whether a stored value is of another version, or in another form, than
+// an object of the definition is written in today: it was written before the storage
+// version changed. Of a value that cannot be read it is false.
+func (c *Codec) Outdated(d *Definition, value []byte) bool {
+	if !isEnvelope(value) {
+		var is metav1.TypeMeta
+		err := json.Unmarshal(value, &is)
+		return err == nil && (!d.JSONStored || is.GroupVersionKind() != d.Hub())
+	}
+	is, _, err := openEnvelope(value)
+	return err == nil && (d.JSONStored || is != d.Hub())
 }
 
 func (c *Codec) decodeStored(d *Definition, value []byte) (runtime.Object, schema.GroupVersionKind, error) {

@@ -264,6 +264,25 @@ var Plugins = []Plugin{
 		{Groups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"list", "watch"}},
 		{Groups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "update"}, Names: []string{"cluster-info"}},
 	}},
+	// Upstream's controller of tokens has no account: it acts as the controller manager.
+	{Name: "service-account-token", Member: "service-account-token", Rules: []Rule{
+		{Groups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "watch", "patch", "delete"}},
+		{Groups: []string{""}, Resources: []string{"serviceaccounts"}, Verbs: []string{"get", "list", "watch", "patch"}},
+		{Groups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"}},
+	}},
+	{Name: "legacy-token-cleaner", Member: "legacy-token-cleaner", Account: "legacy-service-account-token-cleaner", Rules: []Rule{
+		{Groups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}, Names: []string{"kube-apiserver-legacy-service-account-token-tracking"}},
+		{Groups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "watch", "patch", "delete"}},
+		{Groups: []string{""}, Resources: []string{"serviceaccounts"}, Verbs: []string{"get"}},
+		{Groups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+	}},
+	{Name: "storage-version-migrator", Member: "storage-version-migrator", Account: "storage-version-migrator-controller", Rules: []Rule{
+		{Groups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"list", "patch"}},
+		{Groups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, Verbs: []string{"get"}},
+		{Groups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions/status"}, Verbs: []string{"patch"}},
+		{Groups: []string{"storagemigration.k8s.io"}, Resources: []string{"storageversionmigrations"}, Verbs: read},
+		{Groups: []string{"storagemigration.k8s.io"}, Resources: []string{"storageversionmigrations/status"}, Verbs: []string{"update"}},
+	}},
 	{Name: "root-ca", Member: "root-ca", Account: "root-ca-cert-publisher", Rules: []Rule{
 		{Groups: []string{""}, Resources: []string{"namespaces"}, Verbs: read},
 		{Groups: []string{""}, Resources: []string{"configmaps"}, Verbs: write},

@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
 	"k8s.io/utils/clock"
@@ -34,7 +35,9 @@ type Config struct {
 	// Reader reads what the registry has; it is not asked before a request is.
 	Reader resource.Reader
 	// Dial reaches issuers and webhooks.
-	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// NoteUse is token.Config's.
+	NoteUse func(ctx context.Context, s *corev1.Secret, day string)
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
 }
@@ -103,10 +106,11 @@ func (a *Auth) Complete(keys *pki.PKI, c clock.PassiveClock) (err error) {
 	if a.cfg.Authentication != nil {
 		asked = a.cfg.Authentication.APIAudiences
 	}
-	a.Tokens, err = token.New(token.Config{Key: keys.ServiceAccountKey(), Audiences: asked, Reader: a.cfg.Reader, Clock: c})
+	a.Tokens, err = token.New(token.Config{Key: keys.ServiceAccountKey(), Audiences: asked, Reader: a.cfg.Reader, Clock: c, NoteUse: a.cfg.NoteUse})
 	if err != nil {
 		return err
 	}
+	a.cfg.Metrics.MustRegister(a.Tokens)
 	bootstrap := authenticator.WrapAudienceAgnosticToken(a.Tokens.Audiences(), &auth.BootstrapTokens{Reader: a.cfg.Reader, Clock: c})
 	anonymous := more.Anonymous()
 	conf := auth.Config{Header: more.Header(), ClearHeaders: clearProxyHeaders(more), ClientCAs: keys.Pool(),

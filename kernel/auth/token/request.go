@@ -42,6 +42,9 @@ func (a *Authority) Request(ctx context.Context, _ user.Info, t registry.Target,
 	if err := isOf(req, account); err != nil {
 		return nil, err
 	}
+	if _, legacy := req.Annotations[LegacyAnnotation]; legacy {
+		return a.requestLegacy(ctx, req, account)
+	}
 	out := req.DeepCopy()
 	a.setDefaults(&out.Spec)
 	if errs := validate(&out.Spec); len(errs) > 0 {
@@ -125,16 +128,13 @@ func (a *Authority) bind(ctx context.Context, k *kubernetesClaims, b *authentica
 	default:
 		return apierrors.NewBadRequest(fmt.Sprintf("cannot bind token to object of type %s", schema.FromAPIVersionAndKind(b.APIVersion, b.Kind)))
 	}
-	o, err := a.cfg.Reader.Get(ctx, gr, namespace, b.Name)
+	o, err := a.boundObject(ctx, gr, namespace, b)
 	if err != nil {
 		return err
 	}
 	m, err := meta.Accessor(o)
 	if err != nil {
 		return err
-	}
-	if b.UID != "" && b.UID != m.GetUID() {
-		return apierrors.NewConflict(schema.GroupResource{Resource: b.Kind}, b.Name, fmt.Errorf("the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", b.UID))
 	}
 	bound := &ref{m.GetName(), string(m.GetUID())}
 	switch x := o.(type) {
@@ -150,6 +150,22 @@ func (a *Authority) bind(ctx context.Context, k *kubernetesClaims, b *authentica
 		k.Node = bound
 	}
 	return nil
+}
+
+// boundObject is the object that a reference means.
+func (a *Authority) boundObject(ctx context.Context, gr schema.GroupResource, namespace string, b *authenticationv1.BoundObjectReference) (runtime.Object, error) {
+	o, err := a.cfg.Reader.Get(ctx, gr, namespace, b.Name)
+	if err != nil {
+		return nil, err
+	}
+	m, err := meta.Accessor(o)
+	if err != nil {
+		return nil, err
+	}
+	if b.UID != "" && b.UID != m.GetUID() {
+		return nil, apierrors.NewConflict(schema.GroupResource{Resource: b.Kind}, b.Name, fmt.Errorf("the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", b.UID))
+	}
+	return o, nil
 }
 
 // nodeOf names the node that a pod is bound to, with the node's UID while it

@@ -1,7 +1,8 @@
 // Package token issues and verifies the tokens of service accounts: JSON web
 // tokens signed with the cluster's key (ES256) that are bound to an audience,
 // a time and, when asked, to a pod, a node or a secret. A token whose service
-// account or bound object is gone is no longer valid, whatever it says itself.
+// account or bound object is gone is no longer valid, whatever it says itself. Those that
+// Secrets hold have no end, and are good for as long as they are held ([LegacyIssuer]).
 //
 // Tokens are compatible with upstream's in their claims and in the users they
 // become. https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
@@ -10,6 +11,7 @@
 package token
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/utils/clock"
 
@@ -42,14 +45,19 @@ type Config struct {
 	// MaxLifetime shortens what is asked; 0 means one year.
 	MaxLifetime time.Duration
 	Clock       clock.PassiveClock // nil is the real clock
+	// NoteUse labels a Secret with the day on which the token that it holds was used
+	// ([LastUsedLabel]). The Secret must not be changed. Nil: nobody notes it.
+	NoteUse func(ctx context.Context, s *corev1.Secret, day string)
 }
 
-// Authority issues and verifies tokens.
+// Authority issues and verifies tokens. It is a prometheus.Collector of how those that
+// Secrets hold are used.
 type Authority struct {
 	cfg    Config
 	keyID  string
 	public map[string]*ecdsa.PublicKey // by key ID
 	method jwt.SigningMethod
+	uses   uses
 }
 
 // New makes an Authority.
@@ -69,7 +77,7 @@ func New(c Config) (*Authority, error) {
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
 	}
-	a := &Authority{cfg: c, public: map[string]*ecdsa.PublicKey{}, method: jwt.SigningMethodES256}
+	a := &Authority{cfg: c, public: map[string]*ecdsa.PublicKey{}, method: jwt.SigningMethodES256, uses: newUses()}
 	for _, k := range append([]*ecdsa.PublicKey{&c.Key.PublicKey}, c.Former...) {
 		if k.Curve.Params().BitSize != 256 {
 			return nil, errors.New("token: keys must be ECDSA P-256")

@@ -32,9 +32,16 @@ const graceAfterDeletion = 60 * time.Second
 // is none of ours; one of ours that is expired, tampered with, for another
 // audience or bound to something that is gone is an error.
 func (a *Authority) AuthenticateToken(ctx context.Context, raw string) (*authenticator.Response, bool, error) {
-	if !a.ours(raw) {
-		return nil, false, nil
+	switch issuer(raw) {
+	case a.cfg.Issuer:
+		return a.authenticate(ctx, raw)
+	case LegacyIssuer:
+		return a.authenticateLegacy(ctx, raw)
 	}
+	return nil, false, nil
+}
+
+func (a *Authority) authenticate(ctx context.Context, raw string) (*authenticator.Response, bool, error) {
 	var c claims
 	_, err := jwt.ParseWithClaims(raw, &c, a.key,
 		jwt.WithValidMethods([]string{a.method.Alg()}), jwt.WithIssuer(a.cfg.Issuer),
@@ -56,14 +63,16 @@ func (a *Authority) AuthenticateToken(ctx context.Context, raw string) (*authent
 	return &authenticator.Response{User: c.user().UserInfo(), Audiences: audiences}, true, nil
 }
 
-// ours looks at the issuer alone, without believing it.
-func (a *Authority) ours(raw string) bool {
+// issuer is the one that a token names, without its being believed; "" if there is none.
+func issuer(raw string) string {
 	if strings.Count(raw, ".") != 2 {
-		return false
+		return ""
 	}
 	var c jwt.RegisteredClaims
-	_, _, err := jwt.NewParser().ParseUnverified(raw, &c)
-	return err == nil && c.Issuer == a.cfg.Issuer
+	if _, _, err := jwt.NewParser().ParseUnverified(raw, &c); err != nil {
+		return ""
+	}
+	return c.Issuer
 }
 
 func (a *Authority) key(t *jwt.Token) (any, error) {

@@ -66,6 +66,9 @@ type Config struct {
 	// does, under the plugin's identity; allow is asked about the request as the API
 	// understands it. Nil: nothing is.
 	Served func(w http.ResponseWriter, r *http.Request, allow func(authorizer.Attributes) error)
+	// CatchUp returns when the catalog has the kinds that were defined before the call, for
+	// fresh lists; nil: kinds do not change.
+	CatchUp func(ctx context.Context) error
 	// Budget bounds what is written; nil does not.
 	Budget *Budget
 	// Observed is shared by the plugin's instances, so that each reads the others'
@@ -294,6 +297,11 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 	}
 	if k.c.Latest != nil && (q.Resource == wire.AllResources || q.Fields != "" || q.Fresh || q.Owner.Kind != wire.AnyOwner) {
 		return wire.Errorf(wire.KindForbidden, "an admission rule or a scheduling point may only list the objects of one resource, by namespace and labels")
+	}
+	if q.Fresh && k.c.CatchUp != nil {
+		if err := k.c.CatchUp(ctx); err != nil {
+			return err
+		}
 	}
 	if q.Resource == wire.AllResources {
 		return k.listAll(ctx, q)

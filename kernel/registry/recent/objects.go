@@ -56,6 +56,8 @@ type Store interface {
 // Decoder reads stored values.
 type Decoder interface {
 	Decode(d *resource.Definition, value []byte, revision int64) (runtime.Object, error)
+	// Outdated tells that a value would be written in another form today.
+	Outdated(d *resource.Definition, value []byte) bool
 }
 
 // Objects are the newest states of objects that this process knows: what it
@@ -94,14 +96,20 @@ func (s *Objects) Refresh(ctx context.Context, id ID) (*watch.Object, error) {
 }
 
 // Reread is Refresh, and tells whether the store keeps the state in a form that is to
-// be rewritten (store.KV.Stale).
+// be rewritten ([Objects.Stale]).
 func (s *Objects) Reread(ctx context.Context, id ID) (_ *watch.Object, stale bool, err error) {
 	kv, ok, _, err := s.store.Get(ctx, id.Key)
 	if err != nil || !ok {
 		return nil, false, err
 	}
 	cur, err := s.Decode(id, kv)
-	return cur, kv.Stale, err
+	return cur, s.Stale(id, kv), err
+}
+
+// Stale tells whether a stored value is to be rewritten, even if nothing else changes: it
+// is encrypted in another way than it would be now, or of an older storage version.
+func (s *Objects) Stale(id ID, kv store.KV) bool {
+	return kv.Stale || kv.Err == nil && s.codec.Outdated(id.Definition, kv.Value)
 }
 
 // Decode makes the cache's form of a stored value; nil if there is none.

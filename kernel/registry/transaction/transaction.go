@@ -216,8 +216,8 @@ func (c *Committer) prepare(ctx context.Context, w *Write) (*Change, error) {
 }
 
 // renewed makes a change that changes nothing a write, when the store keeps the object
-// in another form than it would now: that is how objects come to a new key, as
-// upstream's do.
+// in another form than it would now: that is how objects come to a new key, or to a new
+// storage version, as upstream's do.
 func (w *Write) renewed(ch *Change) *Change {
 	if ch != nil && ch.Noop && w.stale && ch.value != nil {
 		ch.Noop = false
@@ -252,7 +252,7 @@ func (c *Committer) lost(ctx context.Context, w *Write, ch *Change, err error) e
 	case w.conflicts >= maxConflicts:
 		return status.Conflict(w.gr(), ch.ID.Name)
 	}
-	w.cur, w.known, w.fresh, w.stale = cur, true, true, conflict.Current.Stale
+	w.cur, w.known, w.fresh, w.stale = cur, true, true, c.Objects.Stale(ch.ID, conflict.Current)
 	return ctx.Err()
 }
 

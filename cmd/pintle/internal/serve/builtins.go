@@ -77,6 +77,7 @@ func (s *Server) pluginConfigs(caPEM []byte) map[string]any {
 		"default-tolerations":   map[string]any{"notReadySeconds": s.NotReadySeconds, "unreachableSeconds": s.UnreachableSeconds},
 		"load-balancer":         map[string]any{"serverPorts": s.ports()},
 		"root-ca":               map[string]any{"ca": string(caPEM)},
+		"service-account-token": map[string]any{"ca": string(caPEM)},
 	}
 }
 
