@@ -25,6 +25,7 @@ import (
 
 	"github.com/pintle-io/pintle/internal/backoff"
 	"github.com/pintle-io/pintle/kernel/auth/rbac"
+	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/endpoints"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
@@ -47,7 +48,8 @@ type firstObjects struct {
 	endpoints *endpoints.Endpoints
 	cidr      *serviceCIDR
 	trust     *trust
-	published bool // by ensure
+	tracking  *token.Tracking // nil: there are no ConfigMaps
+	published bool            // by ensure
 	founding  []Founding
 	policy    func() (*rbac.Policy, error) // the default one; read once
 	kinds     *resource.Table
@@ -94,8 +96,10 @@ func (f *firstObjects) ensure(ctx context.Context) error {
 	if err := f.trust.ensure(ctx, metav1.GetOptions{}); err != nil {
 		return err
 	}
-	if err := f.ensureTracking(ctx, metav1.GetOptions{}); err != nil {
-		return err
+	if f.tracking != nil {
+		if err := f.tracking.Ensure(ctx, metav1.GetOptions{}); err != nil {
+			return err
+		}
 	}
 	if err := f.own.ensure(ctx, services, f.kubernetes(), metav1.GetOptions{}); err != nil {
 		return err
@@ -146,8 +150,10 @@ func (f *firstObjects) publish(ctx context.Context, read metav1.GetOptions) erro
 	if err := f.trust.ensure(ctx, read); err != nil {
 		return err
 	}
-	if err := f.ensureTracking(ctx, read); err != nil {
-		return err
+	if f.tracking != nil {
+		if err := f.tracking.Ensure(ctx, read); err != nil {
+			return err
+		}
 	}
 	return f.endpoints.Publish(ctx, read)
 }

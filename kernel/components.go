@@ -16,6 +16,7 @@ import (
 	"github.com/pintle-io/pintle/kernel/apiserver/aggregation"
 	"github.com/pintle-io/pintle/kernel/auth"
 	"github.com/pintle-io/pintle/kernel/auth/pki"
+	"github.com/pintle-io/pintle/kernel/auth/token"
 	"github.com/pintle-io/pintle/kernel/registry"
 	"github.com/pintle-io/pintle/kernel/resource"
 	"github.com/pintle-io/pintle/kernel/usage"
@@ -142,6 +143,16 @@ func (f *trust) ensure(ctx context.Context, read metav1.GetOptions) error {
 		return fmt.Errorf("configmap %s: %w", want.Name, err)
 	}
 	return nil
+}
+
+// tracking notes when the tokens that Secrets hold are used.
+func tracking(k *Kernel) *token.Tracking {
+	return &token.Tracking{Registry: ownWrites{k.access.As(auth.APIServer)}, Manager: fieldManager, Clock: k.c.Adjust.Clock, Log: k.c.Log}
+}
+
+// noteTokenUse is tracking, for who is made before there are verbs.
+func noteTokenUse(k *Kernel) func(context.Context, *corev1.Secret, string) {
+	return func(ctx context.Context, s *corev1.Secret, day string) { tracking(k).NoteUse(ctx, s, day) }
 }
 
 // start is what a server has to read, or to write, before it answers requests as

@@ -111,6 +111,9 @@ func (k *Kernel) serve(ctx context.Context, ready func(), cacheDone <-chan error
 	})
 	first := newFirstObjects(ownWrites{k.access.As(auth.APIServer)}, ownWrites{k.access.As(auth.Endpoints)}, k.identity.Name, &k.c)
 	first.trust = newTrust(first.own, k.pki, k.c.Table)
+	if k.c.Table.Lookup(configMaps.GroupResource()) != nil {
+		first.tracking = tracking(k)
+	}
 	go func() { _, _ = first.policy() }() // read while the cache loads; ensure has the error
 	select {
 	case <-k.cache.Ready():
