@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -38,10 +39,11 @@ type legacyClaims struct {
 	AccountUID  string `json:"kubernetes.io/serviceaccount/service-account.uid"`
 }
 
-// signLegacy makes the token of a Secret. It is worth nothing unless the Secret holds it.
+// signLegacy makes a token of a Secret. It is worth nothing unless the Secret holds it,
+// and no two are the same (jti): who asks for one does not learn what the Secret holds.
 func (a *Authority) signLegacy(account *corev1.ServiceAccount, secret string) (string, error) {
 	t := jwt.NewWithClaims(a.method, legacyClaims{
-		RegisteredClaims: jwt.RegisteredClaims{Issuer: LegacyIssuer, Subject: serviceaccount.MakeUsername(account.Namespace, account.Name)},
+		RegisteredClaims: jwt.RegisteredClaims{ID: uuid.NewString(), Issuer: LegacyIssuer, Subject: serviceaccount.MakeUsername(account.Namespace, account.Name)},
 		Namespace:        account.Namespace, SecretName: secret, AccountName: account.Name, AccountUID: string(account.UID),
 	})
 	t.Header["kid"] = a.keyID

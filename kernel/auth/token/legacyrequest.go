@@ -15,8 +15,9 @@ import (
 
 // LegacyAnnotation, "true" at a TokenRequest that is bound to a Secret of the type
 // kubernetes.io/service-account-token, asks for the token that the Secret is to hold, in
-// place of one that ends: spec.expirationSeconds, which the API fills in, is not heard. Whoever may ask for tokens of the account may ask for it: it is
-// good for nobody before somebody who may change the Secret puts it there.
+// place of one that ends: spec.expirationSeconds, which the API fills in, is not heard.
+// Whoever may ask for tokens of the account may ask for it: it is good for nobody before
+// somebody who may change the Secret puts it there.
 //
 // RATIONALE.md: "Who signs the tokens that Secrets hold?"
 const LegacyAnnotation = "authentication.pintle.dev/legacy-token"
