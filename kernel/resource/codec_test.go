@@ -465,3 +465,29 @@ func FuzzDecodeRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestOutdated: a value of another version, or in another form, than today's.
+func TestOutdated(t *testing.T) {
+	c := resource.NewCodec(resource.NewCatalog(newTable(t)))
+	pod, err := c.EncodeStorage(pods(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		d     *resource.Definition
+		value string
+		want  bool
+	}{
+		"as today":            {pods(), string(pod), false},
+		"in JSON":             {pods(), `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`, true},
+		"in protobuf":         {widgets(), string(pod), true},
+		"of today's version":  {widgets(), `{"apiVersion":"shop.example/v2","kind":"Widget"}`, false},
+		"of an older version": {widgets(), `{"apiVersion":"shop.example/v1","kind":"Widget"}`, true},
+		"not to be read":      {widgets(), `{`, false},
+		"broken":              {pods(), "k8s\x00", false},
+	} {
+		if got := c.Outdated(tt.d, []byte(tt.value)); got != tt.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -41,6 +41,26 @@ func (s fakeStore) Decode(_ *resource.Definition, value []byte, _ int64) (runtim
 	return &corev1.ConfigMap{Data: map[string]string{"a": string(value)}}, nil
 }
 
+func (s fakeStore) Outdated(_ *resource.Definition, value []byte) bool { return string(value) == "old" }
+
+// TestStale: what is to be rewritten, though nothing changes.
+func TestStale(t *testing.T) {
+	id := IDOf(&resource.Definition{Resource: "configmaps", Namespaced: true, KeyPrefix: "/registry/configmaps"}, "default", "m")
+	for name, tt := range map[string]struct {
+		kv   store.KV
+		want bool
+	}{
+		"as today":            {store.KV{ModRevision: 5, Value: []byte("v")}, false},
+		"of another key":      {store.KV{ModRevision: 5, Value: []byte("v"), Stale: true}, true},
+		"of an older version": {store.KV{ModRevision: 5, Value: []byte("old")}, true},
+	} {
+		f := &fakes{stored: tt.kv}
+		if _, stale, err := NewObjects(f, fakeStore{f}, fakeStore{f}, clock.RealClock{}).Reread(t.Context(), id); stale != tt.want || err != nil {
+			t.Errorf("%s: stale %t, %v", name, stale, err)
+		}
+	}
+}
+
 // What this process committed is newer than what the cache has; what the cache has
 // seen is answered from there, and the store has the last word.
 func TestObjects(t *testing.T) {
