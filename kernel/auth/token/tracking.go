@@ -47,7 +47,7 @@ func (x *Tracking) NoteUse(ctx context.Context, s *corev1.Secret, day string) {
 		_, err = x.Registry.Patch(ctx, t, types.MergePatchType, patch, registry.WriteOptions{FieldManager: x.Manager})
 	}
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		x.Log.Info("the use of a service account's token is not noted at its Secret", "secret", s.Namespace+"/"+s.Name, "err", err)
+		x.Log.Info("the use of a service account's token is not noted at its Secret", "secret", s.Namespace+"/"+s.Name, "error", err)
 	}
 }
 
