@@ -237,6 +237,21 @@ var Plugins = []Plugin{
 		{Groups: []string{"storage.k8s.io"}, Resources: []string{"volumeattributesclasses"}, Verbs: []string{"get", "list", "watch", "patch"}},
 		{Groups: []string{""}, Resources: []string{"persistentvolumeclaims", "persistentvolumes"}, Verbs: read},
 	}},
+	{Name: "resource-claim", Member: "resource-claim", Account: "resource-claim-controller", Component: "resource_claim", Rules: []Rule{
+		events,
+		{Groups: []string{""}, Resources: []string{"pods"}, Verbs: read},
+		{Groups: []string{""}, Resources: []string{"pods/status"}, Verbs: []string{"patch"}},
+		{Groups: []string{"resource.k8s.io"}, Resources: []string{"resourceclaims"}, Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}},
+		{Groups: []string{"resource.k8s.io"}, Resources: []string{"resourceclaims/status"}, Verbs: []string{"patch"}},
+		{Groups: []string{"resource.k8s.io"}, Resources: []string{"resourceclaimtemplates"}, Verbs: read},
+	}},
+	{Name: "device-taint-eviction", Member: "device-taint-eviction", Account: "device-taint-eviction-controller", Rules: []Rule{
+		events,
+		{Groups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch", "delete"}},
+		{Groups: []string{""}, Resources: []string{"pods/status"}, Verbs: []string{"patch"}},
+		{Groups: []string{"resource.k8s.io"}, Resources: []string{"resourceclaims", "resourceslices", "devicetaintrules"}, Verbs: read},
+		{Groups: []string{"resource.k8s.io"}, Resources: []string{"devicetaintrules/status"}, Verbs: []string{"patch"}},
+	}},
 	{Name: "service-cidr", Member: "service-cidr", Account: "service-cidrs-controller", Component: "service-cidr-controller", Rules: []Rule{
 		events,
 		{Groups: []string{"networking.k8s.io"}, Resources: []string{"servicecidrs"}, Verbs: []string{"get", "list", "watch", "patch"}},

@@ -124,7 +124,7 @@ func TestBuiltinsAreReady(t *testing.T) {
 // them.
 var unimplemented = []string{
 	"ingresses.networking.k8s.io",
-	"networkpolicies.networking.k8s.io", "resourceclaims.resource.k8s.io",
+	"networkpolicies.networking.k8s.io",
 	"volumeattachments.storage.k8s.io",
 }
 
