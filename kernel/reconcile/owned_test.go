@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"testing"
@@ -153,4 +154,60 @@ func TestOwnedKindsComeAndGo(t *testing.T) {
 		return len(x.resources) == 0 && testutil.CollectAndCount(running) == 0
 	})
 	registrytest.Eventually(t, "no goroutine is left of each round", func() bool { return runtime.NumGoroutine() <= goroutines+5 })
+}
+
+// TestByPath: objects are found by a value at a path, as they are after each write; an
+// index is made for each path, as many as there may be.
+func TestByPath(t *testing.T) {
+	k := newKit(t)
+	x := NewOwned(k.Catalog, informer.Config{Registry: k})
+	registrytest.Background(t, func(ctx context.Context) { _ = x.Run(ctx) })
+	list := func(path, value string, since int64) ([]string, error) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		got, err := x.List(ctx, configMaps.GroupResource(), "default", wire.AtPath(path, value), since)
+		return names(got), err
+	}
+	k.config(t, "b", ref("u", true), ref("v", false))
+	last := k.config(t, "a", ref("u", false))
+	for _, tc := range []struct {
+		path, value string
+		want        []string
+	}{
+		{"metadata.ownerReferences.name", "u", []string{"a", "b"}},
+		{"metadata.ownerReferences.name", "v", []string{"b"}},
+		{"metadata.ownerReferences[1].name", "u", nil},
+		{"metadata.ownerReferences[1].name", "v", []string{"b"}},
+		{"metadata.name", "a", []string{"a"}},
+		{"metadata.name", "a=b", nil},
+		{"metadata.name", "", nil},
+		{"unheard.of", "a", nil},
+	} {
+		got, err := list(tc.path, tc.value, last.Revision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("by %s %q (-want +got):\n%s", tc.path, tc.value, diff)
+		}
+	}
+	gone := k.set(t, "b", "")
+	if got, err := list("metadata.ownerReferences.name", "v", gone.Revision); err != nil || len(got) > 0 {
+		t.Errorf("after the value has gone: %v, %v", got, err)
+	}
+	if _, err := list("a..b", "x", 0); !errors.Is(err, &wire.Error{Kind: wire.KindBadRequest}) {
+		t.Errorf("a malformed path: %v", err)
+	}
+	for i := range maxPaths - 4 {
+		if _, err := list(fmt.Sprintf("data.k%d", i), "x", 0); err != nil {
+			t.Fatalf("index %d: %v", i, err)
+		}
+	}
+	if _, err := list("data.more", "x", 0); !errors.Is(err, &wire.Error{Kind: wire.KindTooMany}) {
+		t.Errorf("one index too many: %v", err)
+	}
+	if got, err := list("metadata.name", "a", 0); err != nil || len(got) != 1 {
+		t.Errorf("an index that is there: %v, %v", got, err)
+	}
 }

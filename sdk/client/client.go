@@ -155,6 +155,11 @@ type ListOptions struct {
 	Labels    string // a label selector as kubectl -l takes it
 	Fields    string // a field selector: "spec.nodeName=a"
 	Owner     Owner  // only dependents: [OwnedBy] or [NoController]
+	// By are only the objects that have a value at a path, from an index that the server
+	// keeps from the first such question on: what it costs follows the answer, not the
+	// resource. Not together with Fields, Owner or Fresh. A server of an ABI before 2.4
+	// does not know it.
+	By Index
 	// Limit is how many objects are listed at most, the first in order of namespace and
 	// name; 0 is no limit. Remaining, unless it is nil, is then set to how many more there
 	// are: a list that was cut short is told from one that is whole.
@@ -162,8 +167,9 @@ type ListOptions struct {
 	Remaining *int
 	// Fresh is a list as new as every write that finished before the call, by whichever
 	// server: for what must not be done because a cache is behind. It asks the store, and
-	// fails when that does not answer. Not by Owner. A server of an ABI before 2.4 does not
-	// know it.
+	// fails when that does not answer. Not by Owner, nor By an index; what is listed by these
+	// afterwards, of the same resource, is no older either. A server of an ABI before 2.4
+	// does not know it.
 	Fresh bool
 }
 
@@ -179,6 +185,13 @@ type FetchOptions struct {
 	// Params are further parameters of the query, at most 16.
 	Params map[string]string
 }
+
+// Index narrows a list to the objects that have Value, a text that is not empty, at Path,
+// which is written as in [admission.MatchRule]; where the path leads through a list, any
+// element may have it: "spec.volumes.persistentVolumeClaim.claimName". The path is one of
+// the version in which the resource is stored. The zero value does not narrow. There are
+// 64 indexes in a server, of all plugins together.
+type Index struct{ Path, Value string }
 
 // Owner narrows a list to dependents; the zero value does not.
 type Owner = wire.Owner

@@ -336,7 +336,7 @@ func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 			o = s.partial(k, o)
 		}
 		if !s.of(k, q.Resource) || q.Namespace != "" && q.Namespace != text(m, "namespace") ||
-			!owned(m, q.Owner) || !labelled(m, q.Labels) || !selected(o, q.Fields) {
+			!owned(o, q.Owner) || !labelled(m, q.Labels) || !selected(o, q.Fields) {
 			continue
 		}
 		b, err := encode(o, q.Only)
@@ -360,14 +360,35 @@ func (s *Store) list(q wire.ListRequest) ([]byte, error) {
 	return wire.AppendUint(out, more), nil
 }
 
-func owned(m map[string]any, by wire.Owner) bool {
+func owned(o map[string]any, by wire.Owner) bool {
+	m := metadata(o)
 	switch by.Kind {
+	case wire.ValueAt:
+		path, value := by.Index()
+		at, err := record.ParsePath(path)
+		return err == nil && value != "" && has(o, at, value)
 	case wire.OwnerUID:
 		return by.UID != "" && by.UID == controller(m)
 	case wire.NoController:
 		return controller(m) == ""
 	}
 	return true
+}
+
+// has tells whether there is a text at a path; of a list, any element may have it.
+func has(o any, path []record.Segment, text string) bool {
+	switch v := o.(type) {
+	case map[string]any:
+		return len(path) > 0 && has(v[path[0].Key], path[1:], text)
+	case []any:
+		if len(path) > 0 && path[0].Index >= 0 {
+			return path[0].Index < len(v) && has(v[path[0].Index], path[1:], text)
+		}
+		return slices.ContainsFunc(v, func(e any) bool { return has(e, path, text) })
+	case string:
+		return len(path) == 0 && v == text
+	}
+	return false
 }
 
 func controller(m map[string]any) string {

@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // Frames of the host operations. Resources are written as in
 // client.Object.APIResource. Objects that a guest sends are JSON; those that it is
 // answered with are records, see package record.
@@ -130,10 +132,19 @@ func (r *Reader) ListRequest() ListRequest {
 	return q
 }
 
-// Owner narrows a list to dependents.
+// Owner narrows a list to dependents, or to what an index finds.
 type Owner struct {
 	Kind OwnerKind
-	UID  string // of OwnerUID
+	UID  string // of OwnerUID; of ValueAt path and value, with "=" between
+}
+
+// AtPath is the Owner of an index.
+func AtPath(path, value string) Owner { return Owner{Kind: ValueAt, UID: path + "=" + value} }
+
+// Index is what AtPath was made of.
+func (o Owner) Index() (path, value string) {
+	path, value, _ = strings.Cut(o.UID, "=")
+	return path, value
 }
 
 // OwnerKind says how an [Owner] narrows.
@@ -144,6 +155,7 @@ const (
 	AnyOwner     OwnerKind = iota // not at all
 	OwnerUID                      // to what names the uid among its owners
 	NoController                  // to what no owner controls
+	ValueAt                       // to what has a value at a path, since 2.4
 )
 
 // WriteRequest creates, updates or applies an object; its name and namespace

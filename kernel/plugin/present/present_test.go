@@ -1,6 +1,7 @@
 package present_test
 
 import (
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -56,6 +57,49 @@ func TestIn(t *testing.T) {
 	}
 	if _, err := present.Parse([]string{"a..b"}); err == nil {
 		t.Error("a malformed path is accepted")
+	}
+}
+
+func TestTexts(t *testing.T) {
+	claim := func(name string) corev1.VolumeSource {
+		return corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}}
+	}
+	yes := true
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "p", Annotations: map[string]string{"a.b/c": "x", "empty": ""}},
+		Spec: corev1.PodSpec{NodeName: "n", AutomountServiceAccountToken: &yes, HostNetwork: true,
+			Volumes: []corev1.Volume{{Name: "a", VolumeSource: claim("c")}, {Name: "b"}, {Name: "c", VolumeSource: claim("d")}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning},
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][]string{
+		"spec.nodeName":                                   {"n"},
+		"status.phase":                                    {"Running"},
+		"metadata.annotations[a.b/c]":                     {"x"},
+		"metadata.annotations.empty":                      nil,
+		"metadata.annotations":                            nil,
+		"metadata.labels.a":                               nil,
+		"spec.volumes.persistentVolumeClaim.claimName":    {"c", "d"},
+		"spec.volumes[2].persistentVolumeClaim.claimName": {"d"},
+		"spec.volumes[3].name":                            nil,
+		"spec.volumes.name":                               {"a", "b", "c"},
+		"spec.hostNetwork":                                nil,
+		"spec.automountServiceAccountToken":               nil,
+		"spec.unheardOf.of":                               nil,
+		"spec.nodeName.below":                             nil,
+	} {
+		p, err := present.Parse([]string{path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for form, obj := range map[string]runtime.Object{"typed": pod, "tree": &unstructured.Unstructured{Object: content}} {
+			if got := present.Texts(obj, p[0]); !slices.Equal(got, want) {
+				t.Errorf("%s %s: %q, want %q", form, path, got, want)
+			}
+		}
 	}
 }
 

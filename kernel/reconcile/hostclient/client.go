@@ -40,9 +40,12 @@ type Codec interface {
 
 // Owned answers which objects name an owner.
 type Owned interface {
-	// List returns the dependents of an owner of a certain kind, or the objects
-	// that no owner controls, in order of their keys. namespace "" is all. Writes
-	// of the resource up to revision since are seen.
+	// List returns the dependents of an owner of a certain kind, the objects that
+	// no owner controls, or those that have a value at a path, in order of their
+	// keys. namespace "" is all. Writes of the resource up to revision since are seen.
+	//
+	// # Errors
+	//   - *wire.Error: no path, or there are too many indexes
 	List(ctx context.Context, gr schema.GroupResource, namespace string, owner wire.Owner, since int64) ([]*watch.Object, error)
 }
 
@@ -353,13 +356,16 @@ func (k *Client) items(ctx context.Context, t registry.Target, q wire.ListReques
 			return nil, err
 		}
 		k.c.Observed.saw(l.Revision)
+		if q.Fresh {
+			k.c.Observed.Observe(t.Resource.GroupResource(), l.Revision)
+		}
 		return l.Items, nil
 	}
 	if q.Fields != "" || q.Fresh {
-		return nil, wire.Errorf(wire.KindBadRequest, "a list by owner takes no field selector, and cannot be fresh")
+		return nil, wire.Errorf(wire.KindBadRequest, "a list by owner or by an index takes no field selector, and cannot be fresh")
 	}
 	if k.c.Owned == nil {
-		return nil, wire.Errorf(wire.KindUnsupported, "a list by owner is for controllers")
+		return nil, wire.Errorf(wire.KindUnsupported, "a list by owner or by an index is for controllers")
 	}
 	gr := t.Resource.GroupResource()
 	items, err := k.c.Owned.List(ctx, gr, q.Namespace, q.Owner, k.c.Observed.Of(gr))

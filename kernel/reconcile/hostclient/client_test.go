@@ -203,6 +203,11 @@ func TestLists(t *testing.T) {
 		{client.ListOptions{Owner: client.NoController(), Namespace: "default"}, "m0 m1 owner"},
 		{client.ListOptions{Owner: client.NoController(), Labels: "odd"}, "m0 m1"},
 		{client.ListOptions{Owner: client.OwnedBy("")}, ""}, // not everybody's
+		{client.ListOptions{By: client.Index{Path: "metadata.labels.odd", Value: "true"}}, "m1 m3"},
+		{client.ListOptions{By: client.Index{Path: "metadata.ownerReferences.name", Value: "owner"}, Labels: "odd=true"}, "m3"},
+		{client.ListOptions{By: client.Index{Path: "metadata.ownerReferences.name", Value: "owner"}, Limit: 1}, "m2"},
+		{client.ListOptions{By: client.Index{Path: "metadata.name", Value: "m1"}, Namespace: "other"}, ""},
+		{client.ListOptions{By: client.Index{Path: "metadata.name"}}, ""},
 	} {
 		for range 2 { // in full, then as a difference
 			var list []*lightcore.ConfigMap
@@ -218,7 +223,9 @@ func TestLists(t *testing.T) {
 			}
 		}
 	}
-	for _, o := range []client.ListOptions{{Labels: "a=b=c"}, {Owner: client.OwnedBy("u"), Labels: "a=b=c"}, {Owner: client.OwnedBy("u"), Fields: "metadata.name=x"}, {Fields: "nonsense=x"}} {
+	for _, o := range []client.ListOptions{{Labels: "a=b=c"}, {Owner: client.OwnedBy("u"), Labels: "a=b=c"}, {Owner: client.OwnedBy("u"), Fields: "metadata.name=x"},
+		{By: client.Index{Path: "metadata.name", Value: "x"}, Fields: "metadata.name=x"}, {By: client.Index{Path: "metadata.name", Value: "x"}, Owner: client.OwnedBy("u")},
+		{By: client.Index{Path: "metadata.name", Value: "x"}, Fresh: true}, {By: client.Index{Path: "a..b", Value: "x"}}, {By: client.Index{Value: "x"}}, {Fields: "nonsense=x"}} {
 		if err := b.c.List(&[]*lightcore.ConfigMap{}, o); !errors.Is(err, wire.ErrBadRequest) {
 			t.Errorf("%+v: %v, want a bad request", o, err)
 		}

@@ -46,13 +46,17 @@ func (c *caller) List(list any, o client.ListOptions) error {
 	if o.Resource == "" {
 		o.Resource = probe.APIResource()
 	}
-	key := listKey{elem, o.Resource, o.Namespace, o.Labels, o.Fields, o.Owner, uint64(max(o.Limit, 0))}
+	owner, err := narrowed(&o)
+	if err != nil {
+		return err
+	}
+	key := listKey{elem, o.Resource, o.Namespace, o.Labels, o.Fields, owner, uint64(max(o.Limit, 0))}
 	old := c.lists[key]
 	if old == nil {
 		old = &heldList{items: reflect.Zero(reflect.SliceOf(elem))}
 	}
 	resp, err := c.do(wire.HostList, wire.ListRequest{Resource: key.resource, Namespace: o.Namespace, Labels: o.Labels,
-		Fields: o.Fields, Owner: o.Owner, Only: record.FieldsOf(elem.Elem()).String(), Token: old.token, Limit: key.limit, Fresh: o.Fresh}.Append)
+		Fields: o.Fields, Owner: owner, Only: record.FieldsOf(elem.Elem()).String(), Token: old.token, Limit: key.limit, Fresh: o.Fresh}.Append)
 	if err != nil {
 		return err
 	}
@@ -69,6 +73,20 @@ func (c *caller) List(list any, o client.ListOptions) error {
 		*o.Remaining = int(min(now.more, 1<<30))
 	}
 	return nil
+}
+
+// narrowed is how a list is narrowed on the wire, by owner or by an index.
+func narrowed(o *client.ListOptions) (wire.Owner, error) {
+	switch {
+	case o.By == client.Index{}:
+		return o.Owner, nil
+	case o.Owner != wire.Owner{} || o.Fields != "" || o.Fresh:
+		return wire.Owner{}, wire.Errorf(wire.KindBadRequest, "a list By an index takes no Owner or Fields, and cannot be Fresh")
+	}
+	if err := record.CheckPath(o.By.Path); err != nil {
+		return wire.Owner{}, wire.Errorf(wire.KindBadRequest, "list By: %v", err)
+	}
+	return wire.AtPath(o.By.Path, o.By.Value), nil
 }
 
 // applyList makes the new list from the held one and the answer's edits.
