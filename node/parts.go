@@ -129,12 +129,16 @@ func (p *parts) membership(runtimeVersion string) *membership.Member {
 	return membership.New(membership.Config{
 		Client: p.agent.client, Name: cfg.Name, Labels: cfg.Labels, Taints: cfg.Taints, Addresses: addresses,
 		Capacity: p.agent.capacity(), Allocatable: p.about.Allocatable, Info: membership.Info(runtimeVersion), Port: port(cfg.Listen),
-		Annotations:      map[string]string{localpath.DirectoryAnnotation: cfg.localVolumes()},
+		Annotations:      map[string]string{localpath.DirectoryAnnotation: cfg.localVolumes(), managedAttach: "true"},
 		DeclaredFeatures: []string{podLevelResize, initContainersResize, restartAllContainers},
 		LeaseDuration:    cfg.LeaseDuration, StatusInterval: cfg.StatusInterval, ReportInterval: cfg.ReportInterval,
 		Health: p.health, Images: p.listImages, Log: cfg.Log,
 	})
 }
+
+// managedAttach is the annotation of a node whose volumes are attached by the cluster's
+// controller, and not by its agent.
+const managedAttach = "volumes.kubernetes.io/controller-managed-attach-detach"
 
 func port(listen string) int32 {
 	a, err := net.ResolveTCPAddr("tcp", listen)

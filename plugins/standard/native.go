@@ -16,6 +16,7 @@ import (
 	_ "github.com/pintle-io/pintle/plugins/admission/runtimeclass"
 	_ "github.com/pintle-io/pintle/plugins/admission/serviceaccount"
 	_ "github.com/pintle-io/pintle/plugins/admission/storageprotection"
+	_ "github.com/pintle-io/pintle/plugins/controllers/attachdetach"
 	_ "github.com/pintle-io/pintle/plugins/controllers/bootstrapsigner"
 	_ "github.com/pintle-io/pintle/plugins/controllers/cronjob"
 	_ "github.com/pintle-io/pintle/plugins/controllers/daemonset"

@@ -223,6 +223,14 @@ var Plugins = []Plugin{
 		{Groups: []string{""}, Resources: []string{"persistentvolumes"}, Verbs: []string{"get"}},
 		{Groups: []string{""}, Resources: []string{"persistentvolumeclaims"}, Verbs: []string{"get", "list", "watch", "patch"}},
 	}},
+	{Name: "attachdetach", Member: "attachdetach", Account: "attachdetach-controller", Rules: []Rule{
+		events,
+		{Groups: []string{""}, Resources: []string{"persistentvolumeclaims", "persistentvolumes"}, Verbs: []string{"list", "watch"}},
+		{Groups: []string{""}, Resources: []string{"pods", "nodes"}, Verbs: read},
+		{Groups: []string{""}, Resources: []string{"nodes/status"}, Verbs: []string{"patch"}},
+		{Groups: []string{"storage.k8s.io"}, Resources: []string{"csidrivers"}, Verbs: read},
+		{Groups: []string{"storage.k8s.io"}, Resources: []string{"volumeattachments"}, Verbs: []string{"list", "watch", "create", "delete"}},
+	}},
 	{Name: "pvc-protection", Member: "pvc-protection", Account: "pvc-protection-controller", Rules: []Rule{
 		{Groups: []string{""}, Resources: []string{"persistentvolumeclaims"}, Verbs: []string{"get", "list", "watch", "patch"}},
 		{Groups: []string{""}, Resources: []string{"pods"}, Verbs: read},

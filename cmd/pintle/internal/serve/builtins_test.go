@@ -125,7 +125,6 @@ func TestBuiltinsAreReady(t *testing.T) {
 var unimplemented = []string{
 	"ingresses.networking.k8s.io",
 	"networkpolicies.networking.k8s.io",
-	"volumeattachments.storage.k8s.io",
 }
 
 // TestControllersAccounts: whoever acts under the name of upstream's controller has
