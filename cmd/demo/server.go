@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -10,8 +11,11 @@ import (
 	"time"
 )
 
-// maxSlow bounds /slow.
-const maxSlow = 10 * time.Minute
+// maxSlow bounds /slow, maxBurn /burn.
+const (
+	maxSlow = 10 * time.Minute
+	maxBurn = 10 * time.Second
+)
 
 // server is the web server's state.
 type server struct {
@@ -32,6 +36,7 @@ func newServer(log *slog.Logger) *server {
 	s.mux.HandleFunc("GET /healthz", s.check(http.StatusInternalServerError, &s.failing))
 	s.mux.HandleFunc("GET /readyz", s.check(http.StatusServiceUnavailable, &s.unready, &s.ending))
 	s.mux.HandleFunc("GET /slow", s.slow)
+	s.mux.HandleFunc("GET /burn", s.burn)
 	s.mux.HandleFunc("/exit", s.exitNow)
 	s.mux.HandleFunc("/fail/{what}", s.toggle)
 	return s
@@ -81,6 +86,21 @@ func (s *server) slow(w http.ResponseWriter, r *http.Request) {
 		s.who(w, r)
 	case <-r.Context().Done():
 	}
+}
+
+// burn keeps a processor busy for a time, if the pod may have one.
+func (s *server) burn(w http.ResponseWriter, r *http.Request) {
+	ms, err := strconv.Atoi(r.URL.Query().Get("ms"))
+	d := time.Duration(ms) * time.Millisecond
+	if err != nil || d < 0 || d > maxBurn {
+		http.Error(w, "want /burn?ms=N, at most 10000", http.StatusBadRequest)
+		return
+	}
+	var sum [sha256.Size]byte
+	for end := time.Now().Add(d); time.Now().Before(end) && r.Context().Err() == nil; {
+		sum = sha256.Sum256(sum[:])
+	}
+	_, _ = w.Write([]byte(podName() + "\n"))
 }
 
 func (s *server) exitNow(w http.ResponseWriter, r *http.Request) {

@@ -35,6 +35,10 @@ func TestEndpoints(t *testing.T) {
 		{"GET", "/slow?ms=1", 200, version},
 		{"GET", "/slow?ms=-1", 400, ""},
 		{"GET", "/slow?ms=x", 400, ""},
+		{"GET", "/burn?ms=1", 200, podName()},
+		{"GET", "/burn?ms=10001", 400, ""},
+		{"GET", "/burn", 400, ""},
+		{"GET", "/kv/none", 404, ""},
 		{"GET", "/exit?code=256", 400, ""},
 		{"GET", "/exit?code=7", 200, "exiting"},
 		{"GET", "/nothing", 404, ""},
@@ -59,7 +63,7 @@ func TestShutdownFinishesRequests(t *testing.T) {
 	ln.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, addr, 10*time.Second, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- run(ctx, newServer(slog.New(slog.DiscardHandler)), addr, 10*time.Second) }()
 	get := func(path string) (*http.Response, error) {
 		for end := time.Now().Add(5 * time.Second); ; {
 			r, err := http.Get("http://" + addr + path)
