@@ -2,8 +2,9 @@
 // three nodes with real etcd, containerd and eBPF, and follows the tour on a
 // cluster of its own. The access table (TestAccess, and Access of the lab) says
 // who may do what, on a control plane without nodes and on one with them;
-// TestFloods, what others notice of who sends too much. Nothing is imported from the product: what is tested is
-// what users run.
+// TestFloods, what others notice of who sends too much. The examples' page is
+// followed on the lab (Examples). Nothing is imported from the product: what is
+// tested is what users run.
 package e2e
 
 import (

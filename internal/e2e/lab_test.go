@@ -47,6 +47,7 @@ func TestLab(t *testing.T) {
 		{"Restart", testRestart},
 		{"NodeLoss", testNodeLoss},
 		{"Partition", testPartition},
+		{"Examples", testExamples},
 	} {
 		if ok := t.Run(part.name, func(t *testing.T) { part.run(t, c) }); !ok && os.Getenv("E2E_KEEP_GOING") == "" {
 			t.FailNow()

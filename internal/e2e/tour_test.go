@@ -38,7 +38,7 @@ func TestTour(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commands, err := consoleCommands(string(text))
+	commands, err := consoleCommands("tour.md", string(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,18 +47,23 @@ func TestTour(t *testing.T) {
 	t.Cleanup(func() { leaveNothing(t, bin) })
 	ctx, cancel := context.WithTimeout(t.Context(), tourLimit)
 	defer cancel()
-	sh := startShell(t, ctx, root)
+	startShell(t, ctx, root).follow(t, ctx, "tour.md", commands)
+}
+
+// follow runs the commands of a text and compares what they print.
+func (s *shell) follow(t *testing.T, ctx context.Context, file string, commands []command) {
+	t.Helper()
 	for _, c := range commands {
 		start := time.Now()
-		out, code, err := sh.run(ctx, c.text)
+		out, code, err := s.run(ctx, c.text)
 		if err != nil {
-			t.Fatalf("tour.md:%d: %s\n%v\n%s", c.line, c.text, err, out)
+			t.Fatalf("%s:%d: %s\n%v\n%s", file, c.line, c.text, err, out)
 		}
 		if (code != 0) != c.fails {
-			t.Fatalf("tour.md:%d: %s\nended with code %d:\n%s", c.line, c.text, code, out)
+			t.Fatalf("%s:%d: %s\nended with code %d:\n%s", file, c.line, c.text, code, out)
 		}
 		if !matches(c.want, out) {
-			t.Fatalf("tour.md:%d: %s\nprinted:\n%s\nwant:\n%s", c.line, c.text, out, c.want)
+			t.Fatalf("%s:%d: %s\nprinted:\n%s\nwant:\n%s", file, c.line, c.text, out, c.want)
 		}
 		t.Logf("%5.1fs  %s", time.Since(start).Seconds(), firstLine(c.text))
 	}
@@ -109,7 +114,7 @@ func leaveNothing(t *testing.T, bin string) {
 	}
 }
 
-// command is one command of the tour and what it should do.
+// command is one command of a text and what it should do.
 type command struct {
 	line  int
 	text  string
@@ -120,7 +125,7 @@ type command struct {
 // consoleCommands reads the ```console blocks of a text. A line "$ x" begins a
 // command, "> y" continues it, the rest is its output. In a block marked
 // "fails" the last command must fail, a block marked "norun" is left out.
-func consoleCommands(text string) ([]command, error) {
+func consoleCommands(file, text string) ([]command, error) {
 	var all []command
 	var mark string
 	inside, first := false, 0
@@ -131,7 +136,7 @@ func consoleCommands(text string) ([]command, error) {
 			inside, first = true, len(all)
 			mark = strings.TrimSpace(strings.TrimPrefix(fence, "console"))
 			if mark != "" && mark != "fails" && mark != "norun" {
-				return nil, fmt.Errorf("tour.md:%d: unknown mark %q", i+1, mark)
+				return nil, fmt.Errorf("%s:%d: unknown mark %q", file, i+1, mark)
 			}
 		case isFence:
 			if inside && mark == "fails" && len(all) > first {
@@ -142,7 +147,7 @@ func consoleCommands(text string) ([]command, error) {
 		case strings.HasPrefix(l, "$ "):
 			all = append(all, command{line: i + 1, text: l[2:]})
 		case len(all) == first:
-			return nil, fmt.Errorf("tour.md:%d: output before the first command: %s", i+1, l)
+			return nil, fmt.Errorf("%s:%d: output before the first command: %s", file, i+1, l)
 		case (l == ">" || strings.HasPrefix(l, "> ")) && all[len(all)-1].want == "":
 			all[len(all)-1].text += "\n" + strings.TrimPrefix(strings.TrimPrefix(l, ">"), " ")
 		default:
@@ -150,7 +155,7 @@ func consoleCommands(text string) ([]command, error) {
 		}
 	}
 	if inside {
-		return nil, fmt.Errorf("tour.md: a console block is not closed")
+		return nil, fmt.Errorf("%s: a console block is not closed", file)
 	}
 	return all, nil
 }
@@ -271,7 +276,7 @@ func (s *shell) run(ctx context.Context, text string) (out string, code int, err
 
 // What the tour's reader of blocks understands.
 func TestConsoleCommands(t *testing.T) {
-	got, err := consoleCommands("text\n```console\n$ a\n> b\n1\n2\n$ c\n```\n```console norun\n$ d\n```\n```console fails\n$ e\n$ f\nno\n```\n```\n$ g\n```\n")
+	got, err := consoleCommands("t.md", "text\n```console\n$ a\n> b\n1\n2\n$ c\n```\n```console norun\n$ d\n```\n```console fails\n$ e\n$ f\nno\n```\n```\n$ g\n```\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +285,7 @@ func TestConsoleCommands(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	for _, bad := range []string{"```console\n$ a\n", "```console\noutput\n```\n", "```console maybe\n```\n"} {
-		if _, err := consoleCommands(bad); err == nil {
+		if _, err := consoleCommands("t.md", bad); err == nil {
 			t.Errorf("no error for %q", bad)
 		}
 	}
