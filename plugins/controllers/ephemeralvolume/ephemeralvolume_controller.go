@@ -39,7 +39,7 @@ func self(pod sdk.Value) []controller.Request {
 // the pod waits for it.
 func owner(claim sdk.Value) []controller.Request {
 	for _, r := range claim.Get("metadata.ownerReferences").Items() {
-		if r.Get("apiVersion").String() == "v1" && r.Get("kind").String() == "Pod" && r.Get("controller").String() == "true" {
+		if r.Get("apiVersion").String() == "v1" && r.Get("kind").String() == "Pod" && r.Get("controller").Bool() {
 			return []controller.Request{{Namespace: claim.Get("metadata.namespace").String(), Name: r.Get("name").String()}}
 		}
 	}

@@ -104,7 +104,7 @@ func itselfAndOwner(c sdk.Value) []controller.Request {
 // podOf is the name of the pod that a claim was made for.
 func podOf(c sdk.Value) string {
 	for _, r := range c.Get("metadata.ownerReferences").Items() {
-		if r.Get("apiVersion").String() == "v1" && r.Get("kind").String() == "Pod" && r.Get("controller").String() == "true" {
+		if r.Get("apiVersion").String() == "v1" && r.Get("kind").String() == "Pod" && r.Get("controller").Bool() {
 			return r.Get("name").String()
 		}
 	}
