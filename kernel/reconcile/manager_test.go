@@ -251,6 +251,44 @@ func TestInstanceIsKeptForWhatComesBack(t *testing.T) {
 	registrytest.Eventually(t, "given up", func() bool { clock.Step(idleGuest); return r.closed.Load() == 1 })
 }
 
+// A delay counts from what the controller was told is now, not from when it answered: time
+// that passes meanwhile has passed.
+func TestDelayCountsFromNow(t *testing.T) {
+	k := newKit(t)
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	clock := clocktesting.NewFakeClock(begin)
+	m, err := New(Config{Registry: k, Catalog: k.Catalog, Codec: k.Codec, Clock: ownGoroutine{clock}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRecorder()
+	r.answer = func(name string) ([]byte, error) {
+		if r.times(name) > 1 {
+			return wire.AppendReconcileResult(nil, 0, nil), nil
+		}
+		clock.Step(6 * time.Second)
+		return wire.AppendReconcileResult(nil, 5*time.Minute, nil), nil
+	}
+	if err := m.Set("slow", r.controller(1)); err != nil {
+		t.Fatal(err)
+	}
+	k.config(t, "a")
+	run(t, m)
+	queue := func() *Queue {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.running["slow"].queue
+	}
+	registrytest.Eventually(t, "to come back", func() bool {
+		q := queue()
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return q.timers.Len() == 1
+	})
+	clock.Step(5*time.Minute - 6*time.Second)
+	registrytest.Eventually(t, "came back", func() bool { return r.times("a") == 2 })
+}
+
 // ownGoroutine calls timers' functions in goroutines of their own, as the real
 // clock does: the fake one's hold its lock.
 type ownGoroutine struct{ *clocktesting.FakeClock }

@@ -32,6 +32,10 @@ const (
 	// how late a change may be seen.
 	expensive   = 10 * time.Millisecond
 	maxCooldown = 250 * time.Millisecond
+	// leastDelay is how long a request that is to come back in a while waits at least,
+	// however long its reconcile took: delays count from what the controller was told
+	// is now, so that what is due at a time comes back at that time.
+	leastDelay = time.Second
 	// stopGrace is how long a controller that is stopped may take to end its
 	// work in hand before that is broken off.
 	stopGrace = 5 * time.Second
@@ -230,7 +234,7 @@ func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after tim
 		return 0, err
 	}
 	start := r.clock.Now()
-	resp, err := s.call(ctx, wire.OpReconcile, req.Append(nil))
+	resp, err := s.call(ctx, wire.OpReconcile, wire.AppendReconcile(nil, req, start))
 	if errors.Is(err, plugin.ErrQuarantined) {
 		return 0, err // status says it: the plugin was not asked
 	}
@@ -249,6 +253,7 @@ func (r *runner) reconcile(ctx context.Context, s *slot, req Request) (after tim
 	}
 	out := r.faults.note(ctx, "reconcile", req, err)
 	r.metrics.observe(r.name, took, out)
+	after = max(after-took, min(after, leastDelay))
 	if r.c.Called != nil {
 		told := err
 		if out == retried {

@@ -43,7 +43,7 @@ func (k *Kind) reconcile(c client.Client, req controller.Request) (controller.Re
 		}
 		return controller.Result{}, err
 	}
-	now := time.Now()
+	now := c.Now()
 	more := false
 	var scaleErr error
 	if s.DeletionTimestamp == nil { // else the garbage collector takes it from here

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"time"
+
 	autoscalingv1 "github.com/pintle-io/pintle/sdk/api/autoscaling/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/wire"
@@ -117,6 +119,12 @@ type Client interface {
 	// Event records an event about an object; repeated ones are counted.
 	// It does not wait and cannot fail.
 	Event(about Object, n Note)
+	// Now is what time it was for the server when it handed out the request: the same
+	// for as long as Reconcile runs, and by the clock that RequeueAfter is counted by.
+	// A controller that decides by time asks it and not time.Now, so that tests can
+	// set the clock. For policies, and of a server before ABI 2.4, it is this
+	// machine's clock.
+	Now() time.Time
 }
 
 // Reader reads objects for a policy from the kernel's cache. What the cache

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/pintle-io/pintle/sdk/client"
 	"github.com/pintle-io/pintle/sdk/internal/instance"
@@ -19,7 +20,9 @@ func (p *Points) Open(h instance.Host) instance.Instance {
 			panic(fmt.Sprintf("controller.Watch.Fields of %s, %s: %v", h.Plugin, w.Resource, err))
 		}
 	}
-	return &opened{plugin: h.Plugin, points: p, fields: fields, client: remote.NewClient(h.Call)}
+	o := &opened{plugin: h.Plugin, points: p, fields: fields}
+	o.client = remote.NewClientAt(h.Call, func() time.Time { return o.now })
+	return o
 }
 
 // opened is the points as the dispatcher of a guest sees them.
@@ -28,6 +31,7 @@ type opened struct {
 	points *Points
 	fields []*record.Fields // by watch
 	client client.Client
+	now    time.Time // of the request in hand
 }
 
 func (o *opened) Describe(m *wire.Manifest) {
@@ -56,10 +60,12 @@ func (o *opened) Serve(out []byte, op wire.Op, req, _ []byte) ([]byte, error) {
 }
 
 func (o *opened) reconcile(out, req []byte) ([]byte, error) {
-	r := wire.NewReader(req)
-	q := r.Request()
-	if err := r.Err(); err != nil {
+	q, now, err := wire.ReconcileRequest(req)
+	if err != nil {
 		return out, err
+	}
+	if o.now = now; now.IsZero() {
+		o.now = time.Now()
 	}
 	res, err := o.points.Reconcile(o.client, Request(q))
 	if err != nil {

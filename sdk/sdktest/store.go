@@ -40,6 +40,8 @@ type Store struct {
 	// Posted answers what is posted to a subresource ("v1/serviceaccounts", "token"), of an
 	// object that there is, by a value that is encoded as JSON; nil: no resource has one.
 	Posted func(resource, subresource string, body []byte) (any, error)
+	// Clock is what its clients' Now answers; nil: the real time.
+	Clock func() time.Time
 }
 
 // NewStore makes a store that holds objects.
@@ -55,7 +57,14 @@ func NewStore(objects ...client.Object) (*Store, error) {
 }
 
 // Client is a client of the store.
-func (s *Store) Client() client.Client { return remote.NewClient(s.call) }
+func (s *Store) Client() client.Client { return remote.NewClientAt(s.call, s.now) }
+
+func (s *Store) now() time.Time {
+	if s.Clock == nil {
+		return time.Now()
+	}
+	return s.Clock()
+}
 
 // Keys are the objects held, as "resource/namespace/name", sorted.
 func (s *Store) Keys() []string {
@@ -287,7 +296,7 @@ func (s *Store) delete(q wire.DeleteRequest) error {
 			return nil
 		}
 		next := merge(map[string]any{}, o)
-		metadata(next)["deletionTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+		metadata(next)["deletionTimestamp"] = s.now().UTC().Format(time.RFC3339)
 		_, err := s.put(q.Resource, next, "")
 		return err
 	}

@@ -3,6 +3,7 @@ package sdktest_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	corev1 "github.com/pintle-io/pintle/sdk/api/core/v1"
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
@@ -12,6 +13,21 @@ import (
 
 func configMap(name string, labels map[string]string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: labels}}
+}
+
+func TestStoreClock(t *testing.T) {
+	s, err := sdktest.NewStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, at := s.Client(), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if now := c.Now(); time.Since(now) < 0 || now.Before(at) {
+		t.Errorf("without a clock it is %v", now)
+	}
+	s.Clock = func() time.Time { return at }
+	if now := c.Now(); !now.Equal(at) {
+		t.Errorf("it is %v, want %v", now, at)
+	}
 }
 
 func TestStore(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 // Frames of the operations that a kernel asks of a guest.
 //
 //	OpOpen      name string, config bytes, version of the server uint → manifest
-//	OpReconcile Request                   → RequeueAfter, count, requests to queue
+//	OpReconcile Request, now (since 2.4)  → RequeueAfter, count, requests to queue
 //	OpMap       watch uint, object        → count, requests
 //	OpConvert   Conversion                → count, objects as JSON
 //	OpMutate, OpValidate  ReviewHeader, length and object, length and old object → Verdict
@@ -68,6 +68,22 @@ func (s LabelSet) Map() map[string]string {
 // by that a guest knows which fields of later versions are read.
 func AppendOpen(b []byte, name string, config []byte) []byte {
 	return AppendUint(AppendBytes(AppendString(b, name), config), uint64(Version(Major, Minor)))
+}
+
+// AppendReconcile encodes an OpReconcile request: what to reconcile, and what time it
+// is for the server, which goes by its own clock when it counts delays.
+func AppendReconcile(b []byte, q Request, now time.Time) []byte {
+	return AppendInt(q.Append(b), now.UnixNano())
+}
+
+// ReconcileRequest reads an OpReconcile request. The time is zero from a server before
+// ABI 2.4, which does not say it.
+func ReconcileRequest(req []byte) (q Request, now time.Time, err error) {
+	r := NewReader(req)
+	if q = r.Request(); len(r.Rest()) > 0 {
+		now = time.Unix(0, r.Int())
+	}
+	return q, now, r.Err()
 }
 
 // ReconcileResult reads the answer of OpReconcile.

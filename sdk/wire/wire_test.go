@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pintle-io/pintle/sdk/wire"
 )
@@ -152,6 +153,20 @@ func TestOpenTellsTheVersion(t *testing.T) {
 	name, config := r.Str(), r.Bytes()
 	if v := r.Uint(); name != "n" || string(config) != "{}" || v != uint64(wire.Version(wire.Major, wire.Minor)) || len(r.Rest()) > 0 || r.Err() != nil {
 		t.Errorf("open says %q, %q, version %#x, %v", name, config, v, r.Err())
+	}
+}
+
+// TestReconcileRequest: who asks says what time it is; a server before 2.4 does not.
+func TestReconcileRequest(t *testing.T) {
+	want, at := wire.Request{Namespace: "n", Name: "x"}, time.Date(2026, 1, 1, 0, 0, 0, 1, time.UTC)
+	if got, now, err := wire.ReconcileRequest(wire.AppendReconcile(nil, want, at)); got != want || !now.Equal(at) || err != nil {
+		t.Errorf("%v at %v, %v", got, now, err)
+	}
+	if got, now, err := wire.ReconcileRequest(want.Append(nil)); got != want || !now.IsZero() || err != nil {
+		t.Errorf("before 2.4: %v at %v, %v", got, now, err)
+	}
+	if _, _, err := wire.ReconcileRequest(append(want.Append(nil), 0x80)); wire.KindOf(err) != wire.KindProtocol {
+		t.Errorf("half a time: %v", err)
 	}
 }
 

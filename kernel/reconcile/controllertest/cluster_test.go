@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/utils/clock"
 
 	"github.com/pintle-io/pintle/kernel/admission"
 	"github.com/pintle-io/pintle/kernel/plugin"
@@ -53,6 +56,7 @@ type cluster struct {
 	chain    *admission.Chain
 	policies *admit.Sink
 	host     host
+	surroundings
 }
 
 var tables struct {
@@ -74,25 +78,40 @@ func table(t testing.TB) *resource.Table {
 	return tables.Table
 }
 
+// surroundings are what a cluster is given. The zero value will do.
+type surroundings struct {
+	clock   clock.WithDelayedExecution // nil: the real one
+	configs map[string][]byte          // of plugins, instead of what config says
+	served  http.Handler               // what plugins fetch; nil: nobody serves anything
+}
+
 // newCluster starts a control plane with the plugins named: controllers and
 // admission rules.
 func newCluster(t testing.TB, h host, controllers ...string) *cluster {
 	t.Helper()
-	c := &cluster{table: table(t), host: h}
+	return newClusterIn(t, h, surroundings{}, controllers...)
+}
+
+func newClusterIn(t testing.TB, h host, in surroundings, controllers ...string) *cluster {
+	t.Helper()
+	if in.clock == nil {
+		in.clock = clock.RealClock{}
+	}
+	c := &cluster{table: table(t), host: h, surroundings: in}
 	c.catalog = resource.NewCatalog(c.table)
 	c.codec = resource.NewCodec(c.catalog)
 	s := memory.New()
 	c.cache = watch.New(watch.Config{Store: s, Catalog: c.catalog, Decode: c.codec.Decode})
 	c.chain = &admission.Chain{}
 	var err error
-	if c.Core, err = registry.New(registry.Config{Catalog: c.catalog, Codec: c.codec, Store: s, Cache: c.cache, Admission: c.chain}); err != nil {
+	if c.Core, err = registry.New(registry.Config{Catalog: c.catalog, Codec: c.codec, Store: s, Cache: c.cache, Admission: c.chain, Clock: c.clock}); err != nil {
 		t.Fatal(err)
 	}
 	c.Registry = c.As(&user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}})
 	c.policies = c.newPolicies(c.chain)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	own := &user.DefaultInfo{Name: "system:controllers"}
-	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.As(own), Catalog: c.catalog, Codec: c.codec, Log: log}); err != nil {
+	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.As(own), Catalog: c.catalog, Codec: c.codec, Clock: c.clock, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	c.run(t, "cache", c.cache.Run)
@@ -139,7 +158,13 @@ func (c *cluster) start(t testing.TB, name string, u user.Info) {
 		}
 		return
 	}
-	if err := c.manager.Set(name, reconcile.Controller{Registry: c.As(u), Open: p.Open}); err != nil {
+	ctl := reconcile.Controller{Registry: c.As(u), Open: p.Open}
+	if c.served != nil {
+		ctl.Served = func(w http.ResponseWriter, r *http.Request, _ func(authorizer.Attributes) error) {
+			c.served.ServeHTTP(w, r)
+		}
+	}
+	if err := c.manager.Set(name, ctl); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -172,6 +197,9 @@ func (around) NamespaceLabels(context.Context, string) (map[string]string, error
 // config is what a controller needs to know of the cluster.
 func (c *cluster) config(t testing.TB, name string) []byte {
 	t.Helper()
+	if b, ok := c.configs[name]; ok {
+		return b
+	}
 	var config any
 	switch name {
 	case "node-lifecycle":

@@ -162,7 +162,7 @@ func (n *nodes) running(p *corev1.Pod) *corev1.Pod {
 	if n.ready != nil && !n.ready(p) {
 		ready = corev1.ConditionFalse
 	}
-	now := metav1.Now()
+	now := metav1.NewTime(n.c.clock.Now())
 	p.Status.StartTime = &now
 	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: ready, LastTransitionTime: now})
 	return p
@@ -189,7 +189,7 @@ func (n *nodes) heartbeat(ctx context.Context) {
 
 func (n *nodes) renew(ctx context.Context, name string) {
 	t := registry.Target{Resource: coordinationv1.SchemeGroupVersion.WithResource("leases"), Namespace: corev1.NamespaceNodeLease, Name: name}
-	now, seconds := metav1.NowMicro(), int32(40)
+	now, seconds := metav1.NewMicroTime(n.c.clock.Now()), int32(40)
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: t.Namespace, Name: name},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: &seconds, RenewTime: &now}}
 	renewed := fmt.Appendf(nil, `{"spec":{"renewTime":%q}}`, now.Format(metav1.RFC3339Micro))

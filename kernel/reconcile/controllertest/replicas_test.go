@@ -96,12 +96,12 @@ func TestScenariosInAllHosts(t *testing.T) {
 			h := open(t)
 			for _, k := range bothKinds {
 				for _, file := range files {
-					t.Run(k.kind+"/"+strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { replicasScenario(t, h, k, file) })
+					t.Run(k.kind+"/"+strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { t.Parallel(); replicasScenario(t, h, k, file) })
 				}
 			}
-			t.Run("Endpoints", func(t *testing.T) { endpointsScenario(t, h) })
+			t.Run("Endpoints", func(t *testing.T) { t.Parallel(); endpointsScenario(t, h) })
 			for _, file := range scenarioFiles(t) {
-				t.Run(strings.TrimSuffix(strings.TrimPrefix(file, "testdata/scenarios/"), ".txt"), func(t *testing.T) { scenario(t, h, file) })
+				t.Run(strings.TrimSuffix(strings.TrimPrefix(file, "testdata/scenarios/"), ".txt"), func(t *testing.T) { t.Parallel(); scenario(t, h, file) })
 			}
 		})
 	}

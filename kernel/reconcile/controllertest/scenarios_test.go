@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"text/template"
 	"time"
@@ -42,7 +44,13 @@ func scenarioFiles(t *testing.T) []string {
 // scenario runs a file. A line is a command; # begins prose. `ago "5m"` and `in "5m"` in
 // double braces are times from now.
 //
+//	clock TIME                   the time stands still from here on, before run; without,
+//	                             it is the real one. Controllers, the API and nodes go by it
+//	config PLUGIN JSON           before run
 //	run PLUGIN …                 the plugins, first of all
+//	advance DURATION             lets time pass
+//	serve PATH JSON              what is answered to who asks the API for what it does not
+//	                             keep, metrics for example; the first one before run
 //	nodes NAME …                 nodes that run every pod and say so; without, pods wait for patches
 //	create                       makes the objects of the YAML that follows, up to an empty line
 //	patch KIND WHICH [SUBRESOURCE] JSON
@@ -101,6 +109,7 @@ type scenarioRun struct {
 	t       *testing.T
 	h       host
 	c       *cluster
+	in      surroundings
 	plugins []string
 }
 
@@ -110,7 +119,29 @@ func (s *scenarioRun) line(where, line string, f []string) {
 	switch f[0] {
 	case "run":
 		s.plugins = f[1:]
-		s.c = newCluster(t, s.h, s.plugins...)
+		s.c = newClusterIn(t, s.h, s.in, s.plugins...)
+	case "clock":
+		at, err := time.Parse(time.RFC3339, f[1])
+		if err != nil {
+			t.Fatal(where, err)
+		}
+		s.in.clock = newVirtual(at)
+	case "advance":
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			t.Fatal(where, err)
+		}
+		c.clock.(*virtual).advance(d)
+	case "config":
+		if s.in.configs == nil {
+			s.in.configs = map[string][]byte{}
+		}
+		s.in.configs[f[1]] = []byte(line[strings.IndexByte(line, '{'):])
+	case "serve":
+		if s.in.served == nil {
+			s.in.served = &answers{}
+		}
+		s.in.served.(*answers).set(f[1], line[strings.IndexByte(line, '{'):])
 	case "nodes":
 		startNodes(t, c, f[1:]...)
 	case "restart":
@@ -146,6 +177,21 @@ func (s *scenarioRun) line(where, line string, f []string) {
 	default:
 		eventually(t, where, func() string { return s.check(line, f) })
 	}
+}
+
+// answers are what is served, by path.
+type answers struct{ sync.Map }
+
+func (a *answers) set(path, body string) { a.Store(path, body) }
+
+func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, ok := a.Load(r.URL.Path)
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, body.(string))
 }
 
 func (s *scenarioRun) create(where, text string) {
@@ -266,7 +312,7 @@ func (s *scenarioRun) check(line string, f []string) string {
 	case "gone":
 		return equal("objects", len(s.find(f[1], f[2])), 0)
 	case "event":
-		for _, e := range list[corev1.Event](s.t, s.c, namespace) {
+		for _, e := range list[corev1.Event](s.t, s.c, "") {
 			if e.InvolvedObject.Kind == f[1] && e.InvolvedObject.Name == f[2] && e.Reason == f[3] && strings.HasPrefix(e.Message, strings.Join(f[4:], " ")) {
 				return ""
 			}

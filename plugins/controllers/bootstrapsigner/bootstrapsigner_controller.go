@@ -29,7 +29,7 @@ func init() {
 			},
 			Implements: []string{},
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
-				return reconcile(c, time.Now())
+				return reconcile(c, c.Now())
 			},
 		}, nil
 	}})

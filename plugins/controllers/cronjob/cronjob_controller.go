@@ -27,7 +27,7 @@ func init() {
 			},
 			Workers: 2,
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
-				return reconcile(c, q, time.Now().UTC())
+				return reconcile(c, q, c.Now().UTC())
 			},
 		}, nil
 	}})

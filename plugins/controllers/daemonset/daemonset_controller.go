@@ -44,7 +44,7 @@ func init() {
 			},
 			Workers: 1, // how long failed pods wait is remembered by one hand
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
-				return r.reconcile(c, q, time.Now())
+				return r.reconcile(c, q, c.Now())
 			},
 		}, nil
 	}})

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/pintle-io/pintle/sdk"
 	appsv1 "github.com/pintle-io/pintle/sdk/api/apps/v1"
@@ -55,7 +54,7 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 			return controller.Result{}, err
 		}
 	}
-	p, err := makePlan(d, sets, oldPods, time.Now())
+	p, err := makePlan(d, sets, oldPods, c.Now())
 	if err != nil {
 		c.Event(d, client.Note{Warning: true, Reason: "InvalidDeployment", Message: err.Error()})
 		return controller.Result{}, err
@@ -217,7 +216,7 @@ func createFailed(c client.Client, d *appsv1.Deployment, rs *appsv1.ReplicaSet, 
 		c.Event(d, client.Note{Warning: true, Reason: "ReplicaSetCreateError", Message: message})
 		failed := client.Clone(&d.Status)
 		if hasDeadline(d) {
-			set(failed, appsv1.DeploymentProgressing, corev1.ConditionFalse, "ReplicaSetCreateError", message, time.Now())
+			set(failed, appsv1.DeploymentProgressing, corev1.ConditionFalse, "ReplicaSetCreateError", message, c.Now())
 		}
 		return errors.Join(fmt.Errorf("create replica set %s: %w", rs.Name, err), report(c, d, *failed))
 	}

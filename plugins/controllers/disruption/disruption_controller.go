@@ -23,7 +23,7 @@ const budgets = "policy/v1/poddisruptionbudgets"
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "disruption", New: func([]byte) (sdk.Points, error) {
-		k := &keeper{now: time.Now}
+		k := &keeper{}
 		return &controller.Points{
 			Watches: []controller.Watch{
 				{Resource: budgets},
@@ -31,8 +31,11 @@ func init() {
 				{Resource: "v1/pods", Map: controller.UnlabelledInNamespace()},
 				{Resource: "v1/pods", Map: controller.Condition(target, disruptionTarget), Fields: []string{"metadata.namespace", "metadata.name"}},
 			},
-			Workers:   2,
-			Reconcile: k.reconcile,
+			Workers: 2,
+			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
+				k.now = c.Now
+				return k.reconcile(c, q)
+			},
 		}, nil
 	}})
 }

@@ -46,7 +46,11 @@ const (
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "garbage-collector", New: func([]byte) (sdk.Points, error) {
-		return &controller.Points{Watches: watches(), Workers: 2, Reconcile: (&collector{now: time.Now}).reconcile}, nil
+		g := &collector{}
+		return &controller.Points{Watches: watches(), Workers: 2, Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
+			g.now = c.Now
+			return g.reconcile(c, q)
+		}}, nil
 	}})
 }
 

@@ -43,7 +43,10 @@ func init() {
 			},
 			Workers:    1, // what is remembered is one instance's
 			Implements: []string{autoscalers},
-			Reconcile:  r.reconcile,
+			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
+				r.now = c.Now
+				return r.reconcile(c, q)
+			},
 		}, nil
 	}})
 }
@@ -56,7 +59,7 @@ func itself(o sdk.Value) []controller.Request {
 
 type reconciler struct {
 	memory  memory
-	sources sources
+	sources sources // how long others take is measured by this machine's clock
 	now     func() time.Time
 }
 

@@ -34,9 +34,9 @@ func init() {
 			Implements: []string{}, // servers give addresses
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
 				if q.Namespace == "" {
-					return reconcileClaim(c, q.Name, time.Now())
+					return reconcileClaim(c, q.Name, c.Now())
 				}
-				return reconcileService(c, q, time.Now())
+				return reconcileService(c, q, c.Now())
 			},
 		}, nil
 	}})

@@ -43,7 +43,7 @@ func init() {
 			},
 			Workers: 2,
 			Reconcile: func(api client.Client, q controller.Request) (controller.Result, error) {
-				return c.reconcile(api, q, time.Now())
+				return c.reconcile(api, q, api.Now())
 			},
 		}, nil
 	}})

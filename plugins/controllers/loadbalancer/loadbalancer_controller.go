@@ -97,7 +97,7 @@ func (s *settings) reconcile(c client.Client, q controller.Request) (controller.
 	}
 	switch {
 	case s.serves(svc):
-		return controller.Result{}, s.ensure(c, svc, time.Now())
+		return controller.Result{}, s.ensure(c, svc, c.Now())
 	case svc.mark() != nil:
 		return controller.Result{}, release(c, svc)
 	}

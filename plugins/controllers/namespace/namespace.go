@@ -65,7 +65,7 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	if ns.DeletionTimestamp == nil || !slices.Contains(ns.Spec.Finalizers, finalizer) {
 		return controller.Result{}, nil
 	}
-	now := time.Now()
+	now := c.Now()
 	found := empty(c, ns.Name, now)
 	if len(found.resources) > 0 {
 		found = empty(c, ns.Name, now) // most goes at once

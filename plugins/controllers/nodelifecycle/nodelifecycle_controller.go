@@ -27,14 +27,18 @@ func init() {
 		if err != nil {
 			return nil, err
 		}
+		k := newKeeper(times, rules, nil)
 		return &controller.Points{
 			Watches: []controller.Watch{
 				{Resource: "v1/nodes"},
 				{Resource: "coordination.k8s.io/v1/leases", Map: controller.Func(leaseOf)},
 				{Resource: "v1/pods", Map: controller.FieldChanged("spec.nodeName")},
 			},
-			Workers:   1, // what was seen of a node is remembered by one hand
-			Reconcile: newKeeper(times, rules, time.Now).reconcile,
+			Workers: 1, // what was seen of a node is remembered by one hand
+			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
+				k.now = c.Now
+				return k.reconcile(c, q)
+			},
 		}, nil
 	}})
 }

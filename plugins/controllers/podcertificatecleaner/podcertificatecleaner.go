@@ -51,7 +51,7 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 	if made.IsZero() {
 		return controller.Result{}, fmt.Errorf("%s/%s: creationTimestamp %q is no time", req.Namespace, req.Name, m.CreationTimestamp)
 	}
-	if left := time.Until(made.Add(kept)); left > 0 {
+	if left := made.Add(kept).Sub(c.Now()); left > 0 {
 		return controller.Result{RequeueAfter: left}, nil
 	}
 	err := c.Delete(r, client.DeleteOptions{Preconditions: client.NewUIDPreconditions(m.UID)})

@@ -36,7 +36,7 @@ func newCollector(raw []byte) (*collector, error) {
 			return nil, fmt.Errorf("config: %w", err)
 		}
 	}
-	k := &collector{now: time.Now, keep: 12500, quarantine: 40 * time.Second, missing: map[string]time.Time{}}
+	k := &collector{keep: 12500, quarantine: 40 * time.Second, missing: map[string]time.Time{}}
 	if c.TerminatedPodThreshold != nil {
 		k.keep = *c.TerminatedPodThreshold
 	}
@@ -69,7 +69,10 @@ func init() {
 			},
 			Workers:    1, // what was seen of nodes is remembered by one hand
 			Implements: []string{},
-			Reconcile:  k.reconcile,
+			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
+				k.now = c.Now
+				return k.reconcile(c, q)
+			},
 		}, nil
 	}})
 }

@@ -83,7 +83,7 @@ func reconcile(c client.Client, req controller.Request) (controller.Result, erro
 		return controller.Result{}, err
 	}
 	all := req.Name == everything
-	n := counter{now: time.Now(), namespace: req.Namespace, client: c}
+	n := counter{now: c.Now(), namespace: req.Namespace, client: c}
 	var failed []error
 	for _, q := range list { // one that changes meanwhile does not keep the others
 		failed = append(failed, n.update(q, req.Name))

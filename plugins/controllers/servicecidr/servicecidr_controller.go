@@ -39,7 +39,7 @@ func init() {
 				{Resource: addresses, Map: controller.Deleted(freed), Fields: []string{"metadata.labels"}},
 			},
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
-				return reconcile(c, q, time.Now())
+				return reconcile(c, q, c.Now())
 			},
 		}, nil
 	}})

@@ -120,7 +120,7 @@ func (s *session) sync() (controller.Result, error) {
 	if err != nil {
 		return controller.Result{}, err
 	}
-	st := &state{set: s.set, pods: pods, now: time.Now()}
+	st := &state{set: s.set, pods: pods, now: s.Client.Now()}
 	from, to, err := s.chooseRevisions(all, st)
 	if client.IsNamespaceTerminating(err) {
 		return controller.Result{}, nil // nothing can be made there any more, and the set goes too

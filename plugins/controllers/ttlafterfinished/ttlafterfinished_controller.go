@@ -16,7 +16,7 @@ func init() {
 			Watches:    []controller.Watch{{Resource: "batch/v1/jobs", Present: []string{"spec.ttlSecondsAfterFinished"}}},
 			Implements: []string{}, // it only cleans up
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
-				return reconcile(c, q, time.Now())
+				return reconcile(c, q, c.Now())
 			},
 		}, nil
 	}})

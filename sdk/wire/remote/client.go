@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"time"
 
 	metav1 "github.com/pintle-io/pintle/sdk/api/meta/v1"
 	"github.com/pintle-io/pintle/sdk/client"
@@ -11,19 +12,26 @@ import (
 	"github.com/pintle-io/pintle/sdk/wire/record"
 )
 
-// NewClient makes the client of one instance. Plugins get theirs with
-// Reconcile and have no need of it.
-func NewClient(call wire.HostCall) client.Client {
-	return &caller{call: call, lists: map[listKey]*heldList{}}
+// NewClient makes the client of one instance, which goes by the clock of this
+// machine. Plugins get theirs with Reconcile and have no need of it.
+func NewClient(call wire.HostCall) client.Client { return NewClientAt(call, time.Now) }
+
+// NewClientAt is [NewClient] with a clock, which [client.Client].Now reads.
+func NewClientAt(call wire.HostCall, now func() time.Time) client.Client {
+	return &caller{call: call, now: now, lists: map[listKey]*heldList{}}
 }
 
 type caller struct {
 	call  wire.HostCall
+	now   func() time.Time
 	buf   []byte // the last request, reused
 	lists map[listKey]*heldList
 	held  int    // bytes behind all held lists
 	clock uint64 // counts uses, to find the list used longest ago
 }
+
+// Now implements client.Client.
+func (c *caller) Now() time.Time { return c.now() }
 
 // do sends a request; append writes it into the reused buffer.
 func (c *caller) do(op wire.HostOp, request func([]byte) []byte) ([]byte, error) {
