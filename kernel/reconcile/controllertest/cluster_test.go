@@ -206,7 +206,7 @@ func (c *cluster) config(t testing.TB, name string) []byte {
 		config = map[string]any{"graceSeconds": 1}
 	case "pod-garbage-collector":
 		config = map[string]any{"quarantineSeconds": 1}
-	case "root-ca":
+	case "root-ca", "service-account-token":
 		config = map[string]any{"ca": "the CA"}
 	default:
 		return nil

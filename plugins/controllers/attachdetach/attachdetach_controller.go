@@ -36,7 +36,7 @@ func init() {
 			Workers:    1, // what is remembered is this instance's
 			Implements: []string{attachments},
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
-				return k.reconcile(c, q, time.Now())
+				return k.reconcile(c, q, c.Now())
 			},
 		}, nil
 	}})

@@ -8,7 +8,6 @@ package devicetainteviction
 
 import (
 	"strings"
-	"time"
 
 	"github.com/pintle-io/pintle/sdk"
 	"github.com/pintle-io/pintle/sdk/client"
@@ -26,12 +25,15 @@ const (
 
 func init() {
 	sdk.Register(sdk.Plugin{Name: "device-taint-eviction", New: func([]byte) (sdk.Points, error) {
-		e := newEvictor(time.Now)
+		e := newEvictor(nil)
 		return &controller.Points{
 			Watches:    append(podWatches("spec.resourceClaims"), append(podWatches("status.extendedResourceClaimStatus"), deviceWatches()...)...),
 			Workers:    1, // which pods wait is remembered by one hand
 			Implements: []string{rules},
-			Reconcile:  e.reconcile,
+			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
+				e.now = c.Now
+				return e.reconcile(c, q)
+			},
 		}, nil
 	}})
 }

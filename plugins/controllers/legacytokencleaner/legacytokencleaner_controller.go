@@ -28,7 +28,7 @@ func init() {
 			Watches:    []controller.Watch{{Resource: "v1/secrets", Present: []string{"metadata.annotations[" + accountKey + "]"}}},
 			Implements: []string{},
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
-				return reconcile(c, q, time.Now().UTC())
+				return reconcile(c, q, c.Now().UTC())
 			},
 		}, nil
 	}})

@@ -35,7 +35,7 @@ func init() {
 			Watches:    []controller.Watch{{Resource: (*migration)(nil).APIResource(), Map: controller.Func(resourceOf), Fields: []string{"spec.resource"}}},
 			Implements: []string{(*migration)(nil).APIResource()},
 			Reconcile: func(c client.Client, q controller.Request) (controller.Result, error) {
-				return m.reconcile(c, q, time.Now())
+				return m.reconcile(c, q, c.Now())
 			},
 		}, nil
 	}})
