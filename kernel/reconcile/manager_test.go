@@ -280,6 +280,9 @@ func TestDelayCountsFromNow(t *testing.T) {
 		return m.running["slow"].queue
 	}
 	registrytest.Eventually(t, "to come back", func() bool {
+		if r.times("a") == 0 {
+			return false // the manager may not run yet
+		}
 		q := queue()
 		q.mu.Lock()
 		defer q.mu.Unlock()
