@@ -39,8 +39,8 @@ type Encoded interface {
 type Client interface {
 	// Get reads an object into obj, which the caller owns.
 	Get(obj Object, namespace, name string) error
-	// List fills list, a *[]*T whose *T is an [Object], in order of namespace
-	// and name. The objects are kept and shared between calls, so that
+	// List fills list, a *[]*T whose *T is an [Object], in order of namespace/name
+	// as one text ("a-b/x" comes before "a/x"). The objects are kept and shared between calls, so that
 	// unchanged ones are not decoded again: the caller must not modify them
 	// ([Clone] makes a copy to modify). The slice belongs to the caller.
 	List(list any, o ListOptions) error
@@ -168,8 +168,8 @@ type ListOptions struct {
 	// resource. Not together with Fields, Owner or Fresh. A server of an ABI before 2.4
 	// does not know it.
 	By Index
-	// Limit is how many objects are listed at most, the first in order of namespace and
-	// name; 0 is no limit. Remaining, unless it is nil, is then set to how many more there
+	// Limit is how many objects are listed at most, the first in the order of
+	// List; 0 is no limit. Remaining, unless it is nil, is then set to how many more there
 	// are: a list that was cut short is told from one that is whole.
 	Limit     int
 	Remaining *int

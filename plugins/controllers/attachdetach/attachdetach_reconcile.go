@@ -150,6 +150,7 @@ func (p *plan) attach(s *state, name string, users []user, m memory, now time.Ti
 		if p.memory.told[id] = "blocked"; m.told[id] != "blocked" {
 			p.blocked(s, users, elsewhere)
 		}
+		p.again(attachTimeout) // what has the volume may be of another PersistentVolume with this handle
 		return
 	}
 	a := &attachment{}
@@ -176,6 +177,7 @@ func (p *plan) await(s *state, a *attachment, users []user, m memory, now time.T
 	switch late := now.Sub(a.CreationTimestamp.Time()); {
 	case a.DeletionTimestamp != nil:
 		what, message = "deleting", "volume attachment is being deleted"
+		p.again(attachTimeout) // it may be another PersistentVolume's, with this handle
 	case a.Status.Attached:
 		return
 	case a.Status.Error != nil:

@@ -36,7 +36,11 @@ func (k *controlled) volume(c client.Client, name string, now time.Time) (contro
 		errs = append(errs, detach(c, d))
 	}
 	for _, a := range p.create {
-		errs = append(errs, attach(c, s, a))
+		exists, err := attach(c, s, a)
+		if exists { // of another PersistentVolume with this handle: its end wakes nobody who asks for this one
+			p.again(attachTimeout)
+		}
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return controller.Result{}, err
@@ -52,18 +56,19 @@ func (k *controlled) planned(c client.Client, name string, now time.Time) (*stat
 	return s, decide(s, k.memory[name], now), nil
 }
 
-// attach asks for a volume on a node; its pods are told when that is refused.
-func attach(c client.Client, s *state, a *attachment) error {
-	err := c.Create(a)
+// attach asks for a volume on a node, unless that is there; its pods are told when it is
+// refused.
+func attach(c client.Client, s *state, a *attachment) (exists bool, err error) {
+	err = c.Create(a)
 	if err == nil || client.IsAlreadyExists(err) {
-		return nil
+		return err != nil, nil
 	}
 	for _, u := range s.users {
 		if u.Spec.NodeName == a.Spec.NodeName {
 			c.Event(u.pod, client.Note{Warning: true, Reason: "FailedAttachVolume", Message: failed(u, err.Error())})
 		}
 	}
-	return fmt.Errorf("attach volume %s to node %s: %w", a.Spec.Source.Volume, a.Spec.NodeName, err)
+	return false, fmt.Errorf("attach volume %s to node %s: %w", a.Spec.Source.Volume, a.Spec.NodeName, err)
 }
 
 // detach takes a volume from a node: first the node is told not to mount it any more,

@@ -1,6 +1,8 @@
 package storageversionmigrator
 
 import (
+	"slices"
+
 	"fmt"
 	"time"
 
@@ -53,11 +55,17 @@ func begins(c client.Client, m *migration, now time.Time) error {
 // failed leaves the list as it is.
 func ends(c client.Client, m *migration, succeeded bool, now time.Time) error {
 	d, err := definitionOf(c, m.Spec.Resource)
-	if err != nil || d == nil {
-		return err
+	if err != nil || d == nil || d.ended() {
+		return err // of the last: the status of the migration could not be written then
 	}
 	stored, end := d.stored(succeeded)
 	return d.write(c, end, stored, now)
+}
+
+// ended tells that the end of a migration has been written already. To write it again
+// would take the definition of now for the one that the migration was of.
+func (d *definition) ended() bool {
+	return slices.ContainsFunc(d.Status.Conditions, func(c metav1.Condition) bool { return c.Type == storageMigrating && c.Status == metav1.ConditionFalse })
 }
 
 // stored is what a migration that has ended leaves: the versions, and the condition.

@@ -99,11 +99,12 @@ func progress(left, total int, err error) string {
 	return text
 }
 
-// place is where an object stands in a list.
+// place is where an object stands in a list, which is in order of namespace/name as one
+// text: "team-dev/a" comes before "team/a".
 type place struct{ namespace, name string }
 
 func (p place) compare(q place) int {
-	return cmp.Or(strings.Compare(p.namespace, q.namespace), strings.Compare(p.name, q.name))
+	return strings.Compare(p.namespace+"/"+p.name, q.namespace+"/"+q.name)
 }
 
 // left are the objects that are still to be migrated: those behind the place that has been

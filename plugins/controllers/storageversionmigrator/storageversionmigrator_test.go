@@ -74,15 +74,16 @@ func TestLeft(t *testing.T) {
 		o.Metadata.Namespace, o.Metadata.Name, o.Metadata.ResourceVersion = namespace, name, rev
 		return o
 	}
-	all := []*object{at("a", "x", "5"), at("a", "y", "11"), at("a", "z", "10"), at("b", "a", "9")}
+	all := []*object{at("a", "x", "5"), at("a", "y", "11"), at("a", "z", "10"), at("b-c", "z", "7"), at("b", "a", "9")}
 	for name, tt := range map[string]struct {
 		reached place
 		since   string
 		want    string
 	}{
-		"all":    {place{}, "100", "a/x a/y a/z b/a"},
-		"older":  {place{}, "10", "a/x a/z b/a"},
-		"behind": {place{"a", "y"}, "100", "a/z b/a"},
+		"all":    {place{}, "100", "a/x a/y a/z b-c/z b/a"},
+		"older":  {place{}, "10", "a/x a/z b-c/z b/a"},
+		"behind": {place{"a", "y"}, "100", "a/z b-c/z b/a"},
+		"like":   {place{"b-c", "z"}, "100", "b/a"},
 		"number": {place{}, "x", "error"},
 	} {
 		todo, err := left(all, tt.reached, tt.since)
@@ -122,6 +123,23 @@ func TestStored(t *testing.T) {
 		if len(stored) != tt.stored || c.Reason != tt.reason || !strings.Contains(c.Message, tt.message) || c.Status != metav1.ConditionFalse {
 			t.Errorf("%+v: %v, %+v", tt, stored, c)
 		}
+	}
+}
+
+// TestEndsOnce: what was said at the end of a migration is not said again of a definition
+// that has changed since.
+func TestEndsOnce(t *testing.T) {
+	d := &definition{}
+	if d.ended() {
+		t.Error("it ended before it began")
+	}
+	d.Status.Conditions = []metav1.Condition{{Type: storageMigrating, Status: metav1.ConditionTrue}}
+	if d.ended() {
+		t.Error("it ended while it runs")
+	}
+	d.Status.Conditions[0].Status = metav1.ConditionFalse
+	if !d.ended() {
+		t.Error("it has not ended")
 	}
 }
 
