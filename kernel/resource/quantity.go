@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -117,14 +118,16 @@ func absurd(data []byte, counts func(data []byte, from, to int) bool) bool {
 func anywhere([]byte, int, int) bool { return true }
 
 // standsAlone tells that a number in a JSON text may be all of a value. Every third
-// UID has one in its middle ("...-14e1234c2a3d"), which is none.
+// UID has one in its middle ("...-14e1234c2a3d"), which is none. White space is taken from
+// a quantity, that beyond ASCII, too.
 func standsAlone(doc []byte, from, to int) bool {
 	for from > 0 && strings.IndexByte("+-.", doc[from-1]) >= 0 {
 		from--
 	}
-	escaped := from > 1 && doc[from-2] == '\\' // white space, which is taken from a quantity
-	return (from == 0 || escaped || strings.IndexByte("\":,[ \t\r\n", doc[from-1]) >= 0) &&
-		(to == len(doc) || strings.IndexByte("\",]} \t\r\n\\", doc[to]) >= 0)
+	edge := func(c byte, others string) bool { return c >= utf8.RuneSelf || strings.IndexByte(others, c) >= 0 }
+	escaped := from > 1 && doc[from-2] == '\\'
+	return (from == 0 || escaped || edge(doc[from-1], "\":,[ \t\r\n\v\f")) &&
+		(to == len(doc) || edge(doc[to], "\",]} \t\r\n\v\f\\"))
 }
 
 // exponent counts the digits of an exponent that begins a text, zeros in front of them

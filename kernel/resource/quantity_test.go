@@ -33,6 +33,8 @@ func TestCheckQuantities(t *testing.T) {
 		"escaped":          {resource.JSON, strings.ReplaceAll(in(`{"limits":{"cpu":"1\u00650000000"}}`), "1e20000000", "x"), ""},
 		"escaped, large":   {resource.JSON, strings.ReplaceAll(in(`{"limits":{"cpu":"1\u006520000"}}`), "1e20000000", "x"), "limits[cpu]"},
 		"white space":      {resource.JSON, in(`{"limits":{"cpu":" -.1e20000000\t"}}`), "limits[cpu]"},
+		"no-break space":   {resource.JSON, in("{\"limits\":{\"cpu\":\"\u00a01e20000000\"}}"), "limits[cpu]"},
+		"wide space":       {resource.JSON, in("{\"limits\":{\"cpu\":\"1e20000000\u3000\"}}"), "limits[cpu]"},
 		"many digits":      {resource.JSON, in(`{"limits":{"cpu":"` + strings.Repeat("9", 300) + `"}}`), "limits[cpu]"},
 		"many decimals":    {resource.JSON, in(`{"limits":{"cpu":"0.` + strings.Repeat("0", 300) + `1"}}`), "limits[cpu]"},
 		"a pointer":        {resource.JSON, `{"spec":{"volumes":[{"emptyDir":{"sizeLimit":"1e20000000"}}]}}`, "spec.volumes[0].emptyDir.sizeLimit"},

@@ -88,7 +88,10 @@ func (t *virtualTimer) fire() {
 		return
 	}
 	if t.ch != nil {
-		t.ch <- t.c.Now()
+		select {
+		case t.ch <- t.c.Now():
+		default: // it was reset, and the last time is not taken yet
+		}
 		return
 	}
 	go t.f()

@@ -70,7 +70,7 @@ type Config struct {
 	// understands it. Nil: nothing is.
 	Served func(w http.ResponseWriter, r *http.Request, allow func(authorizer.Attributes) error)
 	// CatchUp returns when the catalog has the kinds that were defined before the call, for
-	// fresh lists; nil: kinds do not change.
+	// fresh lists of custom kinds; nil: kinds do not change.
 	CatchUp func(ctx context.Context) error
 	// Budget bounds what is written; nil does not.
 	Budget *Budget
@@ -293,6 +293,15 @@ func (k *Client) answer(o *watch.Object, t registry.Target, only *record.Plan) e
 	return err
 }
 
+// catchUp has a fresh list of a custom kind find that as it is defined now.
+func (k *Client) catchUp(ctx context.Context, q wire.ListRequest) error {
+	gvr, ok := ParseResource(q.Resource)
+	if !q.Fresh || k.c.CatchUp == nil || !ok || k.c.Catalog.Fixed(gvr.GroupResource()) {
+		return nil
+	}
+	return k.c.CatchUp(ctx)
+}
+
 func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 	q := r.ListRequest()
 	if err := r.Err(); err != nil {
@@ -301,13 +310,11 @@ func (k *Client) list(ctx context.Context, r *wire.Reader) error {
 	if k.c.Latest != nil && (q.Resource == wire.AllResources || q.Fields != "" || q.Fresh || q.Owner.Kind != wire.AnyOwner) {
 		return wire.Errorf(wire.KindForbidden, "an admission rule or a scheduling point may only list the objects of one resource, by namespace and labels")
 	}
-	if q.Fresh && k.c.CatchUp != nil {
-		if err := k.c.CatchUp(ctx); err != nil {
-			return err
-		}
-	}
 	if q.Resource == wire.AllResources {
 		return k.listAll(ctx, q)
+	}
+	if err := k.catchUp(ctx, q); err != nil {
+		return err
 	}
 	t, _, err := k.c.target(q.Resource, q.Namespace, "", "")
 	if err != nil {

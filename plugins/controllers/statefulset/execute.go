@@ -94,7 +94,7 @@ func (e *executor) makeClaims(out []*outcome) error {
 			ops, of = append(ops, client.Op{Verb: client.VerbCreate, Object: d, Brief: true}), append(of, o)
 		}
 	}
-	errs, err := e.batch(ops)
+	errs, err := batch(e, ops)
 	if err != nil {
 		return err
 	}
@@ -119,11 +119,11 @@ func (e *executor) makeClaims(out []*outcome) error {
 	return nil
 }
 
-func (e *executor) batch(ops []client.Op) ([]error, error) {
+func batch(c client.Client, ops []client.Op) ([]error, error) {
 	if len(ops) == 0 {
 		return nil, nil
 	}
-	return e.Batch(ops, false)
+	return c.Batch(ops, false)
 }
 
 // writePods makes and removes pods.
@@ -148,7 +148,7 @@ func (e *executor) writePods(out []*outcome) error {
 		}
 		of = append(of, o)
 	}
-	errs, err := e.batch(ops)
+	errs, err := batch(e, ops)
 	if err != nil {
 		return err
 	}

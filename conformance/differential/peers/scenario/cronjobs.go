@@ -26,7 +26,7 @@ var cronJobs = Scenario{
 // due is the minute in which CronJobs of this size are due: late enough for
 // them to be created and for the server to come to rest.
 func due(now time.Time, size int) time.Time {
-	earliest := now.Add(45*time.Second + time.Duration(size)*15*time.Millisecond)
+	earliest := now.Add(75*time.Second + time.Duration(size)*15*time.Millisecond)
 	return earliest.Truncate(time.Minute).Add(time.Minute)
 }
 
