@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -53,6 +54,7 @@ type cluster struct {
 	codec    *resource.Codec
 	cache    *watch.Cache
 	manager  *reconcile.Manager
+	metrics  *prometheus.Registry // the manager's
 	chain    *admission.Chain
 	policies *admit.Sink
 	host     host
@@ -98,6 +100,7 @@ func newClusterIn(t testing.TB, h host, in surroundings, controllers ...string) 
 		in.clock = clock.RealClock{}
 	}
 	c := &cluster{table: table(t), host: h, surroundings: in}
+	c.metrics = prometheus.NewRegistry()
 	c.catalog = resource.NewCatalog(c.table)
 	c.codec = resource.NewCodec(c.catalog)
 	s := memory.New()
@@ -111,7 +114,7 @@ func newClusterIn(t testing.TB, h host, in surroundings, controllers ...string) 
 	c.policies = c.newPolicies(c.chain)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	own := &user.DefaultInfo{Name: "system:controllers"}
-	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.As(own), Catalog: c.catalog, Codec: c.codec, Clock: c.clock, Log: log}); err != nil {
+	if c.manager, err = reconcile.New(reconcile.Config{Registry: c.As(own), Catalog: c.catalog, Codec: c.codec, Clock: c.clock, Metrics: c.metrics, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	c.run(t, "cache", c.cache.Run)

@@ -48,7 +48,8 @@ func scenarioFiles(t *testing.T) []string {
 //	                             it is the real one. Controllers, the API and nodes go by it
 //	config PLUGIN JSON           before run
 //	run PLUGIN …                 the plugins, first of all
-//	advance DURATION             lets time pass
+//	advance DURATION             lets time pass, when the controllers have been at rest for a moment:
+//	                             what they were told of before belongs to the time before
 //	serve PATH JSON              what is answered to who asks the API for what it does not
 //	                             keep, metrics for example; the first one before run
 //	nodes NAME …                 nodes that run every pod and say so; without, pods wait for patches
@@ -131,6 +132,7 @@ func (s *scenarioRun) line(where, line string, f []string) {
 		if err != nil {
 			t.Fatal(where, err)
 		}
+		c.rest(t)
 		c.clock.(*virtual).advance(d)
 	case "config":
 		if s.in.configs == nil {
@@ -177,6 +179,39 @@ func (s *scenarioRun) line(where, line string, f []string) {
 	default:
 		eventually(t, where, func() string { return s.check(line, f) })
 	}
+}
+
+// rest waits until something has been reconciled, and then nothing more, or was ready to be,
+// for a moment. What is asked of an instance meanwhile may still take longer: its delays count
+// from when it was asked.
+func (c *cluster) rest(t *testing.T) {
+	t.Helper()
+	const moment = 250 * time.Millisecond
+	last, since := -1.0, time.Now()
+	eventually(t, "controllers at rest", func() string {
+		done, ready := 0.0, 0.0
+		families, err := c.metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				switch f.GetName() {
+				case "pintle_reconcile_total":
+					done += m.GetCounter().GetValue()
+				case "workqueue_depth":
+					ready += m.GetGauge().GetValue()
+				}
+			}
+		}
+		if done != last || done == 0 || ready > 0 { // a process takes a while to start
+			last, since = done, time.Now()
+		}
+		if time.Since(since) < moment {
+			return fmt.Sprintf("%v done, %v ready", done, ready)
+		}
+		return ""
+	})
 }
 
 // answers are what is served, by path.
