@@ -108,7 +108,7 @@ soak: ## 2,000 pods, deleted at random moments of their start, on a real contain
 
 .PHONY: e2e
 e2e: build ## a lab of three nodes, driven as a stranger would
-	@go test -count=1 -timeout 20m -v ./internal/e2e/...
+	@go test -count=1 -timeout 30m -v ./internal/e2e/...
 
 .PHONY: faults
 faults: build ## clients while servers, links, disks and etcd members fail, and a checker of what they were told (minutes)
