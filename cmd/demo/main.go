@@ -1,7 +1,6 @@
 // Command demo is a small web server to try a cluster with. It says who it
 // is, can be told to fail, to be slow, to keep a processor busy or to exit, and
-// finishes the requests under way when it is asked to end. With a directory it
-// is a member of a small replicated database.
+// finishes the requests under way when it is asked to end.
 package main
 
 import (
@@ -26,8 +25,6 @@ func main() {
 	addr := flag.String("listen", ":8080", "address to serve on")
 	late := flag.Duration("late", 0, "time before it listens, as of a program that is slow to start")
 	grace := flag.Duration("grace", 20*time.Second, "time for requests under way to finish")
-	dir := flag.String("store", "", "be a database, with its data in this directory")
-	members := flag.String("members", "", "URLs of all members of the database, with commas between")
 	getURL := flag.String("get", "", "print the answer of this URL and end")
 	postURL := flag.String("post", "", "the same with a POST")
 	loadURL := flag.String("load", "", "request this URL without pause and print a report")
@@ -60,15 +57,7 @@ func main() {
 	case <-ctx.Done():
 		return
 	}
-	s := newServer(log)
-	if *dir != "" {
-		// The directory is the next one's when this process ends.
-		if _, err := s.serveDatabase(ctx, *dir, *members); err != nil {
-			log.Error("demo", "error", err)
-			os.Exit(1)
-		}
-	}
-	if err := run(ctx, s, *addr, *grace); err != nil {
+	if err := run(ctx, newServer(log), *addr, *grace); err != nil {
 		log.Error("demo", "error", err)
 		os.Exit(1)
 	}

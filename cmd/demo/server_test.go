@@ -38,7 +38,6 @@ func TestEndpoints(t *testing.T) {
 		{"GET", "/burn?ms=1", 200, podName()},
 		{"GET", "/burn?ms=10001", 400, ""},
 		{"GET", "/burn", 400, ""},
-		{"GET", "/kv/none", 404, ""},
 		{"GET", "/exit?code=256", 400, ""},
 		{"GET", "/exit?code=7", 200, "exiting"},
 		{"GET", "/nothing", 404, ""},

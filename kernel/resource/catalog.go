@@ -20,7 +20,6 @@ import (
 // [Table.Superseded], then looks at [Catalog.Snapshot] and compares; it sees
 // the newest state, not each step on the way.
 type Catalog struct {
-	fixed   *Table     // what it began with
 	mu      sync.Mutex // of producers
 	current atomic.Pointer[Table]
 }
@@ -44,13 +43,14 @@ func NewCatalog(t *Table) *Catalog {
 	first.owners, first.claims = first.owners.flat(), first.claims.flat()
 	c := &Catalog{}
 	c.current.Store(&first)
-	c.fixed = &first
 	return c
 }
 
-// Fixed tells that a resource was there when the catalog was made: no definition of a
-// custom kind changes it.
-func (c *Catalog) Fixed(gr schema.GroupResource) bool { return c.fixed.Lookup(gr) != nil }
+// Fixed tells that a resource is [BuiltIn]: no definition of a custom kind changes it.
+func (c *Catalog) Fixed(gr schema.GroupResource) bool {
+	producer, ok := c.Snapshot().owners.get(gr)
+	return ok && producer == BuiltIn
+}
 
 // Snapshot is the newest table. It never changes.
 func (c *Catalog) Snapshot() *Table { return c.current.Load() }

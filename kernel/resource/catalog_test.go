@@ -71,6 +71,14 @@ func gr(resource string) schema.GroupResource {
 
 func TestCatalogHandsOutTables(t *testing.T) {
 	c := resource.NewCatalog(newTable(t))
+	for _, d := range c.Snapshot().Definitions {
+		if !c.Fixed(d.GroupResource()) {
+			t.Errorf("%s is built in and not fixed", d.GroupResource())
+		}
+	}
+	if c.Fixed(schema.GroupResource{Group: "example.com", Resource: "nothing"}) {
+		t.Error("what nobody defined is fixed")
+	}
 	first := c.Snapshot()
 	p := c.Producer("custom")
 	a, b := freeKind("Gizmo", "v1"), freeKind("Gadget", "v1")
